@@ -1,0 +1,3 @@
+"""Apache Airflow provider for BlueKing ITSM (BK-ITSM)."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,106 @@
+"""What Airflow learns about this provider without importing any of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NAME = "BlueKing ITSM"
+_PACKAGE = "airflow_provider_bkitsm"
+
+
+def _modules(room: str, *names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _NAME, "python-modules": [f"{_PACKAGE}.{room}.{name}" for name in names]}]
+
+
+def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+_GATEWAY_FIELDS = {
+    "bk_username": _field(
+        "BlueKing user name",
+        "string",
+        "The person calls are made as; for ITSM also the creator of tickets. Default: admin",
+    ),
+    "access_token": _field(
+        "Access token",
+        "string",
+        "A user's OAuth token. Calls that demand a verified user need it at the API gateway",
+        format="password",
+    ),
+    "verify": _field(
+        "Verify TLS",
+        "string",
+        "true, false or the path of a CA bundle. Default: true",
+    ),
+    "connect_timeout": _field("Connect timeout", "number", "Seconds. Default: 5", minimum=0),
+    "read_timeout": _field("Read timeout", "number", "Seconds. Default: 30", minimum=0),
+}
+
+
+def _connection_type(kind: str, hook: str, name: str, gateway: str, **fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "connection-type": kind,
+        "hook-class-name": f"{_PACKAGE}.hooks.{hook}",
+        "hook-name": name,
+        "ui-field-behaviour": {
+            "hidden-fields": ["port", "schema"],
+            "relabeling": {"host": "Gateway URL", "login": "App code", "password": "App secret"},
+            "placeholders": {"host": gateway},
+        },
+        "conn-fields": {**_GATEWAY_FIELDS, **fields},
+    }
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Provider metadata; Airflow validates it against ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-bkitsm",
+        "name": _NAME,
+        "description": "Gates operations behind a human approval in BlueKing ITSM (BK-ITSM).",
+        "integrations": [
+            {
+                "integration-name": _NAME,
+                "external-doc-url": "https://github.com/TencentBlueKing/bk-itsm",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": _modules("hooks", "itsm", "bklog"),
+        "operators": _modules("operators", "ticket", "collector"),
+        "sensors": _modules("sensors", "ticket"),
+        "triggers": _modules("triggers", "ticket"),
+        "extra-links": [f"{_PACKAGE}.links.ticket.ItsmTicketLink"],
+        "connection-types": [
+            _connection_type(
+                "bkitsm",
+                "itsm.ItsmHook",
+                "BlueKing ITSM",
+                "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
+                service_id=_field("Service id", "string", "ITSM service tickets are opened in by default"),
+            ),
+            _connection_type(
+                "bklog",
+                "bklog.BkLogHook",
+                "BlueKing Log",
+                "https://bkapi.example.com/api/bk-log-search/prod",
+            ),
+        ],
+        "config": {
+            "bkitsm": {
+                "description": "BlueKing ITSM provider.",
+                "options": {
+                    "store_conn_id": {
+                        "description": (
+                            "Connection of the database that keeps the collectors' approval state "
+                            "(PostgreSQL or MySQL). Empty: a SQLite file bkitsm.db below AIRFLOW_HOME, "
+                            "enough where all workers share one machine."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "bkitsm_store",
+                        "default": "",
+                    },
+                },
+            }
+        },
+    }
