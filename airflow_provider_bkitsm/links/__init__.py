@@ -1,0 +1,1 @@
+"""Buttons on the task page."""

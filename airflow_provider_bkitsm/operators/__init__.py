@@ -1,0 +1,1 @@
+"""Operators: open a ticket, take a collector through its approval."""

@@ -1,0 +1,1 @@
+"""Sensors: wait for the decision on a ticket."""

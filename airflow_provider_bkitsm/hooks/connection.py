@@ -1,0 +1,143 @@
+"""An Airflow connection read into what the gateway needs, with errors that name the field to mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+_TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """A BlueKing API gateway and who calls it.
+
+    :param root: URL without trailing slash, e.g. ``https://bkapi.example.com/api/bk-itsm/prod/v2/itsm``.
+    :param username: the BlueKing user named in the authorization header.
+    :param verify: TLS verification, or the path of a CA bundle.
+    :param timeouts: seconds to connect, seconds between two bytes of an answer.
+    """
+
+    conn_id: str
+    root: str
+    app_code: str
+    app_secret: str = field(repr=False)
+    username: str = "admin"
+    access_token: str | None = field(default=None, repr=False)
+    verify: bool | str = True
+    timeouts: tuple[float, float] = (5.0, 30.0)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """Return the request headers, authorization included: never log them."""
+        authorization = {
+            "bk_app_code": self.app_code,
+            "bk_app_secret": self.app_secret,
+            "bk_username": self.username,
+        }
+        if self.access_token:
+            authorization["access_token"] = self.access_token
+        return {"X-Bkapi-Authorization": json.dumps(authorization), "Accept": "application/json"}
+
+    def text(self, name: str) -> str | None:
+        """Return an entry of the connection's extra as text; None when absent or blank."""
+        value = self.extra.get(name)
+        if value is None or not str(value).strip():
+            return None
+        if isinstance(value, dict | list):
+            raise self._wrong(name, "a text")
+        return str(value).strip()
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Return an entry of the connection's extra as a boolean."""
+        text = (self.text(name) or str(default)).lower()
+        if text not in _TRUE | _FALSE:
+            raise self._wrong(name, "true or false")
+        return text in _TRUE
+
+    def seconds(self, name: str, default: float) -> float:
+        """Return an entry of the connection's extra as a positive number."""
+        text = self.text(name)
+        try:
+            value = float(text) if text is not None else default
+        except ValueError:
+            value = -1.0
+        if not 0 < value < float("inf"):
+            raise self._wrong(name, "a positive number of seconds")
+        return value
+
+    def _wrong(self, name: str, wanted: str) -> ItsmConfigurationError:
+        return ItsmConfigurationError(
+            f"connection {self.conn_id!r}: extra {name!r} must be {wanted}; nothing was sent"
+        )
+
+
+def read_gateway(connection: Connection) -> Gateway:
+    """Read a connection of type ``bkitsm`` or ``bklog``.
+
+    :raises ItsmConfigurationError: a field is missing or cannot be used.
+    """
+    plain = Gateway(
+        conn_id=connection.conn_id,
+        root=_root(connection),
+        app_code=_required(connection, "login", "app code"),
+        app_secret=_required(connection, "password", "app secret"),
+        extra=_extra(connection),
+    )
+    return Gateway(
+        conn_id=plain.conn_id,
+        root=plain.root,
+        app_code=plain.app_code,
+        app_secret=plain.app_secret,
+        username=plain.text("bk_username") or "admin",
+        access_token=plain.text("access_token"),
+        verify=_verify(plain),
+        timeouts=(plain.seconds("connect_timeout", 5.0), plain.seconds("read_timeout", 30.0)),
+        extra=plain.extra,
+    )
+
+
+def _root(connection: Connection) -> str:
+    host = _required(connection, "host", "gateway URL").rstrip("/")
+    if "://" not in host:
+        port = f":{connection.port}" if connection.port else ""
+        name, _, path = host.partition("/")
+        host = f"{connection.schema or 'https'}://{name}{port}" + (f"/{path}" if path else "")
+    if not host.startswith(("http://", "https://")):
+        raise ItsmConfigurationError(f"connection {connection.conn_id!r}: the host must be an http(s) URL")
+    return host
+
+
+def _required(connection: Connection, name: str, meaning: str) -> str:
+    value = str(getattr(connection, name) or "").strip()
+    if not value:
+        raise ItsmConfigurationError(
+            f"connection {connection.conn_id!r}: {name} ({meaning}) is empty; nothing was sent"
+        )
+    return value
+
+
+def _extra(connection: Connection) -> Mapping[str, Any]:
+    if not connection.extra:
+        return {}
+    try:
+        extra = json.loads(connection.extra)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise ItsmConfigurationError(f"connection {connection.conn_id!r}: extra must be a JSON object")
+    return extra
+
+
+def _verify(gateway: Gateway) -> bool | str:
+    text = gateway.text("verify") or "true"
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    return text

@@ -1,0 +1,235 @@
+"""``ItsmHook`` and ``ItsmAsyncHook``: an Airflow connection turned into a BK-ITSM client.
+
+Both offer ITSM's calls under ITSM's names, with the parameters of :mod:`airflow_provider_bkitsm.itsm.calls`;
+they differ in nothing but the transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
+from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmHook, P], T]:
+    """Turn a call's builder into the method that sends it."""
+
+    def method(hook: ItsmHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return hook.send(build(*args, **kwargs))
+
+    method.__doc__ = build.__doc__
+    method.__name__ = build.__name__
+    return method
+
+
+def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmAsyncHook, P], Awaitable[T]]:
+    """Turn a call's builder into the coroutine method that sends it."""
+
+    async def method(hook: ItsmAsyncHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await hook.send(build(*args, **kwargs))
+
+    method.__doc__ = build.__doc__
+    method.__name__ = build.__name__
+    return method
+
+
+class ItsmHook(BaseHook):
+    """Synchronous BK-ITSM client.
+
+    :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
+    """
+
+    conn_name_attr = "bkitsm_conn_id"
+    default_conn_name = "bkitsm_default"
+    conn_type = "bkitsm"
+    hook_name = "BlueKing ITSM"
+
+    def __init__(self, bkitsm_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.bkitsm_conn_id = bkitsm_conn_id
+        self._transport: SyncTransport | None = None
+
+    create_ticket = _sync(calls.create_ticket)
+    get_ticket_status = _sync(calls.get_ticket_status)
+    get_ticket_info = _sync(calls.get_ticket_info)
+    get_ticket_logs = _sync(calls.get_ticket_logs)
+    get_tickets = _sync(calls.get_tickets)
+    ticket_approval_result = _sync(calls.ticket_approval_result)
+    token_verify = _sync(calls.token_verify)
+    get_services = _sync(calls.get_services)
+    get_service_detail = _sync(calls.get_service_detail)
+    operate_ticket = _sync(calls.operate_ticket)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway and who calls it."""
+        return self.get_conn().gateway
+
+    def get_conn(self) -> SyncTransport:
+        """Return the transport of this hook's connection, opened once."""
+        if self._transport is None:
+            self._transport = SyncTransport(read_gateway(self.get_connection(self.bkitsm_conn_id)))
+        return self._transport
+
+    def close(self) -> None:
+        """Close the HTTP session."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call and parse its answer.
+
+        :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
+        """
+        try:
+            reply = self.get_conn().send(call)
+        except NoAnswerError as error:
+            raise _no_answer(call, error) from None
+        return _read(call, reply)
+
+    def run(self, flow: Flow[T]) -> T:
+        """Send a flow's calls one after the other and return its result."""
+        try:
+            call = next(flow)
+            while True:
+                call = flow.send(self.send(call))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
+        """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
+        return _verdict_policy(self.gateway, of_the_task)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make two harmless reads: one that needs the app, one that needs its user to be verified."""
+        try:
+            services = self.get_services()
+            self.ticket_approval_result(["connection-test"])
+        except errors.ItsmError as error:
+            return False, str(error)
+        return True, f"ITSM answers; {len(services)} services are visible"
+
+
+class ItsmAsyncHook(BaseHook):
+    """Asynchronous BK-ITSM client, for triggers. Use as ``async with``, in one event loop.
+
+    :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
+    """
+
+    def __init__(self, bkitsm_conn_id: str = ItsmHook.default_conn_name) -> None:
+        super().__init__()
+        self.bkitsm_conn_id = bkitsm_conn_id
+        self._transport: AsyncTransport | None = None
+
+    create_ticket = _async(calls.create_ticket)
+    get_ticket_status = _async(calls.get_ticket_status)
+    get_ticket_info = _async(calls.get_ticket_info)
+    get_ticket_logs = _async(calls.get_ticket_logs)
+    get_tickets = _async(calls.get_tickets)
+    ticket_approval_result = _async(calls.ticket_approval_result)
+    token_verify = _async(calls.token_verify)
+    get_services = _async(calls.get_services)
+    get_service_detail = _async(calls.get_service_detail)
+    operate_ticket = _async(calls.operate_ticket)
+
+    async def __aenter__(self) -> ItsmAsyncHook:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._transport is not None:
+            await self._transport.close()
+
+    async def aget_conn(self) -> AsyncTransport:
+        """Return the transport of this hook's connection, opened once."""
+        if self._transport is None:
+            self._transport = AsyncTransport(read_gateway(await self.aget_connection(self.bkitsm_conn_id)))
+        return self._transport
+
+    async def send(self, call: Call[T]) -> T:
+        """Send one call and parse its answer.
+
+        :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
+        """
+        transport = await self.aget_conn()
+        try:
+            reply = await transport.send(call)
+        except NoAnswerError as error:
+            raise _no_answer(call, error) from None
+        return _read(call, reply)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Send a flow's calls one after the other and return its result."""
+        try:
+            call = next(flow)
+            while True:
+                call = flow.send(await self.send(call))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
+        """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
+        return _verdict_policy((await self.aget_conn()).gateway, of_the_task)
+
+
+def _read(call: Call[T], reply: Reply) -> T:
+    try:
+        data = decode(
+            reply.status_code,
+            reply.content_type,
+            reply.body,
+            request_id=reply.request_id,
+            retry_after=reply.retry_after,
+        )
+        return call.parse(data)
+    except errors.ItsmRateLimitedError:
+        raise
+    except errors.ItsmUnavailableError as error:
+        raise (_unknown(call, str(error)) if call.is_write else error) from None
+    except errors.ItsmAuthenticationError as error:
+        raise _with_grant(call, error) from None
+
+
+def _with_grant(call: Call[Any], error: errors.ItsmAuthenticationError) -> errors.ItsmAuthenticationError:
+    if not call.needs_verified_user:
+        return error
+    return errors.ItsmAuthenticationError(
+        f"{error.message}. {call.path.rstrip('/')} demands a verified user at the gateway: put an"
+        " access_token into the connection's extra, or have the gateway's administrator exempt this app"
+        " from user verification for it",
+        code=error.code,
+        request_id=error.request_id,
+    )
+
+
+def _no_answer(call: Call[Any], error: NoAnswerError) -> errors.ItsmError:
+    if call.is_write and error.sent:
+        return _unknown(call, str(error))
+    return errors.ItsmUnavailableError(f"{error}; nothing was done")
+
+
+def _unknown(call: Call[Any], why: str) -> errors.ItsmOutcomeUnknownError:
+    return errors.ItsmOutcomeUnknownError(
+        f"{call.path.rstrip('/')} was sent, but its answer was lost ({why}): it may or may not have been done"
+    )
+
+
+def _verdict_policy(gateway: Gateway, of_the_task: dict[str, Any]) -> VerdictPolicy:
+    of_the_connection = {
+        "verdict_field": gateway.text("verdict_field"),
+        "verdict_value": gateway.text("verdict_value") or "true",
+        "require_evidence": gateway.flag("require_evidence", True),
+    }
+    chosen = {key: value for key, value in of_the_task.items() if value is not None}
+    return VerdictPolicy(**of_the_connection | chosen)

@@ -1,0 +1,50 @@
+"""Where the collectors' approval state is kept: an Airflow connection, or a file below ``AIRFLOW_HOME``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from airflow_provider_bkitsm.collectors.store import CollectorStore
+
+_FILE = "bkitsm.db"
+
+
+def open_store(store_conn_id: str | None = None) -> CollectorStore:
+    """Return the store; nothing is connected before its first use.
+
+    :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and
+        if that is empty too, a SQLite file, which every worker must see.
+    """
+    from airflow.sdk.configuration import conf
+
+    from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+
+    conn_id = store_conn_id or conf.get("bkitsm", "store_conn_id", fallback="")
+    return CollectorStore(_engine_of(conn_id) if conn_id else sqlite_engine(store_path()))
+
+
+def store_path() -> Path:
+    """Return the SQLite file used when no database connection is named."""
+    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    return Path(os.path.expandvars(home)).expanduser() / _FILE
+
+
+def _engine_of(conn_id: str) -> Engine:
+    from airflow.sdk import BaseHook
+    from sqlalchemy.pool import NullPool
+
+    from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+
+    hook = BaseHook.get_hook(conn_id)
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise ItsmConfigurationError(
+            f"connection {conn_id!r} is not an SQL database; the collectors' state needs PostgreSQL or MySQL"
+        )
+    # Airflow forks its workers: a pool would be shared between processes.
+    engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs={"poolclass": NullPool})
+    return engine

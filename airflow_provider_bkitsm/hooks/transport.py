@@ -1,0 +1,157 @@
+"""Sending one call over the gateway and bringing back the raw reply: all that sync and async do differently.
+
+Redirects are never followed: ITSM answers a POST without trailing slash with a 301, which would turn it into
+a GET.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.itsm.protocol import Call
+
+if TYPE_CHECKING:
+    import httpx
+    import requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A raw HTTP answer."""
+
+    status_code: int
+    content_type: str | None
+    body: bytes
+    request_id: str | None = None
+    retry_after: float | None = None
+
+
+class NoAnswerError(Exception):
+    """The network gave no answer. ``sent`` is False only when the request surely never left."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+def _reply(status_code: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    return Reply(
+        status_code=status_code,
+        content_type=headers.get("Content-Type"),
+        body=body,
+        request_id=headers.get("X-Bkapi-Request-Id"),
+        retry_after=_seconds(headers.get("Retry-After") or headers.get("X-Bkapi-RateLimit-Reset")),
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value < float("inf") else None
+
+
+class SyncTransport:
+    """One ``requests`` session, opened by the first call."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._session: requests.Session | None = None
+
+    def send(self, call: Call[Any]) -> Reply:
+        """Send a call once.
+
+        :raises NoAnswerError: nothing came back.
+        """
+        import requests
+
+        if self._session is None:
+            self._session = requests.Session()
+        try:
+            answer = self._session.request(
+                call.method,
+                f"{self.gateway.root}/{call.path}",
+                params=call.params,
+                json=call.body,
+                headers=self.gateway.headers(),
+                timeout=self.gateway.timeouts,
+                verify=self.gateway.verify,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise NoAnswerError(_why(self.gateway, error), sent=not _never_sent(error)) from None
+        return _reply(answer.status_code, answer.headers, answer.content)
+
+    def close(self) -> None:
+        """Close the session; the next call opens a new one."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+class AsyncTransport:
+    """One ``httpx`` client, opened by the first call and bound to its event loop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._client: httpx.AsyncClient | None = None
+
+    async def send(self, call: Call[Any]) -> Reply:
+        """Send a call once.
+
+        :raises NoAnswerError: nothing came back.
+        """
+        import httpx
+
+        if self._client is None:
+            self._client = self._open()
+        try:
+            answer = await self._client.request(
+                call.method,
+                f"{self.gateway.root}/{call.path}",
+                params=call.params,
+                json=call.body,
+                headers=self.gateway.headers(),
+            )
+        except httpx.HTTPError as error:
+            sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise NoAnswerError(_why(self.gateway, error), sent=sent) from None
+        return _reply(answer.status_code, answer.headers, answer.content)
+
+    def _open(self) -> httpx.AsyncClient:
+        import ssl
+
+        import httpx
+
+        connect, read = self.gateway.timeouts
+        verify = self.gateway.verify
+        return httpx.AsyncClient(
+            verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
+            timeout=httpx.Timeout(read, connect=connect),
+            follow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        """Close the client; the next call opens a new one."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    import requests
+    from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+def _why(gateway: Gateway, error: Exception) -> str:
+    # The error's own text may hold a proxy's credentials: its kind says enough.
+    return f"no answer from {gateway.root} ({type(error).__name__})"

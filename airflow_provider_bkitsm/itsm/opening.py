@@ -1,0 +1,51 @@
+"""Finding the ticket that was already opened for an approval, so that no second one is (promise P2).
+
+``create_ticket`` has no idempotency key. Two handles survive a lost answer: ``tag``, which ``get_tickets``
+searches, and a marker in the title, which shows that a found ticket is really ours even where an older server
+ignores the ``tag`` filter (reference 8.4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm.models import TicketSummary
+from airflow_provider_bkitsm.itsm.protocol import Flow
+
+# How far ITSM's clock may be behind ours before a search by creation time misses a ticket.
+_CLOCK_MARGIN = timedelta(days=1)
+_MARKER_LENGTH = 8
+
+
+def creation_tag(*parts: object) -> str:
+    """Derive the 32-character tag of one approval round; the same parts always give the same tag."""
+    text = "\x1f".join(str(part) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[: calls.TAG_LIMIT]
+
+
+def marker(tag: str) -> str:
+    """Return the part of a tag that ends the ticket's title."""
+    return f"#{tag[:_MARKER_LENGTH]}"
+
+
+def marked_title(title: str, tag: str) -> str:
+    """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``."""
+    return f"{title} {marker(tag)}"
+
+
+def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
+    """Search the tickets opened with this tag, oldest first.
+
+    :param since: when the first attempt to open it may have been made (aware).
+    """
+    found: list[TicketSummary] = []
+    number, last = 1, 1
+    while number <= last:
+        page = yield calls.get_tickets(
+            tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN, page=number
+        )
+        found += [item for item in page.items if item.creator == creator and marker(tag) in item.title]
+        number, last = number + 1, page.total_page
+    return tuple(sorted(found, key=lambda item: item.id))

@@ -1,0 +1,174 @@
+"""One call and its answer: the shape of a request, and decoding what came back.
+
+ITSM's HTTP status says nothing: business errors and even crash pages are HTTP 200. Success is a JSON object
+with ``result`` true and ``code`` 0; the API gateway in front answers with real statuses and its own codes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from airflow_provider_bkitsm.itsm import errors
+
+T = TypeVar("T")
+_OK_STATUSES = frozenset({200, 201})
+_LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[T]):
+    """A request to one endpoint, and how to read its ``data``.
+
+    ``path`` is relative to the connection's gateway root and keeps ITSM's trailing slash (without it a POST
+    is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    parse: Callable[[Any], T]
+    params: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+    is_write: bool = False
+    needs_verified_user: bool = False
+
+
+# Several calls in a row that lead to one result: yields calls, is sent their parsed answers.
+Flow = Generator[Call[Any], Any, T]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """The BlueKing envelope, shared by ITSM, the log platform, the ESB and the gateway."""
+
+    ok: bool
+    code: errors.Code | None
+    message: str
+    data: Any
+    request_id: str | None
+
+
+_ERROR_BY_CODE: dict[str, type[errors.ItsmError]] = {
+    # ITSM (reference 3.3)
+    "3900003": errors.ItsmInvalidRequestError,
+    "3900004": errors.ItsmRefusedError,
+    "3900005": errors.ItsmInvalidRequestError,
+    "3900015": errors.ItsmPermissionError,
+    "3900022": errors.ItsmTicketNotFoundError,
+    "3900042": errors.CollectItsmNotExists,
+    "3900404": errors.ItsmNotFoundError,
+    "3900499": errors.ItsmPermissionError,
+    "3900500": errors.ItsmUnavailableError,
+    "SERVER_500_ERROR": errors.ItsmUnavailableError,
+    "PERMISSION_DENIED": errors.ItsmPermissionError,
+    "UNAUTHORIZED": errors.ItsmAuthenticationError,
+    "OBJECT_NOT_EXIST": errors.ItsmEndpointNotFoundError,
+    "METHOD_NOT_ALLOWED": errors.ItsmEndpointNotFoundError,
+    # API gateway (reference 2.3)
+    "1640001": errors.ItsmAuthenticationError,
+    "1640301": errors.ItsmPermissionError,
+    "1640302": errors.ItsmPermissionError,
+    "1640401": errors.ItsmEndpointNotFoundError,
+    "1642901": errors.ItsmRateLimitedError,
+    "1642902": errors.ItsmRateLimitedError,
+    "1642903": errors.ItsmRateLimitedError,
+    "1642904": errors.ItsmRateLimitedError,
+    # ESB (reference 2.3)
+    "1306000": errors.ItsmAuthenticationError,
+    "1306401": errors.ItsmPermissionError,
+    "1306402": errors.ItsmPermissionError,
+    "1306403": errors.ItsmPermissionError,
+    "1306404": errors.ItsmEndpointNotFoundError,
+    "1306405": errors.ItsmEndpointNotFoundError,
+    "1306429": errors.ItsmRateLimitedError,
+    "1306201": errors.ItsmUnavailableError,
+    "1306203": errors.ItsmUnavailableError,
+    "1306206": errors.ItsmUnavailableError,
+    "1306207": errors.ItsmUnavailableError,
+    "1306208": errors.ItsmUnavailableError,
+    "1306209": errors.ItsmUnavailableError,
+}
+_ERROR_BY_STATUS: dict[int, type[errors.ItsmError]] = {
+    401: errors.ItsmAuthenticationError,
+    403: errors.ItsmPermissionError,
+    404: errors.ItsmEndpointNotFoundError,
+    405: errors.ItsmEndpointNotFoundError,
+    429: errors.ItsmRateLimitedError,
+}
+
+
+def decode(
+    status_code: int,
+    content_type: str | None,
+    body: bytes,
+    *,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+) -> Any:
+    """Return the envelope's ``data``, or raise the ``ItsmError`` its code, or else its status, stands for.
+
+    ``request_id`` and ``retry_after`` are what the response headers said, if anything. No part of an answer
+    that is not an envelope is ever shown: it could be a page of the gateway's own.
+    """
+    envelope = open_envelope(body)
+    if envelope is None:
+        raise _without_envelope(status_code, content_type, request_id=request_id, retry_after=retry_after)
+    if envelope.ok and status_code in _OK_STATUSES:
+        return envelope.data
+    kind = _ERROR_BY_CODE.get(str(envelope.code)) or _error_by_status(status_code)
+    message = f"ITSM answered: {envelope.message[:_LONGEST_MESSAGE] or 'no message'}"
+    raise _build(kind, message, envelope.code, envelope.request_id or request_id, retry_after)
+
+
+def open_envelope(body: bytes) -> Envelope | None:
+    """Parse a BlueKing envelope; None when the body is anything else (an HTML page, nothing, plain JSON)."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(answer, dict) or "result" not in answer:
+        return None
+    code = answer.get("code")
+    known_code = isinstance(code, int | str) and not isinstance(code, bool)
+    return Envelope(
+        ok=answer["result"] is True and known_code and code in (0, "0"),
+        code=code if known_code else None,
+        message=str(answer.get("message") or ""),
+        data=answer.get("data"),
+        request_id=str(answer["request_id"]) if answer.get("request_id") else None,
+    )
+
+
+def _without_envelope(
+    status_code: int, content_type: str | None, *, request_id: str | None, retry_after: float | None
+) -> errors.ItsmError:
+    kind = errors.ItsmUnavailableError if status_code in _OK_STATUSES else _error_by_status(status_code)
+    what = (content_type or "no content type").split(";")[0][:80]
+    message = f"expected ITSM's JSON envelope, got HTTP {status_code} with {what}"
+    if status_code in range(300, 400):
+        message += ": the connection's host redirects; use the gateway root itself"
+    return _build(kind, message, None, request_id, retry_after)
+
+
+def _error_by_status(status_code: int) -> type[errors.ItsmError]:
+    if status_code in _ERROR_BY_STATUS:
+        return _ERROR_BY_STATUS[status_code]
+    if status_code in range(300, 400):
+        return errors.ItsmEndpointNotFoundError
+    if status_code in _OK_STATUSES or status_code in range(400, 500):
+        return errors.ItsmInvalidRequestError
+    return errors.ItsmUnavailableError
+
+
+def _build(
+    kind: type[errors.ItsmError],
+    message: str,
+    code: errors.Code | None,
+    request_id: str | None,
+    retry_after: float | None,
+) -> errors.ItsmError:
+    if issubclass(kind, errors.ItsmRateLimitedError):
+        return kind(message, code=code, request_id=request_id, retry_after=retry_after)
+    return kind(message, code=code, request_id=request_id)

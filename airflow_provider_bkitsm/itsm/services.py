@@ -1,0 +1,76 @@
+"""Finding a service and checking a form against it, before any ticket exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm.errors import (
+    CollectItsmNotExists,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+)
+from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.protocol import Flow
+
+# ITSM's built-in approval service; get_service_detail does not offer it by a fixed number (reference 4.1.3).
+FAST_APPROVAL_FIELDS = tuple(
+    ServiceField(key=key, type=kind)
+    for key, kind in (("title", "STRING"), ("APPROVER", "MEMBERS"), ("APPROVAL_CONTENT", "TEXT"))
+)
+_LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
+
+
+def find_service(service_id: int | str) -> Flow[ServiceDetail]:
+    """Read a service's form.
+
+    :raises CollectItsmNotExists: there is no such service.
+    """
+    try:
+        detail: ServiceDetail = yield calls.get_service_detail(service_id)
+    except ItsmNotFoundError as error:
+        raise CollectItsmNotExists(
+            f"ITSM has no service {service_id}; no ticket was opened", code=error.code
+        ) from error
+    return detail
+
+
+def find_log_service() -> Flow[ServiceDetail]:
+    """Find the log platform's own service, when none was named.
+
+    :raises CollectItsmNotExists: there is none.
+    :raises ItsmInvalidRequestError: there are several, and guessing could ask the wrong people.
+    """
+    services = yield calls.get_services(**_LOG_SEARCH)
+    if not services:
+        raise CollectItsmNotExists(
+            "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type API;"
+            " no ticket was opened"
+        )
+    if len(services) > 1:
+        listed = ", ".join(f"{service.id} ({service.name})" for service in services)
+        raise ItsmInvalidRequestError(
+            f"ITSM has several LOG_SEARCH services: {listed}; name one as service_id. No ticket was opened"
+        )
+    return (yield from find_service(services[0].id))
+
+
+def check_form(known: Iterable[ServiceField], fields: Mapping[str, Any]) -> None:
+    """Refuse a form ITSM would refuse, naming every problem at once (reference 4.1.1).
+
+    :raises ItsmInvalidRequestError: a key is unknown, or a required one is missing or empty.
+    """
+    by_key = {field.key: field for field in known}
+    required = {key for key, field in by_key.items() if field.validate_type == "REQUIRE"}
+    problems = {
+        "unknown to this service": sorted(set(fields) - set(by_key)),
+        "required but missing or empty": sorted(key for key in required if _empty(fields.get(key))),
+    }
+    said = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in problems.items() if keys)
+    if said:
+        raise ItsmInvalidRequestError(f"the ticket's form cannot be sent ({said}); no ticket was opened")
+
+
+def _empty(value: object) -> bool:
+    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())

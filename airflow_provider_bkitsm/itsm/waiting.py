@@ -1,0 +1,83 @@
+"""When to look at a ticket again, and when to stop: the pure half of every wait.
+
+State and clock in, decision out; sensor and trigger only carry it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmRateLimitedError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+_LONGEST_PAUSE = 300.0
+# A number ITSM does not know is an error, not a wait; a few looks forgive a replica that lags.
+_MISSING_LOOKS = 3
+# Only a read tells whether a decision came before the deadline: while ITSM is down, ask this much longer.
+_GRACE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Look again after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The wait is over with this verdict."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The wait cannot go on; the ticket is as it was."""
+
+    error: ItsmError
+
+
+Step = Pause | Done | Failed
+
+
+class Wait:
+    """One wait for one ticket.
+
+    :param interval: seconds between two looks.
+    :param deadline: when to give up (aware); set it as soon as it is known.
+    """
+
+    def __init__(self, *, interval: float, deadline: datetime | None = None) -> None:
+        self.interval = interval
+        self.deadline = deadline
+        self._failures = 0
+        self._missing = 0
+
+    def saw(self, verdict: Verdict, now: datetime) -> Step:
+        """Take in an answer. A decision always wins over the deadline."""
+        self._failures = self._missing = 0
+        if verdict.outcome is not Outcome.WAITING:
+            return Done(verdict=verdict)
+        if self.deadline is None:
+            return Pause(seconds=self.interval)
+        left = (self.deadline - now).total_seconds()
+        return Pause(seconds=min(self.interval, left)) if left > 0 else Done(verdict=verdict.timed_out())
+
+    def missed(self, error: ItsmError, now: datetime) -> Step:
+        """Take in an error: back off where trying again may help, else stop."""
+        if isinstance(error, ItsmTicketNotFoundError):
+            self._missing += 1
+            return Failed(error=error) if self._missing >= _MISSING_LOOKS else self._pause(error)
+        over = self.deadline is not None and now > self.deadline + _GRACE
+        if over or not error.retry_safe:
+            return Failed(error=error)
+        return self._pause(error)
+
+    def _pause(self, error: ItsmError) -> Pause:
+        self._failures += 1
+        doubled = min(self.interval * 2 ** min(self._failures, 10), max(_LONGEST_PAUSE, self.interval))
+        asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
+        return Pause(seconds=max(doubled, asked or 0.0))

@@ -1,0 +1,39 @@
+"""The button on a task's page that opens its ITSM ticket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol, TaskInstanceKey
+
+TICKET_URL_KEY = "bkitsm_ticket_url"
+
+
+class ItsmTicketLink(BaseOperatorLink):
+    """Opens the ticket in ITSM, from the moment the task knows it."""
+
+    @property
+    def name(self) -> str:
+        """Label of the button."""
+        return "ITSM ticket"
+
+    @property
+    def xcom_key(self) -> str:
+        """XCom the API server reads the address from."""
+        return TICKET_URL_KEY
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the ticket's address; empty before there is one."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return str(XCom.get_value(ti_key=ti_key, key=TICKET_URL_KEY) or "")
+
+
+def show_ticket(ti: RuntimeTaskInstanceProtocol, ticket_url: str | None) -> None:
+    """Make the button appear at once, while the task still runs or waits."""
+    if ticket_url:
+        ti.xcom_push(key=TICKET_URL_KEY, value=ticket_url)
