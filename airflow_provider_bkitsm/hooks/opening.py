@@ -1,4 +1,4 @@
-"""Opening a ticket exactly once, although ``create_ticket`` may do its work and lose its answer (promise P2)."""
+"""Opening a ticket exactly once, although ``create_ticket`` may do its work and lose its answer (P2)."""
 
 from __future__ import annotations
 

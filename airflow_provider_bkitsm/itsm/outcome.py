@@ -59,6 +59,9 @@ _FINISHED = {
 }
 _MISSING = Judgement(outcome=Outcome.REJECTED, reason=Reason.VERDICT_MISSING)
 
+# A ticket in one of these states never changes again (reference 5.1).
+ENDED = frozenset({"FINISHED", *_ENDED})
+
 
 def judge(current_status: str, *, answer: Answer, evidence: bool) -> Judgement:
     """Decide a wait (promise P3, fail closed).

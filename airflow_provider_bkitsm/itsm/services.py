@@ -45,8 +45,8 @@ def find_log_service() -> Flow[ServiceDetail]:
     services = yield calls.get_services(**_LOG_SEARCH)
     if not services:
         raise CollectItsmNotExists(
-            "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type API;"
-            " no ticket was opened"
+            "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"
+            " API; no ticket was opened"
         )
     if len(services) > 1:
         listed = ", ".join(f"{service.id} ({service.name})" for service in services)

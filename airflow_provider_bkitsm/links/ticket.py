@@ -26,7 +26,7 @@ class ItsmTicketLink(BaseOperatorLink):
         """XCom the API server reads the address from."""
         return TICKET_URL_KEY
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the ticket's address; empty before there is one."""
         from airflow.sdk.execution_time.xcom import XCom
 

@@ -1,0 +1,210 @@
+"""``ItsmTicketSensor``: waits for the decision on an ITSM ticket."""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
+from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Wait
+from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+OnNotApproved = Literal["fail", "skip", "pass"]
+_DEFAULT_TIMEOUT = timedelta(days=7)
+# Airflow's own sensor timeout only guards against a ticket that can never be read: the deadline comes first.
+_BEYOND_DEADLINE = timedelta(hours=2)
+_LONGEST = timedelta(days=365)
+
+
+def _deferrable_by_default() -> bool:
+    """Waiting for people is deferrable unless the administrator wrote otherwise.
+
+    Airflow's built-in value of ``[operators] default_deferrable`` is false; only a written one counts.
+    """
+    section, option = "operators", "default_deferrable"
+    written = configparser.RawConfigParser.has_option(conf, section, option)
+    in_environment = f"AIRFLOW__{section}__{option}".upper() in os.environ
+    return bool(conf.getboolean(section, option)) if written or in_environment else True
+
+
+def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedelta:
+    if isinstance(approval_timeout, int | float):
+        approval_timeout = timedelta(seconds=approval_timeout)
+    return approval_timeout + _BEYOND_DEADLINE if isinstance(approval_timeout, timedelta) else _LONGEST
+
+
+class ItsmTicketSensor(BaseSensorOperator):
+    """Waits until an ITSM ticket is approved; anything else is not approved (promise P3, fail closed).
+
+    Returns a JSON object: ``sn``, ``outcome``, ``reason``, ``current_status``, ``title``, ``ticket_url``,
+    ``decided_at`` (ISO 8601, UTC) and ``approvers``, a list of ``operator``, ``approved``, ``remark``,
+    ``decided_at``.
+
+    :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
+    :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
+    :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
+        restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
+    :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
+        ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
+    :param verdict_field: form field that holds the verdict, for services that decide outside an approval
+        step; None takes the connection's setting, by default ITSM's own ``approve_result``. (templated)
+    :param verdict_value: what that field holds when approved. (templated)
+    :param require_evidence: False accepts a yes without a visible approval step behind it.
+    :param poke_interval: seconds between two looks.
+    :param deferrable: wait in the triggerer. Default: True, unless ``[operators] default_deferrable`` is set.
+    """
+
+    template_fields: Sequence[str] = (
+        "ticket_sn",
+        "bkitsm_conn_id",
+        "approval_timeout",
+        "verdict_field",
+        "verdict_value",
+    )
+    operator_extra_links = (ItsmTicketLink(),)
+    ui_color = "#e6f1f2"
+
+    def __init__(
+        self,
+        *,
+        ticket_sn: str,
+        bkitsm_conn_id: str = "bkitsm_default",
+        approval_timeout: timedelta | float | str | None = _DEFAULT_TIMEOUT,
+        on_not_approved: OnNotApproved = "fail",
+        verdict_field: str | None = None,
+        verdict_value: str | None = None,
+        require_evidence: bool | None = None,
+        deferrable: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
+        super().__init__(**kwargs)
+        if on_not_approved not in ("fail", "skip", "pass"):
+            raise ValueError(f"on_not_approved must be fail, skip or pass, not {on_not_approved!r}")
+        self.ticket_sn = ticket_sn
+        self.bkitsm_conn_id = bkitsm_conn_id
+        self.approval_timeout = approval_timeout
+        self.on_not_approved = on_not_approved
+        self.verdict_field = verdict_field
+        self.verdict_value = verdict_value
+        self.require_evidence = require_evidence
+        self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
+
+    @cached_property
+    def hook(self) -> ItsmHook:
+        """The synchronous ITSM client."""
+        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+        return ItsmHook(self.bkitsm_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Look once; then defer, or poke as any sensor does."""
+        if not self.deferrable:
+            return super().execute(context)
+        looked = self.poke(context)
+        return looked.xcom_value if looked else self._defer()
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
+        sn = self._sn()
+        wait = Wait(interval=self.poke_interval)
+        try:
+            verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self._policy())))
+            if verdict.outcome is Outcome.WAITING:
+                wait.deadline = self._deadline(sn)
+        except ItsmError as error:
+            return self._could_not_read(error)
+        show_ticket(context["ti"], verdict.ticket_url)
+        step = wait.saw(verdict, datetime.now(UTC))
+        if not isinstance(step, Done):
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(step.verdict, context))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the trigger's event; called on a worker when the wait is over."""
+        if "error" in event:
+            raise ItsmError(
+                f"the wait for ITSM ticket {self.ticket_sn} stopped: {event['error']}. The ticket is as it"
+                " was; a retry waits for the same ticket again"
+            )
+        return self._conclude(Verdict.from_dict(event["verdict"]), context)
+
+    def _defer(self) -> NoReturn:
+        from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+
+        timeout = self._timeout()
+        self.defer(
+            trigger=ItsmTicketTrigger(
+                ticket_sn=self._sn(),
+                bkitsm_conn_id=self.bkitsm_conn_id,
+                poll_interval=self.poke_interval,
+                approval_timeout=timeout.total_seconds() if timeout else None,
+                **self._policy(),
+            ),
+            method_name="execute_complete",
+        )
+
+    def _conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
+        said = verdict.describe()
+        if not verdict.evidence_required:
+            self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
+        if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
+            self.log.info(said)
+            return verdict.as_dict()
+        context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
+        if self.on_not_approved == "skip":
+            raise AirflowSkipException(said)
+        raise AirflowFailException(f"{said}. Not approved; this task is not retried")
+
+    def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
+        step = Wait(interval=self.poke_interval).missed(error, datetime.now(UTC))
+        if isinstance(step, Failed):
+            raise error
+        self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
+        return PokeReturnValue(is_done=False)
+
+    def _deadline(self, sn: str) -> datetime | None:
+        timeout = self._timeout()
+        return self.hook.get_ticket_info(sn).create_at + timeout if timeout else None
+
+    def _timeout(self) -> timedelta | None:
+        given = self.approval_timeout
+        if given is None or isinstance(given, timedelta):
+            return given
+        try:
+            return timedelta(seconds=float(given))
+        except (ValueError, OverflowError):
+            raise ItsmConfigurationError(
+                f"approval_timeout must be seconds or a timedelta, not {given!r}; the ticket is as it was"
+            ) from None
+
+    def _sn(self) -> str:
+        sn = str(self.ticket_sn or "").strip()
+        if not sn or sn == "None":
+            raise ItsmConfigurationError(
+                "ticket_sn is empty: the task that opens the ticket has not returned its number. Nothing is"
+                " waited for; a retry reads the number again"
+            )
+        return sn
+
+    def _policy(self) -> dict[str, Any]:
+        return {
+            "verdict_field": self.verdict_field,
+            "verdict_value": self.verdict_value,
+            "require_evidence": self.require_evidence,
+        }

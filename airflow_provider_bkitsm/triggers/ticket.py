@@ -1,0 +1,111 @@
+"""``ItsmTicketTrigger``: waits for a ticket's decision in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait
+
+# A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
+# report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
+_FIRST_PAUSE = 5.0
+
+
+class ItsmTicketTrigger(BaseTrigger):
+    """Asks ITSM for one ticket until it is decided or the deadline has passed.
+
+    Fires once: ``{"verdict": {...}}`` (see :class:`~airflow_provider_bkitsm.itsm.verdict.Verdict`), or
+    ``{"error": "...", "kind": "<class name>"}`` when the wait cannot go on.
+
+    :param ticket_sn: number of the ticket.
+    :param bkitsm_conn_id: connection of type ``bkitsm``.
+    :param poll_interval: seconds between two looks; errors back off from there.
+    :param approval_timeout: seconds from the ticket's creation to the deadline; None waits for ever.
+    :param verdict_field: see :class:`~airflow_provider_bkitsm.itsm.verdict.VerdictPolicy`; None takes the
+        connection's setting.
+    :param verdict_value: likewise.
+    :param require_evidence: likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        ticket_sn: str,
+        bkitsm_conn_id: str,
+        poll_interval: float,
+        approval_timeout: float | None,
+        verdict_field: str | None = None,
+        verdict_value: str | None = None,
+        require_evidence: bool | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.ticket_sn = ticket_sn
+        self.bkitsm_conn_id = bkitsm_conn_id
+        self.poll_interval = poll_interval
+        self.approval_timeout = approval_timeout
+        self.verdict_field = verdict_field
+        self.verdict_value = verdict_value
+        self.require_evidence = require_evidence
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments; none of them is a secret."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "ticket_sn": self.ticket_sn,
+            "bkitsm_conn_id": self.bkitsm_conn_id,
+            "poll_interval": self.poll_interval,
+            "approval_timeout": self.approval_timeout,
+            **self._policy(),
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire once."""
+        try:
+            payload = await self._wait()
+        except Exception as error:
+            self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
+            payload = _event(Failed(error=ItsmError(f"{type(error).__name__}: {error}")))
+        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> dict[str, Any]:
+        from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+
+        wait = Wait(interval=self.poll_interval)
+        step: Step = Pause(seconds=max(_FIRST_PAUSE, self.poll_interval))
+        async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
+            policy = await hook.verdict_policy(**self._policy())
+            while isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                step = await self._look(hook, policy, wait)
+        return _event(step)
+
+    async def _look(self, hook: Any, policy: VerdictPolicy, wait: Wait) -> Step:
+        try:
+            if wait.deadline is None and self.approval_timeout is not None:
+                opened = (await hook.get_ticket_info(self.ticket_sn)).create_at
+                wait.deadline = opened + timedelta(seconds=self.approval_timeout)
+            verdict: Verdict = await hook.run(read_verdict(self.ticket_sn, policy))
+        except ItsmError as error:
+            step = wait.missed(error, datetime.now(UTC))
+            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
+            return step
+        return wait.saw(verdict, datetime.now(UTC))
+
+    def _policy(self) -> dict[str, Any]:
+        return {
+            "verdict_field": self.verdict_field,
+            "verdict_value": self.verdict_value,
+            "require_evidence": self.require_evidence,
+        }
+
+
+def _event(step: Done | Failed) -> dict[str, Any]:
+    if isinstance(step, Done):
+        return {"verdict": step.verdict.as_dict()}
+    return {"error": str(step.error), "kind": type(step.error).__name__}
