@@ -1,0 +1,91 @@
+"""What is sent, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import calls, errors
+
+FIELDS = {"title": "t", "APPROVER": "alice,bob"}
+
+
+def test_create_ticket_sends_only_what_was_given():
+    call = calls.create_ticket(creator="alice", fields=FIELDS, service_id=7, tag="a" * 32)
+    assert (call.method, call.path, call.is_write) == ("POST", "create_ticket/", True)
+    assert call.body == {
+        "service_id": 7,
+        "creator": "alice",
+        "fields": [{"key": "title", "value": "t"}, {"key": "APPROVER", "value": "alice,bob"}],
+        "tag": "a" * 32,
+    }
+
+
+def test_fast_approval_sends_no_service_and_never_the_text_false():
+    body = calls.create_ticket(creator="alice", fields=FIELDS, service_id=7, fast_approval=True).body
+    assert body is not None
+    assert body["fast_approval"] is True
+    assert "service_id" not in body
+    assert "fast_approval" not in (calls.create_ticket(creator="a", fields=FIELDS, service_id=7).body or {})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"creator": ""},
+        {"creator": "  "},
+        {"fields": {}},
+        {"fields": {"title": ""}},
+        {"fields": {"title": 5}},
+        {"fields": {"title": "x" * 129}},
+        {"service_id": None},
+        {"tag": ""},
+        {"tag": "a" * 33},
+    ],
+)
+def test_what_itsm_would_refuse_is_not_sent(wrong):
+    good = {"creator": "alice", "fields": FIELDS, "service_id": 7}
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        calls.create_ticket(**(good | wrong))
+
+
+def test_a_title_may_have_128_characters():
+    calls.create_ticket(creator="alice", fields={"title": "题" * 128}, service_id=7)
+
+
+@pytest.mark.parametrize("build", [calls.get_ticket_status, calls.get_ticket_info, calls.get_ticket_logs])
+def test_reads_of_one_ticket_need_its_number(build):
+    assert build("REQ1").params["sn"] == "REQ1"
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        build("")
+
+
+@pytest.mark.parametrize("sns", [[], [""], ["REQ1", None]])
+def test_approval_results_are_never_asked_for_nothing(sns):
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        calls.ticket_approval_result(sns)
+
+
+def test_approval_results_always_send_a_list():
+    assert calls.ticket_approval_result("REQ1").body == {"sn": ["REQ1"]}
+
+
+def test_p6_tickets_are_never_searched_without_a_filter():
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        calls.get_tickets()
+
+
+def test_a_search_speaks_shanghai_time_and_never_switches_paging_off():
+    call = calls.get_tickets(tag="x", create_at__gte=datetime(2026, 11, 24, 16, tzinfo=UTC), page_size=0)
+    assert call.body == {"tag": "x", "create_at__gte": "2026-11-25 00:00:00", "page": 1, "page_size": 1}
+
+
+def test_an_operation_carries_a_message_of_at_most_255_characters():
+    call = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="alice", action_message="m" * 300)
+    assert call.is_write
+    assert len((call.body or {})["action_message"]) == 255
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="alice", action_message="")
+    with pytest.raises(ValueError, match="APPROVE"):
+        calls.operate_ticket(sn="REQ1", action_type="APPROVE", operator="alice", action_message="m")

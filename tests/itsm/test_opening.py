@@ -1,0 +1,58 @@
+"""Finding the ticket already opened for an approval (promise P2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.opening import creation_tag, find_opened, marked_title, marker
+
+TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
+SINCE = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def item(number: int, **more: Any) -> dict[str, Any]:
+    known = {"id": number, "sn": f"REQ{number}", "title": marked_title("t", TAG), "creator": "alice"}
+    return known | {"current_status": "RUNNING"} | more
+
+
+def search(*pages: list[dict[str, Any]]) -> tuple[list[str], int]:
+    flow, asked = find_opened(TAG, creator="alice", since=SINCE), 0
+    call = next(flow)
+    try:
+        while True:
+            page = {"page": asked + 1, "total_page": len(pages), "count": 99, "items": pages[asked]}
+            assert (call.body or {})["tag"] == TAG
+            asked += 1
+            call = flow.send(call.parse(page))
+    except StopIteration as stop:
+        return [one.sn for one in stop.value], asked
+
+
+def test_a_tag_is_stable_fits_and_differs_by_every_part():
+    assert creation_tag("bkitsm_default", "dag", "run", "task", -1, 0) == TAG
+    assert len(TAG) == 32
+    others = [("x", "dag", "run", "task", -1, 0), ("bkitsm_default", "dag", "run", "task", -1, 1)]
+    assert len({TAG, *(creation_tag(*parts) for parts in others)}) == 3
+    assert creation_tag("ab", "c") != creation_tag("a", "bc")
+
+
+def test_p2_our_ticket_is_found():
+    assert search([item(3)]) == (["REQ3"], 1)
+
+
+def test_p2_nothing_found_is_nothing():
+    assert search([]) == ([], 1)
+
+
+def test_p2_several_are_given_oldest_first():
+    assert search([item(9), item(4)])[0] == ["REQ4", "REQ9"]
+
+
+def test_p6_what_an_older_server_returns_without_filtering_is_not_ours():
+    foreign = [item(5, title="t #00000000"), item(6, creator="bob"), item(7, title="t")]
+    assert search(foreign, [item(8)]) == (["REQ8"], 2)
+
+
+def test_the_marker_ends_the_title():
+    assert marked_title("Go live", TAG).endswith(marker(TAG))

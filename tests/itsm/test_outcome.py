@@ -1,0 +1,100 @@
+"""The outcome table of the design, exhaustively (promise P3: fail closed)."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.itsm.outcome import (
+    ENDED,
+    Answer,
+    Outcome,
+    Reason,
+    approve_result_answer,
+    field_answer,
+    judge,
+)
+
+OPEN_STATUSES = [
+    "RUNNING",
+    "SUSPENDED",
+    "NEW",
+    "RESOLVED",
+    "CONFIRMED",
+    "",
+    "finished",
+    "FINISHED ",
+    "FAILED",
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "evidence", "outcome", "reason"),
+    [
+        (Answer.YES, True, Outcome.APPROVED, Reason.APPROVED),
+        (Answer.YES, False, Outcome.REJECTED, Reason.NO_EVIDENCE),
+        (Answer.NO, True, Outcome.REJECTED, Reason.REFUSED),
+        (Answer.NO, False, Outcome.REJECTED, Reason.REFUSED),
+        (Answer.MISSING, True, Outcome.REJECTED, Reason.VERDICT_MISSING),
+        (Answer.MISSING, False, Outcome.REJECTED, Reason.VERDICT_MISSING),
+    ],
+)
+def test_p3_a_finished_ticket_is_approved_only_by_a_yes_with_evidence(answer, evidence, outcome, reason):
+    judgement = judge("FINISHED", answer=answer, evidence=evidence)
+    assert (judgement.outcome, judgement.reason) == (outcome, reason)
+
+
+@pytest.mark.parametrize(("answer", "evidence"), list(product(Answer, [True, False])))
+def test_p3_withdrawn_and_terminated_never_approve_whatever_the_verdict_says(answer, evidence):
+    assert judge("REVOKED", answer=answer, evidence=evidence).outcome is Outcome.WITHDRAWN
+    assert judge("TERMINATED", answer=answer, evidence=evidence).outcome is Outcome.TERMINATED
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "evidence"), list(product(OPEN_STATUSES, Answer, [True, False]))
+)
+def test_p3_every_other_status_waits(status, answer, evidence):
+    assert judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING
+
+
+@given(st.text(), st.sampled_from(Answer), st.booleans())
+def test_p3_only_one_combination_of_all_approves(status, answer, evidence):
+    approved = judge(status, answer=answer, evidence=evidence).outcome is Outcome.APPROVED
+    assert approved == (status == "FINISHED" and answer is Answer.YES and evidence)
+    assert (judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING) == (
+        status not in ENDED
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"),
+    [
+        (True, Answer.YES),
+        (False, Answer.NO),
+        ("true", Answer.MISSING),
+        (1, Answer.MISSING),
+        (None, Answer.MISSING),
+        ({}, Answer.MISSING),
+    ],
+)
+def test_p3_only_the_json_literals_are_a_verdict(value, answer):
+    assert approve_result_answer(value) is answer
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"),
+    [
+        ("true", Answer.YES),
+        ("false", Answer.NO),
+        ("True", Answer.NO),
+        ("", Answer.MISSING),
+        (None, Answer.MISSING),
+        (True, Answer.MISSING),
+        (["true"], Answer.MISSING),
+    ],
+)
+def test_p3_a_form_field_is_a_yes_only_as_the_exact_text(value, answer):
+    assert field_answer(value, wanted="true") is answer

@@ -1,0 +1,151 @@
+"""Decoding what ITSM, its gateway and the ESB answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.protocol import decode
+
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+
+
+def body(**keys: object) -> bytes:
+    return json.dumps(keys).encode()
+
+
+def refused(status: int, content: bytes, content_type: str | None = JSON, **headers) -> errors.ItsmError:
+    with pytest.raises(errors.ItsmError) as caught:
+        decode(status, content_type, content, **headers)
+    return caught.value
+
+
+@pytest.mark.parametrize("data", [{"sn": "REQ1"}, [], None, "text"])
+def test_success_returns_the_data(data):
+    assert decode(200, JSON, body(result=True, code=0, message="success", data=data)) == data
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (200, 3900003, errors.ItsmInvalidRequestError),
+        (200, 3900004, errors.ItsmRefusedError),
+        (200, 3900005, errors.ItsmInvalidRequestError),
+        (200, 3900022, errors.ItsmTicketNotFoundError),
+        (200, "3900022", errors.ItsmTicketNotFoundError),
+        (200, 3900042, errors.CollectItsmNotExists),
+        (200, 3900404, errors.ItsmNotFoundError),
+        (200, 3900012, errors.ItsmInvalidRequestError),
+        (200, "SERVER_500_ERROR", errors.ItsmUnavailableError),
+        (200, "METHOD_NOT_ALLOWED", errors.ItsmEndpointNotFoundError),
+        (200, "OBJECT_NOT_EXIST", errors.ItsmEndpointNotFoundError),
+        (400, 1640001, errors.ItsmAuthenticationError),
+        (403, 1640301, errors.ItsmPermissionError),
+        (404, 1640401, errors.ItsmEndpointNotFoundError),
+        (429, 1642902, errors.ItsmRateLimitedError),
+        (502, 1650200, errors.ItsmUnavailableError),
+        (504, 1650401, errors.ItsmUnavailableError),
+        (200, 1306000, errors.ItsmAuthenticationError),
+        (200, 1306429, errors.ItsmRateLimitedError),
+        (200, 1306201, errors.ItsmUnavailableError),
+    ],
+)
+def test_a_code_decides_the_error(status, code, kind):
+    error = refused(status, body(result=False, code=code, message="接口异常", data=None, request_id="r1"))
+    assert type(error) is kind
+    assert (error.code, error.request_id) == (code, "r1")
+    assert "接口异常" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, errors.ItsmUnavailableError),
+        (301, errors.ItsmEndpointNotFoundError),
+        (401, errors.ItsmAuthenticationError),
+        (403, errors.ItsmPermissionError),
+        (404, errors.ItsmEndpointNotFoundError),
+        (429, errors.ItsmRateLimitedError),
+        (413, errors.ItsmInvalidRequestError),
+        (500, errors.ItsmUnavailableError),
+        (502, errors.ItsmUnavailableError),
+    ],
+)
+def test_a_page_instead_of_an_envelope_is_judged_by_its_status_and_never_shown(status, kind):
+    error = refused(status, b"<html>secret page</html>", HTML)
+    assert type(error) is kind
+    assert "secret page" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"ok"',
+        b"\xff\xfe",
+        b"{" * 100_000,
+        body(code=0, data=1),
+        body(status="ok"),
+    ],
+)
+def test_p3_anything_that_is_not_an_envelope_is_an_outage_not_an_answer(content):
+    assert refused(200, content).retry_safe
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"result": True, "code": 1},
+        {"result": True},
+        {"result": True, "code": None},
+        {"result": True, "code": False},
+        {"result": "true", "code": 0},
+        {"result": 1, "code": 0},
+        {"result": False, "code": 0},
+    ],
+)
+def test_p3_success_needs_result_true_and_code_zero(envelope):
+    refused(200, body(**envelope, data={"sn": "REQ1"}))
+
+
+def test_success_under_an_error_status_is_not_believed():
+    assert isinstance(refused(500, body(result=True, code=0, data={})), errors.ItsmUnavailableError)
+
+
+def test_a_rate_limit_says_how_long_to_pause():
+    error = refused(429, body(result=False, code=1642901, message=""), retry_after=7.0, request_id="r2")
+    assert isinstance(error, errors.ItsmRateLimitedError)
+    assert (error.retry_after, error.request_id) == (7.0, "r2")
+
+
+@given(st.integers(100, 599), st.none() | st.text(max_size=40), st.binary(max_size=300))
+def test_any_bytes_end_in_data_or_an_itsm_error(status, content_type, content):
+    with contextlib.suppress(errors.ItsmError):
+        decode(status, content_type, content)
+
+
+@given(
+    st.integers(100, 599),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["result", "code", "message", "data", "request_id"]), inner, max_size=5
+            )
+        ),
+        max_leaves=10,
+    ),
+)
+def test_any_json_ends_in_data_or_an_itsm_error(status, answer):
+    with contextlib.suppress(errors.ItsmError):
+        decode(status, JSON, json.dumps(answer).encode())

@@ -1,0 +1,78 @@
+"""Services are found and forms checked before any ticket exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.models import ServiceField
+from airflow_provider_bkitsm.itsm.services import (
+    FAST_APPROVAL_FIELDS,
+    check_form,
+    find_log_service,
+    find_service,
+)
+
+DETAIL = {"service_id": 7, "name": "onboarding", "fields": [{"key": "title"}]}
+KNOWN = [
+    ServiceField(key="title"),
+    ServiceField(key="approvals"),
+    ServiceField(key="note", validate_type="OPTION"),
+]
+
+
+def drive(flow: Any, *answers: Any) -> Any:
+    try:
+        call = next(flow)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                call = flow.throw(answer)
+            call = flow.send(call.parse(answer))
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("the flow asked for more")
+
+
+def test_a_named_service_is_read():
+    assert drive(find_service(7), DETAIL).name == "onboarding"
+
+
+def test_an_unknown_service_is_its_own_error():
+    with pytest.raises(errors.CollectItsmNotExists, match="no ticket was opened"):
+        drive(find_service(7), errors.ItsmNotFoundError("x", code=3900404))
+
+
+def test_the_log_platforms_service_is_found_when_there_is_exactly_one():
+    assert drive(find_log_service(), [{"id": 7}], DETAIL).service_id == 7
+
+
+def test_without_a_log_service_the_error_says_so():
+    with pytest.raises(errors.CollectItsmNotExists):
+        drive(find_log_service(), [])
+
+
+def test_several_log_services_are_not_guessed_among():
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"7 \(a\), 8 \(b\)"):
+        drive(find_log_service(), [{"id": 7, "name": "a"}, {"id": 8, "name": "b"}])
+
+
+@pytest.mark.parametrize(
+    "form", [{"title": "t", "approvals": "a"}, {"title": "t", "approvals": "a", "note": ""}]
+)
+def test_a_good_form_passes(form):
+    check_form(KNOWN, form)
+
+
+def test_every_problem_of_a_form_is_named_at_once():
+    with pytest.raises(errors.ItsmInvalidRequestError) as caught:
+        check_form(KNOWN, {"title": " ", "colour": "red"})
+    for name in ("title", "approvals", "colour"):
+        assert name in str(caught.value)
+
+
+def test_the_built_in_approval_needs_its_three_fields():
+    check_form(FAST_APPROVAL_FIELDS, {"title": "t", "APPROVER": "a", "APPROVAL_CONTENT": "c"})
+    with pytest.raises(errors.ItsmInvalidRequestError, match="APPROVAL_CONTENT"):
+        check_form(FAST_APPROVAL_FIELDS, {"title": "t", "APPROVER": "a"})

@@ -1,0 +1,158 @@
+"""Reading one ticket's verdict, against answers shaped as a real server's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+
+SN = "REQ20261124000003"
+DEFAULT = VerdictPolicy()
+FORM = VerdictPolicy(verdict_field="approval_result")
+
+
+def row(status: str, approved: bool = False, **more: Any) -> dict[str, Any]:
+    known = {"sn": SN, "title": "t", "ticket_url": "https://itsm.example.com/#/ticket/detail?id=3"}
+    return known | {
+        "current_status": status,
+        "updated_by": "admin,carol",
+        "update_at": "2026-11-24 08:48:44",
+        "approve_result": approved,
+        **more,
+    }
+
+
+def step(kind: str, *fields: tuple[str, str, Any]) -> dict[str, Any]:
+    form = [{"id": 1, "key": key, "type": type_, "value": value} for key, type_, value in fields]
+    return {
+        "operator": "carol",
+        "operate_at": "2026-11-24 08:48:43",
+        "message": "…",
+        "form_data": form or {},
+        "from_state_type": kind,
+    }
+
+
+def approval(value: str, remark: str = "fine") -> dict[str, Any]:
+    return step("APPROVAL", ("r7f", "RADIO", value), ("xd6", "TEXT", remark), ("P14", "TEXT", remark))
+
+
+def read(rows: list[dict[str, Any]], *logs: dict[str, Any], policy=DEFAULT, fields=()) -> Verdict:
+    answers = {
+        "ticket_approval_result/": rows,
+        "get_ticket_logs/": {"sn": SN, "logs": list(logs)},
+        "get_ticket_info/": {
+            "sn": SN,
+            "current_status": "FINISHED",
+            "create_at": "2026-11-24 08:48:41",
+            "fields": list(fields),
+        },
+    }
+    flow = read_verdict(SN, policy)
+    try:
+        call = next(flow)
+        while True:
+            call = flow.send(call.parse(answers[call.path]))
+    except StopIteration as stop:
+        return stop.value
+
+
+def test_an_approval_names_who_when_and_why():
+    verdict = read([row("FINISHED", True)], step("NORMAL"), approval("true", "go ahead"))
+    assert verdict.outcome is Outcome.APPROVED
+    assert verdict.decided_at == "2026-11-24T00:48:43+00:00"
+    assert [(one.operator, one.approved, one.remark) for one in verdict.approvers] == [
+        ("carol", True, "go ahead")
+    ]
+    assert "carol approved: go ahead" in verdict.describe()
+
+
+def test_a_refusal_names_who_and_why():
+    verdict = read([row("FINISHED", False)], approval("false", "too much"))
+    assert (verdict.outcome, verdict.reason) == (Outcome.REJECTED, Reason.REFUSED)
+    assert "carol refused: too much" in verdict.describe()
+
+
+def test_p3_a_flow_without_approval_step_is_not_an_approval():
+    verdict = read([row("FINISHED", True)], step("NORMAL"))
+    assert (verdict.outcome, verdict.reason) == (Outcome.REJECTED, Reason.NO_EVIDENCE)
+
+
+def test_p3_evidence_can_be_waived_and_the_verdict_says_so():
+    verdict = read([row("FINISHED", True)], policy=VerdictPolicy(require_evidence=False))
+    assert verdict.outcome is Outcome.APPROVED
+    assert not verdict.evidence_required
+
+
+def test_p3_a_rejection_that_later_reads_true_has_no_evidence():
+    assert read([row("FINISHED", True)], approval("false")).reason == Reason.NO_EVIDENCE
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUSPENDED", "SOMETHING_NEW", ""])
+def test_p3_an_open_ticket_waits_and_costs_one_call(status):
+    flow = read_verdict(SN, DEFAULT)
+    call = next(flow)
+    with pytest.raises(StopIteration) as stop:
+        flow.send(call.parse([row(status, True)]))
+    assert stop.value.value.outcome is Outcome.WAITING
+    assert stop.value.value.decided_at is None
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("REVOKED", "withdrawn"), ("TERMINATED", "terminated")])
+def test_p3_an_ended_ticket_is_not_approved_even_if_its_field_says_so(status, outcome):
+    fields = [{"key": "approval_result", "value": "true"}]
+    verdict = read([row(status)], policy=FORM, fields=fields)
+    assert verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome", "reason"),
+    [
+        ("true", Outcome.APPROVED, Reason.APPROVED),
+        ("false", Outcome.REJECTED, Reason.REFUSED),
+        (None, Outcome.REJECTED, Reason.VERDICT_MISSING),
+    ],
+)
+def test_the_log_platforms_form_field_decides_where_it_is_the_verdict_source(value, outcome, reason):
+    logs = [step("NORMAL", ("approval_result", "RADIO", value))]
+    fields = [{"key": "approval_result", "value": value}]
+    verdict = read([row("FINISHED", True)], *logs, policy=FORM, fields=fields)
+    assert (verdict.outcome, verdict.reason) == (outcome, reason)
+
+
+def test_p3_a_form_fields_default_is_not_evidence():
+    fields = [{"key": "approval_result", "value": "true"}]
+    verdict = read(
+        [row("FINISHED", True)], step("NORMAL", ("title", "STRING", "t")), policy=FORM, fields=fields
+    )
+    assert verdict.reason == Reason.NO_EVIDENCE
+
+
+def test_p3_a_ticket_left_out_of_the_answer_is_an_error():
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        read([row("FINISHED", True, sn="REQ20261124000004")])
+
+
+def test_p3_two_tickets_with_one_number_are_an_error():
+    with pytest.raises(errors.ItsmAmbiguousError):
+        read([row("FINISHED", True), row("RUNNING")])
+
+
+@pytest.mark.parametrize("wrong", ["true", 1, None])
+def test_p3_a_verdict_of_another_type_is_an_outage(wrong):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError):
+        read([row("FINISHED", approve_result=wrong)])
+
+
+def test_a_verdict_survives_json():
+    verdict = read([row("FINISHED", True)], approval("true"))
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.as_dict()))) == verdict
+
+
+def test_a_timeout_keeps_the_ticket():
+    assert read([row("RUNNING")]).timed_out().outcome is Outcome.TIMED_OUT

@@ -1,0 +1,92 @@
+"""When a wait looks again and when it stops."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Wait
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def verdict(outcome: Outcome) -> Verdict:
+    return Verdict(sn="REQ1", outcome=outcome, reason="", current_status="X")
+
+
+WAITING = verdict(Outcome.WAITING)
+
+
+def test_an_open_ticket_is_looked_at_again_after_the_interval():
+    assert Wait(interval=30, deadline=LATER).saw(WAITING, NOW) == Pause(seconds=30)
+    assert Wait(interval=30).saw(WAITING, NOW) == Pause(seconds=30)
+
+
+def test_the_last_look_is_at_the_deadline_not_an_interval_later():
+    assert Wait(interval=30, deadline=LATER).saw(WAITING, LATER - timedelta(seconds=4)) == Pause(seconds=4)
+
+
+def test_an_open_ticket_at_the_deadline_has_timed_out():
+    step = Wait(interval=30, deadline=LATER).saw(WAITING, LATER)
+    assert isinstance(step, Done)
+    assert step.verdict.outcome is Outcome.TIMED_OUT
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.WAITING])
+def test_p1_a_decision_wins_over_a_deadline_long_gone(outcome):
+    decided = verdict(outcome)
+    assert Wait(interval=30, deadline=LATER).saw(decided, LATER + timedelta(days=9)) == Done(verdict=decided)
+
+
+def test_errors_that_pass_back_off_and_recover():
+    wait = Wait(interval=10)
+    down = errors.ItsmUnavailableError("down")
+    pauses = [wait.missed(down, NOW) for _ in range(8)]
+    assert [step.seconds for step in pauses if isinstance(step, Pause)] == [
+        20,
+        40,
+        80,
+        160,
+        300,
+        300,
+        300,
+        300,
+    ]
+    wait.saw(WAITING, NOW)
+    assert wait.missed(down, NOW) == Pause(seconds=20)
+
+
+def test_the_gateways_own_pause_is_obeyed():
+    assert Wait(interval=1).missed(errors.ItsmRateLimitedError("slow", retry_after=500), NOW) == Pause(
+        seconds=500
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ItsmAuthenticationError("x"),
+        errors.ItsmPermissionError("x"),
+        errors.ItsmConfigurationError("x"),
+        errors.ItsmAmbiguousError("x"),
+        errors.ItsmInvalidRequestError("x"),
+    ],
+)
+def test_errors_that_do_not_pass_stop_the_wait(error):
+    assert Wait(interval=1).missed(error, NOW) == Failed(error=error)
+
+
+def test_p3_a_ticket_itsm_does_not_know_is_an_error_after_three_looks():
+    wait, missing = Wait(interval=1), errors.ItsmTicketNotFoundError("gone")
+    assert [type(wait.missed(missing, NOW)) for _ in range(3)] == [Pause, Pause, Failed]
+
+
+def test_p1_an_outage_at_the_deadline_is_waited_out_for_an_hour():
+    wait, down = Wait(interval=1, deadline=NOW), errors.ItsmUnavailableError("down")
+    assert isinstance(wait.missed(down, NOW + timedelta(minutes=59)), Pause)
+    assert isinstance(wait.missed(down, NOW + timedelta(minutes=61)), Failed)
