@@ -1,1 +1,5 @@
-"""The approval state of the log platform's collectors: a pure state machine and the table it is kept in."""
+"""Who holds a collector, and how far its application got.
+
+``state``, ``payload`` and ``form`` are pure; ``store`` keeps the state in a SQL database by compare-and-set.
+Nothing in this package imports Airflow or talks to ITSM or the log platform.
+"""

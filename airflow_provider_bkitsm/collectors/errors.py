@@ -1,34 +1,59 @@
-"""What can go wrong with a collector's approval state."""
+"""What can go wrong with a collector's application; all of it is part of the ``ItsmError`` tree."""
 
 from __future__ import annotations
 
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from collections.abc import Sequence
+
+from airflow_provider_bkitsm.itsm.errors import Code, ItsmError
 
 
 class CollectItsmHasApply(ItsmError):
-    """The collector is already being applied for; no second ticket is opened (log platform code 3631502)."""
+    """Another run is already applying for this collector. No ticket was opened.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="3631502")
+    The code is the log platform's own for this refusal (reference 1.6), so both can be recognised alike.
+    """
+
+    def __init__(self, message: str, *, code: Code | None = "3631502", request_id: str | None = None) -> None:
+        super().__init__(message, code=code, request_id=request_id)
 
 
 class CollectItsmConflict(ItsmError):
-    """The collector's state does not allow this step, or it belongs to another application by now."""
+    """The collector is not where this step expects it, most often because its ticket is an older one.
+
+    Nothing was changed, and a retry is refused again until the cause named in the message is gone.
+    """
 
 
 class CollectItsmNotFound(ItsmError):
-    """The store knows no application of this collector."""
+    """Nobody ever applied for this collector, so there is nothing to change."""
 
 
 class CollectItsmDigestMismatch(ItsmError):
-    """The ETL payload is not the one that was approved. Nothing was provisioned."""
+    """The ETL payload at hand is not the one the approver was shown. It must not be applied."""
 
 
 class InvalidCleanConfig(ItsmError):
-    """The ETL payload would be refused by the log platform. No ticket was opened."""
+    """The ETL payload would be refused by the log platform. No ticket was opened.
+
+    ``problems`` holds one sentence per fault, each beginning with the key at fault.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: Code | None = None,
+        request_id: str | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, code=code, request_id=request_id)
+        self.problems = tuple(problems)
 
 
 class StoreUnavailable(ItsmError):
-    """The database that keeps the collectors' state cannot be used. It was not changed; a retry is safe."""
+    """The database of collector states cannot be used right now. The ticket itself is untouched.
+
+    Every step of the store may be repeated, so a retry is safe even where a commit's answer was lost.
+    """
 
     retry_safe = True

@@ -1,102 +1,158 @@
-"""What the approver reads: the ticket's title and its ``collector_detail``.
+"""What the approver sees: the ticket's title and the collector with its ETL payload. Pure.
 
-The log platform shows only name, type, charset and paths of a collector (reference 2.4); here the ETL payload
-and its digest follow, so that what is approved is what will run.
+ITSM's database may hold no character beyond the basic plane: in the title it refuses the ticket, in another
+field it accepts the ticket and never starts its flow (ITSM API reference 4.1.1). So none is ever sent.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.clean_config import canonical
+import pendulum
+
+from airflow_provider_bkitsm.collectors.payload import canonical, verify
+
+TITLE_LIMIT = 128
+"""Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""
+
+_SCHEME = "base_text_scheme"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BEYOND_BASIC_PLANE = re.compile("[\U00010000-\U0010ffff]")
+# ITSM cleans HTML out of titles when saving; the full-width forms pass and read the same.
+_TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06"})
 
 Row = tuple[str, str]
 
-_SCHEME = {
-    "type": "text",
-    "attrs": {"styles": {"label": ["border"], "value": ["highlight", "border"]}},
-}
-_SCHEME_NAME = "base_text_scheme"
+
+def ticket_title(
+    *, space: str, collector_name: str, created: date, marker: str, limit: int = TITLE_LIMIT
+) -> str:
+    """Return the log platform's title with a marker that tells applications apart.
+
+    What is too long is cut out of the middle, never from the marker: a lost ticket is recognised by it.
+
+    :param created: the collector's creation; an aware time is read as people in Shanghai do.
+    :raises ValueError: the limit leaves no room for the collector.
+    """
+    head, tail = "【日志采集】", f"-{_day(created)} #{marker}"
+    room = limit - len(head) - len(tail)
+    if room < 1:
+        raise ValueError(f"A title of {limit} characters has no room for the marker {marker!r}")
+    plain = _BEYOND_BASIC_PLANE.sub("?", " ".join(f"{space}-{collector_name}".split()))
+    return f"{head}{_shortened(plain.translate(_TITLE_SAFE), room)}{tail}"
 
 
-def ticket_title(*, space: str, collector_name: str, opened: datetime, limit: int) -> str:
-    """Return the log platform's title pattern with the application's own date, shortened to ``limit``."""
-    start, end = "【日志采集】", f"-{opened:%Y%m%d}"
-    middle = f"{space}-{collector_name}"
-    room = limit - len(start) - len(end)
-    return start + (middle if len(middle) <= room else middle[: room - 1] + "…") + end
+def collector_detail(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str) -> str:
+    """Return the JSON text of ITSM's CUSTOM-FORM field, in the log platform's shape (reference 2.4).
 
+    Unlike there, the rows go on with the ETL payload and its digest, so that the approver sees what is
+    approved.
 
-def collector_detail(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], etl_digest: str) -> str:
-    """Return the JSON text of ITSM's CUSTOM-FORM field."""
-    rows = detail_rows(collector=collector, etl_payload=etl_payload, etl_digest=etl_digest)
+    :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
+    """
+    rows = [_node(label, value) for label, value in _rows(collector, etl_payload, digest)]
     form = {
         "config": {},
-        "schemes": {_SCHEME_NAME: _SCHEME},
-        "form_data": [
-            {
-                "label": "",
-                "scheme": _SCHEME_NAME,
-                "value": _text(collector.get("collector_config_name")),
-                "children": [
-                    {"label": label, "scheme": _SCHEME_NAME, "value": value} for label, value in rows
-                ],
+        "schemes": {
+            _SCHEME: {
+                "type": "text",
+                "attrs": {"styles": {"label": ["border"], "value": ["highlight", "border"]}},
             }
-        ],
+        },
+        "form_data": [_node("", _text(collector.get("collector_config_name"))) | {"children": rows}],
     }
     return json.dumps(form, ensure_ascii=False)
 
 
-def detail_text(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], etl_digest: str) -> str:
-    """Return the same as plain lines, for services that show a text field."""
-    rows = detail_rows(collector=collector, etl_payload=etl_payload, etl_digest=etl_digest)
-    return "\n".join(f"{label}{value}" for label, value in rows)
+def detail_text(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str) -> str:
+    """Return the rows of ``collector_detail`` as lines, for a TEXT field.
+
+    :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
+    """
+    return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest))
 
 
-def detail_rows(
-    *, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], etl_digest: str
-) -> tuple[Row, ...]:
-    """Return what the approver reads, as label and value."""
-    return (*_collector_rows(collector), *_etl_rows(etl_payload), ("ETL 摘要：", etl_digest))
+def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
+    """Whether any field value of a ticket holds this digest, at whatever depth.
+
+    False for anything that is not a whole digest: the empty text is found everywhere.
+    """
+    return _DIGEST.fullmatch(digest) is not None and any(
+        digest in text for field in fields for text in _texts(field.get("value"))
+    )
 
 
-def shows(fields: Iterable[Any], text: str) -> bool:
-    """Whether one of the ticket's form values holds a text, e.g. the digest that was approved."""
-    return any(text in json.dumps(value, ensure_ascii=False, default=str) for value in fields)
+def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int) -> int:
+    """Return the storage to ask for, by the log platform's formula of 2021 (reference 2.7)."""
+    daily = Decimal(str(daily_gb_per_host)) * hosts
+    return math.ceil(daily * (keep_days + 1) * Decimal("1.5") * 2)
 
 
-def _collector_rows(collector: Mapping[str, Any]) -> Iterator[Row]:
-    params = collector.get("params")
-    paths = params.get("paths") if isinstance(params, Mapping) else None
+def _day(created: date) -> str:
+    if isinstance(created, datetime) and created.tzinfo is not None:
+        created = pendulum.instance(created).in_timezone("Asia/Shanghai")
+    return f"{created:%Y%m%d}"
+
+
+def _shortened(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    kept = room - 1
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+
+
+def _node(label: str, value: str) -> dict[str, Any]:
+    return {"label": label, "scheme": _SCHEME, "value": value}
+
+
+def _rows(collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str) -> Iterator[Row]:
+    payload = verify(etl_payload, digest)
     yield "名称：", _text(collector.get("collector_config_name"))
     yield "备注说明：", _text(collector.get("description"))
-    yield (
-        "日志类型：",
-        _text(collector.get("collector_scenario_name") or collector.get("collector_scenario_id")),
-    )
+    kind = collector.get("collector_scenario_name") or collector.get("collector_scenario_id")
+    yield "日志类型：", _text(kind)
     yield "日志字符集：", _text(collector.get("data_encoding"))
-    for number, path in enumerate(paths or (), start=1):
+    for number, path in enumerate((collector.get("params") or {}).get("paths") or (), start=1):
         yield f"日志路径-{number}：", _text(path)
-
-
-def _etl_rows(payload: Mapping[str, Any]) -> Iterator[Row]:
     for key in sorted(payload):
-        value = payload[key]
-        if key == "fields" and isinstance(value, list):
-            value = ", ".join(_field(one) for one in value if isinstance(one, Mapping))
-        yield f"ETL {key}：", _text(value)
-    yield "ETL 配置：", canonical(payload).decode()
+        yield f"ETL {key}：", _summary(key, payload[key])
+    yield "ETL JSON：", _text(canonical(payload).decode("utf-8"))
+    yield "ETL SHA-256：", digest
 
 
-def _field(field: Mapping[str, Any]) -> str:
-    mark = " (deleted)" if field.get("is_delete") else ""
-    return f"{field.get('field_name') or '?'}:{field.get('field_type') or '?'}{mark}"
+def _summary(key: str, value: Any) -> str:
+    if key == "fields" and isinstance(value, list):
+        return _text("; ".join(map(_field_summary, value)) or "-")
+    return _text(value)
+
+
+def _field_summary(field: Mapping[str, Any]) -> str:
+    notes = [note for note in ("is_time", "is_analyzed", "is_delete") if field.get(note) is True]
+    return " ".join(
+        filter(None, (str(field.get("field_name") or "-"), str(field.get("field_type") or ""), *notes))
+    )
 
 
 def _text(value: Any) -> str:
+    """Spell any JSON value; characters beyond the basic plane become JSON's own escapes."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    plain = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return _BEYOND_BASIC_PLANE.sub(lambda found: json.dumps(found[0])[1:-1], plain)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)

@@ -1,7 +1,9 @@
-"""The collector's state machine: each event is a pure function from a row to the next row, or an error.
+"""The state machine of a collector's application: a row and an event in, a new row or an error out.
 
-Every event may be repeated: where its work is already done the row comes back unchanged (the same object), so
-a retried task neither opens a second ticket nor fails. Labels are the log platform's own.
+Pure. Every event may be delivered twice: the second time returns the row it was given (``recreate``, a claim,
+is the one exception). A row is changed by its current application only: events name the ticket (``sn``) or,
+while there is none, the creation marker (``tag``), and an older one is refused. States and labels are the log
+platform's (reference 1.1, 1.4); unlike there, ETL comes before success and "approved" is no state.
 """
 
 from __future__ import annotations
@@ -10,227 +12,372 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any, Literal
 
-from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmHasApply
+from airflow_provider_bkitsm.collectors.errors import (
+    CollectItsmConflict,
+    CollectItsmHasApply,
+    CollectItsmNotFound,
+)
+from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+
+TAG_LIMIT = 32
+"""Characters ITSM keeps of a ticket's ``tag`` (reference 4.1 of the ITSM API)."""
+
+_REASON_LIMIT = 4000
 
 
 class CollectorState(StrEnum):
-    """The four states of the log platform's ``CollectItsmStatus``."""
+    """The log platform's four states of a collector's application."""
 
     NOT_APPLY = "not_apply"
     APPLYING = "applying"
     FAIL_APPLY = "fail_apply"
     SUCCESS_APPLY = "success_apply"
 
-    @property
-    def label_zh(self) -> str:
-        """The platform's Chinese label."""
-        return _LABELS[self][0]
-
-    @property
-    def label_en(self) -> str:
-        """The platform's English label."""
-        return _LABELS[self][1]
-
 
 _LABELS = {
-    CollectorState.NOT_APPLY: ("未申请采集接入", "Collection access not applied"),
-    CollectorState.APPLYING: ("采集接入进行中", "Collection access in progress"),
-    CollectorState.FAIL_APPLY: ("采集接入失败", "Collection access failed"),
-    CollectorState.SUCCESS_APPLY: ("采集接入完成", "Collection access completed"),
+    CollectorState.NOT_APPLY: {"zh": "未申请采集接入", "en": "Collection access not applied"},
+    CollectorState.APPLYING: {"zh": "采集接入进行中", "en": "Collection access in progress"},
+    CollectorState.FAIL_APPLY: {"zh": "采集接入失败", "en": "Collection access failed"},
+    CollectorState.SUCCESS_APPLY: {"zh": "采集接入完成", "en": "Collection access completed"},
 }
+
+
+def state_label(state: str, *, language: Literal["zh", "en"] = "en") -> str:
+    """Return the label people know a state by; an unknown state is its own label, as in the log platform."""
+    try:
+        return _LABELS[CollectorState(state)][language]
+    except ValueError:
+        return state
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """The task instance that applies; the same one again is a retry, not a second application."""
+    """The task that applies. All its tries share one application, hence one ticket.
+
+    :param map_index: -1 for a task that is not mapped, as in Airflow.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
 
-
-@dataclass(frozen=True, kw_only=True)
-class CollectorKey:
-    """A collector of one log platform."""
-
-    bklog_conn_id: str
-    collector_config_id: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Application:
-    """What a task applies for: who, what, and the tag its ticket will carry."""
-
-    owner: Owner
-    tag: str
-    etl_payload: Mapping[str, Any]
-    etl_digest: str
+    def __str__(self) -> str:
+        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"task {self.task_id}{index} of run {self.run_id} of DAG {self.dag_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectorRow:
-    """A collector's current application.
+    """One collector and its current application. Times are aware UTC.
 
-    :param application: counts the applications of this collector; a new one leaves the old ticket behind.
-    :param create_started_at: when ``create_ticket`` was last about to be sent; None: it never was.
-    :param outcome: the first verdict seen; it stands, whatever ITSM says later.
-    :param provisioned_at: when the approved ETL was written and read back.
-    :param version: grows with every change; the store compares and sets it.
+    :param ticket_sn: None until ITSM's answer to ``create_ticket`` is known.
+    :param tag: the creation marker, by which a ticket whose answer was lost is found again in ITSM.
+    :param etl_payload: what the approver is asked to allow; ``etl_digest`` is its digest.
+    :param etl_result: what the log platform answered when the payload was applied.
+    :param outcome: the first verdict seen on the ticket; it stands.
+    :param outcome_detail: who decided and what they remarked.
+    :param provisioned_at: when the ETL payload was last applied.
+    :param application: counts applications for this collector; 0 means nobody ever applied.
+    :param create_started_at: when ``create_ticket`` was about to be sent.
+    :param version: counts stored changes, for compare-and-set; 0 means not stored yet.
     """
 
-    key: CollectorKey
+    bklog_conn_id: str
+    collector_config_id: int
     state: CollectorState = CollectorState.NOT_APPLY
-    application: int = 0
-    owner: Owner | None = None
-    tag: str | None = None
     ticket_sn: str | None = None
     ticket_url: str | None = None
-    etl_payload: Mapping[str, Any] | None = None
+    tag: str | None = None
+    etl_payload: dict[str, Any] | None = None
     etl_digest: str | None = None
-    create_started_at: datetime | None = None
+    etl_result: dict[str, Any] | None = None
+    owner: Owner | None = None
     outcome: Outcome | None = None
-    outcome_detail: Mapping[str, Any] | None = None
+    outcome_detail: dict[str, Any] | None = None
     provisioned_at: datetime | None = None
     last_error: str | None = None
+    application: int = 0
+    create_started_at: datetime | None = None
     version: int = 0
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
 
-    def belongs_to(self, dag_id: str, run_id: str) -> bool:
-        """Whether a task of this run applied."""
-        return self.owner is not None and (self.owner.dag_id, self.owner.run_id) == (dag_id, run_id)
+    @property
+    def has_apply(self) -> bool:
+        """Whether anybody ever applied."""
+        return self.state is not CollectorState.NOT_APPLY
+
+    @property
+    def is_applying(self) -> bool:
+        """Whether an application is under way; it blocks every other."""
+        return self.state is CollectorState.APPLYING
+
+    @property
+    def has_success(self) -> bool:
+        """Whether the latest application was approved and its ETL applied."""
+        return self.state is CollectorState.SUCCESS_APPLY
+
+    @property
+    def name(self) -> str:
+        """What error messages call this collector."""
+        return f"Collector {self.collector_config_id} ({self.bklog_conn_id})"
 
 
-def apply(row: CollectorRow, wanted: Application) -> CollectorRow:
-    """Store the intent, before any ticket exists (promise P7). Only ``applying`` refuses (promise P2).
-
-    :raises CollectItsmHasApply: another task applies for this collector.
-    """
-    if row.state is CollectorState.APPLYING:
-        if row.owner == wanted.owner:
-            return row
-        raise CollectItsmHasApply(
-            f"{_name(row)} is already being applied for by {_owner(row)}, {_ticket(row)}. No ticket was"
-            " opened; a retry succeeds once that application has ended"
-        )
+def new_row(bklog_conn_id: str, collector_config_id: int, *, now: datetime) -> CollectorRow:
+    """Return the row of a collector nobody ever applied for."""
     return CollectorRow(
-        key=row.key,
+        bklog_conn_id=bklog_conn_id, collector_config_id=collector_config_id, created_at=now, updated_at=now
+    )
+
+
+def apply(
+    row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime
+) -> CollectorRow:
+    """Store the intent, before any ticket exists (P7).
+
+    A retry of the task that holds the application gets the row as it stands, with the tag and the payload of
+    the first try (P2): compare ``row.tag`` with ``tag`` to tell the two apart, and use a random tag.
+
+    :raises CollectItsmHasApply: another task is applying.
+    :raises ValueError: the tag is longer than ITSM keeps, or was used by the application before: a look-up by
+        that tag would find the older ticket.
+    """
+    if row.is_applying:
+        return _held(row, owner)
+    if not 0 < len(tag) <= TAG_LIMIT or tag == row.tag:
+        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LIMIT} characters, got {tag!r}")
+    fresh = new_row(row.bklog_conn_id, row.collector_config_id, now=now)
+    return replace(
+        fresh,
         state=CollectorState.APPLYING,
+        tag=tag,
+        etl_payload=dict(payload),
+        etl_digest=digest(payload),
+        owner=owner,
         application=row.application + 1,
-        owner=wanted.owner,
-        tag=wanted.tag,
-        etl_payload=dict(wanted.etl_payload),
-        etl_digest=wanted.etl_digest,
+        create_started_at=now,
         version=row.version,
         created_at=row.created_at,
     )
 
 
-def creating(row: CollectorRow, tag: str, now: datetime) -> CollectorRow:
-    """Note that ``create_ticket`` is about to be sent: from now on a ticket may exist."""
-    _must_be_applying(row, "open a ticket for")
-    if row.tag != tag:
-        _stale(row, f"tag {tag}")
-    return row if row.ticket_sn else replace(row, create_started_at=now)
+def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> CollectorRow:
+    """Claim the right to send ``create_ticket`` once more, after its answer was lost and no ticket was found.
+
+    ``seen`` is the ``create_started_at`` the caller waited out. Of two tries that both looked and found
+    nothing, one gets through and the other is refused: one ticket (P2). So this event is not repeatable.
+
+    :raises CollectItsmConflict: a ticket is known by now, or another try is creating it.
+    """
+    _check_tag(row, tag)
+    if not row.is_applying or row.ticket_sn is not None or row.create_started_at != seen:
+        raise CollectItsmConflict(
+            f"{row.name}: the ticket of this application is {row.ticket_sn or 'being opened by another try'}, "
+            f"and the application is {row.state}. No second ticket was opened; a retry will look for it again."
+        )
+    return _changed(row, now, create_started_at=now)
 
 
-def ticket_opened(row: CollectorRow, tag: str, sn: str, ticket_url: str | None) -> CollectorRow:
-    """Record the ticket's number."""
-    _must_be_applying(row, "record a ticket for")
-    if row.tag != tag or row.ticket_sn not in (None, sn):
-        _stale(row, f"ticket {sn}")
-    return row if row.ticket_sn else replace(row, ticket_sn=sn, ticket_url=ticket_url)
+def ticket_opened(
+    row: CollectorRow, *, tag: str, sn: str, url: str | None = None, now: datetime
+) -> CollectorRow:
+    """Store the number ITSM gave the ticket that was opened with ``tag``.
 
-
-def decided(row: CollectorRow, sn: str, outcome: Outcome, detail: Mapping[str, Any]) -> CollectorRow:
-    """Record the verdict. The first one stands: ITSM may report a rejected ticket as approved later."""
-    _must_hold(row, sn)
-    if row.outcome is not None or outcome is Outcome.WAITING:
+    :raises CollectItsmConflict: the application has ended or was replaced, or already has another ticket.
+        The ticket ``sn`` is then open in ITSM and belongs to nobody: withdraw it.
+    """
+    _check_tag(row, tag, orphan=sn)
+    if row.ticket_sn == sn:
         return row
-    return replace(row, outcome=outcome, outcome_detail=dict(detail))
+    if not sn or row.ticket_sn is not None or not row.is_applying:
+        raise CollectItsmConflict(
+            f"{row.name}: ticket {sn or '(no number)'} cannot be taken, the application is {row.state} and its "
+            f"ticket is {row.ticket_sn or 'none'}. Nothing was changed. Withdraw ticket {sn}: no run waits for it."
+        )
+    return _changed(row, now, ticket_sn=sn, ticket_url=url, last_error=None)
 
 
-def resume(row: CollectorRow, sn: str) -> CollectorRow:
-    """Take up an approved application again whose ETL had failed; no second ticket is needed."""
-    _must_hold(row, sn)
-    if row.outcome is not Outcome.APPROVED:
-        _refuse(row, "provision", "its ticket is not approved")
+def create_refused(row: CollectorRow, *, tag: str, reason: str, now: datetime) -> CollectorRow:
+    """End an application whose ticket ITSM definitely did not open. A lost answer is no refusal.
+
+    :raises CollectItsmConflict: a ticket is known after all, or a newer application took over.
+    """
+    _check_tag(row, tag)
+    if row.ticket_sn is not None:
+        raise CollectItsmConflict(
+            f"{row.name}: ITSM is said to have refused the ticket, but this application has {row.ticket_sn}. "
+            "Nothing was changed; a retry goes on with that ticket."
+        )
+    return _failed(row, reason, now)
+
+
+def decided(
+    row: CollectorRow, *, sn: str, outcome: str, detail: Mapping[str, Any] | None = None, now: datetime
+) -> CollectorRow:
+    """Store the first verdict read on the ticket; a later, different one changes nothing.
+
+    ITSM turns a rejected ticket into an approved one when its approval step is deleted from the live
+    workflow (trap 15), so the first answer is the one a person gave.
+
+    :raises CollectItsmConflict: the verdict is about an older ticket.
+    :raises ValueError: ``outcome`` is no end of a wait.
+    """
+    final = Outcome(outcome)
+    if final is Outcome.WAITING:
+        raise ValueError("A ticket that is still open has no verdict to store")
+    _check_ticket(row, sn)
+    if row.outcome is not None:
+        return row
+    return _changed(row, now, outcome=final, outcome_detail=dict(detail or {}))
+
+
+def resume(row: CollectorRow, *, sn: str, now: datetime) -> CollectorRow:
+    """Take up again what was approved but whose ETL failed, without asking the approver twice.
+
+    :raises CollectItsmConflict: the ticket is an older one or was not approved.
+    """
+    _check_ticket(row, sn)
     if row.state is not CollectorState.FAIL_APPLY:
         return row
-    return replace(row, state=CollectorState.APPLYING, last_error=None)
+    _check_approved(row, "resumed")
+    return _changed(row, now, state=CollectorState.APPLYING, last_error=None)
 
 
-def provisioned(row: CollectorRow, sn: str, now: datetime) -> CollectorRow:
-    """Record that the approved ETL was written and read back."""
-    _must_hold(row, sn)
-    if row.outcome is not Outcome.APPROVED or row.state is CollectorState.FAIL_APPLY:
-        _refuse(row, "record the ETL of", "its ticket is not approved, or the application has ended")
-    return replace(row, provisioned_at=now, last_error=None)
+def provisioned(
+    row: CollectorRow, *, sn: str, result: Mapping[str, Any] | None = None, now: datetime
+) -> CollectorRow:
+    """Note that the log platform applied the ETL payload (P7: before the collector counts as complete).
 
-
-def etl_failed(row: CollectorRow, sn: str, reason: str) -> CollectorRow:
-    """Keep why the ETL failed; the application goes on."""
-    _must_hold(row, sn)
-    return row if row.last_error == reason else replace(row, last_error=reason)
-
-
-def complete(row: CollectorRow, sn: str) -> CollectorRow:
-    """Finish with success; only after the ETL (promise P7)."""
-    _must_hold(row, sn)
-    if row.state is CollectorState.SUCCESS_APPLY:
+    :raises CollectItsmConflict: the ticket is an older one or was not approved, or the application failed.
+    """
+    _check_ticket(row, sn)
+    _check_approved(row, "provisioned")
+    _check_not_failed(row, "provisioned")
+    answer = dict(result or {})
+    if row.provisioned_at is not None and row.etl_result == answer:
         return row
-    if row.state is not CollectorState.APPLYING or row.provisioned_at is None:
-        _refuse(row, "complete", "its approved ETL is not provisioned")
-    return replace(row, state=CollectorState.SUCCESS_APPLY, last_error=None)
+    return _changed(row, now, provisioned_at=now, etl_result=answer, last_error=None)
 
 
-def fail(row: CollectorRow, tag: str, reason: str) -> CollectorRow:
-    """Finish without success, and say why. The tag names the application: it may have no ticket yet."""
-    if row.tag != tag:
-        _stale(row, f"tag {tag}")
-    if row.state is CollectorState.SUCCESS_APPLY:
-        _refuse(row, "fail", "it is complete")
-    if row.state is CollectorState.FAIL_APPLY and row.last_error == reason:
+def etl_failed(row: CollectorRow, *, sn: str, reason: str, now: datetime) -> CollectorRow:
+    """Note why the ETL payload could not be applied. The application goes on: a retry may succeed.
+
+    :raises CollectItsmConflict: the ticket is an older one.
+    """
+    _check_ticket(row, sn)
+    if row.last_error == _storable(reason):
         return row
-    return replace(row, state=CollectorState.FAIL_APPLY, last_error=reason)
+    return _changed(row, now, last_error=_storable(reason))
 
 
-def _must_be_applying(row: CollectorRow, what: str) -> None:
-    if row.state is not CollectorState.APPLYING:
-        _refuse(row, what, "it is not being applied for")
+def complete(row: CollectorRow, *, sn: str, now: datetime) -> CollectorRow:
+    """Call the collector complete; doing so again is no error (reference 8, behaviour 21).
+
+    :raises CollectItsmConflict: the ticket is an older one, was not approved, its ETL was not applied (P7), or
+        the application failed.
+    """
+    _check_ticket(row, sn)
+    if row.has_success:
+        return row
+    _check_approved(row, "completed")
+    _check_not_failed(row, "completed")
+    if row.provisioned_at is None:
+        raise CollectItsmConflict(
+            f"{row.name} cannot be completed: ticket {sn} is approved, but its ETL was not applied yet "
+            f"({row.last_error or 'no attempt is recorded'}). Nothing was changed; provision first, then retry."
+        )
+    return _changed(row, now, state=CollectorState.SUCCESS_APPLY, last_error=None)
 
 
-def _must_hold(row: CollectorRow, sn: str) -> None:
+def fail(
+    row: CollectorRow, *, sn: str | None = None, tag: str | None = None, reason: str, now: datetime
+) -> CollectorRow:
+    """End the application without success, so that somebody may apply again.
+
+    Name the ticket by ``sn``, or by ``tag`` an application that never learnt its ticket. The state alone would
+    not do: a straggler could end the application that came after its own.
+
+    :raises CollectItsmConflict: the application named is not the current one, or has succeeded.
+    """
+    if sn is not None:
+        _check_ticket(row, sn)
+    else:
+        _check_tag(row, tag)
+    return _failed(row, reason, now)
+
+
+def _held(row: CollectorRow, owner: Owner) -> CollectorRow:
+    if row.owner == owner:
+        return row
+    ticket = " ".join(filter(None, (row.ticket_sn, row.ticket_url))) or "not known yet"
+    raise CollectItsmHasApply(
+        f"{row.name} is already applied for by {row.owner} (ticket: {ticket}). No second ticket was opened. "
+        "A retry is refused until that application ends: decide or withdraw its ticket, or let its run finish."
+    )
+
+
+def _failed(row: CollectorRow, reason: str, now: datetime) -> CollectorRow:
+    if row.has_success:
+        raise CollectItsmConflict(
+            f"{row.name} has completed with ticket {row.ticket_sn} and cannot fail any more. "
+            "Nothing was changed; apply again for a change."
+        )
+    if row.state is CollectorState.FAIL_APPLY:
+        return row
+    return _changed(row, now, state=CollectorState.FAIL_APPLY, last_error=_storable(reason))
+
+
+def _check_known(row: CollectorRow) -> None:
+    if not row.has_apply:
+        raise CollectItsmNotFound(
+            f"{row.name}: nobody has applied for it, so there is no ticket. Apply first."
+        )
+
+
+def _check_ticket(row: CollectorRow, sn: str) -> None:
+    _check_known(row)
     if not sn or row.ticket_sn != sn:
-        _stale(row, f"ticket {sn}")
-    if row.state is CollectorState.NOT_APPLY:
-        _refuse(row, "change", "it was never applied for")
+        raise CollectItsmConflict(
+            f"{row.name}: ticket {sn or '(no number)'} is not the ticket of its current application "
+            f"({row.ticket_sn or 'not known yet'}, held by {row.owner}). Nothing was changed, and an older ticket "
+            "never will: a retry is refused."
+        )
 
 
-def _stale(row: CollectorRow, what: str) -> NoReturn:
-    raise CollectItsmConflict(
-        f"{what} is not the current application of {_name(row)}, which is {_ticket(row)} of {_owner(row)};"
-        " nothing was changed, and a retry is refused again"
-    )
+def _check_tag(row: CollectorRow, tag: str | None, *, orphan: str | None = None) -> None:
+    _check_known(row)
+    if tag is None or row.tag != tag:
+        advice = f" Withdraw ticket {orphan}: no run waits for it." if orphan else ""
+        raise CollectItsmConflict(
+            f"{row.name}: the application marked {tag or '(nothing)'} is not the current one, which {row.owner} "
+            f"holds. Nothing was changed; a retry is refused.{advice}"
+        )
 
 
-def _refuse(row: CollectorRow, what: str, why: str) -> NoReturn:
-    raise CollectItsmConflict(
-        f"cannot {what} {_name(row)}: {why} (state {row.state}, {_ticket(row)}); nothing was changed"
-    )
+def _check_approved(row: CollectorRow, doing: str) -> None:
+    if row.outcome is not Outcome.APPROVED:
+        raise CollectItsmConflict(
+            f"{row.name} cannot be {doing}: ticket {row.ticket_sn} is {row.outcome or 'not decided yet'}. "
+            "Nothing was changed; a retry is refused unless the ticket is approved."
+        )
 
 
-def _name(row: CollectorRow) -> str:
-    return f"collector {row.key.collector_config_id} of {row.key.bklog_conn_id}"
+def _check_not_failed(row: CollectorRow, doing: str) -> None:
+    if row.state is CollectorState.FAIL_APPLY:
+        raise CollectItsmConflict(
+            f"{row.name} cannot be {doing}: its application with ticket {row.ticket_sn} has failed "
+            f"({row.last_error}). Nothing was changed; resume it or apply again."
+        )
 
 
-def _ticket(row: CollectorRow) -> str:
-    return f"ticket {row.ticket_sn}" if row.ticket_sn else "no ticket yet"
+def _changed(row: CollectorRow, now: datetime, **values: Any) -> CollectorRow:
+    return replace(row, **values, updated_at=now)
 
 
-def _owner(row: CollectorRow) -> str:
-    return f"{row.owner.dag_id} / {row.owner.run_id}" if row.owner else "nobody"
+def _storable(reason: str) -> str:
+    """Keep what every database takes: no NUL (PostgreSQL), no lone surrogates, no endless tracebacks."""
+    return reason.encode("utf-8", "replace").decode().replace("\x00", "")[:_REASON_LIMIT]

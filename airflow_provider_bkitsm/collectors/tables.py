@@ -1,0 +1,224 @@
+"""The store's two tables, alike on SQLite, PostgreSQL and MySQL/MariaDB, and their rows as Python objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    inspect,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import TypeDecorator
+
+from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+
+_MYSQL = ("mysql", "mariadb")
+_CREATE_ATTEMPTS = 5
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python, naive UTC with microseconds in the database: MySQL has no zone to keep."""
+
+    impl = DateTime().with_variant(mysql.DATETIME(fsp=6), *_MYSQL)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuse a naive time: nobody knows which zone it was meant in."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        utc = value.astimezone(UTC)
+        # A plain datetime: drivers do not recognise subclasses such as pendulum's.
+        return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give the zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class JsonText(TypeDecorator[dict[str, Any]]):
+    """JSON as ASCII text: a database's own JSON type may reorder or respell what a digest was taken of."""
+
+    impl = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Write."""
+        return None if value is None else json.dumps(value, allow_nan=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002
+        """Read."""
+        return None if value is None else dict(json.loads(value))
+
+
+def _name(length: int) -> Any:
+    """Text compared byte by byte: MySQL would otherwise take two connections that differ in case for one."""
+    binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(binary, *_MYSQL)
+
+
+metadata = MetaData()
+_OPTIONS: dict[str, Any] = {
+    f"{name}_{option}": value
+    for name in _MYSQL
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
+}
+
+collector_table = Table(
+    "bkitsm_collector",
+    metadata,
+    Column("bklog_conn_id", _name(250), primary_key=True),
+    Column("collector_config_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(20), nullable=False),
+    Column("ticket_sn", _name(128)),
+    Column("ticket_url", Text),
+    Column("tag", _name(32)),
+    Column("etl_payload", JsonText),
+    Column("etl_digest", String(80)),
+    Column("etl_result", JsonText),
+    Column("dag_id", _name(250)),
+    Column("run_id", _name(250)),
+    Column("task_id", _name(250)),
+    Column("map_index", Integer),
+    Column("outcome", String(20)),
+    Column("outcome_detail", JsonText),
+    Column("provisioned_at", UtcDateTime),
+    Column("last_error", Text),
+    Column("application", Integer, nullable=False),
+    Column("create_started_at", UtcDateTime),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("ticket_sn", name="uq_bkitsm_collector_ticket_sn"),
+    **_OPTIONS,
+)
+
+# Keyed by the version each entry led to: a change that was stored has exactly one entry, and the key's own
+# index serves the history.
+audit_table = Table(
+    "bkitsm_collector_audit",
+    metadata,
+    Column("bklog_conn_id", _name(250), primary_key=True),
+    Column("collector_config_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("application", Integer, nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("from_state", String(20), nullable=False),
+    Column("to_state", String(20), nullable=False),
+    Column("ticket_sn", _name(128)),
+    Column("dag_id", _name(250)),
+    Column("run_id", _name(250)),
+    Column("task_id", _name(250)),
+    Column("map_index", Integer),
+    Column("actor", Text),
+    Column("detail", JsonText),
+    Column("at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """One stored change of a collector's row.
+
+    :param version: of the row after the change; entries count 1, 2, 3 without gaps.
+    :param owner: the task that held the application after the change.
+    :param actor: who made the change, as the store was told.
+    :param detail: what the event brought with it.
+    :param at: aware UTC.
+    """
+
+    bklog_conn_id: str
+    collector_config_id: int
+    version: int
+    application: int
+    event: str
+    from_state: CollectorState
+    to_state: CollectorState
+    ticket_sn: str | None
+    owner: Owner | None
+    actor: str | None
+    detail: dict[str, Any]
+    at: datetime
+
+
+def create_tables(engine: Engine) -> None:
+    """Create what is missing. Several processes may do so at once: the loser finds the winner's tables.
+
+    There is no portable "create unless another is just creating it": even ``IF NOT EXISTS`` collides inside
+    PostgreSQL. So one that fails looks again.
+    """
+    for attempt in range(1, _CREATE_ATTEMPTS + 1):
+        try:
+            metadata.create_all(engine)
+        except SQLAlchemyError:
+            if attempt == _CREATE_ATTEMPTS or not _reachable(engine):
+                raise
+        else:
+            return
+
+
+def _reachable(engine: Engine) -> bool:
+    try:
+        return inspect(engine).has_table(collector_table.name)
+    except SQLAlchemyError:
+        return False
+
+
+def row_values(row: CollectorRow) -> dict[str, Any]:
+    """Return a row's columns."""
+    values: dict[str, Any] = {
+        field.name: getattr(row, field.name) for field in fields(row) if field.name != "owner"
+    }
+    outcome = None if row.outcome is None else row.outcome.value
+    return values | owner_values(row.owner) | {"state": row.state.value, "outcome": outcome}
+
+
+def row_from(found: Mapping[str, Any]) -> CollectorRow:
+    """Build a row from its columns."""
+    values = dict(found)
+    owner = _owner(values)
+    state, outcome = CollectorState(values.pop("state")), values.pop("outcome")
+    return CollectorRow(
+        **values, owner=owner, state=state, outcome=None if outcome is None else Outcome(outcome)
+    )
+
+
+def audit_from(found: Mapping[str, Any]) -> AuditEntry:
+    """Build an audit entry from its columns."""
+    values = dict(found)
+    owner = _owner(values)
+    states = {name: CollectorState(values.pop(name)) for name in ("from_state", "to_state")}
+    return AuditEntry(**values, **states, owner=owner)
+
+
+def owner_values(owner: Owner | None) -> dict[str, Any]:
+    """Return an owner's columns."""
+    return {name: getattr(owner, name, None) for name in _OWNER}
+
+
+_OWNER = tuple(field.name for field in fields(Owner))
+
+
+def _owner(values: dict[str, Any]) -> Owner | None:
+    """Take an owner's columns out of ``values``."""
+    columns = {name: values.pop(name) for name in _OWNER}
+    return None if columns["dag_id"] is None else Owner(**columns)

@@ -1,0 +1,34 @@
+"""The sandbox as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from airflow_provider_bkitsm.sandbox import bklog_api, control_api, itsm_api, web
+from airflow_provider_bkitsm.sandbox.faults import Fault, Misbehave
+from airflow_provider_bkitsm.sandbox.settings import Settings
+from airflow_provider_bkitsm.sandbox.world import World
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; its state is opened at once and closed when the server stops."""
+    world, faults = World(settings=settings), list[Fault]()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        world.start_all()
+        yield
+        world.close()
+
+    app = FastAPI(
+        title="BK-ITSM sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.include_router(itsm_api.router(world))
+    app.include_router(bklog_api.router(world))
+    app.include_router(control_api.router(world, faults))
+    app.include_router(web.router(world))
+    app.add_middleware(Misbehave, world=world, faults=faults)
+    return app

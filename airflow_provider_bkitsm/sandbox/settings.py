@@ -1,0 +1,27 @@
+"""What a sandbox can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ITSM_ROOT = "/api/bk-itsm/prod/v2/itsm"
+BKLOG_ROOT = "/api/bk-log-search/prod"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one sandbox.
+
+    :param database: SQLite file; None keeps the state in memory only.
+    :param public_url: what ticket addresses begin with.
+    :param start_delay: seconds until a new ticket reaches its first step (a real one takes about one).
+    :param demand_verified_user: refuse a bare ``bk_username`` where a real gateway does by default.
+    """
+
+    app_code: str = "sandbox"
+    app_secret: str = "sandbox-secret"  # noqa: S105 - the documented default, not a secret
+    database: Path | None = None
+    public_url: str = "http://127.0.0.1:8099"
+    start_delay: float = 0.3
+    demand_verified_user: bool = False
