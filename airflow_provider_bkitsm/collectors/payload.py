@@ -64,15 +64,14 @@ def verify(payload: Mapping[str, Any] | None, approved: str | None) -> dict[str,
     found = None if payload is None else digest(payload)
     if payload is None or found != approved:
         raise CollectItsmDigestMismatch(
-            f"The stored ETL payload ({found or 'missing'}) is not the approved one ({approved or 'unknown'}). "
-            "It was not applied, and a retry will refuse it again; the ticket keeps its verdict. Apply again."
+            f"The stored ETL payload ({found or 'missing'}) is not the approved one "
+            f"({approved or 'unknown'}). It was not applied, and a retry will refuse it "
+            "again; the ticket keeps its verdict. Apply again."
         )
     return dict(payload)
 
 
-def validate_clean_config(
-    payload: Mapping[str, Any], *, collector_row: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def validate_clean_config(payload: object, *, collector_row: Mapping[str, Any] | None) -> dict[str, Any]:
     """Check a payload and return what will be sent, which is what the digest has to be taken of.
 
     As in the log platform, ``fields`` is emptied for plain text and built-in fields are left out.
@@ -80,6 +79,8 @@ def validate_clean_config(
     :param collector_row: the collector as the log platform lists or details it; None for one not read.
     :raises InvalidCleanConfig: names every problem found, so that one correction is enough.
     """
+    if not isinstance(payload, Mapping):
+        raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}"))
     canonical(payload)
     problems = [
         *_body(payload),
@@ -109,8 +110,8 @@ def bare_table_id(collector_row: Mapping[str, Any]) -> str | None:
 
 def _refusal(*problems: str) -> str:
     return (
-        f"The ETL payload has {len(problems)} problem(s): {'; '.join(problems)}. No ticket was opened; a retry "
-        "fails the same way until the payload is corrected."
+        f"The ETL payload has {len(problems)} problem(s): {'; '.join(problems)}. No ticket was opened; "
+        "a retry fails the same way until the payload is corrected."
     )
 
 

@@ -176,8 +176,9 @@ def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> C
     _check_tag(row, tag)
     if not row.is_applying or row.ticket_sn is not None or row.create_started_at != seen:
         raise CollectItsmConflict(
-            f"{row.name}: the ticket of this application is {row.ticket_sn or 'being opened by another try'}, "
-            f"and the application is {row.state}. No second ticket was opened; a retry will look for it again."
+            f"{row.name}: the application is {row.state} and its ticket is "
+            f"{row.ticket_sn or 'being opened by another try'}. No second ticket was opened; a retry looks "
+            "for it again."
         )
     return _changed(row, now, create_started_at=now)
 
@@ -195,8 +196,9 @@ def ticket_opened(
         return row
     if not sn or row.ticket_sn is not None or not row.is_applying:
         raise CollectItsmConflict(
-            f"{row.name}: ticket {sn or '(no number)'} cannot be taken, the application is {row.state} and its "
-            f"ticket is {row.ticket_sn or 'none'}. Nothing was changed. Withdraw ticket {sn}: no run waits for it."
+            f"{row.name}: ticket {sn or '(no number)'} cannot be taken, the application is {row.state} and "
+            f"its ticket is {row.ticket_sn or 'none'}. Nothing was changed. Withdraw ticket {sn}: no run "
+            "waits for it."
         )
     return _changed(row, now, ticket_sn=sn, ticket_url=url, last_error=None)
 
@@ -277,8 +279,8 @@ def etl_failed(row: CollectorRow, *, sn: str, reason: str, now: datetime) -> Col
 def complete(row: CollectorRow, *, sn: str, now: datetime) -> CollectorRow:
     """Call the collector complete; doing so again is no error (reference 8, behaviour 21).
 
-    :raises CollectItsmConflict: the ticket is an older one, was not approved, its ETL was not applied (P7), or
-        the application failed.
+    :raises CollectItsmConflict: the ticket is an older one, was not approved, its ETL was not applied (P7),
+        or the application failed.
     """
     _check_ticket(row, sn)
     if row.has_success:
@@ -288,7 +290,8 @@ def complete(row: CollectorRow, *, sn: str, now: datetime) -> CollectorRow:
     if row.provisioned_at is None:
         raise CollectItsmConflict(
             f"{row.name} cannot be completed: ticket {sn} is approved, but its ETL was not applied yet "
-            f"({row.last_error or 'no attempt is recorded'}). Nothing was changed; provision first, then retry."
+            f"({row.last_error or 'no attempt is recorded'}). Nothing was changed; provision first, then "
+            "retry."
         )
     return _changed(row, now, state=CollectorState.SUCCESS_APPLY, last_error=None)
 
@@ -298,8 +301,8 @@ def fail(
 ) -> CollectorRow:
     """End the application without success, so that somebody may apply again.
 
-    Name the ticket by ``sn``, or by ``tag`` an application that never learnt its ticket. The state alone would
-    not do: a straggler could end the application that came after its own.
+    Name the ticket by ``sn``, or by ``tag`` an application that never learnt its ticket. The state alone
+    would not do: a straggler could end the application that came after its own.
 
     :raises CollectItsmConflict: the application named is not the current one, or has succeeded.
     """
@@ -316,7 +319,8 @@ def _held(row: CollectorRow, owner: Owner) -> CollectorRow:
     ticket = " ".join(filter(None, (row.ticket_sn, row.ticket_url))) or "not known yet"
     raise CollectItsmHasApply(
         f"{row.name} is already applied for by {row.owner} (ticket: {ticket}). No second ticket was opened. "
-        "A retry is refused until that application ends: decide or withdraw its ticket, or let its run finish."
+        "A retry is refused until that application ends: decide or withdraw its ticket, or let its run "
+        "finish."
     )
 
 
@@ -343,8 +347,8 @@ def _check_ticket(row: CollectorRow, sn: str) -> None:
     if not sn or row.ticket_sn != sn:
         raise CollectItsmConflict(
             f"{row.name}: ticket {sn or '(no number)'} is not the ticket of its current application "
-            f"({row.ticket_sn or 'not known yet'}, held by {row.owner}). Nothing was changed, and an older ticket "
-            "never will: a retry is refused."
+            f"({row.ticket_sn or 'not known yet'}, held by {row.owner}). Nothing was changed; a retry is "
+            "refused."
         )
 
 
@@ -353,8 +357,8 @@ def _check_tag(row: CollectorRow, tag: str | None, *, orphan: str | None = None)
     if tag is None or row.tag != tag:
         advice = f" Withdraw ticket {orphan}: no run waits for it." if orphan else ""
         raise CollectItsmConflict(
-            f"{row.name}: the application marked {tag or '(nothing)'} is not the current one, which {row.owner} "
-            f"holds. Nothing was changed; a retry is refused.{advice}"
+            f"{row.name}: the application marked {tag or '(nothing)'} is not the current one, which "
+            f"{row.owner} holds. Nothing was changed; a retry is refused.{advice}"
         )
 
 

@@ -206,8 +206,8 @@ def audit_from(found: Mapping[str, Any]) -> AuditEntry:
     """Build an audit entry from its columns."""
     values = dict(found)
     owner = _owner(values)
-    states = {name: CollectorState(values.pop(name)) for name in ("from_state", "to_state")}
-    return AuditEntry(**values, **states, owner=owner)
+    before, after = (CollectorState(values.pop(name)) for name in ("from_state", "to_state"))
+    return AuditEntry(**values, from_state=before, to_state=after, owner=owner)
 
 
 def owner_values(owner: Owner | None) -> dict[str, Any]:

@@ -115,9 +115,7 @@ class BkLogHook(BaseHook):
 
     def stop(self, collector_config_id: int, *, is_stop_index_set: bool = True) -> None:
         """Stop a collector, by default together with its index set."""
-        self._post(
-            f"databus_collectors/{collector_config_id}/stop/", {"is_stop_index_set": is_stop_index_set}
-        )
+        self._post(f"databus_collectors/{collector_config_id}/stop/", {"is_stop_index_set": is_stop_index_set})
 
     def test_connection(self) -> tuple[bool, str]:
         """Read one page of collectors of business 0: needs the app's grant, changes nothing."""

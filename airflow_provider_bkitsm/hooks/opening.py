@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,63 +18,85 @@ log = logging.getLogger(__name__)
 
 # The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear.
 SETTLE_SECONDS = 120.0
+_LOOKS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handle:
+    """What a ticket whose answer was lost is found by.
+
+    :param since: when the first attempt to open it may have been made (aware).
+    """
+
+    tag: str
+    creator: str
+    since: datetime
 
 
 class TicketOpener:
     """Opens tickets by tag: looks before it opens, and looks after a lost answer.
 
-    :param hook: the ITSM to open tickets in.
+    :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
+        ``create_ticket`` may take to appear (default 120).
     :param sleep: the clock's seam, for tests.
     """
 
     def __init__(self, *, hook: ItsmHook, sleep: Callable[[float], None] = time.sleep) -> None:
         self.hook = hook
+        self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self._sleep = sleep
-        self._settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
 
-    def find(self, tag: str, *, creator: str, since: datetime) -> CreatedTicket | None:
+    def find(self, handle: Handle) -> CreatedTicket | None:
         """Return the ticket already opened with this tag; the oldest one, should there be several."""
-        found = self.hook.run(find_opened(tag, creator=creator, since=since))
+        found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
         if len(found) > 1:
-            log.error("several tickets carry %s: %s", marker(tag), ", ".join(one.sn for one in found))
+            numbers = ", ".join(one.sn for one in found)
+            log.error("several tickets carry #%s: %s", marker(handle.tag), numbers)
         if not found:
             return None
         log.info("ticket %s was already opened for this approval; adopting it", found[0].sn)
         return CreatedTicket(sn=found[0].sn, id=found[0].id, ticket_url=found[0].ticket_url)
 
-    def open(self, tag: str, *, creator: str, since: datetime, **request: Any) -> CreatedTicket:
+    def open(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Open a ticket; when the answer is lost, wait for it to appear.
 
         :param request: the other parameters of ``create_ticket``.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         """
         try:
-            ticket = self.hook.create_ticket(tag=tag, creator=creator, **request)
+            ticket = self.hook.create_ticket(tag=handle.tag, creator=handle.creator, **request)
         except ItsmOutcomeUnknownError as lost:
-            log.warning("%s; looking for a ticket marked %s", lost, marker(tag))
-            return self._appeared(tag, creator, since, lost)
+            log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
+            return self._appeared(handle, lost)
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
 
-    def find_or_open(self, tag: str, *, creator: str, since: datetime, **request: Any) -> CreatedTicket:
+    def find_or_open(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Adopt the ticket already opened with this tag, or open it."""
-        found = self.find(tag, creator=creator, since=since)
-        return found or self.open(tag, creator=creator, since=since, **request)
+        return self.find(handle) or self.open(handle, **request)
 
-    def _appeared(
-        self, tag: str, creator: str, since: datetime, lost: ItsmOutcomeUnknownError
-    ) -> CreatedTicket:
-        pauses = 12
-        for _ in range(pauses):
-            self._sleep(self._settle / pauses)
+    def look_for(self, handle: Handle, *, seconds: float) -> CreatedTicket | None:
+        """Look for a ticket for so long; outages of ITSM in between are waited out.
+
+        :raises ItsmUnavailableError: ITSM could not be read at the end either, so nothing is known.
+        """
+        for left in range(_LOOKS, -1, -1):
             try:
-                found = self.find(tag, creator=creator, since=since)
-            except ItsmUnavailableError as error:
-                log.warning("%s", error)
-                continue
-            if found:
+                found = self.find(handle)
+            except ItsmUnavailableError:
+                if left == 0:
+                    raise
+                found = None
+            if found or left == 0:
                 return found
+            self._sleep(max(seconds, 0.0) / _LOOKS)
+        return None
+
+    def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> CreatedTicket:
+        found = self.look_for(handle, seconds=self.settle)
+        if found:
+            return found
         raise ItsmOutcomeUnknownError(
-            f"{lost.message}. No ticket marked {marker(tag)} was seen in {self._settle:.0f} s;"
-            " a retry looks for it again before it opens one"
+            f"{lost.message}. No ticket marked #{marker(handle.tag)} was seen in {self.settle:.0f} s; a retry"
+            " looks for it again before it opens one"
         ) from None

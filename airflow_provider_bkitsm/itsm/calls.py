@@ -159,9 +159,7 @@ def get_service_detail(service_id: int | str) -> Call[models.ServiceDetail]:
     )
 
 
-def operate_ticket(
-    *, sn: str, action_type: TicketAction | str, operator: str, action_message: str
-) -> Call[None]:
+def operate_ticket(*, sn: str, action_type: TicketAction | str, operator: str, action_message: str) -> Call[None]:
     """Suspend, resume, withdraw or terminate a ticket.
 
     WITHDRAW and TERMINATE make ITSM post the ticket's callback inside this very call. ``action_message``

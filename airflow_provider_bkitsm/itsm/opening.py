@@ -26,13 +26,13 @@ def creation_tag(*parts: object) -> str:
 
 
 def marker(tag: str) -> str:
-    """Return the part of a tag that ends the ticket's title."""
-    return f"#{tag[:_MARKER_LENGTH]}"
+    """Return the part of a tag that stands, after a ``#``, at the end of the ticket's title."""
+    return tag[:_MARKER_LENGTH]
 
 
 def marked_title(title: str, tag: str) -> str:
     """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``."""
-    return f"{title} {marker(tag)}"
+    return f"{title} #{marker(tag)}"
 
 
 def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
@@ -43,9 +43,7 @@ def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[Ticket
     found: list[TicketSummary] = []
     number, last = 1, 1
     while number <= last:
-        page = yield calls.get_tickets(
-            tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN, page=number
-        )
-        found += [item for item in page.items if item.creator == creator and marker(tag) in item.title]
+        page = yield calls.get_tickets(tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN, page=number)
+        found += [item for item in page.items if item.creator == creator and f"#{marker(tag)}" in item.title]
         number, last = number + 1, page.total_page
     return tuple(sorted(found, key=lambda item: item.id))

@@ -87,7 +87,8 @@ class Verdict:
     def describe(self) -> str:
         """Say in one sentence how the ticket stands, and who answered what."""
         said = "; ".join(_spoken(one) for one in self.approvers)
-        return f"ITSM ticket {self.sn} is {self.outcome}: {self.reason}" + (f" ({said})" if said else "")
+        why = "" if self.outcome is Outcome.APPROVED else f": {self.reason}"
+        return f"ITSM ticket {self.sn} is {self.outcome}{why}" + (f" ({said})" if said else "")
 
 
 def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
@@ -145,9 +146,7 @@ def _decision(entry: LogEntry, policy: VerdictPolicy) -> Decision:
 
 
 def _first(fields: Iterable[FormField], kind: str) -> Any:
-    return next(
-        (field.value for field in fields if field.type == kind and field.value not in (None, "")), None
-    )
+    return next((field.value for field in fields if field.type == kind and field.value not in (None, "")), None)
 
 
 def _verdict(

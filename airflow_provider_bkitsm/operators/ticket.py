@@ -72,15 +72,17 @@ class ItsmCreateTicketOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Adopt this round's ticket, or open it."""
-        from airflow_provider_bkitsm.hooks.opening import TicketOpener
+        from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 
         tag = self._tag(context)
         form = {"title": marked_title(self.title, tag), **(self.fields or {})}
         service_id = self._check(form)
         ticket = TicketOpener(hook=self.hook).find_or_open(
-            tag,
-            creator=self.creator or self.hook.gateway.username,
-            since=context["dag_run"].run_after,
+            Handle(
+                tag=tag,
+                creator=self.creator or self.hook.gateway.username,
+                since=context["dag_run"].run_after,
+            ),
             service_id=service_id,
             fast_approval=self.fast_approval,
             fields=form,

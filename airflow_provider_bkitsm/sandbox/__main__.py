@@ -17,16 +17,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_bkitsm.sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8099, help="0 takes a free one")
-    parser.add_argument(
-        "--database", type=Path, help="SQLite file; without it the state ends with the server"
-    )
+    parser.add_argument("--database", type=Path, help="SQLite file; without it the state ends with the server")
     parser.add_argument("--app-code", default="sandbox")
     parser.add_argument("--app-secret", default="sandbox-secret")
     parser.add_argument("--public-url", help="what ticket addresses begin with")
     parser.add_argument("--start-delay", type=float, default=0.3, help="seconds to a ticket's first step")
-    parser.add_argument(
-        "--demand-verified-user", action="store_true", help="as an API gateway does by default"
-    )
+    parser.add_argument("--demand-verified-user", action="store_true", help="as an API gateway does by default")
     return parser.parse_args(arguments)
 
 

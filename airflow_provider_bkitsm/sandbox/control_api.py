@@ -38,7 +38,13 @@ class NewFault(BaseModel):
 def router(world: World, faults: list[Fault]) -> APIRouter:
     """Return the control routes."""
     routes = APIRouter(prefix="/sandbox")
+    _add_tickets(routes, world)
+    _add_collectors(routes, world)
+    _add_faults(routes, world, faults)
+    return routes
 
+
+def _add_tickets(routes: APIRouter, world: World) -> None:
     @routes.get("/tickets")
     async def list_tickets() -> list[dict[str, Any]]:
         return [_shown(one) for one in world.tickets.values()]
@@ -53,6 +59,8 @@ def router(world: World, faults: list[Fault]) -> APIRouter:
         await world.change(ticket, lambda: tickets.finish_without_evidence(ticket, world.clock()))
         return _shown(ticket)
 
+
+def _add_faults(routes: APIRouter, world: World, faults: list[Fault]) -> None:
     @routes.get("/requests")
     async def requests(path: str = "") -> list[dict[str, Any]]:
         return [vars(one) for one in world.requests if path in one.path]
@@ -65,6 +73,8 @@ def router(world: World, faults: list[Fault]) -> APIRouter:
     async def clear_faults() -> None:
         faults.clear()
 
+
+def _add_collectors(routes: APIRouter, world: World) -> None:
     @routes.get("/collectors/{number}")
     async def get_collector(number: int) -> dict[str, Any]:
         return world.collectors[number]
@@ -74,8 +84,6 @@ def router(world: World, faults: list[Fault]) -> APIRouter:
         world.save_collector(collector(number, f"collector-{number}") | row)
         return world.collectors[number]
 
-    return routes
-
 
 async def decide_ticket(world: World, ticket: Ticket, wanted: Decide) -> dict[str, Any]:
     """Answer on the current node the way ITSM's own page does."""
@@ -84,9 +92,7 @@ async def decide_ticket(world: World, ticket: Ticket, wanted: Decide) -> dict[st
         raise HTTPException(409, "nobody is asked at the moment")
     operator = wanted.operator or ticket.processors(node)[0]
     values = answer(node, approve=wanted.approve, remark=wanted.remark)
-    await world.change(
-        ticket, lambda: tickets.record(ticket, node, operator, values, world.clock(), source="WEB")
-    )
+    await world.change(ticket, lambda: tickets.record(ticket, node, operator, values, world.clock(), source="WEB"))
     return _shown(ticket)
 
 

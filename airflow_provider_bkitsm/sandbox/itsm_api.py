@@ -120,9 +120,7 @@ async def ticket_approval_result(asked: Asked) -> Any:
     for sn in sns:
         found |= {one.id: one for one in asked.world.by_sn(sn)}
         asked.world.forget_callback(str(sn))
-    return [
-        itsm_views.approval_result(asked.world.settings, found[key]) for key in sorted(found, reverse=True)
-    ]
+    return [itsm_views.approval_result(asked.world.settings, found[key]) for key in sorted(found, reverse=True)]
 
 
 async def token_verify(asked: Asked) -> Any:
@@ -162,9 +160,7 @@ async def approve(asked: Asked) -> Any:
     """Answer on an approval node; anything but the text "true" is a refusal."""
     ticket, approver = asked.ticket, asked.text("approver")
     node = tickets.node_for(ticket, asked.args.get("state_id"), approver)
-    values = answer(
-        node, approve=asked.args.get("action") == "true", remark=str(asked.args.get("remark") or "")
-    )
+    values = answer(node, approve=asked.args.get("action") == "true", remark=str(asked.args.get("remark") or ""))
     now = asked.world.clock()
     await asked.world.change(ticket, lambda: tickets.record(ticket, node, approver, values, now))
     return []
@@ -222,8 +218,8 @@ def router(world: World) -> APIRouter:
     """Return the routes below ITSM's gateway root."""
     routes = APIRouter(prefix=ITSM_ROOT)
 
-    async def dispatch(request: Request) -> Response:
-        path = request.path_params["path"]
+    @routes.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
+    async def dispatch(request: Request, path: str) -> Response:
         endpoint = ENDPOINTS.get(path.rstrip("/"))
         if endpoint is None or request.method != endpoint.method:
             return gateway.not_found()
@@ -232,7 +228,6 @@ def router(world: World) -> APIRouter:
             return away
         return await _answer(world, request, endpoint) if path.endswith("/") else gateway.with_slash(request)
 
-    routes.add_route("/{path:path}", dispatch, methods=["GET", "POST", "PUT", "DELETE"])
     return routes
 
 

@@ -218,8 +218,7 @@ def _info_fields(ticket: Ticket) -> list[dict[str, Any]]:
         rows += [_info_row(one, ticket.values.get(one.key, one.default)) for one in node.fields]
     keys = ("key", "type", "name", "value", "display_value")
     return [
-        {"id": number, "desc": "", **dict(zip(keys, row, strict=True))}
-        for number, row in enumerate(rows, start=1)
+        {"id": number, "desc": "", **dict(zip(keys, row, strict=True))} for number, row in enumerate(rows, start=1)
     ]
 
 

@@ -38,9 +38,7 @@ class SandboxServer:
         self.settings = replace(settings or Settings(start_delay=0.05), public_url=self.url)
         config = uvicorn.Config(create_app(self.settings), log_level="warning", ws="none")
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._http = requests.Session()
 
     @property

@@ -38,7 +38,9 @@ class Database:
     """A table of JSON documents, written through."""
 
     def __init__(self, settings: Settings) -> None:
-        self._file = sqlite3.connect(settings.database or ":memory:", isolation_level=None)
+        self._file = sqlite3.connect(
+            settings.database or ":memory:", isolation_level=None, check_same_thread=False
+        )
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute(
             "CREATE TABLE IF NOT EXISTS document (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))"
@@ -51,9 +53,7 @@ class Database:
 
     def save(self, kind: str, key: object, body: Any) -> None:
         """Write one document."""
-        self._file.execute(
-            "INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, str(key), json.dumps(body))
-        )
+        self._file.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, str(key), json.dumps(body)))
 
     def close(self) -> None:
         """Close the file."""

@@ -55,4 +55,4 @@ def test_p6_what_an_older_server_returns_without_filtering_is_not_ours():
 
 
 def test_the_marker_ends_the_title():
-    assert marked_title("Go live", TAG).endswith(marker(TAG))
+    assert marked_title("Go live", TAG).endswith(f"#{marker(TAG)}")

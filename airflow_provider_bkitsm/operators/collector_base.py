@@ -1,0 +1,163 @@
+"""What the collector operators share: one collector, two platforms, one store, and the ticket's verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmNotFound
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
+from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.store import CollectorStore
+    from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+OnNotApproved = Literal["fail", "skip", "pass"]
+
+
+class CollectorOperator(BaseOperator):
+    """One collector, two platforms, one store.
+
+    :param collector_config_id: the collector. (templated)
+    :param bk_biz_id: its business. (templated)
+    :param creator: who asks for the approval and may withdraw it; None takes the connection's user. (templated)
+    :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
+    :param bklog_conn_id: connection of type ``bklog``. (templated)
+    :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "collector_config_id",
+        "bk_biz_id",
+        "creator",
+        "bkitsm_conn_id",
+        "bklog_conn_id",
+        "store_conn_id",
+    )
+    operator_extra_links = (ItsmTicketLink(),)
+    ui_color = "#eaf6ec"
+
+    def __init__(
+        self,
+        *,
+        collector_config_id: int | str,
+        bk_biz_id: int | str,
+        creator: str | None = None,
+        bkitsm_conn_id: str = "bkitsm_default",
+        bklog_conn_id: str = "bklog_default",
+        store_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collector_config_id = collector_config_id
+        self.bk_biz_id = bk_biz_id
+        self.creator = creator
+        self.bkitsm_conn_id = bkitsm_conn_id
+        self.bklog_conn_id = bklog_conn_id
+        self.store_conn_id = store_conn_id
+
+    @cached_property
+    def hook(self) -> ItsmHook:
+        """The synchronous ITSM client."""
+        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+        return ItsmHook(self.bkitsm_conn_id)
+
+    @property
+    def asker(self) -> str:
+        """Who asks for the approval."""
+        return self.creator or self.hook.gateway.username
+
+    @cached_property
+    def bklog(self) -> BkLogHook:
+        """The log platform's client."""
+        from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+
+        return BkLogHook(self.bklog_conn_id)
+
+    @cached_property
+    def store(self) -> CollectorStore:
+        """The store of the collectors' approval state."""
+        from airflow_provider_bkitsm.hooks.store import open_store
+
+        return open_store(self.store_conn_id)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What the store knows the collector by."""
+        return self.bklog_conn_id, number("collector_config_id", self.collector_config_id)
+
+    def collector(self) -> Mapping[str, Any]:
+        """Return the collector as the log platform's list shows it, which makes no ITSM call."""
+        biz = number("bk_biz_id", self.bk_biz_id)
+        return self.bklog.get_collector(self.key[1], bk_biz_id=biz)
+
+    def own_row(self, context: Context) -> CollectorRow:
+        """Return the collector's row if this run applied; another run's is never touched."""
+        row, ti = self.store.get(*self.key), context["ti"]
+        if row.owner is None:
+            raise CollectItsmNotFound(
+                f"nobody applied for collector {self.key[1]}; nothing was done, a retry needs an application"
+            )
+        if (row.owner.dag_id, row.owner.run_id) != (ti.dag_id, ti.run_id):
+            raise CollectItsmConflict(
+                f"the current application of collector {self.key[1]} is {row.owner}, ticket {row.ticket_sn};"
+                " this run did not apply, so nothing was changed, and a retry is refused again"
+            )
+        show_ticket(ti, row.ticket_url)
+        return row
+
+
+class AfterApprovalOperator(CollectorOperator):
+    """What provisioning and completing share: this run's application, and its ticket's verdict.
+
+    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; give the same
+        as to the sensor. (templated)
+    :param verdict_value: likewise. (templated)
+    :param require_evidence: likewise.
+    """
+
+    template_fields: Sequence[str] = (*CollectorOperator.template_fields, "verdict_field", "verdict_value")
+
+    def __init__(
+        self,
+        *,
+        verdict_field: str | None = None,
+        verdict_value: str | None = None,
+        require_evidence: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.verdict_field = verdict_field
+        self.verdict_value = verdict_value
+        self.require_evidence = require_evidence
+
+    def read_verdict(self, row: CollectorRow) -> tuple[CollectorRow, Verdict]:
+        """Ask ITSM, and store the verdict unless one stands already."""
+        policy = self.hook.verdict_policy(
+            verdict_field=self.verdict_field,
+            verdict_value=self.verdict_value,
+            require_evidence=self.require_evidence,
+        )
+        verdict = self.hook.run(read_verdict(str(row.ticket_sn), policy))
+        if verdict.outcome is not Outcome.WAITING:
+            row = self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
+        return row, verdict
+
+
+def number(name: str, value: object) -> int:
+    """Read a rendered parameter as a whole number."""
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        raise ItsmConfigurationError(f"{name} must be a number, not {value!r}; nothing was done") from None

@@ -1,0 +1,70 @@
+"""A log collector goes live only after its ITSM ticket is approved.
+
+apply -> wait -> provision_etl -> complete. Not approved: the collector ends in ``fail_apply``, its ETL is never
+touched, and the run is red; the log of ``complete`` says who refused and why.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_bkitsm.operators.collector import (
+    CollectorApplyOperator,
+    CollectorCompleteOperator,
+    CollectorProvisionEtlOperator,
+)
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+ETL_CONFIG = {
+    "table_id": "app_runtime",
+    "etl_config": "bk_log_json",
+    "etl_params": {"retain_original_text": True, "retain_extra_json": False},
+    "fields": [
+        {"field_name": "level", "field_type": "string", "is_delete": False},
+        {
+            "field_name": "ts",
+            "field_type": "string",
+            "is_delete": False,
+            "is_time": True,
+            "option": {"time_zone": 8, "time_format": "yyyy-MM-dd HH:mm:ss"},
+        },
+    ],
+    "storage_cluster_id": 3,
+    "retention": 7,
+    "allocation_min_days": 0,
+    "storage_replies": 1,
+    "es_shards": 3,
+}
+
+with DAG(
+    dag_id="bkitsm_collector_onboarding",
+    schedule=None,
+    catchup=False,
+    tags=["bkitsm"],
+    doc_md=__doc__,
+    render_template_as_native_obj=True,
+    params={
+        "collector_config_id": Param(1001, type="integer", description="The collector"),
+        "bk_biz_id": Param(2, type="integer", description="Its business"),
+        "etl_config": Param(ETL_CONFIG, type="object", description="The ETL payload that is approved"),
+        "approvers": Param("admin", type="string", description="Who is asked: names, with commas between"),
+        "reason": Param("New log collector", type="string", description="Why, for the approver"),
+        "poll_interval": Param(30, type="number", minimum=1, description="Seconds between two looks"),
+    },
+):
+    collector = {
+        "collector_config_id": "{{ params.collector_config_id }}",
+        "bk_biz_id": "{{ params.bk_biz_id }}",
+    }
+    apply = CollectorApplyOperator(
+        task_id="apply",
+        clean_config="{{ params.etl_config }}",
+        approvers="{{ params.approvers }}",
+        reason="{{ params.reason }}",
+        **collector,
+    )
+    wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=30)
+    provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **collector)
+    complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", retries=3, **collector)
+
+    apply >> wait >> provision_etl >> complete

@@ -1,0 +1,124 @@
+"""Database servers of our own: started on a free port in a temporary directory, stopped and removed after."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 60
+
+
+def find_binary(*names: str) -> str | None:
+    """Return the first of these programs; Debian keeps PostgreSQL's out of the path, newest version last."""
+    kept = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *kept])
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Run PostgreSQL and give its URL."""
+    initdb, server = find_binary("initdb"), find_binary("postgres")
+    if initdb is None or server is None:
+        pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
+    port = _free_port()
+    with _home("postgres") as (home, user):
+        data = home / "data"
+        _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
+        options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        with _served([server, "-D", str(data), *options], home, user, port):
+            url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
+            yield _answering(url)
+
+
+@contextmanager
+def mariadb() -> Iterator[str]:
+    """Run MariaDB and give its URL."""
+    install, server = find_binary("mariadb-install-db"), find_binary("mariadbd")
+    if install is None or server is None:
+        pytest.skip("no MariaDB server binaries (mariadb-install-db, mariadbd) on this machine")
+    port = _free_port()
+    with _home("mysql") as (home, user):
+        data = f"--datadir={home / 'data'}"
+        _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal"], home, user)
+        options = [f"--port={port}", f"--socket={home / 'sock'}", "--bind-address=127.0.0.1"]
+        options += [f"--pid-file={home / 'pid'}", "--innodb-flush-log-at-trx-commit=0"]
+        with _served([server, "--no-defaults", data, *options], home, user, port):
+            yield _answering(f"mysql+pymysql://root@127.0.0.1:{port}/test")
+
+
+@contextmanager
+def _home(account: str) -> Iterator[tuple[Path, str | None]]:
+    """Give a directory and the account to run as: both servers refuse to run as root."""
+    user = account if os.geteuid() == 0 else None
+    if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
+        pytest.skip(f"running as root, and there is no account {user!r} to run the server as")
+    home = Path(tempfile.mkdtemp(prefix="bkitsm-"))
+    if user is not None:
+        shutil.chown(home, user)
+    try:
+        yield home, user
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _run(command: list[str], home: Path, user: str | None) -> None:
+    subprocess.run(command, cwd=home, user=user, check=True, capture_output=True, timeout=START_SECONDS)
+
+
+@contextmanager
+def _served(command: list[str], home: Path, user: str | None, port: int) -> Iterator[None]:
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=home, user=user, stdout=log, stderr=log)
+    try:
+        _wait(lambda: _listens(port), process, home)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=START_SECONDS)
+
+
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], home: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not start: {(home / 'log').read_text(errors='replace')}")
+        time.sleep(0.05)
+
+
+def _answering(url: str) -> str:
+    """Return the URL once a connection works: a port may listen before the server lets anybody in."""
+    from sqlalchemy.exc import OperationalError
+
+    from airflow_provider_bkitsm.collectors.engine import server_engine
+
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with server_engine(url).connect():
+                return url
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,391 @@
+"""The state machine: every event in every state, then invariants over random histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from airflow_provider_bkitsm.collectors import state
+from airflow_provider_bkitsm.collectors.errors import (
+    CollectItsmConflict,
+    CollectItsmHasApply,
+    CollectItsmNotFound,
+)
+from airflow_provider_bkitsm.collectors.payload import digest
+from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner, state_label
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+
+T0 = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+T1 = T0 + timedelta(hours=1)
+MINE = Owner(dag_id="dag", run_id="run", task_id="apply")
+OTHER = replace(MINE, run_id="another run")
+PAYLOAD: dict[str, Any] = {"etl_config": "bk_log_text", "table_id": "t", "retention": 7}
+
+NOBODY = state.new_row("bklog", 7, now=T0)
+INTENT = state.apply(NOBODY, payload=PAYLOAD, tag="tag1", owner=MINE, now=T0)
+OPEN = state.ticket_opened(INTENT, tag="tag1", sn="SN1", url="http://itsm/1", now=T0)
+REJECTED = state.decided(OPEN, sn="SN1", outcome="rejected", detail={"who": "carol"}, now=T0)
+APPROVED = state.decided(OPEN, sn="SN1", outcome="approved", detail={"who": "carol"}, now=T0)
+PROVISIONED = state.provisioned(APPROVED, sn="SN1", result={"index_set_id": 3}, now=T0)
+SUCCESS = state.complete(PROVISIONED, sn="SN1", now=T0)
+REFUSED = state.create_refused(INTENT, tag="tag1", reason="no", now=T0)
+FAILED = state.fail(REJECTED, sn="SN1", reason="no", now=T0)
+TIMED_OUT = state.fail(OPEN, sn="SN1", reason="no", now=T0)
+ETL_FAILED = state.fail(APPROVED, sn="SN1", reason="no", now=T0)
+
+ROWS = {
+    "nobody": NOBODY,
+    "intent": INTENT,
+    "open": OPEN,
+    "rejected": REJECTED,
+    "approved": APPROVED,
+    "provisioned": PROVISIONED,
+    "success": SUCCESS,
+    "refused": REFUSED,
+    "failed": FAILED,
+    "timed out": TIMED_OUT,
+    "etl failed": ETL_FAILED,
+}
+
+Event = Callable[[CollectorRow], CollectorRow]
+EVENTS: dict[str, Event] = {
+    "apply mine": lambda row: state.apply(row, payload=PAYLOAD, tag="tag2", owner=MINE, now=T1),
+    "apply other": lambda row: state.apply(row, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1),
+    "recreate": lambda row: state.recreate(row, tag="tag1", seen=T0, now=T1),
+    "recreate old tag": lambda row: state.recreate(row, tag="tag0", seen=T0, now=T1),
+    "recreate late": lambda row: state.recreate(row, tag="tag1", seen=T1, now=T1),
+    "opened": lambda row: state.ticket_opened(row, tag="tag1", sn="SN1", url="http://itsm/1", now=T1),
+    "opened other sn": lambda row: state.ticket_opened(row, tag="tag1", sn="SN2", now=T1),
+    "opened no sn": lambda row: state.ticket_opened(row, tag="tag1", sn="", now=T1),
+    "opened old tag": lambda row: state.ticket_opened(row, tag="tag0", sn="SN0", now=T1),
+    "refused": lambda row: state.create_refused(row, tag="tag1", reason="no", now=T1),
+    "refused old tag": lambda row: state.create_refused(row, tag="tag0", reason="no", now=T1),
+    "approved": lambda row: state.decided(row, sn="SN1", outcome="approved", detail={"who": "carol"}, now=T1),
+    "rejected": lambda row: state.decided(row, sn="SN1", outcome="rejected", now=T1),
+    "approved old sn": lambda row: state.decided(row, sn="SN0", outcome="approved", now=T1),
+    "resume": lambda row: state.resume(row, sn="SN1", now=T1),
+    "resume old sn": lambda row: state.resume(row, sn="SN0", now=T1),
+    "provisioned": lambda row: state.provisioned(row, sn="SN1", result={"index_set_id": 3}, now=T1),
+    "provisioned anew": lambda row: state.provisioned(row, sn="SN1", result={"index_set_id": 4}, now=T1),
+    "provisioned old sn": lambda row: state.provisioned(row, sn="SN0", result={}, now=T1),
+    "etl failed": lambda row: state.etl_failed(row, sn="SN1", reason="down", now=T1),
+    "etl failed old sn": lambda row: state.etl_failed(row, sn="SN0", reason="down", now=T1),
+    "complete": lambda row: state.complete(row, sn="SN1", now=T1),
+    "complete old sn": lambda row: state.complete(row, sn="SN0", now=T1),
+    "fail": lambda row: state.fail(row, sn="SN1", reason="why", now=T1),
+    "fail old sn": lambda row: state.fail(row, sn="SN0", reason="why", now=T1),
+    "fail by tag": lambda row: state.fail(row, tag="tag1", reason="why", now=T1),
+    "fail by old tag": lambda row: state.fail(row, tag="tag0", reason="why", now=T1),
+    "fail unnamed": lambda row: state.fail(row, reason="why", now=T1),
+}
+
+# What each event makes of each row: "." unchanged, "new" a new application, "+" changed within its state,
+# A/F/S changed to applying, fail_apply, success_apply, and the errors H has-apply, C conflict, N not found.
+# fmt: off
+TABLE = """
+                    nobody intent open rejected approved provisioned success refused failed timed_out etl_failed
+apply_mine          new    .      .    .        .        .           new     new     new    new       new
+apply_other         new    H      H    H        H        H           new     new     new    new       new
+recreate            N      +      C    C        C        C           C       C       C      C         C
+recreate_old_tag    N      C      C    C        C        C           C       C       C      C         C
+recreate_late       N      C      C    C        C        C           C       C       C      C         C
+opened              N      +      .    .        .        .           .       C       .      .         .
+opened_other_sn     N      +      C    C        C        C           C       C       C      C         C
+opened_no_sn        N      C      C    C        C        C           C       C       C      C         C
+opened_old_tag      N      C      C    C        C        C           C       C       C      C         C
+refused             N      F      C    C        C        C           C       .       C      C         C
+refused_old_tag     N      C      C    C        C        C           C       C       C      C         C
+approved            N      C      +    .        .        .           .       C       .      +         .
+rejected            N      C      +    .        .        .           .       C       .      +         .
+approved_old_sn     N      C      C    C        C        C           C       C       C      C         C
+resume              N      C      .    .        .        .           .       C       C      C         A
+resume_old_sn       N      C      C    C        C        C           C       C       C      C         C
+provisioned         N      C      C    C        +        .           .       C       C      C         C
+provisioned_anew    N      C      C    C        +        +           +       C       C      C         C
+provisioned_old_sn  N      C      C    C        C        C           C       C       C      C         C
+etl_failed          N      C      +    +        +        +           +       C       +      +         +
+etl_failed_old_sn   N      C      C    C        C        C           C       C       C      C         C
+complete            N      C      C    C        C        S           .       C       C      C         C
+complete_old_sn     N      C      C    C        C        C           C       C       C      C         C
+fail                N      C      F    F        F        F           C       C       .      .         .
+fail_old_sn         N      C      C    C        C        C           C       C       C      C         C
+fail_by_tag         N      F      F    F        F        F           C       .       .      .         .
+fail_by_old_tag     N      C      C    C        C        C           C       C       C      C         C
+fail_unnamed        N      C      C    C        C        C           C       C       C      C         C
+"""
+# fmt: on
+ERRORS = {"H": CollectItsmHasApply, "C": CollectItsmConflict, "N": CollectItsmNotFound}
+STATES = {
+    "new": CollectorState.APPLYING,
+    "A": CollectorState.APPLYING,
+    "F": CollectorState.FAIL_APPLY,
+    "S": CollectorState.SUCCESS_APPLY,
+}
+
+
+def _cells() -> list[tuple[str, str, str]]:
+    head, *lines = (line.split() for line in TABLE.strip().splitlines())
+    return [
+        (event.replace("_", " "), column.replace("_", " "), cell)
+        for event, *cells in lines
+        for column, cell in zip(head, cells, strict=True)
+    ]
+
+
+def test_the_table_names_every_row_and_event() -> None:
+    cells = _cells()
+    assert {event for event, _, _ in cells} == set(EVENTS)
+    assert {row for _, row, _ in cells} == set(ROWS)
+    assert {row.state for row in ROWS.values()} == set(CollectorState)
+
+
+@pytest.mark.parametrize(("event", "name", "expected"), _cells())
+def test_every_event_in_every_state(event: str, name: str, expected: str) -> None:
+    row = ROWS[name]
+    if expected in ERRORS:
+        with pytest.raises(ERRORS[expected]) as caught:
+            EVENTS[event](row)
+        assert type(caught.value) is ERRORS[expected]
+        assert "Collector 7 (bklog)" in str(caught.value)
+        return
+    after = EVENTS[event](row)
+    if expected == ".":
+        assert after is row
+        return
+    assert after != row
+    assert (after.updated_at, after.created_at, after.version) == (T1, T0, row.version)
+    assert after.state is STATES.get(expected, row.state)
+    assert after.application == row.application + (expected == "new")
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [(event, row) for event, row, cell in _cells() if cell in {"+", "A", "F", "S"} and event != "recreate"],
+)
+def test_every_event_may_be_delivered_twice(event: str, name: str) -> None:
+    once = EVENTS[event](ROWS[name])
+    assert EVENTS[event](once) is once
+
+
+def test_apply_stores_the_intent_and_nothing_of_the_application_before_p7() -> None:
+    row = state.apply(SUCCESS, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1)
+    assert row == CollectorRow(
+        bklog_conn_id="bklog",
+        collector_config_id=7,
+        state=CollectorState.APPLYING,
+        tag="tag2",
+        etl_payload=PAYLOAD,
+        etl_digest=digest(PAYLOAD),
+        owner=OTHER,
+        application=2,
+        create_started_at=T1,
+        created_at=T0,
+        updated_at=T1,
+    )
+
+
+def test_a_retry_keeps_tag_ticket_and_payload_p2() -> None:
+    """P2: the approver is asked once, about the payload of the first try."""
+    row = state.apply(OPEN, payload={"other": 1}, tag="tag2", owner=replace(MINE), now=T1)
+    assert (row.tag, row.ticket_sn, row.etl_payload) == ("tag1", "SN1", PAYLOAD)
+
+
+@pytest.mark.parametrize("changed", [{"task_id": "x"}, {"map_index": 0}, {"dag_id": "x"}, {"run_id": "x"}])
+def test_every_part_of_the_owner_counts_p2(changed: dict[str, Any]) -> None:
+    with pytest.raises(CollectItsmHasApply, match="SN1 http://itsm/1.*No second ticket"):
+        state.apply(OPEN, payload=PAYLOAD, tag="tag2", owner=replace(MINE, **changed), now=T1)
+
+
+@pytest.mark.parametrize("tag", ["", "x" * 33, "tag1"])
+def test_a_new_application_needs_a_usable_tag_of_its_own_p2(tag: str) -> None:
+    """P2: searching by a used tag would find the ticket of the application before."""
+    with pytest.raises(ValueError, match="new tag"):
+        state.apply(FAILED, payload=PAYLOAD, tag=tag, owner=MINE, now=T1)
+
+
+def test_of_two_tries_that_saw_the_same_only_one_creates_again_p2() -> None:
+    claimed = state.recreate(INTENT, tag="tag1", seen=T0, now=T1)
+    assert claimed.create_started_at == T1
+    with pytest.raises(CollectItsmConflict, match="No second ticket"):
+        state.recreate(claimed, tag="tag1", seen=T0, now=T1)
+
+
+def test_a_ticket_that_came_too_late_is_to_be_withdrawn_p5() -> None:
+    for row in (REFUSED, state.apply(REFUSED, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1)):
+        with pytest.raises(CollectItsmConflict, match="Withdraw ticket SN1"):
+            EVENTS["opened"](row)
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.WAITING])
+def test_the_first_verdict_stands(outcome: Outcome) -> None:
+    row = state.decided(OPEN, sn="SN1", outcome=outcome.value, detail={"remark": "so"}, now=T1)
+    assert (row.outcome, row.outcome_detail) == (outcome, {"remark": "so"})
+    for later in ("approved", "rejected"):
+        assert state.decided(row, sn="SN1", outcome=later, now=T1) is row
+
+
+@pytest.mark.parametrize("outcome", ["waiting", "", "yes", "APPROVED"])
+def test_what_is_no_verdict_is_never_stored_p3(outcome: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        state.decided(OPEN, sn="SN1", outcome=outcome, now=T1)
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one not in {Outcome.WAITING, Outcome.APPROVED}])
+def test_nothing_but_an_approval_lets_the_etl_run_p3(outcome: Outcome) -> None:
+    row = state.decided(OPEN, sn="SN1", outcome=outcome, now=T1)
+    with pytest.raises(CollectItsmConflict, match=f"is {outcome}"):
+        state.provisioned(row, sn="SN1", now=T1)
+
+
+def test_approved_alone_is_not_complete_p7() -> None:
+    """P7: the error says what is missing, and what went wrong with it."""
+    row = state.etl_failed(APPROVED, sn="SN1", reason="cluster full", now=T1)
+    with pytest.raises(CollectItsmConflict, match=r"ETL was not applied yet \(cluster full\)"):
+        state.complete(row, sn="SN1", now=T1)
+
+
+def test_provisioning_and_completing_clear_the_error() -> None:
+    row = state.etl_failed(APPROVED, sn="SN1", reason="down", now=T0)
+    row = state.provisioned(row, sn="SN1", result={"a": 1}, now=T1)
+    assert (row.last_error, row.provisioned_at, row.etl_result) == (None, T1, {"a": 1})
+
+
+def test_a_reason_is_made_storable() -> None:
+    row = state.fail(OPEN, sn="SN1", reason="\x00bad\ud800" + "x" * 9000, now=T1)
+    assert row.last_error is not None
+    assert row.last_error.startswith("bad?x")
+    assert len(row.last_error) == 4000 - 1
+
+
+def test_predicates() -> None:
+    facts = {name: (row.has_apply, row.is_applying, row.has_success) for name, row in ROWS.items()}
+    assert facts["nobody"] == (False, False, False)
+    assert facts["intent"] == facts["approved"] == (True, True, False)
+    assert facts["failed"] == (True, False, False)
+    assert facts["success"] == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "zh", "en"),
+    [
+        ("not_apply", "未申请采集接入", "Collection access not applied"),
+        ("applying", "采集接入进行中", "Collection access in progress"),
+        ("fail_apply", "采集接入失败", "Collection access failed"),
+        ("success_apply", "采集接入完成", "Collection access completed"),
+        ("frozen", "frozen", "frozen"),
+    ],
+)
+def test_labels(value: str, zh: str, en: str) -> None:
+    assert (state_label(value, language="zh"), state_label(value)) == (zh, en)
+
+
+def test_a_mapped_owner_shows_its_index() -> None:
+    assert str(replace(MINE, map_index=2)) == "task apply[2] of run run of DAG dag"
+
+
+class Histories(RuleBasedStateMachine):
+    """Random histories of one collector; tickets and tags of every application so far keep knocking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row = NOBODY
+        self.now = T0
+        self.tags = ["tag-never"]
+        self.sns = ["SN-never"]
+        self.verdicts: dict[int, Outcome] = {}
+        self.tickets: dict[int, str] = {}
+
+    def _deliver(self, event: Callable[..., CollectorRow], *, current: bool, **arguments: Any) -> None:
+        """Deliver an event; one that does not name the current application must be refused."""
+        self.now += timedelta(seconds=1)
+        before = self.row
+        try:
+            self.row = event(before, now=self.now, **arguments)
+        except ItsmError:
+            assert self.row is before
+        else:
+            assert current, f"{event.__name__} of an older application was taken: {arguments}"
+
+    @rule(who=st.sampled_from([MINE, OTHER]))
+    def apply(self, who: Owner) -> None:
+        tag = f"tag-{len(self.tags)}"
+        self.tags.append(tag)
+        before = self.row
+        self._deliver(state.apply, current=True, payload=PAYLOAD, tag=tag, owner=who)
+        if before.is_applying:
+            assert self.row is before, "an application under way was replaced"
+
+    @rule(data=st.data())
+    def opened(self, data: st.DataObject) -> None:
+        tag = data.draw(st.sampled_from(self.tags))
+        sn = data.draw(st.sampled_from([*self.sns, f"SN-{len(self.sns)}"]))
+        if sn not in self.sns:
+            self.sns.append(sn)
+        if sn in self.tickets.values() and self.tickets.get(self.row.application) != sn:
+            return  # ITSM gives a number to one ticket
+        self._deliver(state.ticket_opened, current=tag == self.row.tag, tag=tag, sn=sn)
+        if self.row.ticket_sn:
+            self.tickets[self.row.application] = self.row.ticket_sn
+
+    @rule(data=st.data(), outcome=st.sampled_from([one for one in Outcome if one is not Outcome.WAITING]))
+    def decided(self, data: st.DataObject, outcome: Outcome) -> None:
+        sn = data.draw(st.sampled_from(self.sns))
+        self._deliver(state.decided, current=sn == self.row.ticket_sn, sn=sn, outcome=outcome)
+        if self.row.outcome is not None:
+            self.verdicts.setdefault(self.row.application, self.row.outcome)
+
+    @rule(data=st.data(), event=st.sampled_from([state.resume, state.provisioned, state.complete]))
+    def goes_on(self, data: st.DataObject, event: Callable[..., CollectorRow]) -> None:
+        sn = data.draw(st.sampled_from(self.sns))
+        self._deliver(event, current=sn == self.row.ticket_sn, sn=sn)
+
+    @rule(data=st.data(), event=st.sampled_from([state.etl_failed, state.fail]))
+    def goes_wrong(self, data: st.DataObject, event: Callable[..., CollectorRow]) -> None:
+        sn = data.draw(st.sampled_from(self.sns))
+        self._deliver(event, current=sn == self.row.ticket_sn, sn=sn, reason="why")
+
+    @rule(data=st.data(), event=st.sampled_from([state.create_refused, state.fail]))
+    def ends_without_ticket(self, data: st.DataObject, event: Callable[..., CollectorRow]) -> None:
+        tag = data.draw(st.sampled_from(self.tags))
+        self._deliver(event, current=tag == self.row.tag, tag=tag, reason="why")
+
+    @precondition(lambda self: self.row.is_applying and self.row.ticket_sn)
+    @rule()
+    def approved_all_the_way(self) -> None:
+        """Random walks rarely get this far by themselves."""
+        sn = str(self.row.ticket_sn)
+        self.decided_now(sn)
+        for event in (state.provisioned, state.complete):
+            self._deliver(event, current=True, sn=sn)
+
+    def decided_now(self, sn: str) -> None:
+        self._deliver(state.decided, current=True, sn=sn, outcome=Outcome.APPROVED)
+        self.verdicts.setdefault(self.row.application, Outcome(str(self.row.outcome)))
+
+    @invariant()
+    def success_needs_approval_and_etl_p7(self) -> None:
+        if self.row.has_success:
+            assert self.row.outcome is Outcome.APPROVED
+            assert self.row.provisioned_at is not None
+        if self.row.provisioned_at is not None:
+            assert self.verdicts[self.row.application] is Outcome.APPROVED
+
+    @invariant()
+    def first_verdict_stands(self) -> None:
+        assert self.row.outcome == self.verdicts.get(self.row.application)
+
+    @invariant()
+    def one_ticket_per_application_p2(self) -> None:
+        assert self.row.ticket_sn == self.tickets.get(self.row.application)
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
