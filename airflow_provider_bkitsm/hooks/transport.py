@@ -30,11 +30,20 @@ class Reply:
 
 
 class NoAnswerError(Exception):
-    """The network gave no answer. ``sent`` is False only when the request surely never left."""
+    """The network gave no answer.
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    ``sent`` is False only when the request surely never left. ``dropped`` says that an open connection was cut,
+    as happens to a kept one that the gateway closes just when it is used again.
+    """
+
+    def __init__(self, message: str, *, sent: bool, dropped: bool) -> None:
         super().__init__(message)
         self.sent = sent
+        self.dropped = dropped
+
+    def calls_for_another(self, call: Call[Any]) -> bool:
+        """Whether sending the call again, on a new connection, is both safe and promising."""
+        return self.dropped and not call.is_write
 
 
 def _reply(status_code: int, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -63,10 +72,18 @@ class SyncTransport:
         self._session: requests.Session | None = None
 
     def send(self, call: Call[Any]) -> Reply:
-        """Send a call once.
+        """Send a call; a read whose connection was cut is sent a second time.
 
         :raises NoAnswerError: nothing came back.
         """
+        try:
+            return self._once(call)
+        except NoAnswerError as error:
+            if not error.calls_for_another(call):
+                raise
+        return self._once(call)
+
+    def _once(self, call: Call[Any]) -> Reply:
         import requests
 
         if self._session is None:
@@ -83,7 +100,10 @@ class SyncTransport:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise NoAnswerError(_why(self.gateway, error), sent=not _never_sent(error)) from None
+            sent = not _never_sent(error)
+            cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
+            dropped = sent and isinstance(error, cut)
+            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped) from None
         return _reply(answer.status_code, answer.headers, answer.content)
 
     def close(self) -> None:
@@ -101,10 +121,18 @@ class AsyncTransport:
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, call: Call[Any]) -> Reply:
-        """Send a call once.
+        """Send a call; a read whose connection was cut is sent a second time.
 
         :raises NoAnswerError: nothing came back.
         """
+        try:
+            return await self._once(call)
+        except NoAnswerError as error:
+            if not error.calls_for_another(call):
+                raise
+        return await self._once(call)
+
+    async def _once(self, call: Call[Any]) -> Reply:
         import httpx
 
         if self._client is None:
@@ -119,7 +147,8 @@ class AsyncTransport:
             )
         except httpx.HTTPError as error:
             sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise NoAnswerError(_why(self.gateway, error), sent=sent) from None
+            dropped = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
+            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped) from None
         return _reply(answer.status_code, answer.headers, answer.content)
 
     def _open(self) -> httpx.AsyncClient:

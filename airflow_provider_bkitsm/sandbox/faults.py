@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_bkitsm.sandbox.gateway import crashed, refused
@@ -73,8 +72,10 @@ class Misbehave:
             await _status(fault, send)
         else:
             await self.app(scope, receive, _nowhere)
-            # Ending without an answer makes the server cut the connection.
-            raise ClientDisconnect
+            # A body shorter than announced makes the server cut the connection.
+            headers = [(b"content-length", b"1")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
 
 
 async def _whole_body(receive: Receive) -> bytes:

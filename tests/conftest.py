@@ -1,0 +1,79 @@
+"""What most tests need: a sandbox, connections to it, and a task's context."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.settings import Settings
+
+Connect = Callable[..., None]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    """Serve a fresh sandbox."""
+    with SandboxServer(Settings(start_delay=0.02)) as server:
+        yield server
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Return a function that defines an Airflow connection for this test."""
+
+    def define(conn_id: str, **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return define
+
+
+@pytest.fixture
+def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path: Path) -> Connect:
+    """Define the default connections to the sandbox, and a store of this test's own."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    caller = {"login": "sandbox", "password": "sandbox-secret"}
+    itsm = {"settle_seconds": 0.2}
+    connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)
+    connect("bklog_default", conn_type="bklog", host=sandbox.bklog_url, **caller)
+    return connect
+
+
+@dataclass
+class FakeTask:
+    """A task instance's context, and what was pushed to it."""
+
+    task_id: str
+    run_id: str = "run_1"
+    clear_number: int = 0
+    xcom: dict[str, Any] = field(default_factory=dict)
+
+    def _push(self, key: str, value: Any) -> None:
+        self.xcom[key] = value
+
+    @property
+    def context(self) -> Any:
+        """What ``execute`` is given."""
+        ti = SimpleNamespace(
+            dag_id="dag",
+            run_id=self.run_id,
+            task_id=self.task_id,
+            map_index=-1,
+            try_number=1,
+            xcom_push=self._push,
+        )
+        run = SimpleNamespace(run_after=datetime.now(UTC), clear_number=self.clear_number)
+        return {"ti": ti, "dag_run": run}
+
+
+@pytest.fixture
+def task() -> Callable[..., FakeTask]:
+    """Return a maker of task contexts."""
+    return FakeTask

@@ -1,0 +1,95 @@
+"""The log platform's client against a running sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.bklog import (
+    BkLogCollectorNotFoundError,
+    BkLogError,
+    BkLogHook,
+    BkLogUnavailableError,
+)
+
+CLEAN = {
+    "table_id": "app",
+    "etl_config": "bk_log_text",
+    "storage_cluster_id": 3,
+    "retention": 7,
+    "allocation_min_days": 0,
+}
+
+
+@pytest.fixture
+def hook(connections) -> BkLogHook:
+    return BkLogHook()
+
+
+def test_a_collector_is_read_from_the_list(hook, sandbox):
+    assert hook.get_collector(1001, bk_biz_id=2)["collector_config_name"] == "app-runtime"
+    assert [one["method"] for one in sandbox.requests("/1001/")] == []
+
+
+def test_all_collectors_of_a_business_are_listed(hook):
+    assert [row["collector_config_id"] for row in hook.list_collectors(bk_biz_id=2)] == [1001, 1002, 1003, 1004]
+    assert list(hook.list_collectors(bk_biz_id=99)) == []
+
+
+@pytest.mark.parametrize(("number", "biz"), [(9999, 2), (1001, 3)])
+def test_a_collector_that_is_not_there_is_its_own_error(hook, number, biz):
+    with pytest.raises(BkLogCollectorNotFoundError, match=str(number)):
+        hook.get_collector(number, bk_biz_id=biz)
+
+
+def test_a_clean_config_is_written_twice_without_harm(hook):
+    first = hook.update_or_create_clean_config(1001, CLEAN)
+    assert hook.update_or_create_clean_config(1001, CLEAN) == first
+    assert hook.get_collector(1001, bk_biz_id=2)["table_id"] == "2_bklog.app"
+
+
+def test_a_refusal_keeps_its_text_code(hook):
+    with pytest.raises(BkLogError) as caught:
+        hook.update_or_create_clean_config(1001, CLEAN | {"storage_cluster_id": 77})
+    assert caught.value.code == "3631201"
+    assert not caught.value.retry_safe
+
+
+@pytest.mark.parametrize(
+    ("fault", "passing"),
+    [
+        ({"kind": "html"}, True),
+        ({"kind": "status", "status": 502}, True),
+        ({"kind": "status", "status": 429}, True),
+        ({"kind": "drop_answer"}, True),
+        ({"kind": "refuse", "code": "3600015"}, True),
+        ({"kind": "status", "status": 403}, False),
+        ({"kind": "refuse", "code": "9900403"}, False),
+        ({"kind": "refuse", "code": "3631302"}, False),
+    ],
+)
+def test_errors_know_whether_they_pass(hook, sandbox, fault, passing):
+    sandbox.fault("clean_config", **fault)
+    with pytest.raises(BkLogError) as caught:
+        hook.update_or_create_clean_config(1001, CLEAN)
+    assert isinstance(caught.value, BkLogUnavailableError) == caught.value.retry_safe == passing
+
+
+def test_p3_an_etl_that_the_platform_parks_behind_its_own_gate_is_not_a_success(hook, monkeypatch):
+    monkeypatch.setattr(hook, "_post", lambda *_: {"collect_itsm_status": "applying"})
+    with pytest.raises(BkLogError, match="own approval"):
+        hook.update_or_create_clean_config(1001, CLEAN)
+
+
+def test_start_and_stop(hook, sandbox):
+    hook.start(1003)
+    assert sandbox.collector(1003)["is_active"]
+    hook.stop(1003)
+    assert not sandbox.collector(1003)["is_active"]
+
+
+def test_the_connection_test(hook, connections, sandbox):
+    assert hook.test_connection()[0]
+    connections("bad", conn_type="bklog", host=sandbox.bklog_url, login="sandbox", password="wr0ng")
+    passed, message = BkLogHook("bad").test_connection()
+    assert not passed
+    assert "wr0ng" not in message

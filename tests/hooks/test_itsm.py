@@ -1,0 +1,173 @@
+"""Both ITSM clients against a running sandbox: same calls, same errors."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
+
+FORM = {"title": "Go live", "APPROVER": "alice", "APPROVAL_CONTENT": "content"}
+
+
+class Client:
+    """One way to call ITSM: the sync hook, or the async one run to its end."""
+
+    def __init__(self, kind: str, conn_id: str = "bkitsm_default") -> None:
+        self.kind, self.conn_id = kind, conn_id
+
+    def call(self, name: str, *args, **kwargs):
+        if self.kind == "sync":
+            return getattr(ItsmHook(self.conn_id), name)(*args, **kwargs)
+        return asyncio.run(self._call(name, *args, **kwargs))
+
+    async def _call(self, name: str, *args, **kwargs):
+        async with ItsmAsyncHook(self.conn_id) as hook:
+            return await getattr(hook, name)(*args, **kwargs)
+
+
+@pytest.fixture(params=["sync", "async"])
+def client(request, connections) -> Client:
+    return Client(request.param)
+
+
+def open_ticket(client: Client, **more) -> str:
+    return client.call("create_ticket", creator="robot", fields=FORM, fast_approval=True, **more).sn
+
+
+def test_a_ticket_from_opening_to_verdict(client, sandbox):
+    sn = open_ticket(client, tag="a" * 32)
+    assert client.call("get_ticket_status", sn).current_status == "RUNNING"
+    assert client.call("get_ticket_info", sn).creator == "robot"
+    assert [one.sn for one in client.call("get_tickets", tag="a" * 32).items] == [sn]
+    assert client.call("run", read_verdict(sn, VerdictPolicy())).outcome is Outcome.WAITING
+    sandbox.approve(sn, remark="fine")
+    verdict = client.call("run", read_verdict(sn, VerdictPolicy()))
+    assert (verdict.outcome, verdict.approvers[0].remark) == (Outcome.APPROVED, "fine")
+    assert client.call("get_ticket_logs", sn).logs[-2].from_state_type == "APPROVAL"
+
+
+def test_services(client):
+    found = client.call("get_services", display_role="LOG_SEARCH", display_type="API")
+    assert len(found) == 1
+    keys = {field.key for field in client.call("get_service_detail", found[0].id).fields}
+    assert {"title", "approvals", "collector_detail"} <= keys
+
+
+def test_a_ticket_is_withdrawn_by_its_creator_only(client, sandbox):
+    sn = open_ticket(client)
+    sandbox.wait_for_step(sn)
+    with pytest.raises(errors.ItsmRefusedError):
+        client.call("operate_ticket", sn=sn, action_type="WITHDRAW", operator="eve", action_message="m")
+    client.call("operate_ticket", sn=sn, action_type="WITHDRAW", operator="robot", action_message="m")
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+def test_a_token_that_is_not_itsms_own_does_not_pass(client):
+    assert client.call("token_verify", "nonsense").is_passed is False
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "html"}, errors.ItsmUnavailableError),
+        ({"kind": "status", "status": 502}, errors.ItsmUnavailableError),
+        ({"kind": "status", "status": 403}, errors.ItsmPermissionError),
+        ({"kind": "status", "status": 301}, errors.ItsmEndpointNotFoundError),
+        ({"kind": "refuse", "code": "SERVER_500_ERROR"}, errors.ItsmUnavailableError),
+        ({"kind": "drop_answer", "times": 2}, errors.ItsmUnavailableError),
+    ],
+)
+def test_a_read_that_fails_is_told_apart(client, sandbox, fault, error):
+    sn = open_ticket(client)
+    sandbox.fault("get_ticket_status", **fault)
+    with pytest.raises(error):
+        client.call("get_ticket_status", sn)
+    assert client.call("get_ticket_status", sn).current_status == "RUNNING"
+
+
+def test_a_read_whose_connection_was_cut_is_sent_again(client, sandbox):
+    sn = open_ticket(client)
+    sandbox.fault("get_ticket_status", "drop_answer")
+    assert client.call("get_ticket_status", sn).current_status == "RUNNING"
+
+
+def test_a_rate_limit_names_its_pause(client, sandbox):
+    sandbox.fault("get_services", "status", status=429, retry_after="7")
+    with pytest.raises(errors.ItsmRateLimitedError) as caught:
+        client.call("get_services")
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize("fault", [{"kind": "drop_answer"}, {"kind": "html"}, {"kind": "status", "status": 504}])
+def test_p2_a_write_without_an_answer_has_an_unknown_outcome(client, sandbox, fault):
+    sandbox.fault("create_ticket", **fault)
+    with pytest.raises(errors.ItsmOutcomeUnknownError) as caught:
+        open_ticket(client)
+    assert not caught.value.retry_safe
+
+
+def test_p2_a_write_that_never_left_was_not_done(client, connections):
+    connections("nobody", conn_type="bkitsm", host="http://127.0.0.1:9", login="a", password="b")
+    with pytest.raises(errors.ItsmUnavailableError, match="nothing was done"):
+        Client(client.kind, "nobody").call("create_ticket", creator="r", fields=FORM, fast_approval=True)
+
+
+def test_a_slow_server_is_given_up_on(client, sandbox, connections):
+    extra = {"read_timeout": 0.2}
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    connections("slow", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **login)
+    sandbox.fault("get_services", "delay", seconds=1.5)
+    with pytest.raises(errors.ItsmUnavailableError):
+        Client(client.kind, "slow").call("get_services")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"password": "wr0ng"}, errors.ItsmAuthenticationError),
+        ({"host": "{url}/nowhere"}, errors.ItsmEndpointNotFoundError),
+        ({"extra": "{"}, errors.ItsmConfigurationError),
+    ],
+)
+def test_a_wrong_connection_has_a_clear_error(client, sandbox, connections, wrong, error):
+    good = {"host": sandbox.itsm_url, "login": "sandbox", "password": "sandbox-secret"}
+    fields = {key: str(value).replace("{url}", sandbox.url) for key, value in (good | wrong).items()}
+    connections("wrong", conn_type="bkitsm", **fields)
+    with pytest.raises(error) as caught:
+        Client(client.kind, "wrong").call("get_services")
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_the_verdict_source_comes_from_the_connection_unless_the_task_names_one(client, sandbox, connections):
+    extra = {"verdict_field": "approval_result", "require_evidence": "false"}
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    connections("form", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **login)
+    form = Client(client.kind, "form")
+    assert form.call("verdict_policy") == VerdictPolicy(verdict_field="approval_result", require_evidence=False)
+    assert form.call("verdict_policy", verdict_field="x", require_evidence=True).verdict_field == "x"
+    assert client.call("verdict_policy") == VerdictPolicy()
+
+
+def test_both_clients_offer_the_same_calls():
+    calls = [name for name in vars(ItsmHook) if name.startswith(("get_t", "get_s", "create", "token", "operate"))]
+    assert len(calls) == 9
+    for name in [*calls, "ticket_approval_result"]:
+        assert callable(getattr(ItsmAsyncHook, name))
+        assert inspect.getdoc(getattr(ItsmHook, name)) == inspect.getdoc(getattr(ItsmAsyncHook, name))
+
+
+def test_the_connection_test_says_what_works(connections):
+    assert ItsmHook().test_connection() == (True, "ITSM answers; 7 services are visible")
+
+
+def test_the_connection_test_says_what_does_not(sandbox, connections):
+    sandbox.fault("ticket_approval_result", "status", status=403)
+    passed, message = ItsmHook().test_connection()
+    assert not passed
+    assert "403" in message

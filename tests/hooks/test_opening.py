@@ -1,0 +1,75 @@
+"""One approval, one ticket, whatever happens to the answer of ``create_ticket`` (promise P2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.opening import marked_title
+
+TAG = "0123456789abcdef0123456789abcdef"
+HANDLE = Handle(tag=TAG, creator="robot", since=datetime.now(UTC))
+REQUEST = {
+    "fast_approval": True,
+    "fields": {"title": marked_title("t", TAG), "APPROVER": "alice", "APPROVAL_CONTENT": "c"},
+}
+
+
+@pytest.fixture
+def opener(connections) -> TicketOpener:
+    return TicketOpener(hook=ItsmHook())
+
+
+def test_p2_a_second_try_adopts_the_first_ones_ticket(opener, sandbox):
+    first = opener.find_or_open(HANDLE, **REQUEST)
+    assert opener.find_or_open(HANDLE, **REQUEST).sn == first.sn
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p2_a_lost_answer_is_found_again(opener, sandbox):
+    sandbox.fault("create_ticket", "drop_answer")
+    assert opener.open(HANDLE, **REQUEST).sn == sandbox.tickets()[0]["sn"]
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p2_an_outage_while_looking_is_waited_out(opener, sandbox):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=3)
+    opener.open(HANDLE, **REQUEST)
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p2_a_ticket_that_does_not_appear_is_an_error_that_says_so(opener, sandbox):
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="looks for it again"):
+        opener.open(HANDLE, **REQUEST)
+    assert len(sandbox.requests("create_ticket")) == 1
+
+
+def test_p2_an_outage_that_does_not_end_is_not_taken_for_no_ticket(opener, sandbox):
+    opener.open(HANDLE, **REQUEST)
+    sandbox.fault("get_tickets", "status", times=99)
+    with pytest.raises(errors.ItsmUnavailableError):
+        opener.find_or_open(HANDLE, **REQUEST)
+    with pytest.raises(errors.ItsmUnavailableError):
+        opener.look_for(HANDLE, seconds=0.1)
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p6_somebody_elses_ticket_is_not_adopted(opener, sandbox):
+    other = Handle(tag=TAG, creator="eve", since=HANDLE.since)
+    opener.open(other, **REQUEST)
+    assert opener.find(HANDLE) is None
+
+
+def test_several_tickets_are_reported_and_the_oldest_is_taken(opener, sandbox, caplog):
+    oldest = opener.open(HANDLE, **REQUEST)
+    opener.open(HANDLE, **REQUEST)
+    found = opener.find(HANDLE)
+    assert found is not None
+    assert found.sn == oldest.sn
+    assert "several tickets" in caplog.text

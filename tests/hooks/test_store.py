@@ -1,0 +1,52 @@
+"""Where the collectors' state is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.pool import NullPool
+
+from airflow_provider_bkitsm.hooks.store import open_store, store_path
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+
+
+def test_without_a_connection_a_file_below_airflow_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    assert store_path() == tmp_path / "bkitsm.db"
+    open_store().get("bklog_default", 1)
+    assert store_path().stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_opened_before_the_first_use(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "none"))
+    open_store()
+    assert not Path(tmp_path / "none").exists()
+
+
+def test_an_airflow_connection_becomes_an_engine_that_survives_forks(connect):
+    connect("db", conn_type="postgres", host="127.0.0.1", port=5, login="u", password="p4ss", schema="s")
+    engine = open_store("db")._engine
+    assert (engine.dialect.name, type(engine.pool)) == ("postgresql", NullPool)
+
+
+def test_the_configured_connection_is_the_default(connect, monkeypatch):
+    connect("configured", conn_type="postgres", host="127.0.0.1", login="u", password="p", schema="s")
+    monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "configured")
+    assert open_store()._engine.dialect.name == "postgresql"
+
+
+def test_a_connection_that_is_no_database_is_named(connect):
+    connect("web", conn_type="bklog", host="http://x", login="u", password="p")
+    with pytest.raises(ItsmConfigurationError, match="web"):
+        open_store("web")
+
+
+def test_p8_a_store_that_cannot_be_reached_does_not_show_its_password(connect):
+    from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+
+    connect("down", conn_type="postgres", host="127.0.0.1", port=9, login="u", password="p4ss", schema="s")
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store("down").get("bklog_default", 1)
+    assert "p4ss" not in str(caught.value)
+    assert caught.value.retry_safe
