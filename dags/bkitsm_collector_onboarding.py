@@ -49,7 +49,6 @@ with DAG(
         "etl_config": Param(ETL_CONFIG, type="object", description="The ETL payload that is approved"),
         "approvers": Param("admin", type="string", description="Who is asked: names, with commas between"),
         "reason": Param("New log collector", type="string", description="Why, for the approver"),
-        "poll_interval": Param(30, type="number", minimum=1, description="Seconds between two looks"),
     },
 ):
     collector = {
@@ -63,7 +62,7 @@ with DAG(
         reason="{{ params.reason }}",
         **collector,
     )
-    wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=30)
+    wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=10)
     provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **collector)
     complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", retries=3, **collector)
 

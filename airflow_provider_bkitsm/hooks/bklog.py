@@ -130,7 +130,7 @@ class BkLogHook(BaseHook):
         return self._send(Call(method="GET", path=path, params=texts, parse=_as_is))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._send(Call(method="POST", path=path, body=body, parse=_as_is))
+        return self._send(Call(method="POST", path=path, body=body, parse=_as_is, is_write=True))
 
     def _send(self, call: Call[Any]) -> Any:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,14 +31,13 @@ _LONGEST = timedelta(days=365)
 
 
 def _deferrable_by_default() -> bool:
-    """Waiting for people is deferrable unless the administrator wrote otherwise.
+    """Waiting for people is deferrable unless ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
 
-    Airflow's built-in value of ``[operators] default_deferrable`` is false; only a written one counts.
+    Only the environment counts: every ``airflow.cfg`` that Airflow generates spells out its built-in "false".
     """
     section, option = "operators", "default_deferrable"
-    written = configparser.RawConfigParser.has_option(conf, section, option)
-    in_environment = f"AIRFLOW__{section}__{option}".upper() in os.environ
-    return bool(conf.getboolean(section, option)) if written or in_environment else True
+    said = f"AIRFLOW__{section}__{option}".upper() in os.environ
+    return bool(conf.getboolean(section, option)) if said else True
 
 
 def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedelta:
@@ -66,7 +64,8 @@ class ItsmTicketSensor(BaseSensorOperator):
     :param verdict_value: what that field holds when approved. (templated)
     :param require_evidence: False accepts a yes without a visible approval step behind it.
     :param poke_interval: seconds between two looks.
-    :param deferrable: wait in the triggerer. Default: True, unless ``[operators] default_deferrable`` is set.
+    :param deferrable: wait in the triggerer. Default: True, unless the environment variable
+        ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
     """
 
     template_fields: Sequence[str] = (

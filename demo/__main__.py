@@ -1,0 +1,137 @@
+"""``python -m demo``: Airflow, the sandbox and one collector's approval, from nothing to the decision's result."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+from demo.airflow_api import wait_until
+from demo.local_airflow import LocalAirflow
+from demo.result import Result, problems
+from demo.sandbox_process import SandboxProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".demo"
+DAG_ID = "bkitsm_collector_onboarding"
+COLLECTOR = 1001
+REMARKS = {
+    "approve": "Capacity is fine, go ahead",
+    "reject": "Keep it for three days only, please",
+    "withdraw": "Not needed any more",
+}
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--decide", choices=sorted(REMARKS), help="decide without a person")
+    parser.add_argument("--keep", action="store_true", help="stay up after the result, until Ctrl-C")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; 0 only if everything is as it should be."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _demo(options.decide, keep=options.keep)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything is stopped.")
+        return 130
+
+
+def _interrupt(*_args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _demo(decide: str | None, *, keep: bool) -> int:
+    shutil.rmtree(HOME, ignore_errors=True)
+    print("Starting the sandbox and Airflow (about half a minute) ...", flush=True)
+    with SandboxProcess(home=HOME) as sandbox:
+        dags, env = ROOT / "dags", sandbox.connections()
+        with LocalAirflow(home=HOME, dags=dags, env=env) as airflow:
+            airflow.wait_ready(DAG_ID)
+            run_id = airflow.api.trigger(DAG_ID, {"collector_config_id": COLLECTOR})
+            _announce(airflow, sandbox, run_id)
+            sn = _ticket(airflow, run_id)
+            if decide:
+                airflow.api.wait_for_task(DAG_ID, run_id, "wait", "deferred")
+                sandbox.decide(sn, decide, REMARKS[decide])
+            else:
+                print(f"Ticket {sn} waits for you on the approver page ...", flush=True)
+            _wait_for_the_end(airflow, run_id)
+            status = _report(_result(airflow, sandbox, run_id), _row(), decide)
+            while keep:
+                time.sleep(1)
+                airflow.check()
+    return status
+
+
+def _announce(airflow: LocalAirflow, sandbox: SandboxProcess, run_id: str) -> None:
+    run = f"{airflow.url}/dags/{DAG_ID}/runs/{run_id}"
+    print(f"\n  Airflow        {run}\n  login          {airflow.username} / {airflow.password}")
+    print(f"  Approver page  {sandbox.url}/\n", flush=True)
+
+
+def _ticket(airflow: LocalAirflow, run_id: str) -> str:
+    airflow.api.wait_for_task(DAG_ID, run_id, "apply", "success", "failed", seconds=90)
+    sn: str | None = airflow.api.xcom(DAG_ID, run_id, "apply")
+    if not sn:
+        raise SystemExit(f"No ticket was opened:\n{airflow.api.log(DAG_ID, run_id, 'apply')}")
+    return sn
+
+
+def _wait_for_the_end(airflow: LocalAirflow, run_id: str) -> None:
+    def ended() -> bool:
+        airflow.check()
+        return airflow.api.run_state(DAG_ID, run_id) in {"success", "failed"}
+
+    wait_until(ended, float("inf"), str)
+
+
+def _row() -> CollectorRow:
+    return CollectorStore(sqlite_engine(HOME / "bkitsm.db")).get("bklog_default", COLLECTOR)
+
+
+def _result(airflow: LocalAirflow, sandbox: SandboxProcess, run_id: str) -> Result:
+    row = _row()
+    return Result(
+        run_state=airflow.api.run_state(DAG_ID, run_id),
+        task_states=airflow.api.task_states(DAG_ID, run_id),
+        collector_state=row.state.value,
+        outcome=row.outcome.value if row.outcome else None,
+        table_id=sandbox.collector(COLLECTOR)["table_id"],
+        completion_log=airflow.api.log(DAG_ID, run_id, "complete"),
+    )
+
+
+def _report(result: Result, row: CollectorRow, decide: str | None) -> int:
+    print(f"The run is {result.run_state}.")
+    _table("Tasks", dict(result.task_states))
+    shown = ("collector_config_id", "state", "ticket_sn", "outcome", "etl_digest", "provisioned_at", "last_error")
+    _table("Collector", {name: getattr(row, name) for name in shown})
+    _table("Log platform", {"table_id": result.table_id})
+    approved = decide == "approve" if decide else row.outcome is not None and row.outcome.value == "approved"
+    wrong = list(
+        problems(result, approved=approved, said=REMARKS.get(decide or "") if decide == "reject" else None)
+    )
+    print("\nNot as it should be:\n  " + "\n  ".join(wrong) if wrong else "\nEverything is as it should be.")
+    return 1 if wrong else 0
+
+
+def _table(title: str, values: dict[str, Any]) -> None:
+    width = max(len(name) for name in values)
+    print(f"\n{title}")
+    for name, value in values.items():
+        print(f"  {name:<{width}}  {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The few calls of Airflow's REST API that a demo and the e2e tests need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+
+ENDED = frozenset({"success", "failed"})
+
+
+class AirflowApi:
+    """A signed-in client.
+
+    :param url: of the API server, without path.
+    """
+
+    def __init__(self, *, url: str, username: str, password: str) -> None:
+        self.url = url
+        self._http = requests.Session()
+        answer = self._http.post(
+            f"{url}/auth/token", json={"username": username, "password": password}, timeout=30
+        )
+        answer.raise_for_status()
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        """Call ``/api/v2/<path>`` and return its JSON."""
+        answer = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=30, **more)
+        if not answer.ok:
+            raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run and return its id; the scheduler does the rest."""
+        run = self.call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf or {}})
+        run_id: str = run["dag_run_id"]
+        return run_id
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return a run's state."""
+        state: str = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return state
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a run."""
+        listed = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        return {one["task_id"]: one["state"] for one in listed["task_instances"]}
+
+    def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return a task instance."""
+        found: dict[str, Any] = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
+        return found
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return a task's XCom; None when there is none."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
+        keys = [one["key"] for one in self.call("GET", path)["xcom_entries"]]
+        if key not in keys:
+            return None
+        return self.call("GET", f"{path}/{key}", params={"deserialize": "false"})["value"]
+
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
+        """Return the buttons of a task's page, by label."""
+        found: dict[str, str | None] = self.call(
+            "GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links"
+        )["extra_links"]
+        return found
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """Return the text of a task's log, of its latest try."""
+        number = self.task(dag_id, run_id, task_id)["try_number"]
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{number}"
+        content = self.call("GET", path, params={"full_content": "true"})["content"]
+        return "\n".join(_line(one) for one in content)
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Iterable[str]) -> None:
+        """Clear tasks and what is downstream of them, as a person does."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "include_downstream": True,
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
+
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task as a person does."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.call("PATCH", path, json={"new_state": state})
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 120) -> str:
+        """Wait until a run has ended and return its state."""
+        ended: str = wait_until(
+            lambda: state if (state := self.run_state(dag_id, run_id)) in ENDED else None,
+            seconds,
+            lambda: f"run {run_id} has not ended: {self.task_states(dag_id, run_id)}",
+        )
+        return ended
+
+    def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 60) -> str:
+        """Wait until a task is in one of these states."""
+        reached: str = wait_until(
+            lambda: state if (state := self.task_states(dag_id, run_id).get(task_id) or "") in states else None,
+            seconds,
+            lambda: f"{task_id} is not {states}: {self.task_states(dag_id, run_id)}",
+        )
+        return reached
+
+
+def wait_until(look: Any, seconds: float, otherwise: Any) -> Any:
+    """Look until there is something to see.
+
+    :raises TimeoutError: with what ``otherwise`` says.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > end:
+            raise TimeoutError(otherwise())
+        time.sleep(0.5)
+
+
+def _line(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    details = [f"{one.get('exc_type')}: {one.get('exc_value')}" for one in entry.get("error_detail") or []]
+    return " ".join([str(entry.get("event", "")), *details])

@@ -1,0 +1,157 @@
+"""A real Airflow on this machine: API server, scheduler, DAG processor and triggerer, in a home of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from demo.airflow_api import AirflowApi, wait_until
+from demo.processes import MARK, Process, free_port, stop_all
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+_START_SECONDS = 120.0
+_USER = "admin"
+
+
+class LocalAirflow:
+    """Airflow's processes; use as a context manager, or call ``start`` and ``stop``.
+
+    :param home: a directory of this Airflow's own; its database, logs and secrets live there.
+    :param dags: the DAGs folder.
+    :param database_url: metadata database; None: SQLite below ``home``.
+    :param env: more environment, such as ``AIRFLOW_CONN_...``.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        dags: Path,
+        database_url: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.username, self.password = _USER, secrets.token_urlsafe(9)
+        self.env = {**os.environ, **_settings(self, dags, database_url), **(env or {})}
+        self._processes: list[Process] = []
+        self._api: AirflowApi | None = None
+
+    @property
+    def api(self) -> AirflowApi:
+        """The REST client, signed in as an administrator."""
+        if self._api is None:
+            self._api = AirflowApi(url=self.url, username=self.username, password=self.password)
+        return self._api
+
+    def __enter__(self) -> LocalAirflow:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Prepare the home and the database, then start everything."""
+        logs = self.home / "process_logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        (self.home / "passwords.json").write_text(json.dumps({self.username: self.password}))
+        self._command("db", "migrate")
+        for component in COMPONENTS:
+            command = [*_airflow(), component]
+            self._processes.append(Process(name=component, command=command, env=self.env, logs=logs))
+
+    def wait_ready(self, *dag_ids: str) -> None:
+        """Wait until every component is healthy and the DAGs are there.
+
+        :raises RuntimeError: a component has ended, or a DAG cannot be imported.
+        """
+        wait_until(self._healthy, _START_SECONDS, lambda: f"Airflow is not healthy: {self._health()}")
+        wait_until(lambda: self._has(dag_ids), _START_SECONDS, lambda: f"DAGs are missing: {dag_ids}")
+
+    def check(self) -> None:
+        """Raise when a component has ended."""
+        for process in self._processes:
+            process.check()
+
+    def process(self, name: str) -> Process:
+        """Return a component's process."""
+        return next(one for one in self._processes if one.name == name)
+
+    def stop(self) -> None:
+        """End everything."""
+        stop_all(self._processes, home=self.home)
+
+    def _command(self, *arguments: str) -> None:
+        done = subprocess.run([*_airflow(), *arguments], env=self.env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"airflow {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+
+    def _health(self) -> dict[str, Any]:
+        self.check()
+        try:
+            health: dict[str, Any] = requests.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
+        except (requests.RequestException, ValueError):
+            return {}
+        return health
+
+    def _healthy(self) -> bool:
+        health = self._health()
+        wanted = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(one) or {}).get("status") == "healthy" for one in wanted)
+
+    def _has(self, dag_ids: tuple[str, ...]) -> bool:
+        self.check()
+        errors = self.api.call("GET", "importErrors")["import_errors"]
+        if errors:
+            raise RuntimeError("\n".join(one["stack_trace"] for one in errors))
+        listed = {one["dag_id"] for one in self.api.call("GET", "dags", params={"limit": 100})["dags"]}
+        return set(dag_ids) <= listed
+
+
+def _airflow() -> list[str]:
+    return [sys.executable, "-m", "airflow"]
+
+
+def _settings(airflow: LocalAirflow, dags: Path, database_url: str | None) -> dict[str, str]:
+    options = {
+        "CORE__DAGS_FOLDER": str(dags),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "4",
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "CORE__EXECUTION_API_SERVER_URL": f"{airflow.url}/execution/",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{airflow.username}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow.home / "passwords.json"),
+        "DATABASE__SQL_ALCHEMY_CONN": database_url or f"sqlite:///{airflow.home / 'airflow.db'}",
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(airflow.port),
+        "API__BASE_URL": airflow.url,
+        "API__WORKERS": "1",
+        "API__SECRET_KEY": secrets.token_hex(16),
+        "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    named = {f"AIRFLOW__{name}": value for name, value in options.items()}
+    return {"AIRFLOW_HOME": str(airflow.home), MARK: str(airflow.home), "NO_PROXY": "127.0.0.1", **named}
