@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmNotFound
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
@@ -103,16 +103,17 @@ class CollectorOperator(BaseOperator):
         return self.bklog.get_collector(self.key[1], bk_biz_id=biz)
 
     def own_row(self, context: Context) -> CollectorRow:
-        """Return the collector's row if this run applied; another run's is never touched."""
+        """Return the collector's row if this run applied; another run's is never touched.
+
+        :raises AirflowFailException: it did not, and no retry will change that.
+        """
         row, ti = self.store.get(*self.key), context["ti"]
         if row.owner is None:
-            raise CollectItsmNotFound(
-                f"nobody applied for collector {self.key[1]}; nothing was done, a retry needs an application"
-            )
+            raise AirflowFailException(f"nobody applied for collector {self.key[1]}; nothing was done")
         if (row.owner.dag_id, row.owner.run_id) != (ti.dag_id, ti.run_id):
-            raise CollectItsmConflict(
+            raise AirflowFailException(
                 f"the current application of collector {self.key[1]} is {row.owner}, ticket {row.ticket_sn};"
-                " this run did not apply, so nothing was changed, and a retry is refused again"
+                " this run did not apply, so nothing was changed"
             )
         show_ticket(ti, row.ticket_url)
         return row

@@ -1,0 +1,38 @@
+# Everything runs in .venv, which these targets create and fill themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo                  try the provider: Airflow, a sandbox ITSM, one collector to approve"
+	@echo "make demo DECIDE=approve   the same unattended (approve, reject or withdraw)"
+	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
+	@echo "make test                  the whole suite, end-to-end tests included"
+	@echo "make lint                  ruff and mypy --strict"
+	@echo "make clean                 remove what these targets made"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); sys.exit(not ok and \
+	  "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d; name one: make PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Installing into $(VENV) (about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(KEEP),--keep)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
