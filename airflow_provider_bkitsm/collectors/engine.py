@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -44,16 +45,19 @@ def reason(error: SQLAlchemyError, engine: Engine) -> str:
     """
     origin: object = error.orig if isinstance(error, DBAPIError) else error
     said = _URL.sub("(url)", " ".join(str(origin).split()))
-    for secret in (engine.url.password, str(engine.url.password or "")):
-        if secret:
-            said = said.replace(secret, "***")
+    password = str(engine.url.password or "")
+    for secret in filter(None, (password, quote(password, safe=""), quote_plus(password))):
+        said = said.replace(secret, "***")
     return f"{type(origin).__name__}: {said}"
 
 
 def _open(file: Path) -> sqlite3.Connection:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Created by us and not by SQLite, which would follow the umask; its side files copy this file's mode.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Created by us and not by SQLite, which would follow the umask; its side files copy this file's mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise sqlite3.OperationalError(f"{file} cannot be opened: {error.strerror}") from error
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
     # Only the first connection ever has to switch; one that meets another switching goes on as it is.
     with contextlib.suppress(sqlite3.OperationalError):

@@ -30,9 +30,7 @@ _TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06"})
 Row = tuple[str, str]
 
 
-def ticket_title(
-    *, space: str, collector_name: str, created: date, marker: str, limit: int = TITLE_LIMIT
-) -> str:
+def ticket_title(*, space: str, collector_name: str, created: date, marker: str, limit: int = TITLE_LIMIT) -> str:
     """Return the log platform's title with a marker that tells applications apart.
 
     What is too long is cut out of the middle, never from the marker: a lost ticket is recognised by it.

@@ -92,9 +92,7 @@ def validate_clean_config(payload: object, *, collector_row: Mapping[str, Any] |
         raise InvalidCleanConfig(_refusal(*problems), problems=problems)
     clean = dict(payload)
     if payload.get("fields") is not None:
-        clean["fields"] = (
-            [] if payload["etl_config"] == _TEXT else [dict(field) for _, field in _own(payload)]
-        )
+        clean["fields"] = [] if payload["etl_config"] == _TEXT else [dict(field) for _, field in _own(payload)]
     return clean
 
 

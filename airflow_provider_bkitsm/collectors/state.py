@@ -134,9 +134,7 @@ def new_row(bklog_conn_id: str, collector_config_id: int, *, now: datetime) -> C
     )
 
 
-def apply(
-    row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime
-) -> CollectorRow:
+def apply(row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime) -> CollectorRow:
     """Store the intent, before any ticket exists (P7).
 
     A retry of the task that holds the application gets the row as it stands, with the tag and the payload of
@@ -183,9 +181,7 @@ def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> C
     return _changed(row, now, create_started_at=now)
 
 
-def ticket_opened(
-    row: CollectorRow, *, tag: str, sn: str, url: str | None = None, now: datetime
-) -> CollectorRow:
+def ticket_opened(row: CollectorRow, *, tag: str, sn: str, url: str | None = None, now: datetime) -> CollectorRow:
     """Store the number ITSM gave the ticket that was opened with ``tag``.
 
     :raises CollectItsmConflict: the application has ended or was replaced, or already has another ticket.
@@ -337,9 +333,7 @@ def _failed(row: CollectorRow, reason: str, now: datetime) -> CollectorRow:
 
 def _check_known(row: CollectorRow) -> None:
     if not row.has_apply:
-        raise CollectItsmNotFound(
-            f"{row.name}: nobody has applied for it, so there is no ticket. Apply first."
-        )
+        raise CollectItsmNotFound(f"{row.name}: nobody has applied for it, so there is no ticket. Apply first.")
 
 
 def _check_ticket(row: CollectorRow, sn: str) -> None:

@@ -38,7 +38,7 @@ Key = tuple[str, int]
 Transition = Callable[[CollectorRow, datetime], CollectorRow]
 
 _ATTEMPTS = 20
-_UNAVAILABLE = (sql.OperationalError, sql.InterfaceError, sql.InternalError, sql.TimeoutError)
+_UNAVAILABLE = (sql.DBAPIError, sql.TimeoutError)
 # Deadlock, outdated snapshot (MySQL, MariaDB); serialization failure, deadlock (PostgreSQL). Nothing of such
 # a transaction is kept: it lost a race, the database is fine.
 _MYSQL_RACES = frozenset({1213, 1020})
@@ -113,9 +113,7 @@ class CollectorStore:
             tag=tag,
         )
 
-    def recreate(
-        self, bklog_conn_id: str, collector_config_id: int, *, tag: str, seen: datetime
-    ) -> CollectorRow:
+    def recreate(self, bklog_conn_id: str, collector_config_id: int, *, tag: str, seen: datetime) -> CollectorRow:
         """Claim the right to send ``create_ticket`` once more; see ``state.recreate``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
@@ -193,9 +191,7 @@ class CollectorStore:
             result=dict(result or {}),
         )
 
-    def etl_failed(
-        self, bklog_conn_id: str, collector_config_id: int, *, sn: str, reason: str
-    ) -> CollectorRow:
+    def etl_failed(self, bklog_conn_id: str, collector_config_id: int, *, sn: str, reason: str) -> CollectorRow:
         """Note why the ETL payload could not be applied; see ``state.etl_failed``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
@@ -314,9 +310,7 @@ def _insert(connection: Connection, stored: CollectorRow) -> None:
     try:
         connection.execute(collector_table.insert().values(**row_values(stored)))
     except sql.IntegrityError:
-        raise _LostRaceError(
-            f"{stored.name} was changed by another. {_UNTOUCHED}; a retry is safe."
-        ) from None
+        raise _LostRaceError(f"{stored.name} was changed by another. {_UNTOUCHED}; a retry is safe.") from None
 
 
 def _audit_values(

@@ -197,9 +197,7 @@ def row_from(found: Mapping[str, Any]) -> CollectorRow:
     values = dict(found)
     owner = _owner(values)
     state, outcome = CollectorState(values.pop("state")), values.pop("outcome")
-    return CollectorRow(
-        **values, owner=owner, state=state, outcome=None if outcome is None else Outcome(outcome)
-    )
+    return CollectorRow(**values, owner=owner, state=state, outcome=None if outcome is None else Outcome(outcome))
 
 
 def audit_from(found: Mapping[str, Any]) -> AuditEntry:

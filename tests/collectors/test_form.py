@@ -1,0 +1,202 @@
+"""What the approver sees."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
+from airflow_provider_bkitsm.collectors.form import (
+    capacity_gb,
+    collector_detail,
+    detail_text,
+    shows_digest,
+    ticket_title,
+)
+from airflow_provider_bkitsm.collectors.payload import digest
+
+DAY = date(2026, 11, 24)
+COLLECTOR: dict[str, Any] = {
+    "collector_config_name": "app-runtime",
+    "description": "运行日志",
+    "collector_scenario_id": "row",
+    "collector_scenario_name": "行日志",
+    "data_encoding": "UTF-8",
+    "params": {"paths": ["/data/a.log", "/data/b.log"]},
+}
+PAYLOAD: dict[str, Any] = {
+    "table_id": "t",
+    "etl_config": "bk_log_json",
+    "fields": [
+        {"field_name": "level", "field_type": "string", "is_delete": False},
+        {"field_name": "ts", "field_type": "long", "is_delete": False, "is_time": True},
+        {"is_delete": True, "field_index": 3},
+    ],
+    "etl_params": {"separator": "|"},
+    "view_roles": None,
+    "retention": 7,
+}
+DIGEST = digest(PAYLOAD)
+
+
+def _rows(**changed: Any) -> dict[str, str]:
+    arguments = {"collector": COLLECTOR, "etl_payload": PAYLOAD, "digest": DIGEST} | changed
+    form = json.loads(collector_detail(**arguments))
+    return {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
+
+
+def test_title() -> None:
+    title = ticket_title(space="蓝鲸", collector_name="app-runtime", created=DAY, marker="a1b2c3d4")
+    assert title == "【日志采集】蓝鲸-app-runtime-20261124 #a1b2c3d4"
+
+
+@given(
+    space=st.text(min_size=1, max_size=200),
+    name=st.text(min_size=1, max_size=200),
+    marker=st.text("0123456789abcdef", min_size=8, max_size=32),
+    limit=st.integers(60, 128),
+)
+def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
+    space: str, name: str, marker: str, limit: int
+) -> None:
+    """P2: by its marker a ticket whose answer was lost is recognised."""
+    title = ticket_title(space=space, collector_name=name, created=DAY, marker=marker, limit=limit)
+    assert len(title) <= limit
+    assert title.endswith(f"-20261124 #{marker}")
+    assert title.startswith("【日志采集】")
+    assert max(title) <= "\uffff"
+    assert not set(title) & set("<>&\n")
+
+
+def test_a_long_title_is_cut_in_the_middle() -> None:
+    title = ticket_title(space="s" * 128, collector_name="n" * 64, created=DAY, marker="12345678")
+    assert len(title) == 128
+    assert title.endswith("nnn-20261124 #12345678")
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_a_title_may_shrink_to_almost_nothing(room: int) -> None:
+    fixed = len("【日志采集】-20261124 #12345678")
+    title = ticket_title(space="space", collector_name="name", created=DAY, marker="12345678", limit=fixed + room)
+    assert len(title) == fixed + room
+    assert "…" in title
+
+
+def test_a_title_without_room_for_the_collector_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        ticket_title(space="s", collector_name="n", created=DAY, marker="1" * 32, limit=40)
+
+
+def test_an_aware_time_gives_the_day_in_shanghai() -> None:
+    late = datetime(2026, 11, 23, 16, 30, tzinfo=UTC)
+    title = ticket_title(space="s", collector_name="n", created=late, marker="12345678")
+    assert "-20261124 #" in title
+
+
+def test_detail_has_the_log_platforms_shape() -> None:
+    form = json.loads(collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST))
+    assert form["config"] == {}
+    assert form["schemes"] == {
+        "base_text_scheme": {
+            "type": "text",
+            "attrs": {"styles": {"label": ["border"], "value": ["highlight", "border"]}},
+        }
+    }
+    (item,) = form["form_data"]
+    assert {key: item[key] for key in ("label", "scheme", "value")} == {
+        "label": "",
+        "scheme": "base_text_scheme",
+        "value": "app-runtime",
+    }
+    assert item["children"][:6] == [
+        {"label": label, "scheme": "base_text_scheme", "value": value}
+        for label, value in [
+            ("名称：", "app-runtime"),
+            ("备注说明：", "运行日志"),
+            ("日志类型：", "行日志"),
+            ("日志字符集：", "UTF-8"),
+            ("日志路径-1：", "/data/a.log"),
+            ("日志路径-2：", "/data/b.log"),
+        ]
+    ]
+
+
+def test_detail_shows_what_is_approved() -> None:
+    rows = _rows()
+    assert rows["ETL retention："] == "7"
+    assert rows["ETL view_roles："] == ""
+    assert rows["ETL etl_params："] == '{"separator": "|"}'
+    assert rows["ETL fields："] == "level string; ts long is_time; - is_delete"
+    assert json.loads(rows["ETL JSON："]) == PAYLOAD
+    assert rows["ETL SHA-256："] == DIGEST
+    assert [label for label in rows if label.startswith("ETL ")][:6] == [f"ETL {key}：" for key in sorted(PAYLOAD)]
+
+
+@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}])
+def test_a_collector_without_parameters_is_tolerated(params: Any) -> None:
+    rows = _rows(collector={"collector_scenario_id": "row", "params": params})
+    assert (rows["名称："], rows["日志类型："]) == ("", "row")
+    assert not any(label.startswith("日志路径") for label in rows)
+
+
+def test_characters_itsm_cannot_store_are_escaped() -> None:
+    """The approver still reads JSON of exactly the digested payload."""
+    payload = PAYLOAD | {"note": "\U0001f600"}
+    rows = _rows(etl_payload=payload, digest=digest(payload))
+    assert max("".join(rows.values())) <= "\uffff"
+    assert json.loads(rows["ETL JSON："]) == payload
+
+
+def test_text_has_the_same_rows() -> None:
+    text = detail_text(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
+    assert text.splitlines() == [f"{label}{value}" for label, value in _rows().items()]
+
+
+@pytest.mark.parametrize("make", [collector_detail, detail_text])
+def test_a_digest_of_something_else_is_never_shown_p3(make: Any) -> None:
+    with pytest.raises(CollectItsmDigestMismatch):
+        make(collector=COLLECTOR, etl_payload=PAYLOAD, digest=digest({}))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        DIGEST,
+        detail_text(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST),
+        collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST),
+        json.loads(collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)),
+        [{"a": [None, 1, {"b": f"({DIGEST})"}]}],
+    ],
+)
+def test_a_digest_is_found_wherever_it_is_shown(value: Any) -> None:
+    assert shows_digest([{"key": "title", "value": "x"}, {"key": "y", "value": value}], DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ([], DIGEST),
+        ([{"key": DIGEST}], DIGEST),
+        ([{"key": "x", "value": None}], DIGEST),
+        ([{"key": "x", "value": {DIGEST: 1}}], DIGEST),
+        ([{"key": "x", "value": DIGEST[:-1]}], DIGEST),
+        ([{"key": "x", "value": DIGEST}], ""),
+        ([{"key": "x", "value": DIGEST}], "sha256:"),
+        ([{"key": "x", "value": DIGEST}], DIGEST[:-1]),
+        ([{"key": "x", "value": "None"}], "None"),
+    ],
+)
+def test_anything_else_does_not_show_it_p3(fields: list[dict[str, Any]], wanted: str) -> None:
+    assert not shows_digest(fields, wanted)
+
+
+@pytest.mark.parametrize(
+    ("daily", "hosts", "days", "expected"), [(10, 5, 7, 1200), (1.1, 10, 0, 33), (0.001, 1, 1, 1), (0, 5, 7, 0)]
+)
+def test_capacity_of_2021(daily: float, hosts: int, days: int, expected: int) -> None:
+    assert capacity_gb(daily_gb_per_host=daily, hosts=hosts, keep_days=days) == expected

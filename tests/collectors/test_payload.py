@@ -1,0 +1,354 @@
+"""The payload's one spelling, and every rule of the clean-config endpoint (reference 3.2 to 3.4)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
+from airflow_provider_bkitsm.collectors.payload import (
+    RESERVED_NAMES,
+    bare_table_id,
+    canonical,
+    digest,
+    validate_clean_config,
+    verify,
+)
+
+BODY: dict[str, Any] = {
+    "table_id": "app_runtime_log",
+    "etl_config": "bk_log_json",
+    "etl_params": {"retain_original_text": True, "retain_extra_json": False},
+    "fields": [
+        {"field_name": "level", "field_type": "string", "is_delete": False},
+        {
+            "field_name": "ts",
+            "field_type": "string",
+            "is_delete": False,
+            "is_time": True,
+            "option": {"time_zone": 8, "time_format": "yyyy-MM-dd HH:mm:ss"},
+        },
+    ],
+    "storage_cluster_id": 3,
+    "retention": 7,
+    "allocation_min_days": 0,
+    "storage_replies": 1,
+    "es_shards": 3,
+}
+SMALLEST: dict[str, Any] = {
+    "table_id": "app_runtime_log",
+    "etl_config": "bk_log_text",
+    "storage_cluster_id": 3,
+    "retention": 7,
+    "allocation_min_days": 0,
+}
+TIME = BODY["fields"][1]
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Lone surrogates are no text; they are refused, see below.
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+)
+OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON)
+
+
+def _problems(payload: Any, row: dict[str, Any] | None = None) -> list[str]:
+    with pytest.raises(InvalidCleanConfig) as caught:
+        validate_clean_config(payload, collector_row=row)
+    for problem in caught.value.problems:
+        assert problem in str(caught.value)
+    assert "No ticket was opened" in str(caught.value)
+    assert not caught.value.retry_safe
+    return list(caught.value.problems)
+
+
+def _field(**changed: Any) -> dict[str, Any]:
+    return BODY | {"fields": [BODY["fields"][0] | changed]}
+
+
+# --- spelling and digest
+
+
+def test_canonical_is_sorted_tight_and_utf8() -> None:
+    payload = {"b": [1, {"y": None, "x": 1.5}], "a": "采集"}
+    assert canonical(payload) == '{"a":"采集","b":[1,{"x":1.5,"y":null}]}'.encode()
+
+
+def test_digest_is_the_sha256_of_the_canonical_payload() -> None:
+    assert digest({}) == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+@given(payload=OBJECTS)
+@settings(max_examples=50, deadline=None)
+def test_digest_does_not_depend_on_order_or_on_having_been_stored(payload: dict[str, Any]) -> None:
+    """Read back, the spelling gives the payload: so two different payloads are never spelled alike."""
+    reordered = dict(reversed(payload.items()))
+    stored = json.loads(json.dumps(payload))
+    assert digest(payload) == digest(reordered) == digest(stored)
+    assert json.loads(canonical(payload)) == payload
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), {1, 2}, b"x", (1, 2), {1: "x"}, object(), "\ud800"],
+    ids=["nan", "inf", "set", "bytes", "tuple", "key", "object", "surrogate"],
+)
+def test_what_is_not_plain_json_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidCleanConfig, match="not plain JSON"):
+        canonical({"x": value})
+
+
+def test_verify_gives_the_approved_payload() -> None:
+    assert verify(BODY, digest(BODY)) == BODY
+
+
+@pytest.mark.parametrize(
+    ("payload", "approved"),
+    [(BODY | {"retention": 8}, digest(BODY)), (None, digest(BODY)), (None, None), (BODY, None), (BODY, "")],
+)
+def test_verify_refuses_anything_else_p3(payload: dict[str, Any] | None, approved: str | None) -> None:
+    with pytest.raises(CollectItsmDigestMismatch, match="was not applied"):
+        verify(payload, approved)
+
+
+# --- rules
+
+
+@pytest.mark.parametrize("payload", [BODY, SMALLEST], ids=["recommended", "smallest"])
+@pytest.mark.parametrize("row", [None, {}, {"table_id": None, "etl_processor": "transfer"}])
+def test_the_references_samples_pass_unchanged(payload: dict[str, Any], row: dict[str, Any] | None) -> None:
+    assert validate_clean_config(payload, collector_row=row) == payload
+
+
+def test_all_problems_are_named_at_once() -> None:
+    payload = BODY | {"retention": 0, "es_shards": 0, "fields": [{"field_name": "log"}], "table_id": ""}
+    keys = [problem.split()[0] for problem in _problems(payload)]
+    assert keys == [
+        *("table_id", "retention", "es_shards", "fields[0].is_delete", "fields[0].field_type"),
+        "fields[0].field_name",
+    ]
+
+
+@pytest.mark.parametrize("payload", ["{}", [], None, 7])
+def test_a_payload_is_an_object(payload: Any) -> None:
+    with pytest.raises(InvalidCleanConfig, match="must be an object"):
+        validate_clean_config(payload, collector_row=None)
+
+
+@pytest.mark.parametrize(
+    "key", ["table_id", "etl_config", "storage_cluster_id", "retention", "allocation_min_days"]
+)
+def test_required_keys(key: str) -> None:
+    assert f"{key} is missing" in _problems({name: BODY[name] for name in BODY if name != key})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("retention", bad) for bad in (0, -1, "7", 7.0, True, None)],
+        *[("allocation_min_days", bad) for bad in (-1, "0", None)],
+        *[("storage_cluster_id", bad) for bad in ("3", None, False)],
+        *[("storage_replies", bad) for bad in (-1, "1")],
+        *[("es_shards", bad) for bad in (0, "3")],
+        *[("etl_config", "json"), ("etl_config", ""), ("etl_config", None), ("etl_config", {})],
+        *[("table_id", bad) for bad in ("", " ", None, 5, "2_bklog.app_runtime_log")],
+        ("view_roles", "x"),
+        ("etl_params", []),
+        ("fields", {}),
+        ("total_shards_per_node", "1"),
+        ("is_platform_index", "yes"),
+        ("alias_settings", None),
+        ("etl_params", {"is_grok": "no"}),
+        ("etl_params", {"separator": 1}),
+        ("etl_params", {"metadata_fields": {}}),
+        ("etl_params", {"metadata_fields": [1]}),
+        ("etl_params", {"metadata_fields": [{"field_name": "x"}]}),
+        ("etl_params", {"metadata_fields": [{"field_name": "x", "metadata_type": "host"}]}),
+        ("etl_params", {"retain_extra_json": True, "ext_json_config": {"expand_depth": 4}}),
+        ("etl_params", {"retain_extra_json": True, "ext_json_config": {"expand_depth": True}}),
+        ("etl_params", {"ext_json_config": {"expand_depth": 1}}),
+    ],
+)
+def test_types_and_ranges(key: str, value: Any) -> None:
+    (problem,) = _problems(BODY | {key: value})
+    assert problem.startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("storage_replies", 0), ("total_shards_per_node", None), ("retention", 3650), ("unknown_to_us", 1)],
+        ("etl_params", {"retain_extra_json": True, "ext_json_config": {"expand_depth": 3}}),
+        ("etl_params", {"separator": " ", "metadata_fields": [{"field_name": "x", "metadata_type": "path"}]}),
+    ],
+)
+def test_what_the_platform_takes_passes(key: str, value: Any) -> None:
+    assert validate_clean_config(BODY | {key: value}, collector_row=None)[key] == value
+
+
+@pytest.mark.parametrize("key", ["need_assessment", "assessment_config"])
+@pytest.mark.parametrize("value", [True, False, None, {}])
+def test_the_platforms_own_gate_is_refused_and_not_dropped(key: str, value: Any) -> None:
+    (problem,) = _problems(BODY | {key: value})
+    assert problem.startswith(key)
+
+
+def test_a_platform_index_needs_its_three_keys() -> None:
+    problems = _problems(BODY | {"is_platform_index": True, "platform_index_filter": {}})
+    assert problems == ["platform_index_visibility is missing"]
+
+
+# --- fields
+
+
+@pytest.mark.parametrize("kind", ["bk_log_json", "bk_log_delimiter", "bk_log_regexp"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        None,
+        [],
+        [{"is_delete": True, "field_index": 1}],
+        [BODY["fields"][0] | {"is_built_in": True, "field_index": 1}],
+    ],
+)
+def test_every_kind_but_text_needs_a_live_field(kind: str, fields: Any) -> None:
+    (problem,) = _problems(BODY | {"etl_config": kind, "fields": fields})
+    assert problem.startswith("fields needs at least one field")
+
+
+def test_text_has_no_fields_as_in_the_platform() -> None:
+    payload = SMALLEST | {"fields": [{"field_name": "log"}]}
+    assert validate_clean_config(payload, collector_row=None) == SMALLEST | {"fields": []}
+
+
+def test_built_in_fields_are_left_out_as_in_the_platform() -> None:
+    built_in = {"field_name": "path", "field_type": "string", "is_built_in": True}
+    payload = BODY | {"fields": [built_in, *BODY["fields"]]}
+    assert validate_clean_config(payload, collector_row=None) == BODY
+    assert payload["fields"][0] is built_in
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"is_delete": None}, "is_delete"),
+        ({"is_delete": "false"}, "is_delete"),
+        ({"field_name": ""}, "field_name"),
+        ({"field_name": 1}, "field_name"),
+        ({"field_type": "text"}, "field_type"),
+        ({"field_index": "1"}, "field_index"),
+        ({"is_analyzed": True, "field_type": "int"}, "is_analyzed"),
+        ({"is_dimension": 1}, "is_dimension"),
+        ({"option": []}, "option"),
+        ({"alias_name": "Select"}, "alias_name"),
+        *(({"field_name": name}, "field_name") for name in ("log", "LOG", "serverip", "serverIp", "__ext")),
+    ],
+)
+def test_field_rules(changed: dict[str, Any], key: str) -> None:
+    (problem,) = _problems(_field(**changed))
+    assert problem.startswith(f"fields[0].{key} ")
+
+
+@pytest.mark.parametrize("name", ["level", "user", "ts", "logs", "__extra"])
+def test_names_that_are_not_reserved(name: str) -> None:
+    assert name not in RESERVED_NAMES
+    validate_clean_config(_field(field_name=name), collector_row=None)
+
+
+@pytest.mark.parametrize("missing", ["is_delete", "field_name", "field_type"])
+def test_a_live_field_needs(missing: str) -> None:
+    field = {key: value for key, value in BODY["fields"][0].items() if key != missing}
+    assert _problems(BODY | {"fields": [field]}) == [f"fields[0].{missing} is missing"]
+
+
+def test_a_deleted_field_needs_nothing_more() -> None:
+    payload = BODY | {"fields": [{"is_delete": True, "field_name": "log"}, BODY["fields"][0]]}
+    assert validate_clean_config(payload, collector_row=None) == payload
+
+
+def test_a_field_is_an_object() -> None:
+    assert _problems(BODY | {"fields": ["level", BODY["fields"][0]]}) == [
+        "fields[0] must be an object, not 'level'"
+    ]
+
+
+def test_delimiter_needs_an_index_for_every_field_deleted_ones_too() -> None:
+    fields = [{"is_delete": True}, BODY["fields"][0] | {"field_index": 2}]
+    problems = _problems(BODY | {"etl_config": "bk_log_delimiter", "fields": fields})
+    assert problems == ["fields[0].field_index is missing (needed for bk_log_delimiter)"]
+
+
+def test_one_time_field_only() -> None:
+    problems = _problems(BODY | {"fields": [TIME, TIME | {"field_name": "ts2"}]})
+    assert problems == ["fields may hold one is_time field only"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "keys"),
+    [
+        ("string", None, ["time_zone", "time_format"]),
+        ("string", {}, ["time_zone", "time_format"]),
+        ("string", {"time_format": "yyyy"}, ["time_zone"]),
+        ("string", {"time_zone": 0}, ["time_format"]),
+        ("string", {"time_zone": 8, "time_format": "epoch_millis"}, ["time_format"]),
+        ("double", {"time_zone": 8, "time_format": "epoch_millis"}, ["time_format"]),
+        ("int", {"time_zone": 8, "time_format": "yyyy"}, ["time_format"]),
+        ("long", {"time_zone": 8, "time_format": "yyyy"}, ["time_format"]),
+    ],
+)
+def test_time_rules(kind: str, option: dict[str, Any] | None, keys: list[str]) -> None:
+    field = TIME | {"field_type": kind, "option": option}
+    if option is None:
+        del field["option"]
+    problems = _problems(BODY | {"fields": [field]})
+    assert [problem.split()[0] for problem in problems] == [f"fields[0].option.{key}" for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [("long", "epoch_millis"), ("int", "epoch_second"), ("long", "epoch_micros"), ("string", "yyyy-MM-dd")],
+)
+def test_times_that_pass(kind: str, form: str) -> None:
+    field = TIME | {"field_type": kind, "option": {"time_zone": 0, "time_format": form}}
+    validate_clean_config(BODY | {"fields": [field]}, collector_row=None)
+
+
+# --- the collector
+
+
+@pytest.mark.parametrize(
+    ("full", "bare"),
+    [
+        ("2_bklog.app_runtime_log", "app_runtime_log"),
+        ("space_7_bklog.app_runtime_log", "app_runtime_log"),
+        ("app_runtime_log", "app_runtime_log"),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_the_existing_table_is_kept(full: str | None, bare: str | None) -> None:
+    row = {"table_id": full}
+    assert bare_table_id(row) == bare
+    validate_clean_config(BODY, collector_row=row)
+    if bare is None:
+        validate_clean_config(BODY | {"table_id": "another"}, collector_row=row)
+    else:
+        (problem,) = _problems(BODY | {"table_id": "another"}, row)
+        assert problem.startswith("table_id must stay 'app_runtime_log'")
+
+
+def test_a_prefixed_name_is_told_its_bare_form() -> None:
+    (problem,) = _problems(BODY | {"table_id": "2_bklog.x"}, {"table_id": "2_bklog.x"})
+    assert problem == "table_id must be the bare name 'x', not '2_bklog.x'"
+
+
+def test_collectors_of_the_data_platform_are_refused() -> None:
+    (problem,) = _problems(BODY, {"etl_processor": "bkbase"})
+    assert problem.startswith("etl_processor 'bkbase'")
