@@ -50,7 +50,7 @@ with DAG(
         "approvers": Param("admin", type="string", description="Who is asked: names, with commas between"),
         "reason": Param("New log collector", type="string", description="Why, for the approver"),
     },
-):
+) as dag:
     collector = {
         "collector_config_id": "{{ params.collector_config_id }}",
         "bk_biz_id": "{{ params.bk_biz_id }}",

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, open_envelope
 
 Collector = Mapping[str, Any]
 _PAGE_SIZE = 1000
+_OK, _RATE_LIMITED, _SERVER_ERRORS = 200, 429, 500
 # The platform could not reach something behind it, or was asked too early (reference 7.2).
 _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3600500", "3631108", "500001"})
 
@@ -138,7 +139,7 @@ class BkLogHook(BaseHook):
         except NoAnswerError as error:
             raise BkLogUnavailableError(f"log platform: {error}") from None
         envelope = open_envelope(reply.body)
-        if envelope is not None and envelope.ok and reply.status_code == 200:  # noqa: PLR2004
+        if envelope is not None and envelope.ok and reply.status_code == _OK:
             return envelope.data
         raise _refusal(reply, envelope)
 
@@ -156,8 +157,10 @@ def _rows(found: Any) -> list[Collector]:
 
 def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
     if envelope is None:
-        return _not_an_envelope(reply)
-    kind = BkLogUnavailableError if str(envelope.code) in _PASSING_CODES else BkLogError
+        return _kind(reply, answered=False)(
+            f"expected the log platform's JSON envelope, got HTTP {reply.status_code}"
+        )
+    kind = BkLogUnavailableError if str(envelope.code) in _PASSING_CODES else _kind(reply, answered=True)
     return kind(
         f"the log platform answered: {envelope.message[:500] or 'no message'}",
         code=envelope.code,
@@ -165,7 +168,8 @@ def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
     )
 
 
-def _not_an_envelope(reply: Reply) -> BkLogError:
-    refused = reply.status_code in range(300, 500) and reply.status_code != 429  # noqa: PLR2004
-    kind = BkLogError if refused else BkLogUnavailableError
-    return kind(f"expected the log platform's JSON envelope, got HTTP {reply.status_code}")
+def _kind(reply: Reply, *, answered: bool) -> type[BkLogError]:
+    """Judge by the status: the platform refuses with HTTP 200, the gateway with its own, and a page is an outage."""
+    down = reply.status_code >= _SERVER_ERRORS or reply.status_code == _RATE_LIMITED
+    page = reply.status_code == _OK and not answered
+    return BkLogUnavailableError if down or page else BkLogError

@@ -102,7 +102,12 @@ class ItsmHook(BaseHook):
         try:
             call = next(flow)
             while True:
-                call = flow.send(self.send(call))
+                try:
+                    answer = self.send(call)
+                except errors.ItsmError as error:
+                    call = flow.throw(error)
+                else:
+                    call = flow.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -173,7 +178,12 @@ class ItsmAsyncHook(BaseHook):
         try:
             call = next(flow)
             while True:
-                call = flow.send(await self.send(call))
+                try:
+                    answer = await self.send(call)
+                except errors.ItsmError as error:
+                    call = flow.throw(error)
+                else:
+                    call = flow.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result

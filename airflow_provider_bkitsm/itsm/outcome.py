@@ -27,7 +27,7 @@ class Reason(StrEnum):
     NO_EVIDENCE = "the ticket finished without any visible approval step that says yes"
     WITHDRAWN = "the ticket was withdrawn"
     TERMINATED = "the ticket was terminated"
-    DEADLINE = "nobody decided before the deadline"
+    DEADLINE = "nobody decided while the DAG waited"
 
 
 class Answer(StrEnum):

@@ -6,6 +6,7 @@ it (reference 4.3). What ITSM decided is always read from ITSM itself, never tak
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmPermissionError,
 )
 from airflow_provider_bkitsm.itsm.opening import marker
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
 from airflow_provider_bkitsm.itsm.services import check_form, find_log_service, find_service
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.links.ticket import show_ticket
@@ -119,11 +120,13 @@ class CollectorApplyOperator(CollectorOperator):
 
         collector = self.collector()
         _refuse_native_gate(collector)
-        payload = validate_clean_config(self.clean_config, collector_row=collector)
+        payload = validate_clean_config(_object(self.clean_config), collector_row=collector)
         service, tag = self._service(), uuid.uuid4().hex
         form = partial(self._form, service, collector, context["dag_run"].run_after)
         check_form(service.fields, form(payload=payload, etl_digest=digest(payload), tag=tag))
         row = self.store.apply(*self.key, payload=payload, tag=tag, owner=_owner(context))
+        if row.etl_digest != digest(payload):
+            self.log.warning("an earlier try asked for another ETL payload, %s: that one stands", row.etl_digest)
         if row.ticket_sn is None:
             stored = form(payload=row.etl_payload or {}, etl_digest=str(row.etl_digest), tag=str(row.tag))
             row = self._open(row, first=row.tag == tag, service_id=service.service_id, fields=stored)
@@ -216,9 +219,10 @@ class CollectorProvisionEtlOperator(AfterApprovalOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the approval and the payload, write, read back, record."""
         row = self.own_row(context)
-        row, verdict = self.read_verdict(row)
+        verdict = self.read_verdict(row)
+        row = self.record(row, verdict)
         if row.outcome is not Outcome.APPROVED:
-            raise AirflowFailException(f"{verdict.describe()}. The ETL was not touched")
+            raise AirflowFailException(f"{_standing(row, verdict)}. The ETL was not touched")
         payload = self._approved_payload(row)
         sn = str(row.ticket_sn)
         self.store.resume(*self.key, sn=sn)
@@ -298,13 +302,15 @@ class CollectorCompleteOperator(AfterApprovalOperator):
         row = self._with_ticket(row)
         if row.ticket_sn is None:
             return row.last_error or "no ticket was opened"
-        row, verdict = self.read_verdict(row)
+        verdict = self.read_verdict(row)
         if verdict.outcome is Outcome.WAITING:
-            row, verdict = self._end(row)
+            verdict = self._end(row)
+        if verdict.current_status in ENDED:
+            row = self.record(row, verdict)
         if row.outcome is Outcome.APPROVED:
             why = row.last_error or "the ETL task did not run"
             return f"{verdict.describe()}, but its ETL is not provisioned: {why}. Clear the ETL task to go on"
-        return verdict.describe()
+        return _standing(row, verdict)
 
     def _with_ticket(self, row: CollectorRow) -> CollectorRow:
         """Learn the number of a ticket whose opening was never confirmed."""
@@ -318,28 +324,27 @@ class CollectorCompleteOperator(AfterApprovalOperator):
             return row
         return self.store.ticket_opened(*self.key, tag=handle.tag, sn=found.sn, url=found.ticket_url)
 
-    def _end(self, row: CollectorRow) -> tuple[CollectorRow, Verdict]:
+    def _end(self, row: CollectorRow) -> Verdict:
         """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
+        if self.on_open_ticket == "withdraw":
+            self._withdraw(str(row.ticket_sn))
+        verdict = self.read_verdict(row)
+        ours = verdict.outcome in (Outcome.WAITING, Outcome.WITHDRAWN)
+        return verdict.timed_out() if ours else verdict
+
+    def _withdraw(self, sn: str) -> None:
         from airflow_provider_bkitsm.hooks.operating import operate
 
-        sn = str(row.ticket_sn)
-        if self.on_open_ticket == "withdraw":
-            creator = self.hook.get_ticket_info(sn).creator
-            try:
-                operate(
-                    self.hook,
-                    sn=sn,
-                    action_type="WITHDRAW",
-                    operator=creator,
-                    action_message="The Airflow run that waited for this ticket has ended",
-                )
-            except (ItsmConflictError, ItsmOutcomeUnknownError) as error:
-                self.log.warning("ticket %s stays open: %s", sn, error)
-        row, verdict = self.read_verdict(row)
-        if verdict.outcome in (Outcome.WAITING, Outcome.WITHDRAWN):
-            row = self.store.decided(*self.key, sn=sn, outcome=Outcome.TIMED_OUT, detail=verdict.as_dict())
-            verdict = verdict.timed_out()
-        return row, verdict
+        try:
+            operate(
+                self.hook,
+                sn=sn,
+                action_type="WITHDRAW",
+                operator=self.hook.get_ticket_info(sn).creator,
+                action_message="The Airflow run that waited for this ticket has ended",
+            )
+        except (ItsmConflictError, ItsmOutcomeUnknownError) as error:
+            self.log.warning("ticket %s stays open: %s", sn, error)
 
     def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
         said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
@@ -349,6 +354,16 @@ class CollectorCompleteOperator(AfterApprovalOperator):
             raise AirflowSkipException(said)
         self.log.info(said)
         return _summary(row, reason)
+
+
+def _object(clean_config: Mapping[str, Any] | str) -> Any:
+    """Read a payload that a template rendered to JSON text."""
+    if not isinstance(clean_config, str):
+        return clean_config
+    try:
+        return json.loads(clean_config)
+    except ValueError:
+        return clean_config
 
 
 def _owner(context: Context) -> Owner:
@@ -388,6 +403,13 @@ def _check_written(payload: Mapping[str, Any], written: Mapping[str, Any], shown
         wrong.append("index_set_id")
     if wrong:
         raise BkLogError(f"the log platform took the ETL but shows something else: {', '.join(wrong)}")
+
+
+def _standing(row: CollectorRow, verdict: Verdict) -> str:
+    """Say how the ticket stands; where ITSM changed its mind, that the first verdict seen counts."""
+    if row.outcome in (None, verdict.outcome):
+        return verdict.describe()
+    return f"{verdict.describe()} now, but it was {row.outcome} when first read, and that verdict stands"
 
 
 def _summary(row: CollectorRow, reason: str) -> dict[str, Any]:

@@ -143,17 +143,20 @@ class AfterApprovalOperator(CollectorOperator):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
 
-    def read_verdict(self, row: CollectorRow) -> tuple[CollectorRow, Verdict]:
-        """Ask ITSM, and store the verdict unless one stands already."""
+    def read_verdict(self, row: CollectorRow) -> Verdict:
+        """Ask ITSM how the application's ticket stands."""
         policy = self.hook.verdict_policy(
             verdict_field=self.verdict_field,
             verdict_value=self.verdict_value,
             require_evidence=self.require_evidence,
         )
-        verdict = self.hook.run(read_verdict(str(row.ticket_sn), policy))
-        if verdict.outcome is not Outcome.WAITING:
-            row = self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
-        return row, verdict
+        return self.hook.run(read_verdict(str(row.ticket_sn), policy))
+
+    def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
+        """Store the verdict of a ticket that has ended, unless one stands already."""
+        if verdict.outcome is Outcome.WAITING:
+            return row
+        return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
 
 
 def number(name: str, value: object) -> int:

@@ -152,7 +152,7 @@ class ItsmTicketSensor(BaseSensorOperator):
                 ticket_sn=self._sn(),
                 bkitsm_conn_id=self.bkitsm_conn_id,
                 poll_interval=self.poke_interval,
-                approval_timeout=timeout.total_seconds() if timeout else None,
+                approval_timeout=timeout.total_seconds() if timeout is not None else None,
                 **self._policy(),
             ),
             method_name="execute_complete",
@@ -179,7 +179,7 @@ class ItsmTicketSensor(BaseSensorOperator):
 
     def _deadline(self, sn: str) -> datetime | None:
         timeout = self._timeout()
-        return self.hook.get_ticket_info(sn).create_at + timeout if timeout else None
+        return self.hook.get_ticket_info(sn).create_at + timeout if timeout is not None else None
 
     def _timeout(self) -> timedelta | None:
         given = self.approval_timeout

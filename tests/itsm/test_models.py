@@ -17,9 +17,7 @@ ANY_JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["sn", "id", "logs", "items", "page", "count", "fields", "create_at", "form_data"]
-            ),
+            st.sampled_from(["sn", "id", "logs", "items", "page", "count", "fields", "create_at", "form_data"]),
             inner,
             max_size=6,
         )

@@ -53,9 +53,7 @@ def test_p3_withdrawn_and_terminated_never_approve_whatever_the_verdict_says(ans
     assert judge("TERMINATED", answer=answer, evidence=evidence).outcome is Outcome.TERMINATED
 
 
-@pytest.mark.parametrize(
-    ("status", "answer", "evidence"), list(product(OPEN_STATUSES, Answer, [True, False]))
-)
+@pytest.mark.parametrize(("status", "answer", "evidence"), list(product(OPEN_STATUSES, Answer, [True, False])))
 def test_p3_every_other_status_waits(status, answer, evidence):
     assert judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING
 
@@ -64,9 +62,7 @@ def test_p3_every_other_status_waits(status, answer, evidence):
 def test_p3_only_one_combination_of_all_approves(status, answer, evidence):
     approved = judge(status, answer=answer, evidence=evidence).outcome is Outcome.APPROVED
     assert approved == (status == "FINISHED" and answer is Answer.YES and evidence)
-    assert (judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING) == (
-        status not in ENDED
-    )
+    assert (judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING) == (status not in ENDED)
 
 
 @pytest.mark.parametrize(

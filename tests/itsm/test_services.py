@@ -58,9 +58,7 @@ def test_several_log_services_are_not_guessed_among():
         drive(find_log_service(), [{"id": 7, "name": "a"}, {"id": 8, "name": "b"}])
 
 
-@pytest.mark.parametrize(
-    "form", [{"title": "t", "approvals": "a"}, {"title": "t", "approvals": "a", "note": ""}]
-)
+@pytest.mark.parametrize("form", [{"title": "t", "approvals": "a"}, {"title": "t", "approvals": "a", "note": ""}])
 def test_a_good_form_passes(form):
     check_form(KNOWN, form)
 

@@ -66,9 +66,7 @@ def test_an_approval_names_who_when_and_why():
     verdict = read([row("FINISHED", True)], step("NORMAL"), approval("true", "go ahead"))
     assert verdict.outcome is Outcome.APPROVED
     assert verdict.decided_at == "2026-11-24T00:48:43+00:00"
-    assert [(one.operator, one.approved, one.remark) for one in verdict.approvers] == [
-        ("carol", True, "go ahead")
-    ]
+    assert [(one.operator, one.approved, one.remark) for one in verdict.approvers] == [("carol", True, "go ahead")]
     assert "carol approved: go ahead" in verdict.describe()
 
 
@@ -127,9 +125,7 @@ def test_the_log_platforms_form_field_decides_where_it_is_the_verdict_source(val
 
 def test_p3_a_form_fields_default_is_not_evidence():
     fields = [{"key": "approval_result", "value": "true"}]
-    verdict = read(
-        [row("FINISHED", True)], step("NORMAL", ("title", "STRING", "t")), policy=FORM, fields=fields
-    )
+    verdict = read([row("FINISHED", True)], step("NORMAL", ("title", "STRING", "t")), policy=FORM, fields=fields)
     assert verdict.reason == Reason.NO_EVIDENCE
 
 

@@ -62,9 +62,7 @@ def test_errors_that_pass_back_off_and_recover():
 
 
 def test_the_gateways_own_pause_is_obeyed():
-    assert Wait(interval=1).missed(errors.ItsmRateLimitedError("slow", retry_after=500), NOW) == Pause(
-        seconds=500
-    )
+    assert Wait(interval=1).missed(errors.ItsmRateLimitedError("slow", retry_after=500), NOW) == Pause(seconds=500)
 
 
 @pytest.mark.parametrize(

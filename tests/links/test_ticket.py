@@ -1,0 +1,39 @@
+"""The button on a task's page."""
+
+from __future__ import annotations
+
+from airflow_provider_bkitsm.links.ticket import TICKET_URL_KEY, ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator, CollectorCompleteOperator
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+
+def test_every_task_about_a_ticket_has_the_button():
+    for kind in (
+        ItsmCreateTicketOperator,
+        ItsmOperateTicketOperator,
+        ItsmTicketSensor,
+        CollectorApplyOperator,
+        CollectorCompleteOperator,
+    ):
+        assert any(isinstance(link, ItsmTicketLink) for link in kind.operator_extra_links)
+
+
+def test_the_api_server_reads_the_address_the_task_pushed(task):
+    who = task("open")
+    show_ticket(who.context["ti"], "https://itsm.example.com/#/ticket/detail?id=3")
+    assert who.xcom == {ItsmTicketLink().xcom_key: "https://itsm.example.com/#/ticket/detail?id=3"}
+
+
+def test_without_an_address_there_is_no_button(task):
+    who = task("open")
+    show_ticket(who.context["ti"], None)
+    assert who.xcom == {}
+
+
+def test_the_link_gives_what_was_pushed(monkeypatch):
+    pushed = {TICKET_URL_KEY: "https://itsm.example.com/x"}
+    monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom.get_value", lambda *, ti_key, key: pushed.get(key))
+    assert ItsmTicketLink().get_link(None, ti_key=None) == "https://itsm.example.com/x"
+    pushed.clear()
+    assert ItsmTicketLink().get_link(None, ti_key=None) == ""

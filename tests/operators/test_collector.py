@@ -1,0 +1,366 @@
+"""A collector's way through its approval, step by step, against both platforms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_provider_bkitsm.collectors import errors as collectors
+from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
+from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.operators.collector import (
+    CollectorApplyOperator,
+    CollectorCompleteOperator,
+    CollectorProvisionEtlOperator,
+)
+
+CLEAN = {
+    "table_id": "app_runtime",
+    "etl_config": "bk_log_text",
+    "storage_cluster_id": 3,
+    "retention": 7,
+    "allocation_min_days": 0,
+}
+KEY = ("bklog_default", 1001)
+
+
+class Flow:
+    """The three operators as tasks of one run; waiting for the decision is not theirs."""
+
+    def __init__(self, sandbox, task, run_id: str = "run_1") -> None:
+        self.sandbox, self._task, self.run_id = sandbox, task, run_id
+
+    def _run(self, kind: type, task_id: str, **parameters: Any) -> Any:
+        common = {"collector_config_id": "1001", "bk_biz_id": "2"}
+        operator = kind(task_id=task_id, **(common | parameters))
+        return operator.execute(self._task(task_id, run_id=self.run_id).context)
+
+    def apply(self, **parameters: Any) -> str:
+        known = {"clean_config": CLEAN, "approvers": ["alice", "bob"], "reason": "new service"}
+        return self._run(CollectorApplyOperator, "apply", **(known | parameters))
+
+    def provision(self, **parameters: Any) -> Any:
+        return self._run(CollectorProvisionEtlOperator, "provision", **parameters)
+
+    def complete(self, **parameters: Any) -> Any:
+        return self._run(CollectorCompleteOperator, "complete", **parameters)
+
+    @property
+    def row(self):
+        return open_store().get(*KEY)
+
+
+@pytest.fixture
+def flow(sandbox, connections, task) -> Flow:
+    return Flow(sandbox, task)
+
+
+def test_the_whole_way(flow, sandbox):
+    sn = flow.apply()
+    assert (flow.row.state, flow.row.ticket_sn) == ("applying", sn)
+    sandbox.approve(sn)
+    assert flow.provision()["table_id"] == "2_bklog.app_runtime"
+    assert flow.row.state == "applying"
+    assert flow.complete()["state"] == "success_apply"
+    assert flow.complete()["state"] == "success_apply"
+
+
+def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
+    fields = sandbox.ticket(flow.apply())["fields"]
+    assert fields["approvals"] == "alice,bob"
+    assert fields["apply_reason"] == "new service"
+    assert fields["title"].startswith("【日志采集】demo-app-runtime-")
+    for shown in (flow.row.etl_digest, "bk_log_text", "/data/"):
+        assert shown in fields["collector_detail"]
+
+
+def test_p7_the_intent_is_stored_before_the_ticket_exists(flow, sandbox):
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        flow.apply()
+    assert (flow.row.state, flow.row.ticket_sn, flow.row.etl_payload) == ("applying", None, CLEAN)
+
+
+def test_p2_a_retry_keeps_the_ticket(flow, sandbox):
+    assert flow.apply() == flow.apply(clean_config=CLEAN | {"retention": 30})
+    assert len(sandbox.tickets()) == 1
+    assert flow.row.etl_payload["retention"] == 7
+
+
+@pytest.mark.parametrize("looks_fail", [0, 99])
+def test_p2_a_lost_answer_costs_no_second_ticket(flow, sandbox, looks_fail):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=looks_fail)
+    if looks_fail:
+        with pytest.raises(errors.ItsmUnavailableError):
+            flow.apply()
+        sandbox.clear_faults()
+    assert flow.apply() == sandbox.tickets()[0]["sn"]
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p2_a_create_that_was_lost_before_it_reached_itsm_is_made_up_for(flow, sandbox):
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="looks for it again"):
+        flow.apply()
+    flow.apply()
+    assert len(sandbox.tickets()) == 1
+
+
+def test_a_ticket_that_itsm_refuses_ends_the_application(flow, sandbox):
+    sandbox.fault("create_ticket", "refuse", code=3900003)
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        flow.apply()
+    assert flow.row.state == "fail_apply"
+    assert "refused the ticket" in flow.row.last_error
+    assert flow.apply() == flow.row.ticket_sn
+    assert flow.row.application == 2
+
+
+def test_p2_another_run_is_refused_while_one_applies(flow, sandbox, task):
+    sn = flow.apply()
+    with pytest.raises(collectors.CollectItsmHasApply, match=sn):
+        Flow(sandbox, task, run_id="run_2").apply()
+    assert len(sandbox.tickets()) == 1
+
+
+def test_a_collector_that_the_platform_itself_applies_for_is_refused(flow, sandbox):
+    sandbox.put_collector(1001, itsm_ticket_status="applying", itsm_ticket_sn="REQ7")
+    with pytest.raises(collectors.CollectItsmHasApply, match="REQ7"):
+        flow.apply()
+    assert sandbox.tickets() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"collector_config_id": 9999}, BkLogCollectorNotFoundError),
+        ({"collector_config_id": "many"}, errors.ItsmConfigurationError),
+        ({"collector_config_id": 1004}, errors.ItsmConfigurationError),
+        ({"clean_config": {}}, collectors.InvalidCleanConfig),
+        ({"clean_config": "nonsense"}, collectors.InvalidCleanConfig),
+        ({"clean_config": CLEAN | {"retention": 0}}, collectors.InvalidCleanConfig),
+        ({"service_id": 4711}, errors.CollectItsmNotExists),
+        ({"approvers": ""}, errors.ItsmInvalidRequestError),
+        ({"fields": {"colour": "red"}}, errors.ItsmInvalidRequestError),
+        ({"fields": {"title": "x" * 129}}, errors.ItsmInvalidRequestError),
+        ({"bkitsm_conn_id": "wrong"}, errors.ItsmAuthenticationError),
+        ({"bklog_conn_id": "wrong"}, BkLogError),
+        ({"store_conn_id": "down"}, collectors.StoreUnavailable),
+    ],
+)
+def test_bad_input_opens_no_ticket(flow, sandbox, connections, wrong, error):
+    connections("wrong", conn_type="bkitsm", host=sandbox.itsm_url, login="sandbox", password="wr0ng")
+    connections("down", conn_type="postgres", host="127.0.0.1", port=9, login="u", password="p", schema="s")
+    with pytest.raises(error) as caught:
+        flow.apply(**wrong)
+    assert "wr0ng" not in str(caught.value)
+    assert sandbox.tickets() == []
+
+
+def test_a_payload_may_be_rendered_to_json_text(flow):
+    flow.apply(
+        clean_config='{"table_id":"t","etl_config":"bk_log_text","storage_cluster_id":3,'
+        '"retention":7,"allocation_min_days":0}'
+    )
+    assert flow.row.etl_payload["table_id"] == "t"
+
+
+def test_an_open_ticket_whose_number_could_not_be_stored_is_found_again(flow, sandbox, monkeypatch):
+    def lost(*_args, **_kwargs):
+        raise collectors.StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_provider_bkitsm.collectors.store.CollectorStore.ticket_opened", lost)
+        with pytest.raises(collectors.StoreUnavailable, match="is open, but its number could not be stored"):
+            flow.apply()
+    assert flow.apply() == sandbox.tickets()[0]["sn"]
+    assert len(sandbox.tickets()) == 1
+
+
+@pytest.mark.parametrize("decision", ["reject", "withdraw", "none", "without evidence"])
+def test_p3_without_an_approval_the_etl_is_not_touched(flow, sandbox, decision):
+    sn = flow.apply()
+    if decision == "reject":
+        sandbox.reject(sn, remark="too big")
+    elif decision == "withdraw":
+        sandbox.withdraw(sn)
+    elif decision == "without evidence":
+        sandbox.finish_without_evidence(sn)
+    with pytest.raises(AirflowFailException, match="The ETL was not touched"):
+        flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+def test_p3_a_verdict_that_turns_to_yes_later_changes_nothing(flow, sandbox):
+    sn = flow.apply()
+    sandbox.reject(sn)
+    with pytest.raises(AirflowFailException):
+        flow.provision()
+    open_store().decided(*KEY, sn=sn, outcome="approved")
+    with pytest.raises(AirflowFailException):
+        flow.provision()
+    assert flow.row.outcome == "rejected"
+
+
+def test_provisioning_twice_does_no_harm(flow, sandbox):
+    sandbox.approve(flow.apply())
+    assert flow.provision() == flow.provision()
+
+
+def test_a_collector_stopped_while_people_decided_is_started(flow, sandbox):
+    sn = flow.apply()
+    sandbox.put_collector(1001, is_active=False)
+    sandbox.approve(sn)
+    flow.provision()
+    assert sandbox.collector(1001)["is_active"]
+
+
+def test_p3_a_payload_changed_in_the_store_is_refused(flow, sandbox):
+    import sqlite3
+
+    from airflow_provider_bkitsm.hooks.store import store_path
+
+    sandbox.approve(flow.apply())
+    with sqlite3.connect(store_path()) as database:
+        database.execute("UPDATE bkitsm_collector SET etl_payload = replace(etl_payload, '7', '70')")
+    with pytest.raises(collectors.CollectItsmDigestMismatch):
+        flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+def test_p3_a_payload_and_digest_changed_together_are_not_what_the_ticket_shows(flow, sandbox):
+    import json
+    import sqlite3
+
+    from airflow_provider_bkitsm.collectors.payload import digest
+    from airflow_provider_bkitsm.hooks.store import store_path
+
+    sandbox.approve(flow.apply())
+    other = CLEAN | {"retention": 70}
+    with sqlite3.connect(store_path()) as database:
+        values = (json.dumps(other), digest(other))
+        database.execute("UPDATE bkitsm_collector SET etl_payload = ?, etl_digest = ?", values)
+    with pytest.raises(collectors.CollectItsmDigestMismatch, match="does not show"):
+        flow.provision()
+
+
+def test_p7_an_etl_that_failed_can_be_resumed_after_the_run_has_failed(flow, sandbox):
+    sn = flow.apply()
+    sandbox.approve(sn)
+    sandbox.fault("clean_config", "refuse", code="3631307")
+    with pytest.raises(BkLogError, match="stays approved"):
+        flow.provision()
+    with pytest.raises(AirflowFailException, match="3631307"):
+        flow.complete()
+    assert (flow.row.state, flow.row.outcome) == ("fail_apply", "approved")
+    flow.provision()
+    assert flow.complete()["state"] == "success_apply"
+    assert flow.row.ticket_sn == sn
+
+
+def test_what_the_platform_does_not_show_afterwards_is_an_error(flow, sandbox, monkeypatch):
+    sandbox.approve(flow.apply())
+    monkeypatch.setattr(
+        "airflow_provider_bkitsm.hooks.bklog.BkLogHook.update_or_create_clean_config",
+        lambda *_: {"index_set_id": 1, "etl_config": "bk_log_text", "retention": 7},
+    )
+    with pytest.raises(BkLogError, match="shows something else: table_id"):
+        flow.provision()
+    assert flow.row.provisioned_at is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "raised"), [("fail", AirflowFailException), ("skip", AirflowSkipException), ("pass", None)]
+)
+def test_a_refusal_ends_as_the_policy_says(flow, sandbox, policy, raised):
+    sandbox.reject(flow.apply(), remark="too big", operator="bob")
+    if raised:
+        with pytest.raises(raised, match="bob refused: too big"):
+            flow.complete(on_not_approved=policy)
+    else:
+        assert flow.complete(on_not_approved=policy)["state"] == "fail_apply"
+    assert (flow.row.state, flow.row.outcome) == ("fail_apply", "rejected")
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "outcome"), [("withdraw", "REVOKED", "timed_out"), ("keep", "RUNNING", None)]
+)
+def test_p5_a_ticket_nobody_waits_for_any_more_is_withdrawn(flow, sandbox, policy, status, outcome):
+    sn = flow.apply()
+    sandbox.wait_for_step(sn)
+    with pytest.raises(AirflowFailException):
+        flow.complete(on_open_ticket=policy)
+    assert sandbox.ticket(sn)["status"] == status
+    assert (flow.row.state, flow.row.outcome) == ("fail_apply", outcome)
+
+
+def test_p1_a_ticket_kept_open_can_still_be_used_when_it_is_approved_later(flow, sandbox):
+    sn = flow.apply()
+    with pytest.raises(AirflowFailException):
+        flow.complete(on_open_ticket="keep")
+    sandbox.approve(sn)
+    flow.provision()
+    assert flow.complete()["state"] == "success_apply"
+
+
+def test_p1_an_approval_that_came_when_the_wait_was_over_is_not_lost(flow, sandbox):
+    sandbox.approve(flow.apply())
+    with pytest.raises(AirflowFailException, match="Clear the ETL task"):
+        flow.complete()
+    flow.provision()
+    assert flow.complete()["state"] == "success_apply"
+
+
+def test_p5_a_ticket_whose_opening_was_never_confirmed_is_found_and_withdrawn(flow, sandbox):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=99)
+    with pytest.raises(errors.ItsmUnavailableError):
+        flow.apply()
+    sandbox.clear_faults()
+    sn = sandbox.tickets()[0]["sn"]
+    sandbox.wait_for_step(sn)
+    with pytest.raises(AirflowFailException):
+        flow.complete()
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+def test_another_runs_application_is_never_touched(flow, sandbox, task):
+    sn = flow.apply()
+    other = Flow(sandbox, task, run_id="run_2")
+    for step in (other.provision, other.complete):
+        with pytest.raises(AirflowFailException, match=sn):
+            step()
+    assert flow.row.state == "applying"
+
+
+def test_without_an_application_there_is_nothing_to_end(flow):
+    with pytest.raises(AirflowFailException, match="nobody applied"):
+        flow.complete()
+
+
+def test_an_outage_of_itsm_leaves_the_application_for_a_retry(flow, sandbox):
+    sandbox.approve(flow.apply())
+    sandbox.fault("ticket_approval_result", "status", times=2)
+    for step in (flow.provision, flow.complete):
+        with pytest.raises(errors.ItsmUnavailableError):
+            step()
+    assert flow.row.state == "applying"
+    flow.provision()
+
+
+def test_nothing_is_opened_when_an_operator_is_made(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "none"))
+    CollectorApplyOperator(task_id="a", collector_config_id=1, bk_biz_id=2, clean_config={})
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "kind", [CollectorApplyOperator, CollectorProvisionEtlOperator, CollectorCompleteOperator]
+)
+def test_what_a_person_varies_is_templated(kind):
+    assert {"collector_config_id", "bk_biz_id", "bkitsm_conn_id", "creator"} <= set(kind.template_fields)

@@ -1,0 +1,95 @@
+"""Opening and operating on any ticket."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
+from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+
+FAST = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart the database"}
+
+
+@pytest.fixture
+def opening(connections, task):
+    """Run the operator as one try of one task."""
+
+    def run(who=None, **more):
+        parameters = {"title": "Restart", "fields": FAST, "fast_approval": True} | more
+        who = who or task("open")
+        return ItsmCreateTicketOperator(task_id="open", **parameters).execute(who.context)
+
+    return run
+
+
+def test_a_ticket_is_opened_and_its_button_appears(opening, sandbox, task):
+    who = task("open")
+    sn = opening(who)
+    ticket = sandbox.ticket(sn)
+    assert ticket["title"].startswith("Restart #")
+    assert ticket["fields"]["APPROVAL_CONTENT"] == "restart the database"
+    assert who.xcom == {"bkitsm_ticket_url": f"{sandbox.url}/#/ticket/detail?id={ticket['id']}"}
+
+
+def test_p2_a_retry_returns_the_same_ticket(opening, sandbox):
+    assert opening() == opening()
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p2_a_retry_after_a_lost_answer_opens_no_second_ticket(opening, sandbox):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=99)
+    with pytest.raises(errors.ItsmUnavailableError):
+        opening()
+    sandbox.clear_faults()
+    opening()
+    assert len(sandbox.tickets()) == 1
+
+
+def test_another_run_and_a_cleared_run_ask_anew(opening, task):
+    assert len({opening(), opening(task("open", run_id="run_2")), opening(task("open", clear_number=1))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"title": "x" * 120}, errors.ItsmInvalidRequestError),
+        ({"fields": {"APPROVER": "alice"}}, errors.ItsmInvalidRequestError),
+        ({"fields": FAST | {"colour": "red"}}, errors.ItsmInvalidRequestError),
+        ({"fast_approval": False}, errors.ItsmInvalidRequestError),
+        ({"fast_approval": False, "service_id": 4711}, errors.CollectItsmNotExists),
+        ({"fast_approval": False, "service_id": "nonsense"}, errors.CollectItsmNotExists),
+        ({"bkitsm_conn_id": "broken"}, errors.ItsmConfigurationError),
+    ],
+)
+def test_bad_input_opens_no_ticket_and_says_so(opening, sandbox, connections, wrong, error):
+    connections("broken", conn_type="bkitsm", host="http://127.0.0.1:9")
+    with pytest.raises(error):
+        opening(**wrong)
+    assert sandbox.tickets() == []
+
+
+def test_the_service_comes_from_the_connection_when_the_task_names_none(opening, sandbox, connections):
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    extra = {"service_id": str(ONE_APPROVAL), "bk_username": "robot"}
+    connections("other", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **login)
+    form = {"approver": "alice", "content": "c"}
+    ticket = sandbox.ticket(opening(fast_approval=False, fields=form, bkitsm_conn_id="other"))
+    assert (ticket["service_id"], ticket["creator"]) == (ONE_APPROVAL, "robot")
+
+
+@pytest.mark.parametrize(("action", "status"), [("WITHDRAW", "REVOKED"), ("SUSPEND", "SUSPENDED")])
+def test_a_ticket_is_operated_on(opening, sandbox, task, action, status):
+    sn = opening(fields=FAST | {"APPROVER": "admin"})
+    sandbox.wait_for_step(sn)
+    operator = ItsmOperateTicketOperator(
+        task_id="operate", ticket_sn=sn, action_type=action, action_message="because"
+    )
+    assert operator.execute(task("operate").context) == status
+    assert sandbox.ticket(sn)["status"] == status
+
+
+def test_what_a_person_varies_is_templated():
+    assert {"title", "fields", "service_id", "creator", "meta"} <= set(ItsmCreateTicketOperator.template_fields)
+    assert {"ticket_sn", "action_type", "operator"} <= set(ItsmOperateTicketOperator.template_fields)

@@ -1,0 +1,170 @@
+"""Waiting for a ticket on a worker; the triggerer's half is in ``tests/triggers``."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+
+
+@pytest.fixture
+def sn(connections) -> str:
+    return ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+
+
+@pytest.fixture
+def who(task):
+    return task("wait")
+
+
+def sensor(sn: str, **parameters) -> ItsmTicketSensor:
+    return ItsmTicketSensor(task_id="wait", ticket_sn=sn, **({"poke_interval": 0.05} | parameters))
+
+
+def test_an_approved_ticket_is_a_json_object_at_once(sn, sandbox, who):
+    sandbox.approve(sn, remark="fine")
+    result = sensor(sn).execute(who.context)
+    assert (result["sn"], result["outcome"], result["current_status"]) == (sn, "approved", "FINISHED")
+    assert result["approvers"][0] | {"decided_at": ""} == {
+        "operator": "alice",
+        "approved": True,
+        "remark": "fine",
+        "decided_at": "",
+    }
+    assert result["decided_at"].endswith("+00:00")
+    assert who.xcom["bkitsm_ticket_url"] == result["ticket_url"]
+
+
+def test_an_open_ticket_is_deferred_after_one_look_and_its_button_is_there(sn, who):
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(sn, approval_timeout="90").execute(who.context)
+    path, arguments = deferred.value.trigger.serialize()
+    assert path == "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+    assert arguments["approval_timeout"] == 90
+    assert "bkitsm_ticket_url" in who.xcom
+
+
+def test_reschedule_gives_the_worker_back_between_looks(sn, who, sandbox):
+    waiting = sensor(sn, deferrable=False, mode="reschedule")
+    context = who.context
+    context["ti"].get_first_reschedule_date = lambda _: None
+    with pytest.raises(AirflowRescheduleException):
+        waiting.execute(context)
+    sandbox.approve(sn)
+    assert waiting.execute(context)["outcome"] == "approved"
+
+
+def test_poke_waits_on_the_worker(sn, who, sandbox):
+    threading.Timer(0.3, sandbox.approve, [sn]).start()
+    assert sensor(sn, deferrable=False).execute(who.context)["outcome"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [("reject", "rejected"), ("withdraw", "withdrawn"), ("terminate", "terminated"), ("no evidence", "rejected")],
+)
+@pytest.mark.parametrize(
+    ("policy", "raised"), [("fail", AirflowFailException), ("skip", AirflowSkipException), ("pass", None)]
+)
+def test_p3_whatever_is_not_approved_ends_as_the_policy_says(sn, sandbox, who, end, outcome, policy, raised):
+    actions = {
+        "reject": lambda: sandbox.reject(sn, remark="no"),
+        "withdraw": lambda: sandbox.withdraw(sn),
+        "terminate": lambda: sandbox.operate(sn, "TERMINATE", operator="alice"),
+        "no evidence": lambda: sandbox.finish_without_evidence(sn),
+    }
+    actions[end]()
+    waiting = sensor(sn, on_not_approved=policy)
+    if raised:
+        with pytest.raises(raised, match=outcome):
+            waiting.execute(who.context)
+        assert who.xcom["verdict"]["outcome"] == outcome
+    else:
+        assert waiting.execute(who.context)["outcome"] == outcome
+
+
+def test_the_deadline_counts_from_the_tickets_creation_not_from_this_try(sn, who):
+    with pytest.raises(AirflowFailException, match="timed_out"):
+        sensor(sn, approval_timeout=timedelta(0)).execute(who.context)
+
+
+def test_p1_a_decision_wins_over_the_deadline(sn, sandbox, who):
+    sandbox.approve(sn)
+    assert sensor(sn, approval_timeout=0).execute(who.context)["outcome"] == "approved"
+
+
+def test_without_a_timeout_the_wait_has_no_end(sn, who):
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(sn, approval_timeout=None).execute(who.context)
+    assert deferred.value.trigger.serialize()[1]["approval_timeout"] is None
+
+
+def test_an_outage_at_the_first_look_is_waited_out(sn, sandbox, who):
+    sandbox.fault("ticket_approval_result", "html")
+    with pytest.raises(TaskDeferred):
+        sensor(sn).execute(who.context)
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "refuse", "code": 1306000}])
+def test_an_error_that_will_not_pass_fails_the_task(sn, sandbox, who, fault):
+    sandbox.fault("ticket_approval_result", **fault)
+    with pytest.raises(errors.ItsmError):
+        sensor(sn).execute(who.context)
+
+
+@pytest.mark.parametrize("empty", ["", "  ", None, "None"])
+def test_p3_an_empty_number_is_an_error_never_a_wait(connections, who, empty):
+    with pytest.raises(errors.ItsmConfigurationError, match="ticket_sn is empty"):
+        sensor(empty).execute(who.context)
+
+
+def test_a_number_itsm_does_not_know_is_not_approved(connections, who):
+    with pytest.raises(TaskDeferred):
+        sensor("REQ20000101000001").execute(who.context)
+
+
+def test_a_timeout_that_is_no_number_is_named(sn, who):
+    with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
+        sensor(sn, approval_timeout="tomorrow").execute(who.context)
+
+
+def test_the_triggers_error_fails_the_task_and_says_what_a_retry_does(sn, who):
+    with pytest.raises(errors.ItsmError, match="a retry waits for the same ticket"):
+        sensor(sn).execute_complete(who.context, {"error": "broken", "kind": "ItsmError"})
+
+
+def test_a_waived_evidence_is_accepted_and_said(sn, sandbox, who, caplog):
+    sandbox.finish_without_evidence(sn)
+    assert sensor(sn, require_evidence=False).execute(who.context)["outcome"] == "approved"
+
+
+@pytest.mark.parametrize(("written", "deferrable"), [(None, True), ("False", False), ("True", True)])
+def test_deferrable_unless_airflows_default_was_set(monkeypatch, written, deferrable):
+    if written:
+        monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", written)
+    assert sensor("REQ1").deferrable is deferrable
+    assert sensor("REQ1", deferrable=not deferrable).deferrable is not deferrable
+
+
+def test_airflows_own_sensor_timeout_comes_after_the_deadline():
+    assert sensor("REQ1", approval_timeout=timedelta(days=30)).timeout > timedelta(days=30).total_seconds()
+    assert sensor("REQ1", approval_timeout=60).timeout > 60
+    assert sensor("REQ1", approval_timeout="{{ x }}").timeout > timedelta(days=30).total_seconds()
+
+
+def test_an_unknown_policy_is_refused_when_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="on_not_approved"):
+        sensor("REQ1", on_not_approved="ignore")

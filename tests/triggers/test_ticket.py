@@ -1,0 +1,89 @@
+"""Waiting in the triggerer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.triggers import ticket as module
+from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+
+FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+
+
+@pytest.fixture(autouse=True)
+def _without_first_pause(monkeypatch):
+    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
+
+
+@pytest.fixture
+def sn(connections) -> str:
+    return ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+
+
+def trigger(sn: str, **parameters) -> ItsmTicketTrigger:
+    known = {"bkitsm_conn_id": "bkitsm_default", "poll_interval": 0.02, "approval_timeout": 60.0}
+    return ItsmTicketTrigger(ticket_sn=sn, **(known | parameters))
+
+
+async def fire(one: ItsmTicketTrigger) -> dict:
+    events = [event async for event in one.run()]
+    assert len(events) == 1
+    return json.loads(json.dumps(events[0].payload))
+
+
+def test_a_trigger_survives_its_serialisation():
+    path, arguments = trigger("REQ1", verdict_field="approval_result", require_evidence=False).serialize()
+    assert path.endswith("triggers.ticket.ItsmTicketTrigger")
+    assert ItsmTicketTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+@pytest.mark.parametrize(("end", "outcome"), [("approve", "approved"), ("reject", "rejected")])
+async def test_a_decision_fires_once(sn, sandbox, end, outcome):
+    getattr(sandbox, end)(sn, remark="r")
+    event = await fire(trigger(sn))
+    assert (event["verdict"]["outcome"], event["verdict"]["approvers"][0]["operator"]) == (outcome, "alice")
+
+
+async def test_it_asks_until_the_decision(sn, sandbox, monkeypatch):
+    asked, sleep = [], module.asyncio.sleep
+
+    async def and_then_approve(seconds):
+        asked.append(seconds)
+        if len(asked) == 4:
+            sandbox.approve(sn)
+        await sleep(0)
+
+    monkeypatch.setattr(module.asyncio, "sleep", and_then_approve)
+    assert (await fire(trigger(sn)))["verdict"]["outcome"] == "approved"
+    assert len(asked) >= 4
+
+
+async def test_the_deadline_fires_with_the_ticket_still_open(sn, sandbox):
+    event = await fire(trigger(sn, approval_timeout=0.0))
+    assert event["verdict"]["outcome"] == "timed_out"
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+async def test_p1_outages_are_waited_out(sn, sandbox):
+    sandbox.approve(sn)
+    sandbox.fault("ticket_approval_result", "html", times=3)
+    assert (await fire(trigger(sn)))["verdict"]["outcome"] == "approved"
+
+
+async def test_p3_an_unknown_ticket_is_an_error_after_a_few_looks(connections, sandbox):
+    event = await fire(trigger("REQ20000101000001", approval_timeout=None))
+    assert event["kind"] == "ItsmTicketNotFoundError"
+    assert len(sandbox.requests("ticket_approval_result")) == 3
+
+
+async def test_an_error_that_will_not_pass_reaches_the_task(sn, sandbox):
+    sandbox.fault("ticket_approval_result", "status", status=403, times=9)
+    assert (await fire(trigger(sn)))["kind"] == "ItsmPermissionError"
+
+
+async def test_a_connection_that_is_not_there_reaches_the_task(sn):
+    event = await fire(trigger(sn, bkitsm_conn_id="nowhere"))
+    assert "nowhere" in event["error"]
