@@ -6,46 +6,61 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
 from airflow_provider_bkitsm.sandbox.app import create_app
-from airflow_provider_bkitsm.sandbox.server import listening_socket
-from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, ITSM_ROOT, Settings
+from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
+from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, Settings
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m airflow_provider_bkitsm.sandbox", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8099, help="0 takes a free one")
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_bkitsm.sandbox",
+        description="A BK-ITSM and a log platform to try the provider against.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (%(default)s)")
     parser.add_argument("--database", type=Path, help="SQLite file; without it the state ends with the server")
-    parser.add_argument("--app-code", default="sandbox")
-    parser.add_argument("--app-secret", default="sandbox-secret")
-    parser.add_argument("--public-url", help="what ticket addresses begin with")
-    parser.add_argument("--start-delay", type=float, default=0.3, help="seconds to a ticket's first step")
-    parser.add_argument("--demand-verified-user", action="store_true", help="as an API gateway does by default")
+    parser.add_argument("--app-code", default=Settings.app_code, help="(%(default)s)")
+    parser.add_argument("--app-secret", default=Settings.app_secret, help="(%(default)s)")
+    parser.add_argument("--public-url", help="what ticket addresses begin with (http://host:port)")
+    parser.add_argument(
+        "--start-delay",
+        type=float,
+        default=Settings.start_delay,
+        help="seconds until a new ticket reaches its first step (%(default)s)",
+    )
+    parser.add_argument(
+        "--demand-verified-user",
+        action="store_true",
+        help="refuse a bare bk_username where an API gateway does by default",
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve."""
-    options = _options(arguments)
-    bound = listening_socket(options.host, options.port)
-    url = f"http://{options.host}:{bound.getsockname()[1]}"
+    given = options(arguments)
+    bound = listening_socket(given.host, given.port)
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    url = f"http://{host}:{bound.getsockname()[1]}"
     settings = Settings(
-        app_code=options.app_code,
-        app_secret=options.app_secret,
-        database=options.database,
-        public_url=options.public_url or url,
-        start_delay=options.start_delay,
-        demand_verified_user=options.demand_verified_user,
+        app_code=given.app_code,
+        app_secret=given.app_secret,
+        database=given.database,
+        public_url=(given.public_url or url).rstrip("/"),
+        start_delay=given.start_delay,
+        demand_verified_user=given.demand_verified_user,
     )
+    server = server_of(create_app(settings))
+    bound.listen()
     lines = [
         f"Approver page  {url}/",
         f"ITSM           {url}{ITSM_ROOT}",
         f"Log platform   {url}{BKLOG_ROOT}",
+        f"Application    {settings.app_code}",
     ]
     print("\n".join(lines), flush=True)  # noqa: T201 - this is a command's output
-    uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", ws="none")).run([bound])
+    server.run([bound])
 
 
 if __name__ == "__main__":

@@ -7,28 +7,36 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from airflow_provider_bkitsm.sandbox import bklog_api, control_api, itsm_api, web
-from airflow_provider_bkitsm.sandbox.faults import Fault, Misbehave
+from airflow_provider_bkitsm.sandbox import bklog_api, control_api, itsm_api, lifecycle, web
+from airflow_provider_bkitsm.sandbox.faults import Faults, Misbehave
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.world import World
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; its state is opened at once and closed when the server stops."""
-    world, faults = World(settings=settings), list[Fault]()
+    world, faults = World(settings=settings), Faults()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        world.start_all()
+        lifecycle.start_all(world)
         yield
-        world.close()
+        await world.close()
 
     app = FastAPI(
-        title="BK-ITSM sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="BK-ITSM sandbox",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
     )
-    app.include_router(itsm_api.router(world))
-    app.include_router(bklog_api.router(world))
-    app.include_router(control_api.router(world, faults))
-    app.include_router(web.router(world))
+    for routes in (
+        itsm_api.router(world),
+        bklog_api.router(world),
+        control_api.router(world, faults),
+        web.router(world),
+    ):
+        app.include_router(routes)
     app.add_middleware(Misbehave, world=world, faults=faults)
     return app

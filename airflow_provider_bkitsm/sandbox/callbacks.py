@@ -1,28 +1,31 @@
-"""Posting a ticket's callback as ITSM does: once, without timeout, lost for good unless accepted."""
+"""Posting a ticket's callback as ITSM does: once, without a time limit, lost unless accepted (reference 6)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_bkitsm.sandbox.tickets import Ticket, shanghai
+import httpx
 
-if TYPE_CHECKING:
-    from airflow_provider_bkitsm.sandbox.world import World
+from airflow_provider_bkitsm.sandbox import tokens
+from airflow_provider_bkitsm.sandbox.moments import shanghai
+from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.world import World
 
 _ACCEPTING = frozenset({200, 201})
+_USER_AGENT = "python-requests/2.27.1"
 
 
 def callback_body(world: World, ticket: Ticket) -> dict[str, Any]:
-    """Return the nine keys of a callback."""
+    """Return the nine keys of a callback; several differ from what the queries say (reference 6.2)."""
     return {
         "title": ticket.title,
         "current_status": ticket.status,
         "sn": ticket.sn,
         "ticket_url": f"{world.settings.public_url}/weixin/#/ticket/{ticket.id}/",
         "update_at": shanghai(ticket.update_at, microseconds=True),
-        "updated_by": f",{','.join(ticket.updated_by)}," if ticket.updated_by else "",
+        "updated_by": f",{','.join(ticket.updated_by)},",
         "approve_result": ticket.approve_result,
-        "token": world.token(),
+        "token": tokens.issue(world.installation),
         "last_approver": ticket.last_approver,
     }
 
@@ -32,20 +35,28 @@ async def post_callback(world: World, ticket: Ticket) -> None:
     url = ticket.meta.get("callback_url")
     if not url:
         return
-    headers = {"User-Agent": "python-requests/2.27.1", "Content-Type": "application/json"}
-    given = ticket.meta.get("headers") or {}
-    if not await _accepted(str(url), headers, given, callback_body(world, ticket)):
+    try:
+        answer = await _post(str(url), ticket.meta.get("headers"), callback_body(world, ticket))
+        accepted = answer.status_code in _ACCEPTING and answer.json().get("code") == 0
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError):
+        accepted = False
+    if not accepted:
         world.lose_callback(ticket.sn)
 
 
-async def _accepted(url: str, headers: dict[str, str], given: Any, body: dict[str, Any]) -> bool:
-    import httpx
+async def _post(url: str, given: Any, body: dict[str, Any]) -> httpx.Response:
+    headers = httpx.Headers({"User-Agent": _USER_AGENT, "Content-Type": "application/json"})
+    headers.update(_latin(given))
+    # As ITSM: certificates are not checked, and a slow receiver is waited for without end.
+    async with httpx.AsyncClient(
+        verify=False,  # noqa: S501
+        timeout=None,  # noqa: S113
+        follow_redirects=True,
+        trust_env=False,
+    ) as client:
+        return await client.post(url, json=body, headers=headers)
 
-    try:
-        # As ITSM: certificates are not checked, and a slow receiver is waited for without end.
-        async with httpx.AsyncClient(verify=False, timeout=None, follow_redirects=True) as client:  # noqa: S113, S501
-            answer = await client.post(url, json=body, headers={**headers, **given})
-            code = answer.json().get("code")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError, UnicodeError):
-        return False
-    return answer.status_code in _ACCEPTING and code == 0 and isinstance(code, int)
+
+def _latin(given: Any) -> dict[bytes, bytes]:
+    """Return headers as bytes; anything that is not text in Latin-1 means that nothing is sent."""
+    return {name.encode("latin-1"): value.encode("latin-1") for name, value in (given or {}).items()}

@@ -1,22 +1,31 @@
-"""The sandbox's own API below ``/sandbox``: what tests and demos need and no real platform offers."""
+"""The sandbox's own API below ``/sandbox``: what tests and demos need and no real platform offers.
+
+It has no authentication, so it answers this machine only.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from airflow_provider_bkitsm.sandbox import tickets
-from airflow_provider_bkitsm.sandbox.faults import Fault, Kind
+from airflow_provider_bkitsm.sandbox import flow, lifecycle
+from airflow_provider_bkitsm.sandbox.faults import Fault, Faults, Kind
+from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.seed import collector
-from airflow_provider_bkitsm.sandbox.services import answer
-from airflow_provider_bkitsm.sandbox.tickets import Refusal, Ticket
+from airflow_provider_bkitsm.sandbox.services import filled_in
+from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
+from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import World
 
+_THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
+_SHOWN = ("id", "sn", "service_id", "title", "creator", "fields", "tag", "meta", "status", "orphan")
 
-class Decide(BaseModel):
-    """A person's decision. Without ``operator`` the first person the node waits for."""
+
+class Decision(BaseModel):
+    """A person's decision. Without ``operator``, the first person the node waits for."""
 
     approve: bool
     remark: str = ""
@@ -26,87 +35,128 @@ class Decide(BaseModel):
 class NewFault(BaseModel):
     """See :class:`~.faults.Fault`."""
 
-    path: str
     kind: Kind
+    path: str = ""
     times: int = 1
     status: int = 502
     code: int | str = 3900004
     seconds: float = 1.0
-    retry_after: str | None = None
+    retry_after: int | None = None
 
 
-def router(world: World, faults: list[Fault]) -> APIRouter:
+def only_from_here(request: Request) -> None:
+    """Refuse other machines."""
+    if request.client is None or request.client.host not in _THIS_MACHINE:
+        raise HTTPException(403, "the control API answers this machine only")
+
+
+def router(world: World, faults: Faults) -> APIRouter:
     """Return the control routes."""
-    routes = APIRouter(prefix="/sandbox")
-    _add_tickets(routes, world)
-    _add_collectors(routes, world)
-    _add_faults(routes, world, faults)
+    routes = APIRouter(prefix=CONTROL_ROOT, dependencies=[Depends(only_from_here)])
+    _add_ticket_routes(routes, world)
+    _add_collector_routes(routes, world)
+    _add_request_routes(routes, world, faults)
     return routes
 
 
-def _add_tickets(routes: APIRouter, world: World) -> None:
+async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
+    """Answer on the current node the way ITSM's own page does.
+
+    :raises HTTPException: nobody is asked, or not this person.
+    """
+    node = ticket.current_node
+    operator = wanted.operator or next(iter(ticket.waits_for), "")
+    if node is None:
+        raise HTTPException(409, "nobody is asked at the moment")
+    if operator not in ticket.waits_for:
+        raise HTTPException(409, f"{operator or 'nobody'} is not asked at the moment")
+    values = filled_in(node, approve=wanted.approve, remark=wanted.remark)
+    now = world.clock()
+    await lifecycle.change(world, ticket, lambda: flow.record(ticket, node, operator, values, now, source="WEB"))
+
+
+def _add_ticket_routes(routes: APIRouter, world: World) -> None:
     @routes.get("/tickets")
-    async def list_tickets() -> list[dict[str, Any]]:
+    async def tickets() -> list[dict[str, Any]]:
         return [_shown(one) for one in world.tickets.values()]
 
+    @routes.get("/tickets/{sn}")
+    async def ticket(sn: str) -> dict[str, Any]:
+        return _shown(_one(world, sn))
+
     @routes.post("/tickets/{sn}/decide")
-    async def decide(sn: str, wanted: Decide) -> dict[str, Any]:
-        return await decide_ticket(world, _one(world, sn), wanted)
+    async def decide_ticket(sn: str, wanted: Decision) -> dict[str, Any]:
+        await decide(world, _one(world, sn), wanted)
+        return _shown(_one(world, sn))
 
     @routes.post("/tickets/{sn}/finish_without_evidence")
     async def finish_without_evidence(sn: str) -> dict[str, Any]:
-        ticket = _one(world, sn)
-        await world.change(ticket, lambda: tickets.finish_without_evidence(ticket, world.clock()))
-        return _shown(ticket)
+        found = _one(world, sn)
+        await _try(world, found, flow.finish_without_evidence)
+        return _shown(found)
 
 
-def _add_faults(routes: APIRouter, world: World, faults: list[Fault]) -> None:
-    @routes.get("/requests")
-    async def requests(path: str = "") -> list[dict[str, Any]]:
-        return [vars(one) for one in world.requests if path in one.path]
+def _add_collector_routes(routes: APIRouter, world: World) -> None:
+    @routes.get("/collectors")
+    async def collectors() -> list[dict[str, Any]]:
+        return [_with_writes(world, number) for number in world.collectors]
 
-    @routes.post("/faults")
-    async def add_fault(fault: NewFault) -> None:
-        faults.append(Fault(**fault.model_dump()))
-
-    @routes.delete("/faults")
-    async def clear_faults() -> None:
-        faults.clear()
-
-
-def _add_collectors(routes: APIRouter, world: World) -> None:
     @routes.get("/collectors/{number}")
-    async def get_collector(number: int) -> dict[str, Any]:
-        return world.collectors[number]
+    async def one_collector(number: int) -> dict[str, Any]:
+        if number not in world.collectors:
+            raise HTTPException(404, f"no collector {number}")
+        return _with_writes(world, number)
 
     @routes.put("/collectors/{number}")
     async def put_collector(number: int, row: dict[str, Any]) -> dict[str, Any]:
-        world.save_collector(collector(number, f"collector-{number}") | row)
-        return world.collectors[number]
+        name = str(row.get("collector_config_name") or f"collector-{number}")
+        world.save_collector(collector(number, name) | row | {"collector_config_id": number})
+        return _with_writes(world, number)
 
 
-async def decide_ticket(world: World, ticket: Ticket, wanted: Decide) -> dict[str, Any]:
-    """Answer on the current node the way ITSM's own page does."""
-    node = ticket.current_node
-    if node is None:
-        raise HTTPException(409, "nobody is asked at the moment")
-    operator = wanted.operator or ticket.processors(node)[0]
-    values = answer(node, approve=wanted.approve, remark=wanted.remark)
-    await world.change(ticket, lambda: tickets.record(ticket, node, operator, values, world.clock(), source="WEB"))
-    return _shown(ticket)
+def _add_request_routes(routes: APIRouter, world: World, faults: Faults) -> None:
+    @routes.get("/requests")
+    async def requests(path: str = "") -> list[dict[str, Any]]:
+        return [asdict(one) for one in world.requests if path in one.path]
+
+    @routes.get("/requests/counts")
+    async def request_counts() -> dict[str, int]:
+        return dict(world.request_counts)
+
+    @routes.get("/faults")
+    async def pending_faults() -> list[dict[str, Any]]:
+        return [asdict(one) for one in faults.pending]
+
+    @routes.post("/faults", status_code=201)
+    async def add_fault(fault: NewFault) -> dict[str, Any]:
+        faults.pending.append(Fault(**fault.model_dump()))
+        return fault.model_dump()
+
+    @routes.delete("/faults", status_code=204)
+    async def clear_faults() -> None:
+        faults.pending.clear()
+
+
+async def _try(world: World, ticket: Ticket, move: Any) -> None:
+    try:
+        await lifecycle.change(world, ticket, lambda: move(ticket, world.clock()))
+    except Refusal as refusal:
+        raise HTTPException(409, refusal.message) from refusal
 
 
 def _one(world: World, sn: str) -> Ticket:
     try:
         return world.one(sn)
-    except (Refusal, LookupError) as error:
-        raise HTTPException(404, str(error)) from error
+    except (Refusal, LookupError) as problem:
+        raise HTTPException(404, str(problem)) from problem
 
 
 def _shown(ticket: Ticket) -> dict[str, Any]:
-    shown = ("id", "sn", "service_id", "title", "creator", "fields", "tag", "meta", "status")
-    node = ticket.current_node
-    return {key: getattr(ticket, key) for key in shown} | {
-        "waits_for": ticket.processors(node) if node else [],
+    return {key: getattr(ticket, key) for key in _SHOWN} | {
+        "waits_for": ticket.waits_for,
         "approve_result": ticket.approve_result,
     }
+
+
+def _with_writes(world: World, number: int) -> dict[str, Any]:
+    return world.collectors[number] | {"etl_writes": world.etl_writes[number]}

@@ -1,9 +1,11 @@
-"""What stands in front of both platforms: the API gateway's checks, and the envelope all answers share."""
+"""What stands in front of both platforms: the API gateway's checks and its own answers (reference 1, 2.3)."""
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -11,58 +13,80 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from airflow_provider_bkitsm.sandbox.settings import Settings
 
-CRASH_PAGE = "<html><head><title>应用异常(500页)</title></head><body>应用异常</body></html>"
+_CRASH_PAGE = """<!DOCTYPE html>
+<html>
+<head><meta charset="utf-8" /><title>应用异常(500页)</title></head>
+<body><h1>应用异常</h1><p>系统出现异常, 请记录下错误场景并与开发人员联系!</p></body>
+</html>
+"""
+_PROOFS = ("access_token", "bk_token", "bk_ticket")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def ok(data: Any) -> JSONResponse:
-    """Success."""
-    return JSONResponse({"result": True, "code": 0, "message": "success", "data": data})
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who a request says it comes from.
+
+    :param verified: the user is proven, not just named.
+    """
+
+    app_code: str
+    app_secret: str
+    user: str
+    verified: bool
 
 
-def refused(code: int | str, message: str) -> JSONResponse:
-    """A refusal: HTTP 200 all the same."""
-    return JSONResponse({"result": False, "code": code, "data": None, "message": message})
+def caller_of(request: Request) -> Caller:
+    """Read the authorization header."""
+    named = _header(request)
+    return Caller(
+        app_code=str(named.get("bk_app_code") or ""),
+        app_secret=str(named.get("bk_app_secret") or ""),
+        user=str(named.get("bk_username") or ""),
+        verified=any(named.get(key) for key in _PROOFS),
+    )
 
 
-def crashed() -> HTMLResponse:
-    """The page a crash outside the API layer shows, with HTTP 200."""
-    return HTMLResponse(CRASH_PAGE)
+def turn_away(caller: Caller, settings: Settings, *, verified: bool = False) -> Response | None:
+    """Return the gateway's answer to a caller it does not let through.
 
-
-def turn_away(request: Request, settings: Settings, *, verified: bool = False) -> Response | None:
-    """Return the gateway's own answer to a caller it does not let through (reference 2.3)."""
-    caller = _caller(request)
-    if (caller.get("bk_app_code"), caller.get("bk_app_secret")) != (settings.app_code, settings.app_secret):
-        return _gateway(400, 1640001, "INVALID_ARGS", "app code or app secret is wrong")
-    proven = any(caller.get(key) for key in ("access_token", "bk_token", "bk_ticket"))
-    if verified and settings.demand_verified_user and not proven:
-        return _gateway(400, 1640001, "INVALID_ARGS", "user authentication failed, the user is not verified")
+    :param verified: the resource demands a verified user.
+    """
+    known = hmac.compare_digest(caller.app_code.encode(), settings.app_code.encode())
+    if not known or not hmac.compare_digest(caller.app_secret.encode(), settings.app_secret.encode()):
+        return gateway_answer(400, 1640001, "INVALID_ARGS", "app code or app secret is wrong")
+    if verified and settings.demand_verified_user and not caller.verified:
+        return gateway_answer(400, 1640001, "INVALID_ARGS", "the user is not verified")
     return None
 
 
 def not_found() -> Response:
-    """The gateway knows no such path or method."""
-    return _gateway(404, 1640401, "API_NOT_FOUND", "API not found")
+    """The gateway knows no such path, or not with this method."""
+    return gateway_answer(404, 1640401, "API_NOT_FOUND", "API not found")
 
 
 def with_slash(request: Request) -> Response:
-    """ITSM's answer to a path without its trailing slash."""
-    return RedirectResponse(f"{request.url.path}/", status_code=301)
+    """The answer to a path without its trailing slash, also to a POST."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{request.url.path}/{query}", status_code=301)
 
 
-def user_of(request: Request) -> str:
-    """Return the user the caller names."""
-    return str(_caller(request).get("bk_username") or "")
+def crashed() -> Response:
+    """The page a crash outside the API layer shows, with HTTP 200 (reference 3.1)."""
+    return HTMLResponse(_CRASH_PAGE)
 
 
-def _caller(request: Request) -> Mapping[str, Any]:
+def gateway_answer(
+    status: int, code: int, name: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an answer of the gateway's own: a real HTTP status and its own body."""
+    body = {"code_name": name, "code": code, "message": message, "data": None, "result": False}
+    return JSONResponse(body, status_code=status, headers={"X-Bkapi-Request-Id": "sandbox", **(headers or {})})
+
+
+def _header(request: Request) -> Mapping[str, Any]:
     try:
-        caller = json.loads(request.headers.get("X-Bkapi-Authorization") or "{}")
+        named = json.loads(request.headers.get("X-Bkapi-Authorization") or "{}")
     except ValueError:
         return {}
-    return caller if isinstance(caller, dict) else {}
-
-
-def _gateway(status: int, code: int, name: str, message: str) -> Response:
-    body = {"code_name": name, "code": code, "message": message, "data": None, "result": False}
-    return JSONResponse(body, status_code=status, headers={"X-Bkapi-Request-Id": "sandbox"})
+    return named if isinstance(named, dict) else {}

@@ -1,23 +1,24 @@
-"""How tickets and services look in ITSM's answers (reference 4.2 - 4.4, 4.11, 4.13, 4.19)."""
+"""How tickets and services look in ITSM's answers (reference 4.2 to 4.4, 4.11, 4.13, 4.14, 4.19)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox.services import Field, Node, Service
+from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
+from airflow_provider_bkitsm.sandbox.services import TITLE, TITLE_KEY, Field, Node, Service
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.tickets import ENDED, Ticket, shanghai
+from airflow_provider_bkitsm.sandbox.tickets import AT_SUBMIT, FINISHED, SUSPENDED, Ticket, form_data
 
 _OPERATIONS = {"WITHDRAW": "撤单", "SUSPEND": "挂起", "UNSUSPEND": "恢复", "TRANSITION": "提交"}
-_STATUS_NAMES = {
+STATUS_NAMES = {
     "RUNNING": "处理中",
     "SUSPENDED": "被挂起",
     "FINISHED": "已完成",
     "TERMINATED": "被终止",
     "REVOKED": "已撤销",
 }
-_InfoRow = tuple[str, str, str, Any, Any]
 _SYSTEM_FIELDS = (("impact", "影响范围"), ("urgency", "紧急程度"), ("priority", "优先级"))
+_SIMPLE_LOG = ("operator", "operate_at", "message", "source")
 
 
 def ticket_url(settings: Settings, ticket: Ticket) -> str:
@@ -37,35 +38,37 @@ def status(settings: Settings, ticket: Ticket) -> dict[str, Any]:
         "iframe_ticket_url": iframe_url(settings, ticket),
         "operations": _operations(*_possible(ticket)),
         "current_status": ticket.status,
-        "current_steps": _steps(ticket, full=True),
+        "current_steps": steps(ticket, full=True),
         "is_commented": False,
     }
 
 
 def info(settings: Settings, ticket: Ticket) -> dict[str, Any]:
     """``get_ticket_info``: the form, in which an undecided verdict already shows its default."""
-    return summary(settings, ticket) | {
-        "current_steps": _steps(ticket, full=False),
-        "fields": _info_fields(ticket),
+    shown = summary(settings, ticket)
+    del shown["service_type"]
+    return shown | {
+        "current_steps": steps(ticket, full=False),
+        "fields": _info_fields(ticket) if ticket.started else [],
     }
 
 
 def summary(settings: Settings, ticket: Ticket) -> dict[str, Any]:
-    """One row of ``get_tickets``."""
+    """One row of ``get_tickets``; neither tag nor meta comes back."""
     return {
         "id": ticket.id,
         "sn": ticket.sn,
         "title": ticket.title,
-        "catalog_id": 11,
+        "catalog_id": ticket.service.catalog_id,
         "service_id": ticket.service_id,
         "service_type": "request",
         "flow_id": ticket.service_id,
         "current_status": ticket.status,
-        "comment_id": str(ticket.id) if ticket.status in ENDED else "",
+        "comment_id": str(ticket.id) if ticket.status == FINISHED else "",
         "is_commented": False,
         "updated_by": ",".join(ticket.updated_by),
         "update_at": shanghai(ticket.update_at),
-        "end_at": shanghai(ticket.end_at),
+        "end_at": maybe_shanghai(ticket.end_at),
         "creator": ticket.creator,
         "create_at": shanghai(ticket.create_at),
         "bk_biz_id": -1,
@@ -87,14 +90,29 @@ def approval_result(settings: Settings, ticket: Ticket) -> dict[str, Any]:
     }
 
 
-def logs(ticket: Ticket, show_type: str) -> dict[str, Any]:
+def logs(ticket: Ticket, *, complex_form: bool) -> dict[str, Any]:
     """``get_ticket_logs``, oldest first."""
-    simple = ("operator", "operate_at", "message", "source")
     lines = ticket.logs
-    if show_type != "complex":
-        lines = [{key: line[key] for key in simple} for line in lines]
-    head = {"sn": ticket.sn, "title": ticket.title, "creator": ticket.creator}
-    return head | {"create_at": shanghai(ticket.create_at), "logs": lines}
+    if not complex_form:
+        lines = [{key: line[key] for key in _SIMPLE_LOG} for line in lines]
+    return {
+        "sn": ticket.sn,
+        "title": ticket.title,
+        "create_at": shanghai(ticket.create_at),
+        "creator": ticket.creator,
+        "logs": lines,
+    }
+
+
+def node_result(ticket: Ticket, node: Node) -> dict[str, Any]:
+    """``get_approve_node_result``."""
+    remarks = [ticket.values.get(one.key, "") for one in node.fields if one.type == "TEXT"]
+    return {
+        "name": node.name,
+        "processed_user": ticket.last_approver,
+        "approve_result": ticket.results[str(node.state_id)],
+        "approve_remark": next(filter(None, remarks), ""),
+    }
 
 
 def service_row(service: Service) -> dict[str, Any]:
@@ -104,90 +122,64 @@ def service_row(service: Service) -> dict[str, Any]:
 
 def service_detail(service: Service) -> dict[str, Any]:
     """``get_service_detail``: the submit form."""
-    fields = [
-        _field(one, number, service.submit_state_id) | {"default": one.default or "", "layout": "COL_6"}
-        for number, one in enumerate(service.form, start=1)
-    ]
+    fields = [_detail_field(service, one) for one in service.form]
     head = {"service_id": service.id, "workflow_id": service.id, "name": service.name}
     return head | {"service_type": "request", "desc": service.desc, "fields": fields}
 
 
 def roles(service: Service) -> list[dict[str, Any]]:
     """``get_service_roles``: who acts where."""
-    submit = _role(service.submit_state_id, "提单", "", "OPEN", everybody=False)
-    return [submit, *(_node_role(node) for node in service.nodes)]
+    return [_role(service.submit_state_id, "提单", "", "OPEN"), *map(_node_role, service.nodes)]
 
 
-def _node_role(node: Node) -> dict[str, Any]:
-    if node.people_from:
-        return _role(node.state_id, node.name, node.people_from, "VARIABLE", everybody=node.everybody)
-    return _role(node.state_id, node.name, ",".join(node.people), "PERSON", everybody=node.everybody)
+def steps(ticket: Ticket, *, full: bool) -> list[dict[str, Any]]:
+    """Return the current step as a list, with its form when ``full``."""
+    service = ticket.service
+    if not ticket.over and ticket.node == AT_SUBMIT:
+        step = _step("提单", service.submit_state_id, "OPEN", "")
+        return [step | (_form(service, service.form, service.submit_state_id) if full else {})]
+    node = service.nodes[0] if ticket.raced and service.nodes else ticket.current_node
+    if node is None:
+        return []
+    step = _step(node.name, node.state_id, "PERSON", ",".join(ticket.processors(node)))
+    step["status"] = "QUEUEING" if ticket.answered else "RUNNING"
+    return [step | (_form(service, node.fields, node.state_id) if full else {})]
 
 
-def _role(number: int, name: str, people: str, kind: str, *, everybody: bool) -> dict[str, Any]:
-    sign = "and" if everybody else "or"
-    return {"id": number, "name": name, "processors": people, "processors_type": kind, "sign_type": sign}
+def _step(name: str, state_id: int, kind: str, people: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "state_id": state_id,
+        "status": "RUNNING",
+        "action_type": "TRANSITION",
+        "tag": "DEFAULT",
+        "processors_type": kind,
+        "processors": people,
+    }
+
+
+def _form(service: Service, fields: tuple[Field, ...], state_id: int) -> dict[str, Any]:
+    return {
+        "fields": [_field(service, one, state_id) for one in fields],
+        "operations": _operations("TRANSITION", "SUSPEND"),
+    }
 
 
 def _possible(ticket: Ticket) -> list[str]:
-    if ticket.status in ENDED:
+    if ticket.over:
         return []
-    revocable = ticket.service.revocable and not ticket.results and not ticket.answered
-    suspension = "UNSUSPEND" if ticket.status == "SUSPENDED" else "SUSPEND"
-    return [*(["WITHDRAW"] if revocable else []), suspension]
+    suspension = "UNSUSPEND" if ticket.status == SUSPENDED else "SUSPEND"
+    return ["WITHDRAW", suspension] if ticket.withdrawable else [suspension]
 
 
 def _operations(*keys: str) -> list[dict[str, Any]]:
     return [{"key": key, "name": _OPERATIONS[key], "can_operate": True} for key in keys]
 
 
-def _steps(ticket: Ticket, *, full: bool) -> list[dict[str, Any]]:
-    service, node = ticket.service, ticket.current_node
-    if ticket.status not in ENDED and ticket.node == 0:
-        return [_step("提单", service.submit_state_id, "OPEN", "", service.form, full=full)]
-    if node is None:
-        return []
-    return [
-        _step(
-            node.name,
-            node.state_id,
-            "PERSON",
-            ",".join(ticket.processors(node)),
-            node.fields,
-            full=full,
-            partly=bool(ticket.answered),
-        )
-    ]
-
-
-def _step(
-    name: str,
-    state_id: int,
-    kind: str,
-    people: str,
-    fields: tuple[Field, ...],
-    *,
-    full: bool,
-    partly: bool = False,
-) -> dict[str, Any]:
-    step: dict[str, Any] = {
-        "name": name,
-        "state_id": state_id,
-        "status": "QUEUEING" if partly else "RUNNING",
-        "action_type": "TRANSITION",
-        "tag": "DEFAULT",
-        "processors_type": kind,
-        "processors": people,
-    }
-    if full:
-        step["fields"] = [_field(one, number, state_id) for number, one in enumerate(fields, start=1)]
-        step["operations"] = _operations("TRANSITION", "SUSPEND")
-    return step
-
-
-def _field(one: Field, number: int, state_id: int) -> dict[str, Any]:
+def _field(service: Service, one: Field, state_id: int) -> dict[str, Any]:
+    title, submit = one.key == TITLE_KEY, state_id == service.submit_state_id
     return {
-        "id": number,
+        "id": service.field_id(one),
         "is_readonly": False,
         "source_type": "CUSTOM",
         "source_uri": "",
@@ -196,33 +188,55 @@ def _field(one: Field, number: int, state_id: int) -> dict[str, Any]:
         "key": one.key,
         "name": one.name,
         "validate_type": "REQUIRE" if one.required else "OPTION",
-        "regex": "EMPTY",
+        "regex": "" if submit and not title else "EMPTY",
         "regex_config": {},
         "custom_regex": "",
-        "desc": "",
+        "desc": one.desc,
         "choice": [{"key": key, "name": name} for key, name in one.choice],
         "meta": {"code": one.code} if one.code else {},
-        "workflow_id": 3,
-        "state_id": state_id,
-        "source": "CUSTOM",
+        "workflow_id": service.id,
+        "state_id": "" if title else state_id,
+        "source": "TABLE" if title else "CUSTOM",
     }
 
 
+def _detail_field(service: Service, one: Field) -> dict[str, Any]:
+    more = {
+        "default": one.default or "",
+        "layout": "COL_12",
+        "api_info": {},
+        "kv_relation": {},
+        "show_type": 1,
+        "show_conditions": {},
+    }
+    hidden = ("is_readonly", "workflow_id", "state_id", "source")
+    shown = _field(service, one, service.submit_state_id) | more
+    return {key: value for key, value in shown.items() if key not in hidden}
+
+
 def _info_fields(ticket: Ticket) -> list[dict[str, Any]]:
-    rows: list[_InfoRow] = [("title", "STRING", "标题", ticket.title, ticket.title)]
-    rows += [(key, "SELECT", name, None, "") for key, name in _SYSTEM_FIELDS]
-    shown = _STATUS_NAMES.get(ticket.status, ticket.status)
-    rows.append(("current_status", "SELECT", "工单状态", ticket.status, shown))
-    rows += [_info_row(one, ticket.fields.get(one.key)) for one in ticket.service.form]
-    for node in ticket.service.nodes:
-        rows += [_info_row(one, ticket.values.get(one.key, one.default)) for one in node.fields]
-    keys = ("key", "type", "name", "value", "display_value")
-    return [
-        {"id": number, "desc": "", **dict(zip(keys, row, strict=True))} for number, row in enumerate(rows, start=1)
-    ]
+    service = ticket.service
+    rows = form_data(service, [TITLE], ticket.fields)
+    rows += [_system_field(key, name, None, "") for key, name in _SYSTEM_FIELDS]
+    rows.append(_system_field("current_status", "工单状态", ticket.status, STATUS_NAMES[ticket.status]))
+    rows += form_data(service, service.form, ticket.fields)
+    for node in service.nodes:
+        rows += form_data(service, node.fields, ticket.values)
+    return [row | {"id": number} for number, row in enumerate(rows, start=ticket.id * 100)]
 
 
-def _info_row(one: Field, value: Any) -> _InfoRow:
-    names = dict(one.choice)
-    shown = names.get(str(value), value) if value is not None else ""
-    return one.key, one.type, one.name, value, shown
+def _system_field(key: str, name: str, value: str | None, shown: str) -> dict[str, Any]:
+    head = {"id": 0, "key": key, "type": "SELECT", "name": name, "desc": f"请选择{name}"}
+    return head | {"value": value, "display_value": shown}
+
+
+def _node_role(node: Node) -> dict[str, Any]:
+    if node.people_from:
+        role = _role(node.state_id, node.name, node.people_from, "VARIABLE")
+    else:
+        role = _role(node.state_id, node.name, ",".join(node.people), "PERSON")
+    return role | {"sign_type": "and" if node.everybody else "or"}
+
+
+def _role(number: int, name: str, people: str, kind: str) -> dict[str, Any]:
+    return {"id": number, "name": name, "processors": people, "processors_type": kind, "sign_type": "or"}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 ITSM_ROOT = "/api/bk-itsm/prod/v2/itsm"
 BKLOG_ROOT = "/api/bk-log-search/prod"
+CONTROL_ROOT = "/sandbox"
+DEFAULT_PORT = 8099
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +18,16 @@ class Settings:
     :param database: SQLite file; None keeps the state in memory only.
     :param public_url: what ticket addresses begin with.
     :param start_delay: seconds until a new ticket reaches its first step (a real one takes about one).
-    :param demand_verified_user: refuse a bare ``bk_username`` where a real gateway does by default.
+    :param demand_verified_user: refuse a bare ``bk_username`` where a gateway does by default; a deployment
+        that has put the application on its white list does not.
+    :param basic_plane_only: the measured server's database takes no character beyond the basic plane
+        (reference 4.1.1).
     """
 
     app_code: str = "sandbox"
     app_secret: str = "sandbox-secret"  # noqa: S105 - the documented default, not a secret
     database: Path | None = None
-    public_url: str = "http://127.0.0.1:8099"
+    public_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
     start_delay: float = 0.3
     demand_verified_user: bool = False
+    basic_plane_only: bool = True

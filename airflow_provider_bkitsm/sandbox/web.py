@@ -1,100 +1,105 @@
-"""The page where a person sees what waits and approves or rejects it."""
+"""The pages where a person sees what waits, approves or rejects it, and sees what became of the collectors."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Form, HTTPException
-from jinja2 import Environment, FileSystemLoader
+from fastapi import APIRouter, Form, HTTPException, Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from airflow_provider_bkitsm.sandbox.control_api import Decide, decide_ticket
-from airflow_provider_bkitsm.sandbox.tickets import ENDED, Ticket, shanghai
+from airflow_provider_bkitsm.sandbox.control_api import Decision, decide
+from airflow_provider_bkitsm.sandbox.pages import shown_collector, shown_ticket
+from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import World
 
-_PAGES = Environment(loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
+_PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 _RECENT = 50
+_PROBLEMS = {
+    "remark": "A rejection needs a remark. Nothing was decided.",
+    "late": "That ticket no longer waits for this person. Nothing was decided.",
+}
 
 
 def router(world: World) -> APIRouter:
     """Return the pages."""
     routes = APIRouter()
+    _add_pages(routes, world)
+    _add_decisions(routes, world)
+    return routes
 
+
+def _add_pages(routes: APIRouter, world: World) -> None:
     @routes.get("/")
+    @routes.get("/weixin/")
     async def overview(problem: str = "") -> HTMLResponse:
-        newest = sorted(world.tickets.values(), key=lambda one: one.id, reverse=True)
+        newest, now = world.newest_first(), world.clock()
         return _page(
             "overview.html",
-            waiting=[_shown(world, one) for one in newest if one.status not in ENDED],
-            decided=[_shown(world, one) for one in newest if one.status in ENDED][:_RECENT],
-            collectors=list(world.collectors.values()),
-            problem=problem,
+            page="tickets",
+            waiting=[shown_ticket(one, now) for one in newest if not one.over],
+            decided=[shown_ticket(one, now) for one in newest if one.over][:_RECENT],
+            problem=_PROBLEMS.get(problem, ""),
         )
 
-    @routes.get("/ticket/{number}")
-    async def ticket(number: int) -> HTMLResponse:
-        if number not in world.tickets:
-            raise HTTPException(404, "no such ticket")
-        return _page("ticket.html", ticket=_shown(world, world.tickets[number]))
+    @routes.get("/collectors")
+    async def collectors() -> HTMLResponse:
+        rows = [shown_collector(row, world.etl_writes[number]) for number, row in world.collectors.items()]
+        return _page("collectors.html", page="collectors", collectors=rows)
 
+    @routes.get("/ticket/{number}")
+    async def ticket(number: int, problem: str = "") -> HTMLResponse:
+        shown = shown_ticket(_ticket(world, number), world.clock())
+        return _page("ticket.html", page="tickets", ticket=shown, problem=_PROBLEMS.get(problem, ""))
+
+
+def _add_decisions(routes: APIRouter, world: World) -> None:
     @routes.post("/ticket/{number}/decide")
-    async def decide(
+    async def decide_ticket(
+        request: Request,
         number: int,
         answer: Annotated[str, Form()],
         operator: Annotated[str, Form()],
         remark: Annotated[str, Form()] = "",
+        back: Annotated[str, Form()] = "list",
     ) -> RedirectResponse:
-        if answer == "reject" and not remark.strip():
-            return RedirectResponse("/?problem=remark", status_code=303)
-        wanted = Decide(approve=answer == "approve", remark=remark, operator=operator)
-        await decide_ticket(world, world.tickets[number], wanted)
-        return RedirectResponse("/", status_code=303)
+        _only_from_this_page(request)
+        found, approves = _ticket(world, number), answer == "approve"
+        problem = "" if approves or remark.strip() else "remark"
+        if not problem:
+            problem = await _decided(world, found, Decision(approve=approves, remark=remark, operator=operator))
+        address = f"/ticket/{number}" if back == "ticket" else "/"
+        return RedirectResponse(address + (f"?problem={problem}" if problem else ""), status_code=303)
 
-    return routes
+
+async def _decided(world: World, ticket: Ticket, wanted: Decision) -> str:
+    try:
+        await decide(world, ticket, wanted)
+    except HTTPException:
+        return "late"
+    return ""
+
+
+def _only_from_this_page(request: Request) -> None:
+    """Refuse a form that another site posts in the name of whoever looks at it."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "posted from another site")
+
+
+def _ticket(world: World, number: int) -> Ticket:
+    if number not in world.tickets:
+        raise HTTPException(404, f"no ticket {number}")
+    return world.tickets[number]
 
 
 def _page(name: str, **values: Any) -> HTMLResponse:
     return HTMLResponse(_PAGES.get_template(name).render(**values))
-
-
-def _shown(world: World, ticket: Ticket) -> dict[str, Any]:
-    node = ticket.current_node
-    return {
-        "id": ticket.id,
-        "sn": ticket.sn,
-        "title": ticket.title,
-        "service": ticket.service.name,
-        "creator": ticket.creator,
-        "status": ticket.status,
-        "approved": ticket.approve_result,
-        "opened": shanghai(ticket.create_at),
-        "ended": shanghai(ticket.end_at),
-        "age": _age(world.clock() - ticket.create_at),
-        "people": ticket.processors(node) if node else [],
-        "step": node.name if node else "",
-        "fields": [(one.name, _value(ticket.fields.get(one.key))) for one in ticket.service.form[1:]],
-        "logs": ticket.logs,
-    }
-
-
-def _age(seconds: float) -> str:
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return "just now"
-    days, hours = minutes // 1440, minutes // 60 % 24
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
-
-
-def _value(value: Any) -> dict[str, Any]:
-    """Return a field for the page: a CUSTOM-FORM as rows, anything else as text."""
-    form = value
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            form = json.loads(value)
-        except ValueError:
-            return {"text": value}
-    if isinstance(form, dict) and isinstance(form.get("form_data"), list):
-        return {"rows": [row for block in form["form_data"] for row in block.get("children", [])]}
-    return {"text": "" if value is None else str(value)}

@@ -1,63 +1,36 @@
-"""Everything a sandbox knows: tickets, collectors, the lost-callback list, and the file they survive in.
+"""Everything a sandbox knows: tickets, collectors, the lost-callback list, and the requests it received.
 
-All access is from one event loop, so nothing is locked.
+All access is from one event loop, so nothing is locked. Reads are served from memory, writes go through.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import json
-import os
-import sqlite3
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox import tickets
+from airflow_provider_bkitsm.sandbox import refusals, tokens
+from airflow_provider_bkitsm.sandbox.database import Database
+from airflow_provider_bkitsm.sandbox.forms import Draft
+from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sandbox.seed import COLLECTORS
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.tickets import Refusal, Ticket
+from airflow_provider_bkitsm.sandbox.tickets import Ticket
 
-_IV, _TOKEN_BYTES = 16, 64
+_REQUESTS_KEPT = 10_000
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LoggedRequest:
-    """A request the sandbox received, for tests that count calls."""
+    """A request the sandbox received, for tests that count calls; its headers hold secrets and are not kept."""
 
     method: str
     path: str
+    query: str
     body: Any
-
-
-class Database:
-    """A table of JSON documents, written through."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._file = sqlite3.connect(
-            settings.database or ":memory:", isolation_level=None, check_same_thread=False
-        )
-        self._file.execute("PRAGMA journal_mode=WAL")
-        self._file.execute(
-            "CREATE TABLE IF NOT EXISTS document (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))"
-        )
-
-    def load(self, kind: str) -> dict[str, Any]:
-        """Return all documents of a kind, by id."""
-        rows = self._file.execute("SELECT id, body FROM document WHERE kind = ?", (kind,))
-        return {key: json.loads(body) for key, body in rows}
-
-    def save(self, kind: str, key: object, body: Any) -> None:
-        """Write one document."""
-        self._file.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, str(key), json.dumps(body)))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 @dataclass(kw_only=True)
@@ -65,70 +38,57 @@ class World:
     """The state of one sandbox.
 
     :param clock: seconds since the epoch; the seam for tests.
+    :param lost_callbacks: numbers whose callback was not accepted (a dict for its order).
+    :param etl_writes: how often each collector's clean configuration was written.
     """
 
     settings: Settings
     clock: Callable[[], float] = time.time
     tickets: dict[int, Ticket] = field(default_factory=dict)
     collectors: dict[int, dict[str, Any]] = field(default_factory=dict)
-    lost_callbacks: dict[str, bool] = field(default_factory=dict)
-    requests: list[LoggedRequest] = field(default_factory=list)
+    lost_callbacks: dict[str, None] = field(default_factory=dict)
+    etl_writes: Counter[int] = field(default_factory=Counter)
+    requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
+    request_counts: Counter[str] = field(default_factory=Counter)
     installation: str = ""
     _by_sn: dict[str, list[Ticket]] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.database = Database(self.settings)
-        self._load()
-
-    def _load(self) -> None:
-        for body in self.database.load("ticket").values():
+        self._database = Database(file=self.settings.database)
+        for body in self._database.load("ticket").values():
             self._index(Ticket(**body))
-        stored = {int(key): row for key, row in self.database.load("collector").items()}
+        stored = {int(key): row for key, row in self._database.load("collector").items()}
         self.collectors = {row["collector_config_id"]: dict(row) for row in COLLECTORS} | stored
-        self.lost_callbacks = dict(self.database.load("lost_callback"))
-        self.installation = self.database.load("meta").get("installation") or os.urandom(16).hex()
-        self.database.save("meta", "installation", self.installation)
+        self.lost_callbacks = dict.fromkeys(self._database.load("lost_callback"))
+        self.etl_writes = Counter({int(key): n for key, n in self._database.load("etl_writes").items()})
+        self.installation = self._database.load("meta").get("installation") or tokens.new_installation()
+        self._database.save("meta", "installation", self.installation)
 
-    def _index(self, ticket: Ticket) -> None:
-        self.tickets[ticket.id] = ticket
-        self._by_sn.setdefault(ticket.sn.lower(), []).append(ticket)
-
-    def open(self, ticket: Ticket) -> None:
-        """Take in a new ticket and let its flow start a moment later."""
+    def add(self, draft: Draft) -> Ticket:
+        """Take in a new ticket under the next number."""
+        number, now = max(self.tickets, default=0) + 1, self.clock()
+        ticket = Ticket(
+            id=number,
+            sn=f"REQ{shanghai(now)[:10].replace('-', '')}{number:06d}",
+            service_id=draft.service.id,
+            title=draft.fields["title"],
+            creator=draft.creator,
+            fields=draft.fields,
+            create_at=now,
+            update_at=now,
+            tag=draft.tag,
+            meta=draft.meta,
+            orphan=draft.doomed,
+            updated_by=[draft.creator],
+        )
         self._index(ticket)
         self.save(ticket)
-        self.spawn(self._start(ticket))
-
-    def start_all(self) -> None:
-        """Start what was waiting to start when the sandbox was last stopped."""
-        for ticket in self.tickets.values():
-            if ticket.node < 0 and ticket.status not in tickets.ENDED:
-                self.spawn(self._start(ticket))
-
-    async def _start(self, ticket: Ticket) -> None:
-        await asyncio.sleep(self.settings.start_delay / 2)
-        if ticket.node == -1:
-            ticket.node = 0
-        await asyncio.sleep(self.settings.start_delay / 2)
-        if ticket.node == 0 and ticket.status not in tickets.ENDED:
-            ticket.node = -1
-            await self.change(ticket, lambda: tickets.start(ticket, self.clock()))
-
-    def new_number(self) -> tuple[int, str]:
-        """Return the next id and sn."""
-        number = max(self.tickets, default=0) + 1
-        day = (tickets.shanghai(self.clock()) or "")[:10].replace("-", "")
-        return number, f"REQ{day}{number:06d}"
+        return ticket
 
     def save(self, ticket: Ticket) -> None:
         """Write a ticket through."""
-        self.database.save("ticket", ticket.id, asdict(ticket))
-
-    def save_collector(self, row: dict[str, Any]) -> None:
-        """Take in a collector and write it through."""
-        self.collectors[int(row["collector_config_id"])] = row
-        self.database.save("collector", row["collector_config_id"], row)
+        self._database.save("ticket", ticket.id, asdict(ticket))
 
     def by_sn(self, sn: object) -> list[Ticket]:
         """Return the tickets of a number: compared as MySQL does, without case or trailing blanks."""
@@ -142,37 +102,41 @@ class World:
         """
         found = self.by_sn(sn)
         if not found:
-            raise Refusal(tickets.TICKET_NOT_FOUND, "没有找到对应的单据")
+            raise refusals.no_such_ticket()
         if len(found) > 1:
             raise LookupError(f"get() returned more than one Ticket -- it returned {len(found)}!")
         return found[0]
 
-    async def change(self, ticket: Ticket, event: Callable[[], None], *, wait: bool = False) -> None:
-        """Apply an event to a ticket; when it ends the ticket, post the callback once.
+    def newest_first(self) -> list[Ticket]:
+        """Return all tickets."""
+        return sorted(self.tickets.values(), key=lambda one: one.id, reverse=True)
 
-        :param wait: post it before returning, as ITSM does for a withdrawal.
-        """
-        from airflow_provider_bkitsm.sandbox.callbacks import post_callback
+    def save_collector(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Take in a collector and write it through."""
+        self.collectors[int(row["collector_config_id"])] = row
+        self._database.save("collector", row["collector_config_id"], row)
+        return row
 
-        before = ticket.status
-        event()
-        self.save(ticket)
-        if before in tickets.ENDED or ticket.status not in tickets.ENDED:
-            return
-        if wait:
-            await post_callback(self, ticket)
-        else:
-            self.spawn(post_callback(self, ticket))
+    def count_etl_write(self, number: int) -> None:
+        """Remember that a collector's clean configuration was written."""
+        self.etl_writes[number] += 1
+        self._database.save("etl_writes", number, self.etl_writes[number])
 
     def lose_callback(self, sn: str) -> None:
         """Put a number on the lost-callback list."""
-        self.lost_callbacks[sn] = True
-        self.database.save("lost_callback", sn, True)
+        self.lost_callbacks[sn] = None
+        self._database.save("lost_callback", sn, None)
 
     def forget_callback(self, sn: str) -> None:
-        """Take a number off the lost-callback list."""
-        if self.lost_callbacks.pop(sn, None):
-            self.database.save("lost_callback", sn, False)
+        """Take a number off the lost-callback list, whoever asks."""
+        if sn in self.lost_callbacks:
+            del self.lost_callbacks[sn]
+            self._database.delete("lost_callback", sn)
+
+    def log_request(self, request: LoggedRequest) -> None:
+        """Remember a request."""
+        self.requests.append(request)
+        self.request_counts[f"{request.method} {request.path}"] += 1
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the background."""
@@ -180,24 +144,14 @@ class World:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop background work and close the file."""
-        for task in self._background:
+        running = list(self._background)
+        for task in running:
             task.cancel()
-        self.database.close()
+        await asyncio.gather(*running, return_exceptions=True)
+        self._database.close()
 
-    def token(self) -> str:
-        """Return a callback token: different each time, but bound to nothing except this installation."""
-        start = os.urandom(_IV)
-        return base64.b64encode(start + self._seal(start)).decode()
-
-    def token_passes(self, text: str) -> bool:
-        """Whether a token is this installation's (reference 4.5)."""
-        try:
-            raw = base64.b64decode(text.rstrip("\n "), validate=True)
-        except ValueError:
-            return False
-        return len(raw) == _TOKEN_BYTES and hmac.compare_digest(raw[_IV:], self._seal(raw[:_IV]))
-
-    def _seal(self, start: bytes) -> bytes:
-        return hmac.new(self.installation.encode(), start, hashlib.sha384).digest()
+    def _index(self, ticket: Ticket) -> None:
+        self.tickets[ticket.id] = ticket
+        self._by_sn.setdefault(ticket.sn.lower(), []).append(ticket)

@@ -1,0 +1,41 @@
+"""Where a sandbox's state survives: JSON documents in one SQLite table, written through."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+_TABLE = "CREATE TABLE IF NOT EXISTS document (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))"
+
+
+class Database:
+    """Documents by kind and id. Reading happens once, at the start; everything else is writing."""
+
+    def __init__(self, *, file: Path | None) -> None:
+        # Opened by the thread that builds the application, used by the one that serves it; never by both.
+        self._connection = sqlite3.connect(file or ":memory:", isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(_TABLE)
+
+    def load(self, kind: str) -> dict[str, Any]:
+        """Return all documents of a kind, by id, oldest first."""
+        rows = self._connection.execute("SELECT id, body FROM document WHERE kind = ? ORDER BY rowid", (kind,))
+        return {key: json.loads(body) for key, body in rows}
+
+    def save(self, kind: str, key: object, body: Any) -> None:
+        """Write one document."""
+        self._connection.execute(
+            "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+            (kind, str(key), json.dumps(body, ensure_ascii=False)),
+        )
+
+    def delete(self, kind: str, key: object) -> None:
+        """Forget one document."""
+        self._connection.execute("DELETE FROM document WHERE kind = ? AND id = ?", (kind, str(key)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -1,0 +1,26 @@
+"""Times as ITSM writes and reads them: Asia/Shanghai, without an offset."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+_SHANGHAI = timezone(timedelta(hours=8))
+
+
+def shanghai(moment: float, *, microseconds: bool = False) -> str:
+    """Return seconds since the epoch as ITSM writes them."""
+    there = datetime.fromtimestamp(moment, tz=UTC).astimezone(_SHANGHAI).replace(tzinfo=None)
+    return str(there if microseconds else there.replace(microsecond=0))
+
+
+def maybe_shanghai(moment: float | None) -> str | None:
+    """Return a time that may not have come yet."""
+    return None if moment is None else shanghai(moment)
+
+
+def from_shanghai(text: str) -> float:
+    """Read a time as ITSM's filters take it.
+
+    :raises ValueError: it is none.
+    """
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=_SHANGHAI).timestamp()

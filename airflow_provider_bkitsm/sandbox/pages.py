@@ -1,0 +1,142 @@
+"""Tickets and collectors as the pages show them: readable, with nothing left to decide for a template. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
+from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket, split_names
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_OPEN = {"RUNNING": "waiting", "SUSPENDED": "suspended"}
+_ENDED = {"REVOKED": "withdrawn", "TERMINATED": "terminated"}
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A form field: either text, or rows of a CUSTOM-FORM."""
+
+    name: str
+    text: str = ""
+    rows: tuple[Row, ...] = ()
+
+
+def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
+    """Return a ticket for the pages; ``version`` differs whenever its card has to be drawn anew."""
+    node = ticket.current_node
+    word, tone = _verdict(ticket)
+    return {
+        "id": ticket.id,
+        "sn": ticket.sn,
+        "title": ticket.title,
+        "service": ticket.service.name,
+        "creator": ticket.creator,
+        "word": word,
+        "tone": tone,
+        "opened": shanghai(ticket.create_at),
+        "ended": maybe_shanghai(ticket.end_at) or "",
+        "age": age(now - ticket.create_at),
+        "people": ticket.waits_for,
+        "step": node.name if node else "",
+        "by": ticket.last_approver,
+        "orphan": ticket.orphan,
+        "over": ticket.over,
+        "fields": [
+            field_of(one.name, ticket.fields.get(one.key), names=one.type == "MEMBERS")
+            for one in ticket.service.form[1:]
+            if ticket.fields.get(one.key) not in (None, "")
+        ],
+        "logs": [_log_line(line) for line in ticket.logs],
+        "version": f"{ticket.status}-{ticket.node}-{len(ticket.logs)}",
+    }
+
+
+def shown_collector(row: dict[str, Any], writes: int) -> dict[str, Any]:
+    """Return a collector for the page."""
+    fields = row.get("fields") or []
+    return {
+        "id": row["collector_config_id"],
+        "name": row["collector_config_name"],
+        "description": row.get("description") or "",
+        "business": row["bk_biz_id"],
+        "active": row["is_active"],
+        "processor": row["etl_processor"],
+        "paths": (row.get("params") or {}).get("paths") or [],
+        "itsm": row["itsm_ticket_status"],
+        "etl": row["etl_config"] or "",
+        "table": row["table_id"] or "",
+        "index_set": row["index_set_id"],
+        "cluster": row["storage_cluster_id"],
+        "retention": row["retention"],
+        "fields": [f"{one.get('field_name')}: {one.get('field_type')}" for one in fields],
+        "writes": writes,
+    }
+
+
+def age(seconds: float) -> str:
+    """Return how long ago, in the two largest units."""
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min"
+    if seconds < _DAY:
+        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
+    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"
+
+
+def field_of(name: str, value: Any, *, names: bool = False) -> Shown:
+    """Return a field's value: a CUSTOM-FORM as rows, anything else as text."""
+    rows = _form_rows(value)
+    if rows:
+        return Shown(name=name, rows=rows)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+    return Shown(name=name, text=", ".join(split_names(text)) if names else text)
+
+
+def _form_rows(value: Any) -> tuple[Row, ...]:
+    """Return the rows of a CUSTOM-FORM given as an object or as its JSON text (collector reference 2.4)."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return ()
+    blocks = value.get("form_data") if isinstance(value, dict) else None
+    return tuple(row for block in blocks for row in _block_rows(block)) if isinstance(blocks, list) else ()
+
+
+def _block_rows(block: Any) -> list[Row]:
+    if not isinstance(block, dict):
+        return []
+    inner = block.get("children")
+    lines = inner if isinstance(inner, list) and inner else [block]
+    return [_row(line) for line in lines if isinstance(line, dict)]
+
+
+def _row(line: dict[str, Any]) -> Row:
+    value = line.get("value")
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return str(line.get("label") or "").rstrip(":： "), text
+
+
+def _verdict(ticket: Ticket) -> tuple[str, str]:
+    if ticket.status == FINISHED:
+        if not ticket.results and ticket.service.nodes:
+            return "finished", "soft"
+        return ("approved", "good") if ticket.approve_result else ("rejected", "bad")
+    word = _OPEN.get(ticket.status) or _ENDED.get(ticket.status, ticket.status.lower())
+    return word, "bad" if ticket.over else "soft"
+
+
+def _log_line(line: dict[str, Any]) -> dict[str, Any]:
+    decided = line["from_state_type"] == "APPROVAL"
+    remarks = [one["value"] for one in line["form_data"] if decided and one["type"] == "TEXT" and one["value"]]
+    return {
+        "at": line["operate_at"],
+        "operator": line["operator"] or "system",
+        "message": line["message"],
+        "remark": remarks[0] if remarks else "",
+    }
