@@ -169,7 +169,7 @@ def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
 
 
 def _kind(reply: Reply, *, answered: bool) -> type[BkLogError]:
-    """Judge by the status: the platform refuses with HTTP 200, the gateway with its own, and a page is an outage."""
+    """Judge by the status: the platform refuses with HTTP 200, the gateway with its own; a page is an outage."""
     down = reply.status_code >= _SERVER_ERRORS or reply.status_code == _RATE_LIMITED
     page = reply.status_code == _OK and not answered
     return BkLogUnavailableError if down or page else BkLogError

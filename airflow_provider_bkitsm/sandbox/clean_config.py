@@ -15,10 +15,11 @@ TEXT, JSON, DELIMITER, REGEXP = "bk_log_text", "bk_log_json", "bk_log_delimiter"
 _KINDS = frozenset({TEXT, JSON, DELIMITER, REGEXP})
 _FIELD_TYPES = frozenset({"string", "int", "long", "double", "object", "flattened", "nested"})
 _NUMBERS = frozenset({"int", "long"})
-_RESERVED = frozenset(
-    "log path ip time timestamp datetime filename items serverip cloudid gseindex __ext __ext_json "
-    "dteventtimestamp name tag key field values select from".split()
+_RESERVED_WORDS = (
+    "log path ip time timestamp datetime filename items serverip cloudid gseindex __ext __ext_json"
+    " dteventtimestamp name tag key field values select from"
 )
+_RESERVED = frozenset(_RESERVED_WORDS.split())
 _PLATFORM_KEYS = ("platform_index_visibility", "platform_index_filter")
 _DEPTHS = (1, 2, 3)
 

@@ -85,7 +85,7 @@ def _service(args: Mapping[str, Any]) -> Service:
         raise refusals.unexpected(f"Field 'id' expected a number but got {wanted!r}.")
     service = SERVICES.get(int(wanted)) if wanted is not None else None
     if service is None:
-        raise _service_problem("服务不存在，请联系管理员！")
+        raise _service_problem("服务不存在，请联系管理员")
     if service.catalog_id is None:
         raise _service_problem("服务对应的服务目录不存在")
     return service

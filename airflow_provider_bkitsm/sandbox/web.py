@@ -66,6 +66,7 @@ def _add_decisions(routes: APIRouter, world: World) -> None:
     async def decide_ticket(
         request: Request,
         number: int,
+        *,
         answer: Annotated[str, Form()],
         operator: Annotated[str, Form()],
         remark: Annotated[str, Form()] = "",
