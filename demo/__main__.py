@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from airflow_provider_bkitsm.collectors.state import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
+from demo.processes import ends_orderly
 from demo.result import Result, problems
 from demo.sandbox_process import SandboxProcess
 
@@ -39,16 +39,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 only if everything is as it should be."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _demo(options.decide, keep=options.keep)
+        with ends_orderly():
+            return _demo(options.decide, keep=options.keep)
     except KeyboardInterrupt:
         print("\nInterrupted; everything is stopped.")
         return 130
-
-
-def _interrupt(*_args: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _demo(decide: str | None, *, keep: bool) -> int:

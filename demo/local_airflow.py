@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -15,11 +14,27 @@ from typing import Any
 import requests
 
 from demo.airflow_api import AirflowApi, wait_until
-from demo.processes import MARK, Process, free_port, stop_all
+from demo.processes import Process, environment, free_ports, stop_all
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 _START_SECONDS = 120.0
 _USER = "admin"
+# Small, quick to react, and nothing that asks the network.
+_ALWAYS = {
+    "API__HOST": "127.0.0.1",
+    "API__WORKERS": "1",
+    "CORE__EXECUTOR": "LocalExecutor",
+    "CORE__PARALLELISM": "4",
+    "CORE__LOAD_EXAMPLES": "False",
+    "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+    "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "USAGE_DATA_COLLECTION__ENABLED": "False",
+}
 
 
 class LocalAirflow:
@@ -40,10 +55,10 @@ class LocalAirflow:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
-        self.port = free_port()
+        self.port, *self._log_ports = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.username, self.password = _USER, secrets.token_urlsafe(9)
-        self.env = {**os.environ, **_settings(self, dags, database_url), **(env or {})}
+        self.env = {**environment(home), **self._settings(dags, database_url), **(env or {})}
         self._processes: list[Process] = []
         self._api: AirflowApi | None = None
 
@@ -69,7 +84,9 @@ class LocalAirflow:
         """Prepare the home and the database, then start everything."""
         logs = self.home / "process_logs"
         logs.mkdir(parents=True, exist_ok=True)
-        (self.home / "passwords.json").write_text(json.dumps({self.username: self.password}))
+        passwords = self.home / "passwords.json"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({self.username: self.password}))
         self._command("db", "migrate")
         for component in COMPONENTS:
             command = [*_airflow(), component]
@@ -122,36 +139,27 @@ class LocalAirflow:
         listed = {one["dag_id"] for one in self.api.call("GET", "dags", params={"limit": 100})["dags"]}
         return set(dag_ids) <= listed
 
+    def _settings(self, dags: Path, database_url: str | None) -> dict[str, str]:
+        options = {
+            "CORE__DAGS_FOLDER": str(dags),
+            "CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "DATABASE__SQL_ALCHEMY_CONN": database_url or f"sqlite:///{self.home / 'airflow.db'}",
+            "API__PORT": str(self.port),
+            "API__BASE_URL": self.url,
+            "API__SECRET_KEY": secrets.token_hex(16),
+            "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(self._log_ports[0]),
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._log_ports[1]),
+            **_ALWAYS,
+        }
+        named = {f"AIRFLOW__{name}": value for name, value in options.items()}
+        return {"AIRFLOW_HOME": str(self.home), **named}
+
 
 def _airflow() -> list[str]:
     return [sys.executable, "-m", "airflow"]
-
-
-def _settings(airflow: LocalAirflow, dags: Path, database_url: str | None) -> dict[str, str]:
-    options = {
-        "CORE__DAGS_FOLDER": str(dags),
-        "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": "4",
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "CORE__EXECUTION_API_SERVER_URL": f"{airflow.url}/execution/",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{airflow.username}:admin",
-        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow.home / "passwords.json"),
-        "DATABASE__SQL_ALCHEMY_CONN": database_url or f"sqlite:///{airflow.home / 'airflow.db'}",
-        "API__HOST": "127.0.0.1",
-        "API__PORT": str(airflow.port),
-        "API__BASE_URL": airflow.url,
-        "API__WORKERS": "1",
-        "API__SECRET_KEY": secrets.token_hex(16),
-        "API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-        "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-        "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-        "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
-    }
-    named = {f"AIRFLOW__{name}": value for name, value in options.items()}
-    return {"AIRFLOW_HOME": str(airflow.home), MARK: str(airflow.home), "NO_PROXY": "127.0.0.1", **named}

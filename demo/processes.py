@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -18,12 +21,48 @@ _TERM_SECONDS = 10.0
 _LOG_LINES = 40
 
 
-def free_port() -> int:
-    """Return a port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Return ports nobody listens on at the moment, all different."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return this process's environment without its own Airflow's settings, marked, and past any proxy."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    direct = ",".join(filter(None, (kept.get("NO_PROXY"), "127.0.0.1", "localhost")))
+    # A process that sets its title overwrites its environment as others see it, unless told not to.
+    return {**kept, "NO_PROXY": direct, "no_proxy": direct, MARK: str(home), "SPT_NOENV": "1"}
+
+
+@contextmanager
+def ends_orderly() -> Iterator[None]:
+    """Leave the block through its clean-up when asked to end."""
+    with _handling((signal.SIGTERM, signal.SIGHUP), lambda number, _frame: sys.exit(128 + number)):
+        yield
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let no second Ctrl-C stop the clean-up the first one began."""
+    with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handling(numbers: tuple[signal.Signals, ...], handler: Any) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers, and only it is interrupted
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 class Process:
@@ -37,7 +76,12 @@ class Process:
         self.log = logs / f"{name}.log"
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
-                command, env=dict(env), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def check(self) -> None:
@@ -69,16 +113,18 @@ class Process:
 
 
 def stop_all(processes: Sequence[Process], *, home: Path) -> None:
-    """End the processes and everything they started."""
-    for process in processes:
-        process.interrupt()
-    for process in processes:
-        process.wait(_TERM_SECONDS)
-        process.kill()
-    for straggler in marked_with(home):
-        with suppress(psutil.NoSuchProcess):
-            straggler.kill()
-            straggler.wait(_TERM_SECONDS)
+    """End the processes and everything they started, wherever that moved itself to."""
+    with _uninterrupted():
+        for process in processes:
+            process.interrupt()
+        for process in processes:
+            process.wait(_TERM_SECONDS)
+            process.kill()
+        stragglers = list(marked_with(home))
+        for straggler in stragglers:
+            with suppress(psutil.Error):
+                straggler.kill()
+        psutil.wait_procs(stragglers, timeout=_TERM_SECONDS)
 
 
 def marked_with(home: Path) -> Iterator[psutil.Process]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import requests
 
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, ITSM_ROOT
 from demo.airflow_api import wait_until
-from demo.processes import MARK, Process, free_port, stop_all
+from demo.processes import Process, environment, free_ports, stop_all
 
 _CALLER = {"bk_app_code": "sandbox", "bk_app_secret": "sandbox-secret", "bk_username": "admin"}
 
@@ -22,7 +21,7 @@ class SandboxProcess:
 
     def __init__(self, *, home: Path) -> None:
         self.home = home
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self._processes: list[Process] = []
 
@@ -30,9 +29,13 @@ class SandboxProcess:
         self.home.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(self.port), "--database", str(self.home / "sandbox.sqlite")]
         command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", *options]
-        env = {**os.environ, MARK: str(self.home)}
+        env = environment(self.home)
         self._processes = [Process(name="sandbox", command=command, env=env, logs=self.home)]
-        wait_until(self._answers, 30, lambda: f"the sandbox does not answer:\n{self._processes[0].tail()}")
+        try:
+            wait_until(self._answers, 30, lambda: f"the sandbox does not answer:\n{self._processes[0].tail()}")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:

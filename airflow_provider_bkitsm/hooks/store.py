@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -20,11 +22,9 @@ def open_store(store_conn_id: str | None = None) -> CollectorStore:
     :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and
         if that is empty too, a SQLite file, which every worker must see.
     """
-    from airflow.sdk.configuration import conf
-
     from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 
-    conn_id = store_conn_id or conf.get("bkitsm", "store_conn_id", fallback="")
+    conn_id = store_conn_id or airflow_conf().get("bkitsm", "store_conn_id", fallback="")
     return CollectorStore(_engine_of(conn_id) if conn_id else sqlite_engine(store_path()))
 
 

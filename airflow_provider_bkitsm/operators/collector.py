@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmDigestMismatch,
     CollectItsmHasApply,
@@ -38,6 +36,7 @@ from airflow_provider_bkitsm.operators.collector_base import (
     CollectorOperator,
     OnNotApproved,
 )
+from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -9,14 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Wait
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +36,7 @@ def _deferrable_by_default() -> bool:
     """
     section, option = "operators", "default_deferrable"
     said = f"AIRFLOW__{section}__{option}".upper() in os.environ
-    return bool(conf.getboolean(section, option)) if said else True
+    return bool(airflow_conf().getboolean(section, option)) if said else True
 
 
 def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedelta:

@@ -6,12 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowRescheduleException,
-    AirflowSkipException,
-    TaskDeferred,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
@@ -61,8 +56,9 @@ def test_reschedule_gives_the_worker_back_between_looks(sn, who, sandbox):
     waiting = sensor(sn, deferrable=False, mode="reschedule")
     context = who.context
     context["ti"].get_first_reschedule_date = lambda _: None
-    with pytest.raises(AirflowRescheduleException):
+    with pytest.raises(Exception, match=r".*") as rescheduled:
         waiting.execute(context)
+    assert type(rescheduled.value).__name__ == "AirflowRescheduleException"
     sandbox.approve(sn)
     assert waiting.execute(context)["outcome"] == "approved"
 

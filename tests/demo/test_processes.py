@@ -1,0 +1,76 @@
+"""Nothing stays behind."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from demo.processes import Process, ends_orderly, environment, free_ports, marked_with, stop_all
+
+# Starts a child in a session of its own that ignores being asked to end, as task processes may.
+STUBBORN = """
+import os, signal, subprocess, sys, time
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+def start(home: Path, program: str) -> Process:
+    return Process(name="program", command=[sys.executable, "-c", program], env=environment(home), logs=home)
+
+
+def wait_for(seen) -> None:
+    end = time.monotonic() + 20
+    while not seen() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert seen()
+
+
+def test_what_moved_to_a_session_of_its_own_is_found_and_ended(tmp_path):
+    process = start(tmp_path, STUBBORN)
+    wait_for(lambda: len(list(marked_with(tmp_path))) == 2)
+    stop_all([process], home=tmp_path)
+    assert list(marked_with(tmp_path)) == []
+
+
+def test_other_homes_are_left_alone(tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for home in (mine, other):
+        home.mkdir()
+    kept = start(other, "import time; time.sleep(600)")
+    wait_for(lambda: list(marked_with(other)))
+    stop_all([], home=mine)
+    kept.check()
+    stop_all([kept], home=other)
+
+
+def test_a_process_that_ended_by_itself_is_told_with_its_last_words(tmp_path):
+    process = start(tmp_path, "raise SystemExit('no database')")
+    assert process.wait(20)
+    with pytest.raises(RuntimeError, match="no database"):
+        process.check()
+
+
+def test_being_asked_to_end_runs_the_clean_up():
+    cleaned = []
+    with pytest.raises(SystemExit), ends_orderly():  # noqa: PT012 - the clean-up inside is what is tested
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            cleaned.append(True)
+    assert cleaned
+
+
+def test_a_callers_own_airflow_does_not_leak_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "Nothing")
+    assert not [name for name in environment(tmp_path) if name.startswith("AIRFLOW")]
+
+
+def test_ports_are_different():
+    assert len(set(free_ports(5))) == 5
