@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait
 
@@ -53,6 +54,7 @@ class ItsmTicketTrigger(BaseTrigger):
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self._deadline_known = approval_timeout is None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -76,7 +78,7 @@ class ItsmTicketTrigger(BaseTrigger):
     async def _wait(self) -> dict[str, Any]:
         from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 
-        wait = Wait(interval=self.poll_interval)
+        wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
         step: Step = Pause(seconds=max(_FIRST_PAUSE, self.poll_interval))
         async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
             policy = await hook.verdict_policy(**self._policy())
@@ -87,15 +89,19 @@ class ItsmTicketTrigger(BaseTrigger):
 
     async def _look(self, hook: Any, policy: VerdictPolicy, wait: Wait) -> Step:
         try:
-            if wait.deadline is None and self.approval_timeout is not None:
-                opened = (await hook.get_ticket_info(self.ticket_sn)).create_at
-                wait.deadline = opened + timedelta(seconds=self.approval_timeout)
             verdict: Verdict = await hook.run(read_verdict(self.ticket_sn, policy))
+            if verdict.outcome is Outcome.WAITING and not self._deadline_known:
+                wait.deadline = self._after((await hook.get_ticket_info(self.ticket_sn)).create_at)
+                self._deadline_known = True
         except ItsmError as error:
             step = wait.missed(error, datetime.now(UTC))
             self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
             return step
         return wait.saw(verdict, datetime.now(UTC))
+
+    def _after(self, start: datetime) -> datetime | None:
+        """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
+        return None if self.approval_timeout is None else start + timedelta(seconds=self.approval_timeout)
 
     def _policy(self) -> dict[str, Any]:
         return {

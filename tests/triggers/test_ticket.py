@@ -73,6 +73,12 @@ async def test_p1_outages_are_waited_out(sn, sandbox):
     assert (await fire(trigger(sn)))["verdict"]["outcome"] == "approved"
 
 
+async def test_p1_a_decision_is_seen_although_the_tickets_creation_cannot_be_read(sn, sandbox):
+    sandbox.approve(sn)
+    sandbox.fault("get_ticket_info", "refuse", code="SERVER_500_ERROR", times=99)
+    assert (await fire(trigger(sn)))["verdict"]["outcome"] == "approved"
+
+
 async def test_p3_an_unknown_ticket_is_an_error_after_a_few_looks(connections, sandbox):
     event = await fire(trigger("REQ20000101000001", approval_timeout=None))
     assert event["kind"] == "ItsmTicketNotFoundError"
