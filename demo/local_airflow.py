@@ -16,7 +16,13 @@ import requests
 from demo.airflow_api import AirflowApi, wait_until
 from demo.processes import Process, environment, free_ports, stop_all
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# Airflow binds its log servers to every interface; here the API server reads the log files themselves.
+COMPONENTS = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
 _START_SECONDS = 120.0
 _USER = "admin"
 # Small, quick to react, and nothing that asks the network.
@@ -84,13 +90,14 @@ class LocalAirflow:
         """Prepare the home and the database, then start everything."""
         logs = self.home / "process_logs"
         logs.mkdir(parents=True, exist_ok=True)
+        (self.home / "airflow.cfg").touch()  # else every component would generate one at once
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
         self._command("db", "migrate")
-        for component in COMPONENTS:
-            command = [*_airflow(), component]
-            self._processes.append(Process(name=component, command=command, env=self.env, logs=logs))
+        for name, options in COMPONENTS.items():
+            command = [*_airflow(), name, *options]
+            self._processes.append(Process(name=name, command=command, env=self.env, logs=logs))
 
     def wait_ready(self, *dag_ids: str) -> None:
         """Wait until every component is healthy and the DAGs are there.
