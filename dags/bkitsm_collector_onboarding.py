@@ -6,6 +6,8 @@ touched, and the run is red; the log of ``complete`` says who refused and why.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Param
 
 from airflow_provider_bkitsm.operators.collector import (
@@ -63,7 +65,9 @@ with DAG(
         **collector,
     )
     wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=10)
-    provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **collector)
-    complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", retries=3, **collector)
+    # Both may be run again at any time; outages are worth a retry, refusals fail at once.
+    patient = {"retries": 3, "retry_delay": timedelta(minutes=1), **collector}
+    provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **patient)
+    complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", **patient)
 
     apply >> wait >> provision_etl >> complete

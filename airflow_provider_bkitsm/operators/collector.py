@@ -203,7 +203,8 @@ class CollectorProvisionEtlOperator(AfterApprovalOperator):
 
     Safe to run again: the platform takes the same payload twice without harm. Refused unless ITSM says, asked
     here and now, that this run's ticket is approved, and unless the payload is the one the approver was shown.
-    When the platform refuses, the approval stays: clear this task to try again, no second ticket is needed.
+    When the platform refuses, this task fails for good, while an outage is retried; either way the approval
+    stays: clear this task to try again, no second ticket is needed.
 
     Returns the platform's answer: ``collector_config_id``, ``etl_config``, ``index_set_id``, ``table_id``, ...
 
@@ -243,7 +244,7 @@ class CollectorProvisionEtlOperator(AfterApprovalOperator):
         return payload
 
     def _provision(self, sn: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        from airflow_provider_bkitsm.hooks.bklog import BkLogError
+        from airflow_provider_bkitsm.hooks.bklog import BkLogError, BkLogUnavailableError
 
         try:
             if self.start_collector and not self.collector().get("is_active", True):
@@ -253,12 +254,10 @@ class CollectorProvisionEtlOperator(AfterApprovalOperator):
             _check_written(payload, written, shown)
         except BkLogError as error:
             self.store.etl_failed(*self.key, sn=sn, reason=str(error))
-            raise type(error)(
-                f"{error.message}. Ticket {sn} stays approved: a retry, or clearing this task, writes the ETL"
-                " again without asking anybody",
-                code=error.code,
-                request_id=error.request_id,
-            ) from error
+            said = f"{error}. Ticket {sn} stays approved: %s writes the ETL again without asking anybody"
+            if error.retry_safe:
+                raise BkLogUnavailableError(said % "a retry") from error
+            raise AirflowFailException(said % "once the reason is gone, clearing this task") from error
         return {**written, "table_id": shown["table_id"]}
 
 

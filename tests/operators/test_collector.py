@@ -253,7 +253,7 @@ def test_p7_an_etl_that_failed_can_be_resumed_after_the_run_has_failed(flow, san
     sn = flow.apply()
     sandbox.approve(sn)
     sandbox.fault("clean_config", "refuse", code="3631307")
-    with pytest.raises(BkLogError, match="stays approved"):
+    with pytest.raises(AirflowFailException, match="stays approved"):
         flow.provision()
     with pytest.raises(AirflowFailException, match="3631307"):
         flow.complete()
@@ -269,9 +269,18 @@ def test_what_the_platform_does_not_show_afterwards_is_an_error(flow, sandbox, m
         "airflow_provider_bkitsm.hooks.bklog.BkLogHook.update_or_create_clean_config",
         lambda *_: {"index_set_id": 1, "etl_config": "bk_log_text", "retention": 7},
     )
-    with pytest.raises(BkLogError, match="shows something else: table_id"):
+    with pytest.raises(AirflowFailException, match="shows something else: table_id"):
         flow.provision()
     assert flow.row.provisioned_at is None
+
+
+def test_an_outage_of_the_log_platform_is_left_to_a_retry(flow, sandbox):
+    sandbox.approve(flow.apply())
+    sandbox.fault("clean_config", "status", status=502)
+    with pytest.raises(BkLogError, match="a retry writes the ETL again") as caught:
+        flow.provision()
+    assert caught.value.retry_safe
+    flow.provision()
 
 
 @pytest.mark.parametrize(
