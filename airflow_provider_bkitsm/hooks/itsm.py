@@ -13,12 +13,13 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm import calls, errors, service_calls
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmHook, P], T]:
@@ -27,9 +28,7 @@ def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmHook, P], T]:
     def method(hook: ItsmHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return hook.send(build(*args, **kwargs))
 
-    method.__doc__ = build.__doc__
-    method.__name__ = build.__name__
-    return method
+    return _named(method, build)
 
 
 def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmAsyncHook, P], Awaitable[T]]:
@@ -38,8 +37,12 @@ def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmAsyncHook, P
     async def method(hook: ItsmAsyncHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await hook.send(build(*args, **kwargs))
 
-    method.__doc__ = build.__doc__
-    method.__name__ = build.__name__
+    return _named(method, build)
+
+
+def _named(method: F, build: Callable[..., Any]) -> F:
+    method.__doc__, method.__name__ = build.__doc__, build.__name__
+    method.is_itsm_call = True  # type: ignore[attr-defined]
     return method
 
 
@@ -66,9 +69,22 @@ class ItsmHook(BaseHook):
     get_tickets = _sync(calls.get_tickets)
     ticket_approval_result = _sync(calls.ticket_approval_result)
     token_verify = _sync(calls.token_verify)
-    get_services = _sync(calls.get_services)
-    get_service_detail = _sync(calls.get_service_detail)
     operate_ticket = _sync(calls.operate_ticket)
+    get_tickets_by_user = _sync(calls.get_tickets_by_user)
+    callback_failed_ticket = _sync(calls.callback_failed_ticket)
+    operate_node = _sync(calls.operate_node)
+    approve = _sync(calls.approve)
+    comment_ticket = _sync(calls.comment_ticket)
+    get_approver = _sync(calls.get_approver)
+    get_approve_node_result = _sync(calls.get_approve_node_result)
+    get_services = _sync(service_calls.get_services)
+    get_service_detail = _sync(service_calls.get_service_detail)
+    get_service_catalogs = _sync(service_calls.get_service_catalogs)
+    get_service_roles = _sync(service_calls.get_service_roles)
+    get_workflow_detail = _sync(service_calls.get_workflow_detail)
+    import_service = _sync(service_calls.import_service)
+    update_service = _sync(service_calls.update_service)
+    create_service_catalog = _sync(service_calls.create_service_catalog)
 
     @property
     def gateway(self) -> Gateway:
@@ -144,9 +160,22 @@ class ItsmAsyncHook(BaseHook):
     get_tickets = _async(calls.get_tickets)
     ticket_approval_result = _async(calls.ticket_approval_result)
     token_verify = _async(calls.token_verify)
-    get_services = _async(calls.get_services)
-    get_service_detail = _async(calls.get_service_detail)
     operate_ticket = _async(calls.operate_ticket)
+    get_tickets_by_user = _async(calls.get_tickets_by_user)
+    callback_failed_ticket = _async(calls.callback_failed_ticket)
+    operate_node = _async(calls.operate_node)
+    approve = _async(calls.approve)
+    comment_ticket = _async(calls.comment_ticket)
+    get_approver = _async(calls.get_approver)
+    get_approve_node_result = _async(calls.get_approve_node_result)
+    get_services = _async(service_calls.get_services)
+    get_service_detail = _async(service_calls.get_service_detail)
+    get_service_catalogs = _async(service_calls.get_service_catalogs)
+    get_service_roles = _async(service_calls.get_service_roles)
+    get_workflow_detail = _async(service_calls.get_workflow_detail)
+    import_service = _async(service_calls.import_service)
+    update_service = _async(service_calls.update_service)
+    create_service_catalog = _async(service_calls.create_service_catalog)
 
     async def __aenter__(self) -> ItsmAsyncHook:
         return self

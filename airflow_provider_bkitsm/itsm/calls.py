@@ -11,13 +11,12 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.itsm import models
+from airflow_provider_bkitsm.itsm.checks import MESSAGE_LIMIT, TAG_LIMIT, check_text, check_title, without_none
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.protocol import Call
 
-TITLE_LIMIT = 128
-TAG_LIMIT = 32
-_MESSAGE_LIMIT = 255
 _BATCH_PAGE = 100
+_COMMENTER_LIMIT = 16
 
 
 class TicketAction(StrEnum):
@@ -27,6 +26,17 @@ class TicketAction(StrEnum):
     UNSUSPEND = "UNSUSPEND"
     WITHDRAW = "WITHDRAW"
     TERMINATE = "TERMINATE"
+
+
+class UserView(StrEnum):
+    """Which of a person's tickets ``get_tickets_by_user`` shows."""
+
+    MY_TODO = "my_todo"
+    MY_CREATED = "my_created"
+    MY_HISTORY = "my_history"
+    MY_DEALT = "my_dealt"
+    MY_ATTENTION = "my_attention"
+    MY_APPROVAL = "my_approval"
 
 
 def create_ticket(
@@ -50,12 +60,12 @@ def create_ticket(
     :param meta: e.g. ``{"callback_url": ..., "headers": {...}, "state_processors": {"<state_id>": "a,b"}}``.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
-    _check_title(fields.get("title"))
-    _check_text("creator", creator, None)
+    check_title(fields.get("title"))
+    check_text("creator", creator)
     if service_id is None and not fast_approval:
         raise ItsmInvalidRequestError("create_ticket needs a service_id or fast_approval; nothing was sent")
     if tag is not None:
-        _check_text("tag", tag, TAG_LIMIT)
+        check_text("tag", tag, TAG_LIMIT)
     body: dict[str, Any] = {
         "service_id": None if fast_approval else service_id,
         "fast_approval": fast_approval or None,
@@ -67,7 +77,7 @@ def create_ticket(
     return Call(
         method="POST",
         path="create_ticket/",
-        body=_without_none(body),
+        body=without_none(body),
         parse=models.one(models.CreatedTicket),
         is_write=True,
     )
@@ -107,7 +117,7 @@ def get_tickets(
         "tag": tag or None,
         "create_at__gte": models.to_shanghai(create_at__gte) if create_at__gte else None,
     }
-    body = _without_none(filters)
+    body = without_none(filters)
     if not body:
         raise ItsmInvalidRequestError("get_tickets without any filter would read everybody's tickets")
     body |= {"page": max(page, 1), "page_size": min(max(page_size, 1), 10_000)}
@@ -141,60 +151,119 @@ def token_verify(token: str) -> Call[models.TokenVerification]:
     )
 
 
-def get_services(
-    *, display_type: str | None = None, display_role: str | None = None
-) -> Call[tuple[models.Service, ...]]:
-    """List services; the log platform's own has ``display_role`` LOG_SEARCH and ``display_type`` API."""
-    params = _without_none({"display_type": display_type, "display_role": display_role})
-    return Call(method="GET", path="get_services/", params=params, parse=models.many(models.Service))
-
-
-def get_service_detail(service_id: int | str) -> Call[models.ServiceDetail]:
-    """Ask for a service's submit form."""
-    return Call(
-        method="GET",
-        path="get_service_detail/",
-        params={"service_id": str(service_id)},
-        parse=models.one(models.ServiceDetail),
-    )
-
-
 def operate_ticket(*, sn: str, action_type: TicketAction | str, operator: str, action_message: str) -> Call[None]:
     """Suspend, resume, withdraw or terminate a ticket.
 
     WITHDRAW and TERMINATE make ITSM post the ticket's callback inside this very call. ``action_message``
     (1-255 characters) is mandatory, whatever ITSM's documentation says.
     """
-    _check_text("operator", operator, None)
-    _check_text("action_message", action_message, None)
+    check_text("operator", operator)
+    check_text("action_message", action_message)
     body = {
         "sn": sn,
         "action_type": str(TicketAction(action_type)),
         "operator": operator,
-        "action_message": action_message[:_MESSAGE_LIMIT],
+        "action_message": action_message[:MESSAGE_LIMIT],
     }
     return Call(method="POST", path="operate_ticket/", body=body, parse=models.nothing, is_write=True)
 
 
+def get_tickets_by_user(
+    *,
+    user: str,
+    view_type: UserView | str,
+    service_id: int | None = None,
+    page: int = 1,
+    page_size: int = _BATCH_PAGE,
+) -> Call[models.TicketPage]:
+    """Search one person's tickets; the rows also hold ``meta``, the only place own keys come back.
+
+    Not offered by the ESB.
+    """
+    check_text("user", user)
+    params = {
+        "user": user,
+        "view_type": str(UserView(view_type)),
+        "service_id": None if service_id is None else str(service_id),
+        "page": str(max(page, 1)),
+        "page_size": str(max(page_size, 1)),
+    }
+    return Call(
+        method="GET",
+        path="get_tickets_by_user/",
+        params=without_none(params),
+        parse=models.one(models.TicketPage),
+    )
+
+
+def callback_failed_ticket() -> Call[tuple[str, ...]]:
+    """Ask whose callbacks were lost: numbers of all applications, which never leave the list by themselves."""
+    return Call(method="GET", path="callback_failed_ticket/", parse=models.texts, needs_verified_user=True)
+
+
+def operate_node(
+    *, sn: str, state_id: int | str, operator: str, action_type: str = "TRANSITION", **more: Any
+) -> Call[None]:
+    """Act on a step: answer its form (``fields``), or hand it over (``processors``, ``processors_type``).
+
+    :param more: for TRANSITION ``fields``, a mapping of field keys to texts or numbers, all mandatory ones
+        included: an approval must carry the refusal's remark too, which may be blank. JSON booleans are
+        refused by ITSM.
+    """
+    check_text("operator", operator)
+    fields = more.pop("fields", None)
+    body = {"sn": sn, "state_id": state_id, "operator": operator, "action_type": action_type, **more}
+    if fields is not None:
+        body["fields"] = [{"key": key, "value": value} for key, value in fields.items()]
+    return Call(method="POST", path="operate_node/", body=body, parse=models.nothing, is_write=True)
+
+
+def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, remark: str = "") -> Call[None]:
+    """Decide an approval step. ITSM takes any text but ``"true"`` for a refusal, even a JSON true."""
+    check_text("approver", approver)
+    body = {
+        "sn": sn,
+        "state_id": state_id,
+        "approver": approver,
+        "action": "true" if approved else "false",
+        "remark": remark,
+    }
+    return Call(
+        method="POST",
+        path="approve/",
+        body=body,
+        parse=models.nothing,
+        is_write=True,
+        needs_verified_user=True,
+    )
+
+
+def comment_ticket(*, sn: str, stars: int, operator: str, comments: str = "") -> Call[None]:
+    """Rate a finished ticket with 1 to 6 stars, once."""
+    check_text("operator", operator, _COMMENTER_LIMIT)
+    if stars not in range(1, 7):
+        raise ItsmInvalidRequestError(f"stars must be 1 to 6, not {stars}; nothing was sent to ITSM")
+    body = {"sn": sn, "stars": stars, "operator": operator, "comments": comments[:MESSAGE_LIMIT]}
+    return Call(
+        method="POST",
+        path="comment/",
+        body=body,
+        parse=models.nothing,
+        is_write=True,
+        needs_verified_user=True,
+    )
+
+
+def get_approver(sn: str, state_id: int | str) -> Call[models.Approver]:
+    """Ask who is asked on a step."""
+    return _by_sn("get_approver/", sn, models.Approver, state_id=str(state_id))
+
+
+def get_approve_node_result(sn: str, state_id: int | str) -> Call[models.ApproveNodeResult]:
+    """Ask what was answered on a finished approval step; an unfinished one is an invalid request."""
+    return _by_sn("get_approve_node_result/", sn, models.ApproveNodeResult, state_id=str(state_id))
+
+
 def _by_sn(path: str, sn: str, model: type[models.M], **params: str) -> Call[models.M]:
-    _check_text("sn", sn, None)
+    check_text("sn", sn)
     return Call(method="GET", path=path, params={"sn": sn, **params}, parse=models.one(model))
-
-
-def _check_title(title: object) -> None:
-    if not isinstance(title, str):
-        raise ItsmInvalidRequestError("a ticket needs a title, as text; no ticket was opened")
-    _check_text("title", title, TITLE_LIMIT)
-
-
-def _check_text(name: str, value: object, limit: int | None) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ItsmInvalidRequestError(f"{name} must not be empty; nothing was sent to ITSM")
-    if limit is not None and len(value) > limit:
-        raise ItsmInvalidRequestError(
-            f"{name} has {len(value)} characters, ITSM takes at most {limit}; nothing was sent"
-        )
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}

@@ -182,6 +182,48 @@ class ServiceField(ItsmModel):
     validate_type: str = "REQUIRE"
 
 
+class Approver(ItsmModel):
+    """Answer of ``get_approver``; after the end the last one who acted."""
+
+    approver: Names = ()
+
+
+class ApproveNodeResult(ItsmModel):
+    """Answer of ``get_approve_node_result``, for a finished approval step only."""
+
+    name: str = ""
+    processed_user: str = ""
+    approve_result: StrictBool
+    approve_remark: str = ""
+
+
+class ServiceCatalog(ItsmModel):
+    """A catalogue and those below it."""
+
+    id: int
+    key: str = ""
+    name: str = ""
+    level: int = 0
+    children: tuple[ServiceCatalog, ...] = ()
+
+
+class ServiceRole(ItsmModel):
+    """One row of ``get_service_roles``; ``sign_type`` is ``and`` (everybody) or ``or`` (one)."""
+
+    id: int
+    name: str = ""
+    processors: Names = ()
+    processors_type: str = ""
+    sign_type: str = ""
+
+
+class Workflow(ItsmModel):
+    """Answer of ``get_workflow_detail``."""
+
+    name: str = ""
+    version_number: str = ""
+
+
 class ServiceDetail(ItsmModel):
     """Answer of ``get_service_detail``."""
 
@@ -213,6 +255,13 @@ def many(model: type[M]) -> Callable[[object], tuple[M, ...]]:
         return tuple(parse_one(row) for row in data)
 
     return parse
+
+
+def texts(data: object) -> tuple[str, ...]:
+    """Parse a list of texts."""
+    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
+        raise ItsmUnexpectedAnswerError("expected a list of texts from ITSM")
+    return tuple(data)
 
 
 def nothing(_data: object) -> None:

@@ -11,6 +11,7 @@ import hashlib
 from datetime import datetime, timedelta
 
 from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm.checks import TAG_LIMIT
 from airflow_provider_bkitsm.itsm.models import TicketSummary
 from airflow_provider_bkitsm.itsm.protocol import Flow
 
@@ -22,7 +23,7 @@ _MARKER_LENGTH = 8
 def creation_tag(*parts: object) -> str:
     """Derive the 32-character tag of one approval round; the same parts always give the same tag."""
     text = "\x1f".join(str(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[: calls.TAG_LIMIT]
+    return hashlib.sha256(text.encode()).hexdigest()[:TAG_LIMIT]
 
 
 def marker(tag: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm import service_calls
 from airflow_provider_bkitsm.itsm.errors import (
     CollectItsmNotExists,
     ItsmInvalidRequestError,
@@ -28,7 +28,7 @@ def find_service(service_id: int | str) -> Flow[ServiceDetail]:
     :raises CollectItsmNotExists: there is no such service.
     """
     try:
-        detail: ServiceDetail = yield calls.get_service_detail(service_id)
+        detail: ServiceDetail = yield service_calls.get_service_detail(service_id)
     except ItsmNotFoundError as error:
         raise CollectItsmNotExists(
             f"ITSM has no service {service_id}; no ticket was opened", code=error.code
@@ -42,7 +42,7 @@ def find_log_service() -> Flow[ServiceDetail]:
     :raises CollectItsmNotExists: there is none.
     :raises ItsmInvalidRequestError: there are several, and guessing could ask the wrong people.
     """
-    services = yield calls.get_services(**_LOG_SEARCH)
+    services = yield service_calls.get_services(**_LOG_SEARCH)
     if not services:
         raise CollectItsmNotExists(
             "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"

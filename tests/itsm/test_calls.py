@@ -89,3 +89,37 @@ def test_an_operation_carries_a_message_of_at_most_255_characters():
         calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="alice", action_message="")
     with pytest.raises(ValueError, match="APPROVE"):
         calls.operate_ticket(sn="REQ1", action_type="APPROVE", operator="alice", action_message="m")
+
+
+@pytest.mark.parametrize(("approved", "action"), [(True, "true"), (False, "false")])
+def test_a_decision_is_sent_as_text_never_as_a_json_boolean(approved, action):
+    call = calls.approve(sn="REQ1", state_id=15, approver="alice", approved=approved, remark="r")
+    assert (call.body or {})["action"] == action
+
+
+def test_a_steps_form_is_sent_as_a_list():
+    call = calls.operate_node(sn="REQ1", state_id=15, operator="alice", fields={"a": "true", "b": ""})
+    assert (call.body or {})["fields"] == [{"key": "a", "value": "true"}, {"key": "b", "value": ""}]
+    handed_over = calls.operate_node(
+        sn="REQ1", state_id=15, operator="alice", action_type="DELIVER", processors="bob"
+    )
+    assert "fields" not in (handed_over.body or {})
+
+
+@pytest.mark.parametrize("wrong", [{"stars": 0}, {"stars": 7}, {"operator": "x" * 17}, {"operator": ""}])
+def test_a_comment_itsm_would_refuse_is_not_sent(wrong):
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        calls.comment_ticket(**({"sn": "REQ1", "stars": 5, "operator": "alice"} | wrong))
+
+
+def test_a_persons_tickets_are_asked_for_by_a_known_view():
+    call = calls.get_tickets_by_user(user="alice", view_type="my_todo", service_id=7)
+    assert call.params == {
+        "user": "alice",
+        "view_type": "my_todo",
+        "service_id": "7",
+        "page": "1",
+        "page_size": "100",
+    }
+    with pytest.raises(ValueError, match="everything"):
+        calls.get_tickets_by_user(user="alice", view_type="everything")

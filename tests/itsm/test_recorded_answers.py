@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm import calls, errors, service_calls
 from airflow_provider_bkitsm.itsm.protocol import decode
 
 RECORDED: dict[str, dict[str, Any]] = json.loads(
@@ -22,7 +22,15 @@ CALLS = (
     calls.get_tickets(tag="t"),
     calls.ticket_approval_result(["REQ1"]),
     calls.token_verify("t"),
-    calls.get_service_detail(1),
+    calls.get_approver("REQ1", 15),
+    calls.get_approve_node_result("REQ1", 15),
+    calls.callback_failed_ticket(),
+    calls.operate_node(sn="REQ1", state_id=15, operator="a", fields={}),
+    calls.approve(sn="REQ1", state_id=15, approver="a", approved=True),
+    service_calls.get_service_detail(1),
+    service_calls.get_service_catalogs(),
+    service_calls.get_service_roles(1),
+    service_calls.import_service({"key": "request", "name": "n", "catalog_id": 1, "workflow": {}}),
     calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m"),
 )
 PARSERS = {call.path: call.parse for call in CALLS}
