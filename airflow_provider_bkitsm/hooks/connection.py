@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.protocol import Call, Front
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+_GRANTS = ("access_token", "bk_token", "bk_ticket")
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """A BlueKing API gateway and who calls it.
+    """An API gateway or ESB, and who calls it.
 
     :param root: URL without trailing slash, e.g. ``https://bkapi.example.com/api/bk-itsm/prod/v2/itsm``.
     :param username: the BlueKing user named in the authorization header.
+    :param grants: what proves that user: ``access_token``, ``bk_token`` or ``bk_ticket``.
     :param verify: TLS verification, or the path of a CA bundle.
+    :param client_cert: paths of a client certificate and its key.
+    :param proxy: URL of a proxy; None takes the environment's.
     :param timeouts: seconds to connect, seconds between two bytes of an answer.
     """
 
@@ -29,11 +34,20 @@ class Gateway:
     root: str
     app_code: str
     app_secret: str = field(repr=False)
+    front: Front = Front.GATEWAY
     username: str = "admin"
-    access_token: str | None = field(default=None, repr=False)
+    grants: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tenant_id: str | None = None
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
+    client_cert: tuple[str, str] | None = None
+    proxy: str | None = field(default=None, repr=False)
     timeouts: tuple[float, float] = (5.0, 30.0)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def url(self, call: Call[Any]) -> str:
+        """Return a call's address at this front."""
+        return f"{self.root}/{call.path_at(self.front)}"
 
     def headers(self) -> dict[str, str]:
         """Return the request headers, authorization included: never log them."""
@@ -41,10 +55,11 @@ class Gateway:
             "bk_app_code": self.app_code,
             "bk_app_secret": self.app_secret,
             "bk_username": self.username,
+            **self.grants,
         }
-        if self.access_token:
-            authorization["access_token"] = self.access_token
-        return {"X-Bkapi-Authorization": json.dumps(authorization), "Accept": "application/json"}
+        tenant = {"X-Bk-Tenant-Id": self.tenant_id} if self.tenant_id else {}
+        known = {"X-Bkapi-Authorization": json.dumps(authorization), "Accept": "application/json"}
+        return {**self.extra_headers, **tenant, **known}
 
     def text(self, name: str) -> str | None:
         """Return an entry of the connection's extra as text; None when absent or blank."""
@@ -52,14 +67,14 @@ class Gateway:
         if value is None or not str(value).strip():
             return None
         if isinstance(value, dict | list):
-            raise self._wrong(name, "a text")
+            raise self.wrong(name, "a text")
         return str(value).strip()
 
     def flag(self, name: str, default: bool) -> bool:
         """Return an entry of the connection's extra as a boolean."""
         text = (self.text(name) or str(default)).lower()
         if text not in _TRUE | _FALSE:
-            raise self._wrong(name, "true or false")
+            raise self.wrong(name, "true or false")
         return text in _TRUE
 
     def seconds(self, name: str, default: float) -> float:
@@ -70,10 +85,11 @@ class Gateway:
         except ValueError:
             value = -1.0
         if not 0 < value < float("inf"):
-            raise self._wrong(name, "a positive number of seconds")
+            raise self.wrong(name, "a positive number of seconds")
         return value
 
-    def _wrong(self, name: str, wanted: str) -> ItsmConfigurationError:
+    def wrong(self, name: str, wanted: str) -> ItsmConfigurationError:
+        """Return the error that names a wrong entry of the connection's extra."""
         return ItsmConfigurationError(
             f"connection {self.conn_id!r}: extra {name!r} must be {wanted}; nothing was sent"
         )
@@ -91,17 +107,43 @@ def read_gateway(connection: Connection) -> Gateway:
         app_secret=_required(connection, "password", "app secret"),
         extra=_extra(connection),
     )
-    return Gateway(
-        conn_id=plain.conn_id,
-        root=plain.root,
-        app_code=plain.app_code,
-        app_secret=plain.app_secret,
+    granted = {name: plain.text(name) for name in _GRANTS}
+    return replace(
+        plain,
+        front=_front(plain),
         username=plain.text("bk_username") or "admin",
-        access_token=plain.text("access_token"),
+        grants={name: value for name, value in granted.items() if value},
+        tenant_id=plain.text("tenant_id"),
+        extra_headers=_headers(plain),
         verify=_verify(plain),
+        client_cert=_client_cert(plain),
+        proxy=plain.text("proxy"),
         timeouts=(plain.seconds("connect_timeout", 5.0), plain.seconds("read_timeout", 30.0)),
-        extra=plain.extra,
     )
+
+
+def _front(gateway: Gateway) -> Front:
+    """The ESB is known by its address, unless the connection says."""
+    said = gateway.text("front")
+    if said is None:
+        return Front.ESB if "/compapi/" in gateway.root else Front.GATEWAY
+    if said not in set(Front):
+        raise gateway.wrong("front", "gateway or esb")
+    return Front(said)
+
+
+def _headers(gateway: Gateway) -> Mapping[str, str]:
+    given = gateway.extra.get("headers") or {}
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise gateway.wrong("headers", "an object of texts")
+    return given
+
+
+def _client_cert(gateway: Gateway) -> tuple[str, str] | None:
+    cert, key = gateway.text("client_cert"), gateway.text("client_key")
+    if (cert is None) != (key is None):
+        raise gateway.wrong("client_cert", "given together with client_key")
+    return (cert, key) if cert and key else None
 
 
 def _root(connection: Connection) -> str:

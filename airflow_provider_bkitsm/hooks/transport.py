@@ -14,6 +14,8 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.protocol import Call
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
     import requests
 
@@ -87,15 +89,16 @@ class SyncTransport:
         import requests
 
         if self._session is None:
-            self._session = requests.Session()
+            self._session = self._open()
         try:
             answer = self._session.request(
                 call.method,
-                f"{self.gateway.root}/{call.path}",
+                self.gateway.url(call),
                 params=call.params,
                 json=call.body,
                 headers=self.gateway.headers(),
                 timeout=self.gateway.timeouts,
+                # Given with each request: a session's False would lose against REQUESTS_CA_BUNDLE.
                 verify=self.gateway.verify,
                 allow_redirects=False,
             )
@@ -105,6 +108,15 @@ class SyncTransport:
             dropped = sent and isinstance(error, cut)
             raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped) from None
         return _reply(answer.status_code, answer.headers, answer.content)
+
+    def _open(self) -> requests.Session:
+        import requests
+
+        session, gateway = requests.Session(), self.gateway
+        session.cert = gateway.client_cert
+        if gateway.proxy:
+            session.proxies = {"http": gateway.proxy, "https": gateway.proxy}
+        return session
 
     def close(self) -> None:
         """Close the session; the next call opens a new one."""
@@ -140,7 +152,7 @@ class AsyncTransport:
         try:
             answer = await self._client.request(
                 call.method,
-                f"{self.gateway.root}/{call.path}",
+                self.gateway.url(call),
                 params=call.params,
                 json=call.body,
                 headers=self.gateway.headers(),
@@ -152,14 +164,13 @@ class AsyncTransport:
         return _reply(answer.status_code, answer.headers, answer.content)
 
     def _open(self) -> httpx.AsyncClient:
-        import ssl
-
         import httpx
 
-        connect, read = self.gateway.timeouts
-        verify = self.gateway.verify
+        gateway = self.gateway
+        connect, read = gateway.timeouts
         return httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
+            verify=_tls_context(gateway),
+            proxy=gateway.proxy,
             timeout=httpx.Timeout(read, connect=connect),
             follow_redirects=False,
         )
@@ -169,6 +180,17 @@ class AsyncTransport:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
+
+
+def _tls_context(gateway: Gateway) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.create_default_context(cafile=gateway.verify if isinstance(gateway.verify, str) else None)
+    if gateway.verify is False:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if gateway.client_cert:
+        context.load_cert_chain(*gateway.client_cert)
+    return context
 
 
 def _never_sent(error: requests.RequestException) -> bool:

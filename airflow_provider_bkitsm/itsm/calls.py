@@ -6,6 +6,7 @@ Parameters left at None are not sent. Facts: methods, paths and rules of the mea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -191,6 +192,7 @@ def get_tickets_by_user(
     return Call(
         method="GET",
         path="get_tickets_by_user/",
+        on_esb=False,
         params=without_none(params),
         parse=models.one(models.TicketPage),
     )
@@ -231,6 +233,7 @@ def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, rema
     return Call(
         method="POST",
         path="approve/",
+        on_esb=False,
         body=body,
         parse=models.nothing,
         is_write=True,
@@ -247,6 +250,7 @@ def comment_ticket(*, sn: str, stars: int, operator: str, comments: str = "") ->
     return Call(
         method="POST",
         path="comment/",
+        esb_path="comment_ticket/",
         body=body,
         parse=models.nothing,
         is_write=True,
@@ -256,12 +260,13 @@ def comment_ticket(*, sn: str, stars: int, operator: str, comments: str = "") ->
 
 def get_approver(sn: str, state_id: int | str) -> Call[models.Approver]:
     """Ask who is asked on a step."""
-    return _by_sn("get_approver/", sn, models.Approver, state_id=str(state_id))
+    return replace(_by_sn("get_approver/", sn, models.Approver, state_id=str(state_id)), on_esb=False)
 
 
 def get_approve_node_result(sn: str, state_id: int | str) -> Call[models.ApproveNodeResult]:
     """Ask what was answered on a finished approval step; an unfinished one is an invalid request."""
-    return _by_sn("get_approve_node_result/", sn, models.ApproveNodeResult, state_id=str(state_id))
+    call = _by_sn("get_approve_node_result/", sn, models.ApproveNodeResult, state_id=str(state_id))
+    return replace(call, on_esb=False)
 
 
 def _by_sn(path: str, sn: str, model: type[models.M], **params: str) -> Call[models.M]:

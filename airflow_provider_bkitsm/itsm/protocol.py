@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 from airflow_provider_bkitsm.itsm import errors
@@ -16,6 +17,13 @@ from airflow_provider_bkitsm.itsm import errors
 T = TypeVar("T")
 _OK_STATUSES = frozenset({200, 201})
 _LONGEST_MESSAGE = 500
+
+
+class Front(StrEnum):
+    """The door calls go through: both lead to the same ITSM."""
+
+    GATEWAY = "gateway"
+    ESB = "esb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,21 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     is_write: bool = False
     needs_verified_user: bool = False
+    esb_path: str | None = None
+    on_esb: bool = True
+
+    def path_at(self, front: Front) -> str:
+        """Return the path at a front; the ESB has names of its own, and lacks some calls (reference 1.1).
+
+        :raises ItsmConfigurationError: the ESB does not offer this call.
+        """
+        if front is Front.GATEWAY:
+            return self.path
+        if not self.on_esb:
+            raise errors.ItsmConfigurationError(
+                f"the ESB does not offer {self.path.rstrip('/')}; use the API gateway's address. Nothing was sent"
+            )
+        return self.esb_path or self.path
 
 
 # Several calls in a row that lead to one result: yields calls, is sent their parsed answers.

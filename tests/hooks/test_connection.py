@@ -8,7 +8,9 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider_bkitsm.hooks.connection import read_gateway
+from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.protocol import Front
 
 ROOT = "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm"
 GOOD = {"host": ROOT, "login": "code", "password": "s3cret"}
@@ -22,7 +24,7 @@ def gateway(extra: object = None, **fields: object):
 def test_the_least_that_is_needed():
     read = gateway()
     assert (read.root, read.app_code, read.username) == (ROOT, "code", "admin")
-    assert (read.verify, read.timeouts, read.access_token) == (True, (5.0, 30.0), None)
+    assert (read.verify, read.timeouts, read.grants, read.front) == (True, (5.0, 30.0), {}, Front.GATEWAY)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,13 @@ def test_every_way_to_write_the_gateways_address(fields, root):
     ("extra", "attribute", "value"),
     [
         ({"bk_username": "robot"}, "username", "robot"),
-        ({"access_token": "t0ken"}, "access_token", "t0ken"),
+        ({"access_token": "t0ken"}, "grants", {"access_token": "t0ken"}),
+        ({"bk_token": "a", "bk_ticket": "b"}, "grants", {"bk_token": "a", "bk_ticket": "b"}),
+        ({"front": "esb"}, "front", Front.ESB),
+        ({"tenant_id": "system"}, "tenant_id", "system"),
+        ({"headers": {"X-Trace": "1"}}, "extra_headers", {"X-Trace": "1"}),
+        ({"client_cert": "/c.pem", "client_key": "/k.pem"}, "client_cert", ("/c.pem", "/k.pem")),
+        ({"proxy": "http://proxy:3128"}, "proxy", "http://proxy:3128"),
         ({"verify": False}, "verify", False),
         ({"verify": "no"}, "verify", False),
         ({"verify": "/etc/ca.pem"}, "verify", "/etc/ca.pem"),
@@ -68,6 +76,10 @@ def test_what_the_extra_can_say(extra, attribute, value):
         ({"connect_timeout": "soon"}, {}, "connect_timeout"),
         ({"connect_timeout": "inf"}, {}, "connect_timeout"),
         ({"bk_username": ["a"]}, {}, "bk_username"),
+        ({"front": "side door"}, {}, "front"),
+        ({"headers": {"X": 1}}, {}, "headers"),
+        ({"headers": "X: 1"}, {}, "headers"),
+        ({"client_cert": "/c.pem"}, {}, "client_cert"),
     ],
 )
 def test_a_field_filled_wrongly_is_named(extra, fields, named):
@@ -91,6 +103,36 @@ def test_the_header_names_app_user_and_token():
         "bk_username": "admin",
         "access_token": "t0ken",
     }
+
+
+def test_the_esb_is_known_by_its_address_and_has_names_of_its_own():
+    esb = gateway(host="https://paas.example.com/api/c/compapi/v2/itsm")
+    assert esb.front is Front.ESB
+    comment = calls.comment_ticket(sn="REQ1", stars=5, operator="alice")
+    assert esb.url(comment).endswith("/itsm/comment_ticket/")
+    assert gateway().url(comment).endswith("/itsm/comment/")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        calls.get_tickets_by_user(user="alice", view_type="my_todo"),
+        calls.approve(sn="REQ1", state_id=1, approver="a", approved=True),
+        calls.get_approver("REQ1", 1),
+        calls.get_approve_node_result("REQ1", 1),
+    ],
+    ids=lambda call: call.path,
+)
+def test_what_the_esb_lacks_is_said_before_anything_is_sent(call):
+    with pytest.raises(ItsmConfigurationError, match="ESB does not offer"):
+        gateway({"front": "esb"}).url(call)
+
+
+def test_the_tenant_and_further_headers_are_sent_but_never_instead_of_the_authorization():
+    own = {"X-Trace": "1", "X-Bkapi-Authorization": "{}"}
+    headers = gateway({"tenant_id": "system", "headers": own}).headers()
+    assert (headers["X-Bk-Tenant-Id"], headers["X-Trace"]) == ("system", "1")
+    assert "s3cret" in headers["X-Bkapi-Authorization"]
 
 
 def test_p8_a_gateway_does_not_show_its_secrets():
