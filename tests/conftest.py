@@ -40,7 +40,7 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     """Define the default connections to the sandbox, and a store of this test's own."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     caller = {"login": "sandbox", "password": "sandbox-secret"}
-    itsm = {"settle_seconds": 0.2}
+    itsm = {"settle_seconds": 0.2, "read_retries": 0}
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)
     connect("bklog_default", conn_type="bklog", host=sandbox.bklog_url, **caller)
     return connect

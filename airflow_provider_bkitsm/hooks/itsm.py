@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.sdk import BaseHook
+from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.retrying import policy
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
 from airflow_provider_bkitsm.itsm import calls, errors, service_calls
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
@@ -103,10 +105,14 @@ class ItsmHook(BaseHook):
             self._transport.close()
 
     def send(self, call: Call[T]) -> T:
-        """Send one call and parse its answer.
+        """Send one call and parse its answer; a read is tried again while that may help.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
+        answer: T = Retrying(**policy(call, self.gateway))(self._once, call)
+        return answer
+
+    def _once(self, call: Call[T]) -> T:
         try:
             reply = self.get_conn().send(call)
         except NoAnswerError as error:
@@ -191,10 +197,14 @@ class ItsmAsyncHook(BaseHook):
         return self._transport
 
     async def send(self, call: Call[T]) -> T:
-        """Send one call and parse its answer.
+        """Send one call and parse its answer; a read is tried again while that may help.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
+        gateway = (await self.aget_conn()).gateway
+        return await AsyncRetrying(**policy(call, gateway))(self._once, call)
+
+    async def _once(self, call: Call[T]) -> T:
         transport = await self.aget_conn()
         try:
             reply = await transport.send(call)

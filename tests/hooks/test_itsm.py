@@ -119,7 +119,7 @@ def test_p2_a_write_that_never_left_was_not_done(client, connections):
 
 
 def test_a_slow_server_is_given_up_on(client, sandbox, connections):
-    extra = {"read_timeout": 0.2}
+    extra = {"read_timeout": 0.2, "read_retries": 0}
     login = {"login": "sandbox", "password": "sandbox-secret"}
     connections("slow", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **login)
     sandbox.fault("get_services", "delay", seconds=1.5)
