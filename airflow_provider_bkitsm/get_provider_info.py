@@ -33,6 +33,11 @@ _GATEWAY_FIELDS = {
         "string",
         "true, false or the path of a CA bundle. Default: true",
     ),
+    "tenant_id": _field("Tenant id", "string", "Multi-tenant deployments only"),
+    "proxy": _field("Proxy", "string", "URL of a proxy. Default: the environment's"),
+    "client_cert": _field("Client certificate", "string", "Path of a PEM file, together with its key"),
+    "client_key": _field("Client key", "string", "Path of the certificate's key"),
+    "headers": _field("Further headers", "object", "A JSON object of texts, sent with every call"),
     "connect_timeout": _field("Connect timeout", "number", "Seconds. Default: 5", minimum=0),
     "read_timeout": _field("Read timeout", "number", "Seconds. Default: 30", minimum=0),
 }
@@ -77,6 +82,29 @@ def get_provider_info() -> dict[str, Any]:
                 "BlueKing ITSM",
                 "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
                 service_id=_field("Service id", "string", "ITSM service tickets are opened in by default"),
+                front=_field(
+                    "Front",
+                    "string",
+                    "gateway or esb. Default: known by the address",
+                    enum=["gateway", "esb", None],
+                ),
+                bk_token=_field("bk_token", "string", "A user's login token, for the ESB", format="password"),
+                bk_ticket=_field("bk_ticket", "string", "A user's login ticket, for the ESB", format="password"),
+                read_retries=_field(
+                    "Read retries", "integer", "How often a read is repeated. Default: 2", minimum=0
+                ),
+                verdict_field=_field(
+                    "Verdict field", "string", "Form field that holds the verdict. Default: ITSM's approve_result"
+                ),
+                verdict_value=_field("Verdict value", "string", "What it holds when approved. Default: true"),
+                require_evidence=_field(
+                    "Require evidence",
+                    "boolean",
+                    "Accept an approval only with a visible approval step behind it. Default: true",
+                ),
+                settle_seconds=_field(
+                    "Settle seconds", "number", "How long a lost create_ticket may take to appear. Default: 120"
+                ),
             ),
             _connection_type(
                 "bklog",
