@@ -171,8 +171,10 @@ def _tag(args: Mapping[str, Any]) -> str | None:
 
 def _dynamic_problem(fields: Any) -> refusals.Refusal | None:
     for one in fields or []:
-        if not isinstance(one, dict) or one.get("type") not in _DYNAMIC_TYPES:
-            return refusals.unexpected("[{'type': [ErrorDetail(string='不是合法选项。', code='invalid_choice')]}]")
+        kind = one.get("type") if isinstance(one, dict) else None
+        if kind not in _DYNAMIC_TYPES:
+            said = f"ErrorDetail(string='“{kind}” 不是合法选项。', code='invalid_choice')"
+            return refusals.unexpected(f"[{{'type': [{said}]}}]")
         name, value = str(one.get("name") or ""), str(one.get("value") or "")
         if not 0 < len(name) <= _DYNAMIC_NAME_LIMIT or not 0 < len(value) <= _DYNAMIC_VALUE_LIMIT:
             return refusals.unexpected("[{'value': [ErrorDetail(string='该字段不合法。', code='invalid')]}]")

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from airflow_provider_bkitsm.sandbox.__main__ import options
+
+COMMAND = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox"]
+
+
+def test_the_options_have_the_documented_defaults():
+    given = options([])
+    assert (given.host, given.port, given.database) == ("127.0.0.1", 8099, None)
+    assert (given.app_code, given.app_secret, given.public_url) == ("sandbox", "sandbox-secret", None)
+    assert given.demand_verified_user is False
+
+
+@pytest.fixture(scope="module")
+def lines():
+    more = ["--port", "0", "--public-url", "https://itsm.example.com/", "--app-secret", "s3cret"]
+    process = subprocess.Popen([*COMMAND, *more], stdout=subprocess.PIPE, text=True)
+    try:
+        yield dict(process.stdout.readline().split(maxsplit=1) for _ in range(4))
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def test_the_command_says_where_it_is(lines):
+    page = lines["Approver"].removeprefix("page").strip()
+    assert page.startswith("http://127.0.0.1:")
+    assert requests.get(page, timeout=20).status_code == 200
+    assert "s3cret" not in str(lines)
+
+
+def test_the_public_address_is_the_tickets(lines):
+    headers = {"X-Bkapi-Authorization": '{"bk_app_code": "sandbox", "bk_app_secret": "s3cret"}'}
+    form = [{"key": key, "value": "x"} for key in ("title", "APPROVER", "APPROVAL_CONTENT")]
+    body = {"fast_approval": True, "creator": "carol", "fields": form}
+    url = f"{lines['ITSM'].strip()}/create_ticket/"
+    answer = requests.post(url, json=body, headers=headers, timeout=20).json()
+    assert answer["data"]["ticket_url"] == "https://itsm.example.com/#/ticket/detail?id=1"
+
+
+def test_it_starts_without_airflow():
+    loaded = "print([name for name in sys.modules if name.split('.')[0] == 'airflow'])"
+    code = f"import sys, airflow_provider_bkitsm.sandbox.__main__; {loaded}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

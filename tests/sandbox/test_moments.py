@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_bkitsm.sandbox.moments import from_shanghai, maybe_shanghai, shanghai
+
+
+def test_times_are_naive_and_eight_hours_ahead():
+    assert shanghai(0) == "1970-01-01 08:00:00"
+    assert shanghai(0.25) == "1970-01-01 08:00:00"
+    assert shanghai(0.25, microseconds=True) == "1970-01-01 08:00:00.250000"
+    assert shanghai(0, microseconds=True) == "1970-01-01 08:00:00"
+    assert maybe_shanghai(None) is None
+
+
+def test_reading_is_the_reverse():
+    assert from_shanghai(shanghai(1_700_000_000)) == 1_700_000_000
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-01-01", "2026-01-01T00:00:00"])
+def test_other_spellings_are_errors(text):
+    with pytest.raises(ValueError, match="does not match"):
+        from_shanghai(text)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_bkitsm.sandbox.pages import Shown, age, field_of
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "just now"), (59, "just now"), (60, "1 min"), (3599, "59 min"), (3660, "1 h 1 min"), (90061, "1 d 1 h")],
+)
+def test_age(seconds, text):
+    assert age(seconds) == text
+
+
+def block(*rows):
+    return {"form_data": [{"label": "", "value": "x", "children": list(rows)}]}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("text", Shown(name="n", text="text")),
+        (7, Shown(name="n", text="7")),
+        ("{not json", Shown(name="n", text="{not json")),
+        ('{"a": 1}', Shown(name="n", text='{"a": 1}')),
+        (block({"label": "a:", "value": "1"}), Shown(name="n", rows=(("a", "1"),))),
+        (block({"label": "a", "value": {"b": 1}}), Shown(name="n", rows=(("a", '{"b": 1}'),))),
+        (block({"label": None, "value": None}), Shown(name="n", rows=(("", ""),))),
+        ({"form_data": [{"label": "only", "value": "one"}]}, Shown(name="n", rows=(("only", "one"),))),
+    ],
+)
+def test_a_form_becomes_rows_and_anything_else_text(value, shown):
+    assert field_of("n", value) == shown
+
+
+@pytest.mark.parametrize("value", [{"form_data": "x"}, {"form_data": []}, {"form_data": ["x", 1]}])
+def test_a_form_without_rows_is_text(value):
+    assert field_of("n", value).text
+
+
+def test_names_are_separated():
+    assert field_of("n", "a,b", names=True).text == "a, b"
