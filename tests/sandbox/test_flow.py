@@ -21,7 +21,7 @@ def test_a_new_ticket_runs_without_steps(unstarted):
 
 
 def test_then_it_shows_the_submit_step_and_then_the_approval():
-    with SandboxServer(Settings(start_delay=0.4)) as server:
+    with SandboxServer(Settings(start_delay=1.0)) as server:
         client = Client(server)
         sn, seen = client.create()["data"]["sn"], []
         while "内置审批节点" not in seen:
@@ -30,7 +30,7 @@ def test_then_it_shows_the_submit_step_and_then_the_approval():
 
 
 def test_a_withdrawal_that_races_the_start_leaves_a_step_behind():
-    with SandboxServer(Settings(start_delay=0.6)) as server:
+    with SandboxServer(Settings(start_delay=1.6)) as server:
         client = Client(server)
         sn = client.create()["data"]["sn"]
         while not client.status(sn)["current_steps"]:
