@@ -64,10 +64,10 @@ with DAG(
         reason="{{ params.reason }}",
         **collector,
     )
-    wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=10)
-    # Both may be run again at any time; outages are worth a retry, refusals fail at once.
-    patient = {"retries": 3, "retry_delay": timedelta(minutes=1), **collector}
-    provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **patient)
-    complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", **patient)
+    # All three may be run again at any time; outages are worth retries, refusals fail at once.
+    patient = {"retries": 8, "retry_delay": timedelta(minutes=5)}
+    wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=10, **patient)
+    provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **patient, **collector)
+    complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", **patient, **collector)
 
     apply >> wait >> provision_etl >> complete

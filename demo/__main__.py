@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from airflow_provider_bkitsm.collectors.state import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
-from demo.processes import ends_orderly
+from demo.processes import alone, empty, ends_orderly, stop_all
 from demo.result import Result, problems
 from demo.sandbox_process import SandboxProcess
 
@@ -48,7 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demo(decide: str | None, *, keep: bool) -> int:
-    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(exist_ok=True)
+    with alone(HOME):
+        return _run(decide, keep=keep)
+
+
+def _run(decide: str | None, *, keep: bool) -> int:
+    stop_all([], home=HOME)  # what an earlier demo left that was killed outright
+    empty(HOME)
     print("Starting the sandbox and Airflow (about half a minute) ...", flush=True)
     with SandboxProcess(home=HOME) as sandbox:
         dags, env = ROOT / "dags", sandbox.connections()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ import psutil
 
 # Every process of one demo carries this in its environment, whatever session it moved itself to.
 MARK = "BKITSM_DEMO_HOME"
+_LOCK = ".lock"
 _TERM_SECONDS = 10.0
 _LOG_LINES = 40
 
@@ -63,6 +66,29 @@ def _handling(numbers: tuple[signal.Signals, ...], handler: Any) -> Iterator[Non
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Hold a home for this process only.
+
+    :raises SystemExit: somebody else uses it.
+    """
+    with (home / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"{home} is in use by another demo; stop that one first") from None
+        yield
+
+
+def empty(home: Path) -> None:
+    """Remove what an earlier use left in a home, but for its lock."""
+    for entry in home.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
 
 
 class Process:

@@ -53,6 +53,7 @@ class FakeTask:
     task_id: str
     run_id: str = "run_1"
     clear_number: int = 0
+    try_number: int = 1
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def _push(self, key: str, value: Any) -> None:
@@ -66,7 +67,7 @@ class FakeTask:
             run_id=self.run_id,
             task_id=self.task_id,
             map_index=-1,
-            try_number=1,
+            try_number=self.try_number,
             xcom_push=self._push,
         )
         run = SimpleNamespace(run_after=datetime.now(UTC), clear_number=self.clear_number)

@@ -315,8 +315,8 @@ def _held(row: CollectorRow, owner: Owner) -> CollectorRow:
     ticket = " ".join(filter(None, (row.ticket_sn, row.ticket_url))) or "not known yet"
     raise CollectItsmHasApply(
         f"{row.name} is already applied for by {row.owner} (ticket: {ticket}). No second ticket was opened. "
-        "A retry is refused until that application ends: decide or withdraw its ticket, or let its run "
-        "finish."
+        "A retry is refused until that application ends: when its ticket is refused or withdrawn, or when the "
+        "last task of its run, cleared if need be, has completed or failed the collector."
     )
 
 

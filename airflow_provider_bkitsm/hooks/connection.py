@@ -152,6 +152,10 @@ def _root(connection: Connection) -> str:
         port = f":{connection.port}" if connection.port else ""
         name, _, path = host.partition("/")
         host = f"{connection.schema or 'https'}://{name}{port}" + (f"/{path}" if path else "")
+    if "@" in host:
+        raise ItsmConfigurationError(
+            f"connection {connection.conn_id!r}: the host must not hold a user or password; nothing was sent"
+        )
     if not host.startswith(("http://", "https://")):
         raise ItsmConfigurationError(f"connection {connection.conn_id!r}: the host must be an http(s) URL")
     return host

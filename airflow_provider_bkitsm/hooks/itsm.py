@@ -187,8 +187,13 @@ class ItsmAsyncHook(BaseHook):
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        if self._transport is not None:
-            await self._transport.close()
+        await self.forget_connection()
+
+    async def forget_connection(self) -> None:
+        """Close the client; the next call reads the Airflow connection anew, a rotated secret included."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
 
     async def aget_conn(self) -> AsyncTransport:
         """Return the transport of this hook's connection, opened once."""

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.models import CreatedTicket
 from airflow_provider_bkitsm.itsm.opening import find_opened, marker
+from airflow_provider_bkitsm.itsm.outcome import ENDED
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,14 @@ class TicketOpener:
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self._sleep = sleep
 
-    def find(self, handle: Handle) -> CreatedTicket | None:
-        """Return the ticket already opened with this tag; the oldest one, should there be several."""
+    def find(self, handle: Handle, *, still_open: bool = False) -> CreatedTicket | None:
+        """Return the ticket already opened with this tag; the oldest one, should there be several.
+
+        :param still_open: leave out tickets that have ended.
+        """
         found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
+        if still_open:
+            found = tuple(one for one in found if one.current_status not in ENDED)
         if len(found) > 1:
             numbers = ", ".join(one.sn for one in found)
             log.error("several tickets carry #%s: %s", marker(handle.tag), numbers)
@@ -71,16 +77,13 @@ class TicketOpener:
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
 
-    def find_or_open(self, handle: Handle, **request: Any) -> CreatedTicket:
-        """Adopt the ticket already opened with this tag, or open it."""
-        return self.find(handle) or self.open(handle, **request)
-
     def look_for(self, handle: Handle, *, seconds: float) -> CreatedTicket | None:
         """Look for a ticket for so long; outages of ITSM in between are waited out.
 
         :raises ItsmUnavailableError: ITSM could not be read at the end either, so nothing is known.
         """
-        for left in range(_LOOKS, -1, -1):
+        looks = _LOOKS if seconds > 0 else 0
+        for left in range(looks, -1, -1):
             try:
                 found = self.find(handle)
             except ItsmUnavailableError:
@@ -89,8 +92,12 @@ class TicketOpener:
                 found = None
             if found or left == 0:
                 return found
-            self._sleep(max(seconds, 0.0) / _LOOKS)
+            self._sleep(seconds / looks)
         return None
+
+    def seconds_left(self, handle: Handle) -> float:
+        """How long the ticket of a lost answer may still take to appear."""
+        return self.settle - (datetime.now(UTC) - handle.since).total_seconds()
 
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> CreatedTicket:
         found = self.look_for(handle, seconds=self.settle)

@@ -12,6 +12,7 @@ _WANTED = {
     TicketAction.WITHDRAW: ENDED,
     TicketAction.TERMINATE: ENDED,
     TicketAction.SUSPEND: frozenset({"SUSPENDED"}),
+    TicketAction.UNSUSPEND: frozenset({"RUNNING"}),
 }
 
 
@@ -32,10 +33,14 @@ def operate(
     except (ItsmRefusedError, ItsmOutcomeUnknownError) as error:
         refusal = error
     status = hook.get_ticket_status(sn)
-    if refusal is not None and status.current_status not in _WANTED.get(action, frozenset()):
-        raise ItsmConflictError(
-            f"{action} of ticket {sn} by {operator} was not done, the ticket is"
-            f" {status.current_status}: {refusal.message}",
-            code=refusal.code,
+    if refusal is None or status.current_status in _WANTED[action]:
+        return status
+    if isinstance(refusal, ItsmOutcomeUnknownError):
+        raise ItsmOutcomeUnknownError(
+            f"{refusal.message}; ticket {sn} is still {status.current_status} and may change yet"
         ) from refusal
-    return status
+    raise ItsmConflictError(
+        f"{action} of ticket {sn} by {operator} was not done, the ticket is"
+        f" {status.current_status}: {refusal.message}",
+        code=refusal.code,
+    ) from refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmRateLimitedError
@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.itsm.protocol import Call
 DEFAULT_RETRIES = 2
 # A longer pause than this is the caller's to make: it knows what else waits.
 _LONGEST_PAUSE = 30.0
-_backoff = wait_exponential_jitter(initial=0.5, max=_LONGEST_PAUSE, jitter=0.5)
+_backoff = wait_exponential(multiplier=0.5, max=_LONGEST_PAUSE) + wait_random(0, 0.5)
 
 
 def policy(call: Call[Any], gateway: Gateway) -> dict[str, Any]:

@@ -8,13 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmRateLimitedError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAmbiguousError,
+    ItsmConfigurationError,
+    ItsmError,
+    ItsmRateLimitedError,
+    ItsmTicketNotFoundError,
+)
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 _LONGEST_PAUSE = 300.0
 # A number ITSM does not know is an error, not a wait; a few looks forgive a replica that lags.
 _MISSING_LOOKS = 3
+# A rotated secret or a gateway that is being published anew refuses for minutes; a wait of days outlives that.
+_REFUSED_LOOKS = 6
+_HOPELESS = (ItsmConfigurationError, ItsmAmbiguousError)
 # Only a read tells whether a decision came before the deadline: while ITSM is down, ask this much longer.
 _GRACE = timedelta(hours=1)
 
@@ -55,10 +64,11 @@ class Wait:
         self.deadline = deadline
         self._failures = 0
         self._missing = 0
+        self._refused = 0
 
     def saw(self, verdict: Verdict, now: datetime) -> Step:
         """Take in an answer. A decision always wins over the deadline."""
-        self._failures = self._missing = 0
+        self._failures = self._missing = self._refused = 0
         if verdict.outcome is not Outcome.WAITING:
             return Done(verdict=verdict)
         if self.deadline is None:
@@ -72,7 +82,8 @@ class Wait:
             self._missing += 1
             return Failed(error=error) if self._missing >= _MISSING_LOOKS else self._pause(error)
         over = self.deadline is not None and now > self.deadline + _GRACE
-        if over or not error.retry_safe:
+        self._refused = 0 if error.retry_safe else self._refused + 1
+        if over or isinstance(error, _HOPELESS) or self._refused >= _REFUSED_LOOKS:
             return Failed(error=error)
         return self._pause(error)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.version_compat import AirflowFailException
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 
 OnNotApproved = Literal["fail", "skip", "pass"]
+_NOBODYS_ANSWER = frozenset({Reason.NO_EVIDENCE, Reason.VERDICT_MISSING})
 
 
 class CollectorOperator(BaseOperator):
@@ -109,7 +110,10 @@ class CollectorOperator(BaseOperator):
         """
         row, ti = self.store.get(*self.key), context["ti"]
         if row.owner is None:
-            raise AirflowFailException(f"nobody applied for collector {self.key[1]}; nothing was done")
+            raise AirflowFailException(
+                f"nobody applied for collector {self.key[1]}, says this worker's store; nothing was done. Where"
+                " workers span machines, they need one store: [bkitsm] store_conn_id"
+            )
         if (row.owner.dag_id, row.owner.run_id) != (ti.dag_id, ti.run_id):
             raise AirflowFailException(
                 f"the current application of collector {self.key[1]} is {row.owner}, ticket {row.ticket_sn};"
@@ -119,8 +123,8 @@ class CollectorOperator(BaseOperator):
         return row
 
 
-class AfterApprovalOperator(CollectorOperator):
-    """What provisioning and completing share: this run's application, and its ticket's verdict.
+class VerdictReadingOperator(CollectorOperator):
+    """Also reads how the ticket of the collector's application stands.
 
     :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; give the same
         as to the sensor. (templated)
@@ -153,10 +157,20 @@ class AfterApprovalOperator(CollectorOperator):
         return self.hook.run(read_verdict(str(row.ticket_sn), policy))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
-        """Store the verdict of a ticket that has ended, unless one stands already."""
-        if verdict.outcome is Outcome.WAITING:
+        """Store the verdict of a ticket that has ended, unless one stands already.
+
+        What is no person's answer does not stand: it may be the task that looks for it in the wrong place.
+        """
+        if verdict.outcome is Outcome.WAITING or verdict.reason in _NOBODYS_ANSWER:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
+
+
+def standing(row: CollectorRow, verdict: Verdict) -> str:
+    """Say how the ticket stands; where ITSM changed its mind, that the first verdict seen counts."""
+    if row.outcome in (None, verdict.outcome):
+        return verdict.describe()
+    return f"{verdict.describe()} now, but it was {row.outcome} when first read, and that verdict stands"
 
 
 def number(name: str, value: object) -> int:

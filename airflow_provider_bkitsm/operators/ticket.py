@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+    from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+    from airflow_provider_bkitsm.itsm.models import CreatedTicket
+
+_ROUNDS_LOOKED_AT = 10
 
 
 class ItsmCreateTicketOperator(BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
     Airflow's retries never open a second one: the ticket carries a tag made from connection, DAG, run, task
-    and map index, and is looked for by it before it is opened (promise P2). Clearing the task in a finished
-    run asks anew. The title gets a short marker of that tag at its end.
+    and map index, and is looked for by it before it is opened, by a retry for as long as a lost one may take to
+    appear (promise P2). Clearing the task asks anew, unless its earlier ticket is still open. The title gets a
+    short marker of that tag at its end.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
     :param fields: the service's submit form by key, without ``title``. (templated)
@@ -33,12 +38,13 @@ class ItsmCreateTicketOperator(BaseOperator):
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
         (names joined by commas) and ``APPROVAL_CONTENT``.
     :param creator: who asks, and who alone may withdraw; None takes the connection's user. (templated)
-    :param meta: ITSM's ``meta``, e.g. ``{"callback_url": ...}``. (templated)
+    :param meta: ITSM's ``meta``, e.g. ``{"callback_url": ...}``; templates in it are rendered, but not shown
+        among the rendered ones, since such an address may be a secret.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
-    template_fields: Sequence[str] = ("title", "fields", "service_id", "creator", "meta", "bkitsm_conn_id")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json", "meta": "json"}
+    template_fields: Sequence[str] = ("title", "fields", "service_id", "creator", "bkitsm_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e8f0fe"
 
@@ -72,30 +78,45 @@ class ItsmCreateTicketOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Adopt this round's ticket, or open it."""
-        from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+        from airflow_provider_bkitsm.hooks.opening import TicketOpener
 
-        tag = self._tag(context)
-        form = {"title": marked_title(self.title, tag), **(self.fields or {})}
+        this_round, *earlier = self._handles(context)
+        form = {**(self.fields or {}), "title": marked_title(self.title, this_round.tag)}
         service_id = self._check(form)
-        ticket = TicketOpener(hook=self.hook).find_or_open(
-            Handle(
-                tag=tag,
-                creator=self.creator or self.hook.gateway.username,
-                since=context["dag_run"].run_after,
-            ),
-            service_id=service_id,
-            fast_approval=self.fast_approval,
-            fields=form,
-            meta=self.meta,
-        )
+        opener = TicketOpener(hook=self.hook)
+        ticket = self._opened(opener, this_round, earlier, retried=context["ti"].try_number > 1)
+        if ticket is None:
+            ticket = opener.open(
+                this_round,
+                service_id=service_id,
+                fast_approval=self.fast_approval,
+                fields=form,
+                meta=self.render_template(self.meta, context) if self.meta else None,
+            )
         show_ticket(context["ti"], ticket.ticket_url)
         return ticket.sn
 
-    def _tag(self, context: Context) -> str:
+    def _opened(
+        self, opener: TicketOpener, this_round: Handle, earlier: Iterable[Handle], *, retried: bool
+    ) -> CreatedTicket | None:
+        """Look for this round's ticket, and for an open one of an earlier round: one approval, one ticket."""
+        for handle in earlier:
+            found = opener.find(handle, still_open=True)
+            if found:
+                return found
+        return opener.look_for(this_round, seconds=opener.settle if retried else 0)
+
+    def _handles(self, context: Context) -> list[Handle]:
+        """Return what this round's ticket is found by, then the earlier rounds': each clear is a new round."""
+        from airflow_provider_bkitsm.hooks.opening import Handle
+
         ti, run = context["ti"], context["dag_run"]
-        return creation_tag(
-            self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, run.clear_number or 0
-        )
+        creator = self.creator or self.hook.gateway.username
+        rounds = range(run.clear_number or 0, -1, -1)[:_ROUNDS_LOOKED_AT]
+        parts = (self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return [
+            Handle(tag=creation_tag(*parts, number), creator=creator, since=run.run_after) for number in rounds
+        ]
 
     def _check(self, form: Mapping[str, Any]) -> int | str | None:
         if self.fast_approval:

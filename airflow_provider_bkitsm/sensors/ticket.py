@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
-from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Wait
+from airflow_provider_bkitsm.itsm.waiting import Done, Wait
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
@@ -170,8 +170,7 @@ class ItsmTicketSensor(BaseSensorOperator):
         raise AirflowFailException(f"{said}. Not approved; this task is not retried")
 
     def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
-        step = Wait(interval=self.poke_interval).missed(error, datetime.now(UTC))
-        if isinstance(step, Failed):
+        if not (error.retry_safe or isinstance(error, ItsmTicketNotFoundError)):
             raise error
         self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
         return PokeReturnValue(is_done=False)

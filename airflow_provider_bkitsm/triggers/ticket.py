@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import read_verdict
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
@@ -81,22 +84,23 @@ class ItsmTicketTrigger(BaseTrigger):
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
         step: Step = Pause(seconds=max(_FIRST_PAUSE, self.poll_interval))
         async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
-            policy = await hook.verdict_policy(**self._policy())
             while isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
-                step = await self._look(hook, policy, wait)
+                step = await self._look(hook, wait)
         return _event(step)
 
-    async def _look(self, hook: Any, policy: VerdictPolicy, wait: Wait) -> Step:
+    async def _look(self, hook: ItsmAsyncHook, wait: Wait) -> Step:
         try:
-            verdict: Verdict = await hook.run(read_verdict(self.ticket_sn, policy))
+            policy = await hook.verdict_policy(**self._policy())
+            verdict = await hook.run(read_verdict(self.ticket_sn, policy))
             if verdict.outcome is Outcome.WAITING and not self._deadline_known:
                 wait.deadline = self._after((await hook.get_ticket_info(self.ticket_sn)).create_at)
                 self._deadline_known = True
-        except ItsmError as error:
-            step = wait.missed(error, datetime.now(UTC))
+        except Exception as error:
             self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
-            return step
+            await hook.forget_connection()
+            known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
+            return wait.missed(known, datetime.now(UTC))
         return wait.saw(verdict, datetime.now(UTC))
 
     def _after(self, start: datetime) -> datetime | None:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import Process, ends_orderly, environment, free_ports, marked_with, stop_all
+from demo.processes import (
+    Process,
+    alone,
+    empty,
+    ends_orderly,
+    environment,
+    free_ports,
+    marked_with,
+    stop_all,
+)
 
 # Starts a child in a session of its own that ignores being asked to end, as task processes may.
 STUBBORN = """
@@ -74,3 +83,13 @@ def test_a_callers_own_airflow_does_not_leak_in(tmp_path, monkeypatch):
 
 def test_ports_are_different():
     assert len(set(free_ports(5))) == 5
+
+
+def test_a_home_is_for_one_demo_at_a_time(tmp_path):
+    with alone(tmp_path), pytest.raises(SystemExit, match="in use"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "airflow.db").touch()
+        empty(tmp_path)
+        assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]

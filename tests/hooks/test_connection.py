@@ -70,6 +70,7 @@ def test_what_the_extra_can_say(extra, attribute, value):
         (None, {"login": ""}, "login"),
         (None, {"password": " "}, "password"),
         (None, {"host": "ftp://x"}, "host"),
+        (None, {"host": "https://user:pw@bkapi.example.com"}, "host"),
         ("no json", {}, "extra"),
         ("[]", {}, "extra"),
         ({"read_timeout": -1}, {}, "read_timeout"),

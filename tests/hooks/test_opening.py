@@ -24,10 +24,17 @@ def opener(connections) -> TicketOpener:
     return TicketOpener(hook=ItsmHook())
 
 
-def test_p2_a_second_try_adopts_the_first_ones_ticket(opener, sandbox):
-    first = opener.find_or_open(HANDLE, **REQUEST)
-    assert opener.find_or_open(HANDLE, **REQUEST).sn == first.sn
-    assert len(sandbox.tickets()) == 1
+def test_p2_a_second_try_finds_the_first_ones_ticket(opener, sandbox):
+    first = opener.open(HANDLE, **REQUEST)
+    assert opener.find(HANDLE).sn == opener.find(HANDLE, still_open=True).sn == first.sn
+    sandbox.approve(first.sn)
+    assert opener.find(HANDLE).sn == first.sn
+    assert opener.find(HANDLE, still_open=True) is None
+
+
+def test_without_time_left_there_is_one_look(opener, sandbox):
+    assert opener.look_for(HANDLE, seconds=-5) is None
+    assert len(sandbox.requests("get_tickets")) == 1
 
 
 def test_p2_a_lost_answer_is_found_again(opener, sandbox):
@@ -54,7 +61,7 @@ def test_p2_an_outage_that_does_not_end_is_not_taken_for_no_ticket(opener, sandb
     opener.open(HANDLE, **REQUEST)
     sandbox.fault("get_tickets", "status", times=99)
     with pytest.raises(errors.ItsmUnavailableError):
-        opener.find_or_open(HANDLE, **REQUEST)
+        opener.find(HANDLE)
     with pytest.raises(errors.ItsmUnavailableError):
         opener.look_for(HANDLE, seconds=0.1)
     assert len(sandbox.tickets()) == 1

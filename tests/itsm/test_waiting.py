@@ -67,15 +67,9 @@ def test_the_gateways_own_pause_is_obeyed():
 
 @pytest.mark.parametrize(
     "error",
-    [
-        errors.ItsmAuthenticationError("x"),
-        errors.ItsmPermissionError("x"),
-        errors.ItsmConfigurationError("x"),
-        errors.ItsmAmbiguousError("x"),
-        errors.ItsmInvalidRequestError("x"),
-    ],
+    [errors.ItsmConfigurationError("x"), errors.ItsmAmbiguousError("x")],
 )
-def test_errors_that_do_not_pass_stop_the_wait(error):
+def test_errors_that_cannot_pass_stop_the_wait(error):
     assert Wait(interval=1).missed(error, NOW) == Failed(error=error)
 
 
@@ -88,3 +82,21 @@ def test_p1_an_outage_at_the_deadline_is_waited_out_for_an_hour():
     wait, down = Wait(interval=1, deadline=NOW), errors.ItsmUnavailableError("down")
     assert isinstance(wait.missed(down, NOW + timedelta(minutes=59)), Pause)
     assert isinstance(wait.missed(down, NOW + timedelta(minutes=61)), Failed)
+
+
+@pytest.mark.parametrize(
+    "kind", [errors.ItsmAuthenticationError, errors.ItsmPermissionError, errors.ItsmEndpointNotFoundError]
+)
+def test_p1_a_refused_read_does_not_end_a_wait_of_days_before_it_has_lasted(kind):
+    wait = Wait(interval=10)
+    steps = [wait.missed(kind("x"), NOW) for _ in range(6)]
+    assert [type(step) for step in steps] == [Pause] * 5 + [Failed]
+    assert sum(step.seconds for step in steps if isinstance(step, Pause)) >= 600
+
+
+def test_a_good_look_forgets_earlier_refusals():
+    wait, refused = Wait(interval=1), errors.ItsmPermissionError("x")
+    for _ in range(4):
+        wait.missed(refused, NOW)
+    wait.saw(WAITING, NOW)
+    assert all(isinstance(wait.missed(refused, NOW), Pause) for _ in range(5))

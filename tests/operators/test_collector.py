@@ -228,7 +228,7 @@ def test_p3_a_payload_changed_in_the_store_is_refused(flow, sandbox):
     sandbox.approve(flow.apply())
     with sqlite3.connect(store_path()) as database:
         database.execute("UPDATE bkitsm_collector SET etl_payload = replace(etl_payload, '7', '70')")
-    with pytest.raises(collectors.CollectItsmDigestMismatch):
+    with pytest.raises(AirflowFailException, match="sha256"):
         flow.provision()
     assert sandbox.collector(1001)["table_id"] is None
 
@@ -245,7 +245,7 @@ def test_p3_a_payload_and_digest_changed_together_are_not_what_the_ticket_shows(
     with sqlite3.connect(store_path()) as database:
         values = (json.dumps(other), digest(other))
         database.execute("UPDATE bkitsm_collector SET etl_payload = ?, etl_digest = ?", values)
-    with pytest.raises(collectors.CollectItsmDigestMismatch, match="does not show"):
+    with pytest.raises(AirflowFailException, match="does not show"):
         flow.provision()
 
 
@@ -269,8 +269,10 @@ def test_what_the_platform_does_not_show_afterwards_is_an_error(flow, sandbox, m
         "airflow_provider_bkitsm.hooks.bklog.BkLogHook.update_or_create_clean_config",
         lambda *_: {"index_set_id": 1, "etl_config": "bk_log_text", "retention": 7},
     )
-    with pytest.raises(AirflowFailException, match="shows something else: table_id"):
+    monkeypatch.setattr("airflow_provider_bkitsm.operators.collector_provision._READ_BACK_PAUSES", (0.01,))
+    with pytest.raises(BkLogError, match="still shows something else: table_id") as caught:
         flow.provision()
+    assert caught.value.retry_safe
     assert flow.row.provisioned_at is None
 
 
@@ -373,3 +375,73 @@ def test_nothing_is_opened_when_an_operator_is_made(monkeypatch, tmp_path: Path)
 )
 def test_what_a_person_varies_is_templated(kind):
     assert {"collector_config_id", "bk_biz_id", "bkitsm_conn_id", "creator"} <= set(kind.template_fields)
+
+
+@pytest.mark.parametrize("end", ["reject", "withdraw"])
+def test_p5_a_run_that_never_ended_its_application_does_not_lock_the_collector(flow, sandbox, task, end):
+    first = flow.apply()
+    getattr(sandbox, end)(first)
+    second = Flow(sandbox, task, run_id="run_2").apply()
+    assert flow.row.ticket_sn == second != first
+    told = [entry.event for entry in open_store().history(*KEY)]
+    assert told == ["apply", "ticket_opened", "decided", "fail", "apply", "ticket_opened"]
+
+
+def test_p2_an_approved_application_that_is_not_complete_is_not_replaced(flow, sandbox, task):
+    sandbox.approve(flow.apply())
+    with pytest.raises(collectors.CollectItsmHasApply):
+        Flow(sandbox, task, run_id="run_2").apply()
+    flow.provision()
+
+
+def test_p2_a_title_of_ones_own_still_carries_the_marker(flow, sandbox):
+    sandbox.fault("create_ticket", "drop_answer")
+    assert flow.apply(fields={"title": "My own title"}) == sandbox.tickets()[0]["sn"]
+    assert sandbox.tickets()[0]["title"].startswith("My own title #")
+
+
+def test_a_detail_of_ones_own_that_hides_the_digest_is_refused_before_anybody_is_asked(flow, sandbox):
+    with pytest.raises(errors.ItsmInvalidRequestError, match="would not show sha256"):
+        flow.apply(fields={"collector_detail": "something else"})
+    assert sandbox.tickets() == []
+
+
+@pytest.mark.parametrize(
+    ("approvers", "asked"), [(1001, "1001"), ((1001, 1002), "1001,1002"), (" alice , bob ", "alice,bob")]
+)
+def test_approvers_survive_native_templates(flow, sandbox, approvers, asked):
+    assert sandbox.ticket(flow.apply(approvers=approvers))["fields"]["approvals"] == asked
+
+
+def test_a_verdict_source_that_was_wrong_can_be_mended(flow, sandbox):
+    sandbox.approve(flow.apply())
+    with pytest.raises(AirflowFailException, match="missing or unreadable"):
+        flow.provision(verdict_field="no_such_field")
+    assert flow.row.outcome is None
+    flow.provision()
+
+
+def test_a_ticket_that_cannot_be_withdrawn_is_said_to_be_open(flow, sandbox):
+    from airflow_provider_bkitsm.sandbox.shipped import NOT_REVOCABLE
+
+    names = {"approvers_field": "approver", "detail_field": "content"}
+    sn = flow.apply(service_id=NOT_REVOCABLE, **names)
+    sandbox.wait_for_step(sn)
+    with pytest.raises(AirflowFailException, match="STILL OPEN"):
+        flow.complete()
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+def test_an_outage_at_the_end_says_what_is_still_held(flow, sandbox):
+    sn = flow.apply()
+    sandbox.fault("ticket_approval_result", "html")
+    with pytest.raises(errors.ItsmUnavailableError, match=f"stays applying, ticket {sn}"):
+        flow.complete()
+
+
+def test_provisioning_without_a_ticket_asks_nobody(flow, sandbox):
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        flow.apply()
+    with pytest.raises(AirflowFailException, match="no ticket yet"):
+        flow.provision()

@@ -47,8 +47,31 @@ def test_p2_a_retry_after_a_lost_answer_opens_no_second_ticket(opening, sandbox)
     assert len(sandbox.tickets()) == 1
 
 
-def test_another_run_and_a_cleared_run_ask_anew(opening, task):
-    assert len({opening(), opening(task("open", run_id="run_2")), opening(task("open", clear_number=1))}) == 3
+def test_another_run_asks_anew(opening, task):
+    assert opening() != opening(task("open", run_id="run_2"))
+
+
+def test_p2_clearing_while_the_ticket_is_open_keeps_it_and_after_its_end_asks_anew(opening, task, sandbox):
+    sn = opening()
+    assert opening(task("open", clear_number=2)) == sn
+    sandbox.reject(sn)
+    assert opening(task("open", clear_number=2)) != sn
+
+
+def test_p2_a_retry_waits_for_a_ticket_that_may_still_appear(opening, task, sandbox):
+    opening(task("open", try_number=2))
+    assert len(sandbox.requests("get_tickets")) == 13
+
+
+def test_p2_a_title_among_the_fields_does_not_displace_the_marker(opening, sandbox):
+    assert "#" in sandbox.ticket(opening(fields=FAST | {"title": "Own title"}))["title"]
+
+
+def test_p8_meta_is_rendered_but_not_shown(opening, sandbox, task):
+    who = task("open")
+    sn = opening(who, meta={"callback_url": "https://airflow.example.com/{{ 1 + 1 }}"})
+    assert sandbox.ticket(sn)["meta"]["callback_url"] == "https://airflow.example.com/2"
+    assert "meta" not in ItsmCreateTicketOperator.template_fields
 
 
 @pytest.mark.parametrize(
@@ -91,5 +114,5 @@ def test_a_ticket_is_operated_on(opening, sandbox, task, action, status):
 
 
 def test_what_a_person_varies_is_templated():
-    assert {"title", "fields", "service_id", "creator", "meta"} <= set(ItsmCreateTicketOperator.template_fields)
+    assert {"title", "fields", "service_id", "creator"} <= set(ItsmCreateTicketOperator.template_fields)
     assert {"ticket_sn", "action_type", "operator"} <= set(ItsmOperateTicketOperator.template_fields)

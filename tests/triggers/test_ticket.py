@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +12,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
+LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
 
@@ -48,15 +51,15 @@ async def test_a_decision_fires_once(sn, sandbox, end, outcome):
 
 
 async def test_it_asks_until_the_decision(sn, sandbox, monkeypatch):
-    asked, sleep = [], module.asyncio.sleep
+    asked = []
 
     async def and_then_approve(seconds):
         asked.append(seconds)
         if len(asked) == 4:
             sandbox.approve(sn)
-        await sleep(0)
+        await asyncio.sleep(0)
 
-    monkeypatch.setattr(module.asyncio, "sleep", and_then_approve)
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=and_then_approve))
     assert (await fire(trigger(sn)))["verdict"]["outcome"] == "approved"
     assert len(asked) >= 4
 
@@ -88,6 +91,19 @@ async def test_p3_an_unknown_ticket_is_an_error_after_a_few_looks(connections, s
 async def test_an_error_that_will_not_pass_reaches_the_task(sn, sandbox):
     sandbox.fault("ticket_approval_result", "status", status=403, times=9)
     assert (await fire(trigger(sn)))["kind"] == "ItsmPermissionError"
+
+
+async def test_p1_a_secret_rotated_while_people_decide_is_read_anew(sn, sandbox, connections, monkeypatch):
+    sandbox.approve(sn)
+    connections("rotated", conn_type="bkitsm", host=sandbox.itsm_url, login="sandbox", password="old")
+
+    async def and_then_mend(_seconds):
+        if sandbox.requests("ticket_approval_result"):
+            connections("rotated", conn_type="bkitsm", host=sandbox.itsm_url, **LOGIN)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=and_then_mend))
+    assert (await fire(trigger(sn, bkitsm_conn_id="rotated")))["verdict"]["outcome"] == "approved"
 
 
 async def test_a_connection_that_is_not_there_reaches_the_task(sn):

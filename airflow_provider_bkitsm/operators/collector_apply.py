@@ -1,0 +1,263 @@
+"""Applying for a collector: the intent is stored, then the ticket opened, once."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_bkitsm.collectors.errors import (
+    CollectItsmHasApply,
+    StoreUnavailable,
+)
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAuthenticationError,
+    ItsmConfigurationError,
+    ItsmInvalidRequestError,
+    ItsmPermissionError,
+)
+from airflow_provider_bkitsm.itsm.opening import marked_title, marker
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.services import check_form, find_log_service, find_service
+from airflow_provider_bkitsm.links.ticket import show_ticket
+from airflow_provider_bkitsm.operators.collector_base import (
+    VerdictReadingOperator,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_bkitsm.collectors.state import CollectorRow, Owner
+    from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+    from airflow_provider_bkitsm.itsm.models import CreatedTicket, ServiceDetail
+
+
+class CollectorApplyOperator(VerdictReadingOperator):
+    """Opens the approval ticket of a collector and marks it ``applying``; returns the ticket's number (sn).
+
+    The intent and the ETL payload are stored before the ticket exists; a retry finds the ticket of an earlier
+    try instead of opening a second one (promises P2 and P7). Refused while anybody applies for the collector,
+    here or in the log platform itself.
+
+    Parameters of :class:`~.collector_base.CollectorOperator`, and:
+
+    :param clean_config: the ETL payload as ``update_or_create_clean_config`` takes it: ``etl_config``,
+        ``table_id`` (bare), ``storage_cluster_id``, ``retention`` (days), ``allocation_min_days``, ``fields``,
+        ... The approver sees it and its digest. (templated)
+    :param approvers: who is asked: names, or one text with commas. (templated)
+    :param reason: why, for the approver. (templated)
+    :param service_id: the ITSM service; None takes the connection's, and if that has none the only service
+        with ``display_role`` LOG_SEARCH. (templated)
+    :param space: name of the business in the ticket's title; None takes the collector's. (templated)
+    :param fields: further form fields of the service, or other values for those filled here. (templated)
+    :param approvers_field: key of the form field that takes the approvers.
+    :param detail_field: key of the form field that shows collector, ETL payload and digest.
+    :param reason_field: key of the form field that takes the reason.
+    :param meta: ITSM's ``meta``, e.g. ``{"callback_url": ...}``; templates in it are rendered, but not shown
+        among the rendered ones, since such an address may be a secret.
+    """
+
+    template_fields: Sequence[str] = (
+        *VerdictReadingOperator.template_fields,
+        "clean_config",
+        "approvers",
+        "reason",
+        "service_id",
+        "space",
+        "fields",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "clean_config": "json",
+        "fields": "json",
+    }
+
+    def __init__(
+        self,
+        *,
+        clean_config: Mapping[str, Any] | str,
+        approvers: Sequence[str] | str = (),
+        reason: str = "",
+        service_id: int | str | None = None,
+        space: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        approvers_field: str = "approvals",
+        detail_field: str = "collector_detail",
+        reason_field: str = "apply_reason",
+        meta: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.clean_config = clean_config
+        self.approvers = approvers
+        self.reason = reason
+        self.service_id = service_id
+        self.space = space
+        self.fields = fields
+        self.approvers_field = approvers_field
+        self.detail_field = detail_field
+        self.reason_field = reason_field
+        self.meta = meta
+
+    def execute(self, context: Context) -> str:
+        """Check everything, store the intent, open the ticket, record its number."""
+        from airflow_provider_bkitsm.collectors.payload import digest, validate_clean_config
+
+        collector = self.collector()
+        _refuse_native_gate(collector)
+        payload = validate_clean_config(_object(self.clean_config), collector_row=collector)
+        service, tag = self._service(), uuid.uuid4().hex
+        form = partial(self._form, service, collector, context["dag_run"].run_after)
+        check_form(service.fields, form(payload=payload, etl_digest=digest(payload), tag=tag))
+        row = self._apply(payload=payload, tag=tag, owner=_owner(context))
+        if row.etl_digest != digest(payload):
+            self.log.warning("an earlier try asked for another ETL payload, %s: that one stands", row.etl_digest)
+        if row.ticket_sn is None:
+            stored = form(payload=row.etl_payload or {}, etl_digest=str(row.etl_digest), tag=str(row.tag))
+            meta = self.render_template(self.meta, context) if self.meta else None
+            request = {"service_id": service.service_id, "fields": stored, "meta": meta}
+            row = self._open(row, first=row.tag == tag, **request)
+        show_ticket(context["ti"], row.ticket_url)
+        return str(row.ticket_sn)
+
+    def _apply(self, **application: Any) -> CollectorRow:
+        try:
+            return self.store.apply(*self.key, **application)
+        except CollectItsmHasApply:
+            if not self._holder_is_over():
+                raise
+        return self.store.apply(*self.key, **application)
+
+    def _holder_is_over(self) -> bool:
+        """End an application whose ticket was refused and whose run never came to say so.
+
+        Airflow skips every waiting task of a run that a person fails or that times out, its last one included.
+        """
+        row = self.store.get(*self.key)
+        if row.ticket_sn is None:
+            return False
+        verdict = self.read_verdict(row)
+        if verdict.outcome in (Outcome.WAITING, Outcome.APPROVED):
+            return False
+        self.record(row, verdict)
+        reason = f"{verdict.describe()}; its run ended without completing the collector"
+        self.store.fail(*self.key, sn=verdict.sn, reason=reason)
+        self.log.warning("collector %s was still held by %s: %s", self.key[1], row.owner, reason)
+        return True
+
+    def _open(self, row: CollectorRow, *, first: bool, **request: Any) -> CollectorRow:
+        """Open the application's ticket, or find the one an earlier try opened."""
+        from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+
+        opener, tag = TicketOpener(hook=self.hook), str(row.tag)
+        since = row.create_started_at or row.updated_at
+        handle = Handle(tag=tag, creator=self.asker, since=since)
+        ticket = None if first else self._from_earlier_try(opener, handle)
+        try:
+            ticket = ticket or opener.open(handle, **request)
+        except (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError) as refused:
+            self.store.create_refused(*self.key, tag=tag, reason=f"ITSM refused the ticket: {refused}")
+            raise
+        return self._record(tag, ticket)
+
+    def _from_earlier_try(self, opener: TicketOpener, handle: Handle) -> CreatedTicket | None:
+        """Look for the ticket as long as it may still appear; then claim the right to open one."""
+        found = opener.look_for(handle, seconds=opener.seconds_left(handle))
+        if found is None:
+            self.store.recreate(*self.key, tag=handle.tag, seen=handle.since)
+        return found
+
+    def _record(self, tag: str, ticket: CreatedTicket) -> CollectorRow:
+        try:
+            return self.store.ticket_opened(*self.key, tag=tag, sn=ticket.sn, url=ticket.ticket_url)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"ticket {ticket.sn} is open, but its number could not be stored: {error.message}. A retry"
+                " finds the ticket again instead of opening a second one"
+            ) from error
+
+    def _service(self) -> ServiceDetail:
+        service_id = self.service_id or self.hook.gateway.text("service_id")
+        return self.hook.run(find_service(service_id) if service_id else find_log_service())
+
+    def _form(
+        self,
+        service: ServiceDetail,
+        collector: Mapping[str, Any],
+        opened: datetime,
+        *,
+        payload: Mapping[str, Any],
+        etl_digest: str,
+        tag: str,
+    ) -> dict[str, Any]:
+        from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest, ticket_title
+
+        known = {field.key for field in service.fields}
+        filled = {
+            "title": ticket_title(
+                space=self.space or str(collector.get("space_name") or self.bk_biz_id),
+                collector_name=str(collector.get("collector_config_name") or self.collector_config_id),
+                created=opened,
+                marker=marker(tag),
+            ),
+            "bk_biz_id": str(self.bk_biz_id),
+            self.approvers_field: _names(self.approvers),
+            self.reason_field: str(self.reason or ""),
+            self.detail_field: collector_detail(collector=collector, etl_payload=payload, digest=etl_digest),
+        }
+        wanted = {"title", self.approvers_field, self.detail_field}
+        kept = {key: value for key, value in filled.items() if (key in known or key in wanted) and value}
+        form = kept | dict(self.fields or {})
+        if "title" in (self.fields or {}):
+            form["title"] = marked_title(str(form["title"]), tag)
+        if not shows_digest(({"value": value} for value in form.values()), etl_digest):
+            raise ItsmInvalidRequestError(
+                f"the ticket's form would not show {etl_digest}, the digest of what is approved; leave"
+                f" {self.detail_field!r} out of fields. No ticket was opened"
+            )
+        return form
+
+
+def _object(clean_config: Mapping[str, Any] | str) -> Any:
+    """Read a payload that a template rendered to JSON text."""
+    if not isinstance(clean_config, str):
+        return clean_config
+    try:
+        return json.loads(clean_config)
+    except ValueError:
+        return clean_config
+
+
+def _owner(context: Context) -> Owner:
+    from airflow_provider_bkitsm.collectors.state import Owner
+
+    ti = context["ti"]
+    index = -1 if ti.map_index is None else ti.map_index
+    return Owner(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
+
+
+def _refuse_native_gate(collector: Mapping[str, Any]) -> None:
+    """Refuse what would end in two tickets for one collector, or in an ETL that cannot be written."""
+    number = collector.get("collector_config_id")
+    if collector.get("itsm_ticket_status") == "applying":
+        raise CollectItsmHasApply(
+            f"the log platform itself is applying for collector {number} (ticket"
+            f" {collector.get('itsm_ticket_sn')}). No ticket was opened; a retry succeeds once that one has"
+            " ended"
+        )
+    if collector.get("etl_processor") == "bkbase":
+        raise ItsmConfigurationError(
+            f"collector {number} is cleaned by the data platform (etl_processor bkbase); only transfer is"
+            " supported. No ticket was opened"
+        )
+
+
+def _names(people: object) -> str:
+    """Join names the way ITSM wants several people: a JSON list would become one nonsense person.
+
+    A native template may have turned ``"1001,1002"`` into a tuple, and ``"1001"`` into a number.
+    """
+    listed = people if isinstance(people, list | tuple) else str(people or "").split(",")
+    return ",".join(str(name).strip() for name in listed if str(name).strip())

@@ -1,0 +1,134 @@
+"""Ending a collector's application, one way or the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmError,
+)
+from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.operators.collector_base import (
+    OnNotApproved,
+    VerdictReadingOperator,
+    standing,
+)
+from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_bkitsm.collectors.state import CollectorRow
+
+
+class CollectorCompleteOperator(VerdictReadingOperator):
+    """Ends the application: ``success_apply`` once the approved ETL is there, else ``fail_apply`` and why.
+
+    Give it ``trigger_rule="all_done"`` behind the ETL task. A ticket that is still open by then (the wait timed
+    out, was killed or failed) is withdrawn, so that nobody decides about something that is over.
+
+    Returns ``state``, ``ticket_sn``, ``outcome``, ``reason`` and ``collector_config_id``.
+
+    :param on_not_approved: what ``fail_apply`` does to this task, and with it to the run: ``fail`` for good,
+        ``skip`` or ``pass``.
+    :param on_open_ticket: ``withdraw`` a ticket that is still open, or ``keep`` it.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_not_approved: OnNotApproved = "fail",
+        on_open_ticket: Literal["withdraw", "keep"] = "withdraw",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.on_not_approved = on_not_approved
+        self.on_open_ticket = on_open_ticket
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Complete or fail the application of this run."""
+        row = self.own_row(context)
+        if row.has_success or (row.is_applying and row.provisioned_at is not None):
+            row = self.store.complete(*self.key, sn=str(row.ticket_sn))
+            self.log.info("collector %s is complete: %s", row.collector_config_id, row.state.value)
+            return _summary(row, "approved and provisioned")
+        reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
+        row = self.store.fail(*self.key, tag=row.tag, reason=reason)
+        return self._conclude(row, reason)
+
+    def _why_not(self, row: CollectorRow) -> str:
+        try:
+            row = self._with_ticket(row)
+            return self._outcome_of(row) if row.ticket_sn else row.last_error or "no ticket was opened"
+        except ItsmError as error:
+            held = f"collector {row.collector_config_id} stays {row.state}, ticket {row.ticket_sn or 'unknown'}"
+            raise type(error)(f"{error}. {held}: this task, retried or cleared, ends it") from error
+
+    def _outcome_of(self, row: CollectorRow) -> str:
+        verdict = self.read_verdict(row)
+        if verdict.outcome is Outcome.WAITING:
+            verdict = self._end(row)
+        if verdict.current_status not in ENDED:
+            return f"{verdict.describe()}. The ticket is STILL OPEN: nobody waits for its decision any more"
+        row = self.record(row, verdict)
+        if row.outcome is Outcome.APPROVED:
+            why = row.last_error or "the ETL task left no error here, see its log"
+            return f"{verdict.describe()}, but its ETL is not provisioned: {why}. Clear the ETL task to go on"
+        return standing(row, verdict)
+
+    def _with_ticket(self, row: CollectorRow) -> CollectorRow:
+        """Learn the number of a ticket whose opening was never confirmed, as long as it may still appear."""
+        from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+
+        if row.ticket_sn is not None or row.create_started_at is None:
+            return row
+        opener = TicketOpener(hook=self.hook)
+        handle = Handle(tag=str(row.tag), creator=self.asker, since=row.create_started_at)
+        found = opener.look_for(handle, seconds=opener.seconds_left(handle))
+        if found is None:
+            return row
+        return self.store.ticket_opened(*self.key, tag=handle.tag, sn=found.sn, url=found.ticket_url)
+
+    def _end(self, row: CollectorRow) -> Verdict:
+        """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
+        if self.on_open_ticket == "withdraw":
+            self._withdraw(str(row.ticket_sn))
+        verdict = self.read_verdict(row)
+        ours = verdict.outcome in (Outcome.WAITING, Outcome.WITHDRAWN)
+        return verdict.timed_out() if ours else verdict
+
+    def _withdraw(self, sn: str) -> None:
+        from airflow_provider_bkitsm.hooks.operating import operate
+
+        try:
+            operate(
+                self.hook,
+                sn=sn,
+                action_type="WITHDRAW",
+                operator=self.hook.get_ticket_info(sn).creator,
+                action_message="The Airflow run that waited for this ticket has ended",
+            )
+        except ItsmError as error:
+            if error.retry_safe:
+                raise
+            self.log.warning("ticket %s stays open: %s", sn, error)
+
+    def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
+        said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
+        if self.on_not_approved == "fail":
+            raise AirflowFailException(said)
+        if self.on_not_approved == "skip":
+            raise AirflowSkipException(said)
+        self.log.info(said)
+        return _summary(row, reason)
+
+
+def _summary(row: CollectorRow, reason: str) -> dict[str, Any]:
+    return {
+        "collector_config_id": row.collector_config_id,
+        "state": row.state.value,
+        "ticket_sn": row.ticket_sn,
+        "outcome": row.outcome.value if row.outcome else None,
+        "reason": reason,
+    }
