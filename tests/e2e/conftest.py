@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,12 @@ def itsm(home: Path) -> Iterator[SandboxProcess]:
 
 @pytest.fixture(scope="session")
 def airflow(home: Path, itsm: SandboxProcess) -> Iterator[LocalAirflow]:
-    env = itsm.connections(settle_seconds=2)
-    with LocalAirflow(home=home, dags=ROOT / "dags", env=env) as running:
-        running.wait_ready(DAG_ID)
+    env, dags = itsm.connections(settle_seconds=2), home / "dags"
+    dags.mkdir()
+    for file in (*(ROOT / "dags").glob("*.py"), *(Path(__file__).parent / "dags").glob("*.py")):
+        shutil.copy(file, dags)
+    with LocalAirflow(home=home, dags=dags, env=env) as running:
+        running.wait_ready(DAG_ID, "any_service", "mapped_tickets", "timed_out")
         yield running
 
 

@@ -115,6 +115,18 @@ def test_p5_a_wait_killed_by_a_person_leaves_no_open_ticket(airflow, itsm, store
     assert store.get("bklog_default", collector).state == "fail_apply"
 
 
+def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm, store, collector):
+    run = Run(airflow.api, collector)
+    airflow.api.call("PATCH", f"dags/{DAG_ID}/dagRuns/{run.id}", json={"state": "failed"})
+    assert store.get("bklog_default", collector).state == "applying"
+    itsm.decide(run.sn, "withdraw", "obsolete")
+    second = Run(airflow.api, collector)
+    assert second.sn != run.sn
+    itsm.decide(second.sn, "approve", "")
+    assert second.end()[0] == "success"
+    assert store.get("bklog_default", collector).state == "success_apply"
+
+
 def test_p8_no_log_shows_the_app_secret(airflow, home):
     logs = [path for path in (home / "logs").rglob("*.log") if path.is_file()]
     assert len(logs) > len(TASKS)
