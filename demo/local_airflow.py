@@ -112,10 +112,6 @@ class LocalAirflow:
         for process in self._processes:
             process.check()
 
-    def process(self, name: str) -> Process:
-        """Return a component's process."""
-        return next(one for one in self._processes if one.name == name)
-
     def stop(self) -> None:
         """End everything."""
         stop_all(self._processes, home=self.home)

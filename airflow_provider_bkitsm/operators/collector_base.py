@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
@@ -12,6 +12,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.state import CollectorRow
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
-    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 
-OnNotApproved = Literal["fail", "skip", "pass"]
 _NOBODYS_ANSWER = frozenset({Reason.NO_EVIDENCE, Reason.VERDICT_MISSING})
 
 
-class CollectorOperator(BaseOperator):
+class CollectorOperator(CallsItsm, BaseOperator):
     """One collector, two platforms, one store.
 
     :param collector_config_id: the collector. (templated)
@@ -66,13 +65,6 @@ class CollectorOperator(BaseOperator):
         self.bkitsm_conn_id = bkitsm_conn_id
         self.bklog_conn_id = bklog_conn_id
         self.store_conn_id = store_conn_id
-
-    @cached_property
-    def hook(self) -> ItsmHook:
-        """The synchronous ITSM client."""
-        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-
-        return ItsmHook(self.bkitsm_conn_id)
 
     @property
     def asker(self) -> str:
@@ -123,7 +115,7 @@ class CollectorOperator(BaseOperator):
         return row
 
 
-class VerdictReadingOperator(CollectorOperator):
+class VerdictReadingOperator(ReadsVerdict, CollectorOperator):
     """Also reads how the ticket of the collector's application stands.
 
     :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; give the same
@@ -149,11 +141,7 @@ class VerdictReadingOperator(CollectorOperator):
 
     def read_verdict(self, row: CollectorRow) -> Verdict:
         """Ask ITSM how the application's ticket stands."""
-        policy = self.hook.verdict_policy(
-            verdict_field=self.verdict_field,
-            verdict_value=self.verdict_value,
-            require_evidence=self.require_evidence,
-        )
+        policy = self.hook.verdict_policy(**self.verdict_settings)
         return self.hook.run(read_verdict(str(row.ticket_sn), policy))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:

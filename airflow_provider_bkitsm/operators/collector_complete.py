@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_bkitsm.itsm.errors import (
-    ItsmError,
-)
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.collector_base import (
-    OnNotApproved,
     VerdictReadingOperator,
     standing,
 )
+from airflow_provider_bkitsm.tasks import OnNotApproved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -13,18 +12,18 @@ from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.services import FAST_APPROVAL_FIELDS, check_form, find_service
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.tasks import CallsItsm
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
     from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
     from airflow_provider_bkitsm.itsm.models import CreatedTicket
 
 _ROUNDS_LOOKED_AT = 10
 
 
-class ItsmCreateTicketOperator(BaseOperator):
+class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
     Airflow's retries never open a second one: the ticket carries a tag made from connection, DAG, run, task
@@ -68,13 +67,6 @@ class ItsmCreateTicketOperator(BaseOperator):
         self.creator = creator
         self.meta = meta
         self.bkitsm_conn_id = bkitsm_conn_id
-
-    @cached_property
-    def hook(self) -> ItsmHook:
-        """The synchronous ITSM client."""
-        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-
-        return ItsmHook(self.bkitsm_conn_id)
 
     def execute(self, context: Context) -> str:
         """Adopt this round's ticket, or open it."""
@@ -132,7 +124,7 @@ class ItsmCreateTicketOperator(BaseOperator):
         return service_id
 
 
-class ItsmOperateTicketOperator(BaseOperator):
+class ItsmOperateTicketOperator(CallsItsm, BaseOperator):
     """Withdraws, terminates, suspends or resumes a ticket.
 
     A ticket that is already over is a normal answer for ``WITHDRAW`` and ``TERMINATE``. Returns the ticket's
@@ -172,13 +164,6 @@ class ItsmOperateTicketOperator(BaseOperator):
         self.action_message = action_message
         self.operator = operator
         self.bkitsm_conn_id = bkitsm_conn_id
-
-    @cached_property
-    def hook(self) -> ItsmHook:
-        """The synchronous ITSM client."""
-        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-
-        return ItsmHook(self.bkitsm_conn_id)
 
     def execute(self, context: Context) -> str:
         """Operate once."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
@@ -15,14 +14,13 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
 from airflow_provider_bkitsm.itsm.waiting import Done, Wait
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.tasks import CallsItsm, OnNotApproved, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 
-OnNotApproved = Literal["fail", "skip", "pass"]
 _DEFAULT_TIMEOUT = timedelta(days=7)
 # Airflow's own sensor timeout only guards against a ticket that can never be read: the deadline comes first.
 _BEYOND_DEADLINE = timedelta(hours=2)
@@ -45,7 +43,7 @@ def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedel
     return approval_timeout + _BEYOND_DEADLINE if isinstance(approval_timeout, timedelta) else _LONGEST
 
 
-class ItsmTicketSensor(BaseSensorOperator):
+class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
     """Waits until an ITSM ticket is approved; anything else is not approved (promise P3, fail closed).
 
     Returns a JSON object: ``sn``, ``outcome``, ``reason``, ``current_status``, ``title``, ``ticket_url``,
@@ -103,13 +101,6 @@ class ItsmTicketSensor(BaseSensorOperator):
         self.require_evidence = require_evidence
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
 
-    @cached_property
-    def hook(self) -> ItsmHook:
-        """The synchronous ITSM client."""
-        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-
-        return ItsmHook(self.bkitsm_conn_id)
-
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
         if not self.deferrable:
@@ -122,7 +113,7 @@ class ItsmTicketSensor(BaseSensorOperator):
         sn = self._sn()
         wait = Wait(interval=self.poke_interval)
         try:
-            verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self._policy())))
+            verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
             if verdict.outcome is Outcome.WAITING:
                 wait.deadline = self._deadline(sn)
         except ItsmError as error:
@@ -152,7 +143,7 @@ class ItsmTicketSensor(BaseSensorOperator):
                 bkitsm_conn_id=self.bkitsm_conn_id,
                 poll_interval=self.poke_interval,
                 approval_timeout=timeout.total_seconds() if timeout is not None else None,
-                **self._policy(),
+                **self.verdict_settings,
             ),
             method_name="execute_complete",
         )
@@ -198,10 +189,3 @@ class ItsmTicketSensor(BaseSensorOperator):
                 " waited for; a retry reads the number again"
             )
         return sn
-
-    def _policy(self) -> dict[str, Any]:
-        return {
-            "verdict_field": self.verdict_field,
-            "verdict_value": self.verdict_value,
-            "require_evidence": self.require_evidence,
-        }

@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import read_verdict
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait
+from airflow_provider_bkitsm.tasks import ReadsVerdict
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 5.0
 
 
-class ItsmTicketTrigger(BaseTrigger):
+class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     """Asks ITSM for one ticket until it is decided or the deadline has passed.
 
     Fires once: ``{"verdict": {...}}`` (see :class:`~airflow_provider_bkitsm.itsm.verdict.Verdict`), or
@@ -66,7 +67,7 @@ class ItsmTicketTrigger(BaseTrigger):
             "bkitsm_conn_id": self.bkitsm_conn_id,
             "poll_interval": self.poll_interval,
             "approval_timeout": self.approval_timeout,
-            **self._policy(),
+            **self.verdict_settings,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -91,7 +92,7 @@ class ItsmTicketTrigger(BaseTrigger):
 
     async def _look(self, hook: ItsmAsyncHook, wait: Wait) -> Step:
         try:
-            policy = await hook.verdict_policy(**self._policy())
+            policy = await hook.verdict_policy(**self.verdict_settings)
             verdict = await hook.run(read_verdict(self.ticket_sn, policy))
             if verdict.outcome is Outcome.WAITING and not self._deadline_known:
                 wait.deadline = self._after((await hook.get_ticket_info(self.ticket_sn)).create_at)
@@ -106,13 +107,6 @@ class ItsmTicketTrigger(BaseTrigger):
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         return None if self.approval_timeout is None else start + timedelta(seconds=self.approval_timeout)
-
-    def _policy(self) -> dict[str, Any]:
-        return {
-            "verdict_field": self.verdict_field,
-            "verdict_value": self.verdict_value,
-            "require_evidence": self.require_evidence,
-        }
 
 
 def _event(step: Done | Failed) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""What every task about a ticket has, operator, sensor and trigger alike."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+OnNotApproved = Literal["fail", "skip", "pass"]
+
+
+class CallsItsm:
+    """Has the synchronous ITSM client of its connection, made when it is first used."""
+
+    bkitsm_conn_id: str
+
+    @cached_property
+    def hook(self) -> ItsmHook:
+        """The synchronous ITSM client."""
+        from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+        return ItsmHook(self.bkitsm_conn_id)
+
+
+class ReadsVerdict:
+    """Says where a verdict is read; what is None comes from the connection."""
+
+    verdict_field: str | None
+    verdict_value: str | None
+    require_evidence: bool | None
+
+    @property
+    def verdict_settings(self) -> dict[str, Any]:
+        """What the hooks' ``verdict_policy`` takes."""
+        return {
+            "verdict_field": self.verdict_field,
+            "verdict_value": self.verdict_value,
+            "require_evidence": self.require_evidence,
+        }
