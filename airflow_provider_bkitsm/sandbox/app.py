@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from airflow_provider_bkitsm.sandbox import bklog_api, control_api, itsm_api, lifecycle, web
-from airflow_provider_bkitsm.sandbox.faults import Faults, Misbehave
+from airflow_provider_bkitsm.sandbox import bklog_api, control_api, esb, itsm_api, lifecycle, saas, web
+from airflow_provider_bkitsm.sandbox.misbehave import Misbehave
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.world import World
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; its state is opened at once and closed when the server stops."""
-    world, faults = World(settings=settings), Faults()
+    world = World(settings=settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -33,10 +33,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for routes in (
         itsm_api.router(world),
+        esb.router(world),
+        saas.router(world),
         bklog_api.router(world),
-        control_api.router(world, faults),
+        control_api.router(world),
         web.router(world),
     ):
         app.include_router(routes)
-    app.add_middleware(Misbehave, world=world, faults=faults)
+    app.add_middleware(Misbehave, world=world)
     return app

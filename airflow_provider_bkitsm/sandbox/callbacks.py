@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -31,17 +32,40 @@ def callback_body(world: World, ticket: Ticket) -> dict[str, Any]:
 
 
 async def post_callback(world: World, ticket: Ticket) -> None:
-    """Post the callback; what is not accepted goes to the lost-callback list."""
-    url = ticket.meta.get("callback_url")
-    if not url:
+    """Post the callback of a ticket that has just ended, or do what a fault says instead."""
+    if not ticket.meta.get("callback_url"):
         return
+    fault = world.faults.take_of_callback(ticket.sn)
+    kind = fault.kind if fault else None
+    if fault and kind == "callback_lost":
+        return
+    if fault and kind == "callback_late":
+        world.spawn(_later(world, ticket, fault.seconds))
+        return
+    body = callback_body(world, ticket)
+    await deliver(world, ticket, body)
+    if kind == "callback_twice":
+        await deliver(world, ticket, body)
+
+
+async def deliver(world: World, ticket: Ticket, body: dict[str, Any]) -> bool:
+    """Post a body to a ticket's ``callback_url`` and return whether it was accepted.
+
+    What is not goes to the lost-callback list.
+    """
     try:
-        answer = await _post(str(url), ticket.meta.get("headers"), callback_body(world, ticket))
+        answer = await _post(str(ticket.meta.get("callback_url")), ticket.meta.get("headers"), body)
         accepted = answer.status_code in _ACCEPTING and answer.json().get("code") == 0
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError):
         accepted = False
     if not accepted:
         world.lose_callback(ticket.sn)
+    return accepted
+
+
+async def _later(world: World, ticket: Ticket, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await deliver(world, ticket, callback_body(world, ticket))
 
 
 async def _post(url: str, given: Any, body: dict[str, Any]) -> httpx.Response:

@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from airflow_provider_bkitsm.sandbox import flow, lifecycle
-from airflow_provider_bkitsm.sandbox.faults import Fault, Faults, Kind
+from airflow_provider_bkitsm.sandbox import callbacks, flow, lifecycle
+from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Fault, Kind
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
+from airflow_provider_bkitsm.sandbox.saas import issue_jwt
 from airflow_provider_bkitsm.sandbox.seed import collector
 from airflow_provider_bkitsm.sandbox.services import filled_in
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
@@ -35,7 +36,7 @@ class Decision(BaseModel):
 class NewFault(BaseModel):
     """See :class:`~.faults.Fault`."""
 
-    kind: Kind
+    kind: Kind | CallbackKind
     path: str = ""
     times: int = 1
     status: int = 502
@@ -50,12 +51,14 @@ def only_from_here(request: Request) -> None:
         raise HTTPException(403, "the control API answers this machine only")
 
 
-def router(world: World, faults: Faults) -> APIRouter:
+def router(world: World) -> APIRouter:
     """Return the control routes."""
     routes = APIRouter(prefix=CONTROL_ROOT, dependencies=[Depends(only_from_here)])
     _add_ticket_routes(routes, world)
     _add_collector_routes(routes, world)
-    _add_request_routes(routes, world, faults)
+    _add_request_routes(routes, world)
+    _add_fault_routes(routes, world)
+    _add_itsm_routes(routes, world)
     return routes
 
 
@@ -72,7 +75,9 @@ async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
         raise HTTPException(409, f"{operator or 'nobody'} is not asked at the moment")
     values = filled_in(node, approve=wanted.approve, remark=wanted.remark)
     now = world.clock()
-    await lifecycle.change(world, ticket, lambda: flow.record(ticket, node, operator, values, now, source="WEB"))
+    await lifecycle.change(
+        world, ticket, lambda: flow.answer(ticket, node, operator, values, now, source="WEB"), at_once=True
+    )
 
 
 def _add_ticket_routes(routes: APIRouter, world: World) -> None:
@@ -114,7 +119,7 @@ def _add_collector_routes(routes: APIRouter, world: World) -> None:
         return _with_writes(world, number)
 
 
-def _add_request_routes(routes: APIRouter, world: World, faults: Faults) -> None:
+def _add_request_routes(routes: APIRouter, world: World) -> None:
     @routes.get("/requests")
     async def requests(path: str = "") -> list[dict[str, Any]]:
         return [asdict(one) for one in world.requests if path in one.path]
@@ -123,18 +128,49 @@ def _add_request_routes(routes: APIRouter, world: World, faults: Faults) -> None
     async def request_counts() -> dict[str, int]:
         return dict(world.request_counts)
 
+
+def _add_fault_routes(routes: APIRouter, world: World) -> None:
     @routes.get("/faults")
     async def pending_faults() -> list[dict[str, Any]]:
-        return [asdict(one) for one in faults.pending]
+        return [asdict(one) for one in world.faults.pending]
 
     @routes.post("/faults", status_code=201)
     async def add_fault(fault: NewFault) -> dict[str, Any]:
-        faults.pending.append(Fault(**fault.model_dump()))
+        world.faults.pending.append(Fault(**fault.model_dump()))
         return fault.model_dump()
 
     @routes.delete("/faults", status_code=204)
     async def clear_faults() -> None:
-        faults.pending.clear()
+        world.faults.pending.clear()
+
+
+def _add_itsm_routes(routes: APIRouter, world: World) -> None:
+    @routes.post("/worker", status_code=204)
+    async def worker(running: bool) -> None:
+        """Stop or start the worker that lets tickets move."""
+        (world.worker.set if running else world.worker.clear)()
+
+    @routes.delete("/counters", status_code=204)
+    async def forget_counters() -> None:
+        """Begin the day's ticket numbers again."""
+        world.forget_counters()
+
+    @routes.get("/jwt")
+    async def attested(user: str = "", verified: bool = False, seconds: float = 300) -> dict[str, str]:
+        """Return what a gateway would attest, for calls past it."""
+        return {"jwt": issue_jwt(world.installation, user=user, verified=verified, seconds=seconds)}
+
+    @routes.get("/tickets/{sn}/callback")
+    async def callback(sn: str) -> dict[str, Any]:
+        """Return what ITSM posts for a ticket as it stands now, a good token included."""
+        return callbacks.callback_body(world, _one(world, sn))
+
+    @routes.post("/tickets/{sn}/callback")
+    async def post_callback(sn: str, body: dict[str, Any]) -> dict[str, bool]:
+        """Post a callback again, or one that is not true; the keys given replace ITSM's."""
+        found = _one(world, sn)
+        sent = callbacks.callback_body(world, found) | body
+        return {"accepted": await callbacks.deliver(world, found, sent)}
 
 
 async def _try(world: World, ticket: Ticket, move: Any) -> None:

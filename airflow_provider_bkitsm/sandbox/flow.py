@@ -39,7 +39,7 @@ def submit(ticket: Ticket, now: float) -> None:
     _log(ticket, now, ticket.creator, "流程开始.", "WEB")
     form = form_data(ticket.service, ticket.service.form, ticket.fields)
     _log(ticket, now, ticket.creator, f"{ticket.creator} 处理【提单】", "WEB", kind="NORMAL", form=form)
-    _advance(ticket, now)
+    _move_to(ticket, AT_SUBMIT + 1, now)
 
 
 def node_for(ticket: Ticket, state_id: object, operator: str) -> Node:
@@ -66,17 +66,22 @@ def check_answer(node: Node, values: dict[str, Any]) -> dict[str, str]:
     if missing:
         raise refusals.invalid(f"单据处理失败，缺少参数：{missing}")
     texts = {key: str(value) for key, value in values.items()}
-    refuses = texts[node.opinion_key] != "true"
+    refuses = not node.says_yes(texts)
     for one in node.fields:
         _check_value(one, texts.get(one.key, ""), refuses=refuses)
     return texts
 
 
-def record(
+def answer(
     ticket: Ticket, node: Node, operator: str, values: dict[str, str], now: float, *, source: str = "API"
 ) -> None:
-    """Write an answer down and move on when the node has all it needs. Nothing is validated here."""
-    yes = values.get(node.opinion_key) == "true"
+    """Write an answer down; ``settle`` moves the ticket on. Nothing is validated here.
+
+    Once the node has what it needs, further answers are taken without effect: the first decision wins.
+    """
+    if ticket.queued:
+        return
+    yes = node.says_yes(values)
     ticket.values |= values
     ticket.last_approver = operator
     ticket.answered[operator] = "true" if yes else "false"
@@ -84,11 +89,26 @@ def record(
     form = form_data(ticket.service, node.fields, values)
     _log(ticket, now, operator, said, source, kind=node.kind, form=form)
     _touch(ticket, now, operator)
-    if node.everybody and ticket.waits_for:
+    ticket.queued = not (node.everybody and ticket.waits_for)
+
+
+def settle(ticket: Ticket, now: float) -> None:
+    """Finish a node that has its answer, and go on to the next."""
+    node = ticket.current_node
+    if not ticket.queued or node is None:
         return
+    yes = all(one == "true" for one in ticket.answered.values())
     if node.kind == "APPROVAL":
-        ticket.results[str(node.state_id)] = all(one == "true" for one in ticket.answered.values())
-    _advance(ticket, now)
+        ticket.results[str(node.state_id)] = yes
+    position = ticket.node + 1 if node.targets is None else ticket.service.position(node.targets[yes])
+    _move_to(ticket, position, now)
+
+
+def deliver(ticket: Ticket, node: Node, operator: str, now: float, *, people: str, message: str) -> None:
+    """Hand a node over to other people."""
+    ticket.delivered[str(node.state_id)] = people
+    _touch(ticket, now, operator)
+    _log(ticket, now, operator, f"{operator} 转单【{node.name}】给 {people}，原因：{message}", "API")
 
 
 def operate(
@@ -163,10 +183,10 @@ def _check_processor(ticket: Ticket, who: str | None) -> None:
         raise refusals.forbidden(f"抱歉，{who}无权操作该单据")
 
 
-def _advance(ticket: Ticket, now: float) -> None:
-    ticket.answered = {}
-    ticket.node += 1
-    if ticket.node > len(ticket.service.nodes):
+def _move_to(ticket: Ticket, position: int, now: float) -> None:
+    ticket.answered, ticket.queued = {}, False
+    ticket.node = position
+    if position > len(ticket.service.nodes):
         _finish(ticket, now)
 
 

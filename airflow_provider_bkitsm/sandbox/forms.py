@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.services import TITLE_KEY, Field, Service
-from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL, SERVICES
+from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL
 
 TITLE_LIMIT, TAG_LIMIT = 128, 32
 _DYNAMIC_TYPES = frozenset({"STRING", "INT", "LINK"})
@@ -31,17 +31,21 @@ class Draft:
     fields: dict[str, Any]
     meta: dict[str, Any]
     tag: str | None
+    attention: bool
     doomed: bool
     late_problem: refusals.Refusal | None
 
 
-def read_draft(args: Mapping[str, Any], *, user: str, basic_plane_only: bool) -> Draft:
+def read_draft(
+    args: Mapping[str, Any], *, services: Mapping[int, Service], user: str, basic_plane_only: bool
+) -> Draft:
     """Read the body of ``create_ticket``.
 
+    :param services: all there are, by number.
     :param user: the *verified* user, who is the creator if the body names none; else "".
     :raises Refusal: nothing is opened.
     """
-    service = _service(args)
+    service = _service(args, services)
     meta = _meta(args, service)
     fields = submitted(args.get("fields"))
     creator = _creator(args, user)
@@ -57,6 +61,7 @@ def read_draft(args: Mapping[str, Any], *, user: str, basic_plane_only: bool) ->
         fields=fields,
         meta=meta,
         tag=_tag(args),
+        attention=bool(args.get("attention")),
         doomed=late is not None or spoiled,
         late_problem=late,
     )
@@ -77,13 +82,13 @@ def submitted(fields: Any) -> dict[str, Any]:
     return pairs
 
 
-def _service(args: Mapping[str, Any]) -> Service:
+def _service(args: Mapping[str, Any], services: Mapping[int, Service]) -> Service:
     if args.get("fast_approval"):
-        return SERVICES[FAST_APPROVAL]
+        return services[FAST_APPROVAL]
     wanted = args.get("service_id")
     if wanted is not None and not str(wanted).isdecimal():
         raise refusals.unexpected(f"Field 'id' expected a number but got {wanted!r}.")
-    service = SERVICES.get(int(wanted)) if wanted is not None else None
+    service = services.get(int(wanted)) if wanted is not None else None
     if service is None:
         raise _service_problem("服务不存在，请联系管理员")
     if service.catalog_id is None:

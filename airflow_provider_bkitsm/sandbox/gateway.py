@@ -35,10 +35,15 @@ class Caller:
     user: str
     verified: bool
 
+    @property
+    def verified_user(self) -> str:
+        """The proven user's name, else ""."""
+        return (self.user or "admin") if self.verified else ""
 
-def caller_of(request: Request) -> Caller:
-    """Read the authorization header."""
-    named = _header(request)
+
+def caller_of(request: Request, arguments: Mapping[str, Any] | None = None) -> Caller:
+    """Read the authorization header; at the ESB the arguments will do as well."""
+    named = {**(arguments or {}), **_header(request)}
     return Caller(
         app_code=str(named.get("bk_app_code") or ""),
         app_secret=str(named.get("bk_app_secret") or ""),
@@ -52,12 +57,17 @@ def turn_away(caller: Caller, settings: Settings, *, verified: bool = False) -> 
 
     :param verified: the resource demands a verified user.
     """
-    known = hmac.compare_digest(caller.app_code.encode(), settings.app_code.encode())
-    if not known or not hmac.compare_digest(caller.app_secret.encode(), settings.app_secret.encode()):
+    if not knows(caller, settings):
         return gateway_answer(400, 1640001, "INVALID_ARGS", "app code or app secret is wrong")
     if verified and settings.demand_verified_user and not caller.verified:
         return gateway_answer(400, 1640001, "INVALID_ARGS", "the user is not verified")
     return None
+
+
+def knows(caller: Caller, settings: Settings) -> bool:
+    """Whether the application and its secret are right."""
+    known = hmac.compare_digest(caller.app_code.encode(), settings.app_code.encode())
+    return known and hmac.compare_digest(caller.app_secret.encode(), settings.app_secret.encode())
 
 
 def not_found() -> Response:
@@ -74,6 +84,16 @@ def with_slash(request: Request) -> Response:
 def crashed() -> Response:
     """The page a crash outside the API layer shows, with HTTP 200 (reference 3.1)."""
     return HTMLResponse(_CRASH_PAGE)
+
+
+def no_such_page() -> Response:
+    """The page of a path outside every router of ITSM, with HTTP 200 too (reference 1)."""
+    return HTMLResponse(_CRASH_PAGE.replace("500", "404"))
+
+
+def only_through_gateway() -> Response:
+    """ITSM's answer to a call that no gateway it knows has signed: its only 403."""
+    return HTMLResponse("This API can only be accessed through API gateway", status_code=403)
 
 
 def gateway_answer(

@@ -1,15 +1,17 @@
-"""ITSM's calls that ask: tickets, verdicts, tokens, services (reference 4.2 to 4.6, 4.11, 4.13, 4.14, 4.19)."""
+"""ITSM's calls that ask about tickets, verdicts and tokens (reference 4.2 to 4.6, 4.11 to 4.14)."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import itsm_views, refusals, tokens
-from airflow_provider_bkitsm.sandbox.itsm_calls import Asked
-from airflow_provider_bkitsm.sandbox.itsm_search import matches, paged
-from airflow_provider_bkitsm.sandbox.services import Service
-from airflow_provider_bkitsm.sandbox.shipped import APPROVE_CATALOG, COMMON_CATALOG, SERVICES
+from airflow_provider_bkitsm.sandbox.asked import Asked
+from airflow_provider_bkitsm.sandbox.itsm_search import matches, of_person, paged
+from airflow_provider_bkitsm.sandbox.person_views import personal
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
+
+_PATH = "/openapi/ticket/"
 
 
 async def get_ticket_status(asked: Asked) -> Any:
@@ -31,7 +33,19 @@ async def get_tickets(asked: Asked) -> Any:
     """Search, newest first, in pages."""
     found = [one for one in asked.world.newest_first() if matches(one, asked.args)]
     # The query string wins over the body.
-    return paged(found, {**asked.args, **asked.query}, asked.world.settings)
+    args, settings = {**asked.args, **asked.query}, asked.world.settings
+    return paged(found, args, partial(itsm_views.summary, settings), f"{settings.public_url}{_PATH}get_tickets/")
+
+
+async def get_tickets_by_user(asked: Asked) -> Any:
+    """One person's tickets, newest first, in pages."""
+    args, settings = asked.args, asked.world.settings
+    person = args.get("user") or args.get("username")
+    if not person:
+        raise refusals.invalid("user 为必填项")
+    found = [one for one in asked.world.newest_first() if of_person(one, str(person), args)]
+    view = partial(personal, settings, person=str(person))
+    return paged(found, args, view, f"{settings.public_url}{_PATH}get_tickets_by_user/")
 
 
 async def ticket_approval_result(asked: Asked) -> Any:
@@ -72,46 +86,3 @@ async def get_approve_node_result(asked: Asked) -> Any:
     if not nodes or state_id not in tickets[0].results:
         raise refusals.invalid("节点不存在或未结束")
     return itsm_views.node_result(tickets[0], nodes[0])
-
-
-async def get_services(asked: Asked) -> Any:
-    """Services by display role, display type, catalogue and kind."""
-    return [itsm_views.service_row(one) for one in SERVICES.values() if one.listed and _wanted(one, asked)]
-
-
-async def get_service_detail(asked: Asked) -> Any:
-    """A service's form."""
-    return itsm_views.service_detail(_service(asked, refusals.OBJECT_NOT_FOUND, "查找对象不存在"))
-
-
-async def get_service_roles(asked: Asked) -> Any:
-    """Who acts where in a service."""
-    return itsm_views.roles(_service(asked, refusals.SERVICE_NOT_FOUND, "服务不存在"))
-
-
-async def get_service_catalogs(_asked: Asked) -> Any:
-    """The catalogue tree."""
-    leaves = [
-        {"id": COMMON_CATALOG, "key": "SANDBOX", "name": "沙箱服务"},
-        {"id": APPROVE_CATALOG, "key": "approve_service_catalog", "name": "内置审批目录"},
-    ]
-    children = [leaf | {"level": 1, "desc": "", "children": []} for leaf in leaves]
-    return [{"id": 1, "key": "root", "name": "根目录", "level": 0, "desc": "", "children": children}]
-
-
-def _wanted(service: Service, asked: Asked) -> bool:
-    has = {
-        "display_role": service.display_role,
-        "display_type": service.display_type,
-        "catalog_id": service.catalog_id,
-        "service_type": "request",
-    }
-    return all(str(value) == asked.args[key] for key, value in has.items() if asked.args.get(key))
-
-
-def _service(asked: Asked, code: int, message: str) -> Service:
-    wanted = str(asked.args.get("service_id"))
-    service = SERVICES.get(int(wanted)) if wanted.isdecimal() else None
-    if service is None:
-        raise refusals.Refusal(code, message)
-    return service

@@ -1,15 +1,23 @@
-"""How tickets and services look in ITSM's answers (reference 4.2 to 4.4, 4.11, 4.13, 4.14, 4.19)."""
+"""How tickets look in ITSM's answers (reference 4.2 to 4.4, 4.11, 4.13, 4.14)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
-from airflow_provider_bkitsm.sandbox.services import TITLE, TITLE_KEY, Field, Node, Service
+from airflow_provider_bkitsm.sandbox.service_views import form_field
+from airflow_provider_bkitsm.sandbox.services import TITLE, Field, Node, Service
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.tickets import AT_SUBMIT, FINISHED, SUSPENDED, Ticket, form_data
+from airflow_provider_bkitsm.sandbox.tickets import AT_SUBMIT, SUSPENDED, Ticket, form_data
 
-_OPERATIONS = {"WITHDRAW": "撤单", "SUSPEND": "挂起", "UNSUSPEND": "恢复", "TRANSITION": "提交"}
+_OPERATIONS = {
+    "WITHDRAW": "撤单",
+    "SUSPEND": "挂起",
+    "UNSUSPEND": "恢复",
+    "TRANSITION": "提交",
+    "DELIVER": "转单",
+    "TERMINATE": "终止",
+}
 STATUS_NAMES = {
     "RUNNING": "处理中",
     "SUSPENDED": "被挂起",
@@ -39,7 +47,7 @@ def status(settings: Settings, ticket: Ticket) -> dict[str, Any]:
         "operations": _operations(*_possible(ticket)),
         "current_status": ticket.status,
         "current_steps": steps(ticket, full=True),
-        "is_commented": False,
+        "is_commented": bool(ticket.stars),
     }
 
 
@@ -61,11 +69,11 @@ def summary(settings: Settings, ticket: Ticket) -> dict[str, Any]:
         "title": ticket.title,
         "catalog_id": ticket.service.catalog_id,
         "service_id": ticket.service_id,
-        "service_type": "request",
+        "service_type": ticket.service.kind,
         "flow_id": ticket.service_id,
         "current_status": ticket.status,
-        "comment_id": str(ticket.id) if ticket.status == FINISHED else "",
-        "is_commented": False,
+        "comment_id": str(ticket.comment or ""),
+        "is_commented": bool(ticket.stars),
         "updated_by": ",".join(ticket.updated_by),
         "update_at": shanghai(ticket.update_at),
         "end_at": maybe_shanghai(ticket.end_at),
@@ -115,23 +123,6 @@ def node_result(ticket: Ticket, node: Node) -> dict[str, Any]:
     }
 
 
-def service_row(service: Service) -> dict[str, Any]:
-    """One row of ``get_services``."""
-    return {"id": service.id, "name": service.name, "service_type": "request", "desc": service.desc}
-
-
-def service_detail(service: Service) -> dict[str, Any]:
-    """``get_service_detail``: the submit form."""
-    fields = [_detail_field(service, one) for one in service.form]
-    head = {"service_id": service.id, "workflow_id": service.id, "name": service.name}
-    return head | {"service_type": "request", "desc": service.desc, "fields": fields}
-
-
-def roles(service: Service) -> list[dict[str, Any]]:
-    """``get_service_roles``: who acts where."""
-    return [_role(service.submit_state_id, "提单", "", "OPEN"), *map(_node_role, service.nodes)]
-
-
 def steps(ticket: Ticket, *, full: bool) -> list[dict[str, Any]]:
     """Return the current step as a list, with its form when ``full``."""
     service = ticket.service
@@ -143,7 +134,8 @@ def steps(ticket: Ticket, *, full: bool) -> list[dict[str, Any]]:
         return []
     step = _step(node.name, node.state_id, "PERSON", ",".join(ticket.processors(node)))
     step["status"] = "QUEUEING" if ticket.answered else "RUNNING"
-    return [step | (_form(service, node.fields, node.state_id) if full else {})]
+    more = ("DELIVER",) * node.deliverable + ("TERMINATE",) * node.terminable
+    return [step | (_form(service, node.fields, node.state_id, *more) if full else {})]
 
 
 def _step(name: str, state_id: int, kind: str, people: str) -> dict[str, Any]:
@@ -158,10 +150,10 @@ def _step(name: str, state_id: int, kind: str, people: str) -> dict[str, Any]:
     }
 
 
-def _form(service: Service, fields: tuple[Field, ...], state_id: int) -> dict[str, Any]:
+def _form(service: Service, fields: tuple[Field, ...], state_id: int, *more: str) -> dict[str, Any]:
     return {
-        "fields": [_field(service, one, state_id) for one in fields],
-        "operations": _operations("TRANSITION", "SUSPEND"),
+        "fields": [form_field(service, one, state_id) for one in fields],
+        "operations": _operations("TRANSITION", "SUSPEND", *more),
     }
 
 
@@ -174,44 +166,6 @@ def _possible(ticket: Ticket) -> list[str]:
 
 def _operations(*keys: str) -> list[dict[str, Any]]:
     return [{"key": key, "name": _OPERATIONS[key], "can_operate": True} for key in keys]
-
-
-def _field(service: Service, one: Field, state_id: int) -> dict[str, Any]:
-    title, submit = one.key == TITLE_KEY, state_id == service.submit_state_id
-    return {
-        "id": service.field_id(one),
-        "is_readonly": False,
-        "source_type": "CUSTOM",
-        "source_uri": "",
-        "api_instance_id": 0,
-        "type": one.type,
-        "key": one.key,
-        "name": one.name,
-        "validate_type": "REQUIRE" if one.required else "OPTION",
-        "regex": "" if submit and not title else "EMPTY",
-        "regex_config": {},
-        "custom_regex": "",
-        "desc": one.desc,
-        "choice": [{"key": key, "name": name} for key, name in one.choice],
-        "meta": {"code": one.code} if one.code else {},
-        "workflow_id": service.id,
-        "state_id": "" if title else state_id,
-        "source": "TABLE" if title else "CUSTOM",
-    }
-
-
-def _detail_field(service: Service, one: Field) -> dict[str, Any]:
-    more = {
-        "default": one.default or "",
-        "layout": "COL_12",
-        "api_info": {},
-        "kv_relation": {},
-        "show_type": 1,
-        "show_conditions": {},
-    }
-    hidden = ("is_readonly", "workflow_id", "state_id", "source")
-    shown = _field(service, one, service.submit_state_id) | more
-    return {key: value for key, value in shown.items() if key not in hidden}
 
 
 def _info_fields(ticket: Ticket) -> list[dict[str, Any]]:
@@ -228,15 +182,3 @@ def _info_fields(ticket: Ticket) -> list[dict[str, Any]]:
 def _system_field(key: str, name: str, value: str | None, shown: str) -> dict[str, Any]:
     head = {"id": 0, "key": key, "type": "SELECT", "name": name, "desc": f"请选择{name}"}
     return head | {"value": value, "display_value": shown}
-
-
-def _node_role(node: Node) -> dict[str, Any]:
-    if node.people_from:
-        role = _role(node.state_id, node.name, node.people_from, "VARIABLE")
-    else:
-        role = _role(node.state_id, node.name, ",".join(node.people), "PERSON")
-    return role | {"sign_type": "and" if node.everybody else "or"}
-
-
-def _role(number: int, name: str, people: str, kind: str) -> dict[str, Any]:
-    return {"id": number, "name": name, "processors": people, "processors_type": kind, "sign_type": "or"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 TITLE_KEY = "title"
+SN_PREFIXES = {"request": "REQ", "event": "INC", "change": "CRQ", "question": "PBI"}
 _FIELDS_PER_SERVICE = 1000
-
-FieldType = Literal["STRING", "TEXT", "INT", "DATE", "SELECT", "RADIO", "MEMBERS", "CUSTOM-FORM", "TABLE", "LINK"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Field:
 
     key: str
     name: str
-    type: FieldType = "STRING"
+    type: str = "STRING"
     required: bool = True
     on_refusal: bool = False
     choice: tuple[tuple[str, str], ...] = ()
@@ -41,7 +41,11 @@ class Node:
 
     :param kind: ``APPROVAL`` counts for ITSM's verdict, ``NORMAL`` does not.
     :param people_from: the submit field that names them; else ``people``.
+    :param starter: it asks the ticket's creator.
     :param everybody: all of them must answer (countersign).
+    :param deliverable: whoever is asked may hand it over.
+    :param terminable: it offers TERMINATE, which fails all the same (reference 4.8).
+    :param targets: where a verdict leads, as ``state_id`` (None: the end); without it, the next node in line.
     """
 
     state_id: int
@@ -50,12 +54,20 @@ class Node:
     kind: Literal["APPROVAL", "NORMAL"] = "APPROVAL"
     people_from: str | None = None
     people: tuple[str, ...] = ("admin",)
+    starter: bool = False
     everybody: bool = False
+    deliverable: bool = False
+    terminable: bool = False
+    targets: Mapping[bool, int | None] | None = None
 
     @property
-    def opinion_key(self) -> str:
-        """Key of the field that holds the decision."""
-        return next(one.key for one in self.fields if one.type == "RADIO")
+    def opinion_key(self) -> str | None:
+        """Key of the field that holds the decision, if there is one."""
+        return next((one.key for one in self.fields if one.type == "RADIO"), None)
+
+    def says_yes(self, values: Mapping[str, Any]) -> bool:
+        """Whether an answer lets the ticket pass; a step without an opinion does."""
+        return self.opinion_key is None or values.get(self.opinion_key) == "true"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +89,23 @@ class Service:
     catalog_id: int | None = 12
     listed: bool = True
     desc: str = ""
+    kind: str = "request"
+    submit_state: int | None = None
 
     @property
     def submit_state_id(self) -> int:
         """Number of the submit step."""
-        return self.id * 100
+        return self.submit_state or self.id * 100
+
+    @property
+    def sn_prefix(self) -> str:
+        """What its tickets' numbers begin with (reference 4.1)."""
+        return SN_PREFIXES.get(self.kind, "REQ")
+
+    def position(self, state_id: int | None) -> int:
+        """Return the place of a node in line, counted from 1; behind the last one for None."""
+        numbers = [one.state_id for one in self.nodes]
+        return numbers.index(state_id) + 1 if state_id in numbers else len(numbers) + 1
 
     def field_id(self, field: Field) -> int:
         """Return a field's number."""
@@ -98,7 +122,7 @@ def random_word(*parts: object) -> str:
     return "k" + hashlib.md5("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()[:31]
 
 
-def approval(state_id: int, name: str, *, people_from: str | None = None, everybody: bool = False) -> Node:
+def approval(state_id: int, name: str, **more: Any) -> Node:
     """Return an approval node: an opinion, a remark, and a remark for refusals (reference 4.2)."""
     opinion = Field(
         key=random_word(state_id, "opinion"),
@@ -110,12 +134,12 @@ def approval(state_id: int, name: str, *, people_from: str | None = None, everyb
     )
     remark = Field(key=random_word(state_id, "remark"), name="备注", type="TEXT", required=False)
     refusal = replace(remark, key=random_word(state_id, "refusal"), required=True, on_refusal=True)
-    fields = (opinion, remark, refusal)
-    return Node(state_id=state_id, name=name, fields=fields, people_from=people_from, everybody=everybody)
+    return Node(state_id=state_id, name=name, fields=(opinion, remark, refusal), **more)
 
 
 def filled_in(node: Node, *, approve: bool, remark: str) -> dict[str, str]:
     """Fill a node's form the way ITSM's own page does: every remark field gets the remark."""
     texts = {one.key: remark for one in node.fields if one.type == "TEXT"}
     defaults = {one.key: one.default for one in node.fields if one.default is not None}
-    return defaults | texts | {node.opinion_key: "true" if approve else "false"}
+    opinion = {node.opinion_key: "true" if approve else "false"} if node.opinion_key else {}
+    return defaults | texts | opinion

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_bkitsm.sandbox.faults import TRANSPORT
+from airflow_provider_bkitsm.sandbox.misbehave import TRANSPORT
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

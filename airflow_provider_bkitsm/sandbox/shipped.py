@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_provider_bkitsm.sandbox.services import TITLE, YES_NO, Field, Node, Service, approval
 
 NO_CATALOG = 1
@@ -13,8 +15,21 @@ COUNTERSIGN = 14
 NO_APPROVAL = 15
 NOT_REVOCABLE = 16
 LOG_BUILT_IN = 17
+DELIVERABLE = 18
 
 APPROVE_CATALOG, COMMON_CATALOG = 11, 12
+CATALOGS: tuple[dict[str, Any], ...] = (
+    {"id": 1, "key": "root", "name": "根目录", "level": 0, "desc": "", "parent": None},
+    {"id": COMMON_CATALOG, "key": "SANDBOX", "name": "沙箱服务", "level": 1, "desc": "", "parent": 1},
+    {
+        "id": APPROVE_CATALOG,
+        "key": "approve_service_catalog",
+        "name": "内置审批目录",
+        "level": 1,
+        "desc": "",
+        "parent": 1,
+    },
+)
 
 _APPROVER = Field(key="approver", name="审批人", type="MEMBERS")
 _SIMPLE_FORM = (TITLE, _APPROVER, Field(key="content", name="内容", type="TEXT", required=False))
@@ -88,7 +103,9 @@ SERVICES: dict[int, Service] = {
             name="内置审批服务",
             desc="The built-in approval (fast_approval)",
             form=_FAST_FORM,
-            nodes=(approval(201, "内置审批节点", people_from="APPROVER"),),
+            # The numbers of the measured server, so that its requests can be sent as they were.
+            submit_state=14,
+            nodes=(approval(15, "内置审批节点", people_from="APPROVER"),),
             catalog_id=APPROVE_CATALOG,
             listed=False,
         ),
@@ -112,6 +129,12 @@ SERVICES: dict[int, Service] = {
         _simple(COUNTERSIGN, "多人会签", "Everybody must agree", _from_form(1401, "会签", everybody=True)),
         _simple(NO_APPROVAL, "无审批节点", "Finishes by itself, without approval"),
         _simple(NOT_REVOCABLE, "不可撤单", "Cannot be withdrawn", _from_form(1601, "审批"), revocable=False),
+        _simple(
+            DELIVERABLE,
+            "可转单审批",
+            "The administrator may hand the approval over",
+            approval(1801, "审批节点", deliverable=True, terminable=True),
+        ),
         Service(
             id=LOG_BUILT_IN,
             name="日志平台容量评估",

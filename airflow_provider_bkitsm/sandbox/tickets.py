@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox.services import Field, Node, Service
-from airflow_provider_bkitsm.sandbox.shipped import SERVICES
 
 RUNNING, SUSPENDED = "RUNNING", "SUSPENDED"
 FINISHED, TERMINATED, REVOKED = "FINISHED", "TERMINATED", "REVOKED"
@@ -20,17 +19,22 @@ NOT_STARTED, AT_SUBMIT = -1, 0
 class Ticket:
     """One ticket.
 
+    :param service: the version of the service it was opened in.
     :param node: where it is: -1 not started, 0 at the submit step, 1.. at the service's nodes.
     :param orphan: its flow never starts (reference 4.1.4).
     :param raced: withdrawn while its flow was starting; it goes on showing a step (reference 4.2).
     :param results: the verdict of each approval node visited, by ``state_id``.
     :param answered: who has answered on the current node, and what.
+    :param queued: the current node has its answer and is being finished (``QUEUEING``).
+    :param delivered: whom nodes were handed over to, by ``state_id``.
     :param values: what the nodes' fields hold.
+    :param comment: number of its comment record; 0 while it is open.
+    :param stars: what its comment gave; 0 for none.
     """
 
+    service: Service
     id: int
     sn: str
-    service_id: int
     title: str
     creator: str
     fields: dict[str, Any]
@@ -46,15 +50,25 @@ class Ticket:
     updated_by: list[str] = field(default_factory=list)
     last_approver: str = ""
     answered: dict[str, str] = field(default_factory=dict)
+    queued: bool = False
+    delivered: dict[str, str] = field(default_factory=dict)
     results: dict[str, bool] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     logs: list[dict[str, Any]] = field(default_factory=list)
     suspended_from: str = ""
+    followers: list[str] = field(default_factory=list)
+    comment: int = 0
+    stars: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """Return what is stored of it: everything but the service itself, of which the number suffices."""
+        stored = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "service"}
+        return stored | {"service_id": self.service_id}
 
     @property
-    def service(self) -> Service:
-        """The service it was opened in."""
-        return SERVICES[self.service_id]
+    def service_id(self) -> int:
+        """Number of its service."""
+        return self.service.id
 
     @property
     def over(self) -> bool:
@@ -90,11 +104,13 @@ class Ticket:
         return [name for name in self.processors(node) if name not in self.answered] if node else []
 
     def processors(self, node: Node) -> list[str]:
-        """Return the people of a node; ``meta.state_processors`` replaces the flow's own."""
-        given = self.meta.get("state_processors") or {}
+        """Return the people of a node; ``meta.state_processors`` and handing over replace the flow's own."""
+        given = {**(self.meta.get("state_processors") or {}), **self.delivered}
         names = given.get(str(node.state_id))
         if names is None and node.people_from:
             names = self.fields.get(node.people_from) or ""
+        if names is None and node.starter:
+            names = self.creator
         return split_names(str(names)) if names is not None else list(node.people)
 
 

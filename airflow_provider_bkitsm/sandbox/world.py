@@ -9,14 +9,16 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals, tokens
 from airflow_provider_bkitsm.sandbox.database import Database
+from airflow_provider_bkitsm.sandbox.faults import Faults
 from airflow_provider_bkitsm.sandbox.forms import Draft
 from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sandbox.seed import COLLECTORS
+from airflow_provider_bkitsm.sandbox.service_book import ServiceBook
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 
@@ -40,6 +42,7 @@ class World:
     :param clock: seconds since the epoch; the seam for tests.
     :param lost_callbacks: numbers whose callback was not accepted (a dict for its order).
     :param etl_writes: how often each collector's clean configuration was written.
+    :param worker: set while ITSM's background worker runs.
     """
 
     settings: Settings
@@ -51,27 +54,33 @@ class World:
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     request_counts: Counter[str] = field(default_factory=Counter)
     installation: str = ""
+    faults: Faults = field(default_factory=Faults)
+    worker: asyncio.Event = field(default_factory=asyncio.Event)
     _by_sn: dict[str, list[Ticket]] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._database = Database(file=self.settings.database)
+        meta = self._database.load("meta")
+        self.services = ServiceBook(database=self._database)
         for body in self._database.load("ticket").values():
-            self._index(Ticket(**body))
+            self._index(Ticket(service=self.services.of_ticket(body.pop("service_id")), **body))
         stored = {int(key): row for key, row in self._database.load("collector").items()}
         self.collectors = {row["collector_config_id"]: dict(row) for row in COLLECTORS} | stored
         self.lost_callbacks = dict.fromkeys(self._database.load("lost_callback"))
         self.etl_writes = Counter({int(key): n for key, n in self._database.load("etl_writes").items()})
-        self.installation = self._database.load("meta").get("installation") or tokens.new_installation()
+        self.installation = meta.get("installation") or tokens.new_installation()
         self._database.save("meta", "installation", self.installation)
+        self._counters: dict[str, int] = meta.get("counters") or {}
+        self.worker.set()
 
     def add(self, draft: Draft) -> Ticket:
-        """Take in a new ticket under the next number."""
-        number, now = max(self.tickets, default=0) + 1, self.clock()
+        """Take in a new ticket under the day's next number."""
+        now = self.clock()
         ticket = Ticket(
-            id=number,
-            sn=f"REQ{shanghai(now)[:10].replace('-', '')}{number:06d}",
-            service_id=draft.service.id,
+            service=draft.service,
+            id=max(self.tickets, default=0) + 1,
+            sn=self._next_sn(draft.service.sn_prefix, shanghai(now)[:10].replace("-", "")),
             title=draft.fields["title"],
             creator=draft.creator,
             fields=draft.fields,
@@ -81,14 +90,23 @@ class World:
             meta=draft.meta,
             orphan=draft.doomed,
             updated_by=[draft.creator],
+            followers=[draft.creator] if draft.attention else [],
         )
         self._index(ticket)
         self.save(ticket)
         return ticket
 
+    def forget_counters(self) -> None:
+        """Begin the day's numbers again, as a restart of ITSM's Redis does: numbers will be given twice."""
+        self._save_counters({})
+
+    def next_comment(self) -> int:
+        """Return the number of a finished ticket's comment record."""
+        return 1 + max((one.comment for one in self.tickets.values()), default=0)
+
     def save(self, ticket: Ticket) -> None:
         """Write a ticket through."""
-        self._database.save("ticket", ticket.id, asdict(ticket))
+        self._database.save("ticket", ticket.id, ticket.document())
 
     def by_sn(self, sn: object) -> list[Ticket]:
         """Return the tickets of a number: compared as MySQL does, without case or trailing blanks."""
@@ -151,6 +169,15 @@ class World:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._database.close()
+
+    def _next_sn(self, prefix: str, day: str) -> str:
+        number = self._counters.get(day, 0) + 1
+        self._save_counters({day: number})
+        return f"{prefix}{day}{number:06d}"
+
+    def _save_counters(self, counters: dict[str, int]) -> None:
+        self._counters = counters
+        self._database.save("meta", "counters", counters)
 
     def _index(self, ticket: Ticket) -> None:
         self.tickets[ticket.id] = ticket

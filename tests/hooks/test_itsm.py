@@ -163,7 +163,7 @@ def test_both_clients_offer_the_same_calls():
 
 
 def test_the_connection_test_says_what_works(connections):
-    assert ItsmHook().test_connection() == (True, "ITSM answers; 7 services are visible")
+    assert ItsmHook().test_connection() == (True, "ITSM answers; 8 services are visible")
 
 
 def test_the_connection_test_says_what_does_not(sandbox, connections):

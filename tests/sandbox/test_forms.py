@@ -52,7 +52,7 @@ def form(**more):
         (body(meta=None), 3900004),
         (body(meta="abc"), 3900004),
         (body(meta={"state_processors": {"777": "x"}}), 3900004),
-        (body(meta={"state_processors": {"201": ""}}), 3900004),
+        (body(meta={"state_processors": {"15": ""}}), 3900004),
         (body(tag=""), 3900004),
         (body(tag=None), 3900004),
         (body(tag="x" * 33), 3900004),
@@ -105,7 +105,7 @@ def test_a_list_of_approvers_becomes_one_odd_name(client, server):
 
 
 def test_processors_given_with_the_ticket_replace_the_flows(client, server):
-    sn = client.opened(meta={"state_processors": {"201": "zoe,yan"}})
+    sn = client.opened(meta={"state_processors": {"15": "zoe,yan"}})
     assert server.ticket(sn)["waits_for"] == ["zoe", "yan"]
 
 

@@ -28,7 +28,7 @@ def test_a_running_ticket_tells_neither_title_nor_number(client):
         *("ticket_url", "iframe_ticket_url", "operations", "current_status", "current_steps", "is_commented"),
     }
     (step,) = shown["current_steps"]
-    assert (step["state_id"], step["processors_type"], step["processors"]) == (201, "PERSON", "alice,bob")
+    assert (step["state_id"], step["processors_type"], step["processors"]) == (15, "PERSON", "alice,bob")
     kinds = [(one["type"], one["validate_type"], one["meta"]) for one in step["fields"]]
     assert kinds == [
         ("RADIO", "REQUIRE", {"code": "APPROVE_RESULT"}),
@@ -102,10 +102,10 @@ def test_a_broken_body_is_a_text_code_on_unwrapped_calls(client, server, call):
 
 def test_a_nodes_result_and_its_approvers(client, server):
     sn = client.opened()
-    assert client.get("get_approver", sn=sn, state_id=201)["data"] == {"approver": "alice,bob"}
-    assert client.get("get_approve_node_result", sn=sn, state_id=201)["code"] == 3900005
+    assert client.get("get_approver", sn=sn, state_id=15)["data"] == {"approver": "alice,bob"}
+    assert client.get("get_approve_node_result", sn=sn, state_id=15)["code"] == 3900005
     server.approve(sn, operator="bob", remark="fine")
-    result = client.get("get_approve_node_result", sn=sn, state_id=201)["data"]
+    result = client.get("get_approve_node_result", sn=sn, state_id=15)["data"]
     assert (result["processed_user"], result["approve_result"], result["approve_remark"]) == ("bob", True, "fine")
 
 

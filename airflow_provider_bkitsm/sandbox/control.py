@@ -1,0 +1,206 @@
+"""What a person, an administrator or another client would do to a running sandbox, as methods."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Kind
+from airflow_provider_bkitsm.sandbox.settings import (
+    BKLOG_ROOT,
+    CONTROL_ROOT,
+    ESB_ROOT,
+    ITSM_ROOT,
+    SAAS_ROOT,
+    Settings,
+)
+from airflow_provider_bkitsm.sandbox.tickets import ENDED
+
+_STEP_SECONDS = 10.0
+
+
+class SandboxControl:
+    """A running sandbox, in this process or another one on this machine.
+
+    :param url: where it listens, e.g. ``http://127.0.0.1:8099``.
+    """
+
+    def __init__(
+        self, url: str, *, app_code: str = Settings.app_code, app_secret: str = Settings.app_secret
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.app_code = app_code
+        self.app_secret = app_secret
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    @property
+    def itsm_url(self) -> str:
+        """Root of ITSM at the API gateway, without trailing slash."""
+        return self.url + ITSM_ROOT
+
+    @property
+    def esb_url(self) -> str:
+        """Root of ITSM at the ESB, without trailing slash."""
+        return self.url + ESB_ROOT
+
+    @property
+    def saas_url(self) -> str:
+        """Root of ITSM itself, past both, without trailing slash."""
+        return self.url + SAAS_ROOT
+
+    @property
+    def bklog_url(self) -> str:
+        """Gateway root of the log platform, without trailing slash."""
+        return self.url + BKLOG_ROOT
+
+    def headers(self, **more: str) -> dict[str, str]:
+        """Return what an ITSM or log platform request needs; ``more`` goes into the authorization."""
+        known = {"bk_app_code": self.app_code, "bk_app_secret": self.app_secret, "bk_username": "admin"}
+        return {"X-Bkapi-Authorization": json.dumps(known | more)}
+
+    def tickets(self) -> list[dict[str, Any]]:
+        """Return all tickets, oldest first."""
+        found: list[dict[str, Any]] = self._control("GET", "tickets")
+        return found
+
+    def ticket(self, sn: str) -> dict[str, Any]:
+        """Return one ticket, with ``waits_for`` (people) and ``approve_result``."""
+        found: dict[str, Any] = self._control("GET", f"tickets/{sn}")
+        return found
+
+    def approve(self, sn: str, *, remark: str = "", operator: str | None = None) -> dict[str, Any]:
+        """Approve on the current node, once the ticket has one."""
+        return self._decide(sn, approve=True, remark=remark, operator=operator)
+
+    def reject(self, sn: str, *, remark: str = "no", operator: str | None = None) -> dict[str, Any]:
+        """Reject on the current node, once the ticket has one."""
+        return self._decide(sn, approve=False, remark=remark, operator=operator)
+
+    def operate(self, sn: str, action_type: str, *, operator: str = "admin") -> None:
+        """Withdraw, terminate, suspend or resume through ITSM's own call, once the ticket has a step.
+
+        :raises RuntimeError: ITSM refuses.
+        """
+        self.wait_for_step(sn)
+        body = {"sn": sn, "operator": operator, "action_type": action_type, "action_message": "sandbox"}
+        answer = self._http.post(f"{self.itsm_url}/operate_ticket/", json=body, headers=self.headers(), timeout=30)
+        if answer.json()["result"] is not True:
+            raise RuntimeError(answer.json()["message"])
+
+    def withdraw(self, sn: str) -> None:
+        """Withdraw as the system account."""
+        self.operate(sn, "WITHDRAW")
+
+    def finish_without_evidence(self, sn: str) -> dict[str, Any]:
+        """End a ticket as FINISHED without any approval step; its ``approve_result`` is true."""
+        found: dict[str, Any] = self._control("POST", f"tickets/{sn}/finish_without_evidence")
+        return found
+
+    def wait_for_step(self, sn: str) -> None:
+        """Wait until a ticket asks somebody.
+
+        :raises RuntimeError: it has ended.
+        """
+
+        def asks() -> bool:
+            found = self.ticket(sn)
+            if found["status"] in ENDED:
+                raise RuntimeError(f"{sn} is {found['status']}: it asks nobody any more")
+            return bool(found["waits_for"])
+
+        wait_until(asks, _STEP_SECONDS, f"{sn} asks nobody")
+
+    def wait_for_status(self, sn: str, status: str) -> dict[str, Any]:
+        """Wait until a ticket has a status."""
+        wait_until(lambda: self.ticket(sn)["status"] == status, _STEP_SECONDS, f"{sn} does not become {status}")
+        return self.ticket(sn)
+
+    def requests(self, path: str = "") -> list[dict[str, Any]]:
+        """Return the platform requests received (method, path, query, body) whose path contains a text."""
+        found: list[dict[str, Any]] = self._control("GET", "requests", params={"path": path})
+        return found
+
+    def stop_worker(self) -> None:
+        """Let no ticket move: new ones do not start, answers have no effect."""
+        self._control("POST", "worker", params={"running": "false"})
+
+    def start_worker(self) -> None:
+        """Let tickets move again."""
+        self._control("POST", "worker", params={"running": "true"})
+
+    def forget_counters(self) -> None:
+        """Begin the day's ticket numbers again, as ITSM does after an empty Redis: numbers come twice."""
+        self._control("DELETE", "counters")
+
+    def jwt(self, *, user: str = "admin", verified: bool = True, seconds: float = 300) -> str:
+        """Return what a gateway attests about a caller, for calls past it (header ``X-Bkapi-JWT``)."""
+        params = {"user": user, "verified": verified, "seconds": seconds}
+        return str(self._control("GET", "jwt", params=params)["jwt"])
+
+    def callback_body(self, sn: str) -> dict[str, Any]:
+        """Return what ITSM posts about a ticket as it stands now, with a token that passes."""
+        body: dict[str, Any] = self._control("GET", f"tickets/{sn}/callback")
+        return body
+
+    def post_callback(self, sn: str, **forged: Any) -> bool:
+        """Post a ticket's callback once more, or a forged one, and return whether it was accepted.
+
+        :param forged: keys of the body that are not what ITSM would say, ``token`` included.
+        """
+        return bool(self._control("POST", f"tickets/{sn}/callback", json=forged)["accepted"])
+
+    def fault(
+        self,
+        path: str,
+        kind: Kind | CallbackKind,
+        *,
+        times: int = 1,
+        status: int = 502,
+        code: int | str = 3900004,
+        seconds: float = 1.0,
+        retry_after: int | str | None = None,
+    ) -> None:
+        """Make the next requests of a path fail, or the next callbacks; see :class:`~.faults.Fault`."""
+        more = {"status": status, "code": code, "seconds": seconds, "retry_after": retry_after}
+        self._control("POST", "faults", json={"kind": kind, "path": path, "times": times, **more})
+
+    def clear_faults(self) -> None:
+        """Behave again."""
+        self._control("DELETE", "faults")
+
+    def collector(self, number: int) -> dict[str, Any]:
+        """Return a collector as the log platform holds it, with ``etl_writes``: how often its ETL was written."""
+        row: dict[str, Any] = self._control("GET", f"collectors/{number}")
+        return row
+
+    def put_collector(self, number: int, **row: Any) -> dict[str, Any]:
+        """Create or replace a collector; what is not given is a default."""
+        stored: dict[str, Any] = self._control("PUT", f"collectors/{number}", json=row)
+        return stored
+
+    def _decide(self, sn: str, **decision: Any) -> dict[str, Any]:
+        self.wait_for_step(sn)
+        decided: dict[str, Any] = self._control("POST", f"tickets/{sn}/decide", json=decision)
+        return decided
+
+    def _control(self, method: str, path: str, **more: Any) -> Any:
+        answer = self._http.request(method, f"{self.url}{CONTROL_ROOT}/{path}", timeout=30, **more)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+def wait_until(done: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    """Wait until something is true.
+
+    :raises TimeoutError: it does not become so.
+    """
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError(otherwise)
+        time.sleep(0.01)

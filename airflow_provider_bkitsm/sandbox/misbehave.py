@@ -1,0 +1,115 @@
+"""Faults on demand: the one place where a sandbox misbehaves, in front of every platform route."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from airflow_provider_bkitsm.sandbox.bklog_api import refused
+from airflow_provider_bkitsm.sandbox.esb import esb_answer
+from airflow_provider_bkitsm.sandbox.faults import Fault
+from airflow_provider_bkitsm.sandbox.gateway import crashed, gateway_answer
+from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT, SAAS_ROOT
+from airflow_provider_bkitsm.sandbox.world import LoggedRequest, World
+
+TRANSPORT = "airflow_provider_bkitsm.sandbox.transport"
+"""Key of the connection in a request's scope; see ``serving``."""
+
+_PLATFORMS = ("/api/", f"{SAAS_ROOT}/")
+_CONNECTION_LOST = "http.disconnect"
+_NAMES = {
+    400: (1640001, "INVALID_ARGS"),
+    403: (1640301, "APP_NO_PERMISSION"),
+    404: (1640401, "API_NOT_FOUND"),
+    429: (1642902, "RATE_LIMIT_RESTRICTION"),
+    502: (1650200, "BAD_GATEWAY"),
+    504: (1650401, "REQUEST_BACKEND_TIMEOUT"),
+}
+
+
+class Misbehave:
+    """Middleware that records the platforms' requests and applies faults to them."""
+
+    def __init__(self, app: ASGIApp, *, world: World) -> None:
+        self.app = app
+        self.world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or not."""
+        if scope["type"] != "http" or not scope["path"].startswith(_PLATFORMS):
+            await self.app(scope, receive, send)
+            return
+        body = await _whole_body(receive)
+        self.world.log_request(_logged(scope, body))
+        fault = self.world.faults.take(scope["path"])
+        if fault is None:
+            await self.app(scope, _replay(body, receive), send)
+        elif fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+            await self.app(scope, _replay(body, receive), send)
+        elif fault.kind == "drop_answer":
+            await self.app(scope, _replay(body, receive), _nowhere)
+            await _cut(scope, receive)
+        else:
+            await _instead(fault, scope["path"])(scope, receive, send)
+
+
+def _instead(fault: Fault, path: str) -> ASGIApp:
+    """Return the answer given instead of the work."""
+    if fault.kind == "html":
+        return crashed()
+    if fault.kind == "app_refused":
+        return _app_refused(path)
+    if fault.kind == "status":
+        code, name = _NAMES.get(fault.status, (fault.status * 1000, "ERROR"))
+        headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+        return gateway_answer(fault.status, code, name, "sandbox fault", headers)
+    # An int code is ITSM's, a text the log platform's (and of ITSM's unwrapped endpoints).
+    return refused(fault.code, "sandbox fault")
+
+
+def _app_refused(path: str) -> ASGIApp:
+    said = "the application may not use this API"
+    if path.startswith(ESB_ROOT):
+        return esb_answer(1306403, said)
+    return gateway_answer(403, 1640301, "APP_NO_PERMISSION", said)
+
+
+def _logged(scope: Scope, body: bytes) -> LoggedRequest:
+    try:
+        said: Any = json.loads(body) if body else None
+    except ValueError:
+        said = body.decode("utf-8", "replace")
+    query = scope["query_string"].decode("latin-1")
+    return LoggedRequest(method=scope["method"], path=scope["path"], query=query, body=said)
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    scope[TRANSPORT].abort()
+    while (await receive())["type"] != _CONNECTION_LOST:
+        pass
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
+
+
+async def _nowhere(_message: Message) -> None:
+    """Swallow an answer."""
