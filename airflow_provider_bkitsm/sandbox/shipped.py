@@ -133,7 +133,7 @@ SERVICES: dict[int, Service] = {
             DELIVERABLE,
             "可转单审批",
             "The administrator may hand the approval over",
-            approval(1801, "审批节点", deliverable=True, terminable=True),
+            approval(80, "审批节点", deliverable=True, terminable=True),
         ),
         Service(
             id=LOG_BUILT_IN,
