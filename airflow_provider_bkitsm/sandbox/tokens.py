@@ -1,4 +1,7 @@
-"""Callback tokens: 88 characters that prove "sent by this installation" and nothing else (reference 7)."""
+"""Callback tokens: 88 characters that prove "sent by some ITSM of this kind" and nothing else (reference 7).
+
+As in ITSM, the text under the encryption is a constant of the installation, and the key is a public default.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,13 @@ import hashlib
 import hmac
 import os
 
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
 from airflow_provider_bkitsm.sandbox.refusals import unexpected
 
-_START_BYTES, _TOKEN_BYTES = 16, 64
+_START_BYTES, _BLOCK_BITS = 16, 128
+_KEY = hashlib.sha256(b"the default that nobody changes").digest()
 
 
 def new_installation() -> str:
@@ -18,10 +25,16 @@ def new_installation() -> str:
     return os.urandom(16).hex()
 
 
-def issue(installation: str) -> str:
-    """Return a token: different each time, bound to no ticket, decision or time."""
-    start = os.urandom(_START_BYTES)
-    return base64.b64encode(start + _seal(installation, start)).decode()
+def issue(installation: str, *, start: bytes | None = None) -> str:
+    """Return a token: different each time, bound to no ticket, decision or time.
+
+    :param start: the 16 bytes it begins with, random if not given.
+    """
+    start = os.urandom(_START_BYTES) if start is None else start
+    padder = PKCS7(_BLOCK_BITS).padder()
+    padded = padder.update(_constant(installation)) + padder.finalize()
+    sealer = _cipher(start).encryptor()
+    return base64.b64encode(start + sealer.update(padded) + sealer.finalize()).decode()
 
 
 def passes(installation: str, text: object) -> bool:
@@ -37,10 +50,23 @@ def passes(installation: str, text: object) -> bool:
         return False
     if len(raw) == _START_BYTES:
         raise unexpected("string index out of range")
-    return len(raw) == _TOKEN_BYTES and hmac.compare_digest(
-        raw[_START_BYTES:], _seal(installation, raw[:_START_BYTES])
-    )
+    opened = open_token(raw)
+    return opened is not None and hmac.compare_digest(opened, _constant(installation))
 
 
-def _seal(installation: str, start: bytes) -> bytes:
-    return hmac.new(installation.encode(), start, hashlib.sha384).digest()
+def open_token(raw: bytes) -> bytes | None:
+    """Return the constant inside a token: whoever has seen one token can read it."""
+    try:
+        opener, unpadder = _cipher(raw[:_START_BYTES]).decryptor(), PKCS7(_BLOCK_BITS).unpadder()
+        padded = opener.update(raw[_START_BYTES:]) + opener.finalize()
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:
+        return None
+
+
+def _constant(installation: str) -> bytes:
+    return f"bk_itsm:{installation[:31]}".encode()
+
+
+def _cipher(start: bytes) -> Cipher[modes.CBC]:
+    return Cipher(algorithms.AES(_KEY), modes.CBC(start))

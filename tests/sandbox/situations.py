@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox import shipped
+from airflow_provider_bkitsm.sandbox import shipped, tokens
 from tests.sandbox.client import OPINION, REFUSAL, REMARK
 from tests.sandbox.exports import one_approval
 from tests.sandbox.stage import Change, Stage
@@ -44,6 +44,12 @@ def _token(change: Callable[[str], str] = str) -> Situation:
 
 def _raw(change: Callable[[bytes], bytes]) -> Situation:
     return _token(lambda token: base64.b64encode(change(base64.b64decode(token))).decode())
+
+
+def _remade(token: str) -> str:
+    """Encrypt what a received token says anew, behind a start of zeros."""
+    opened = tokens.open_token(base64.b64decode(token)) or b""
+    return tokens.issue(opened.decode().partition(":")[2], start=bytes(16))
 
 
 def _flipped(raw: bytes, place: int) -> bytes:
@@ -200,7 +206,7 @@ _TOKEN = {
     "ok_again": _on(lambda stage: Change(token=_verified(stage))),
     "plus_became_space": _token(lambda token: token.replace("+", " ")),
     "random48": _raw(lambda raw: bytes(64)),
-    "self_made_from_a_received_one": _token(),
+    "self_made_from_a_received_one": _token(_remade),
     "stripped_padding": _token(lambda token: token.rstrip("=")),
     "tampered_iv": _raw(lambda raw: _flipped(raw, 0)),
     "tampered_last_byte": _raw(lambda raw: _flipped(raw, -1)),

@@ -1,91 +1,64 @@
+"""Faults of callbacks, and which request a fault strikes."""
+
 from __future__ import annotations
 
-import pytest
-import requests
-
-CALL = "get_services"
+from airflow_provider_bkitsm.sandbox.faults import Fault, Faults
+from tests.sandbox.receiver import Receiver
 
 
-@pytest.fixture(autouse=True)
-def _behave_again(server):
-    yield
-    server.clear_faults()
+def ended(client, server, receiver):
+    sn = client.opened(meta={"callback_url": receiver.url})
+    server.approve(sn)
+    return sn
 
 
-def answer(client):
-    return client.raw("GET", f"{client.server.itsm_url}/{CALL}/")
+def test_faults_strike_in_order_and_as_often_as_asked():
+    faults = Faults(pending=[Fault(kind="html", path="a", times=2), Fault(kind="delay", path="")])
+    assert [faults.take("/a").kind, faults.take("/b").kind, faults.take("/a").kind] == ["html", "delay", "html"]
+    assert faults.take("/a") is None
 
 
-def test_a_crash_page_has_http_200(client, server):
-    server.fault(CALL, "html")
-    got = answer(client)
-    assert (got.status_code, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert answer(client).json()["result"] is True
+def test_callbacks_and_requests_have_their_own():
+    faults = Faults(pending=[Fault(kind="callback_lost"), Fault(kind="html")])
+    assert faults.take("/x").kind == "html"
+    assert faults.take_of_callback("REQ1").kind == "callback_lost"
+    assert not faults.pending
 
 
-@pytest.mark.parametrize(("status", "code"), [(502, 1650200), (504, 1650401), (403, 1640301), (500, 500000)])
-def test_a_status_is_the_gateways(client, server, status, code):
-    server.fault(CALL, "status", status=status)
-    got = answer(client)
-    assert (got.status_code, got.json()["code"], got.json()["result"]) == (status, code, False)
+def test_a_lost_callback_is_on_no_list(client, server, receiver):
+    server.fault("", "callback_lost")
+    sn = ended(client, server, receiver)
+    other = ended(client, server, receiver)
+    assert receiver.wait().body["sn"] == other
+    assert sn not in client.get("callback_failed_ticket")["data"]
+    assert len(receiver.received) == 1
 
 
-def test_a_rate_limit_can_name_its_pause(client, server):
-    server.fault(CALL, "status", status=429, retry_after=7)
-    got = answer(client)
-    assert (got.status_code, got.headers["retry-after"]) == (429, "7")
+def test_a_late_callback_comes_later(client, server):
+    server.fault("", "callback_late", seconds=1)
+    with Receiver() as receiver:
+        sn = ended(client, server, receiver)
+        other = ended(client, server, receiver)
+        assert receiver.wait().body["sn"] == other
+        while len(receiver.received) < 2:
+            receiver.wait()
+    assert receiver.received[1].body["sn"] == sn
 
 
-def test_a_dropped_answer_comes_after_the_work(client, server):
-    before = len(server.tickets())
-    server.fault("create_ticket", "drop_answer")
-    with pytest.raises(requests.ConnectionError):
-        client.create()
-    assert len(server.tickets()) == before + 1
-    assert client.create()["result"] is True
+def test_a_callback_may_come_twice(client, server, receiver):
+    server.fault("", "callback_twice")
+    sn = ended(client, server, receiver)
+    while len(receiver.received) < 2:
+        receiver.wait()
+    first, second = receiver.received
+    assert first.body == second.body
+    assert first.body["sn"] == sn
 
 
-def test_a_delay_comes_before_the_work(client, server):
-    server.fault(CALL, "delay", seconds=0.2)
-    got = answer(client)
-    assert got.json()["result"] is True
-    assert got.elapsed.total_seconds() >= 0.2
-
-
-@pytest.mark.parametrize("code", [3900004, "SERVER_500_ERROR"])
-def test_a_refusal_has_the_code_it_was_given(client, server, code):
-    server.fault(CALL, "refuse", code=code)
-    assert (answer(client).status_code, answer(client).json()["result"]) == (200, True)
-    server.fault(CALL, "refuse", code=code)
-    assert (answer(client).json()["code"]) == code
-
-
-def test_an_etl_refusal_strikes_clean_configurations_only(client, server):
-    server.fault("", "etl_refuse", code="3600015")
-    assert client.bklog("GET", "1001/")["result"] is True
-    assert client.bklog("POST", "1001/update_or_create_clean_config/", {})["code"] == "3600015"
-    assert server.collector(1001)["etl_writes"] == 0
-
-
-def test_faults_are_used_up_and_others_pass(client, server):
-    server.fault(CALL, "status", times=2)
-    assert client.get("get_service_catalogs")["result"] is True
-    assert [answer(client).status_code for _ in range(3)] == [502, 502, 200]
-
-
-def test_faults_strike_in_the_order_they_were_asked_for(client, server):
-    server.fault(CALL, "status", status=504)
-    server.fault(CALL, "html")
-    assert [answer(client).status_code for _ in range(3)] == [504, 200, 200]
-
-
-def test_faults_can_be_called_off(client, server):
-    server.fault(CALL, "status", times=9)
-    server.clear_faults()
-    assert answer(client).status_code == 200
-
-
-def test_the_control_api_and_the_page_have_no_faults(client, server):
-    server.fault("", "status", times=9)
-    assert client.raw("GET", f"{server.url}/").status_code == 200
-    assert server.tickets() is not None
+def test_a_callback_can_be_repeated_and_forged(client, server, receiver):
+    sn = client.opened(meta={"callback_url": receiver.url})
+    assert server.post_callback(sn, current_status="FINISHED", approve_result=True) is True
+    assert (receiver.wait().body["approve_result"], client.verdict(sn)) == (True, ("RUNNING", False))
+    assert client.post("token/verify", {"token": receiver.received[0].body["token"]})["data"]["is_passed"]
+    server.post_callback(sn, token="forged")
+    assert not client.post("token/verify", {"token": receiver.received[1].body["token"]})["data"]["is_passed"]

@@ -80,3 +80,27 @@ def test_a_size_that_is_none_switches_paging_off(client, sns, size):
 @pytest.mark.parametrize("body", [{"page": 99}, {"page": 0}, {"page": "x"}, {"create_at__gte": "yesterday"}])
 def test_nonsense_crashes_the_call(client, sns, body):
     assert client.post("get_tickets", body)["code"] == "SERVER_500_ERROR"
+
+
+def test_a_persons_tickets_by_view(client, server):
+    sn = client.opened(fields={"APPROVER": "quinn"}, creator="petra", meta={"own": 1, "callback_url": "http://x"})
+
+    def seen(user, view, **more):
+        rows = client.get("get_tickets_by_user", user=user, view_type=view, **more)["data"]["items"]
+        return [one["sn"] for one in rows]
+
+    assert seen("petra", "my_created") == seen("quinn", "my_todo") == seen("quinn", "my_approval") == [sn]
+    assert seen("quinn", "my_created") == seen("petra", "my_todo") == seen("quinn", "my_dealt") == []
+    (row,) = client.get("get_tickets_by_user", user="petra", view_type="my_created")["data"]["items"]
+    assert (row["meta"], row["can_withdraw"], row["can_comment"]) == ({"own": 1}, True, False)
+    server.approve(sn, operator="quinn")
+    assert seen("quinn", "my_dealt") == seen("quinn", "my_history") == [sn]
+    assert seen("petra", "my_created", service_id=99) == []
+    assert seen("petra", "my_created", create_at__gte="2030-01-01 00:00:00") == [sn], "times count as a pair only"
+    pair = {"create_at__gte": "2030-01-01 00:00:00", "create_at__lte": "2031-01-01 00:00:00"}
+    assert seen("petra", "my_created", **pair) == []
+
+
+def test_a_view_nobody_knows_and_a_page_beyond_the_end(client):
+    assert client.get("get_tickets_by_user", user="a", view_type="nope")["code"] == 3900005
+    assert client.get("get_tickets_by_user", user="a", view_type="my_todo", page=9)["code"] == 3900004

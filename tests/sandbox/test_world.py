@@ -65,3 +65,11 @@ def test_a_database_that_takes_every_character(settings):
     with SandboxServer(replace(settings, basic_plane_only=False)) as server:
         sn = Client(server).opened(fields={"title": "hi 😀"})
         assert server.ticket(sn)["title"] == "hi 😀"
+
+
+def test_numbers_begin_again_after_the_counters_were_lost():
+    with SandboxServer(Settings(start_delay=0)) as server:
+        client = Client(server)
+        numbers = [client.create()["data"]["sn"] for _ in range(2)]
+        server.forget_counters()
+        assert client.create()["data"]["sn"] == numbers[0]
