@@ -1,0 +1,63 @@
+"""A sandbox with what tests need besides: connections to it, and people who decide by themselves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.tickets import RUNNING
+
+Answer = Literal["approve", "reject", "withdraw"]
+
+_LOOK_SECONDS = 0.02
+# So that a test of an outage or of a lost answer does not take as long as the real thing.
+_PATIENCE = {"read_retries": 0, "settle_seconds": 0.2}
+
+
+class BkItsmSandbox(SandboxServer):
+    """ITSM and the log platform on a free port of this machine, for one test."""
+
+    def connections(self, **extra: Any) -> Mapping[str, str]:
+        """Return the default connections to the sandbox, as values of ``AIRFLOW_CONN_`` variables by their name.
+
+        :param extra: further keys of the ITSM connection's extra, e.g. ``service_id``.
+        """
+        itsm = self.connection("bkitsm", **_PATIENCE | extra)
+        return {"AIRFLOW_CONN_BKITSM_DEFAULT": itsm, "AIRFLOW_CONN_BKLOG_DEFAULT": self.connection("bklog")}
+
+    def connection(self, kind: Literal["bkitsm", "bklog"], **extra: Any) -> str:
+        """Return a connection to the sandbox as Airflow's JSON text."""
+        host = self.itsm_url if kind == "bkitsm" else self.bklog_url
+        fields = {"conn_type": kind, "host": host, "login": self.app_code, "password": self.app_secret}
+        return json.dumps(fields | {"extra": extra})
+
+    @contextmanager
+    def deciding(self, answer: Answer, *, remark: str = "decided by a test") -> Iterator[None]:
+        """Let every ticket be decided as soon as it asks somebody, as long as the block lasts.
+
+        :param answer: ``withdraw`` acts in the creator's name, the others in that of whoever is asked.
+        """
+        done = threading.Event()
+        people = threading.Thread(target=self._decide_until, args=(done, answer, remark), daemon=True)
+        people.start()
+        try:
+            yield
+        finally:
+            done.set()
+            people.join()
+
+    def _decide_until(self, done: threading.Event, answer: Answer, remark: str) -> None:
+        while not done.wait(_LOOK_SECONDS):
+            for ticket in self.tickets():
+                if ticket["status"] == RUNNING and ticket["waits_for"]:
+                    self._answer(ticket, answer, remark)
+
+    def _answer(self, ticket: dict[str, Any], answer: Answer, remark: str) -> None:
+        if answer == "withdraw":
+            self.operate(ticket["sn"], "WITHDRAW", operator=ticket["creator"])
+        else:
+            (self.approve if answer == "approve" else self.reject)(ticket["sn"], remark=remark)

@@ -1,0 +1,64 @@
+"""The test kit, as a DAG author gets it: installed, and used as the documentation says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+DOCS = Path(__file__).parents[2] / "docs" / "testing-your-dags.md"
+FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+
+
+def test_pytest_finds_it_by_itself():
+    (found,) = entry_points(group="pytest11", name="bkitsm")
+    assert found.value == "airflow_provider_bkitsm.testing.plugin"
+
+
+def test_the_connections_lead_to_the_sandbox(bkitsm_connections):
+    sn = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+    assert [one["sn"] for one in bkitsm_connections.tickets()] == [sn]
+    assert BkLogHook().get_collector(1001, bk_biz_id=2)
+
+
+def test_each_test_has_a_sandbox_of_its_own(bkitsm_sandbox):
+    assert bkitsm_sandbox.tickets() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "verdict"),
+    [("approve", "FINISHED", True), ("reject", "FINISHED", False), ("withdraw", "REVOKED", False)],
+)
+def test_people_decide_by_themselves(bkitsm_connections, answer, status, verdict):
+    with bkitsm_connections.deciding(answer):
+        sn = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+        assert bkitsm_connections.wait_for_status(sn, status)["approve_result"] is verdict
+
+
+def test_loading_it_is_cheap():
+    code = "import sys, airflow_provider_bkitsm.testing.plugin; print(*{'airflow', 'fastapi'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_documentations_example_runs(tmp_path):
+    dag, *tests = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "restart.py").write_text(dag)
+    (tmp_path / "test_restart.py").write_text("\n".join(tests))
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "PYTEST"))}
+    env |= {"AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    env["AIRFLOW__CORE__DAGS_FOLDER"] = str(tmp_path)
+    for command in (["airflow", "db", "migrate"], ["pytest", "-q", "test_restart.py"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "4 passed" in done.stdout
