@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Self
 
 from airflow_provider_bkitsm.sandbox.app import create_app
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
@@ -33,7 +34,7 @@ class SandboxServer(SandboxControl):
         self._server = server_of(create_app(self.settings))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
-    def start(self) -> SandboxServer:
+    def start(self) -> Self:
         """Serve; returns when it answers."""
         self._thread.start()
         wait_until(lambda: self._server.started, _STARTUP_SECONDS, "the sandbox did not start")
@@ -46,7 +47,7 @@ class SandboxServer(SandboxControl):
         self._http.close()
         self._socket.close()
 
-    def __enter__(self) -> SandboxServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_exc: object) -> None:

@@ -1,0 +1,93 @@
+"""How many status requests a sandbox answers per second on one core, so that it never limits another measurement.
+
+``python -m benchmarks.sandbox_throughput``. The sandbox runs on one core, the load on the others.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
+
+ROUNDS, SECONDS, CLIENTS, TICKETS = 5, 3.0, 4, 200
+WANTED = 300
+
+
+def main() -> None:
+    """Measure and print one line per round, then the medians."""
+    cores = sorted(os.sched_getaffinity(0))
+    server, url = started()
+    try:
+        os.sched_setaffinity(server.pid, cores[:1])
+        os.sched_setaffinity(0, cores[1:] or cores)
+        sandbox = SandboxControl(url)
+        numbers = [opened(sandbox) for _ in range(TICKETS)]
+        process = psutil.Process(server.pid)
+        rounds = [one_round(sandbox, numbers, process) for _ in range(ROUNDS)]
+    finally:
+        server.terminate()
+        server.wait()
+    for rate, per_core in rounds:
+        print(f"{rate:8.0f} requests/s   {per_core:8.0f} requests/s of CPU time")
+    rate, per_core = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(f"median   {rate:.0f} requests/s on one core, {rate / WANTED:.1f} times the {WANTED} wanted;")
+    print(f"         {per_core:.0f} requests per second of CPU time, {TICKETS} tickets, {CLIENTS} clients")
+
+
+def started() -> tuple[subprocess.Popen[str], str]:
+    """Start a sandbox process; return it and its address."""
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    found = re.search(r"http://\S+\d", server.stdout.readline())
+    assert found is not None
+    return server, found[0]
+
+
+def opened(sandbox: SandboxControl) -> str:
+    """Open a ticket."""
+    fields = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+    body = {
+        "fast_approval": True,
+        "creator": "carol",
+        "fields": [{"key": k, "value": v} for k, v in fields.items()],
+    }
+    return str(sandbox.call("POST", "create_ticket", json=body)["sn"])
+
+
+def one_round(sandbox: SandboxControl, numbers: list[str], server: psutil.Process) -> tuple[float, float]:
+    """Return requests per second, and per second of the server's CPU time."""
+    counts, end = [0] * CLIENTS, time.monotonic() + SECONDS
+    before = sum(server.cpu_times()[:2])
+    clients = [threading.Thread(target=load, args=(sandbox, numbers, counts, i, end)) for i in range(CLIENTS)]
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join()
+    used = sum(server.cpu_times()[:2]) - before
+    return sum(counts) / SECONDS, sum(counts) / used
+
+
+def load(sandbox: SandboxControl, numbers: list[str], counts: list[int], place: int, end: float) -> None:
+    """Ask for the status of one ticket after the other."""
+    host = sandbox.url.removeprefix("http://")
+    connection, path = http.client.HTTPConnection(host), sandbox.itsm_url.partition(host)[2]
+    while time.monotonic() < end:
+        sn = numbers[counts[place] % len(numbers)]
+        connection.request("GET", f"{path}/get_ticket_status/?sn={sn}", headers=sandbox.headers())
+        answer = connection.getresponse()
+        assert b'"RUNNING"' in answer.read()
+        counts[place] += 1
+
+
+if __name__ == "__main__":
+    main()
