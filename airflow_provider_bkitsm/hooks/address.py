@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
-_SCHEMES = ("http", "https")
+_SCHEMES = {"http": 80, "https": 443}
 _REFUSED: dict[str, Callable[[SplitResult], bool]] = {
     "the host must not hold a user or password": lambda url: "@" in url.netloc,
     "the host must be an http(s) URL": lambda url: url.scheme not in _SCHEMES or not url.hostname,
@@ -27,7 +27,8 @@ def gateway_root(host: str, *, port: int | None, schema: str | None) -> str:
     for why, refused in _REFUSED.items():
         if refused(url):
             raise ValueError(why)
-    netloc = url.netloc if _port(url) or not port else f"{url.netloc.rstrip(':')}:{port}"
+    implied = _port(url) or port in (None, 0, _SCHEMES[url.scheme])
+    netloc = url.netloc if implied else f"{url.netloc.rstrip(':')}:{port}"
     paths = [one for one in (url.path.strip("/"), path) if one]
     return "/".join([f"{url.scheme}://{netloc}", *paths])
 

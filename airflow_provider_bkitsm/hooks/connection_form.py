@@ -12,7 +12,7 @@ Fields = dict[str, dict[str, Any]]
 
 
 def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"]} | schema}
 
 
 def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -23,13 +23,15 @@ def _secret(label: str, description: str) -> dict[str, Any]:
     return _text(label, description, format="password")
 
 
-_GATEWAY: Fields = {
+_CALLER: Fields = {
     "bk_username": _text(
         "BlueKing user", "The person calls are made as; for ITSM also the creator of tickets. Default: admin"
     ),
     "access_token": _secret(
         "Access token", "A user's OAuth token. Calls that demand a verified user need it at the API gateway"
     ),
+}
+_TRANSPORT: Fields = {
     "verify": _text(
         "Verify TLS",
         "true, false or the path of a CA bundle on the machine that calls. Default: true",
@@ -39,8 +41,11 @@ _GATEWAY: Fields = {
     "proxy": _text("Proxy", "URL of a proxy. Default: the environment's"),
     "client_cert": _text("Client certificate", "Path of a PEM file, together with its key"),
     "client_key": _text("Client key", "Path of the certificate's key"),
-    "headers": _field(
-        "Further headers", "object", 'A JSON object of texts, sent with every call, such as {"X-Env": "test"}'
+    # Text or object: a field for objects alone is an editor that rewrites the text while one types.
+    "headers": _text(
+        "Further headers",
+        'A JSON object of texts, sent with every call, such as {"X-Env": "test"}',
+        type=["string", "object", "null"],
     ),
     "connect_timeout": _field("Connect timeout", "number", "Seconds. Default: 5", minimum=0),
     "read_timeout": _field("Read timeout", "number", "Seconds. Default: 30", minimum=0),
@@ -67,7 +72,10 @@ _ITSM: Fields = {
         "Settle seconds", "number", "How long a lost create_ticket may take to appear. Default: 120", minimum=0
     ),
 }
-FIELDS: Mapping[str, Fields] = {"bkitsm": {**_ITSM, **_GATEWAY}, "bklog": _GATEWAY}
+FIELDS: Mapping[str, Fields] = {
+    "bkitsm": {**_CALLER, **_ITSM, **_TRANSPORT},
+    "bklog": {**_CALLER, **_TRANSPORT},
+}
 _GATEWAY_URLS = {
     "bkitsm": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
     "bklog": "https://bkapi.example.com/api/bk-log-search/prod",
@@ -75,11 +83,15 @@ _GATEWAY_URLS = {
 
 
 def field_behaviour(conn_type: str) -> dict[str, Any]:
-    """Return how Airflow's own fields look, as a hook says it."""
+    """Return how Airflow's own fields look, as a hook says it.
+
+    The port is shown although a URL can hold it: the Test button of some Airflow releases, 3.3.2 among them,
+    refuses every saved connection without one (apache/airflow, pull request 73298).
+    """
     return {
-        "hidden_fields": ["port", "schema"],
+        "hidden_fields": ["schema"],
         "relabeling": {"host": "Gateway URL", "login": "App code", "password": "App secret"},
-        "placeholders": {"host": _GATEWAY_URLS[conn_type]},
+        "placeholders": {"host": _GATEWAY_URLS[conn_type], "port": "The URL's own"},
     }
 
 

@@ -15,8 +15,8 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.retrying import policy
-from airflow_provider_bkitsm.hooks.testing import tell
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
 from airflow_provider_bkitsm.itsm import calls, errors, models, service_calls
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
