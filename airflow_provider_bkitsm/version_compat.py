@@ -22,4 +22,14 @@ def airflow_conf() -> Any:
     return conf
 
 
-__all__ = ["AirflowFailException", "AirflowSkipException", "airflow_conf"]
+def mask_secret(secret: Any) -> None:
+    """Keep a value, or what a dict holds under names Airflow finds sensitive, out of every log.
+
+    The process that writes a task's log is told too; loaded late, since Airflow's logging is not light.
+    """
+    from airflow.sdk.log import mask_secret as mask
+
+    mask(secret)
+
+
+__all__ = ["AirflowFailException", "AirflowSkipException", "airflow_conf", "mask_secret"]

@@ -26,9 +26,9 @@ class AirflowApi:
         answer.raise_for_status()
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        """Call ``/api/v2/<path>`` and return its JSON."""
-        answer = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=30, **more)
+    def call(self, method: str, path: str, *, root: str = "api/v2", **more: Any) -> Any:
+        """Call ``/api/v2/<path>`` and return its JSON; what Airflow's pages ask for themselves is below ``ui``."""
+        answer = self._http.request(method, f"{self.url}/{root}/{path}", timeout=30, **more)
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None

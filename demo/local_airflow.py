@@ -7,7 +7,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ COMPONENTS = {
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
 }
+# As the health page names them; the API server answers for the database.
+_HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
 _START_SECONDS = 120.0
 _USER = "admin"
 # Small, quick to react, and nothing that asks the network.
@@ -50,6 +52,7 @@ class LocalAirflow:
     :param dags: the DAGs folder.
     :param database_url: metadata database; None: SQLite below ``home``.
     :param env: more environment, such as ``AIRFLOW_CONN_...``.
+    :param components: what to start, of ``COMPONENTS``.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class LocalAirflow:
         dags: Path,
         database_url: str | None = None,
         env: Mapping[str, str] | None = None,
+        components: Collection[str] = tuple(COMPONENTS),
     ) -> None:
         self.home = home
+        self.components = components
         self.port, *self._log_ports = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.username, self.password = _USER, secrets.token_urlsafe(9)
@@ -95,8 +100,8 @@ class LocalAirflow:
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
         self._command("db", "migrate")
-        for name, options in COMPONENTS.items():
-            command = [*_airflow(), name, *options]
+        for name in self.components:
+            command = [*_airflow(), name, *COMPONENTS[name]]
             self._processes.append(Process(name=name, command=command, env=self.env, logs=logs))
 
     def wait_ready(self, *dag_ids: str) -> None:
@@ -131,7 +136,7 @@ class LocalAirflow:
 
     def _healthy(self) -> bool:
         health = self._health()
-        wanted = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        wanted = [_HEALTH.get(name, name) for name in self.components]
         return all((health.get(one) or {}).get("status") == "healthy" for one in wanted)
 
     def _has(self, dag_ids: tuple[str, ...]) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.transport import NoAnswerError, Reply, SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, open_envelope
@@ -59,6 +61,16 @@ class BkLogHook(BaseHook):
         if self._transport is None:
             self._transport = SyncTransport(read_gateway(self.get_connection(self.bklog_conn_id)))
         return self._transport
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's own fields: for Airflow 3.1, later ones read the provider info."""
+        return form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how Airflow's fields look in the form: for Airflow 3.1, too."""
+        return field_behaviour(cls.conn_type)
 
     @property
     def gateway(self) -> Gateway:
@@ -120,11 +132,14 @@ class BkLogHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Read one page of collectors of business 0: needs the app's grant, changes nothing."""
-        try:
-            self._get("databus_collectors/", bk_biz_id=0, page=1, pagesize=1)
-        except ItsmError as error:
-            return False, str(error)
-        return True, "the log platform answers"
+        return tell(self._report, self.bklog_conn_id)
+
+    def _report(self) -> str:
+        self._get("databus_collectors/", bk_biz_id=0, page=1, pagesize=1)
+        return (
+            f"the log platform answers: app {self.gateway.app_code!r} may read collectors; whether it may write"
+            " them (each call needs a grant of its own) only writing would show"
+        )
 
     def _get(self, path: str, **params: object) -> Any:
         texts = {key: str(value) for key, value in params.items()}

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm.hooks.address import gateway_root
+from airflow_provider_bkitsm.hooks.extra import is_blank, read_extra, secrets_of
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
+from airflow_provider_bkitsm.version_compat import mask_secret
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -64,7 +69,7 @@ class Gateway:
     def text(self, name: str) -> str | None:
         """Return an entry of the connection's extra as text; None when absent or blank."""
         value = self.extra.get(name)
-        if value is None or not str(value).strip():
+        if is_blank(value):
             return None
         if isinstance(value, dict | list):
             raise self.wrong(name, "a text")
@@ -100,20 +105,21 @@ def read_gateway(connection: Connection) -> Gateway:
 
     :raises ItsmConfigurationError: a field is missing or cannot be used.
     """
+    extra = _extra(connection)
     plain = Gateway(
         conn_id=connection.conn_id,
         root=_root(connection),
         app_code=_required(connection, "login", "app code"),
         app_secret=_required(connection, "password", "app secret"),
-        extra=_extra(connection),
+        extra=extra,
     )
-    granted = {name: plain.text(name) for name in _GRANTS}
+    granted = {name: plain.text(name) or plain.text(f"{name}_secret") for name in _GRANTS}
     return replace(
         plain,
         front=_front(plain),
         username=plain.text("bk_username") or "admin",
         grants={name: value for name, value in granted.items() if value},
-        tenant_id=plain.text("tenant_id"),
+        tenant_id=_tenant(plain),
         extra_headers=_headers(plain),
         verify=_verify(plain),
         client_cert=_client_cert(plain),
@@ -133,57 +139,74 @@ def _front(gateway: Gateway) -> Front:
 
 
 def _headers(gateway: Gateway) -> Mapping[str, str]:
+    """A form and JSON give an object, a URI and old forms its text."""
     given = gateway.extra.get("headers") or {}
-    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        raise gateway.wrong("headers", "an object of texts")
+    if isinstance(given, str):
+        with suppress(ValueError):
+            given = json.loads(given)
+    if not isinstance(given, dict) or not all(map(_sendable, (*given, *given.values()))):
+        raise gateway.wrong("headers", 'a JSON object of texts, such as {"X-Env": "test"}')
+    mask_secret(given)
     return given
 
 
+def _tenant(gateway: Gateway) -> str | None:
+    tenant = gateway.text("tenant_id")
+    if tenant is not None and not _sendable(tenant):
+        raise gateway.wrong("tenant_id", "a text a header can hold")
+    return tenant
+
+
+def _sendable(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()
+
+
 def _client_cert(gateway: Gateway) -> tuple[str, str] | None:
-    cert, key = gateway.text("client_cert"), gateway.text("client_key")
+    cert, key = _file(gateway, "client_cert"), _file(gateway, "client_key")
     if (cert is None) != (key is None):
         raise gateway.wrong("client_cert", "given together with client_key")
     return (cert, key) if cert and key else None
 
 
 def _root(connection: Connection) -> str:
-    host = _required(connection, "host", "gateway URL").rstrip("/")
-    if "://" not in host:
-        port = f":{connection.port}" if connection.port else ""
-        name, _, path = host.partition("/")
-        host = f"{connection.schema or 'https'}://{name}{port}" + (f"/{path}" if path else "")
-    if "@" in host:
-        raise ItsmConfigurationError(
-            f"connection {connection.conn_id!r}: the host must not hold a user or password; nothing was sent"
-        )
-    if not host.startswith(("http://", "https://")):
-        raise ItsmConfigurationError(f"connection {connection.conn_id!r}: the host must be an http(s) URL")
-    return host
+    host = _required(connection, "host", "gateway URL")
+    try:
+        return gateway_root(host, port=connection.port, schema=connection.schema)
+    except ValueError as error:
+        raise _unusable(connection, str(error)) from None
 
 
 def _required(connection: Connection, name: str, meaning: str) -> str:
     value = str(getattr(connection, name) or "").strip()
     if not value:
-        raise ItsmConfigurationError(
-            f"connection {connection.conn_id!r}: {name} ({meaning}) is empty; nothing was sent"
-        )
+        raise _unusable(connection, f"{name} ({meaning}) is empty")
     return value
 
 
 def _extra(connection: Connection) -> Mapping[str, Any]:
-    if not connection.extra:
-        return {}
+    """Read the extra; from here on no log shows the connection's secrets."""
+    mask_secret(str(connection.password or "").strip())
     try:
-        extra = json.loads(connection.extra)
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise ItsmConfigurationError(f"connection {connection.conn_id!r}: extra must be a JSON object")
+        extra = read_extra(connection.extra)
+    except ValueError as error:
+        raise _unusable(connection, str(error)) from None
+    mask_secret(secrets_of(extra))
     return extra
+
+
+def _unusable(connection: Connection, why: str) -> ItsmConfigurationError:
+    return ItsmConfigurationError(f"connection {connection.conn_id!r}: {why}; nothing was sent")
 
 
 def _verify(gateway: Gateway) -> bool | str:
     text = gateway.text("verify") or "true"
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
-    return text
+    return _file(gateway, "verify", "true, false or ") or True
+
+
+def _file(gateway: Gateway, name: str, or_else: str = "") -> str | None:
+    path = gateway.text(name)
+    if path is not None and not Path(path).exists():
+        raise gateway.wrong(name, f"{or_else}the path of a file on this machine")
+    return path

@@ -10,12 +10,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.sdk import BaseHook
+from asgiref.sync import sync_to_async
 from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.retrying import policy
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
-from airflow_provider_bkitsm.itsm import calls, errors, service_calls
+from airflow_provider_bkitsm.itsm import calls, errors, models, service_calls
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
@@ -88,6 +91,16 @@ class ItsmHook(BaseHook):
     update_service = _sync(service_calls.update_service)
     create_service_catalog = _sync(service_calls.create_service_catalog)
 
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's own fields: for Airflow 3.1, later ones read the provider info."""
+        return form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how Airflow's fields look in the form: for Airflow 3.1, too."""
+        return field_behaviour(cls.conn_type)
+
     @property
     def gateway(self) -> Gateway:
         """The gateway and who calls it."""
@@ -140,12 +153,15 @@ class ItsmHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Make two harmless reads: one that needs the app, one that needs its user to be verified."""
+        return tell(self._report, self.bkitsm_conn_id)
+
+    def _report(self) -> str:
+        seen = _visible(self.gateway, self._once(service_calls.get_services()))
         try:
-            services = self.get_services()
-            self.ticket_approval_result(["connection-test"])
-        except errors.ItsmError as error:
-            return False, str(error)
-        return True, f"ITSM answers; {len(services)} services are visible"
+            self._once(calls.ticket_approval_result(["connection-test"]))
+        except errors.ItsmAuthenticationError as error:
+            raise _no_verdicts(error, seen) from None
+        return f"ITSM answers: {seen}, and verdicts can be read"
 
 
 class ItsmAsyncHook(BaseHook):
@@ -198,7 +214,9 @@ class ItsmAsyncHook(BaseHook):
     async def aget_conn(self) -> AsyncTransport:
         """Return the transport of this hook's connection, opened once."""
         if self._transport is None:
-            self._transport = AsyncTransport(read_gateway(await self.aget_connection(self.bkitsm_conn_id)))
+            connection = await self.aget_connection(self.bkitsm_conn_id)
+            # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
+            self._transport = AsyncTransport(await sync_to_async(read_gateway)(connection))
         return self._transport
 
     async def send(self, call: Call[T]) -> T:
@@ -262,6 +280,20 @@ def _with_grant(call: Call[Any], error: errors.ItsmAuthenticationError) -> error
         f"{error.message}. {call.path.rstrip('/')} demands a verified user at the gateway: put an"
         " access_token into the connection's extra, or have the gateway's administrator exempt this app"
         " from user verification for it",
+        code=error.code,
+        request_id=error.request_id,
+    )
+
+
+def _visible(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
+    wanted = gateway.text("service_id")
+    lacks = "" if wanted in (None, *(str(one.id) for one in services)) else f", though not service {wanted}"
+    return f"app {gateway.app_code!r} is accepted, {len(services)} services are visible{lacks}"
+
+
+def _no_verdicts(error: errors.ItsmAuthenticationError, seen: str) -> errors.ItsmAuthenticationError:
+    return errors.ItsmAuthenticationError(
+        f"{seen}, but no verdict can be read, so no task would learn of an approval: {error.message}",
         code=error.code,
         request_id=error.request_id,
     )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import quote
 
 import pytest
-from airflow.sdk import Connection
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk._shared.secrets_masker import _secrets_masker, redact
 
 from airflow_provider_bkitsm.hooks.connection import read_gateway
 from airflow_provider_bkitsm.itsm import calls
@@ -27,18 +31,68 @@ def test_the_least_that_is_needed():
     assert (read.verify, read.timeouts, read.grants, read.front) == (True, (5.0, 30.0), {}, Front.GATEWAY)
 
 
+HEADER = {"X-Env": "test"}
+EXTRA = {"verify": False, "read_timeout": 7, "headers": HEADER}
+FULL = {"conn_type": "bkitsm", **GOOD}
+CODED = quote(ROOT, safe="")
+
+
 @pytest.mark.parametrize(
-    ("fields", "root"),
+    "written",
     [
-        ({"host": f"{ROOT}/"}, ROOT),
-        ({"host": "bkapi.example.com/api/x"}, "https://bkapi.example.com/api/x"),
-        ({"host": "bkapi.example.com", "port": 8443, "schema": "http"}, "http://bkapi.example.com:8443"),
-        ({"host": "bkapi.example.com/api", "port": 80, "schema": "http"}, "http://bkapi.example.com:80/api"),
-        ({"host": "http://127.0.0.1:8099/api"}, "http://127.0.0.1:8099/api"),
+        f"bkitsm://code:s3cret@{CODED}?verify=false&read_timeout=7&headers=%7B%22X-Env%22%3A%22test%22%7D",
+        f"bkitsm://code:s3cret@{CODED}?__extra__={quote(json.dumps(EXTRA))}",
+        "bkitsm://https://code:s3cret@bkapi.example.com/api/bk-itsm/prod/v2/itsm?"
+        "verify=0&read_timeout=7.0&headers=%7B%22X-Env%22%3A%22test%22%7D",
+        "bkitsm://code:s3cret@bkapi.example.com/api/bk-itsm/prod/v2/itsm/?"
+        "extra__bkitsm__verify=no&extra__bkitsm__read_timeout=7&headers=%7B%22X-Env%22%3A%22test%22%7D",
+        json.dumps(FULL | {"extra": EXTRA}),
+        json.dumps(FULL | {"extra": json.dumps({"verify": "False", "read_timeout": "7", "headers": HEADER})}),
+        json.dumps(
+            FULL
+            | {
+                "host": f"  {ROOT}/ ",
+                "login": " code ",
+                "password": "s3cret\n",
+                "extra": {"verify": " off ", "read_timeout": " 7 ", "headers": json.dumps(HEADER), "proxy": None},
+            }
+        ),
+        json.dumps(
+            FULL
+            | {
+                "extra": {
+                    "extra__bkitsm__verify": False,
+                    "extra__bkitsm__read_timeout": 9,
+                    "read_timeout": 7,
+                    "headers": "",
+                    "extra__bkitsm__headers": HEADER,
+                    "extra__bkitsm__proxy": "",
+                }
+            }
+        ),
+    ],
+    ids=[
+        "URI",
+        "URI with __extra__",
+        "URI with scheme and path",
+        "URI without scheme, old names",
+        "JSON",
+        "JSON with extra as text",
+        "JSON with blanks around",
+        "JSON with names of old forms",
     ],
 )
-def test_every_way_to_write_the_gateways_address(fields, root):
-    assert gateway(**fields).root == root
+def test_every_way_to_write_a_connection_is_read_alike(monkeypatch, written):
+    monkeypatch.setenv("AIRFLOW_CONN_ITSM", written)
+    read = read_gateway(BaseHook.get_connection("itsm"))
+    assert (read.root, read.app_code, read.app_secret) == (ROOT, "code", "s3cret")
+    assert (read.verify, read.timeouts, read.extra_headers, read.proxy) == (False, (5.0, 7.0), HEADER, None)
+
+
+def test_a_secret_with_every_odd_character_survives_a_uri(monkeypatch):
+    odd = "p@ss/w:rd?#&%=+ 中"
+    monkeypatch.setenv("AIRFLOW_CONN_ITSM", f"bkitsm://code:{quote(odd, safe='')}@{CODED}")
+    assert read_gateway(BaseHook.get_connection("itsm")).app_secret == odd
 
 
 @pytest.mark.parametrize(
@@ -50,13 +104,20 @@ def test_every_way_to_write_the_gateways_address(fields, root):
         ({"front": "esb"}, "front", Front.ESB),
         ({"tenant_id": "system"}, "tenant_id", "system"),
         ({"headers": {"X-Trace": "1"}}, "extra_headers", {"X-Trace": "1"}),
-        ({"client_cert": "/c.pem", "client_key": "/k.pem"}, "client_cert", ("/c.pem", "/k.pem")),
+        ({"headers": '{"X-Trace": "1"}'}, "extra_headers", {"X-Trace": "1"}),
+        ({"headers": " "}, "extra_headers", {}),
+        ({"headers": {}}, "extra_headers", {}),
+        ({"bk_ticket_secret": "b"}, "grants", {"bk_ticket": "b"}),
+        ({"client_cert": __file__, "client_key": __file__}, "client_cert", (__file__, __file__)),
         ({"proxy": "http://proxy:3128"}, "proxy", "http://proxy:3128"),
         ({"verify": False}, "verify", False),
         ({"verify": "no"}, "verify", False),
-        ({"verify": "/etc/ca.pem"}, "verify", "/etc/ca.pem"),
+        ({"verify": "false"}, "verify", False),
+        ({"verify": 0}, "verify", False),
+        ({"verify": None}, "verify", True),
+        ({"verify": __file__}, "verify", __file__),
         ({"connect_timeout": 1, "read_timeout": "2.5"}, "timeouts", (1.0, 2.5)),
-        ({"read_timeout": ""}, "timeouts", (5.0, 30.0)),
+        ({"read_timeout": "", "connect_timeout": None}, "timeouts", (5.0, 30.0)),
     ],
 )
 def test_what_the_extra_can_say(extra, attribute, value):
@@ -80,13 +141,23 @@ def test_what_the_extra_can_say(extra, attribute, value):
         ({"front": "side door"}, {}, "front"),
         ({"headers": {"X": 1}}, {}, "headers"),
         ({"headers": "X: 1"}, {}, "headers"),
-        ({"client_cert": "/c.pem"}, {}, "client_cert"),
+        ({"headers": "[]"}, {}, "headers"),
+        ({"headers": ["X"]}, {}, "headers"),
+        ({"headers": {"X": "a\r\nY: b"}}, {}, "headers"),
+        ({"headers": {"X": "中"}}, {}, "headers"),
+        ({"tenant_id": "中"}, {}, "tenant_id"),
+        ({"client_cert": __file__}, {}, "client_cert"),
+        ({"client_cert": __file__, "client_key": "/no/such/key"}, {}, "client_key"),
+        ({"verify": "/no/such/ca"}, {}, "verify"),
+        ({"verify": {"a": 1}}, {}, "verify"),
+        ({"extra__bkitsm__read_timeout": "soon"}, {}, "read_timeout"),
     ],
 )
 def test_a_field_filled_wrongly_is_named(extra, fields, named):
     with pytest.raises(ItsmConfigurationError, match=named) as caught:
         gateway(extra, **fields)
     assert "'itsm'" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_flag_is_true_or_false():
@@ -137,6 +208,35 @@ def test_the_tenant_and_further_headers_are_sent_but_never_instead_of_the_author
 
 
 def test_p8_a_gateway_does_not_show_its_secrets():
-    shown = repr(gateway({"access_token": "t0ken"}))
-    assert "s3cret" not in shown
-    assert "t0ken" not in shown
+    shown = repr(gateway({"access_token": "t0ken", "proxy": "http://me:pr0xypw@proxy"}))
+    for secret in ("s3cret", "t0ken", "pr0xypw"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"access_token": "value-to-hide"},
+        {"bk_token": "value-to-hide"},
+        {"bk_ticket": "value-to-hide"},
+        {"bk_ticket_secret": "value-to-hide"},
+        {"extra__bkitsm__bk_ticket": "value-to-hide"},
+        {"proxy": "http://me:value-to-hide@proxy:3128"},
+        {"headers": {"Authorization": "value-to-hide"}},
+        {"headers": '{"X-Token": "value-to-hide"}'},
+        {"client_cert": __file__, "client_key": "value-to-hide"},
+        {"access_token": "value-to-hide", "read_timeout": "soon"},
+    ],
+    ids=str,
+)
+def test_p8_no_log_shows_a_secret_of_a_connection_once_read(masker, extra):
+    with suppress(ItsmConfigurationError):
+        gateway(extra)
+    assert redact("the secrets: s3cret, value-to-hide") == "the secrets: ***, ***"
+
+
+@pytest.fixture
+def masker() -> Iterator[None]:
+    _secrets_masker().reset_masker()
+    yield
+    _secrets_masker().reset_masker()

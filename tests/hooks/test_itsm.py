@@ -11,6 +11,8 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.settings import Settings
 
 FORM = {"title": "Go live", "APPROVER": "alice", "APPROVAL_CONTENT": "content"}
 
@@ -163,10 +165,53 @@ def test_both_clients_offer_the_same_calls():
 
 
 def test_the_connection_test_says_what_works(connections):
-    assert ItsmHook().test_connection() == (True, "ITSM answers; 8 services are visible")
+    passed, message = ItsmHook().test_connection()
+    assert passed
+    assert message == "ITSM answers: app 'sandbox' is accepted, 8 services are visible, and verdicts can be read"
 
 
-def test_the_connection_test_says_what_does_not(sandbox, connections):
+def test_the_connection_test_says_that_the_default_service_is_not_there(sandbox, connect):
+    caller = {"login": "sandbox", "password": "sandbox-secret"}
+    connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra={"service_id": 4711}, **caller)
+    passed, message = ItsmHook().test_connection()
+    assert passed
+    assert "though not service 4711" in message
+
+
+def test_the_connection_test_names_the_missing_grant_and_what_it_is_for(connections):
+    with SandboxServer(Settings(demand_verified_user=True)) as strict:
+        caller = {"login": "sandbox", "password": "sandbox-secret"}
+        connections("strict", conn_type="bkitsm", host=strict.itsm_url, **caller)
+        passed, message = ItsmHook("strict").test_connection()
+        assert not passed
+        for said in ("app 'sandbox' is accepted", "7 services", "no task would learn", "access_token"):
+            assert said in message
+        extra = {"access_token": "a-users-token"}
+        connections("strict", conn_type="bkitsm", host=strict.itsm_url, extra=extra, **caller)
+        assert ItsmHook("strict").test_connection()[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"password": "wr0ng"}, "app code or app secret is wrong"),
+        ({"password": ""}, "password (app secret) is empty"),
+        ({"extra": {"read_timeout": "soon"}}, "read_timeout"),
+        ({"host": "http://127.0.0.1:1/api"}, "no answer from http://127.0.0.1:1/api"),
+        ({"extra": {"proxy": "http://me:pr0xypw@127.0.0.1:1"}}, "no answer"),
+    ],
+)
+def test_p8_the_connection_test_says_what_does_not_and_no_secret(sandbox, connect, fields, said):
+    good = {"host": sandbox.itsm_url, "login": "sandbox", "password": "s3cret"}
+    connect("bkitsm_default", conn_type="bkitsm", **(good | fields))
+    passed, message = ItsmHook().test_connection()
+    assert not passed
+    assert said in message
+    for secret in ("s3cret", "wr0ng", "pr0xypw"):
+        assert secret not in message
+
+
+def test_the_connection_test_says_what_the_gateway_answered(sandbox, connections):
     sandbox.fault("ticket_approval_result", "status", status=403)
     passed, message = ItsmHook().test_connection()
     assert not passed

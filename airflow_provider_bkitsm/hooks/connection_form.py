@@ -1,0 +1,116 @@
+"""The fields of both connection types: one table, from which every Airflow minor gets its form.
+
+Airflow 3.2 and later read it from the provider info; 3.1 asks the hook class, in the terms of wtforms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Fields = dict[str, dict[str, Any]]
+
+
+def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"]} | schema}
+
+
+def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return _field(label, "string", description, **schema)
+
+
+def _secret(label: str, description: str) -> dict[str, Any]:
+    return _text(label, description, format="password")
+
+
+_CALLER: Fields = {
+    "bk_username": _text(
+        "BlueKing user", "The person calls are made as; for ITSM also the creator of tickets. Default: admin"
+    ),
+    "access_token": _secret(
+        "Access token", "A user's OAuth token. Calls that demand a verified user need it at the API gateway"
+    ),
+}
+_TRANSPORT: Fields = {
+    "verify": _text(
+        "Verify TLS",
+        "true, false or the path of a CA bundle on the machine that calls. Default: true",
+        examples=["true", "false"],
+    ),
+    "tenant_id": _text("Tenant ID", "Multi-tenant deployments only"),
+    "proxy": _text("Proxy", "URL of a proxy. Default: the environment's"),
+    "client_cert": _text("Client certificate", "Path of a PEM file, together with its key"),
+    "client_key": _text("Client key", "Path of the certificate's key"),
+    # Text or object: a field for objects alone is an editor that rewrites the text while one types.
+    "headers": _text(
+        "Further headers",
+        'A JSON object of texts, sent with every call, such as {"X-Env": "test"}',
+        type=["string", "object", "null"],
+    ),
+    "connect_timeout": _field("Connect timeout", "number", "Seconds. Default: 5", minimum=0),
+    "read_timeout": _field("Read timeout", "number", "Seconds. Default: 30", minimum=0),
+}
+_ITSM: Fields = {
+    "service_id": _text("Service ID", "ITSM service tickets are opened in by default"),
+    "front": _text("Front", "gateway or esb. Default: known by the URL", enum=["gateway", "esb"]),
+    "bk_token": _secret("bk_token", "A user's login token, for the ESB"),
+    # Airflow hides an entry of the extra by words in its name, and "ticket" is none of them.
+    "bk_ticket_secret": _secret("bk_ticket", "A user's login ticket, for the ESB"),
+    "batch_size": _field(
+        "Batch size", "integer", "How many tickets are asked for in one call. Default: 50", minimum=1
+    ),
+    "read_retries": _field("Read retries", "integer", "How often a read is repeated. Default: 2", minimum=0),
+    "verdict_field": _text("Verdict field", "Form field that holds the verdict. Default: ITSM's approve_result"),
+    "verdict_value": _text("Verdict value", "What the verdict field holds when approved. Default: true"),
+    # A list, not a switch: a switch would show "off" for what nobody filled in, and the default is on.
+    "require_evidence": _text(
+        "Require evidence",
+        "Accept an approval only with a visible approval step behind it. Default: true",
+        enum=["true", "false"],
+    ),
+    "settle_seconds": _field(
+        "Settle seconds", "number", "How long a lost create_ticket may take to appear. Default: 120", minimum=0
+    ),
+}
+FIELDS: Mapping[str, Fields] = {
+    "bkitsm": {**_CALLER, **_ITSM, **_TRANSPORT},
+    "bklog": {**_CALLER, **_TRANSPORT},
+}
+_GATEWAY_URLS = {
+    "bkitsm": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
+    "bklog": "https://bkapi.example.com/api/bk-log-search/prod",
+}
+
+
+def field_behaviour(conn_type: str) -> dict[str, Any]:
+    """Return how Airflow's own fields look, as a hook says it.
+
+    The port is shown although a URL can hold it: the Test button of some Airflow releases, 3.3.2 among them,
+    refuses every saved connection without one (apache/airflow, pull request 73298).
+    """
+    return {
+        "hidden_fields": ["schema"],
+        "relabeling": {"host": "Gateway URL", "login": "App code", "password": "App secret"},
+        "placeholders": {"host": _GATEWAY_URLS[conn_type], "port": "The URL's own"},
+    }
+
+
+def form_widgets(conn_type: str) -> dict[str, Any]:
+    """Return the fields in wtforms' terms, for Airflow 3.1.
+
+    :raises ImportError: wtforms is not installed; Airflow then does without the form's extra fields.
+    """
+    return {name: _widget(field) for name, field in FIELDS[conn_type].items()}
+
+
+def _widget(field: dict[str, Any]) -> Any:
+    # Airflow knows these classes only, and no other number than a whole one.
+    from wtforms import IntegerField, PasswordField, StringField  # type: ignore[import-untyped,unused-ignore]
+    from wtforms.validators import Optional, any_of  # type: ignore[import-untyped,unused-ignore]
+
+    schema = field["schema"]
+    choice = [any_of(schema["enum"])] if "enum" in schema else []
+    widget = IntegerField if "integer" in schema["type"] else StringField
+    if schema.get("format") == "password":
+        widget = PasswordField
+    return widget(field["label"], validators=[Optional(), *choice], description=field["description"])

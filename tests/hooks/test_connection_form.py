@@ -1,0 +1,80 @@
+"""The form of both connection types, for every Airflow minor from one table."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from types import SimpleNamespace
+
+import pytest
+from airflow._shared.secrets_masker import should_hide_value_for_key
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+from airflow_provider_bkitsm.get_provider_info import get_provider_info
+from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+from airflow_provider_bkitsm.hooks.connection_form import FIELDS
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+HOOKS = {"bkitsm": ItsmHook, "bklog": BkLogHook}
+TYPES = {one["connection-type"]: one for one in get_provider_info()["connection-types"]}
+
+
+@pytest.fixture
+def wtforms(monkeypatch) -> None:
+    """What Airflow 3.1 puts in wtforms' place."""
+    kinds = ("String", "Integer", "Password", "Boolean")
+    fields = {f"{kind}Field": getattr(HookMetaService, f"Mock{kind}Field") for kind in kinds}
+    validators = SimpleNamespace(Optional=HookMetaService.MockOptional, any_of=HookMetaService.MockEnum)
+    monkeypatch.setitem(sys.modules, "wtforms", SimpleNamespace(**fields))
+    monkeypatch.setitem(sys.modules, "wtforms.validators", validators)
+
+
+@pytest.mark.parametrize("conn_type", HOOKS)
+def test_airflow_3_1_is_offered_the_same_fields(wtforms, conn_type):
+    widgets = HOOKS[conn_type].get_connection_form_widgets()
+    assert list(widgets) == list(TYPES[conn_type]["conn-fields"])
+    for name, widget in widgets.items():
+        shown, field = widget.param.dump(), FIELDS[conn_type][name]
+        assert (shown["schema"]["title"], shown["description"]) == (field["label"], field["description"])
+        for key in ("format", "enum"):
+            assert shown["schema"].get(key) == field["schema"].get(key)
+
+
+def test_airflow_3_1_knows_whole_numbers_and_texts(wtforms):
+    widgets = ItsmHook.get_connection_form_widgets()
+    kinds = {name: widgets[name].param.dump()["schema"]["type"][0] for name in widgets}
+    assert (kinds["read_retries"], kinds["read_timeout"], kinds["headers"]) == ("integer", "string", "string")
+
+
+@pytest.mark.parametrize("hook", HOOKS.values())
+def test_without_wtforms_airflow_learns_its_name(monkeypatch, hook):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "wtforms":
+            raise ImportError(name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError) as caught:
+        hook.get_connection_form_widgets()
+    assert caught.value.name == "wtforms"
+
+
+@pytest.mark.parametrize("conn_type", HOOKS)
+def test_both_ways_relabel_alike(conn_type):
+    asked, told = HOOKS[conn_type].get_ui_field_behaviour(), TYPES[conn_type]["ui-field-behaviour"]
+    assert {key.replace("_", "-"): value for key, value in asked.items()} == told
+
+
+@pytest.mark.parametrize("conn_type", HOOKS)
+def test_p8_what_the_form_masks_airflow_masks_everywhere(conn_type):
+    secret = {name for name, one in FIELDS[conn_type].items() if one["schema"].get("format") == "password"}
+    assert "access_token" in secret
+    assert all(should_hide_value_for_key(name) for name in secret)
+
+
+def test_batch_size_is_offered():
+    field = FIELDS["bkitsm"]["batch_size"]
+    assert field["label"] == "Batch size"
+    assert field["description"] == "How many tickets are asked for in one call. Default: 50"
