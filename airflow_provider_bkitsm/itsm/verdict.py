@@ -98,6 +98,12 @@ def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
     :raises ItsmAmbiguousError: two tickets carry this number; neither is believed.
     """
     row = only_row(sn, (yield calls.ticket_approval_result([sn])))
+    return (yield from verdict_of(row, policy))
+
+
+def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
+    """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended)."""
+    sn = row.sn
     open_or_refused = judge(row.current_status, answer=Answer.NO, evidence=False)
     if open_or_refused.outcome is Outcome.WAITING:
         return _verdict(row, open_or_refused, (), policy)

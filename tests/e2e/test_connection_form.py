@@ -68,7 +68,7 @@ def test_p8_a_saved_connection_is_shown_without_its_secrets(api, itsm):
 @pytest.mark.parametrize(
     ("conn_type", "extra", "said"),
     [
-        ("bkitsm", {}, "app 'sandbox' is accepted, 7 services are visible, and verdicts can be read"),
+        ("bkitsm", {}, "app 'sandbox' is accepted, 8 services are visible, and verdicts can be read"),
         ("bkitsm", {"verify": "false", "read_timeout": 5, "headers": {"X-Env": "test"}, **GRANTS}, "ITSM answers"),
         ("bklog", {"headers": '{"X-Env": "test"}'}, "app 'sandbox' may read collectors"),
     ],

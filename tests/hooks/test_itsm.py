@@ -184,7 +184,7 @@ def test_the_connection_test_names_the_missing_grant_and_what_it_is_for(connecti
         connections("strict", conn_type="bkitsm", host=strict.itsm_url, **caller)
         passed, message = ItsmHook("strict").test_connection()
         assert not passed
-        for said in ("app 'sandbox' is accepted", "7 services", "no task would learn", "access_token"):
+        for said in ("app 'sandbox' is accepted", "8 services", "no task would learn", "access_token"):
             assert said in message
         extra = {"access_token": "a-users-token"}
         connections("strict", conn_type="bkitsm", host=strict.itsm_url, extra=extra, **caller)
