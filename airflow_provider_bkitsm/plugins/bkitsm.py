@@ -6,7 +6,7 @@ Every component of Airflow loads its plugins, so nothing heavy is imported befor
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
