@@ -20,6 +20,7 @@ class Result(StrEnum):
     LEFT_TO_POLL = "left_to_poll"
     ANSWERED_FIRST = "answered_first"
     UNAVAILABLE = "unavailable"
+    FAILED = "failed"
     REFUSED_SHAPE = "refused_shape"
     REFUSED_SIGNATURE = "refused_signature"
     REFUSED_EXPIRED = "refused_expired"
@@ -29,6 +30,7 @@ class Result(StrEnum):
 _REFUSED = frozenset(
     {Result.REFUSED_SHAPE, Result.REFUSED_SIGNATURE, Result.REFUSED_EXPIRED, Result.REFUSED_TOKEN}
 )
+_LATER = frozenset({Result.UNAVAILABLE, Result.FAILED})
 _ACCEPTED_BODY = {"result": True, "code": 0, "message": "success", "data": None}
 _REFUSED_BODY = {"result": False, "code": 1, "message": "refused", "data": None}
 _LATER_BODY = {"result": False, "code": 2, "message": "not now", "data": None}
@@ -38,6 +40,6 @@ def answer(result: Result) -> tuple[int, dict[str, Any]]:
     """Return status and body; every refusal looks the same, so that an outsider learns nothing from it."""
     if result in _REFUSED:
         return 403, _REFUSED_BODY
-    if result is Result.UNAVAILABLE:
+    if result in _LATER:
         return 503, _LATER_BODY
     return 200, _ACCEPTED_BODY

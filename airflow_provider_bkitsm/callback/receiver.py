@@ -80,14 +80,21 @@ class Receiver:
 
     :param metadata: Airflow's side.
     :param run: keeps blocking functions off the event loop.
+    :param count: counts under a name.
     :param clock: seconds since 1970.
     """
 
     def __init__(
-        self, *, metadata: Metadata, run: Run = asyncio.to_thread, clock: Callable[[], float] = time
+        self,
+        *,
+        metadata: Metadata,
+        run: Run = asyncio.to_thread,
+        count: Callable[[str], object] = lambda _name: None,
+        clock: Callable[[], float] = time,
     ) -> None:
         self._metadata = metadata
         self._run = run
+        self._count = count
         self._clock = clock
         self._background: set[asyncio.Task[None]] = set()
 
@@ -96,26 +103,24 @@ class Receiver:
         claim = read_claim(conn_id=arrived.conn_id, tag=arrived.tag, expires=arrived.expires)
         notice = read_notice(arrived.body)
         if claim is None or notice is None:
-            return _said(Result.REFUSED_SHAPE)
+            return self._said(Result.REFUSED_SHAPE)
         try:
             return await self._receive(claim, notice, arrived.signature)
         except Exception as error:
-            # Only the kind: an error's text may hold what was sent.
-            log.exception("callback for %s failed: %s", notice.sn, type(error).__name__)
-            return Result.UNAVAILABLE
+            return self._said(Result.FAILED, notice, type(error).__name__)
 
     async def _receive(self, claim: Claim, notice: Notice, signature: str) -> Result:
         gateway = await self._run(partial(self._metadata.gateway, claim.conn_id))
         refusal = _refusal(gateway, claim, signature, now=self._clock())
         if refusal or gateway is None:
-            return _said(refusal or Result.REFUSED_SIGNATURE)
+            return self._said(refusal or Result.REFUSED_SIGNATURE)
         waiting = await self._run(partial(self._metadata.waiting, notice.sn, claim.conn_id))
         if not waiting.waiters:
-            return _said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
+            return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
         settle = partial(self._settle, gateway, notice, waiting.waiters)
         if notice.inside_a_call:
-            return _said(self._later(settle, notice), notice)
-        return _said(await settle(seconds=ITSM_SECONDS), notice)
+            return self._said(self._later(settle, notice), notice)
+        return self._said(await settle(seconds=ITSM_SECONDS), notice)
 
     async def _settle(
         self, gateway: Gateway, notice: Notice, waiters: tuple[Waiter, ...], *, seconds: float
@@ -144,14 +149,22 @@ class Receiver:
 
         async def settled() -> None:
             try:
-                _said(await settle(seconds=BACKGROUND_SECONDS), notice)
+                self._said(await settle(seconds=BACKGROUND_SECONDS), notice)
             except Exception as error:
-                log.exception("callback for %s failed: %s", notice.sn, type(error).__name__)
+                self._said(Result.FAILED, notice, type(error).__name__)
 
         task = asyncio.create_task(settled())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return Result.ANSWERED_FIRST
+
+    def _said(self, result: Result, notice: Notice | None = None, why: str = "") -> Result:
+        """Count, and write the one line of log; of a callback that has proved nothing, nothing is repeated."""
+        about = f" for ticket {notice.sn}" if notice else ""
+        level = logging.ERROR if result is Result.FAILED else logging.INFO
+        log.log(level, "callback%s: %s", about, f"{result} ({why})" if why else result, exc_info=bool(why))
+        self._count(f"bkitsm.callback.{result}")
+        return result
 
 
 def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: float) -> Result | None:
@@ -164,9 +177,3 @@ def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: floa
     if not is_signed(keys, claim, signature) or gateway is None:
         return Result.REFUSED_SIGNATURE
     return Result.REFUSED_EXPIRED if claim.expires < now else None
-
-
-def _said(result: Result, notice: Notice | None = None) -> Result:
-    """Write the one log line and count; of a callback that proved nothing, nothing is repeated."""
-    log.info("callback%s: %s", f" for ticket {notice.sn}" if notice else "", result)
-    return result

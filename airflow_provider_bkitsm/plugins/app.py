@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from airflow_provider_bkitsm.callback.address import ROUTE
 from airflow_provider_bkitsm.callback.answers import answer
 from airflow_provider_bkitsm.callback.body import SIZE_LIMIT
 from airflow_provider_bkitsm.callback.receiver import Arrived, Metadata, Receiver
 from airflow_provider_bkitsm.callback.signing import HEADER
+from airflow_provider_bkitsm.version_compat import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,7 @@ _THREADS = 4
 def create_app(metadata: Metadata) -> FastAPI:
     """Return the app with the callback route, and no pages about itself."""
     app = FastAPI(title="BlueKing ITSM", docs_url=None, redoc_url=None, openapi_url=None)
-    receiver = Receiver(metadata=metadata, run=_in_thread)
+    receiver = Receiver(metadata=metadata, run=_in_thread, count=count)
 
     @app.post(ROUTE)
     async def callback(request: Request, conn_id: str, tag: str, expires: str) -> JSONResponse:
@@ -52,7 +54,7 @@ async def _body(request: Request) -> bytes:
                 body += chunk
                 if len(body) > SIZE_LIMIT:
                     break
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         return b""
     return body
 

@@ -81,7 +81,7 @@ class AirflowMetadata:
         from airflow.utils.session import create_session
 
         with create_session(scoped=False) as session:
-            task_instance = _lock(session, UUID(waiter.ti_id))
+            task_instance = _lock(session, waiter)
             if task_instance is None:
                 return False
             if ends_here(waiter, verdict) and _nothing_is_lost():
@@ -101,7 +101,7 @@ def _is_try(waiter: Waiter, ti_id: Any) -> bool:
     return UUID(str(ti_id)) == UUID(waiter.ti_id)
 
 
-def _lock(session: Session, ti_id: UUID) -> TaskInstance | None:
+def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
     """Lock a task instance that is still deferred on our trigger.
 
     The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
@@ -113,6 +113,8 @@ def _lock(session: Session, ti_id: UUID) -> TaskInstance | None:
     from sqlalchemy import select, update
     from sqlalchemy.orm import joinedload
 
+    # Airflow 3.1 keeps these ids as text, later ones as UUID.
+    ti_id = TaskInstance.id.type.python_type(waiter.ti_id)
     still = (
         TaskInstance.id == ti_id,
         TaskInstance.state == TaskInstanceState.DEFERRED,
@@ -144,11 +146,10 @@ def _end(session: Session, task_instance: TaskInstance, verdict: Verdict) -> Non
     from airflow.models.xcom import XComModel
     from airflow.triggers.base import TaskSuccessEvent
 
-    where = {name: getattr(task_instance, name) for name in _KEY}
+    where = {name: getattr(task_instance, name) for name in _KEY} | {"dag_run_id": task_instance.dag_run.id}
     # Not as the event's xcoms: those are written in transactions of their own, after the task has ended.
     for key, value in {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}.items():
-        if value:
-            XComModel.set(key=key, value=value, serialize=False, session=session, **where)
+        session.merge(XComModel(key=key, value=value, **where))
     handle_event_submit(TaskSuccessEvent(), task_instance=task_instance, session=session)
     log.info("%s: %s %s goes on", verdict.describe(), task_instance.dag_id, task_instance.task_id)
 
