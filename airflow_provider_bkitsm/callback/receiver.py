@@ -132,12 +132,17 @@ class Receiver:
             log.warning("%s", error)
             return Result.REFUSED_TOKEN
         except (ItsmError, TimeoutError) as error:
-            log.warning(
-                "ticket %s could not be read after its callback: %s", notice.sn, error or "no answer in time"
-            )
+            log.warning("ticket %s could not be read: %s", notice.sn, str(error) or f"no answer in {seconds:g} s")
             return Result.UNAVAILABLE
-        decided = [(who, said) for who, said in verdicts if said.outcome is not Outcome.WAITING]
-        resumed = [await self._run(partial(self._metadata.resume, who, said)) for who, said in decided]
+        return await self._resume([one for one in verdicts if one[1].outcome is not Outcome.WAITING])
+
+    async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
+        """Resume them all; what goes wrong with one is raised after the others had their turn."""
+        turns = (self._run(partial(self._metadata.resume, who, said)) for who, said in decided)
+        resumed = await asyncio.gather(*turns, return_exceptions=True)
+        for one in resumed:
+            if isinstance(one, BaseException):
+                raise one
         if any(resumed):
             return Result.RESUMED
         return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN

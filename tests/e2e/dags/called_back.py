@@ -24,17 +24,7 @@ with DAG("called_back", schedule=None, params={"content": Param("now")}):
     then(wait.output)
     ask >> produces
 
-with DAG("called_back_inside", schedule=None, params={"content": Param("withdrawn")}):
-    ask = ItsmCreateTicketOperator(task_id="ask", title="Withdrawn", **FAST)
-    wait = ItsmTicketSensor(task_id="wait", ticket_sn=ask.output, poke_interval=NEVER, on_not_approved="skip")
-
-    @task
-    def once_deferred() -> None:
-        import time
-
-        time.sleep(20)
-
-    withdraw = ItsmOperateTicketOperator(
-        task_id="withdraw", ticket_sn=ask.output, action_type="WITHDRAW", action_message="No longer needed"
+with DAG("withdrawn_by_airflow", schedule=None, params={"sn": Param("", type="string")}):
+    ItsmOperateTicketOperator(
+        task_id="withdraw", ticket_sn="{{ params.sn }}", action_type="WITHDRAW", action_message="No longer needed"
     )
-    ask >> once_deferred() >> withdraw
