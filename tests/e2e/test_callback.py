@@ -152,6 +152,6 @@ def _token(itsm) -> str:
             "meta": {"callback_url": receiver.url},
         }
         other = itsm.itsm("POST", "create_ticket/", json=body)["sn"]
-        itsm.decide(other, "withdraw", "")
+        itsm.decide(other, "withdraw", "not needed")
         token: str = receiver.wait().body["token"]
         return token

@@ -1,0 +1,1 @@
+"""Measurements. Nothing here is asserted in tests; figures are medians and ratios of one run."""
