@@ -39,9 +39,7 @@ async def read_verdicts(
     verdicts = []
     async with GatewayHook(gateway) as hook:
         if not (await hook.token_verify(notice.token)).is_passed:
-            raise CollectItsmTokenIllega(
-                f"a callback for ticket {notice.sn} carried a token that ITSM did not make; it changed nothing"
-            )
+            raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
         for waiter in waiters:
             policy = await hook.verdict_policy(**waiter.verdict_settings)
             if policy not in read:

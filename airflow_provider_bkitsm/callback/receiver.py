@@ -120,7 +120,7 @@ class Receiver:
         settle = partial(self._settle, gateway, notice, waiting.waiters)
         if notice.inside_a_call:
             return self._said(self._later(settle, notice), notice)
-        return self._said(await settle(seconds=ITSM_SECONDS), notice)
+        return await settle(seconds=ITSM_SECONDS)
 
     async def _settle(
         self, gateway: Gateway, notice: Notice, waiters: tuple[Waiter, ...], *, seconds: float
@@ -129,12 +129,11 @@ class Receiver:
             async with asyncio.timeout(seconds):
                 verdicts = await read_verdicts(gateway, notice, waiters)
         except CollectItsmTokenIllega as error:
-            log.warning("%s", error)
-            return Result.REFUSED_TOKEN
+            return self._said(Result.REFUSED_TOKEN, notice, str(error))
         except (ItsmError, TimeoutError) as error:
-            log.warning("ticket %s could not be read: %s", notice.sn, str(error) or f"no answer in {seconds:g} s")
-            return Result.UNAVAILABLE
-        return await self._resume([one for one in verdicts if one[1].outcome is not Outcome.WAITING])
+            return self._said(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
+        decided = [one for one in verdicts if one[1].outcome is not Outcome.WAITING]
+        return self._said(await self._resume(decided), notice)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
         """Resume them all; what goes wrong with one is raised after the others had their turn."""
@@ -154,7 +153,7 @@ class Receiver:
 
         async def settled() -> None:
             try:
-                self._said(await settle(seconds=BACKGROUND_SECONDS), notice)
+                await settle(seconds=BACKGROUND_SECONDS)
             except Exception as error:
                 self._said(Result.FAILED, notice, type(error).__name__)
 
@@ -166,8 +165,9 @@ class Receiver:
     def _said(self, result: Result, notice: Notice | None = None, why: str = "") -> Result:
         """Count, and write the one line of log; of a callback that has proved nothing, nothing is repeated."""
         about = f" for ticket {notice.sn}" if notice else ""
-        level = logging.ERROR if result is Result.FAILED else logging.INFO
-        log.log(level, "callback%s: %s", about, f"{result} ({why})" if why else result, exc_info=bool(why))
+        failed = result is Result.FAILED
+        level = logging.ERROR if failed else logging.WARNING if why else logging.INFO
+        log.log(level, "callback%s: %s%s", about, result, why and f" ({why})", exc_info=failed)
         self._count(f"bkitsm.callback.{result}")
         return result
 

@@ -101,7 +101,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         from airflow_provider_bkitsm.callback.waiters import Waiter
 
         task_instance = self.task_instance
-        if task_instance is None or not callbacks_wanted():
+        if task_instance is None:
             return
         waiter = Waiter(
             ti_id=str(task_instance.id),
@@ -110,7 +110,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             **self.verdict_settings,
         )
         try:
-            await register(task_instance, self.ticket_sn, waiter)
+            if callbacks_wanted():
+                await register(task_instance, self.ticket_sn, waiter)
         except Exception as error:
             self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
