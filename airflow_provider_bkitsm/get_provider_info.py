@@ -51,6 +51,26 @@ def get_provider_info() -> dict[str, Any]:
             "bkitsm": {
                 "description": "BlueKing ITSM provider.",
                 "options": {
+                    "callback": {
+                        "description": (
+                            "Ask ITSM to call back when a ticket has ended, so that the DAG goes on at once. "
+                            "Decisions whose callback does not arrive are found by polling."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "callback_base_url": {
+                        "description": (
+                            "Address of Airflow's API server as ITSM reaches it, a path prefix included. "
+                            "Empty: [api] base_url. ITSM posts to /bkitsm/callback/... below it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://airflow.example.com",
+                        "default": "",
+                    },
                     "store_conn_id": {
                         "description": (
                             "Connection of the database that keeps the collectors' approval state "

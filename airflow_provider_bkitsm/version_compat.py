@@ -32,4 +32,13 @@ def mask_secret(secret: Any) -> None:
     mask(secret)
 
 
-__all__ = ["AirflowFailException", "AirflowSkipException", "airflow_conf", "mask_secret"]
+def count(name: str) -> None:
+    """Add one to a counter of Airflow's core, where an API server or scheduler exports its own."""
+    try:
+        from airflow.observability.stats import Stats
+    except ImportError:  # Airflow 3.1
+        from airflow.stats import Stats  # type: ignore[assignment]
+    Stats.incr(name)
+
+
+__all__ = ["AirflowFailException", "AirflowSkipException", "airflow_conf", "count", "mask_secret"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_bkitsm.hooks.callback import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.models import CreatedTicket
@@ -66,9 +67,12 @@ class TicketOpener:
     def open(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Open a ticket; when the answer is lost, wait for it to appear.
 
+        ITSM is asked to call back, unless ``meta`` names an address of its own.
+
         :param request: the other parameters of ``create_ticket``.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         """
+        request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
             ticket = self.hook.create_ticket(tag=handle.tag, creator=handle.creator, **request)
         except ItsmOutcomeUnknownError as lost:

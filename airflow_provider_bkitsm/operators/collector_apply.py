@@ -56,8 +56,8 @@ class CollectorApplyOperator(VerdictReadingOperator):
     :param approvers_field: key of the form field that takes the approvers.
     :param detail_field: key of the form field that shows collector, ETL payload and digest.
     :param reason_field: key of the form field that takes the reason.
-    :param meta: ITSM's ``meta``, e.g. ``{"callback_url": ...}``; templates in it are rendered, but not shown
-        among the rendered ones, since such an address may be a secret.
+    :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
+        address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     """
 
     template_fields: Sequence[str] = (

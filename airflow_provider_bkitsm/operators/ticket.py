@@ -37,8 +37,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
         (names joined by commas) and ``APPROVAL_CONTENT``.
     :param creator: who asks, and who alone may withdraw; None takes the connection's user. (templated)
-    :param meta: ITSM's ``meta``, e.g. ``{"callback_url": ...}``; templates in it are rendered, but not shown
-        among the rendered ones, since such an address may be a secret.
+    :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
+        address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 

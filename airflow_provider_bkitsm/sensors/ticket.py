@@ -143,10 +143,18 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
                 bkitsm_conn_id=self.bkitsm_conn_id,
                 poll_interval=self.poke_interval,
                 approval_timeout=timeout.total_seconds() if timeout is not None else None,
+                ends_task=self._ends_task(),
                 **self.verdict_settings,
             ),
             method_name="execute_complete",
         )
+
+    def _ends_task(self) -> bool:
+        from airflow_provider_bkitsm.callback.registering import ends_without_worker
+
+        steps = ("execute_complete", "_conclude", "pre_execute", "post_execute")
+        as_written = all(getattr(type(self), name) is getattr(ItsmTicketSensor, name) for name in steps)
+        return ends_without_worker(self, as_written=as_written)
 
     def _conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         said = verdict.describe()

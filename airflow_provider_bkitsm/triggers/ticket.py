@@ -37,6 +37,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         connection's setting.
     :param verdict_value: likewise.
     :param require_evidence: likewise.
+    :param ends_task: whether an approval that ITSM calls back about may end the task without a worker.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        ends_task: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket_sn = ticket_sn
@@ -58,6 +60,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.ends_task = ends_task
         self._deadline_known = approval_timeout is None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -67,6 +70,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             "bkitsm_conn_id": self.bkitsm_conn_id,
             "poll_interval": self.poll_interval,
             "approval_timeout": self.approval_timeout,
+            "ends_task": self.ends_task,
             **self.verdict_settings,
         }
 
@@ -83,12 +87,33 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
-        step: Step = Pause(seconds=max(_FIRST_PAUSE, self.poll_interval))
+        # The first look comes after the registration: it sees what was decided before a callback could find us.
+        step: Step = Pause(seconds=_FIRST_PAUSE)
+        await self._register()
         async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
             while isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
                 step = await self._look(hook, wait)
         return _event(step)
+
+    async def _register(self) -> None:
+        from airflow_provider_bkitsm.callback.registering import callbacks_wanted, register
+        from airflow_provider_bkitsm.callback.waiters import Waiter
+
+        task_instance = self.task_instance
+        if task_instance is None:
+            return
+        waiter = Waiter(
+            ti_id=str(task_instance.id),
+            conn_id=self.bkitsm_conn_id,
+            ends_task=self.ends_task,
+            **self.verdict_settings,
+        )
+        try:
+            if callbacks_wanted():
+                await register(task_instance, self.ticket_sn, waiter)
+        except Exception as error:
+            self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
     async def _look(self, hook: ItsmAsyncHook, wait: Wait) -> Step:
         try:

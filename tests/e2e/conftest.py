@@ -40,7 +40,9 @@ def airflow(home: Path, itsm: SandboxProcess) -> Iterator[LocalAirflow]:
     for file in (*(ROOT / "dags").glob("*.py"), *(Path(__file__).parent / "dags").glob("*.py")):
         shutil.copy(file, dags)
     with LocalAirflow(home=home, dags=dags, env=env) as running:
-        running.wait_ready(DAG_ID, "any_service", "mapped_tickets", "timed_out")
+        running.wait_ready(
+            DAG_ID, "any_service", "mapped_tickets", "timed_out", "called_back", "withdrawn_by_airflow"
+        )
         yield running
 
 

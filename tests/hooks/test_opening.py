@@ -80,3 +80,17 @@ def test_several_tickets_are_reported_and_the_oldest_is_taken(opener, sandbox, c
     assert found is not None
     assert found.sn == oldest.sn
     assert "several tickets" in caplog.text
+
+
+def test_itsm_is_asked_to_call_back(opener, sandbox, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    sn = opener.open(HANDLE, **REQUEST, meta={"state_processors": {}}).sn
+    meta = sandbox.ticket(sn)["meta"]
+    assert meta["callback_url"].startswith(f"https://airflow.example.com/bkitsm/callback/bkitsm_default/{TAG}/")
+    assert set(meta["headers"]) == {"X-Bkitsm-Signature"}
+
+
+def test_a_receiver_of_the_users_own_is_left_alone(opener, sandbox, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    own = {"callback_url": "https://example.com/mine"}
+    assert sandbox.ticket(opener.open(HANDLE, **REQUEST, meta=own).sn)["meta"] == own

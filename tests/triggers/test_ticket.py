@@ -109,3 +109,42 @@ async def test_p1_a_secret_rotated_while_people_decide_is_read_anew(sn, sandbox,
 async def test_a_connection_that_is_not_there_reaches_the_task(sn):
     event = await fire(trigger(sn, bkitsm_conn_id="nowhere"))
     assert "nowhere" in event["error"]
+
+
+async def registered(one: ItsmTicketTrigger, monkeypatch, *, fails: bool = False) -> list[tuple]:
+    seen = []
+
+    async def register(*arguments):
+        seen.append(arguments)
+        if fails:
+            raise RuntimeError("the supervisor is gone")
+
+    monkeypatch.setattr("airflow_provider_bkitsm.callback.registering.register", register)
+    one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
+    assert (await fire(one))["verdict"]["outcome"] == "approved"
+    return seen
+
+
+async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
+    sandbox.approve(sn)
+    ((task_instance, number, waiter),) = await registered(
+        trigger(sn, ends_task=True, verdict_value="x"), monkeypatch
+    )
+    assert (task_instance.task_id, number) == ("wait", sn)
+    assert (waiter.conn_id, waiter.ends_task, waiter.verdict_value) == ("bkitsm_default", True, "x")
+
+
+async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
+    sandbox.approve(sn)
+    assert len(await registered(trigger(sn), monkeypatch, fails=True)) == 1
+
+
+async def test_without_callbacks_nobody_registers(sn, sandbox, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK", "False")
+    sandbox.approve(sn)
+    assert await registered(trigger(sn), monkeypatch) == []
+
+
+async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbox):
+    sandbox.approve(sn)
+    assert (await fire(trigger(sn, poll_interval=3600)))["verdict"]["outcome"] == "approved"

@@ -1,0 +1,42 @@
+"""Reading the body of a callback: only what is needed, and nothing of it is believed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+
+SIZE_LIMIT = 64 * 1024
+_SN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_TOKEN = re.compile(r"[!-~]{1,256}")
+# Posted from inside operate_ticket, before that call answers (reference 4.7).
+_INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What a callback's body may say: which ticket, and proof that some ITSM sent it.
+
+    ``inside_a_call`` is a claim like all the rest. It decides when the callback is answered, never what is done.
+    """
+
+    sn: str
+    token: str = field(repr=False)
+    inside_a_call: bool = False
+
+
+def read_notice(raw: bytes) -> Notice | None:
+    """Read a body; None when its size or shape is wrong. Keys that are not used may be absent (reference 6.2)."""
+    if len(raw) > SIZE_LIMIT:
+        return None
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    sn, token = body.get("sn"), body.get("token")
+    if not (isinstance(sn, str) and _SN.fullmatch(sn) and isinstance(token, str) and _TOKEN.fullmatch(token)):
+        return None
+    status = body.get("current_status")
+    return Notice(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in _INSIDE_A_CALL)

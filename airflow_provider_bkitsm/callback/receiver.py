@@ -1,0 +1,184 @@
+"""Four locks, cheapest first: shape, signature, ITSM's token, and ITSM's own answer about the ticket.
+
+Nothing of a callback is used for a decision but the ticket's number, and that only for tickets a task waits for
+(promises P4 and P6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from time import time
+from typing import Protocol, TypeVar
+
+from airflow_provider_bkitsm.callback.address import read_claim
+from airflow_provider_bkitsm.callback.answers import Result
+from airflow_provider_bkitsm.callback.body import Notice, read_notice
+from airflow_provider_bkitsm.callback.itsm import read_verdicts
+from airflow_provider_bkitsm.callback.signing import Claim, is_signed, signing_keys
+from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# ITSM waits for the answer without a limit of its own, and holds one of its workers while it does.
+ITSM_SECONDS = 4.0
+# Once answered nobody waits, but ITSM may still be busy with the call this callback came from.
+BACKGROUND_SECONDS = 60.0
+BACKGROUND_LIMIT = 100
+_NO_KEYS = (bytes(32),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrived:
+    """A callback as it arrived: the parts of its address, its signature header, its raw body."""
+
+    conn_id: str
+    tag: str
+    expires: str
+    signature: str = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Who registered for a ticket: those who still wait, and whether anybody ever did."""
+
+    waiters: tuple[Waiter, ...] = ()
+    known: bool = False
+
+
+class Metadata(Protocol):
+    """What Airflow knows; every method blocks."""
+
+    def gateway(self, conn_id: str) -> Gateway | None:
+        """Return a connection of type ``bkitsm``."""
+
+    def waiting(self, sn: str, conn_id: str) -> Waiting:
+        """Return who waits for a ticket on a connection."""
+
+    def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
+        """Resume a task if it still waits; True for exactly one caller."""
+
+
+class Run(Protocol):
+    """Runs a blocking function outside the event loop."""
+
+    def __call__(self, blocking: Callable[[], T], /) -> Awaitable[T]:
+        """Return what the function returns."""
+
+
+class Receiver:
+    """Receives callbacks, in one event loop.
+
+    :param metadata: Airflow's side.
+    :param run: keeps blocking functions off the event loop.
+    :param count: counts under a name.
+    :param clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        run: Run = asyncio.to_thread,
+        count: Callable[[str], object] = lambda _name: None,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._metadata = metadata
+        self._run = run
+        self._count = count
+        self._clock = clock
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def receive(self, arrived: Arrived) -> Result:
+        """Check a callback and resume whoever waits for it; never raises."""
+        claim = read_claim(conn_id=arrived.conn_id, tag=arrived.tag, expires=arrived.expires)
+        notice = read_notice(arrived.body)
+        if claim is None or notice is None:
+            return self._said(Result.REFUSED_SHAPE)
+        try:
+            return await self._receive(claim, notice, arrived.signature)
+        except Exception as error:
+            return self._said(Result.FAILED, notice, type(error).__name__)
+
+    async def _receive(self, claim: Claim, notice: Notice, signature: str) -> Result:
+        gateway = await self._run(partial(self._metadata.gateway, claim.conn_id))
+        refusal = _refusal(gateway, claim, signature, now=self._clock())
+        if refusal or gateway is None:
+            return self._said(refusal or Result.REFUSED_SIGNATURE)
+        waiting = await self._run(partial(self._metadata.waiting, notice.sn, claim.conn_id))
+        if not waiting.waiters:
+            return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
+        settle = partial(self._settle, gateway, notice, waiting.waiters)
+        if notice.inside_a_call:
+            return self._said(self._later(settle, notice), notice)
+        return await settle(seconds=ITSM_SECONDS)
+
+    async def _settle(
+        self, gateway: Gateway, notice: Notice, waiters: tuple[Waiter, ...], *, seconds: float
+    ) -> Result:
+        try:
+            async with asyncio.timeout(seconds):
+                verdicts = await read_verdicts(gateway, notice, waiters)
+        except CollectItsmTokenIllega as error:
+            return self._said(Result.REFUSED_TOKEN, notice, str(error))
+        except (ItsmError, TimeoutError) as error:
+            return self._said(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
+        decided = [one for one in verdicts if one[1].outcome is not Outcome.WAITING]
+        return self._said(await self._resume(decided), notice)
+
+    async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
+        """Resume them all; what goes wrong with one is raised after the others had their turn."""
+        turns = (self._run(partial(self._metadata.resume, who, said)) for who, said in decided)
+        resumed = await asyncio.gather(*turns, return_exceptions=True)
+        for one in resumed:
+            if isinstance(one, BaseException):
+                raise one
+        if any(resumed):
+            return Result.RESUMED
+        return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN
+
+    def _later(self, settle: Callable[..., Awaitable[Result]], notice: Notice) -> Result:
+        """Settle after the answer: ITSM may be unable to answer us before we answer it (reference 4.7)."""
+        if len(self._background) >= BACKGROUND_LIMIT:
+            return Result.LEFT_TO_POLL
+
+        async def settled() -> None:
+            try:
+                await settle(seconds=BACKGROUND_SECONDS)
+            except Exception as error:
+                self._said(Result.FAILED, notice, type(error).__name__)
+
+        task = asyncio.create_task(settled())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return Result.ANSWERED_FIRST
+
+    def _said(self, result: Result, notice: Notice | None = None, why: str = "") -> Result:
+        """Count, and write the one line of log; of a callback that has proved nothing, nothing is repeated."""
+        about = f" for ticket {notice.sn}" if notice else ""
+        failed = result is Result.FAILED
+        level = logging.ERROR if failed else logging.WARNING if why else logging.INFO
+        log.log(level, "callback%s: %s%s", about, result, why and f" ({why})", exc_info=failed)
+        self._count(f"bkitsm.callback.{result}")
+        return result
+
+
+def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: float) -> Result | None:
+    """Check a signature; an unknown connection takes the same steps as a known one."""
+    try:
+        keys = signing_keys(gateway) if gateway else _NO_KEYS
+    except ItsmConfigurationError as error:
+        log.error("%s", error)
+        keys, gateway = _NO_KEYS, None
+    if not is_signed(keys, claim, signature) or gateway is None:
+        return Result.REFUSED_SIGNATURE
+    return Result.REFUSED_EXPIRED if claim.expires < now else None

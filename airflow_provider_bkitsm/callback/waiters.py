@@ -1,0 +1,67 @@
+"""Who waits for a ticket: a waiting task registers itself, and the callback finds it by the ticket's number.
+
+The registration is an XCom on the waiting task instance. Its key carries the sn, because XCom keys are indexed
+in Airflow's database; trigger arguments are encrypted there, and those of a task that starts from its trigger
+hold templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+_KEY = "bkitsm_wait:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiter:
+    """A task instance that waits, and how it wants the verdict read.
+
+    :param ti_id: UUID of the task instance's try: a later try of the same task is another one.
+    :param conn_id: connection it asks ITSM with.
+    :param ends_task: whether an approval may end it without a worker.
+    """
+
+    ti_id: str
+    conn_id: str
+    verdict_field: str | None = None
+    verdict_value: str | None = None
+    require_evidence: bool | None = None
+    ends_task: bool = False
+
+    @property
+    def verdict_settings(self) -> dict[str, Any]:
+        """What the hooks' ``verdict_policy`` takes."""
+        return {
+            "verdict_field": self.verdict_field,
+            "verdict_value": self.verdict_value,
+            "require_evidence": self.require_evidence,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_value(cls, value: object) -> Waiter | None:
+        """Read what ``as_dict`` returned; None when it is something else."""
+        try:
+            waiter = cls(**value) if isinstance(value, Mapping) else None
+            return waiter if waiter and UUID(waiter.ti_id) and isinstance(waiter.conn_id, str) else None
+        except (TypeError, ValueError, AttributeError):
+            return None
+
+
+def wait_key(sn: str) -> str:
+    """Return the XCom key under which the tasks that wait for a ticket register themselves."""
+    return f"{_KEY}{sn}"
+
+
+def ends_here(waiter: Waiter, verdict: Verdict) -> bool:
+    """Whether the task ends without a worker; all else goes to ``execute_complete``, which logs and decides."""
+    return waiter.ends_task and verdict.outcome is Outcome.APPROVED

@@ -1,0 +1,72 @@
+"""The HTTP edge of the callback. It inherits no authentication: the callback verifies itself."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from airflow_provider_bkitsm.callback.address import ROUTE
+from airflow_provider_bkitsm.callback.answers import answer
+from airflow_provider_bkitsm.callback.body import SIZE_LIMIT
+from airflow_provider_bkitsm.callback.receiver import Arrived, Metadata, Receiver
+from airflow_provider_bkitsm.callback.signing import HEADER
+from airflow_provider_bkitsm.version_compat import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio import CapacityLimiter
+
+T = TypeVar("T")
+
+_BODY_SECONDS = 5.0
+# Threads and database connections are Airflow's: a flood of callbacks gets no more than these.
+_THREADS = 4
+
+
+def create_app(metadata: Metadata) -> FastAPI:
+    """Return the app with the callback route, and no pages about itself."""
+    app = FastAPI(title="BlueKing ITSM", docs_url=None, redoc_url=None, openapi_url=None)
+    receiver = Receiver(metadata=metadata, run=_in_thread, count=count)
+
+    @app.post(ROUTE)
+    async def callback(request: Request, conn_id: str, tag: str, expires: str) -> JSONResponse:
+        body = await _body(request)
+        signature = request.headers.get(HEADER, "")
+        arrived = Arrived(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+        status, content = answer(await receiver.receive(arrived))
+        return JSONResponse(content, status)
+
+    return app
+
+
+async def _body(request: Request) -> bytes:
+    """Read as much of the body as may be needed to see that it is too long."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > SIZE_LIMIT:
+                    break
+    except (TimeoutError, ClientDisconnect):
+        return b""
+    return body
+
+
+@cache
+def _limiter() -> CapacityLimiter:
+    from anyio import CapacityLimiter
+
+    return CapacityLimiter(_THREADS)
+
+
+async def _in_thread(blocking: Callable[[], T]) -> T:
+    from anyio.to_thread import run_sync
+
+    return await run_sync(blocking, limiter=_limiter())

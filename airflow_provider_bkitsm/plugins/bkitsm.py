@@ -1,0 +1,42 @@
+"""``BkItsmPlugin``: the callback endpoint in Airflow's API server.
+
+Every component of Airflow loads its plugins, so nothing heavy is imported before the first request.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_PREFIX = "/bkitsm"
+
+
+class LazyApp:
+    """The app, made when it is first asked."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await _app()(scope, receive, send)
+
+
+@cache
+def _app() -> ASGIApp:
+    from airflow_provider_bkitsm.plugins.app import create_app
+    from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+
+    return create_app(AirflowMetadata())
+
+
+_APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]
+
+
+class BkItsmPlugin(AirflowPlugin):
+    """Mounts the provider's endpoints at ``/bkitsm``."""
+
+    name = "bkitsm"
+    fastapi_apps = _APPS

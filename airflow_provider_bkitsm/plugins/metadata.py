@@ -1,0 +1,163 @@
+"""Airflow's metadata database, as the callback needs it; the only module that touches it.
+
+Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint resumes tasks the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_provider_bkitsm.callback.receiver import Waiting
+from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key
+from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.links.ticket import TICKET_URL_KEY
+
+if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+_TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+_CONN_TYPE = "bkitsm"
+# A task that goes back to a worker within seconds of its deferral can be failed by the executor's late report
+# about the worker that deferred it. The trigger's first look comes right after this.
+_TOO_EARLY = timedelta(seconds=5)
+
+
+class AirflowMetadata:
+    """Connections, registrations and waiting task instances."""
+
+    def gateway(self, conn_id: str) -> Gateway | None:
+        """Return a connection of type ``bkitsm``; None when there is none."""
+        from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined,unused-ignore]
+        from airflow.models.connection import Connection
+
+        try:
+            found = Connection.get_connection_from_secrets(conn_id)
+        except AirflowNotFoundException:
+            return None
+        if found.conn_type != _CONN_TYPE:
+            return None
+        try:
+            return read_gateway(found)
+        except ItsmConfigurationError as error:
+            log.error("%s", error)
+            return None
+
+    def waiting(self, sn: str, conn_id: str) -> Waiting:
+        """Return who waits for a ticket on a connection; one indexed query."""
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+        from airflow.utils.state import TaskInstanceState
+        from sqlalchemy import and_, select
+
+        same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
+        query = (
+            select(XComModel.value, TaskInstance.id, TaskInstance.state)
+            .join(TaskInstance, and_(*same))
+            .where(XComModel.key == wait_key(sn))
+        )
+        with create_session(scoped=False) as session:
+            rows = session.execute(query).all()
+        registered = ((Waiter.from_value(value), ti_id, state) for value, ti_id, state in rows)
+        ours = [(who, *now) for who, *now in registered if who is not None and who.conn_id == conn_id]
+        waits = (who for who, ti_id, state in ours if _is_try(who, ti_id) and state == TaskInstanceState.DEFERRED)
+        return Waiting(waiters=tuple(waits), known=bool(ours))
+
+    def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
+        """Resume a task if it still waits on our trigger; True for exactly one caller.
+
+        An approval ends the task here where that loses nothing; all else goes to ``execute_complete`` on a
+        worker.
+        """
+        from airflow.utils.session import create_session
+
+        with create_session(scoped=False) as session:
+            task_instance = _lock(session, waiter)
+            if task_instance is None:
+                return False
+            if ends_here(waiter, verdict) and _nothing_is_lost():
+                _end(session, task_instance, verdict)
+                return True
+            if datetime.now(UTC) - task_instance.trigger.created_date < _TOO_EARLY:
+                return False
+            _hand_over(session, task_instance, verdict)
+            return True
+
+
+_KEY = ("dag_id", "run_id", "task_id", "map_index")
+
+
+def _is_try(waiter: Waiter, ti_id: Any) -> bool:
+    """Whether the registration is this try's: an earlier one waited for another ticket, or another round."""
+    return UUID(str(ti_id)) == UUID(waiter.ti_id)
+
+
+def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
+    """Lock a task instance that is still deferred on our trigger.
+
+    The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
+    FOR UPDATE does nothing). It must be the transaction's first statement.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select, update
+    from sqlalchemy.orm import joinedload
+
+    # Airflow 3.1 keeps these ids as text, later ones as UUID.
+    ti_id = TaskInstance.id.type.python_type(waiter.ti_id)
+    still = (
+        TaskInstance.id == ti_id,
+        TaskInstance.state == TaskInstanceState.DEFERRED,
+        TaskInstance.trigger_id.in_(select(Trigger.id).where(Trigger.classpath == _TRIGGER)),
+    )
+    locked = update(TaskInstance).where(*still).values(updated_at=datetime.now(UTC))
+    if not session.execute(locked.execution_options(synchronize_session=False)).rowcount:  # type: ignore[attr-defined]
+        return None
+    eager = [joinedload(one) for one in (TaskInstance.dag_model, TaskInstance.dag_run, TaskInstance.trigger)]
+    return session.get(TaskInstance, ti_id, options=eager, populate_existing=True)
+
+
+def _nothing_is_lost() -> bool:
+    """Whether this Airflow has nothing that only a worker would do: an XCom backend, listeners."""
+    from airflow.configuration import conf
+    from airflow.listeners.listener import get_listener_manager
+
+    plain = conf.get("core", "xcom_backend", fallback=_PLAIN_XCOM) in _PLAIN_XCOMS
+    return plain and not get_listener_manager().has_listeners
+
+
+_PLAIN_XCOM = "airflow.sdk.execution_time.xcom.BaseXCom"
+_PLAIN_XCOMS = frozenset({_PLAIN_XCOM, "airflow.sdk.bases.xcom.BaseXCom", "airflow.models.xcom.BaseXCom"})
+
+
+def _end(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:
+    """End the task with the XComs the worker would have pushed, all in one transaction."""
+    from airflow.models.trigger import handle_event_submit
+    from airflow.models.xcom import XComModel
+    from airflow.triggers.base import TaskSuccessEvent
+
+    where = {name: getattr(task_instance, name) for name in _KEY} | {"dag_run_id": task_instance.dag_run.id}
+    # Not as the event's xcoms: those are written in transactions of their own, after the task has ended.
+    for key, value in {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}.items():
+        session.merge(XComModel(key=key, value=value, **where))
+    handle_event_submit(TaskSuccessEvent(), task_instance=task_instance, session=session)
+    log.info("%s: %s %s goes on", verdict.describe(), task_instance.dag_id, task_instance.task_id)
+
+
+def _hand_over(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:
+    from airflow.models.trigger import handle_event_submit
+    from airflow.triggers.base import TriggerEvent
+
+    event = TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
+    handle_event_submit(event, task_instance=task_instance, session=session)
+    log.info("%s: %s %s goes back to a worker", verdict.describe(), task_instance.dag_id, task_instance.task_id)

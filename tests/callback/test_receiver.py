@@ -1,0 +1,194 @@
+"""Four locks, and what becomes of a callback that opens them all; ITSM is the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.callback import receiver as module
+from airflow_provider_bkitsm.callback.answers import Result, answer
+from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
+from tests.callback.conftest import TAG, WAITER, FakeMetadata, gateway_of
+
+ALLOWED = ("ticket_approval_result", "get_ticket_logs", "token/verify")
+
+
+async def settled(receiver: Receiver) -> None:
+    await asyncio.gather(*receiver._background)
+
+
+@pytest.mark.parametrize(("decide", "outcome"), [("approve", "approved"), ("reject", "rejected")])
+async def test_a_decision_resumes_with_what_itsm_says(
+    sn, sandbox, receiver, arrive, metadata, counted, decide, outcome
+):
+    getattr(sandbox, decide)(sn, remark="r")
+    lie = {"approve_result": decide == "reject", "title": "something else"}
+    assert await receiver.receive(arrive(sn, body=lie)) is Result.RESUMED
+    ((waiter, verdict),) = metadata.resumed
+    assert (waiter, verdict.sn, verdict.outcome) == (WAITER, sn, outcome)
+    assert counted == ["bkitsm.callback.resumed"]
+
+
+REFUSALS = {
+    "no body": ({"body": b""}, Result.REFUSED_SHAPE),
+    "no number": ({"body": {"sn": None}}, Result.REFUSED_SHAPE),
+    "bad expiry": ({"expires": "soon"}, Result.REFUSED_SHAPE),
+    "no signature": ({"signature": ""}, Result.REFUSED_SIGNATURE),
+    "another tag": ({"tag": TAG[::-1]}, Result.REFUSED_SIGNATURE),
+    "a later expiry": ({"expires": "99999999999"}, Result.REFUSED_SIGNATURE),
+    "another connection": ({"conn_id": "other"}, Result.REFUSED_SIGNATURE),
+    "an unknown connection": ({"signed": {"conn_id": "nowhere"}}, Result.REFUSED_SIGNATURE),
+    "expired": ({"signed": {"expires": 1_700_000_000}}, Result.REFUSED_EXPIRED),
+    "a made-up token": ({"body": {"token": "A" * 88}}, Result.REFUSED_TOKEN),
+}
+
+
+@pytest.mark.parametrize(("forged", "reason"), REFUSALS.values(), ids=REFUSALS)
+async def test_p4_a_forged_callback_changes_nothing(sn, sandbox, receiver, arrive, metadata, forged, reason):
+    metadata.gateways["other"] = replace(metadata.gateways["bkitsm_default"], conn_id="other", app_secret="other")
+    sandbox.approve(sn)
+    assert await receiver.receive(arrive(sn, **forged)) is reason
+    assert metadata.resumed == []
+    assert not sandbox.requests("ticket_approval_result")
+
+
+async def test_p4_all_that_is_forged_is_answered_alike(sn, receiver, arrive):
+    said = [answer(await receiver.receive(arrive(sn, **forged))) for forged, _ in REFUSALS.values()]
+    assert said == [said[0]] * len(said)
+
+
+async def test_p4_a_callback_about_an_open_ticket_changes_nothing(sn, sandbox, receiver, arrive, metadata):
+    assert await receiver.receive(arrive(sn)) is Result.STILL_OPEN
+    sandbox.operate(sn, "SUSPEND", operator="alice")
+    assert await receiver.receive(arrive(sn)) is Result.STILL_OPEN
+    assert metadata.resumed == []
+
+
+async def test_p3_finished_without_evidence_resumes_as_rejected(sn, sandbox, receiver, arrive, metadata):
+    sandbox.finish_without_evidence(sn)
+    assert await receiver.receive(arrive(sn)) is Result.RESUMED
+    assert metadata.resumed[0][1].outcome == "rejected"
+
+
+async def test_p6_a_ticket_nobody_waits_for_is_never_asked_about(sandbox, receiver, arrive, counted):
+    assert await receiver.receive(arrive("REQ20991231000001")) is Result.UNKNOWN
+    assert not any(sandbox.requests(path) for path in ALLOWED)
+    assert counted == ["bkitsm.callback.unknown"]
+
+
+async def test_p1_a_callback_after_the_wait_is_taken_and_does_nothing(sn, sandbox, receiver, arrive, metadata):
+    metadata.waits[sn] = Waiting(known=True)
+    assert await receiver.receive(arrive(sn)) is Result.DUPLICATE
+    assert metadata.resumed == []
+    assert not sandbox.requests("token/verify")
+
+
+async def test_every_waiter_resumes_and_each_by_its_own_verdict_source(sn, sandbox, receiver, arrive, metadata):
+    other = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1], verdict_field="no_such_field")
+    metadata.waits[sn] = Waiting(waiters=(WAITER, WAITER, other), known=True)
+    sandbox.approve(sn)
+    assert await receiver.receive(arrive(sn)) is Result.RESUMED
+    assert [verdict.outcome for _, verdict in metadata.resumed] == ["approved", "approved", "rejected"]
+    assert len(sandbox.requests("ticket_approval_result")) == 2
+
+
+async def test_p1_what_goes_wrong_with_one_waiter_does_not_stop_the_others(sn, sandbox, arrive, metadata):
+    class Broken(FakeMetadata):
+        def resume(self, waiter, verdict):
+            super().resume(waiter, verdict)
+            if len(self.resumed) == 1:
+                raise RuntimeError("database is locked")
+            return True
+
+    broken = Broken(gateways=metadata.gateways, waits={sn: Waiting(waiters=(WAITER, WAITER), known=True)})
+    sandbox.approve(sn)
+    assert await Receiver(metadata=broken).receive(arrive(sn)) is Result.FAILED
+    assert len(broken.resumed) == 2
+
+
+async def test_p1_another_api_server_was_quicker(sn, sandbox, receiver, arrive, metadata, monkeypatch):
+    monkeypatch.setattr(metadata, "resume", lambda *_: False)
+    sandbox.approve(sn)
+    assert await receiver.receive(arrive(sn)) is Result.LEFT_TO_POLL
+
+
+@pytest.mark.parametrize("fault", [("token/verify", "html"), ("ticket_approval_result", "status")])
+async def test_p1_an_outage_of_itsm_leaves_the_decision_to_the_poll(
+    sn, sandbox, receiver, arrive, metadata, fault
+):
+    sandbox.approve(sn)
+    sandbox.fault(*fault, times=9)
+    assert await receiver.receive(arrive(sn)) is Result.UNAVAILABLE
+    assert metadata.resumed == []
+
+
+async def test_itsm_is_not_waited_for_longer_than_a_few_seconds(sn, sandbox, receiver, arrive, monkeypatch):
+    monkeypatch.setattr(module, "ITSM_SECONDS", 0.2)
+    sandbox.fault("token/verify", "delay", seconds=3)
+    assert await receiver.receive(arrive(sn)) is Result.UNAVAILABLE
+
+
+async def test_what_is_posted_inside_a_call_is_answered_first_and_checked_after(
+    sn, sandbox, receiver, arrive, metadata
+):
+    sandbox.withdraw(sn)
+    sandbox.fault("token/verify", "delay", seconds=1)
+    began = time.monotonic()
+    assert await receiver.receive(arrive(sn, body={"current_status": "REVOKED"})) is Result.ANSWERED_FIRST
+    assert metadata.resumed == []
+    assert time.monotonic() - began < 1
+    await settled(receiver)
+    assert metadata.resumed[0][1].outcome == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    "forged", [{"current_status": "REVOKED", "token": "A" * 88}, {"current_status": "TERMINATED"}]
+)
+async def test_p4_the_status_only_says_when_to_answer(sn, receiver, arrive, metadata, forged):
+    assert await receiver.receive(arrive(sn, body=forged)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+    assert metadata.resumed == []
+
+
+async def test_what_is_checked_after_the_answer_is_bounded(sn, receiver, arrive, metadata, monkeypatch):
+    monkeypatch.setattr(module, "BACKGROUND_LIMIT", 0)
+    assert await receiver.receive(arrive(sn, body={"current_status": "REVOKED"})) is Result.LEFT_TO_POLL
+    assert not receiver._background
+
+
+async def test_rotated_keys_are_believed_and_unusable_ones_are_not(sn, sandbox, receiver, arrive, metadata):
+    old, new = "an-old-key-long-enough", "a-new-key-long-enough"
+    metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=[old])
+    arrived = arrive(sn)
+    for configured, said in (
+        ([new, old], Result.STILL_OPEN),
+        ([new], Result.REFUSED_SIGNATURE),
+        ([" "], Result.REFUSED_SIGNATURE),
+    ):
+        metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=configured)
+        assert await receiver.receive(arrived) is said
+
+
+async def test_p8_no_log_shows_token_signature_or_body(sn, sandbox, receiver, arrive, token, caplog):
+    caplog.set_level(logging.DEBUG)
+    sandbox.approve(sn)
+    good = arrive(sn)
+    for arrived in (good, replace(good, signature="v1=forged"), arrive(sn, body={"token": "A" * 88})):
+        await receiver.receive(arrived)
+    for secret in (token, good.signature, "v1=forged", "A" * 88, "approve_result", sandbox.app_secret):
+        assert secret not in caplog.text
+    assert good.signature not in repr(good)
+
+
+@settings(suppress_health_check=list(HealthCheck), max_examples=200, deadline=None)
+@given(st.text(), st.text(), st.text(), st.text(), st.binary(max_size=300))
+def test_p4_anything_ends_in_an_answer(conn_id, tag, expires, signature, body):
+    metadata = FakeMetadata(gateways={})
+    arrived = Arrived(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+    assert asyncio.run(Receiver(metadata=metadata).receive(arrived)).startswith("refused")

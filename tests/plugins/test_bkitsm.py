@@ -1,0 +1,45 @@
+"""What Airflow loads in every component."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from airflow_provider_bkitsm.plugins.bkitsm import BkItsmPlugin
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_airflow_finds_the_plugin_by_its_entry_point():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["airflow.plugins"]
+    module, _, name = declared["bkitsm"].partition(":")
+    assert getattr(import_module(module), name) is BkItsmPlugin
+
+
+def test_the_endpoint_is_mounted_as_airflow_does_it():
+    server = FastAPI()
+    for one in BkItsmPlugin.fastapi_apps:
+        server.mount(one["url_prefix"], one["app"])
+    client = TestClient(server)
+    said = client.post("/bkitsm/callback/a/b/soon", content=b"")
+    assert (said.status_code, said.json()["result"]) == (403, False)
+    for nothing in ("/bkitsm/", "/bkitsm/docs", "/bkitsm/openapi.json", "/bkitsm/callback"):
+        assert client.get(nothing).status_code == 404
+
+
+def test_loading_the_plugin_costs_next_to_nothing():
+    heavy = "fastapi", "httpx", "sqlalchemy", "cryptography"
+    code = (
+        "import sys; from airflow.plugins_manager import AirflowPlugin; before = set(sys.modules);"
+        "import airflow_provider_bkitsm.plugins.bkitsm;"
+        f"print([one for one in {heavy!r} if one in set(sys.modules) - before], len(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, _, count = done.stdout.splitlines()[-1].rpartition(" ")
+    assert (loaded, int(count) < 10) == ("[]", True)

@@ -1,0 +1,313 @@
+"""Airflow's database as the callback uses it: who waits, and exactly one resume for each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+
+from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.plugins import metadata as module
+from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+
+OURS = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+NUMBERS = itertools.count(1)
+LONG_AGO = timedelta(hours=1)
+
+
+@dataclass
+class Wait:
+    """A task instance in Airflow's database that waits for a ticket."""
+
+    sn: str
+    waiter: Waiter
+    run_id: str
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(
+            sn=self.sn,
+            outcome=Outcome.APPROVED,
+            reason="approved",
+            current_status="FINISHED",
+            ticket_url="http://x",
+        )
+
+    def row(self) -> Any:
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+
+        with create_session(scoped=False) as session:
+            found = session.scalars(select(TaskInstance).where(TaskInstance.run_id == self.run_id)).one()
+            session.expunge_all()
+            return found
+
+    def set(self, **values: Any) -> None:
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+
+        with create_session(scoped=False) as session:
+            found = session.scalars(select(TaskInstance).where(TaskInstance.run_id == self.run_id)).one()
+            for name, value in values.items():
+                setattr(found, name, value)
+
+    def xcoms(self) -> dict[str, Any]:
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        with create_session(scoped=False) as session:
+            rows = session.execute(select(XComModel.key, XComModel.value).where(XComModel.run_id == self.run_id))
+            return {row.key: row.value for row in rows}
+
+
+@pytest.fixture(scope="module")
+def dag_version(database) -> Any:
+    from airflow.models.dag import DagModel
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        session.add(DagBundleModel(name="bundle"))
+        session.flush()
+        session.add(
+            DagModel(
+                dag_id="dag",
+                bundle_name="bundle",
+                relative_fileloc="dag.py",
+                fileloc="/dag.py",
+                max_active_tasks=1,
+            )
+        )
+        session.flush()
+        version = DagVersion(dag_id="dag", version_number=1, bundle_name="bundle")
+        session.add(version)
+        session.flush()
+        return version.id
+
+
+@pytest.fixture
+def wait(dag_version) -> Any:
+    """Return a maker of waits."""
+
+    def make(
+        sn: str | None = None, *, classpath: str = OURS, deferred_for: timedelta = LONG_AGO, **waiter: Any
+    ) -> Wait:
+        from airflow.models.dagrun import DagRun
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.models.trigger import Trigger
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+        from airflow.utils.state import DagRunState, TaskInstanceState
+        from airflow.utils.types import DagRunType
+        from sqlalchemy import insert
+
+        number, now = next(NUMBERS), datetime.now(UTC)
+        run_id, sn = f"run_{number}", sn or f"REQ{number}"
+        ti_id = TaskInstance.id.type.python_type(str(uuid4()))
+        with create_session(scoped=False) as session:
+            run = DagRun(dag_id="dag", run_id=run_id, run_type=DagRunType.MANUAL, state=DagRunState.RUNNING)
+            trigger = Trigger(classpath=classpath, kwargs={}, created_date=now - deferred_for)
+            session.add_all([run, trigger])
+            session.flush()
+            session.execute(
+                insert(TaskInstance).values(
+                    id=ti_id,
+                    dag_id="dag",
+                    run_id=run_id,
+                    task_id="wait",
+                    map_index=-1,
+                    try_number=1,
+                    max_tries=0,
+                    pool="default_pool",
+                    pool_slots=1,
+                    queue="default",
+                    hostname="",
+                    state=TaskInstanceState.DEFERRED,
+                    start_date=now - deferred_for,
+                    trigger_id=trigger.id,
+                    next_method="execute_complete",
+                    next_kwargs={},
+                    dag_version_id=dag_version,
+                )
+            )
+            who = Waiter(**{"ti_id": str(ti_id), "conn_id": "itsm", "ends_task": True} | waiter)
+            where = {"dag_id": "dag", "run_id": run_id, "task_id": "wait", "map_index": -1}
+            session.add(XComModel(key=wait_key(sn), value=who.as_dict(), dag_run_id=run.id, **where))
+        return Wait(sn=sn, waiter=who, run_id=run_id)
+
+    return make
+
+
+@pytest.fixture
+def airflow() -> AirflowMetadata:
+    return AirflowMetadata()
+
+
+def test_who_waits_is_found_by_the_tickets_number(airflow, wait):
+    one = wait()
+    found = airflow.waiting(one.sn, "itsm")
+    assert (found.waiters, found.known) == ((one.waiter,), True)
+
+
+def test_p6_a_wait_on_another_connection_is_not_found(airflow, wait):
+    found = airflow.waiting(wait().sn, "other")
+    assert (found.waiters, found.known) == ((), False)
+
+
+@pytest.mark.parametrize("sn", ["REQ_nobody", "%", "REQ'--", "", "R" * 64])
+def test_p6_a_number_nobody_waits_for_finds_nobody(airflow, wait, sn):
+    wait()
+    assert airflow.waiting(sn, "itsm").known is False
+
+
+def test_several_waits_for_one_ticket_are_all_found(airflow, wait):
+    first = wait()
+    second = wait(first.sn)
+    assert set(airflow.waiting(first.sn, "itsm").waiters) == {first.waiter, second.waiter}
+
+
+def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(airflow, wait):
+    one = wait()
+    assert airflow.resume(one.waiter, one.verdict) is True
+    row, xcoms = one.row(), one.xcoms()
+    assert (row.state, row.trigger_id, row.end_date is not None) == ("success", None, True)
+    assert xcoms["return_value"] == json.loads(json.dumps(one.verdict.as_dict()))
+    assert xcoms["bkitsm_ticket_url"] == "http://x"
+    assert airflow.waiting(one.sn, "itsm").waiters == ()
+    assert airflow.waiting(one.sn, "itsm").known is True
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.APPROVED])
+def test_p3_anything_else_goes_back_to_execute_complete(airflow, wait, outcome):
+    one = wait()
+    verdict = replace(one.verdict, outcome=outcome)
+    assert airflow.resume(one.waiter, verdict) is True
+    row = one.row()
+    assert (row.state, row.trigger_id, row.next_method) == ("scheduled", None, "execute_complete")
+    assert str(outcome) in str(row.next_kwargs)
+    assert "return_value" not in one.xcoms()
+
+
+def test_a_task_that_needs_a_worker_gets_one(airflow, wait):
+    one = wait(ends_task=False)
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "scheduled"
+
+
+def test_with_listeners_or_an_xcom_backend_the_worker_ends_the_task(airflow, wait, monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW__CORE__XCOM_BACKEND", "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+    )
+    one = wait()
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "scheduled"
+
+
+def test_what_goes_back_to_a_worker_does_not_go_in_the_first_moments(airflow, wait):
+    one = wait(deferred_for=timedelta(seconds=1), ends_task=False)
+    assert airflow.resume(one.waiter, one.verdict) is False
+    assert one.row().state == "deferred"
+
+
+@pytest.mark.parametrize("state", ["success", "failed", "running", "up_for_retry", "removed", None])
+def test_p4_a_task_that_a_person_or_the_poll_moved_on_is_left_alone(airflow, wait, state):
+    one = wait()
+    one.set(state=state)
+    assert airflow.resume(one.waiter, one.verdict) is False
+    assert one.row().state == state
+    assert "return_value" not in one.xcoms()
+
+
+def test_p4_another_try_of_the_task_is_left_alone(airflow, wait):
+    one = wait(ti_id=str(uuid4()))
+    assert airflow.waiting(one.sn, "itsm").waiters == ()
+    assert airflow.resume(one.waiter, one.verdict) is False
+    assert one.row().state == "deferred"
+
+
+def test_p4_a_task_that_is_deferred_on_something_else_is_left_alone(airflow, wait):
+    one = wait(classpath="airflow.providers.standard.triggers.temporal.TimeDeltaTrigger")
+    assert airflow.resume(one.waiter, one.verdict) is False
+    assert one.row().state == "deferred"
+
+
+def test_p4_a_registration_that_is_none_is_nobody(airflow, wait):
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    one = wait()
+    with create_session(scoped=False) as session:
+        session.scalars(select(XComModel).where(XComModel.run_id == one.run_id)).one().value = {"ti_id": "no"}
+    assert airflow.waiting(one.sn, "itsm").known is False
+
+
+@pytest.mark.parametrize("ends_task", [True, False])
+def test_p1_of_several_api_servers_exactly_one_resumes(airflow, wait, ends_task):
+    waits, servers = [wait(ends_task=ends_task) for _ in range(5)], 8
+    start = threading.Barrier(servers)
+
+    def race(_server: int) -> list[bool]:
+        start.wait()
+        return [airflow.resume(one.waiter, one.verdict) for one in waits]
+
+    with ThreadPoolExecutor(servers) as pool:
+        outcomes = list(pool.map(race, range(servers)))
+    assert [sum(won) for won in zip(*outcomes, strict=True)] == [1] * len(waits)
+    assert {one.row().state for one in waits} == {"success" if ends_task else "scheduled"}
+
+
+def test_p4_a_person_who_clears_the_task_meanwhile_wins(airflow, wait, monkeypatch):
+    """The person's change comes between the look and the lock."""
+    one = wait()
+    found = airflow.waiting(one.sn, "itsm")
+    one.set(state=None, trigger_id=None)
+    assert [airflow.resume(who, one.verdict) for who in found.waiters] == [False]
+    assert one.row().state is None
+
+
+def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, wait, monkeypatch):
+    from airflow.models import trigger
+
+    def broken(*_args, **_kwargs):
+        raise RuntimeError("no file")
+
+    monkeypatch.setattr(trigger, "handle_event_submit", broken)
+    one = wait()
+    with pytest.raises(RuntimeError):
+        airflow.resume(one.waiter, one.verdict)
+    assert one.row().state == "deferred"
+    assert "return_value" not in one.xcoms()
+
+
+def test_only_a_usable_connection_of_our_type_is_a_gateway(airflow, database, connect):
+    good = {"host": "https://x", "login": "a", "password": "b"}
+    connect("good", conn_type="bkitsm", **good)
+    connect("foreign", conn_type="postgres", **good)
+    connect("broken", conn_type="bkitsm", host="https://x")
+    assert airflow.gateway("good").app_code == "a"
+    assert [airflow.gateway(one) for one in ("foreign", "broken", "nowhere")] == [None] * 3
+
+
+def test_our_trigger_is_known_by_the_path_it_gives_itself():
+    path, _ = ItsmTicketTrigger(
+        ticket_sn="REQ1", bkitsm_conn_id="itsm", poll_interval=1, approval_timeout=None
+    ).serialize()
+    assert path == OURS == module._TRIGGER
+
+
+def test_the_database_under_test_is_the_one_meant(database):
+    from airflow import settings
+
+    assert settings.engine.dialect.name == {"postgres": "postgresql"}.get(database, database)
