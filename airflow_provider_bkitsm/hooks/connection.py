@@ -93,6 +93,15 @@ class Gateway:
             raise self.wrong(name, "a positive number of seconds")
         return value
 
+    def whole(self, name: str, default: int, *, least: int = 0) -> int:
+        """Return an entry of the connection's extra as a whole number of at least ``least``."""
+        text = self.text(name)
+        if text is None:
+            return default
+        if not text.isdecimal() or int(text) < least:
+            raise self.wrong(name, f"a whole number, {least} or more")
+        return int(text)
+
     def wrong(self, name: str, wanted: str) -> ItsmConfigurationError:
         """Return the error that names a wrong entry of the connection's extra."""
         return ItsmConfigurationError(

@@ -6,8 +6,8 @@ they differ in nothing but the transport.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from airflow.sdk import BaseHook
 from asgiref.sync import sync_to_async
@@ -18,7 +18,9 @@ from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_
 from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.retrying import policy
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
-from airflow_provider_bkitsm.itsm import calls, errors, models, service_calls
+from airflow_provider_bkitsm.itsm import batches, calls, errors, models, paging, service_calls
+from airflow_provider_bkitsm.itsm.filters import TicketFilters
+from airflow_provider_bkitsm.itsm.models import R, TicketOfUser, TicketSummary
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
@@ -122,6 +124,9 @@ class ItsmHook(BaseHook):
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
+        size = _batch_size(self.gateway)
+        if batches.is_too_large(call, size):
+            return self.run(batches.in_batches(call, size))
         answer: T = Retrying(**policy(call, self.gateway))(self._once, call)
         return answer
 
@@ -146,6 +151,24 @@ class ItsmHook(BaseHook):
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def iter_tickets(self, **filters: Unpack[TicketFilters]) -> Iterator[TicketSummary]:
+        """Yield every ticket ``get_tickets`` finds, newest first, each once, reading a page when it is needed.
+
+        :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; many ``sns`` are
+            searched for in pieces, as ``ticket_approval_result`` does.
+        """
+        return self._rows(paging.tickets(batch_size=_batch_size(self.gateway), **filters))
+
+    def iter_tickets_by_user(
+        self, *, user: str, view_type: calls.UserView | str, service_id: int | None = None
+    ) -> Iterator[TicketOfUser]:
+        """Yield every ticket ``get_tickets_by_user`` finds, newest first, each once, reading pages as needed."""
+        return self._rows(paging.tickets_by_user(user=user, view_type=view_type, service_id=service_id))
+
+    def _rows(self, pages: paging.Pages[R]) -> Iterator[R]:
+        while pages.more:
+            yield from self.run(pages.next())
 
     def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
         """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
@@ -225,6 +248,9 @@ class ItsmAsyncHook(BaseHook):
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
         gateway = (await self.aget_conn()).gateway
+        size = _batch_size(gateway)
+        if batches.is_too_large(call, size):
+            return await self.run(batches.in_batches(call, size))
         return await AsyncRetrying(**policy(call, gateway))(self._once, call)
 
     async def _once(self, call: Call[T]) -> T:
@@ -250,9 +276,35 @@ class ItsmAsyncHook(BaseHook):
             result: T = stop.value
             return result
 
+    async def iter_tickets(self, **filters: Unpack[TicketFilters]) -> AsyncIterator[TicketSummary]:
+        """Yield every ticket ``get_tickets`` finds, newest first, each once, reading a page when it is needed.
+
+        :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; many ``sns`` are
+            searched for in pieces, as ``ticket_approval_result`` does.
+        """
+        size = _batch_size((await self.aget_conn()).gateway)
+        async for row in self._rows(paging.tickets(batch_size=size, **filters)):
+            yield row
+
+    def iter_tickets_by_user(
+        self, *, user: str, view_type: calls.UserView | str, service_id: int | None = None
+    ) -> AsyncIterator[TicketOfUser]:
+        """Yield every ticket ``get_tickets_by_user`` finds, newest first, each once, reading pages as needed."""
+        return self._rows(paging.tickets_by_user(user=user, view_type=view_type, service_id=service_id))
+
+    async def _rows(self, pages: paging.Pages[R]) -> AsyncIterator[R]:
+        while pages.more:
+            for row in await self.run(pages.next()):
+                yield row
+
     async def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
         """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
         return _verdict_policy((await self.aget_conn()).gateway, of_the_task)
+
+
+def _batch_size(gateway: Gateway) -> int:
+    """How many tickets one call may ask for: the connection's extra ``batch_size``."""
+    return gateway.whole("batch_size", batches.DEFAULT_SIZE, least=1)
 
 
 def _read(call: Call[T], reply: Reply) -> T:

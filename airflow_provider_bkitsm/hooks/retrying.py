@@ -21,7 +21,7 @@ def policy(call: Call[Any], gateway: Gateway) -> dict[str, Any]:
 
     The connection's extra ``read_retries`` says how often a read is repeated; default 2.
     """
-    retries = 0 if call.is_write else _retries(gateway)
+    retries = 0 if call.is_write else gateway.whole("read_retries", DEFAULT_RETRIES)
     return {
         "stop": stop_after_attempt(retries + 1),
         "wait": _pause,
@@ -39,12 +39,3 @@ def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
     return max(_backoff(state), asked or 0.0)
-
-
-def _retries(gateway: Gateway) -> int:
-    text = gateway.text("read_retries")
-    if text is None:
-        return DEFAULT_RETRIES
-    if not text.isdecimal():
-        raise gateway.wrong("read_retries", "a whole number, 0 or more")
-    return int(text)

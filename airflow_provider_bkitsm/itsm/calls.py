@@ -7,16 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Unpack
 
-from airflow_provider_bkitsm.itsm import models
-from airflow_provider_bkitsm.itsm.checks import MESSAGE_LIMIT, TAG_LIMIT, check_text, check_title, without_none
+from airflow_provider_bkitsm.itsm import models, parsing
+from airflow_provider_bkitsm.itsm.checks import (
+    MESSAGE_LIMIT,
+    TAG_LIMIT,
+    check_dynamic_fields,
+    check_meta,
+    check_sns,
+    check_text,
+    check_title,
+    without_none,
+)
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.filters import TicketFilters, write_filters
 from airflow_provider_bkitsm.itsm.protocol import Call
 
-_BATCH_PAGE = 100
+_PAGE_SIZE = 100
+_LARGEST_PAGE = 10_000
 _COMMENTER_LIMIT = 16
 
 
@@ -48,6 +58,8 @@ def create_ticket(
     fast_approval: bool = False,
     tag: str | None = None,
     meta: Mapping[str, Any] | None = None,
+    operator: str | None = None,
+    dynamic_fields: Sequence[Mapping[str, Any]] | None = None,
 ) -> Call[models.CreatedTicket]:
     """Open a ticket.
 
@@ -58,7 +70,12 @@ def create_ticket(
     :param fast_approval: use ITSM's built-in approval service (fields ``title``, ``APPROVER`` and
         ``APPROVAL_CONTENT``).
     :param tag: at most 32 characters; what ``get_tickets`` finds the ticket by if the answer is lost.
-    :param meta: e.g. ``{"callback_url": ..., "headers": {...}, "state_processors": {"<state_id>": "a,b"}}``.
+    :param meta: e.g. ``{"callback_url": ..., "headers": {...}, "state_processors": {"<state_id>": "a,b"}}``;
+        these three are checked, since ITSM takes nonsense there and then sends no callback.
+    :param operator: documented by ITSM and ignored by the measured server, which goes by ``creator``.
+    :param dynamic_fields: shown beside the form: ``{"name": ..., "type": "STRING", "INT" or "LINK", "value":
+        ...}``, name at most 32 characters, value a text of at most 255. ITSM checks them only after it has
+        stored the ticket, and leaves it open for ever if they are bad.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
     check_title(fields.get("title"))
@@ -67,19 +84,23 @@ def create_ticket(
         raise ItsmInvalidRequestError("create_ticket needs a service_id or fast_approval; nothing was sent")
     if tag is not None:
         check_text("tag", tag, TAG_LIMIT)
+    check_meta({} if meta is None else meta)
+    check_dynamic_fields(dynamic_fields or ())
     body: dict[str, Any] = {
         "service_id": None if fast_approval else service_id,
         "fast_approval": fast_approval or None,
         "creator": creator,
         "fields": [{"key": key, "value": value} for key, value in fields.items()],
         "tag": tag,
-        "meta": dict(meta) if meta else None,
+        "meta": without_none(meta or {}) or None,
+        "operator": operator or None,
+        "dynamic_fields": [dict(one) for one in dynamic_fields or ()] or None,
     }
     return Call(
         method="POST",
         path="create_ticket/",
         body=without_none(body),
-        parse=models.one(models.CreatedTicket),
+        parse=parsing.one(models.CreatedTicket),
         is_write=True,
     )
 
@@ -100,45 +121,34 @@ def get_ticket_logs(sn: str) -> Call[models.TicketLogs]:
 
 
 def get_tickets(
-    *,
-    sns: Sequence[str] | None = None,
-    creator: str | None = None,
-    tag: str | None = None,
-    create_at__gte: datetime | None = None,
-    page: int = 1,
-    page_size: int = _BATCH_PAGE,
+    *, page: int = 1, page_size: int = _PAGE_SIZE, **filters: Unpack[TicketFilters]
 ) -> Call[models.TicketPage]:
-    """Search tickets, newest first. At least one filter is demanded: without any, ITSM lists everybody's.
+    """Search tickets: one page, newest first; ``iter_tickets`` of the hooks reads them all.
 
-    An older server ignores a filter it does not know (``tag``): check what was found.
+    An older server ignores a filter it does not know (``tag``): check what was found. A page beyond the end is
+    a ``SERVER_500_ERROR``.
+
+    :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; at least one is demanded,
+        since without any ITSM lists everybody's tickets.
     """
-    filters = {
-        "sns": list(sns) if sns else None,
-        "creator": creator or None,
-        "tag": tag or None,
-        "create_at__gte": models.to_shanghai(create_at__gte) if create_at__gte else None,
-    }
-    body = without_none(filters)
-    if not body:
-        raise ItsmInvalidRequestError("get_tickets without any filter would read everybody's tickets")
-    body |= {"page": max(page, 1), "page_size": min(max(page_size, 1), 10_000)}
-    return Call(method="POST", path="get_tickets/", body=body, parse=models.one(models.TicketPage))
+    body = write_filters(filters) | {"page": max(page, 1), "page_size": min(max(page_size, 1), _LARGEST_PAGE)}
+    return Call(method="POST", path="get_tickets/", body=body, parse=parsing.one(models.TicketPage))
 
 
 def ticket_approval_result(sn: Iterable[str]) -> Call[tuple[models.ApprovalResult, ...]]:
     """Ask for the authoritative state of tickets; unknown ones are left out of the answer.
 
     Asking also removes these sns from ITSM's lost-callback list, whoever owns them: ask for your own only.
+    Key the rows by ``sn``. A hook asks for many in several calls (connection extra ``batch_size``, 50) and joins
+    the rows; when one of these calls fails its error is raised, and none of the rows is returned.
     """
-    sns = [sn] if isinstance(sn, str) else list(sn)
-    if not sns or not all(isinstance(one, str) and one.strip() for one in sns):
-        raise ItsmInvalidRequestError("ticket_approval_result needs at least one ticket number, none empty")
     return Call(
         method="POST",
         path="ticket_approval_result/",
-        body={"sn": sns},
-        parse=models.many(models.ApprovalResult),
+        body={"sn": check_sns(sn)},
+        parse=parsing.many(models.ApprovalResult),
         needs_verified_user=True,
+        batch="sn",
     )
 
 
@@ -148,7 +158,7 @@ def token_verify(token: str) -> Call[models.TokenVerification]:
         method="POST",
         path="token/verify/",
         body={"token": token},
-        parse=models.one(models.TokenVerification),
+        parse=parsing.one(models.TokenVerification),
     )
 
 
@@ -166,7 +176,7 @@ def operate_ticket(*, sn: str, action_type: TicketAction | str, operator: str, a
         "operator": operator,
         "action_message": action_message[:MESSAGE_LIMIT],
     }
-    return Call(method="POST", path="operate_ticket/", body=body, parse=models.nothing, is_write=True)
+    return Call(method="POST", path="operate_ticket/", body=body, parse=parsing.nothing, is_write=True)
 
 
 def get_tickets_by_user(
@@ -175,11 +185,11 @@ def get_tickets_by_user(
     view_type: UserView | str,
     service_id: int | None = None,
     page: int = 1,
-    page_size: int = _BATCH_PAGE,
-) -> Call[models.TicketPage]:
-    """Search one person's tickets; the rows also hold ``meta``, the only place own keys come back.
+    page_size: int = _PAGE_SIZE,
+) -> Call[models.PageOfUser]:
+    """Search one person's tickets: one page; ``iter_tickets_by_user`` of the hooks reads them all.
 
-    Not offered by the ESB.
+    The rows also hold ``meta``, the only place own keys come back. Not offered by the ESB.
     """
     check_text("user", user)
     params = {
@@ -194,13 +204,13 @@ def get_tickets_by_user(
         path="get_tickets_by_user/",
         on_esb=False,
         params=without_none(params),
-        parse=models.one(models.TicketPage),
+        parse=parsing.one(models.PageOfUser),
     )
 
 
 def callback_failed_ticket() -> Call[tuple[str, ...]]:
     """Ask whose callbacks were lost: numbers of all applications, which never leave the list by themselves."""
-    return Call(method="GET", path="callback_failed_ticket/", parse=models.texts, needs_verified_user=True)
+    return Call(method="GET", path="callback_failed_ticket/", parse=parsing.texts, needs_verified_user=True)
 
 
 def operate_node(
@@ -217,7 +227,7 @@ def operate_node(
     body = {"sn": sn, "state_id": state_id, "operator": operator, "action_type": action_type, **more}
     if fields is not None:
         body["fields"] = [{"key": key, "value": value} for key, value in fields.items()]
-    return Call(method="POST", path="operate_node/", body=body, parse=models.nothing, is_write=True)
+    return Call(method="POST", path="operate_node/", body=body, parse=parsing.nothing, is_write=True)
 
 
 def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, remark: str = "") -> Call[None]:
@@ -235,7 +245,7 @@ def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, rema
         path="approve/",
         on_esb=False,
         body=body,
-        parse=models.nothing,
+        parse=parsing.nothing,
         is_write=True,
         needs_verified_user=True,
     )
@@ -252,7 +262,7 @@ def comment_ticket(*, sn: str, stars: int, operator: str, comments: str = "") ->
         path="comment/",
         esb_path="comment_ticket/",
         body=body,
-        parse=models.nothing,
+        parse=parsing.nothing,
         is_write=True,
         needs_verified_user=True,
     )
@@ -269,6 +279,6 @@ def get_approve_node_result(sn: str, state_id: int | str) -> Call[models.Approve
     return replace(call, on_esb=False)
 
 
-def _by_sn(path: str, sn: str, model: type[models.M], **params: str) -> Call[models.M]:
+def _by_sn(path: str, sn: str, model: type[parsing.M], **params: str) -> Call[parsing.M]:
     check_text("sn", sn)
-    return Call(method="GET", path=path, params={"sn": sn, **params}, parse=models.one(model))
+    return Call(method="GET", path=path, params={"sn": sn, **params}, parse=parsing.one(model))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 
 TITLE_LIMIT = 128
 TAG_LIMIT = 32
 MESSAGE_LIMIT = 255
+_DYNAMIC_TYPES = ("STRING", "INT", "LINK")
+_LATIN_1_END = 256
+_DYNAMIC_NAME_LIMIT, _DYNAMIC_VALUE_LIMIT = 32, 255
 
 
 def check_title(title: object) -> None:
@@ -27,6 +31,66 @@ def check_text(name: str, value: object, limit: int | None = None) -> None:
         raise ItsmInvalidRequestError(
             f"{name} has {len(value)} characters, ITSM takes at most {limit}; nothing was sent"
         )
+
+
+def check_sns(sns: str | Iterable[str]) -> list[str]:
+    """Return ticket numbers, each once; refuse a list that is empty or holds an empty one."""
+    listed = [sns] if isinstance(sns, str) else list(dict.fromkeys(sns))
+    if not listed or not all(isinstance(one, str) and one.strip() for one in listed):
+        raise ItsmInvalidRequestError("at least one ticket number is needed, and none empty; nothing was sent")
+    return listed
+
+
+def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse display-only fields that ITSM would refuse after it has stored the ticket (reference 4.1)."""
+    for number, field in enumerate(fields):
+        where = f"dynamic_fields[{number}]"
+        if not isinstance(field, Mapping) or field.get("type") not in _DYNAMIC_TYPES:
+            raise _bad(where, f"needs a type, one of {', '.join(_DYNAMIC_TYPES)}")
+        if not isinstance(field.get("meta", {}), Mapping):
+            raise _bad(f"{where}.meta", "must be an object")
+        check_text(f"{where}.name", field.get("name"), _DYNAMIC_NAME_LIMIT)
+        check_text(f"{where}.value", field.get("value"), _DYNAMIC_VALUE_LIMIT)
+
+
+def check_meta(meta: Mapping[str, Any]) -> None:
+    """Refuse a ``meta`` that ITSM takes, but which then silently sends no callback or asks nobody.
+
+    What is wrong is named and never shown: a callback's address and headers may be secrets.
+    """
+    if not isinstance(meta, Mapping):
+        raise _bad("meta", "must be an object")
+    known = without_none(meta)
+    if "callback_url" in known and not _is_http_url(known["callback_url"]):
+        raise _bad("meta.callback_url", "must be an http or https URL, or ITSM sends no callback")
+    if not _all_texts(known.get("headers", {}), _is_header):
+        raise _bad("meta.headers", "must map latin-1 texts to latin-1 texts, or ITSM sends no callback")
+    if not _all_texts(known.get("state_processors", {}), str.strip):
+        raise _bad("meta.state_processors", "must map state ids to names joined by commas, none empty")
+
+
+def _bad(where: str, what: str) -> ItsmInvalidRequestError:
+    return ItsmInvalidRequestError(f"{where} {what}; no ticket was opened")
+
+
+def _is_http_url(value: object) -> bool:
+    try:
+        url = urlsplit(value) if isinstance(value, str) else None
+        return url is not None and url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _all_texts(values: object, test: Callable[[str], object]) -> bool:
+    if not isinstance(values, Mapping):
+        return False
+    pairs = ((str(key), value) for key, value in values.items())
+    return all(key and test(key) and isinstance(value, str) and test(value) for key, value in pairs)
+
+
+def _is_header(text: str) -> bool:
+    latin = all(ord(letter) < _LATIN_1_END for letter in text)
+    return latin and not set("\r\n") & set(text) and not text[:1].isspace()
 
 
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:

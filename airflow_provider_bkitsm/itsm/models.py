@@ -5,53 +5,19 @@ Field names are ITSM's own. Times arrive as naive Asia/Shanghai text and leave a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-import pendulum
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from pydantic import Field, StrictBool, StrictStr
 
-from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
-
-_SHANGHAI = "Asia/Shanghai"
-
-
-def from_shanghai(value: object) -> object:
-    """Turn ``YYYY-MM-DD HH:MM:SS[.ffffff]`` without offset into aware UTC; empty text into None."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return None
-    return pendulum.instance(datetime.fromisoformat(value), tz=_SHANGHAI).in_timezone("UTC")
-
-
-def to_shanghai(moment: datetime) -> str:
-    """Turn an aware time into the text ITSM's filters understand."""
-    return pendulum.instance(moment).in_timezone(_SHANGHAI).format("YYYY-MM-DD HH:mm:ss")
-
-
-def _names(value: object) -> object:
-    """Split ITSM's ``",admin,carol,"`` into names."""
-    return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
-
-
-def _list(value: object) -> object:
-    """Read ITSM's empty object, its form of "none", as an empty list."""
-    return () if value in ({}, None) else value
-
-
-ShanghaiTime = Annotated[datetime, BeforeValidator(from_shanghai)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-
-
-class ItsmModel(BaseModel):
-    """Base of all answers."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
-
-
-M = TypeVar("M", bound=ItsmModel)
+from airflow_provider_bkitsm.itsm.parsing import (
+    ItsmModel,
+    Mappings,
+    Meta,
+    Names,
+    ShanghaiTime,
+    Text,
+    none_as_list,
+)
 
 
 class CreatedTicket(ItsmModel):
@@ -113,7 +79,7 @@ class LogEntry(ItsmModel):
     operate_at: ShanghaiTime | None = None
     message: str = ""
     source: str = ""
-    form_data: Annotated[tuple[FormField, ...], BeforeValidator(_list)] = ()
+    form_data: Annotated[tuple[FormField, ...], none_as_list] = ()
     from_state_type: str = ""
 
 
@@ -137,25 +103,86 @@ class ApprovalResult(ItsmModel):
 
 
 class TicketSummary(ItsmModel):
-    """One row of ``get_tickets``; neither ``tag`` nor ``meta`` come back."""
+    """One row of ``get_tickets``; neither ``tag`` nor ``meta`` come back.
+
+    ``comment_id`` is empty while the ticket is open, ``end_at`` None; ``bk_biz_id`` is -1 without business.
+    """
 
     id: int
     sn: StrictStr
     title: str = ""
+    catalog_id: int | None = None
     service_id: int | None = None
+    service_type: str = ""
+    flow_id: int | None = None
     current_status: str = ""
+    comment_id: Text = ""
+    is_commented: bool = False
     creator: str = ""
     create_at: ShanghaiTime | None = None
+    updated_by: Names = ()
+    update_at: ShanghaiTime | None = None
+    end_at: ShanghaiTime | None = None
+    bk_biz_id: int | None = None
     ticket_url: str = ""
+    iframe_ticket_url: str = ""
 
 
-class TicketPage(ItsmModel):
-    """Answer of ``get_tickets``, newest ticket first."""
+class StepOfUser(ItsmModel):
+    """A current step in ``get_tickets_by_user``, which names it otherwise than ``get_ticket_status`` does."""
+
+    id: int | None = None
+    state_id: int | None = None
+    name: str = ""
+    type: str = ""
+    tag: str = ""
+
+
+class TicketOfUser(TicketSummary):
+    """One row of ``get_tickets_by_user``: what the asked-for person sees and may do.
+
+    ``meta`` is what the ticket was opened with, own keys included, without ``callback_url`` and ``headers``.
+    ``comment_id`` is ``"-1"`` where the person may not comment. ITSM's ``can_operate`` is always false and so
+    not listed.
+    """
+
+    service_name: str = ""
+    meta: Meta = Field(default_factory=dict)
+    project_key: str = ""
+    current_status_display: str = ""
+    current_processors: Names = ()
+    current_steps: Annotated[tuple[StepOfUser, ...], none_as_list] = ()
+    priority_name: str = ""
+    followers: Any = None
+    waiting_approve: bool = False
+    can_comment: bool = False
+    can_withdraw: bool = False
+    can_supervise: bool = False
+    is_supervise_needed: bool = False
+    supervise_type: str = ""
+    supervisor: Names = ()
+    sla: Any = None
+    sla_color: str = ""
+
+
+R = TypeVar("R", bound=TicketSummary)
+
+
+class Page(ItsmModel, Generic[R]):
+    """One page of a search, newest ticket first."""
 
     page: int
     total_page: int
     count: int
-    items: tuple[TicketSummary, ...] = ()
+    items: tuple[R, ...] = ()
+
+
+class TicketPage(Page[TicketSummary]):
+    """Answer of ``get_tickets``."""
+
+
+class PageOfUser(Page[TicketOfUser]):
+    """Answer of ``get_tickets_by_user``."""
 
 
 class TokenVerification(ItsmModel):
@@ -174,12 +201,20 @@ class Service(ItsmModel):
 
 
 class ServiceField(ItsmModel):
-    """One field of a service's submit form; ``validate_type`` ``REQUIRE`` must be filled."""
+    """One field of a service's submit form; ``validate_type`` ``REQUIRE`` must be filled.
+
+    ``choice`` holds what may be answered: ``{"key", "name"}``, for trees ``{"id", "name", "children"}``.
+    ``default`` is what ITSM's own page starts with: a call that leaves the field out does not get it.
+    """
 
     key: str
     type: str = ""
     name: str = ""
+    desc: str = ""
     validate_type: str = "REQUIRE"
+    choice: Mappings = ()
+    default: Any = None
+    meta: Meta = Field(default_factory=dict)
 
 
 class Approver(ItsmModel):
@@ -218,10 +253,15 @@ class ServiceRole(ItsmModel):
 
 
 class Workflow(ItsmModel):
-    """Answer of ``get_workflow_detail``."""
+    """Answer of ``get_workflow_detail``: a flow's version, its parts as plain mappings."""
 
     name: str = ""
-    version_number: str = ""
+    flow_type: str = ""
+    desc: str = ""
+    version_number: Text = ""
+    states: Mappings = ()
+    transitions: Mappings = ()
+    fields: Mappings = ()
 
 
 class ServiceDetail(ItsmModel):
@@ -230,44 +270,6 @@ class ServiceDetail(ItsmModel):
     service_id: int
     workflow_id: int | None = None
     name: str = ""
+    service_type: str = ""
+    desc: str = ""
     fields: tuple[ServiceField, ...] = ()
-
-
-def one(model: type[M]) -> Callable[[object], M]:
-    """Return a parser of one object."""
-
-    def parse(data: object) -> M:
-        try:
-            return model.model_validate(data)
-        except ValidationError as error:
-            raise _unexpected(model, error) from None
-
-    return parse
-
-
-def many(model: type[M]) -> Callable[[object], tuple[M, ...]]:
-    """Return a parser of a list of objects."""
-    parse_one = one(model)
-
-    def parse(data: object) -> tuple[M, ...]:
-        if not isinstance(data, list):
-            raise ItsmUnexpectedAnswerError(f"expected a list of {model.__name__} from ITSM")
-        return tuple(parse_one(row) for row in data)
-
-    return parse
-
-
-def texts(data: object) -> tuple[str, ...]:
-    """Parse a list of texts."""
-    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
-        raise ItsmUnexpectedAnswerError("expected a list of texts from ITSM")
-    return tuple(data)
-
-
-def nothing(_data: object) -> None:
-    """Parse the answer of an operation, which says nothing (``[]``)."""
-
-
-def _unexpected(model: type[ItsmModel], error: ValidationError) -> ItsmUnexpectedAnswerError:
-    wrong = sorted({".".join(map(str, problem["loc"])) or "the whole answer" for problem in error.errors()})
-    return ItsmUnexpectedAnswerError(f"ITSM's {model.__name__} is not as known, see: {', '.join(wrong)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
-from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm import paging
 from airflow_provider_bkitsm.itsm.checks import TAG_LIMIT
 from airflow_provider_bkitsm.itsm.models import TicketSummary
 from airflow_provider_bkitsm.itsm.protocol import Flow
@@ -41,10 +41,7 @@ def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[Ticket
 
     :param since: when the first attempt to open it may have been made (aware).
     """
-    found: list[TicketSummary] = []
-    number, last = 1, 1
-    while number <= last:
-        page = yield calls.get_tickets(tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN, page=number)
-        found += [item for item in page.items if item.creator == creator and f"#{marker(tag)}" in item.title]
-        number, last = number + 1, page.total_page
-    return tuple(sorted(found, key=lambda item: item.id))
+    search = paging.tickets(tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN)
+    found = yield from search.all()
+    ours = [one for one in found if one.creator == creator and f"#{marker(tag)}" in one.title]
+    return tuple(sorted(ours, key=lambda one: one.id))

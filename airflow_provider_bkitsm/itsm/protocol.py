@@ -31,7 +31,8 @@ class Call(Generic[T]):
     """A request to one endpoint, and how to read its ``data``.
 
     ``path`` is relative to the connection's gateway root and keeps ITSM's trailing slash (without it a POST
-    is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated.
+    is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated. ``batch`` names the
+    list in the body that may be sent in pieces.
     """
 
     method: Literal["GET", "POST"]
@@ -43,6 +44,7 @@ class Call(Generic[T]):
     needs_verified_user: bool = False
     esb_path: str | None = None
     on_esb: bool = True
+    batch: str | None = None
 
     def path_at(self, front: Front) -> str:
         """Return the path at a front; the ESB has names of its own, and lacks some calls (reference 1.1).
@@ -148,7 +150,7 @@ def decode(
 def open_envelope(body: bytes) -> Envelope | None:
     """Parse a BlueKing envelope; None when the body is anything else (an HTML page, nothing, plain JSON)."""
     try:
-        answer = json.loads(body)
+        answer = _without_halves(json.loads(body), body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or "result" not in answer:
@@ -162,6 +164,13 @@ def open_envelope(body: bytes) -> Envelope | None:
         data=answer.get("data"),
         request_id=str(answer["request_id"]) if answer.get("request_id") else None,
     )
+
+
+def _without_halves(answer: Any, body: bytes) -> Any:
+    """Replace halves of surrogate pairs, which JSON can spell but no log, XCom or database can store."""
+    if b"\\ud" not in body.lower():
+        return answer
+    return json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _without_envelope(

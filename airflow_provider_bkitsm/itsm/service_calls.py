@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_bkitsm.itsm import models
+from airflow_provider_bkitsm.itsm import models, parsing
 from airflow_provider_bkitsm.itsm.checks import without_none
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.protocol import Call
@@ -16,7 +16,7 @@ def get_services(
 ) -> Call[tuple[models.Service, ...]]:
     """List services; the log platform's own has ``display_role`` LOG_SEARCH and ``display_type`` API."""
     params = without_none({"display_type": display_type, "display_role": display_role})
-    return Call(method="GET", path="get_services/", params=params, parse=models.many(models.Service))
+    return Call(method="GET", path="get_services/", params=params, parse=parsing.many(models.Service))
 
 
 def get_service_detail(service_id: int | str) -> Call[models.ServiceDetail]:
@@ -25,7 +25,7 @@ def get_service_detail(service_id: int | str) -> Call[models.ServiceDetail]:
         method="GET",
         path="get_service_detail/",
         params={"service_id": str(service_id)},
-        parse=models.one(models.ServiceDetail),
+        parse=parsing.one(models.ServiceDetail),
     )
 
 
@@ -35,7 +35,7 @@ def get_service_catalogs(
     """Ask for the tree of catalogues."""
     params = without_none({"project_key": project_key, "has_service": "true" if has_service else None})
     return Call(
-        method="GET", path="get_service_catalogs/", params=params, parse=models.many(models.ServiceCatalog)
+        method="GET", path="get_service_catalogs/", params=params, parse=parsing.many(models.ServiceCatalog)
     )
 
 
@@ -51,7 +51,7 @@ def get_service_roles(
         method="GET",
         path="get_service_roles/",
         params=without_none(wanted),
-        parse=models.many(models.ServiceRole),
+        parse=parsing.many(models.ServiceRole),
         needs_verified_user=True,
     )
 
@@ -62,7 +62,7 @@ def get_workflow_detail(workflow_id: int | str) -> Call[models.Workflow]:
         method="GET",
         path="get_workflow_detail",
         params={"workflow_id": str(workflow_id)},
-        parse=models.one(models.Workflow),
+        parse=parsing.one(models.Workflow),
         needs_verified_user=True,
     )
 
@@ -100,9 +100,9 @@ def create_service_catalog(
 
 
 def _write(
-    path: str, body: Mapping[str, Any], model: type[models.M], *, needed: tuple[str, ...]
-) -> Call[models.M]:
+    path: str, body: Mapping[str, Any], model: type[parsing.M], *, needed: tuple[str, ...]
+) -> Call[parsing.M]:
     missing = [key for key in needed if body.get(key) in (None, "")]
     if missing:
         raise ItsmInvalidRequestError(f"{path.rstrip('/')} needs {', '.join(missing)}; nothing was sent to ITSM")
-    return Call(method="POST", path=path, body=body, parse=models.one(model), is_write=True)
+    return Call(method="POST", path=path, body=body, parse=parsing.one(model), is_write=True)

@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_bkitsm.itsm import calls, errors
 
 FIELDS = {"title": "t", "APPROVER": "alice,bob"}
+DYNAMIC = {"name": "n" * 32, "type": "INT", "value": "5"}
 
 
 def test_create_ticket_sends_only_what_was_given():
@@ -42,12 +43,63 @@ def test_fast_approval_sends_no_service_and_never_the_text_false():
         {"service_id": None},
         {"tag": ""},
         {"tag": "a" * 33},
+        {"meta": []},
+        {"meta": {"callback_url": ""}},
+        {"meta": {"callback_url": 5}},
+        {"meta": {"callback_url": "airflow.example.com/back"}},
+        {"meta": {"callback_url": "ftp://airflow.example.com/back"}},
+        {"meta": {"callback_url": "http:///back"}},
+        {"meta": {"callback_url": "http://x:99999/back"}},
+        {"meta": {"callback_url": "http://[::1"}},
+        {"meta": {"headers": []}},
+        {"meta": {"headers": {"X-Number": 5}}},
+        {"meta": {"headers": {"X-Name": "\u7533\u8bf7"}}},
+        {"meta": {"headers": {"X-Name": "a\r\nX-Other: b"}}},
+        {"meta": {"headers": {"\u540d": "a"}}},
+        {"meta": {"headers": {"": "a"}}},
+        {"meta": {"state_processors": []}},
+        {"meta": {"state_processors": {"15": ""}}},
+        {"meta": {"state_processors": {"15": " "}}},
+        {"meta": {"state_processors": {"15": ["alice"]}}},
+        {"dynamic_fields": ["x"]},
+        {"dynamic_fields": [DYNAMIC | {"name": ""}]},
+        {"dynamic_fields": [DYNAMIC | {"name": "n" * 33}]},
+        {"dynamic_fields": [DYNAMIC | {"type": "TEXT"}]},
+        {"dynamic_fields": [DYNAMIC | {"type": ["INT"]}]},
+        {"dynamic_fields": [DYNAMIC | {"value": 5}]},
+        {"dynamic_fields": [DYNAMIC | {"value": "v" * 256}]},
+        {"dynamic_fields": [DYNAMIC | {"meta": "m"}]},
     ],
 )
 def test_what_itsm_would_refuse_is_not_sent(wrong):
     good = {"creator": "alice", "fields": FIELDS, "service_id": 7}
     with pytest.raises(errors.ItsmInvalidRequestError):
         calls.create_ticket(**(good | wrong))
+
+
+def test_what_itsm_takes_beside_the_form_is_sent():
+    meta = {
+        "callback_url": "https://x:8443/back?s=1",
+        "headers": {"X-Name": "caf\u00e9", "X-Empty": ""},
+        "state_processors": {15: "alice,bob"},
+        "own": {"any": [1]},
+        "envs": None,
+    }
+    call = calls.create_ticket(
+        creator="alice", fields=FIELDS, service_id=7, operator="bob", meta=meta, dynamic_fields=[DYNAMIC]
+    )
+    body = call.body or {}
+    assert body["meta"] == {key: value for key, value in meta.items() if key != "envs"}
+    assert (body["operator"], body["dynamic_fields"]) == ("bob", [DYNAMIC])
+
+
+def test_p8_a_wrong_callback_address_is_not_shown():
+    with pytest.raises(errors.ItsmInvalidRequestError) as caught:
+        calls.create_ticket(
+            creator="a", fields=FIELDS, service_id=7, meta={"callback_url": "x://h/?signature=s3cret"}
+        )
+    assert "callback_url" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_title_may_have_128_characters():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airflow_provider_bkitsm.itsm import errors, models
+from airflow_provider_bkitsm.itsm import errors, models, parsing
 
 STATUS = {"current_status": "RUNNING", "current_steps": [{"state_id": 15, "processors": "admin,admin2"}]}
 ANY_JSON = st.recursive(
@@ -24,7 +24,7 @@ ANY_JSON = st.recursive(
     ),
     max_leaves=12,
 )
-MODELS = [one for one in vars(models).values() if isinstance(one, type) and issubclass(one, models.ItsmModel)]
+MODELS = [one for one in vars(models).values() if isinstance(one, type) and issubclass(one, parsing.ItsmModel)]
 
 
 @pytest.mark.parametrize(
@@ -38,39 +38,39 @@ MODELS = [one for one in vars(models).values() if isinstance(one, type) and issu
     ],
 )
 def test_times_are_shanghai_and_become_aware_utc(text, moment):
-    assert models.from_shanghai(text) == moment
+    assert parsing.from_shanghai(text) == moment
 
 
 def test_a_time_goes_there_and_back():
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert models.from_shanghai(models.to_shanghai(moment)) == moment
+    assert parsing.from_shanghai(parsing.to_shanghai(moment)) == moment
 
 
 def test_people_are_split_and_unknown_keys_kept():
-    status = models.one(models.TicketStatus)(STATUS | {"is_commented": False})
+    status = parsing.one(models.TicketStatus)(STATUS | {"is_commented": False})
     assert status.current_steps[0].processors == ("admin", "admin2")
     assert status.is_commented is False  # type: ignore[attr-defined]
 
 
 def test_answers_are_frozen():
     with pytest.raises(ValidationError):
-        models.one(models.TicketStatus)(STATUS).current_status = "FINISHED"  # type: ignore[misc]
+        parsing.one(models.TicketStatus)(STATUS).current_status = "FINISHED"  # type: ignore[misc]
 
 
 def test_callbacks_outer_commas_are_dropped():
     row = {"sn": "REQ1", "current_status": "FINISHED", "approve_result": True, "updated_by": ",admin,carol,"}
-    assert models.one(models.ApprovalResult)(row).updated_by == ("admin", "carol")
+    assert parsing.one(models.ApprovalResult)(row).updated_by == ("admin", "carol")
 
 
 @pytest.mark.parametrize("answer", [None, [], "REQ1", {}, {"sn": ""}, {"sn": None}, {"sn": 5}])
 def test_p3_a_created_ticket_without_a_number_is_an_error(answer):
     with pytest.raises(errors.ItsmUnexpectedAnswerError):
-        models.one(models.CreatedTicket)(answer)
+        parsing.one(models.CreatedTicket)(answer)
 
 
 def test_p8_what_was_wrong_is_named_but_not_shown():
     with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
-        models.one(models.TokenVerification)({"is_passed": "secret-token"})
+        parsing.one(models.TokenVerification)({"is_passed": "secret-token"})
     assert "is_passed" in str(caught.value)
     assert "secret-token" not in str(caught.value)
 
@@ -78,7 +78,7 @@ def test_p8_what_was_wrong_is_named_but_not_shown():
 @pytest.mark.parametrize("model", MODELS)
 @given(answer=ANY_JSON)
 def test_any_answer_ends_in_a_model_or_an_itsm_error(model, answer):
-    for parse in (models.one(model), models.many(model)):
+    for parse in (parsing.one(model), parsing.many(model)):
         try:
             parse(answer)
         except errors.ItsmUnexpectedAnswerError:

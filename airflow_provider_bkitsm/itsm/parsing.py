@@ -1,0 +1,126 @@
+"""Turning an answer's ``data`` into models: the base of all models, the odd types ITSM uses, and the parsers.
+
+Whatever a server sends ends in a model or an :class:`~.errors.ItsmUnexpectedAnswerError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import pendulum
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
+
+_SHANGHAI = "Asia/Shanghai"
+_ZERO_DATE = "0000-00-00"  # MySQL's way to say "none"
+_KEYS_SHOWN = 10
+
+
+def from_shanghai(value: object) -> object:
+    """Turn ``YYYY-MM-DD HH:MM:SS[.ffffff]`` without offset into aware UTC; empty text into None."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip() or value.startswith(_ZERO_DATE):
+        return None
+    try:
+        return pendulum.instance(datetime.fromisoformat(value), tz=_SHANGHAI).in_timezone("UTC")
+    except OverflowError:
+        raise ValueError("a time no calendar has") from None
+
+
+def to_shanghai(moment: datetime) -> str:
+    """Turn an aware time into the text ITSM's filters understand."""
+    return pendulum.instance(moment).in_timezone(_SHANGHAI).format("YYYY-MM-DD HH:mm:ss")
+
+
+def _names(value: object) -> object:
+    """Split ITSM's ``",admin,carol,"`` into names."""
+    return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+
+
+def _list(value: object) -> object:
+    """Read ITSM's empty object, its form of "none", as an empty list."""
+    return () if value in ({}, None) else value
+
+
+def _mapping(value: object) -> object:
+    """Read ITSM's other forms of "nothing" as an empty object."""
+    return {} if value in ("", [], None) else value
+
+
+def _text(value: object) -> object:
+    """Read a number as text: some servers number what others name."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ShanghaiTime = Annotated[datetime, BeforeValidator(from_shanghai)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Text = Annotated[str, BeforeValidator(_text)]
+Mappings = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_list)]
+Meta = Annotated[dict[str, Any], BeforeValidator(_mapping)]
+none_as_list = BeforeValidator(_list)
+
+
+class ItsmModel(BaseModel):
+    """Base of all answers: frozen, unknown keys kept, and a null where a key may be absent counts as absent."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        optional = {key for key, field in cls.model_fields.items() if not field.is_required()}
+        return {key: value for key, value in data.items() if value is not None or key not in optional}
+
+
+M = TypeVar("M", bound=ItsmModel)
+
+
+def one(model: type[M]) -> Callable[[object], M]:
+    """Return a parser of one object."""
+
+    def parse(data: object) -> M:
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            raise _unexpected(model, error) from None
+        except RecursionError:
+            raise ItsmUnexpectedAnswerError(f"ITSM's {model.__name__} is nested too deeply") from None
+
+    return parse
+
+
+def many(model: type[M]) -> Callable[[object], tuple[M, ...]]:
+    """Return a parser of a list of objects."""
+    parse_one = one(model)
+
+    def parse(data: object) -> tuple[M, ...]:
+        if not isinstance(data, list):
+            raise ItsmUnexpectedAnswerError(f"expected a list of {model.__name__} from ITSM")
+        return tuple(parse_one(row) for row in data)
+
+    return parse
+
+
+def texts(data: object) -> tuple[str, ...]:
+    """Parse a list of texts."""
+    if not isinstance(data, list) or not all(isinstance(one, str) for one in data):
+        raise ItsmUnexpectedAnswerError("expected a list of texts from ITSM")
+    return tuple(data)
+
+
+def nothing(_data: object) -> None:
+    """Parse the answer of an operation, which says nothing (``[]``)."""
+
+
+def _unexpected(model: type[ItsmModel], error: ValidationError) -> ItsmUnexpectedAnswerError:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    wrong = sorted({".".join(map(str, problem["loc"])) or "the whole answer" for problem in problems})
+    more = "" if len(wrong) <= _KEYS_SHOWN else f" and {len(wrong) - _KEYS_SHOWN} more"
+    named = ", ".join(wrong[:_KEYS_SHOWN])[:500]
+    return ItsmUnexpectedAnswerError(f"ITSM's {model.__name__} is not as known, see: {named}{more}")
