@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmRateLimitedError,
     ItsmRefusedError,
     ItsmTicketNotFoundError,
+    ItsmTimeoutError,
     ItsmUnavailableError,
     ItsmUnexpectedAnswerError,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "ItsmRateLimitedError",
     "ItsmRefusedError",
     "ItsmTicketNotFoundError",
+    "ItsmTimeoutError",
     "ItsmUnavailableError",
     "ItsmUnexpectedAnswerError",
     "StoreUnavailable",

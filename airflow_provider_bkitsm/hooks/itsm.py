@@ -354,7 +354,8 @@ def _no_verdicts(error: errors.ItsmAuthenticationError, seen: str) -> errors.Its
 def _no_answer(call: Call[Any], error: NoAnswerError) -> errors.ItsmError:
     if call.is_write and error.sent:
         return _unknown(call, str(error))
-    return errors.ItsmUnavailableError(f"{error}; nothing was done")
+    kind = errors.ItsmTimeoutError if error.timed_out else errors.ItsmUnavailableError
+    return kind(f"{error}; nothing was done")
 
 
 def _unknown(call: Call[Any], why: str) -> errors.ItsmOutcomeUnknownError:

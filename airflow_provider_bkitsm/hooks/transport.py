@@ -36,13 +36,15 @@ class NoAnswerError(Exception):
     """The network gave no answer.
 
     ``sent`` is False only when the request surely never left. ``dropped`` says that an open connection was cut,
-    as happens to a kept one that the gateway closes just when it is used again.
+    as happens to a kept one that the gateway closes just when it is used again, ``timed_out`` that waiting for
+    an answer took too long.
     """
 
-    def __init__(self, message: str, *, sent: bool, dropped: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, dropped: bool, timed_out: bool) -> None:
         super().__init__(message)
         self.sent = sent
         self.dropped = dropped
+        self.timed_out = timed_out
 
     def calls_for_another(self, call: Call[Any]) -> bool:
         """Whether sending the call again, on a new connection, is both safe and promising."""
@@ -107,7 +109,8 @@ class SyncTransport:
             sent = not _never_sent(error)
             cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
             dropped = sent and isinstance(error, cut)
-            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped) from None
+            late = sent and isinstance(error, requests.Timeout)
+            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped, timed_out=late) from None
         return _reply(answer.status_code, answer.headers, answer.content)
 
     def _open(self) -> requests.Session:
@@ -161,7 +164,8 @@ class AsyncTransport:
         except httpx.HTTPError as error:
             sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             dropped = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
-            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped) from None
+            late = sent and isinstance(error, httpx.TimeoutException)
+            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped, timed_out=late) from None
         return _reply(answer.status_code, answer.headers, answer.content)
 
     def _open(self) -> httpx.AsyncClient:

@@ -82,6 +82,10 @@ class ItsmUnavailableError(ItsmError):
     retry_safe = True
 
 
+class ItsmTimeoutError(ItsmUnavailableError):
+    """No answer in time. A smaller question may be answered sooner."""
+
+
 class ItsmUnexpectedAnswerError(ItsmUnavailableError):
     """A well-formed answer without the keys or types this call is known to have."""
 

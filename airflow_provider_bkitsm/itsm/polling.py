@@ -81,6 +81,10 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._tickets)
 
+    def limit_to(self, chunk: int) -> None:
+        """Change how many tickets a batch holds at most."""
+        self._limit = self.chunk = chunk
+
     def add(self, sn: str, *, interval: float, now: float) -> None:
         """Wait for a ticket; it is asked about at once. The shortest interval of several waits counts."""
         known = self._tickets.get(sn)

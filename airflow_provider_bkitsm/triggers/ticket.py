@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import read_verdict
+from airflow_provider_bkitsm.itsm.verdict import verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait
 from airflow_provider_bkitsm.tasks import ReadsVerdict
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+    from airflow_provider_bkitsm.hooks.poller import Wait as Looks
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
@@ -61,7 +60,6 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.ends_task = ends_task
-        self._deadline_known = approval_timeout is None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -84,16 +82,20 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
-        from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+        from airflow_provider_bkitsm.hooks.poller import waiting
 
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
+        too_early = asyncio.create_task(asyncio.sleep(_FIRST_PAUSE))
         # The first look comes after the registration: it sees what was decided before a callback could find us.
-        step: Step = Pause(seconds=_FIRST_PAUSE)
         await self._register()
-        async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
+        step: Step = Pause(seconds=0)
+        dated = self.approval_timeout is not None
+        async with waiting(
+            self.bkitsm_conn_id, sn=self.ticket_sn, interval=self.poll_interval, dated=dated
+        ) as looks:
             while isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-                step = await self._look(hook, wait)
+                step = await self._look(looks, wait)
+        await too_early
         return _event(step)
 
     async def _register(self) -> None:
@@ -115,16 +117,15 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         except Exception as error:
             self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
-    async def _look(self, hook: ItsmAsyncHook, wait: Wait) -> Step:
+    async def _look(self, looks: Looks, wait: Wait) -> Step:
         try:
-            policy = await hook.verdict_policy(**self.verdict_settings)
-            verdict = await hook.run(read_verdict(self.ticket_sn, policy))
-            if verdict.outcome is Outcome.WAITING and not self._deadline_known:
-                wait.deadline = self._after((await hook.get_ticket_info(self.ticket_sn)).create_at)
-                self._deadline_known = True
+            row = await looks.look(within=_seconds_to(wait.deadline))
+            policy = await looks.hook.verdict_policy(**self.verdict_settings)
+            verdict = await looks.hook.run(verdict_of(row, policy))
+            if looks.created_at is not None:
+                wait.deadline = self._after(looks.created_at)
         except Exception as error:
             self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
-            await hook.forget_connection()
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
             return wait.missed(known, datetime.now(UTC))
         return wait.saw(verdict, datetime.now(UTC))
@@ -132,6 +133,10 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         return None if self.approval_timeout is None else start + timedelta(seconds=self.approval_timeout)
+
+
+def _seconds_to(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _event(step: Done | Failed) -> dict[str, Any]:

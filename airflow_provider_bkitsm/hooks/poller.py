@@ -1,0 +1,227 @@
+"""One poll for all tickets of a connection that this event loop waits for, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
+from airflow_provider_bkitsm.itsm.models import ApprovalResult
+from airflow_provider_bkitsm.itsm.polling import DEFAULT_CHUNK, Batch, Schedule
+from airflow_provider_bkitsm.itsm.verdict import only_row
+
+log = logging.getLogger(__name__)
+
+# So many batches are asked at a time: a slow one does not hold up the others.
+_AT_A_TIME = 4
+# New waits are gathered this long, so that a burst of them shares its first questions.
+_GATHER_SECONDS = 0.1
+
+Look = ApprovalResult | ItsmError
+
+
+class Poller:
+    """Asks ITSM about the tickets of one connection, in batches, until the last one who waits has left.
+
+    Only tickets somebody here waits for are asked about (promise P6): the question also takes them off ITSM's
+    lost-callback list.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self.hook = ItsmAsyncHook(conn_id)
+        self._schedule = Schedule()
+        self._waits: dict[str, list[Wait]] = {}
+        self._changed = asyncio.Event()
+        self._asking = asyncio.Semaphore(_AT_A_TIME)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, wait: Wait) -> None:
+        """Let somebody wait; the first one starts the poll."""
+        self._waits.setdefault(wait.sn, []).append(wait)
+        self._schedule.add(wait.sn, interval=wait.interval, now=_now())
+        self._changed.set()
+        if not self._tasks:
+            self._spawn(self._poll())
+
+    async def remove(self, wait: Wait) -> None:
+        """Let somebody leave; the last one closes the client."""
+        left = [one for one in self._waits[wait.sn] if one is not wait]
+        if left:
+            self._waits[wait.sn] = left
+            return
+        del self._waits[wait.sn]
+        self._schedule.discard(wait.sn)
+        if not self._waits:
+            await self._close()
+
+    def hurry(self, sn: str) -> None:
+        """Ask about a ticket before all others."""
+        self._schedule.hurry(sn)
+        self._changed.set()
+
+    def is_last(self, wait: Wait) -> bool:
+        """Whether nobody else waits."""
+        return set(self._waits) == {wait.sn} and len(self._waits[wait.sn]) == 1
+
+    async def _poll(self) -> None:
+        await self._take_chunk_size()
+        while True:
+            await self._asking.acquire()
+            batch = self._schedule.next_batch(_now())
+            if batch:
+                self._spawn(self._ask(batch))
+            else:
+                self._asking.release()
+                await self._rest()
+
+    async def _take_chunk_size(self) -> None:
+        try:
+            gateway = (await self.hook.aget_conn()).gateway
+            size = gateway.whole("batch_size", DEFAULT_CHUNK, least=1)
+        except Exception as error:
+            log.warning("connection %s could not be read: %s", self.hook.bkitsm_conn_id, error)
+        else:
+            self._schedule.limit_to(size)
+
+    async def _rest(self) -> None:
+        self._changed.clear()
+        try:
+            # Not wait_for: on Python 3.11 that one can swallow a cancellation.
+            async with asyncio.timeout_at(self._schedule.wake_at(_now())):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _ask(self, batch: Batch) -> None:
+        try:
+            rows = await self.hook.ticket_approval_result(batch)
+            await self._learn_creation(batch)
+        except ItsmError as error:
+            await self._failed(batch, error)
+        except Exception as error:
+            await self._failed(batch, ItsmError(f"{type(error).__name__}: {error}"))
+        else:
+            self._schedule.answered(batch)
+            self._tell_each(batch, rows)
+        finally:
+            self._asking.release()
+            self._changed.set()
+
+    async def _learn_creation(self, batch: Batch) -> None:
+        """Read when tickets were opened, once for each whose deadline is counted from there."""
+        unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.get(sn, ()))]
+        if not unknown:
+            return
+        page = await self.hook.get_tickets(sns=unknown, page_size=2 * len(unknown))
+        for row in page.items:
+            for wait in self._waits.get(row.sn, ()):
+                wait.created_at = row.create_at
+
+    async def _failed(self, batch: Batch, error: ItsmError) -> None:
+        if not error.retry_safe:
+            # A secret may have been rotated: the connection is read anew.
+            await self.hook.forget_connection()
+        self._schedule.failed(batch, error, _now(), timed_out=isinstance(error, ItsmTimeoutError))
+        for sn in batch:
+            self._tell(sn, error)
+
+    def _tell_each(self, batch: Batch, rows: Sequence[ApprovalResult]) -> None:
+        found: dict[str, list[ApprovalResult]] = {}
+        for row in rows:
+            found.setdefault(row.sn, []).append(row)
+        for sn in batch:
+            try:
+                self._tell(sn, only_row(sn, found.get(sn, ())))
+            except ItsmError as error:
+                self._tell(sn, error)
+
+    def _tell(self, sn: str, look: Look) -> None:
+        for wait in self._waits.get(sn, ()):
+            wait.tell(look)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.hook.forget_connection()
+
+
+class Wait:
+    """One who waits for a ticket.
+
+    :param interval: seconds between two looks.
+    :param dated: ``created_at`` is wanted, which the first look brings.
+    """
+
+    def __init__(self, poller: Poller, *, sn: str, interval: float, dated: bool) -> None:
+        self.poller = poller
+        self.sn = sn
+        self.interval = interval
+        self.created_at: datetime | None = None
+        self._dated = dated
+        self._next: asyncio.Future[Look] | None = None
+
+    async def look(self, within: float | None = None) -> ApprovalResult:
+        """Return the ticket's state when ITSM is asked about it next.
+
+        :param within: after so many seconds it is asked about before its turn.
+        :raises ItsmError: ITSM was asked, and this came of it.
+        """
+        self._next = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait({self._next}, timeout=within)
+        if not done:
+            self.poller.hurry(self.sn)
+        look = await self._next
+        if isinstance(look, ItsmError):
+            raise look
+        return look
+
+    @property
+    def hook(self) -> ItsmAsyncHook:
+        """The client that all who wait here share."""
+        return self.poller.hook
+
+    @property
+    def wants_creation(self) -> bool:
+        """Whether it is still to be learnt when the ticket was opened."""
+        return self._dated and self.created_at is None
+
+    def tell(self, look: Look) -> None:
+        """Take in what was seen; of no use to somebody who is busy with what was seen before."""
+        if self._next is not None and not self._next.done():
+            self._next.set_result(look)
+
+
+_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def waiting(conn_id: str, *, sn: str, interval: float, dated: bool = False) -> AsyncIterator[Wait]:
+    """Wait for a ticket together with everybody else who waits on its connection in this event loop."""
+    here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
+    poller = here.get(conn_id) or here.setdefault(conn_id, Poller(conn_id))
+    wait = Wait(poller, sn=sn, interval=interval, dated=dated)
+    poller.add(wait)
+    try:
+        yield wait
+    finally:
+        if poller.is_last(wait):
+            del here[conn_id]
+        await poller.remove(wait)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

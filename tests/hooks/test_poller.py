@@ -1,0 +1,140 @@
+"""The shared poll against a running sandbox: few questions, everybody's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from airflow_provider_bkitsm.hooks import poller
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.poller import waiting
+from airflow_provider_bkitsm.itsm import errors
+
+FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+CONN = "bkitsm_default"
+
+
+def opened(count: int) -> list[str]:
+    hook = ItsmHook()
+    return [hook.create_ticket(creator="robot", fields=FORM, fast_approval=True).sn for _ in range(count)]
+
+
+def asked(sandbox) -> list[list[str]]:
+    return [one["body"]["sn"] for one in sandbox.requests("ticket_approval_result")]
+
+
+async def look(sn: str, times: int = 1, **more):
+    async with waiting(CONN, sn=sn, **{"interval": 0.1} | more) as wait:
+        return [await wait.look() for _ in range(times)], wait
+
+
+async def test_many_who_wait_share_their_questions(sandbox, connections):
+    numbers = opened(30)
+    looks = await asyncio.gather(*(look(sn, times=3) for sn in numbers))
+    assert [rows[0].sn for rows, _ in looks] == numbers
+    questions = asked(sandbox)
+    assert len(questions) < 12
+    assert max(len(one) for one in questions) > 10
+
+
+async def test_two_who_wait_for_one_ticket_ask_once(sandbox, connections):
+    (sn,) = opened(1)
+    async with AsyncExitStack() as stack:
+        waits = [await stack.enter_async_context(waiting(CONN, sn=sn, interval=60)) for _ in range(2)]
+        rows = await asyncio.gather(*(one.look() for one in waits))
+    assert [one.sn for one in rows] == [sn, sn]
+    assert asked(sandbox) == [[sn]]
+
+
+async def test_whoever_comes_later_is_asked_about_at_once(sandbox, connections):
+    first, second = opened(2)
+    async with waiting(CONN, sn=first, interval=3600) as wait:
+        await wait.look()
+        assert (await look(second, interval=3600))[0][0].sn == second
+    assert asked(sandbox) == [[first], [second]]
+
+
+async def test_the_last_one_to_leave_closes_everything(sandbox, connections):
+    (sn,) = opened(1)
+    async with waiting(CONN, sn=sn, interval=60) as wait:
+        await wait.look()
+        shared = wait.poller
+        assert shared._tasks
+    assert not shared._tasks
+    assert not poller._POLLERS[asyncio.get_running_loop()]
+    before = len(asked(sandbox))
+    await look(sn)
+    assert len(asked(sandbox)) == before + 1
+
+
+async def test_an_unknown_number_is_an_error_for_its_own_wait_only(sandbox, connections):
+    (sn,) = opened(1)
+    known, unknown = await asyncio.gather(look(sn), look("NOPE"), return_exceptions=True)
+    assert known[0][0].sn == sn
+    assert isinstance(unknown, errors.ItsmTicketNotFoundError)
+
+
+async def test_p3_a_number_that_two_tickets_carry_is_an_error(sandbox, connections):
+    (sn,) = opened(1)
+    sandbox.forget_counters()
+    assert opened(1) == [sn]
+    with pytest.raises(errors.ItsmAmbiguousError):
+        await look(sn)
+
+
+async def test_p6_nobody_elses_tickets_are_asked_about(sandbox, connections):
+    mine, foreign = opened(2)
+    await look(mine, times=3)
+    assert foreign not in {sn for one in asked(sandbox) for sn in one}
+
+
+async def test_when_a_ticket_was_opened_is_read_for_all_in_one_call(sandbox, connections):
+    numbers = opened(10)
+    looks = await asyncio.gather(*(look(sn, times=2, dated=True) for sn in numbers))
+    assert all(wait.created_at is not None for _, wait in looks)
+    assert len(sandbox.requests("get_tickets")) < 5
+    assert not sandbox.requests("get_ticket_info")
+
+
+async def test_a_batch_holds_as_many_as_the_connection_says(sandbox, connections):
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"batch_size": "4"}, **login)
+    numbers = opened(9)
+    await asyncio.gather(*(look(sn) for sn in numbers))
+    assert max(len(one) for one in asked(sandbox)) == 4
+
+
+async def test_p1_an_outage_is_told_and_survived(sandbox, connections):
+    (sn,) = opened(1)
+    sandbox.fault("ticket_approval_result", "html")
+    async with waiting(CONN, sn=sn, interval=0.1) as wait:
+        with pytest.raises(errors.ItsmUnavailableError):
+            await wait.look()
+        assert (await wait.look()).sn == sn
+
+
+async def test_a_rotated_secret_is_picked_up(sandbox, connections):
+    login = {"login": "sandbox", "password": "old"}
+    connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"read_retries": 0}, **login)
+    async with waiting(CONN, sn="REQ1", interval=0.05) as wait:
+        with pytest.raises(errors.ItsmAuthenticationError):
+            await wait.look()
+        login["password"] = "sandbox-secret"
+        connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, **login)
+        with pytest.raises(errors.ItsmTicketNotFoundError):
+            await wait.look()
+
+
+async def test_a_deadline_asks_before_its_turn(sandbox, connections):
+    (sn,) = opened(1)
+    async with waiting(CONN, sn=sn, interval=3600) as wait:
+        await wait.look()
+        assert (await wait.look(within=0.05)).sn == sn
+
+
+async def test_a_connection_that_does_not_exist_is_an_error_not_a_hang(connections):
+    async with waiting("nowhere", sn="REQ1", interval=0.05) as wait:
+        with pytest.raises(errors.ItsmError):
+            await wait.look()
