@@ -8,7 +8,6 @@ from airflow_provider_bkitsm.callback.body import Notice
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 
@@ -20,11 +19,8 @@ class GatewayHook(ItsmAsyncHook):
         super().__init__(gateway.conn_id)
         self._gateway = gateway
 
-    async def aget_conn(self) -> AsyncTransport:
-        """Return the transport, opened once."""
-        if self._transport is None:
-            self._transport = AsyncTransport(self._gateway)
-        return self._transport
+    async def _read_gateway(self) -> Gateway:
+        return self._gateway
 
 
 async def read_verdicts(

@@ -13,8 +13,9 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.hooks.reporting import tell
-from airflow_provider_bkitsm.hooks.transport import NoAnswerError, Reply, SyncTransport
+from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, open_envelope
 

@@ -13,15 +13,18 @@ from airflow.sdk import BaseHook
 from asgiref.sync import sync_to_async
 from tenacity import AsyncRetrying, Retrying
 
+from airflow_provider_bkitsm.hooks import sharing
+from airflow_provider_bkitsm.hooks.answers import unanswered, understand
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.exchange import NoAnswerError
 from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.retrying import policy
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, SyncTransport
 from airflow_provider_bkitsm.itsm import batches, calls, errors, models, paging, service_calls
 from airflow_provider_bkitsm.itsm.filters import TicketFilters
 from airflow_provider_bkitsm.itsm.models import R, TicketOfUser, TicketSummary
-from airflow_provider_bkitsm.itsm.protocol import Call, Flow, decode
+from airflow_provider_bkitsm.itsm.protocol import Call, Flow
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
 P = ParamSpec("P")
@@ -134,8 +137,8 @@ class ItsmHook(BaseHook):
         try:
             reply = self.get_conn().send(call)
         except NoAnswerError as error:
-            raise _no_answer(call, error) from None
-        return _read(call, reply)
+            raise unanswered(call, error) from None
+        return understand(call, reply)
 
     def run(self, flow: Flow[T]) -> T:
         """Send a flow's calls one after the other and return its result."""
@@ -190,13 +193,16 @@ class ItsmHook(BaseHook):
 class ItsmAsyncHook(BaseHook):
     """Asynchronous BK-ITSM client, for triggers. Use as ``async with``, in one event loop.
 
+    All hooks of one connection in one event loop share one pool of HTTP connections; the last that leaves its
+    ``async with`` closes it.
+
     :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
     """
 
     def __init__(self, bkitsm_conn_id: str = ItsmHook.default_conn_name) -> None:
         super().__init__()
         self.bkitsm_conn_id = bkitsm_conn_id
-        self._transport: AsyncTransport | None = None
+        self._shared: sharing.Shared | None = None
 
     create_ticket = _async(calls.create_ticket)
     get_ticket_status = _async(calls.get_ticket_status)
@@ -226,21 +232,38 @@ class ItsmAsyncHook(BaseHook):
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        await self.forget_connection()
+        await self._use(None)
 
     async def forget_connection(self) -> None:
-        """Close the client; the next call reads the Airflow connection anew, a rotated secret included."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.close()
+        """Read the Airflow connection anew at the next call, a rotated secret included.
+
+        Other hooks that share this one's client are not disturbed.
+        """
+        if self._shared is not None:
+            self._shared.doubt()
+        await self._use(None)
 
     async def aget_conn(self) -> AsyncTransport:
         """Return the transport of this hook's connection, opened once."""
-        if self._transport is None:
-            connection = await self.aget_connection(self.bkitsm_conn_id)
-            # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
-            self._transport = AsyncTransport(await sync_to_async(read_gateway)(connection))
-        return self._transport
+        return (await self._join()).transport
+
+    async def _join(self) -> sharing.Shared:
+        if self._shared is not None:
+            return self._shared
+        shared = await sharing.join(self.bkitsm_conn_id, self._read_gateway)
+        await self._use(shared)
+        return shared
+
+    async def _use(self, shared: sharing.Shared | None) -> None:
+        """Leave the client in use, which another task of this hook may just have joined, for this one."""
+        before, self._shared = self._shared, shared
+        if before is not None:
+            await before.leave()
+
+    async def _read_gateway(self) -> Gateway:
+        connection = await self.aget_connection(self.bkitsm_conn_id)
+        # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
+        return await sync_to_async(read_gateway)(connection)
 
     async def send(self, call: Call[T]) -> T:
         """Send one call and parse its answer; a read is tried again while that may help.
@@ -254,12 +277,12 @@ class ItsmAsyncHook(BaseHook):
         return await AsyncRetrying(**policy(call, gateway))(self._once, call)
 
     async def _once(self, call: Call[T]) -> T:
-        transport = await self.aget_conn()
         try:
-            reply = await transport.send(call)
+            async with (await self._join()).in_use() as transport:
+                reply = await transport.send(call)
         except NoAnswerError as error:
-            raise _no_answer(call, error) from None
-        return _read(call, reply)
+            raise unanswered(call, error) from None
+        return understand(call, reply)
 
     async def run(self, flow: Flow[T]) -> T:
         """Send a flow's calls one after the other and return its result."""
@@ -307,36 +330,6 @@ def _batch_size(gateway: Gateway) -> int:
     return gateway.whole("batch_size", batches.DEFAULT_SIZE, least=1)
 
 
-def _read(call: Call[T], reply: Reply) -> T:
-    try:
-        data = decode(
-            reply.status_code,
-            reply.content_type,
-            reply.body,
-            request_id=reply.request_id,
-            retry_after=reply.retry_after,
-        )
-        return call.parse(data)
-    except errors.ItsmRateLimitedError:
-        raise
-    except errors.ItsmUnavailableError as error:
-        raise (_unknown(call, str(error)) if call.is_write else error) from None
-    except errors.ItsmAuthenticationError as error:
-        raise _with_grant(call, error) from None
-
-
-def _with_grant(call: Call[Any], error: errors.ItsmAuthenticationError) -> errors.ItsmAuthenticationError:
-    if not call.needs_verified_user:
-        return error
-    return errors.ItsmAuthenticationError(
-        f"{error.message}. {call.path.rstrip('/')} demands a verified user at the gateway: put an"
-        " access_token into the connection's extra, or have the gateway's administrator exempt this app"
-        " from user verification for it",
-        code=error.code,
-        request_id=error.request_id,
-    )
-
-
 def _visible(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
     wanted = gateway.text("service_id")
     lacks = "" if wanted in (None, *(str(one.id) for one in services)) else f", though not service {wanted}"
@@ -348,19 +341,6 @@ def _no_verdicts(error: errors.ItsmAuthenticationError, seen: str) -> errors.Its
         f"{seen}, but no verdict can be read, so no task would learn of an approval: {error.message}",
         code=error.code,
         request_id=error.request_id,
-    )
-
-
-def _no_answer(call: Call[Any], error: NoAnswerError) -> errors.ItsmError:
-    if call.is_write and error.sent:
-        return _unknown(call, str(error))
-    kind = errors.ItsmTimeoutError if error.timed_out else errors.ItsmUnavailableError
-    return kind(f"{error}; nothing was done")
-
-
-def _unknown(call: Call[Any], why: str) -> errors.ItsmOutcomeUnknownError:
-    return errors.ItsmOutcomeUnknownError(
-        f"{call.path.rstrip('/')} was sent, but its answer was lost ({why}): it may or may not have been done"
     )
 
 

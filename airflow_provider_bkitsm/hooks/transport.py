@@ -6,12 +6,12 @@ a GET.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm.hooks import exchange
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply, Request
 from airflow_provider_bkitsm.itsm.protocol import Call
 
 if TYPE_CHECKING:
@@ -19,54 +19,6 @@ if TYPE_CHECKING:
 
     import httpx
     import requests
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """A raw HTTP answer."""
-
-    status_code: int
-    content_type: str | None
-    body: bytes
-    request_id: str | None = None
-    retry_after: float | None = None
-
-
-class NoAnswerError(Exception):
-    """The network gave no answer.
-
-    ``sent`` is False only when the request surely never left. ``dropped`` says that an open connection was cut,
-    as happens to a kept one that the gateway closes just when it is used again, ``timed_out`` that waiting for
-    an answer took too long.
-    """
-
-    def __init__(self, message: str, *, sent: bool, dropped: bool, timed_out: bool) -> None:
-        super().__init__(message)
-        self.sent = sent
-        self.dropped = dropped
-        self.timed_out = timed_out
-
-    def calls_for_another(self, call: Call[Any]) -> bool:
-        """Whether sending the call again, on a new connection, is both safe and promising."""
-        return self.dropped and not call.is_write
-
-
-def _reply(status_code: int, headers: Mapping[str, str], body: bytes) -> Reply:
-    return Reply(
-        status_code=status_code,
-        content_type=headers.get("Content-Type"),
-        body=body,
-        request_id=headers.get("X-Bkapi-Request-Id"),
-        retry_after=_seconds(headers.get("Retry-After") or headers.get("X-Bkapi-RateLimit-Reset")),
-    )
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 <= value < float("inf") else None
 
 
 class SyncTransport:
@@ -81,37 +33,37 @@ class SyncTransport:
 
         :raises NoAnswerError: nothing came back.
         """
+        request = exchange.write(self.gateway, call)
         try:
-            return self._once(call)
+            return self._once(request)
         except NoAnswerError as error:
             if not error.calls_for_another(call):
                 raise
-        return self._once(call)
+        return self._once(request)
 
-    def _once(self, call: Call[Any]) -> Reply:
+    def _once(self, request: Request) -> Reply:
         import requests
 
         if self._session is None:
             self._session = self._open()
         try:
             answer = self._session.request(
-                call.method,
-                self.gateway.url(call),
-                params=call.params,
-                json=call.body,
-                headers=self.gateway.headers(),
+                request.method,
+                request.url,
+                params=request.params,
+                data=request.body,
+                headers=request.headers,
                 timeout=self.gateway.timeouts,
                 # Given with each request: a session's False would lose against REQUESTS_CA_BUNDLE.
                 verify=self.gateway.verify,
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             sent = not _never_sent(error)
             cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
-            dropped = sent and isinstance(error, cut)
-            late = sent and isinstance(error, requests.Timeout)
-            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped, timed_out=late) from None
-        return _reply(answer.status_code, answer.headers, answer.content)
+            dropped, late = sent and isinstance(error, cut), sent and isinstance(error, requests.Timeout)
+            raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
+        return exchange.read(answer.status_code, answer.headers, answer.content)
 
     def _open(self) -> requests.Session:
         import requests
@@ -129,6 +81,17 @@ class SyncTransport:
             self._session = None
 
 
+def _never_sent(error: Exception) -> bool:
+    import requests
+    from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+    # Of requests' own errors, those that are also a ValueError are about the address or the headers.
+    if isinstance(error, requests.ConnectTimeout | ValueError):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
 class AsyncTransport:
     """One ``httpx`` client, opened by the first call and bound to its event loop."""
 
@@ -141,32 +104,34 @@ class AsyncTransport:
 
         :raises NoAnswerError: nothing came back.
         """
+        request = exchange.write(self.gateway, call)
         try:
-            return await self._once(call)
+            return await self._once(request)
         except NoAnswerError as error:
             if not error.calls_for_another(call):
                 raise
-        return await self._once(call)
+        return await self._once(request)
 
-    async def _once(self, call: Call[Any]) -> Reply:
+    async def _once(self, request: Request) -> Reply:
         import httpx
 
         if self._client is None:
             self._client = self._open()
         try:
             answer = await self._client.request(
-                call.method,
-                self.gateway.url(call),
-                params=call.params,
-                json=call.body,
-                headers=self.gateway.headers(),
+                request.method,
+                request.url,
+                params=request.params,
+                content=request.body,
+                headers=request.headers,
             )
-        except httpx.HTTPError as error:
-            sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            dropped = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
-            late = sent and isinstance(error, httpx.TimeoutException)
-            raise NoAnswerError(_why(self.gateway, error), sent=sent, dropped=dropped, timed_out=late) from None
-        return _reply(answer.status_code, answer.headers, answer.content)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol
+            sent = not isinstance(error, unsent | httpx.InvalidURL | ValueError)
+            cut = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
+            dropped, late = isinstance(error, cut), sent and isinstance(error, httpx.TimeoutException)
+            raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
+        return exchange.read(answer.status_code, answer.headers, answer.content)
 
     def _open(self) -> httpx.AsyncClient:
         import httpx
@@ -182,9 +147,9 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Close the client; the next call opens a new one."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
 
 @cache
@@ -198,18 +163,3 @@ def _tls_context(verify: bool | str, client_cert: tuple[str, str] | None) -> ssl
     if client_cert:
         context.load_cert_chain(*client_cert)
     return context
-
-
-def _never_sent(error: requests.RequestException) -> bool:
-    import requests
-    from urllib3.exceptions import MaxRetryError, NewConnectionError
-
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
-
-
-def _why(gateway: Gateway, error: Exception) -> str:
-    # The error's own text may hold a proxy's credentials: its kind says enough.
-    return f"no answer from {gateway.root} ({type(error).__name__})"

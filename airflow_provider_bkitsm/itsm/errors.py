@@ -37,23 +37,23 @@ class ItsmConfigurationError(ItsmError):
 
 
 class ItsmAuthenticationError(ItsmError):
-    """The gateway refused the app code, the app secret or the user. Nothing was done."""
+    """The gateway refused the app code, the app secret or the user. Nothing was done; mend the connection."""
 
 
 class ItsmPermissionError(ItsmError):
-    """The app or the person may not make this call. Nothing was done."""
+    """The app or the person may not make this call. Nothing was done, and a retry is refused as well."""
 
 
 class ItsmNotFoundError(ItsmError):
-    """What was asked for does not exist."""
+    """What was asked for does not exist. Nothing was done."""
 
 
 class ItsmEndpointNotFoundError(ItsmNotFoundError):
-    """The gateway has no such path or method: the connection's host is most likely wrong."""
+    """The gateway has no such path or method: the connection's host is most likely wrong. Nothing was done."""
 
 
 class ItsmTicketNotFoundError(ItsmNotFoundError):
-    """ITSM knows no ticket with this number (code 3900022, or left out of a list answer)."""
+    """ITSM knows no ticket with this number (code 3900022, or left out of a list answer). Nothing was done."""
 
 
 class CollectItsmNotExists(ItsmNotFoundError):
@@ -61,23 +61,29 @@ class CollectItsmNotExists(ItsmNotFoundError):
 
 
 class ItsmInvalidRequestError(ItsmError):
-    """ITSM refused the request as invalid; the same request will be refused again."""
+    """ITSM refused the request as invalid, or it was not even sent. No ticket was opened or changed.
+
+    The same request will be refused again.
+    """
 
 
 class ItsmRefusedError(ItsmInvalidRequestError):
-    """ITSM's catch-all 3900004: not allowed, already over, or invalid. Re-read the ticket to know which."""
+    """ITSM's catch-all 3900004: not allowed, already over, invalid, or in trouble. The ticket was not changed.
+
+    Re-read the ticket to know which, as :func:`~airflow_provider_bkitsm.hooks.operating.operate` does.
+    """
 
 
 class ItsmConflictError(ItsmError):
-    """The ticket is not in a state that allows this."""
+    """The ticket, as re-read after a refusal, is not in a state that allows this. It was not changed."""
 
 
 class ItsmAmbiguousError(ItsmError):
-    """More than one ticket carries this number, so no answer about it can be trusted."""
+    """More than one ticket carries this number, so no answer about it is believed. None of them was changed."""
 
 
 class ItsmUnavailableError(ItsmError):
-    """ITSM or its gateway is down or answered nonsense. Nothing is known to have been done."""
+    """ITSM or its gateway is down or answered nonsense. Nothing was done: it was a read, or never sent."""
 
     retry_safe = True
 
@@ -87,11 +93,14 @@ class ItsmTimeoutError(ItsmUnavailableError):
 
 
 class ItsmUnexpectedAnswerError(ItsmUnavailableError):
-    """A well-formed answer without the keys or types this call is known to have."""
+    """A well-formed answer to a read without the keys or types the call is known to have. Nothing was done."""
 
 
 class ItsmRateLimitedError(ItsmUnavailableError):
-    """Too many calls; ``retry_after`` is the pause the gateway asked for in seconds, if it named one."""
+    """Too many calls; the gateway did not let this one through, so nothing was done.
+
+    ``retry_after`` is the pause it asked for in seconds, if it named one.
+    """
 
     def __init__(
         self,
@@ -106,8 +115,11 @@ class ItsmRateLimitedError(ItsmUnavailableError):
 
 
 class ItsmOutcomeUnknownError(ItsmError):
-    """The answer to a write was lost: it may or may not have been done. Look before doing it again."""
+    """The answer to a write was lost: the ticket may or may not have been opened or changed.
+
+    Look before doing it again.
+    """
 
 
 class CollectItsmTokenIllega(ItsmError):
-    """ITSM did not recognise the token of a callback. The callback changed nothing."""
+    """ITSM did not recognise the token of a callback. The callback changed nothing, the ticket is as it was."""

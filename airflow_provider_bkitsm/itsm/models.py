@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.parsing import (
     Names,
     ShanghaiTime,
     Text,
+    TimeOrNone,
     none_as_list,
 )
 
@@ -66,8 +67,8 @@ class TicketInfo(ItsmModel):
     creator: str = ""
     service_id: int | None = None
     create_at: ShanghaiTime
-    update_at: ShanghaiTime | None = None
-    end_at: ShanghaiTime | None = None
+    update_at: TimeOrNone = None
+    end_at: TimeOrNone = None
     fields: tuple[FormField, ...] = ()
     ticket_url: str = ""
 
@@ -76,7 +77,7 @@ class LogEntry(ItsmModel):
     """One line of a ticket's log; ``from_state_type`` ``APPROVAL`` marks a processed approval step."""
 
     operator: str = ""
-    operate_at: ShanghaiTime | None = None
+    operate_at: TimeOrNone = None
     message: str = ""
     source: str = ""
     form_data: Annotated[tuple[FormField, ...], none_as_list] = ()
@@ -98,7 +99,7 @@ class ApprovalResult(ItsmModel):
     ticket_url: str = ""
     current_status: StrictStr
     updated_by: Names = ()
-    update_at: ShanghaiTime | None = None
+    update_at: TimeOrNone = None
     approve_result: StrictBool
 
 
@@ -119,10 +120,10 @@ class TicketSummary(ItsmModel):
     comment_id: Text = ""
     is_commented: bool = False
     creator: str = ""
-    create_at: ShanghaiTime | None = None
+    create_at: TimeOrNone = None
     updated_by: Names = ()
-    update_at: ShanghaiTime | None = None
-    end_at: ShanghaiTime | None = None
+    update_at: TimeOrNone = None
+    end_at: TimeOrNone = None
     bk_biz_id: int | None = None
     ticket_url: str = ""
     iframe_ticket_url: str = ""

@@ -57,6 +57,7 @@ def _text(value: object) -> object:
 
 
 ShanghaiTime = Annotated[datetime, BeforeValidator(from_shanghai)]
+TimeOrNone = Annotated[datetime | None, BeforeValidator(from_shanghai)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Text = Annotated[str, BeforeValidator(_text)]
 Mappings = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_list)]

@@ -120,6 +120,8 @@ _ERROR_BY_STATUS: dict[int, type[errors.ItsmError]] = {
     403: errors.ItsmPermissionError,
     404: errors.ItsmEndpointNotFoundError,
     405: errors.ItsmEndpointNotFoundError,
+    408: errors.ItsmUnavailableError,
+    499: errors.ItsmUnavailableError,
     429: errors.ItsmRateLimitedError,
 }
 

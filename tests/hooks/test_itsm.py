@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
-from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm import calls, errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
@@ -27,6 +27,15 @@ class Client:
         if self.kind == "sync":
             return getattr(ItsmHook(self.conn_id), name)(*args, **kwargs)
         return asyncio.run(self._call(name, *args, **kwargs))
+
+    def every(self, name: str, **filters) -> list:
+        if self.kind == "sync":
+            return list(getattr(ItsmHook(self.conn_id), name)(**filters))
+        return asyncio.run(self._every(name, **filters))
+
+    async def _every(self, name: str, **filters) -> list:
+        async with ItsmAsyncHook(self.conn_id) as hook:
+            return [row async for row in getattr(hook, name)(**filters)]
 
     async def _call(self, name: str, *args, **kwargs):
         async with ItsmAsyncHook(self.conn_id) as hook:
@@ -154,6 +163,59 @@ def test_the_verdict_source_comes_from_the_connection_unless_the_task_names_one(
     assert form.call("verdict_policy") == VerdictPolicy(verdict_field="approval_result", require_evidence=False)
     assert form.call("verdict_policy", verdict_field="x", require_evidence=True).verdict_field == "x"
     assert client.call("verdict_policy") == VerdictPolicy()
+
+
+def test_every_page_of_a_search_is_read(client, sandbox, monkeypatch):
+    monkeypatch.setattr(calls.get_tickets, "__kwdefaults__", {"page": 1, "page_size": 2})
+    opened = [open_ticket(client) for _ in range(5)]
+    assert [row.sn for row in client.every("iter_tickets", creator="robot")] == opened[::-1]
+    assert len(sandbox.requests("get_tickets")) == 3
+    assert [row.sn for row in client.every("iter_tickets", sns=opened[:2])] == opened[1::-1]
+    assert client.every("iter_tickets", tag="nobody's") == []
+
+
+def test_p6_a_search_for_everything_is_refused(client, sandbox):
+    with pytest.raises(errors.ItsmInvalidRequestError):
+        client.every("iter_tickets")
+    assert sandbox.requests("get_tickets") == []
+
+
+@pytest.fixture
+def in_pairs(sandbox, connections, client) -> Client:
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    extra = {"batch_size": 2, "read_retries": 0}
+    connections("pairs", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **login)
+    return Client(client.kind, "pairs")
+
+
+def test_many_tickets_are_asked_for_in_pieces(in_pairs, sandbox):
+    opened = [open_ticket(in_pairs) for _ in range(5)]
+    rows = in_pairs.call("ticket_approval_result", [*opened, opened[0], "REQ-unknown"])
+    assert sorted(row.sn for row in rows) == opened
+    assert len(sandbox.requests("ticket_approval_result")) == 3
+    assert [row.sn for row in in_pairs.every("iter_tickets", sns=opened[:3])] == [opened[1], opened[0], opened[2]]
+
+
+def test_a_piece_that_fails_fails_the_whole(in_pairs, sandbox):
+    opened = [open_ticket(in_pairs) for _ in range(3)]
+    sandbox.fault("ticket_approval_result", "status", status=502)
+    with pytest.raises(errors.ItsmUnavailableError):
+        in_pairs.call("ticket_approval_result", opened)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many", 1.5])
+def test_a_batch_size_that_is_none_is_named(client, sandbox, connections, wrong):
+    extra, login = {"batch_size": wrong}, {"login": "sandbox", "password": "sandbox-secret"}
+    connections("wrong", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **login)
+    with pytest.raises(errors.ItsmConfigurationError, match="batch_size"):
+        Client(client.kind, "wrong").call("get_services")
+
+
+def test_both_clients_offer_the_same_searches():
+    for name in ("iter_tickets", "iter_tickets_by_user"):
+        sync, other = getattr(ItsmHook, name), getattr(ItsmAsyncHook, name)
+        assert inspect.signature(sync).parameters == inspect.signature(other).parameters
+        assert inspect.getdoc(sync) == inspect.getdoc(other)
 
 
 def test_both_clients_offer_the_same_calls():

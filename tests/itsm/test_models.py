@@ -27,25 +27,6 @@ ANY_JSON = st.recursive(
 MODELS = [one for one in vars(models).values() if isinstance(one, type) and issubclass(one, parsing.ItsmModel)]
 
 
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-11-24 08:48:44", datetime(2026, 11, 24, 0, 48, 44, tzinfo=UTC)),
-        ("2026-11-24 08:48:44.013543", datetime(2026, 11, 24, 0, 48, 44, 13543, tzinfo=UTC)),
-        ("2026-11-24T08:48:44+00:00", datetime(2026, 11, 24, 8, 48, 44, tzinfo=UTC)),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_times_are_shanghai_and_become_aware_utc(text, moment):
-    assert parsing.from_shanghai(text) == moment
-
-
-def test_a_time_goes_there_and_back():
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert parsing.from_shanghai(parsing.to_shanghai(moment)) == moment
-
-
 def test_people_are_split_and_unknown_keys_kept():
     status = parsing.one(models.TicketStatus)(STATUS | {"is_commented": False})
     assert status.current_steps[0].processors == ("admin", "admin2")
@@ -68,11 +49,70 @@ def test_p3_a_created_ticket_without_a_number_is_an_error(answer):
         parsing.one(models.CreatedTicket)(answer)
 
 
-def test_p8_what_was_wrong_is_named_but_not_shown():
-    with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
-        parsing.one(models.TokenVerification)({"is_passed": "secret-token"})
-    assert "is_passed" in str(caught.value)
-    assert "secret-token" not in str(caught.value)
+ROW = {
+    "id": 18,
+    "sn": "REQ20261124000018",
+    "title": "t",
+    "catalog_id": 11,
+    "service_id": 2,
+    "service_type": "request",
+    "flow_id": 2,
+    "current_status": "FINISHED",
+    "comment_id": 35,
+    "is_commented": False,
+    "updated_by": "admin,carol",
+    "update_at": "2026-11-24 08:49:41",
+    "end_at": None,
+    "creator": "admin",
+    "create_at": "2026-11-24 08:49:41",
+    "bk_biz_id": -1,
+    "ticket_url": "https://itsm.example.com/#/ticket/detail?id=18",
+    "iframe_ticket_url": "https://itsm.example.com/#/ticket/detail-iframe?id=18",
+}
+OF_USER = {
+    "service_name": "onboarding",
+    "meta": {"own": 1},
+    "current_status_display": "...",
+    "current_processors": "alice,bob",
+    "current_steps": [{"id": 4, "tag": "DEFAULT", "name": "approve", "state_id": 15, "type": "APPROVAL"}],
+    "waiting_approve": True,
+    "can_comment": False,
+    "can_withdraw": True,
+    "can_operate": False,
+    "sla": [],
+}
+
+
+def page(row):
+    return {"page": 1, "total_page": 1, "count": 1, "next": None, "previous": None, "items": [row]}
+
+
+def test_a_row_of_a_search_has_all_documented_keys():
+    (row,) = parsing.one(models.TicketPage)(page(ROW)).items
+    assert set(ROW) == set(models.TicketSummary.model_fields)
+    assert (row.comment_id, row.updated_by, row.end_at, row.bk_biz_id) == ("35", ("admin", "carol"), None, -1)
+    assert row.create_at == datetime(2026, 11, 24, 0, 49, 41, tzinfo=UTC)
+
+
+def test_a_row_of_a_persons_search_has_its_own_keys():
+    (row,) = parsing.one(models.PageOfUser)(page(ROW | OF_USER)).items
+    assert (row.meta, row.current_processors, row.can_withdraw) == ({"own": 1}, ("alice", "bob"), True)
+    assert row.current_steps[0].state_id == 15
+    assert row.can_operate is False  # type: ignore[attr-defined]
+
+
+def test_a_field_of_a_service_offers_its_choices():
+    field = {"key": "level", "choice": [{"key": "1", "name": "high"}], "default": "1", "meta": "", "desc": None}
+    detail = parsing.one(models.ServiceDetail)({"service_id": 7, "fields": [field, {"key": "b", "choice": {}}]})
+    level, other = detail.fields
+    assert (level.choice[0]["name"], level.default, level.meta, level.desc) == ("high", "1", {}, "")
+    assert other.choice == ()
+
+
+def test_a_workflow_has_its_parts():
+    answer = {"name": "n", "version_number": 3, "states": [{"id": 15}], "transitions": [], "fields": None}
+    flow = parsing.one(models.Workflow)(answer)
+    assert (flow.version_number, flow.states, flow.transitions, flow.fields) == ("3", ({"id": 15},), (), ())
 
 
 @pytest.mark.parametrize("model", MODELS)

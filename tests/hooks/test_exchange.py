@@ -1,0 +1,71 @@
+"""What is sent and what is read, whatever the transport."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from airflow.sdk import Connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.exchange import LONGEST_PAUSE, asked_pause, write
+from airflow_provider_bkitsm.itsm import calls, errors
+
+NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    fields = {"host": "https://x", "login": "a", "password": "b"}
+    return read_gateway(Connection(conn_id="itsm", conn_type="bkitsm", **fields))
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({}, None),
+        ({"Retry-After": ""}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "0.5"}, 0.5),
+        ({"Retry-After": "Tue, 24 Nov 2026 08:01:30 GMT"}, 90.0),
+        ({"Retry-After": "Tue, 24 Nov 2026 09:01:30 +0100"}, 90.0),
+        ({"Retry-After": "Tue, 24 Nov 2026 08:01:30 -0000"}, 90.0),
+        ({"Retry-After": "Tue, 24 Nov 2026 07:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Thu, 24 Nov 2050 08:00:00 GMT"}, LONGEST_PAUSE),
+        ({"Retry-After": "1795507200"}, LONGEST_PAUSE),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"X-Bkapi-RateLimit-Reset": "3"}, 3.0),
+        ({"Retry-After": "soon", "X-Bkapi-RateLimit-Reset": "3"}, 3.0),
+        ({"Retry-After": "7", "X-Bkapi-RateLimit-Reset": "3"}, 7.0),
+    ],
+)
+def test_the_pause_an_answer_asks_for(headers, pause):
+    assert asked_pause(headers, NOW) == pause
+
+
+@given(
+    st.text()
+    | st.builds("Tue, {} Nov {} {}:00:00 {}".format, st.integers(), st.integers(), st.integers(), st.integers())
+)
+def test_no_header_breaks_an_answer(text):
+    pause = asked_pause({"Retry-After": text}, NOW)
+    assert pause is None or 0 <= pause <= LONGEST_PAUSE
+
+
+def test_a_body_is_json_and_a_read_has_none(gateway):
+    request = write(gateway, calls.ticket_approval_result(["REQ1"]))
+    assert (request.method, request.body) == ("POST", b'{"sn": ["REQ1"]}')
+    assert request.headers["Content-Type"] == "application/json"
+    assert write(gateway, calls.get_ticket_status("REQ1")).body is None
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), float("inf"), {1, 2}, datetime.now(UTC)])
+def test_what_is_not_json_is_refused_before_anything_is_sent(gateway, value):
+    call = calls.create_ticket(creator="a", fields={"title": "t", "x": value}, service_id=1)
+    with pytest.raises(errors.ItsmInvalidRequestError, match="nothing was sent"):
+        write(gateway, call)

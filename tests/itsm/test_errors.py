@@ -1,0 +1,59 @@
+"""The tree of errors: whether the same call may simply be made again."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from airflow_provider_bkitsm import exceptions
+from airflow_provider_bkitsm.itsm import errors
+
+RETRY_SAFE = {
+    "BkLogCollectorNotFoundError": False,
+    "BkLogError": False,
+    "BkLogUnavailableError": True,
+    "CollectItsmConflict": False,
+    "CollectItsmDigestMismatch": False,
+    "CollectItsmHasApply": False,
+    "CollectItsmNotExists": False,
+    "CollectItsmNotFound": False,
+    "CollectItsmTokenIllega": False,
+    "InvalidCleanConfig": False,
+    "ItsmAmbiguousError": False,
+    "ItsmAuthenticationError": False,
+    "ItsmConfigurationError": False,
+    "ItsmConflictError": False,
+    "ItsmEndpointNotFoundError": False,
+    "ItsmError": False,
+    "ItsmInvalidRequestError": False,
+    "ItsmNotFoundError": False,
+    "ItsmOutcomeUnknownError": False,
+    "ItsmPermissionError": False,
+    "ItsmRateLimitedError": True,
+    "ItsmRefusedError": False,
+    "ItsmTicketNotFoundError": False,
+    "ItsmUnavailableError": True,
+    "ItsmUnexpectedAnswerError": True,
+    "StoreUnavailable": True,
+}
+
+
+def test_the_table_is_whole():
+    own = {name for name, one in vars(errors).items() if inspect.isclass(one) and issubclass(one, Exception)}
+    assert set(RETRY_SAFE) == set(exceptions.__all__)
+    assert own <= set(RETRY_SAFE)
+
+
+@pytest.mark.parametrize("name", sorted(RETRY_SAFE))
+def test_every_error_says_whether_a_retry_is_safe(name):
+    kind = getattr(exceptions, name)
+    assert issubclass(kind, errors.ItsmError)
+    assert kind.retry_safe is RETRY_SAFE[name]
+    assert (kind.__doc__ or "").strip()
+
+
+def test_an_error_shows_code_and_request():
+    error = errors.ItsmError("refused", code=0, request_id="r1")
+    assert str(error) == "refused [code 0, request r1]"
+    assert str(errors.ItsmError("refused")) == "refused"

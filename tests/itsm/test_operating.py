@@ -1,0 +1,67 @@
+"""What a refusal means is read from the ticket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.operating import operate, read_status
+from tests.itsm.flows import drive
+
+REFUSED = errors.ItsmRefusedError("no", code=3900004)
+CRASHED = errors.ItsmUnavailableError("crash", code="SERVER_500_ERROR")
+DOWN = errors.ItsmUnavailableError("down")
+
+
+def row(sn: str = "REQ1") -> dict[str, Any]:
+    return {"sn": sn, "current_status": "RUNNING", "approve_result": False}
+
+
+def run(flow, **answers) -> Any:
+    return drive(flow, lambda call: answers[call.path.rstrip("/")])
+
+
+def withdraw(**answers) -> Any:
+    flow = operate(sn="REQ1", action_type="WITHDRAW", operator="alice", action_message="m")
+    return run(flow, **answers)
+
+
+@pytest.mark.parametrize("status", ["REVOKED", "FINISHED", "TERMINATED"])
+def test_a_refusal_by_a_ticket_that_is_over_is_a_normal_answer(status):
+    found = withdraw(operate_ticket=REFUSED, get_ticket_status={"current_status": status})
+    assert found.current_status == status
+
+
+def test_a_refusal_by_an_open_ticket_is_a_conflict():
+    with pytest.raises(errors.ItsmConflictError, match="SUSPENDED") as caught:
+        withdraw(operate_ticket=REFUSED, get_ticket_status={"current_status": "SUSPENDED"})
+    assert caught.value.code == 3900004
+
+
+def test_p3_a_refusal_by_a_number_that_two_tickets_carry_is_ambiguous():
+    with pytest.raises(errors.ItsmAmbiguousError):
+        withdraw(operate_ticket=REFUSED, get_ticket_status=CRASHED, ticket_approval_result=[row(), row()])
+
+
+def test_a_crash_over_a_number_nobody_carries_is_not_found():
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        run(read_status("REQ1"), get_ticket_status=CRASHED, ticket_approval_result=[])
+
+
+@pytest.mark.parametrize("said", [[row()], [row(), row("REQ2")], errors.ItsmAuthenticationError("grant"), DOWN])
+def test_a_crash_that_is_not_about_the_number_stays_an_outage(said):
+    with pytest.raises(errors.ItsmUnavailableError, match="crash"):
+        run(read_status("REQ1"), get_ticket_status=CRASHED, ticket_approval_result=said)
+
+
+def test_an_outage_is_not_asked_about():
+    with pytest.raises(errors.ItsmUnavailableError, match="down"):
+        run(read_status("REQ1"), get_ticket_status=DOWN)
+
+
+def test_a_lost_answer_and_an_open_ticket_leave_the_outcome_unknown():
+    lost = errors.ItsmOutcomeUnknownError("lost")
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="RUNNING"):
+        withdraw(operate_ticket=lost, get_ticket_status={"current_status": "RUNNING"})

@@ -1,0 +1,56 @@
+"""ITSM's odd types, and parsers that end in a model or an error that shows nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import errors, models, parsing
+
+STATUS = {"current_status": "RUNNING", "current_steps": [{"state_id": 15, "processors": "admin,admin2"}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-24 08:48:44", datetime(2026, 11, 24, 0, 48, 44, tzinfo=UTC)),
+        ("2026-11-24 08:48:44.013543", datetime(2026, 11, 24, 0, 48, 44, 13543, tzinfo=UTC)),
+        ("2026-11-24T08:48:44+00:00", datetime(2026, 11, 24, 8, 48, 44, tzinfo=UTC)),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_times_are_shanghai_and_become_aware_utc(text, moment):
+    assert parsing.from_shanghai(text) == moment
+
+
+def test_a_time_goes_there_and_back():
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert parsing.from_shanghai(parsing.to_shanghai(moment)) == moment
+
+
+def test_a_null_counts_as_absent_where_a_key_may_be_absent():
+    status = parsing.one(models.TicketStatus)(STATUS | {"ticket_url": None, "own": None})
+    assert (status.ticket_url, status.own) == ("", None)  # type: ignore[attr-defined]
+    with pytest.raises(errors.ItsmUnexpectedAnswerError):
+        parsing.one(models.TicketStatus)({"current_status": None})
+
+
+def test_p8_what_was_wrong_is_named_but_not_shown():
+    with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
+        parsing.one(models.TokenVerification)({"is_passed": "secret-token"})
+    assert "is_passed" in str(caught.value)
+    assert "secret-token" not in str(caught.value)
+
+
+def test_a_long_list_of_what_is_wrong_is_cut():
+    row = {"sn": "REQ1", "logs": [5] * 50}
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match="and 40 more"):
+        parsing.one(models.TicketLogs)(row)
+
+
+@pytest.mark.parametrize("answer", [None, {}, "REQ1", [1], ["REQ1", None]])
+def test_a_list_of_texts_is_nothing_else(answer):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError):
+        parsing.texts(answer)
