@@ -36,6 +36,7 @@ def test_only_what_is_safe_says_so():
     assert safe == {
         "BkLogUnavailableError",
         "ItsmRateLimitedError",
+        "ItsmTimeoutError",
         "ItsmUnavailableError",
         "ItsmUnexpectedAnswerError",
         "StoreUnavailable",

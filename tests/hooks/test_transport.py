@@ -64,9 +64,7 @@ def test_a_cut_read_is_sent_again_and_a_cut_write_is_not(send, sandbox):
     ("host", "extra"),
     [
         ("http://127.0.0.1:9", {}),
-        ("http://[::1", {}),
-        ("http://127.0.0.1:9", {"headers": {"X-Name": "\u7533\u8bf7"}}),
-        ("http://127.0.0.1:9", {"headers": {"X-Name": "a\r\nb"}}),
+        ("http://nowhere.invalid", {}),
     ],
 )
 def test_what_never_left_is_known_not_to_have_left(send, host, extra):
