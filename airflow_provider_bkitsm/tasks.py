@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 
+# XCom of a task that holds its ticket's address, for the button.
+TICKET_URL_KEY = "bkitsm_ticket_url"
+
 OnNotApproved = Literal["fail", "skip", "pass"]
 
 

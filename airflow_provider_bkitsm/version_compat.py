@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import airflow
+
+# Since 3.3 a task that starts in the triggerer has its templates rendered there.
+RENDERS_IN_TRIGGERER = tuple(int(part) for part in airflow.__version__.split(".")[:2]) >= (3, 3)
+
 try:
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 except ImportError:  # Airflow 3.1
@@ -41,4 +46,27 @@ def count(name: str) -> None:
     Stats.incr(name)
 
 
-__all__ = ["AirflowFailException", "AirflowSkipException", "airflow_conf", "count", "mask_secret"]
+_PLAIN_XCOM = "airflow.sdk.execution_time.xcom.BaseXCom"
+_PLAIN_XCOMS = frozenset({_PLAIN_XCOM, "airflow.sdk.bases.xcom.BaseXCom", "airflow.models.xcom.BaseXCom"})
+
+
+def workers_do_no_more() -> bool:
+    """Whether this Airflow has nothing that only a worker would do at a task's end: an XCom backend, listeners.
+
+    For API servers and triggerers, which have Airflow's core.
+    """
+    from airflow.listeners.listener import get_listener_manager
+
+    plain = airflow_conf().get("core", "xcom_backend", fallback=_PLAIN_XCOM) in _PLAIN_XCOMS
+    return plain and not get_listener_manager().has_listeners
+
+
+__all__ = [
+    "RENDERS_IN_TRIGGERER",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "airflow_conf",
+    "count",
+    "mask_secret",
+    "workers_do_no_more",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ import pytest
 
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
+
+# Airflow's example plugins listen to every task, which then needs a worker at its end.
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 Connect = Callable[..., None]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -17,25 +16,29 @@ def callbacks_wanted() -> bool:
     return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
 
 
-async def register(task_instance: Any, sn: str, waiter: Waiter) -> None:
-    """Write a waiter's XCom on its task instance, again and again if need be; only inside a triggerer.
+async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
+    """Write an XCom on a waiting task instance, again and again if need be; only inside a triggerer.
 
     The message goes past any XCom backend: the API server reads Airflow's own table.
     """
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import SetXCom
 
-    key = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
-    message = SetXCom(key=wait_key(sn), value=waiter.as_dict(), **key)
+    where = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    message = SetXCom(key=key, value=value, **where)
     # Shielded: on Airflow 3.1 a question to the supervisor that is cut short spoils the answer to the next one.
     await asyncio.shield(task_runner.SUPERVISOR_COMMS.asend(message))
 
 
-def ends_without_worker(task: BaseOperator, *, as_written: bool) -> bool:
-    """Whether an approval may end a task with nothing lost that only a worker does.
+def ends_without_worker(task: BaseOperator) -> bool:
+    """Whether an approval may end a task with nothing lost that only a worker does, so far as the task knows.
 
-    :param as_written: whether the code that runs on the worker afterwards is the provider's own.
+    Whether others are mapped over its result is known only later, see :func:`is_mapped_over`.
     """
     hooks = (task._pre_execute_hook, task._post_execute_hook, task.on_success_callback)
-    mapped_over = task.get_dag() is not None and next(task.iter_mapped_dependants(), None) is not None
-    return as_written and task.do_xcom_push and not (task.outlets or any(hooks) or mapped_over)
+    return task.do_xcom_push and not (task.outlets or any(hooks))
+
+
+def is_mapped_over(task: Any) -> bool:
+    """Whether other tasks are mapped over a task's result, whose length only a worker reports."""
+    return task is not None and next(task.iter_mapped_dependants(), None) is not None

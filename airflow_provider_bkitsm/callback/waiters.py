@@ -14,6 +14,7 @@ from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
 
 _KEY = "bkitsm_wait:"
 
@@ -60,6 +61,11 @@ class Waiter:
 def wait_key(sn: str) -> str:
     """Return the XCom key under which the tasks that wait for a ticket register themselves."""
     return f"{_KEY}{sn}"
+
+
+def xcoms_of(verdict: Verdict) -> dict[str, Any]:
+    """Return the XComs of a task that an approval ends with no worker: those the worker would have pushed."""
+    return {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}
 
 
 def ends_here(waiter: Waiter, verdict: Verdict) -> bool:

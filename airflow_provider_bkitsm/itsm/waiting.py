@@ -28,6 +28,35 @@ _HOPELESS = (ItsmConfigurationError, ItsmAmbiguousError)
 _GRACE = timedelta(hours=1)
 
 
+def ticket_number(given: object) -> str:
+    """Return a ticket's number as a wait takes it.
+
+    :raises ItsmConfigurationError: it is empty: an empty number is an error, never a wait.
+    """
+    sn = str(given or "").strip()
+    if not sn or sn == "None":
+        raise ItsmConfigurationError(
+            "ticket_sn is empty: the task that opens the ticket has not returned its number. Nothing is"
+            " waited for; a retry reads the number again"
+        )
+    return sn
+
+
+def approval_time(given: timedelta | float | str | None) -> timedelta | None:
+    """Return how long people may take; None is for ever.
+
+    :raises ItsmConfigurationError: it is no time.
+    """
+    if given is None or isinstance(given, timedelta):
+        return given
+    try:
+        return timedelta(seconds=float(given))
+    except (ValueError, OverflowError):
+        raise ItsmConfigurationError(
+            f"approval_timeout must be seconds or a timedelta, not {given!r}; the ticket is as it was"
+        ) from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pause:
     """Look again after so many seconds."""

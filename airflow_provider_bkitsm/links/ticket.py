@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import RuntimeTaskInstanceProtocol, TaskInstanceKey
-
-TICKET_URL_KEY = "bkitsm_ticket_url"
 
 
 class ItsmTicketLink(BaseOperatorLink):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow_provider_bkitsm.callback.receiver import Waiting
-from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key
+from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key, xcoms_of
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.links.ticket import TICKET_URL_KEY
+from airflow_provider_bkitsm.version_compat import workers_do_no_more
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -84,7 +84,7 @@ class AirflowMetadata:
             task_instance = _lock(session, waiter)
             if task_instance is None:
                 return False
-            if ends_here(waiter, verdict) and _nothing_is_lost():
+            if ends_here(waiter, verdict) and workers_do_no_more():
                 _end(session, task_instance, verdict)
                 return True
             if datetime.now(UTC) - task_instance.trigger.created_date < _TOO_EARLY:
@@ -127,19 +127,6 @@ def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
     return session.get(TaskInstance, ti_id, options=eager, populate_existing=True)
 
 
-def _nothing_is_lost() -> bool:
-    """Whether this Airflow has nothing that only a worker would do: an XCom backend, listeners."""
-    from airflow.configuration import conf
-    from airflow.listeners.listener import get_listener_manager
-
-    plain = conf.get("core", "xcom_backend", fallback=_PLAIN_XCOM) in _PLAIN_XCOMS
-    return plain and not get_listener_manager().has_listeners
-
-
-_PLAIN_XCOM = "airflow.sdk.execution_time.xcom.BaseXCom"
-_PLAIN_XCOMS = frozenset({_PLAIN_XCOM, "airflow.sdk.bases.xcom.BaseXCom", "airflow.models.xcom.BaseXCom"})
-
-
 def _end(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:
     """End the task with the XComs the worker would have pushed, all in one transaction."""
     from airflow.models.trigger import handle_event_submit
@@ -148,7 +135,7 @@ def _end(session: Session, task_instance: TaskInstance, verdict: Verdict) -> Non
 
     where = {name: getattr(task_instance, name) for name in _KEY} | {"dag_run_id": task_instance.dag_run.id}
     # Not as the event's xcoms: those are written in transactions of their own, after the task has ended.
-    for key, value in {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}.items():
+    for key, value in xcoms_of(verdict).items():
         session.merge(XComModel(key=key, value=value, **where))
     handle_event_submit(TaskSuccessEvent(), task_instance=task_instance, session=session)
     log.info("%s: %s %s goes on", verdict.describe(), task_instance.dag_id, task_instance.task_id)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.callback.registering import ends_without_worker
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
-from airflow_provider_bkitsm.itsm.waiting import Done, Wait
+from airflow_provider_bkitsm.itsm.waiting import Done, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.sensors.starting import start_args
 from airflow_provider_bkitsm.tasks import CallsItsm, OnNotApproved, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
@@ -25,6 +27,9 @@ _DEFAULT_TIMEOUT = timedelta(days=7)
 # Airflow's own sensor timeout only guards against a ticket that can never be read: the deadline comes first.
 _BEYOND_DEADLINE = timedelta(hours=2)
 _LONGEST = timedelta(days=365)
+# What a worker would do before and after the wait, if it is somebody else's.
+_BEFORE = ("execute", "poke", "pre_execute", "_defer")
+_AFTER = ("execute_complete", "_conclude", "pre_execute", "post_execute")
 
 
 def _deferrable_by_default() -> bool:
@@ -63,6 +68,11 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
     :param poke_interval: seconds between two looks.
     :param deferrable: wait in the triggerer. Default: True, unless the environment variable
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
+    :param start_from_trigger: begin the wait in the triggerer, with no worker before it. Default: wherever
+        that is safe, on Airflow 3.3 and later; a mapped sensor always begins on a worker.
+    :param end_from_trigger: let an approval end the task with no worker after it. Default: wherever nothing is
+        lost by it (outlets, success callbacks, tasks mapped over the result, listeners and XCom backends need
+        a worker). What is not approved always ends on a worker, whose log says who refused and why.
     """
 
     template_fields: Sequence[str] = (
@@ -86,6 +96,8 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
         deferrable: bool | None = None,
+        start_from_trigger: bool = True,
+        end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
@@ -100,6 +112,10 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
+        self.end_from_trigger = end_from_trigger
+        if self.deferrable and start_from_trigger and self._is_as_written(*_BEFORE):
+            self.start_trigger_args = start_args(self, self._trigger_arguments())
+            self.start_from_trigger = self.start_trigger_args is not None
 
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
@@ -136,25 +152,25 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
     def _defer(self) -> NoReturn:
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
-        timeout = self._timeout()
-        self.defer(
-            trigger=ItsmTicketTrigger(
-                ticket_sn=self._sn(),
-                bkitsm_conn_id=self.bkitsm_conn_id,
-                poll_interval=self.poke_interval,
-                approval_timeout=timeout.total_seconds() if timeout is not None else None,
-                ends_task=self._ends_task(),
-                **self.verdict_settings,
-            ),
-            method_name="execute_complete",
-        )
+        time = approval_time(self.approval_timeout)
+        rendered = {"ticket_sn": self._sn(), "approval_timeout": time.total_seconds() if time else None}
+        arguments = self._trigger_arguments() | rendered | {"after_worker": True}
+        self.defer(trigger=ItsmTicketTrigger(**arguments), method_name="execute_complete")
 
-    def _ends_task(self) -> bool:
-        from airflow_provider_bkitsm.callback.registering import ends_without_worker
+    def _trigger_arguments(self) -> dict[str, Any]:
+        ends_task = self.end_from_trigger and self._is_as_written(*_AFTER) and ends_without_worker(self)
+        return {
+            "ticket_sn": self.ticket_sn,
+            "bkitsm_conn_id": self.bkitsm_conn_id,
+            "poll_interval": self.poke_interval,
+            "approval_timeout": self.approval_timeout,
+            "ends_task": ends_task,
+            **self.verdict_settings,
+        }
 
-        steps = ("execute_complete", "_conclude", "pre_execute", "post_execute")
-        as_written = all(getattr(type(self), name) is getattr(ItsmTicketSensor, name) for name in steps)
-        return ends_without_worker(self, as_written=as_written)
+    def _is_as_written(self, *steps: str) -> bool:
+        """Whether steps of a worker are the provider's own, which the triggerer can do as well."""
+        return all(getattr(type(self), name) is getattr(ItsmTicketSensor, name) for name in steps)
 
     def _conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         said = verdict.describe()
@@ -175,25 +191,8 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         return PokeReturnValue(is_done=False)
 
     def _deadline(self, sn: str) -> datetime | None:
-        timeout = self._timeout()
+        timeout = approval_time(self.approval_timeout)
         return self.hook.get_ticket_info(sn).create_at + timeout if timeout is not None else None
 
-    def _timeout(self) -> timedelta | None:
-        given = self.approval_timeout
-        if given is None or isinstance(given, timedelta):
-            return given
-        try:
-            return timedelta(seconds=float(given))
-        except (ValueError, OverflowError):
-            raise ItsmConfigurationError(
-                f"approval_timeout must be seconds or a timedelta, not {given!r}; the ticket is as it was"
-            ) from None
-
     def _sn(self) -> str:
-        sn = str(self.ticket_sn or "").strip()
-        if not sn or sn == "None":
-            raise ItsmConfigurationError(
-                "ticket_sn is empty: the task that opens the ticket has not returned its number. Nothing is"
-                " waited for; a retry reads the number again"
-            )
-        return sn
+        return ticket_number(self.ticket_sn)

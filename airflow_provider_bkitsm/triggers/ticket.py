@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_bkitsm.callback.registering import is_mapped_over
+from airflow_provider_bkitsm.callback.waiters import xcoms_of
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import verdict_of
-from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait
-from airflow_provider_bkitsm.tasks import ReadsVerdict
+from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
+from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
+from airflow_provider_bkitsm.version_compat import workers_do_no_more
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.poller import Wait as Looks
@@ -25,18 +29,21 @@ _FIRST_PAUSE = 5.0
 class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     """Asks ITSM for one ticket until it is decided or the deadline has passed.
 
-    Fires once: ``{"verdict": {...}}`` (see :class:`~airflow_provider_bkitsm.itsm.verdict.Verdict`), or
-    ``{"error": "...", "kind": "<class name>"}`` when the wait cannot go on.
+    Fires once. An approval may end the task; all else hands it to a worker with ``{"verdict": {...}}`` (see
+    :class:`~airflow_provider_bkitsm.itsm.verdict.Verdict`), or with ``{"error": "...", "kind": "<class name>"}``
+    when the wait cannot go on.
 
     :param ticket_sn: number of the ticket.
     :param bkitsm_conn_id: connection of type ``bkitsm``.
     :param poll_interval: seconds between two looks; errors back off from there.
-    :param approval_timeout: seconds from the ticket's creation to the deadline; None waits for ever.
+    :param approval_timeout: time from the ticket's creation to the deadline, seconds or a timedelta; None waits
+        for ever.
     :param verdict_field: see :class:`~airflow_provider_bkitsm.itsm.verdict.VerdictPolicy`; None takes the
         connection's setting.
     :param verdict_value: likewise.
     :param require_evidence: likewise.
-    :param ends_task: whether an approval that ITSM calls back about may end the task without a worker.
+    :param ends_task: whether an approval may end the task without a worker.
+    :param after_worker: a worker has just deferred to this trigger.
     """
 
     def __init__(
@@ -45,11 +52,12 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         ticket_sn: str,
         bkitsm_conn_id: str,
         poll_interval: float,
-        approval_timeout: float | None,
+        approval_timeout: timedelta | float | str | None,
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
         ends_task: bool = False,
+        after_worker: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket_sn = ticket_sn
@@ -60,6 +68,9 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.ends_task = ends_task
+        self.after_worker = after_worker
+        self._time: timedelta | None = None
+        self._shown = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -69,42 +80,46 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             "poll_interval": self.poll_interval,
             "approval_timeout": self.approval_timeout,
             "ends_task": self.ends_task,
+            "after_worker": self.after_worker,
             **self.verdict_settings,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
         try:
-            payload = await self._wait()
+            step = await self._wait()
         except Exception as error:
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
-            payload = _event(Failed(error=ItsmError(f"{type(error).__name__}: {error}")))
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+            step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
+        yield self._event(step)
 
-    async def _wait(self) -> dict[str, Any]:
+    async def _wait(self) -> Done | Failed:
         from airflow_provider_bkitsm.hooks.poller import waiting
 
+        try:
+            sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
+        except ItsmError as error:
+            return Failed(error=error)
+        too_early = asyncio.create_task(asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0))
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
-        too_early = asyncio.create_task(asyncio.sleep(_FIRST_PAUSE))
         # The first look comes after the registration: it sees what was decided before a callback could find us.
-        await self._register()
+        await self._register(sn)
         step: Step = Pause(seconds=0)
-        dated = self.approval_timeout is not None
-        async with waiting(
-            self.bkitsm_conn_id, sn=self.ticket_sn, interval=self.poll_interval, dated=dated
-        ) as looks:
+        dated = self._time is not None
+        async with waiting(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
             while isinstance(step, Pause):
                 step = await self._look(looks, wait)
         await too_early
-        return _event(step)
+        return step
 
-    async def _register(self) -> None:
-        from airflow_provider_bkitsm.callback.registering import callbacks_wanted, register
-        from airflow_provider_bkitsm.callback.waiters import Waiter
+    async def _register(self, sn: str) -> None:
+        from airflow_provider_bkitsm.callback.registering import callbacks_wanted, push_xcom
+        from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
 
         task_instance = self.task_instance
         if task_instance is None:
             return
+        self.ends_task = self.ends_task and not is_mapped_over(self.task)
         waiter = Waiter(
             ti_id=str(task_instance.id),
             conn_id=self.bkitsm_conn_id,
@@ -113,13 +128,14 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         )
         try:
             if callbacks_wanted():
-                await register(task_instance, self.ticket_sn, waiter)
+                await push_xcom(task_instance, wait_key(sn), waiter.as_dict())
         except Exception as error:
             self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
     async def _look(self, looks: Looks, wait: Wait) -> Step:
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
+            await self._show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)
             verdict = await looks.hook.run(verdict_of(row, policy))
             if looks.created_at is not None:
@@ -130,16 +146,30 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             return wait.missed(known, datetime.now(UTC))
         return wait.saw(verdict, datetime.now(UTC))
 
+    async def _show(self, ticket_url: str) -> None:
+        """Make the ticket's button appear, once, where no worker has done so."""
+        from airflow_provider_bkitsm.callback.registering import push_xcom
+
+        if self.task_instance is None or self.after_worker or self._shown or not ticket_url:
+            return
+        self._shown = True
+        await push_xcom(self.task_instance, TICKET_URL_KEY, ticket_url)
+
+    def _event(self, step: Done | Failed) -> TriggerEvent:
+        """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
+        if isinstance(step, Failed):
+            payload = {"error": str(step.error), "kind": type(step.error).__name__}
+            return TriggerEvent(payload)  # type: ignore[no-untyped-call]
+        verdict = step.verdict
+        if self.ends_task and verdict.outcome is Outcome.APPROVED and workers_do_no_more():
+            self.log.info("%s", verdict.describe())
+            return TaskSuccessEvent(xcoms=xcoms_of(verdict))
+        return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
+
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
-        return None if self.approval_timeout is None else start + timedelta(seconds=self.approval_timeout)
+        return None if self._time is None else start + self._time
 
 
 def _seconds_to(moment: datetime | None) -> float | None:
     return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _event(step: Done | Failed) -> dict[str, Any]:
-    if isinstance(step, Done):
-        return {"verdict": step.verdict.as_dict()}
-    return {"error": str(step.error), "kind": type(step.error).__name__}

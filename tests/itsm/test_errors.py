@@ -33,6 +33,7 @@ RETRY_SAFE = {
     "ItsmRateLimitedError": True,
     "ItsmRefusedError": False,
     "ItsmTicketNotFoundError": False,
+    "ItsmTimeoutError": True,
     "ItsmUnavailableError": True,
     "ItsmUnexpectedAnswerError": True,
     "StoreUnavailable": True,

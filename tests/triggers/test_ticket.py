@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.triggers import ticket as module
@@ -31,10 +32,13 @@ def trigger(sn: str, **parameters) -> ItsmTicketTrigger:
     return ItsmTicketTrigger(ticket_sn=sn, **(known | parameters))
 
 
+async def fired(one: ItsmTicketTrigger):
+    (event,) = [event async for event in one.run()]
+    return event
+
+
 async def fire(one: ItsmTicketTrigger) -> dict:
-    events = [event async for event in one.run()]
-    assert len(events) == 1
-    return json.loads(json.dumps(events[0].payload))
+    return json.loads(json.dumps((await fired(one)).payload))
 
 
 def test_a_trigger_survives_its_serialisation():
@@ -105,35 +109,67 @@ async def test_a_connection_that_is_not_there_reaches_the_task(sn):
 async def registered(one: ItsmTicketTrigger, monkeypatch, *, fails: bool = False) -> list[tuple]:
     seen = []
 
-    async def register(*arguments):
-        seen.append(arguments)
-        if fails:
+    async def push(task_instance, key, value):
+        seen.append((task_instance.task_id, key, value))
+        if fails and key.startswith("bkitsm_wait"):
             raise RuntimeError("the supervisor is gone")
 
-    monkeypatch.setattr("airflow_provider_bkitsm.callback.registering.register", register)
+    monkeypatch.setattr("airflow_provider_bkitsm.callback.registering.push_xcom", push)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
-    assert (await fire(one))["verdict"]["outcome"] == "approved"
+    assert await fired(one)
     return seen
 
 
 async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
     sandbox.approve(sn)
-    ((task_instance, number, waiter),) = await registered(
-        trigger(sn, ends_task=True, verdict_value="x"), monkeypatch
-    )
-    assert (task_instance.task_id, number) == ("wait", sn)
-    assert (waiter.conn_id, waiter.ends_task, waiter.verdict_value) == ("bkitsm_default", True, "x")
+    (task_id, key, waiter), button = await registered(trigger(sn, ends_task=True, verdict_value="x"), monkeypatch)
+    assert (task_id, key) == ("wait", f"bkitsm_wait:{sn}")
+    assert (waiter["conn_id"], waiter["ends_task"], waiter["verdict_value"]) == ("bkitsm_default", True, "x")
+    assert button == ("wait", "bkitsm_ticket_url", sandbox.url + "/#/ticket/detail?id=1")
 
 
 async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
     sandbox.approve(sn)
-    assert len(await registered(trigger(sn), monkeypatch, fails=True)) == 1
+    assert len(await registered(trigger(sn), monkeypatch, fails=True)) == 2
 
 
 async def test_without_callbacks_nobody_registers(sn, sandbox, monkeypatch):
     monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK", "False")
     sandbox.approve(sn)
-    assert await registered(trigger(sn), monkeypatch) == []
+    assert [key for _, key, _ in await registered(trigger(sn), monkeypatch)] == ["bkitsm_ticket_url"]
+
+
+async def test_after_a_worker_the_button_is_there_already(sn, sandbox, monkeypatch):
+    sandbox.approve(sn)
+    seen = await registered(trigger(sn, after_worker=True), monkeypatch)
+    assert [key for _, key, _ in seen] == [f"bkitsm_wait:{sn}"]
+
+
+async def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(sn, sandbox):
+    sandbox.approve(sn)
+    event = await fired(trigger(sn, ends_task=True))
+    assert isinstance(event, TaskSuccessEvent)
+    assert set(event.xcoms) == {"return_value", "bkitsm_ticket_url"}
+    assert event.xcoms["return_value"]["outcome"] == "approved"
+
+
+@pytest.mark.parametrize("end", ["reject", "withdraw"])
+async def test_p3_what_is_not_approved_goes_to_a_worker(sn, sandbox, end):
+    getattr(sandbox, end)(sn)
+    event = await fired(trigger(sn, ends_task=True))
+    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload["verdict"]["outcome"] in ("rejected", "withdrawn")
+
+
+@pytest.mark.parametrize("number", ["", "None", None, "  "])
+async def test_p3_an_empty_number_is_an_error_not_a_wait(number, sandbox, connections):
+    event = await fire(trigger(number, ends_task=True))
+    assert event["kind"] == "ItsmConfigurationError"
+    assert not sandbox.requests()
+
+
+async def test_a_time_that_is_none_is_an_error(sn, sandbox):
+    assert (await fire(trigger(sn, approval_timeout="soon")))["kind"] == "ItsmConfigurationError"
 
 
 async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbox):
