@@ -52,6 +52,20 @@ async def test_fifty_hooks_open_one_client_and_the_last_closes_it(connections, c
     assert clients[0].is_closed
 
 
+async def test_fifty_hooks_read_the_connection_once(connections, monkeypatch):
+    reads = []
+    read = ItsmAsyncHook.aread_gateway
+
+    async def counted(hook):
+        reads.append(hook)
+        return await read(hook)
+
+    monkeypatch.setattr(ItsmAsyncHook, "aread_gateway", counted)
+    together = asyncio.Barrier(50)
+    await asyncio.gather(*(use(together=together) for _ in range(50)))
+    assert len(reads) == 1
+
+
 async def test_a_client_stays_open_while_one_hook_uses_it(connections, clients):
     async with ItsmAsyncHook() as staying:
         await staying.get_services()
