@@ -19,7 +19,8 @@ class GatewayHook(ItsmAsyncHook):
         super().__init__(gateway.conn_id)
         self._gateway = gateway
 
-    async def _read_gateway(self) -> Gateway:
+    async def aread_gateway(self) -> Gateway:
+        """Return the gateway that was given."""
         return self._gateway
 
 

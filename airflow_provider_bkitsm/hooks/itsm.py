@@ -250,7 +250,7 @@ class ItsmAsyncHook(BaseHook):
     async def _join(self) -> sharing.Shared:
         if self._shared is not None:
             return self._shared
-        shared = await sharing.join(self.bkitsm_conn_id, self._read_gateway)
+        shared = await sharing.join(self.bkitsm_conn_id, self.aread_gateway)
         await self._use(shared)
         return shared
 
@@ -260,7 +260,8 @@ class ItsmAsyncHook(BaseHook):
         if before is not None:
             await before.leave()
 
-    async def _read_gateway(self) -> Gateway:
+    async def aread_gateway(self) -> Gateway:
+        """Read the gateway from the Airflow connection; asked once for all hooks that share a client."""
         connection = await self.aget_connection(self.bkitsm_conn_id)
         # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
         return await sync_to_async(read_gateway)(connection)

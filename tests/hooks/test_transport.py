@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from airflow.sdk import Connection
@@ -61,15 +62,17 @@ def test_a_cut_read_is_sent_again_and_a_cut_write_is_not(send, sandbox):
 
 
 @pytest.mark.parametrize(
-    ("host", "extra"),
+    "wrong",
     [
-        ("http://127.0.0.1:9", {}),
-        ("http://nowhere.invalid", {}),
+        {},
+        {"root": "http://[::1"},
+        {"extra_headers": {"X-Name": "\u7533\u8bf7"}},
+        {"extra_headers": {"X-Name": "a\r\nb"}},
     ],
 )
-def test_what_never_left_is_known_not_to_have_left(send, host, extra):
+def test_what_never_left_is_known_not_to_have_left(send, wrong):
     with pytest.raises(NoAnswerError) as caught:
-        send(gateway(host, **extra), WRITE)
+        send(replace(gateway("http://127.0.0.1:9"), **wrong), WRITE)
     assert (caught.value.sent, caught.value.dropped) == (False, False)
 
 
