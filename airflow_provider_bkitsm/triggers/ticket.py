@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_bkitsm.callback.registering import is_mapped_over
-from airflow_provider_bkitsm.callback.waiters import xcoms_of
+from airflow_provider_bkitsm.callback.registering import callbacks_wanted, is_mapped_over, push_xcom
+from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key, xcoms_of
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import verdict_of
+from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import workers_do_no_more
@@ -91,7 +91,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         except Exception as error:
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
-        yield self._event(step)
+        yield await self._event(step)
 
     async def _wait(self) -> Done | Failed:
         from airflow_provider_bkitsm.hooks.poller import waiting
@@ -113,9 +113,6 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         return step
 
     async def _register(self, sn: str) -> None:
-        from airflow_provider_bkitsm.callback.registering import callbacks_wanted, push_xcom
-        from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
-
         task_instance = self.task_instance
         if task_instance is None:
             return
@@ -148,23 +145,36 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
 
     async def _show(self, ticket_url: str) -> None:
         """Make the ticket's button appear, once, where no worker has done so."""
-        from airflow_provider_bkitsm.callback.registering import push_xcom
-
         if self.task_instance is None or self.after_worker or self._shown or not ticket_url:
             return
         self._shown = True
         await push_xcom(self.task_instance, TICKET_URL_KEY, ticket_url)
 
-    def _event(self, step: Done | Failed) -> TriggerEvent:
+    async def _event(self, step: Done | Failed) -> TriggerEvent:
         """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
         if isinstance(step, Failed):
             payload = {"error": str(step.error), "kind": type(step.error).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
-        verdict = step.verdict
-        if self.ends_task and verdict.outcome is Outcome.APPROVED and workers_do_no_more():
-            self.log.info("%s", verdict.describe())
-            return TaskSuccessEvent(xcoms=xcoms_of(verdict))
-        return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
+        self.log.info("%s", step.verdict.describe())
+        if await self._is_told(step.verdict):
+            return TaskSuccessEvent()
+        return TriggerEvent({"verdict": step.verdict.as_dict()})  # type: ignore[no-untyped-call]
+
+    async def _is_told(self, verdict: Verdict) -> bool:
+        """Write an approved task's XComs, where it may end here.
+
+        Not as the event's own ones: Airflow stores those as JSON inside JSON.
+        """
+        may_end = self.ends_task and self.task_instance is not None and workers_do_no_more()
+        if not may_end or verdict.outcome is not Outcome.APPROVED:
+            return False
+        try:
+            for key, value in xcoms_of(verdict).items():
+                await push_xcom(self.task_instance, key, value)
+        except Exception as error:
+            self.log.warning("The task ends on a worker, its XComs could not be written here: %r", error)
+            return False
+        return True
 
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""

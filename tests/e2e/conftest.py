@@ -41,7 +41,14 @@ def airflow(home: Path, itsm: SandboxProcess) -> Iterator[LocalAirflow]:
         shutil.copy(file, dags)
     with LocalAirflow(home=home, dags=dags, env=env) as running:
         running.wait_ready(
-            DAG_ID, "any_service", "mapped_tickets", "timed_out", "called_back", "withdrawn_by_airflow"
+            DAG_ID,
+            "any_service",
+            "mapped_tickets",
+            "timed_out",
+            "called_back",
+            "withdrawn_by_airflow",
+            "workerless",
+            "nothing_to_wait_for",
         )
         yield running
 

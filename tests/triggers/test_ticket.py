@@ -106,15 +106,15 @@ async def test_a_connection_that_is_not_there_reaches_the_task(sn):
     assert "nowhere" in event["error"]
 
 
-async def registered(one: ItsmTicketTrigger, monkeypatch, *, fails: bool = False) -> list[tuple]:
+async def registered(one: ItsmTicketTrigger, monkeypatch, *, fails: str = "none") -> list[tuple]:
     seen = []
 
     async def push(task_instance, key, value):
         seen.append((task_instance.task_id, key, value))
-        if fails and key.startswith("bkitsm_wait"):
+        if key.startswith(fails):
             raise RuntimeError("the supervisor is gone")
 
-    monkeypatch.setattr("airflow_provider_bkitsm.callback.registering.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.ticket.push_xcom", push)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
     assert await fired(one)
     return seen
@@ -122,7 +122,9 @@ async def registered(one: ItsmTicketTrigger, monkeypatch, *, fails: bool = False
 
 async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
     sandbox.approve(sn)
-    (task_id, key, waiter), button = await registered(trigger(sn, ends_task=True, verdict_value="x"), monkeypatch)
+    (task_id, key, waiter), button, *_ = await registered(
+        trigger(sn, ends_task=True, verdict_value="x"), monkeypatch
+    )
     assert (task_id, key) == ("wait", f"bkitsm_wait:{sn}")
     assert (waiter["conn_id"], waiter["ends_task"], waiter["verdict_value"]) == ("bkitsm_default", True, "x")
     assert button == ("wait", "bkitsm_ticket_url", sandbox.url + "/#/ticket/detail?id=1")
@@ -130,7 +132,7 @@ async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
 
 async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
     sandbox.approve(sn)
-    assert len(await registered(trigger(sn), monkeypatch, fails=True)) == 2
+    assert len(await registered(trigger(sn), monkeypatch, fails="bkitsm_wait")) == 2
 
 
 async def test_without_callbacks_nobody_registers(sn, sandbox, monkeypatch):
@@ -145,12 +147,20 @@ async def test_after_a_worker_the_button_is_there_already(sn, sandbox, monkeypat
     assert [key for _, key, _ in seen] == [f"bkitsm_wait:{sn}"]
 
 
-async def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(sn, sandbox):
+async def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(sn, sandbox, monkeypatch):
     sandbox.approve(sn)
-    event = await fired(trigger(sn, ends_task=True))
-    assert isinstance(event, TaskSuccessEvent)
-    assert set(event.xcoms) == {"return_value", "bkitsm_ticket_url"}
-    assert event.xcoms["return_value"]["outcome"] == "approved"
+    one = trigger(sn, ends_task=True)
+    pushed = {key: value for _, key, value in await registered(one, monkeypatch)}
+    assert pushed["return_value"]["outcome"] == "approved"
+    assert pushed["bkitsm_ticket_url"] == pushed["return_value"]["ticket_url"]
+    assert isinstance(await fired(one), TaskSuccessEvent)
+
+
+async def test_an_approval_that_cannot_be_written_goes_to_a_worker(sn, sandbox, monkeypatch):
+    sandbox.approve(sn)
+    one = trigger(sn, ends_task=True)
+    await registered(one, monkeypatch, fails="return_value")
+    assert (await fire(one))["verdict"]["outcome"] == "approved"
 
 
 @pytest.mark.parametrize("end", ["reject", "withdraw"])
