@@ -5,31 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_bkitsm.callback.registering import ends_without_worker
+from airflow_provider_bkitsm.decisions import (
+    DEFAULT_APPROVAL_TIMEOUT,
+    WaitsForDecision,
+    check_on_not_approved,
+)
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import read_verdict
 from airflow_provider_bkitsm.itsm.waiting import Done, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.sensors.starting import start_args
-from airflow_provider_bkitsm.tasks import CallsItsm, OnNotApproved, ReadsVerdict
-from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
+from airflow_provider_bkitsm.tasks import OnNotApproved
+from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-_DEFAULT_TIMEOUT = timedelta(days=7)
 # Airflow's own sensor timeout only guards against a ticket that can never be read: the deadline comes first.
 _BEYOND_DEADLINE = timedelta(hours=2)
 _LONGEST = timedelta(days=365)
-# What a worker would do before and after the wait, if it is somebody else's.
-_BEFORE = ("execute", "poke", "pre_execute", "_defer")
-_AFTER = ("execute_complete", "_conclude", "pre_execute", "post_execute")
+# What a worker does before the wait; if it is somebody else's, a worker has to do it.
+_BEFORE = ("execute", "poke", "pre_execute", "wait_in_triggerer")
 
 
 def _deferrable_by_default() -> bool:
@@ -48,7 +50,7 @@ def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedel
     return approval_timeout + _BEYOND_DEADLINE if isinstance(approval_timeout, timedelta) else _LONGEST
 
 
-class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
+class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     """Waits until an ITSM ticket is approved; anything else is not approved (promise P3, fail closed).
 
     Returns a JSON object: ``sn``, ``outcome``, ``reason``, ``current_status``, ``title``, ``ticket_url``,
@@ -90,7 +92,7 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         *,
         ticket_sn: str,
         bkitsm_conn_id: str = "bkitsm_default",
-        approval_timeout: timedelta | float | str | None = _DEFAULT_TIMEOUT,
+        approval_timeout: timedelta | float | str | None = DEFAULT_APPROVAL_TIMEOUT,
         on_not_approved: OnNotApproved = "fail",
         verdict_field: str | None = None,
         verdict_value: str | None = None,
@@ -102,8 +104,7 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
     ) -> None:
         kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
         super().__init__(**kwargs)
-        if on_not_approved not in ("fail", "skip", "pass"):
-            raise ValueError(f"on_not_approved must be fail, skip or pass, not {on_not_approved!r}")
+        check_on_not_approved(on_not_approved)
         self.ticket_sn = ticket_sn
         self.bkitsm_conn_id = bkitsm_conn_id
         self.approval_timeout = approval_timeout
@@ -113,8 +114,8 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         self.require_evidence = require_evidence
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
         self.end_from_trigger = end_from_trigger
-        if self.deferrable and start_from_trigger and self._is_as_written(*_BEFORE):
-            self.start_trigger_args = start_args(self, self._trigger_arguments())
+        if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
+            self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
             self.start_from_trigger = self.start_trigger_args is not None
 
     def execute(self, context: Context) -> Any:
@@ -122,11 +123,11 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         looked = self.poke(context)
-        return looked.xcom_value if looked else self._defer()
+        return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
-        sn = self._sn()
+        sn = ticket_number(self.ticket_sn)
         wait = Wait(interval=self.poke_interval)
         try:
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
@@ -138,51 +139,7 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._conclude(step.verdict, context))
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event; called on a worker when the wait is over."""
-        if "error" in event:
-            raise ItsmError(
-                f"the wait for ITSM ticket {self.ticket_sn} stopped: {event['error']}. The ticket is as it"
-                " was; a retry waits for the same ticket again"
-            )
-        return self._conclude(Verdict.from_dict(event["verdict"]), context)
-
-    def _defer(self) -> NoReturn:
-        from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
-
-        time = approval_time(self.approval_timeout)
-        rendered = {"ticket_sn": self._sn(), "approval_timeout": time.total_seconds() if time else None}
-        arguments = self._trigger_arguments() | rendered | {"after_worker": True}
-        self.defer(trigger=ItsmTicketTrigger(**arguments), method_name="execute_complete")
-
-    def _trigger_arguments(self) -> dict[str, Any]:
-        ends_task = self.end_from_trigger and self._is_as_written(*_AFTER) and ends_without_worker(self)
-        return {
-            "ticket_sn": self.ticket_sn,
-            "bkitsm_conn_id": self.bkitsm_conn_id,
-            "poll_interval": self.poke_interval,
-            "approval_timeout": self.approval_timeout,
-            "ends_task": ends_task,
-            **self.verdict_settings,
-        }
-
-    def _is_as_written(self, *steps: str) -> bool:
-        """Whether steps of a worker are the provider's own, which the triggerer can do as well."""
-        return all(getattr(type(self), name) is getattr(ItsmTicketSensor, name) for name in steps)
-
-    def _conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
-        said = verdict.describe()
-        if not verdict.evidence_required:
-            self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
-        if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
-            self.log.info(said)
-            return verdict.as_dict()
-        context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
-        if self.on_not_approved == "skip":
-            raise AirflowSkipException(said)
-        raise AirflowFailException(f"{said}. Not approved; this task is not retried")
+        return PokeReturnValue(is_done=True, xcom_value=self.conclude(step.verdict, context))
 
     def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
         if not (error.retry_safe or isinstance(error, ItsmTicketNotFoundError)):
@@ -193,6 +150,3 @@ class ItsmTicketSensor(CallsItsm, ReadsVerdict, BaseSensorOperator):
     def _deadline(self, sn: str) -> datetime | None:
         timeout = approval_time(self.approval_timeout)
         return self.hook.get_ticket_info(sn).create_at + timeout if timeout is not None else None
-
-    def _sn(self) -> str:
-        return ticket_number(self.ticket_sn)

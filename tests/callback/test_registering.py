@@ -42,7 +42,7 @@ class Own(ItsmTicketSensor):
 
 def ends(cls=ItsmTicketSensor, **parameters) -> bool:
     task = cls(task_id="wait", ticket_sn="REQ1", **parameters)
-    return bool(task._trigger_arguments()["ends_task"])
+    return bool(task.trigger_arguments()["ends_task"])
 
 
 def test_a_plain_wait_ends_without_a_worker():

@@ -1,0 +1,87 @@
+"""Waiting for the decision on a ticket and drawing the conclusion: what sensor and approval operator share."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_bkitsm.callback.registering import ends_without_worker
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.waiting import approval_time, ticket_number
+from airflow_provider_bkitsm.tasks import CallsItsm, OnNotApproved, ReadsVerdict
+from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+    _Task = BaseOperator
+else:
+    # A mixin: Airflow would give an operator class of its own an __init__ that ends the chain.
+    _Task = object
+
+DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
+# What a worker does after the wait; if it is somebody else's, a worker has to do it.
+_AFTER = ("execute_complete", "conclude", "pre_execute", "post_execute")
+_OURS = ("airflow.", "airflow_provider_bkitsm.")
+
+
+class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
+    """A task whose second half is a wait in the triggerer."""
+
+    approval_timeout: timedelta | float | str | None
+    on_not_approved: OnNotApproved
+    end_from_trigger: bool
+    poke_interval: float
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the trigger's event; called on a worker when the wait is over."""
+        if "error" in event:
+            raise ItsmError(
+                f"the wait for the ITSM ticket stopped: {event['error']}. The ticket is as it was; a retry waits"
+                " for the same ticket again"
+            )
+        return self.conclude(Verdict.from_dict(event["verdict"]), context)
+
+    def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
+        """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
+        said = verdict.describe()
+        if not verdict.evidence_required:
+            self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
+        if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
+            self.log.info(said)
+            return verdict.as_dict()
+        context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
+        if self.on_not_approved == "skip":
+            raise AirflowSkipException(said)
+        raise AirflowFailException(f"{said}. Not approved; this task is not retried")
+
+    def wait_in_triggerer(self, sn: str) -> NoReturn:
+        """Give the worker back until the ticket is decided."""
+        from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+
+        time = approval_time(self.approval_timeout)
+        rendered = {"ticket_sn": ticket_number(sn), "approval_timeout": time.total_seconds() if time else None}
+        arguments = self.trigger_arguments() | rendered | {"after_worker": True}
+        self.defer(trigger=ItsmTicketTrigger(**arguments), method_name="execute_complete")
+
+    def trigger_arguments(self) -> dict[str, Any]:
+        """Return what the trigger takes, but for the ticket's number."""
+        return {
+            "bkitsm_conn_id": self.bkitsm_conn_id,
+            "poll_interval": self.poke_interval,
+            "approval_timeout": self.approval_timeout,
+            "ends_task": self.end_from_trigger and self.is_ours(*_AFTER) and ends_without_worker(self),
+            **self.verdict_settings,
+        }
+
+    def is_ours(self, *steps: str) -> bool:
+        """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
+        return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
+
+
+def check_on_not_approved(given: str) -> None:
+    """Refuse what no task can do, while the DAG is written."""
+    if given not in ("fail", "skip", "pass"):
+        raise ValueError(f"on_not_approved must be fail, skip or pass, not {given!r}")
