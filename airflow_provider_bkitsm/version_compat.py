@@ -18,6 +18,12 @@ except ImportError:  # Airflow 3.1
     )
 
 
+try:
+    from airflow.sdk.bases.branch import BranchMixIn
+except ImportError:  # before Airflow 3.3
+    from airflow.providers.standard.operators.branch import BranchMixIn  # type: ignore[assignment]
+
+
 def airflow_conf() -> Any:
     """Return Airflow's configuration; loaded late, since on Airflow 3.1 it brings all of the core with it."""
     try:
@@ -65,6 +71,7 @@ __all__ = [
     "RENDERS_IN_TRIGGERER",
     "AirflowFailException",
     "AirflowSkipException",
+    "BranchMixIn",
     "airflow_conf",
     "count",
     "mask_secret",

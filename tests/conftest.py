@@ -58,6 +58,7 @@ class FakeTask:
     run_id: str = "run_1"
     clear_number: int = 0
     try_number: int = 1
+    began: datetime | None = None
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def _push(self, key: str, value: Any) -> None:
@@ -74,7 +75,10 @@ class FakeTask:
             try_number=self.try_number,
             xcom_push=self._push,
         )
-        run = SimpleNamespace(run_after=datetime.now(UTC), clear_number=self.clear_number)
+        began = self.began or datetime.now(UTC)
+        run = SimpleNamespace(
+            dag_id="dag", run_after=began, start_date=began, clear_number=self.clear_number, run_id=self.run_id
+        )
         return {"ti": ti, "dag_run": run}
 
 

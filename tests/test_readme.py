@@ -25,8 +25,8 @@ def test_the_first_dag_is_short_and_whole():
 def test_the_gate_for_any_service_can_be_built():
     names: dict = {}
     with DAG("any_service", schedule=None) as dag:
-        exec("\n".join(EXAMPLES[:2]), names)
-    assert {"ask", "approved"} <= set(dag.task_ids)
+        exec("\n".join(EXAMPLES[:3]), names)
+    assert {"approval", "ask", "approved"} <= set(dag.task_ids)
 
 
 def test_every_file_named_exists():

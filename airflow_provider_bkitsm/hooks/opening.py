@@ -11,8 +11,10 @@ from typing import Any
 
 from airflow_provider_bkitsm.hooks.callback import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError, ItsmUnavailableError
-from airflow_provider_bkitsm.itsm.models import CreatedTicket
+from airflow_provider_bkitsm.hooks.operating import operate
+from airflow_provider_bkitsm.itsm.calls import TicketAction
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
+from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketSummary
 from airflow_provider_bkitsm.itsm.opening import find_opened, marker
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 
@@ -21,6 +23,11 @@ log = logging.getLogger(__name__)
 # The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear.
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
+_WITHDRAWALS, _UNTIL_STARTED = 10, 1.0
+
+
+# For tickets that may have been opened by any run, long ago.
+ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,7 @@ class TicketOpener:
         if not found:
             return None
         log.info("ticket %s was already opened for this approval; adopting it", found[0].sn)
-        return CreatedTicket(sn=found[0].sn, id=found[0].id, ticket_url=found[0].ticket_url)
+        return _created(found[0])
 
     def open(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Open a ticket; when the answer is lost, wait for it to appear.
@@ -80,6 +87,42 @@ class TicketOpener:
             return self._appeared(handle, lost)
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
+
+    def share(self, handle: Handle, *, since: datetime) -> CreatedTicket | None:
+        """Return the ticket that those who share a tag wait for: the open one, or one that ended after ``since``.
+
+        Of several, opened at the same moment, the oldest is kept and the others are withdrawn.
+        """
+        found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
+        shared = [one for one in found if _counts(one, since)]
+        for one in shared[1:]:
+            self._withdraw(one, creator=handle.creator, kept=shared[0].sn)
+        return _created(shared[0]) if shared else None
+
+    def open_shared(self, handle: Handle, *, since: datetime, **request: Any) -> CreatedTicket:
+        """Open a ticket for all who share a tag, unless another of them has just done so."""
+        mine = self.open(handle, **request)
+        return self.share(handle, since=since) or mine
+
+    def _withdraw(self, ticket: TicketSummary, *, creator: str, kept: str) -> None:
+        """Withdraw a ticket; one that was just opened can be withdrawn only once its flow has started."""
+        reason = f"{kept} was opened for the same approval"
+        for left in range(_WITHDRAWALS - 1, -1, -1):
+            try:
+                operate(
+                    self.hook,
+                    sn=ticket.sn,
+                    action_type=TicketAction.WITHDRAW,
+                    operator=creator,
+                    action_message=reason,
+                )
+            except ItsmConflictError:
+                if left == 0:
+                    raise
+                self._sleep(_UNTIL_STARTED)
+            else:
+                log.info("ticket %s is withdrawn or over: %s", ticket.sn, reason)
+                return
 
     def look_for(self, handle: Handle, *, seconds: float) -> CreatedTicket | None:
         """Look for a ticket for so long; outages of ITSM in between are waited out.
@@ -111,3 +154,12 @@ class TicketOpener:
             f"{lost.message}. No ticket marked #{marker(handle.tag)} was seen in {self.settle:.0f} s; a retry"
             " looks for it again before it opens one"
         ) from None
+
+
+def _counts(ticket: TicketSummary, since: datetime) -> bool:
+    """Whether a ticket is open, or was when whoever asks began."""
+    return ticket.current_status not in ENDED or (ticket.end_at is not None and ticket.end_at >= since)
+
+
+def _created(ticket: TicketSummary) -> CreatedTicket:
+    return CreatedTicket(sn=ticket.sn, id=ticket.id, ticket_url=ticket.ticket_url)

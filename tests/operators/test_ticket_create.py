@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
 
 FAST = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart the database"}
@@ -102,17 +102,5 @@ def test_the_service_comes_from_the_connection_when_the_task_names_none(opening,
     assert (ticket["service_id"], ticket["creator"]) == (ONE_APPROVAL, "robot")
 
 
-@pytest.mark.parametrize(("action", "status"), [("WITHDRAW", "REVOKED"), ("SUSPEND", "SUSPENDED")])
-def test_a_ticket_is_operated_on(opening, sandbox, task, action, status):
-    sn = opening(fields=FAST | {"APPROVER": "admin"})
-    sandbox.wait_for_step(sn)
-    operator = ItsmOperateTicketOperator(
-        task_id="operate", ticket_sn=sn, action_type=action, action_message="because"
-    )
-    assert operator.execute(task("operate").context) == status
-    assert sandbox.ticket(sn)["status"] == status
-
-
 def test_what_a_person_varies_is_templated():
     assert {"title", "fields", "service_id", "creator"} <= set(ItsmCreateTicketOperator.template_fields)
-    assert {"ticket_sn", "action_type", "operator"} <= set(ItsmOperateTicketOperator.template_fields)

@@ -1,0 +1,167 @@
+"""The everyday gate: one task that asks, waits and draws the conclusion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk import DAG
+from airflow.sdk.bases.operator import BaseOperator
+
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
+
+FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}
+
+
+def gate(**parameters) -> ItsmApprovalOperator:
+    return ItsmApprovalOperator(task_id="gate", **FAST | parameters)
+
+
+def deferred(operator, who):
+    with pytest.raises(TaskDeferred) as caught:
+        operator.execute(who.context)
+    return caught.value.trigger.serialize()[1]
+
+
+def event(outcome="approved", **more):
+    verdict = {"sn": "REQ1", "outcome": outcome, "reason": outcome, "current_status": "FINISHED", "approvers": []}
+    return {"verdict": verdict | more}
+
+
+@pytest.fixture
+def who(connections, task):
+    return task("gate")
+
+
+def test_it_opens_a_ticket_and_gives_the_worker_back(who, sandbox):
+    arguments = deferred(gate(approval_timeout="90"), who)
+    (ticket,) = sandbox.tickets()
+    assert arguments["ticket_sn"] == ticket["sn"]
+    assert (arguments["approval_timeout"], arguments["after_worker"], arguments["ends_task"]) == (90, True, True)
+    assert "bkitsm_ticket_url" in who.xcom
+
+
+def test_p2_a_retry_waits_for_the_same_ticket(who, sandbox, task):
+    first = deferred(gate(), who)["ticket_sn"]
+    assert deferred(gate(), task("gate", try_number=2))["ticket_sn"] == first
+    assert len(sandbox.tickets()) == 1
+
+
+def test_an_approval_is_its_result(who):
+    assert gate().execute_complete(who.context, event())["outcome"] == "approved"
+
+
+@pytest.mark.parametrize(("how", "raised"), [("fail", AirflowFailException), ("skip", AirflowSkipException)])
+@pytest.mark.parametrize("outcome", ["rejected", "withdrawn", "terminated", "timed_out"])
+def test_p3_anything_else_is_not_approved(who, how, raised, outcome):
+    with pytest.raises(raised):
+        gate(on_not_approved=how).execute_complete(who.context, event(outcome))
+
+
+def test_a_verdict_can_be_passed_on(who):
+    assert gate(on_not_approved="pass").execute_complete(who.context, event("rejected"))["outcome"] == "rejected"
+
+
+def test_a_wait_that_stopped_says_what_a_retry_does(who):
+    with pytest.raises(ItsmError, match="a retry waits for the same ticket"):
+        gate().execute_complete(who.context, {"error": "nobody home", "kind": "ItsmError"})
+
+
+class Branches:
+    """A gate with three tasks behind it, and what it went on with."""
+
+    def __init__(self, monkeypatch, **parameters):
+        with DAG("d", schedule=None):
+            self.gate = gate(**parameters)
+            self.gate >> [BaseOperator(task_id=name) for name in ("go", "stop", "either")]
+        self.taken = None
+        monkeypatch.setattr(self.gate, "do_branch", self._take)
+
+    def _take(self, _context, branch):
+        self.taken = branch
+
+    def after(self, context, outcome):
+        context["ti"].task = self.gate
+        self.gate.execute_complete(context, event(outcome))
+        return self.taken
+
+
+BOTH = {"approved_task_ids": "go", "rejected_task_ids": ["stop"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "outcome", "taken"),
+    [
+        (BOTH, "approved", ["go"]),
+        (BOTH, "rejected", ["stop"]),
+        (BOTH, "timed_out", ["stop"]),
+        ({"rejected_task_ids": "stop"}, "approved", ["either", "go"]),
+        ({"rejected_task_ids": "stop"}, "withdrawn", ["stop"]),
+        ({"approved_task_ids": "go"}, "approved", ["go"]),
+        ({"approved_task_ids": "go", "on_not_approved": "pass"}, "rejected", ["either", "stop"]),
+        ({}, "approved", None),
+    ],
+)
+def test_p3_it_branches_and_never_into_the_other_answers_tasks(who, monkeypatch, parameters, outcome, taken):
+    assert Branches(monkeypatch, **parameters).after(who.context, outcome) == taken
+
+
+def test_p3_without_a_branch_for_it_a_rejection_fails(who, monkeypatch):
+    with pytest.raises(AirflowFailException):
+        Branches(monkeypatch, approved_task_ids="go").after(who.context, "rejected")
+
+
+def test_a_branch_needs_a_worker_after_an_approval(who):
+    assert deferred(gate(**BOTH), who)["ends_task"] is False
+
+
+def test_p3_a_strange_way_to_refuse_is_an_error_in_the_dag():
+    with pytest.raises(ValueError, match="on_not_approved"):
+        gate(on_not_approved="ignore")
+
+
+def shared(who, **parameters) -> str:
+    sn: str = deferred(gate(approval_key="release 7", **parameters), who)["ticket_sn"]
+    return sn
+
+
+def test_p2_tasks_with_one_key_share_one_ticket(connections, task, sandbox):
+    numbers = {shared(task("gate")), shared(task("other")), shared(task("gate", run_id="run_2"))}
+    assert len(numbers) == len(sandbox.tickets()) == 1
+
+
+def test_another_key_is_another_ticket(connections, task):
+    one = deferred(gate(approval_key="a"), task("gate"))["ticket_sn"]
+    assert deferred(gate(approval_key="b"), task("gate"))["ticket_sn"] != one
+
+
+def test_a_decision_counts_for_runs_that_had_begun(connections, task, sandbox):
+    sn = shared(task("gate"))
+    sandbox.approve(sn)
+    late = task("gate", run_id="run_2", began=datetime.now(UTC) - timedelta(hours=1))
+    assert shared(late) == sn
+
+
+def test_p3_a_run_that_begins_after_a_decision_asks_anew(connections, task, sandbox):
+    sn = shared(task("gate"))
+    sandbox.approve(sn)
+    later = task("gate", run_id="run_2", began=datetime.now(UTC) + timedelta(hours=1))
+    assert shared(later) != sn
+
+
+def test_p2_of_two_opened_at_the_same_moment_the_oldest_is_kept(connections, task, sandbox, monkeypatch):
+    from airflow_provider_bkitsm.hooks.opening import TicketOpener
+
+    first = shared(task("gate"))
+    look, looks = TicketOpener.share, []
+
+    def blind_at_first(*args, **kwargs):
+        looks.append(1)
+        return look(*args, **kwargs) if len(looks) > 1 else None
+
+    monkeypatch.setattr(TicketOpener, "share", blind_at_first)
+    assert shared(task("other")) == first
+    states = [one["status"] for one in sandbox.tickets()]
+    assert states == ["RUNNING", "REVOKED"]
