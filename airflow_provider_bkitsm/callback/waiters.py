@@ -26,6 +26,7 @@ class Waiter:
     :param ti_id: UUID of the task instance's try: a later try of the same task is another one.
     :param conn_id: connection it asks ITSM with.
     :param ends_task: whether an approval may end it without a worker.
+    :param after_worker: it was deferred by a worker, whose end the executor may still have to report.
     """
 
     ti_id: str
@@ -34,6 +35,7 @@ class Waiter:
     verdict_value: str | None = None
     require_evidence: bool | None = None
     ends_task: bool = False
+    after_worker: bool = False
 
     @property
     def verdict_settings(self) -> dict[str, Any]:

@@ -87,13 +87,17 @@ class AirflowMetadata:
             if ends_here(waiter, verdict) and workers_do_no_more():
                 _end(session, task_instance, verdict)
                 return True
-            if datetime.now(UTC) - task_instance.trigger.created_date < _TOO_EARLY:
+            if waiter.after_worker and _is_young(task_instance):
                 return False
             _hand_over(session, task_instance, verdict)
             return True
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")
+
+
+def _is_young(task_instance: TaskInstance) -> bool:
+    return bool(datetime.now(UTC) - task_instance.trigger.created_date < _TOO_EARLY)
 
 
 def _is_try(waiter: Waiter, ti_id: Any) -> bool:

@@ -100,16 +100,16 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
-        too_early = asyncio.create_task(asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0))
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
-        # The first look comes after the registration: it sees what was decided before a callback could find us.
         await self._register(sn)
+        # The first look comes after both: it sees what was decided before a callback could find us, or found us
+        # when it was too early to go back to a worker.
+        await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
         step: Step = Pause(seconds=0)
         dated = self._time is not None
         async with waiting(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
             while isinstance(step, Pause):
                 step = await self._look(looks, wait)
-        await too_early
         return step
 
     async def _register(self, sn: str) -> None:
@@ -121,6 +121,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             ti_id=str(task_instance.id),
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
+            after_worker=self.after_worker,
             **self.verdict_settings,
         )
         try:

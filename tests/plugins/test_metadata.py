@@ -216,9 +216,15 @@ def test_with_listeners_or_an_xcom_backend_the_worker_ends_the_task(airflow, wai
 
 
 def test_what_goes_back_to_a_worker_does_not_go_in_the_first_moments(airflow, wait):
-    one = wait(deferred_for=timedelta(seconds=1), ends_task=False)
+    one = wait(deferred_for=timedelta(seconds=1), ends_task=False, after_worker=True)
     assert airflow.resume(one.waiter, one.verdict) is False
     assert one.row().state == "deferred"
+
+
+def test_a_wait_that_no_worker_began_goes_at_once(airflow, wait):
+    one = wait(deferred_for=timedelta(seconds=1), ends_task=False)
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "scheduled"
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "running", "up_for_retry", "removed", None])

@@ -182,6 +182,15 @@ async def test_a_time_that_is_none_is_an_error(sn, sandbox):
     assert (await fire(trigger(sn, approval_timeout="soon")))["kind"] == "ItsmConfigurationError"
 
 
+async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn, sandbox, monkeypatch):
+    """Its callback found the task too young to go back to a worker."""
+    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.3)
+    waiting = asyncio.create_task(fire(trigger(sn, poll_interval=3600, after_worker=True)))
+    await asyncio.sleep(0.1)
+    sandbox.reject(sn)
+    assert (await asyncio.wait_for(waiting, 30))["verdict"]["outcome"] == "rejected"
+
+
 async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbox):
     sandbox.approve(sn)
     assert (await fire(trigger(sn, poll_interval=3600)))["verdict"]["outcome"] == "approved"
