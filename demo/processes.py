@@ -138,14 +138,20 @@ class Process:
         return self._popen.poll() is not None
 
 
+def end(process: Process) -> None:
+    """End one process and its group."""
+    process.interrupt()
+    process.wait(_TERM_SECONDS)
+    process.kill()
+
+
 def stop_all(processes: Sequence[Process], *, home: Path) -> None:
     """End the processes and everything they started, wherever that moved itself to."""
     with _uninterrupted():
         for process in processes:
             process.interrupt()
         for process in processes:
-            process.wait(_TERM_SECONDS)
-            process.kill()
+            end(process)
         stragglers = list(marked_with(home))
         for straggler in stragglers:
             with suppress(psutil.Error):

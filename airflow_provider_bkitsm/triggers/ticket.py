@@ -85,9 +85,10 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         from airflow_provider_bkitsm.hooks.poller import waiting
 
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
-        too_early = asyncio.create_task(asyncio.sleep(_FIRST_PAUSE))
-        # The first look comes after the registration: it sees what was decided before a callback could find us.
         await self._register()
+        # The first look comes after both: it sees what was decided before a callback could find us, or found us
+        # when it was too early to go back to a worker.
+        await asyncio.sleep(_FIRST_PAUSE)
         step: Step = Pause(seconds=0)
         dated = self.approval_timeout is not None
         async with waiting(
@@ -95,7 +96,6 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         ) as looks:
             while isinstance(step, Pause):
                 step = await self._look(looks, wait)
-        await too_early
         return _event(step)
 
     async def _register(self) -> None:

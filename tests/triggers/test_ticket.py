@@ -139,3 +139,14 @@ async def test_without_callbacks_nobody_registers(sn, sandbox, monkeypatch):
 async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbox):
     sandbox.approve(sn)
     assert (await fire(trigger(sn, poll_interval=3600)))["verdict"]["outcome"] == "approved"
+
+
+async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn, sandbox, monkeypatch):
+    """Its callback found the task too young to go back to a worker."""
+
+    async def moments(_seconds: float) -> None:
+        sandbox.reject(sn)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=moments))
+    event = await asyncio.wait_for(fire(trigger(sn, poll_interval=3600)), 30)
+    assert event["verdict"]["outcome"] == "rejected"
