@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import pytest
-import requests
 
 from demo.airflow_api import AirflowApi
 from tests.e2e.conftest import DAG_ID
 
 TASKS = ("apply", "wait", "provision_etl", "complete")
-NUMBERS = itertools.count(2001)
+# One for each test that takes a run.
+NUMBERS = range(2001, 2008)
+
+
+@pytest.fixture(scope="module")
+def runs(airflow, control) -> list[Run]:
+    """Start a run for each test at once, each for a collector of its own."""
+    for number in NUMBERS:
+        control.put_collector(number, bk_biz_id=2)
+    started = [Run(airflow.api, number) for number in NUMBERS]
+    return [run.waits() for run in started]
 
 
 @pytest.fixture
-def collector(itsm) -> int:
-    """Give each test a collector of its own, so that none blocks another."""
-    number = next(NUMBERS)
-    requests.put(f"{itsm.url}/sandbox/collectors/{number}", json={"bk_biz_id": 2}, timeout=10).raise_for_status()
-    return number
+def run(runs) -> Run:
+    return runs.pop()
+
+
+@pytest.fixture
+def collector(run) -> int:
+    return run.collector
 
 
 class Run:
-    """A run that has opened its ticket and waits in the triggerer."""
+    """A run for a collector."""
 
-    def __init__(self, api: AirflowApi, collector: int, **conf: Any) -> None:
+    def __init__(self, api: AirflowApi, collector: int) -> None:
         self.api = api
-        self.id = api.trigger(DAG_ID, {"collector_config_id": collector, **conf})
-        api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=120)
-        self.sn: str = api.xcom(DAG_ID, self.id, "apply")
+        self.collector = collector
+        self.id = api.trigger(DAG_ID, {"collector_config_id": collector})
+        self.sn = ""
+
+    def waits(self) -> Run:
+        """Wait until it has opened its ticket and waits in the triggerer."""
+        self.api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=120)
+        self.sn = self.api.xcom(DAG_ID, self.id, "apply")
+        return self
 
     def end(self) -> tuple[str, tuple[str | None, ...]]:
         """Wait for the end; return the run's state and its tasks' states in order."""
@@ -42,8 +56,7 @@ class Run:
         return self.api.log(DAG_ID, self.id, task)
 
 
-def test_approved_the_etl_is_provisioned_and_the_collector_complete(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
+def test_approved_the_etl_is_provisioned_and_the_collector_complete(itsm, store, run, collector):
     assert store.get("bklog_default", collector).state == "applying"
     assert itsm.collector(collector)["table_id"] is None
     assert list(run.api.links(DAG_ID, run.id, "wait").values()) == [f"{itsm.url}/#/ticket/detail?id={_id(run.sn)}"]
@@ -60,8 +73,7 @@ def test_approved_the_etl_is_provisioned_and_the_collector_complete(airflow, its
     ]
 
 
-def test_p3_rejected_the_etl_is_never_touched_and_the_log_says_who_and_why(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
+def test_p3_rejected_the_etl_is_never_touched_and_the_log_says_who_and_why(itsm, store, run, collector):
     itsm.decide(run.sn, "reject", "three days are enough")
     assert run.end() == ("failed", ("success", "failed", "upstream_failed", "failed"))
     for task in ("wait", "complete"):
@@ -72,8 +84,7 @@ def test_p3_rejected_the_etl_is_never_touched_and_the_log_says_who_and_why(airfl
     assert run.api.task(DAG_ID, run.id, "wait")["try_number"] == 1
 
 
-def test_p3_withdrawn_is_not_approved(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
+def test_p3_withdrawn_is_not_approved(itsm, store, run, collector):
     itsm.decide(run.sn, "withdraw", "not needed")
     assert run.end() == ("failed", ("success", "failed", "upstream_failed", "failed"))
     row = store.get("bklog_default", collector)
@@ -81,10 +92,8 @@ def test_p3_withdrawn_is_not_approved(airflow, itsm, store, collector):
     assert itsm.collector(collector)["table_id"] is None
 
 
-def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    fault = {"path": "update_or_create_clean_config", "kind": "refuse", "code": "3631307", "times": 1}
-    requests.post(f"{itsm.url}/sandbox/faults", json=fault, timeout=10).raise_for_status()
+def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(itsm, control, store, run, collector):
+    control.fault("update_or_create_clean_config", "refuse", code="3631307")
     itsm.decide(run.sn, "approve", "fine")
     assert run.end() == ("failed", ("success", "success", "failed", "failed"))
     row = store.get("bklog_default", collector)
@@ -96,39 +105,38 @@ def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(airflow, itsm,
     assert (row.state, row.ticket_sn, row.application) == ("success_apply", run.sn, 1)
 
 
-def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
+def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(
+    airflow, itsm, control, store, run, collector
+):
     second = airflow.api.trigger(DAG_ID, {"collector_config_id": collector})
     assert airflow.api.wait_for_run(DAG_ID, second, seconds=120) == "failed"
     assert run.sn in airflow.api.log(DAG_ID, second, "apply")
-    assert _tickets_of(itsm, collector) == [run.sn]
+    assert _tickets_of(control, collector) == [run.sn]
     assert store.get("bklog_default", collector).state == "applying"
     itsm.decide(run.sn, "approve", "")
     assert run.end()[0] == "success"
 
 
-def test_p5_a_wait_killed_by_a_person_leaves_no_open_ticket(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    airflow.api.set_task_state(DAG_ID, run.id, "wait", "failed")
+def test_p5_a_wait_killed_by_a_person_leaves_no_open_ticket(itsm, store, run, collector):
+    run.api.set_task_state(DAG_ID, run.id, "wait", "failed")
     assert run.end()[0] == "failed"
     assert itsm.itsm("GET", "get_ticket_status/", params={"sn": run.sn})["current_status"] == "REVOKED"
     assert store.get("bklog_default", collector).state == "fail_apply"
 
 
-def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
+def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm, store, run, collector):
     airflow.api.call("PATCH", f"dags/{DAG_ID}/dagRuns/{run.id}", json={"state": "failed"})
     assert store.get("bklog_default", collector).state == "applying"
     itsm.decide(run.sn, "withdraw", "obsolete")
-    second = Run(airflow.api, collector)
+    second = Run(airflow.api, collector).waits()
     assert second.sn != run.sn
     itsm.decide(second.sn, "approve", "")
     assert second.end()[0] == "success"
     assert store.get("bklog_default", collector).state == "success_apply"
 
 
-def test_p8_no_log_shows_the_app_secret(airflow, home):
-    logs = [path for path in (home / "logs").rglob("*.log") if path.is_file()]
+def test_p8_no_log_shows_the_app_secret(airflow):
+    logs = [path for path in (airflow.home / "logs").rglob("*.log") if path.is_file()]
     assert len(logs) > len(TASKS)
     assert not [path for path in logs if "sandbox-secret" in path.read_text(errors="replace")]
 
@@ -137,6 +145,5 @@ def _id(sn: str) -> int:
     return int(sn[-6:])
 
 
-def _tickets_of(itsm, collector: int) -> list[str]:
-    listed = requests.get(f"{itsm.url}/sandbox/tickets", timeout=10).json()
-    return [one["sn"] for one in listed if f"collector-{collector}" in one["title"]]
+def _tickets_of(control, collector: int) -> list[str]:
+    return [one["sn"] for one in control.tickets() if f"collector-{collector}" in one["title"]]

@@ -1,20 +1,37 @@
-"""Callbacks that cross with what people do in Airflow, and with each other."""
+"""Callbacks that cross with what people and tasks do in Airflow."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import pytest
 
+from airflow_provider_bkitsm.sandbox.settings import ITSM_ROOT
 from tests.e2e.conftest import POSTGRES, SQLITE
 from tests.e2e.gates import Gate, at_once
+from tests.e2e.one_at_a_time import one_at_a_time
 
 DATABASES = (SQLITE, POSTGRES)
+SINGLE = "itsm_with_one_worker"
 NAMES = ("cleared", "cleared_at_once", "killed", "killed_at_once", "suspended")
 
 
 @pytest.fixture(scope="module")
-def gates(airflow, control) -> dict[str, Gate]:
+def single(airflow, itsm) -> Iterator[str]:
+    """Define a connection to an ITSM that handles one request at a time."""
+    with one_at_a_time(itsm.url) as url:
+        login = {"login": "sandbox", "password": "sandbox-secret", "extra": json.dumps({"settle_seconds": 2})}
+        body = {"connection_id": SINGLE, "conn_type": "bkitsm", "host": url + ITSM_ROOT, **login}
+        airflow.api.call("POST", "connections", json=body)
+        yield SINGLE
+
+
+@pytest.fixture(scope="module")
+def gates(airflow, control, single) -> dict[str, Gate]:
     """Start a run for each test at once."""
     opened = {name: Gate.open(airflow, control, "by_callback") for name in NAMES}
+    opened["inside"] = Gate.open(airflow, control, "withdraws_its_own", conn_id=single)
     return {name: gate.waits() for name, gate in opened.items()}
 
 
@@ -80,3 +97,15 @@ def test_p4_a_callback_about_a_ticket_nobody_waits_for_is_taken_and_changes_noth
     Gate(airflow=waits.airflow, itsm=control, dag="", run="", sn=other).heard("unknown")
     assert waits.states() == before
     assert other not in control.call("GET", "callback_failed_ticket")
+
+
+def test_p1_a_withdraw_from_inside_the_run_ends_the_wait_with_one_worker_everywhere(gates):
+    """ITSM calls back before it answers the withdraw, and can be asked nothing until it has."""
+    gate = gates["inside"]
+    gate.api.wait_for_task(gate.dag, gate.run, "hold", "deferred")
+    gate.api.set_task_state(gate.dag, gate.run, "hold", "success")
+    assert gate.end() == "failed"
+    assert gate.states() == {"ask": "success", "hold": "success", "withdraw": "success", "wait": "failed"}
+    assert gate.xcom("wait", "verdict")["outcome"] == "withdrawn"
+    assert gate.xcom("withdraw") == "REVOKED"
+    assert gate.callbacks() == {"answered_first": 1, "resumed": 1}
