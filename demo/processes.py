@@ -151,7 +151,8 @@ def stop_all(processes: Sequence[Process], *, home: Path) -> None:
         for process in processes:
             process.interrupt()
         for process in processes:
-            end(process)
+            process.wait(_TERM_SECONDS)
+            process.kill()
         stragglers = list(marked_with(home))
         for straggler in stragglers:
             with suppress(psutil.Error):

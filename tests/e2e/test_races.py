@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -38,12 +39,12 @@ def gates(airflow, control, single) -> dict[str, Gate]:
 @pytest.mark.parametrize("name", ["cleared", "cleared_at_once"])
 def test_p1_p2_a_wait_cleared_by_a_person_waits_for_the_same_ticket_again(gates, name):
     gate = gates[name]
-    clear = lambda: gate.api.clear(gate.dag, gate.run, ["wait"])  # noqa: E731
+    clear, approve = partial(gate.api.clear, gate.dag, gate.run, ["wait"]), partial(gate.decide, "approve")
     if name == "cleared":
         clear()
-        gate.decide("approve")
+        approve()
     else:
-        at_once(clear, lambda: gate.decide("approve"))
+        at_once(clear, approve)
     gate.retried("wait")
     assert gate.end() == "success"
     assert gate.xcom("then") == f"{gate.sn} approved"
@@ -62,10 +63,8 @@ def test_p4_a_wait_killed_by_a_person_stays_killed_when_its_approval_comes(gates
 def test_p4_a_kill_and_an_approval_at_once_leave_a_whole_run(gates):
     """A person's word about a task that has just ended counts too; what was already downstream may have run."""
     gate = gates["killed_at_once"]
-    at_once(
-        lambda: gate.api.set_task_state(gate.dag, gate.run, "wait", "failed"),
-        lambda: gate.decide("approve"),
-    )
+    kill = partial(gate.api.set_task_state, gate.dag, gate.run, "wait", "failed")
+    at_once(kill, partial(gate.decide, "approve"))
     gate.end()
     assert gate.states()["wait"] in {"failed", "success"}
     assert gate.tries()["then"] <= 1
@@ -75,7 +74,7 @@ def test_p3_a_callback_about_an_open_ticket_changes_nothing(gates, control):
     gate = gates["suspended"]
     control.operate(gate.sn, "SUSPEND")
     assert control.post_callback(gate.sn, current_status="FINISHED", approve_result=True)
-    assert gate.callbacks() == {"still_open": 1}
+    gate.heard("still_open")
     assert gate.states()["wait"] == "deferred"
     control.operate(gate.sn, "UNSUSPEND")
     gate.decide("approve")
@@ -83,7 +82,7 @@ def test_p3_a_callback_about_an_open_ticket_changes_nothing(gates, control):
 
 
 def test_p4_a_callback_about_a_ticket_nobody_waits_for_is_taken_and_changes_nothing(gates, control):
-    waits = next(iter(gates.values()))
+    waits = gates["inside"]
     address, headers, _ = waits.callback()
     fields = [
         {"key": key, "value": value}
@@ -92,10 +91,9 @@ def test_p4_a_callback_about_a_ticket_nobody_waits_for_is_taken_and_changes_noth
     meta = {"callback_url": address, "headers": headers}
     body = {"creator": "admin", "fast_approval": True, "fields": fields, "meta": meta}
     other = control.call("POST", "create_ticket", json=body)["sn"]
-    before = waits.states()
     control.approve(other)
     Gate(airflow=waits.airflow, itsm=control, dag="", run="", sn=other).heard("unknown")
-    assert waits.states() == before
+    assert waits.states()["wait"] == "deferred"
     assert other not in control.call("GET", "callback_failed_ticket")
 
 
