@@ -7,14 +7,15 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from demo.airflow_api import AirflowApi, wait_until
-from demo.processes import Process, environment, free_ports, stop_all
+from demo.processes import Process, end, environment, free_ports, stop_all
 
 # Airflow binds its log servers to every interface; here the API server reads the log files themselves.
 COMPONENTS = {
@@ -70,7 +71,7 @@ class LocalAirflow:
         self.url = f"http://127.0.0.1:{self.port}"
         self.username, self.password = _USER, secrets.token_urlsafe(9)
         self.env = {**environment(home), **self._settings(dags, database_url), **(env or {})}
-        self._processes: list[Process] = []
+        self._processes: dict[str, Process] = {}
         self._api: AirflowApi | None = None
 
     @property
@@ -93,16 +94,42 @@ class LocalAirflow:
 
     def start(self) -> None:
         """Prepare the home and the database, then start everything."""
-        logs = self.home / "process_logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        self.process_logs.mkdir(parents=True, exist_ok=True)
         (self.home / "airflow.cfg").touch()  # else every component would generate one at once
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
         self._command("db", "migrate")
         for name in self.components:
-            command = [*_airflow(), name, *COMPONENTS[name]]
-            self._processes.append(Process(name=name, command=command, env=self.env, logs=logs))
+            self.start_one(name)
+
+    @property
+    def process_logs(self) -> Path:
+        """Where each component's own log is, as ``<component>.log``."""
+        return self.home / "process_logs"
+
+    def start_one(self, name: str) -> None:
+        """Start a component."""
+        self._processes[name] = self._process(name, self.env)
+
+    def stop_one(self, name: str) -> None:
+        """End a component as a service manager does."""
+        end(self._processes.pop(name))
+
+    @contextmanager
+    def another_api_server(self) -> Iterator[str]:
+        """Run a second API server against the same database; give its URL, its log is ``api-server-2.log``.
+
+        The first one stays the one that tasks talk to.
+        """
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        process = self._process("api-server", {**self.env, "AIRFLOW__API__PORT": str(port)}, log="api-server-2")
+        try:
+            wait_until(lambda: _answers(url), _START_SECONDS, lambda: f"no second API server:\n{process.tail()}")
+            yield url
+        finally:
+            end(process)
 
     def wait_ready(self, *dag_ids: str) -> None:
         """Wait until every component is healthy and the DAGs are there.
@@ -114,12 +141,16 @@ class LocalAirflow:
 
     def check(self) -> None:
         """Raise when a component has ended."""
-        for process in self._processes:
+        for process in self._processes.values():
             process.check()
 
     def stop(self) -> None:
         """End everything."""
-        stop_all(self._processes, home=self.home)
+        stop_all([*self._processes.values()], home=self.home)
+
+    def _process(self, component: str, env: Mapping[str, str], log: str | None = None) -> Process:
+        command = [*_airflow(), component, *COMPONENTS[component]]
+        return Process(name=log or component, command=command, env=env, logs=self.process_logs)
 
     def _command(self, *arguments: str) -> None:
         done = subprocess.run([*_airflow(), *arguments], env=self.env, capture_output=True, text=True, check=False)
@@ -167,6 +198,13 @@ class LocalAirflow:
         }
         named = {f"AIRFLOW__{name}": value for name, value in options.items()}
         return {"AIRFLOW_HOME": str(self.home), **named}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/api/v2/version", timeout=10).ok
+    except requests.RequestException:
+        return False
 
 
 def _airflow() -> list[str]:

@@ -138,6 +138,13 @@ class Process:
         return self._popen.poll() is not None
 
 
+def end(process: Process) -> None:
+    """End one process and its group."""
+    process.interrupt()
+    process.wait(_TERM_SECONDS)
+    process.kill()
+
+
 def stop_all(processes: Sequence[Process], *, home: Path) -> None:
     """End the processes and everything they started, wherever that moved itself to."""
     with _uninterrupted():

@@ -13,6 +13,7 @@ from demo.processes import (
     Process,
     alone,
     empty,
+    end,
     ends_orderly,
     environment,
     free_ports,
@@ -35,8 +36,8 @@ def start(home: Path, program: str) -> Process:
 
 
 def wait_for(seen) -> None:
-    end = time.monotonic() + 20
-    while not seen() and time.monotonic() < end:
+    until = time.monotonic() + 20
+    while not seen() and time.monotonic() < until:
         time.sleep(0.05)
     assert seen()
 
@@ -46,6 +47,15 @@ def test_what_moved_to_a_session_of_its_own_is_found_and_ended(tmp_path):
     wait_for(lambda: len(list(marked_with(tmp_path))) == 2)
     stop_all([process], home=tmp_path)
     assert list(marked_with(tmp_path)) == []
+
+
+def test_one_process_is_ended_and_the_others_stay(tmp_path):
+    first, second = (start(tmp_path, "import time; time.sleep(600)") for _ in range(2))
+    end(first)
+    with pytest.raises(RuntimeError):
+        first.check()
+    second.check()
+    stop_all([second], home=tmp_path)
 
 
 def test_other_homes_are_left_alone(tmp_path):

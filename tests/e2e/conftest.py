@@ -1,25 +1,42 @@
-"""One Airflow and one sandbox for all end-to-end tests."""
+"""One sandbox, and one Airflow for each kind of database, for all end-to-end tests."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
+from tests.collectors.servers import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG_ID = "bkitsm_collector_onboarding"
+DAG_IDS = (
+    DAG_ID,
+    *("any_service", "mapped_tickets", "timed_out"),
+    *("by_callback", "by_poll", "two_waits", "withdraws_its_own"),
+    *("workerless", "nothing_to_wait_for"),
+)
+SQLITE, POSTGRES = "sqlite", "postgres"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module on Airflow with the ``DATABASES`` it names, on SQLite if it names none."""
+    if "airflow" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "DATABASES", (SQLITE,))
+        metafunc.parametrize("airflow", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -34,25 +51,31 @@ def itsm(home: Path) -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture(scope="session")
-def airflow(home: Path, itsm: SandboxProcess) -> Iterator[LocalAirflow]:
-    env, dags = itsm.connections(settle_seconds=2), home / "dags"
-    dags.mkdir()
+def control(itsm: SandboxProcess) -> SandboxControl:
+    return SandboxControl(itsm.url)
+
+
+@pytest.fixture(scope="session")
+def dags(home: Path) -> Path:
+    folder = home / "dags"
+    folder.mkdir()
     for file in (*(ROOT / "dags").glob("*.py"), *(Path(__file__).parent / "dags").glob("*.py")):
-        shutil.copy(file, dags)
-    with LocalAirflow(home=home, dags=dags, env=env) as running:
-        running.wait_ready(
-            DAG_ID,
-            "any_service",
-            "mapped_tickets",
-            "timed_out",
-            "called_back",
-            "withdrawn_by_airflow",
-            "workerless",
-            "nothing_to_wait_for",
-        )
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    request: pytest.FixtureRequest, home: Path, dags: Path, itsm: SandboxProcess
+) -> Iterator[LocalAirflow]:
+    env = {**itsm.connections(settle_seconds=2), "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+    with ExitStack() as stack:
+        url = stack.enter_context(postgres()) if request.param == POSTGRES else None
+        running = LocalAirflow(home=home / request.param, dags=dags, database_url=url, env=env)
+        stack.enter_context(running).wait_ready(*DAG_IDS)
         yield running
 
 
 @pytest.fixture(scope="session")
-def store(home: Path) -> CollectorStore:
-    return CollectorStore(sqlite_engine(home / "bkitsm.db"))
+def store(airflow: LocalAirflow) -> CollectorStore:
+    return CollectorStore(sqlite_engine(airflow.home / "bkitsm.db"))

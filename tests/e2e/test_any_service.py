@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import requests
+import pytest
 
 from demo.airflow_api import wait_until
 
@@ -10,9 +10,15 @@ TITLES = ("First", "Second")
 MODES = ("poke", "reschedule", "deferrable")
 
 
-def test_one_ticket_is_waited_for_in_every_mode(airflow, itsm):
-    api = airflow.api
-    run = api.trigger("any_service", {"content": "two minutes down"})
+@pytest.fixture(scope="module")
+def runs(airflow) -> dict[str, str]:
+    """Start a run for each test at once."""
+    conf = {"content": "two minutes down"}
+    return {dag: airflow.api.trigger(dag, conf) for dag in ("any_service", "mapped_tickets", "timed_out")}
+
+
+def test_one_ticket_is_waited_for_in_every_mode(airflow, itsm, runs):
+    api, run = airflow.api, runs["any_service"]
     for mode, state in zip(MODES, ("running", "up_for_reschedule", "deferred"), strict=True):
         api.wait_for_task("any_service", run, mode, state, seconds=120)
     sn = api.xcom("any_service", run, "ask")
@@ -26,8 +32,8 @@ def test_one_ticket_is_waited_for_in_every_mode(airflow, itsm):
         assert "go" in str(verdict)
 
 
-def test_mapped_tickets_are_waited_for_each(airflow, itsm):
-    run = airflow.api.trigger("mapped_tickets")
+def test_mapped_tickets_are_waited_for_each(airflow, itsm, control, runs):
+    run = runs["mapped_tickets"]
     path = f"dags/mapped_tickets/dagRuns/{run}/taskInstances"
     waits = {"task_id": "wait"}
 
@@ -36,9 +42,8 @@ def test_mapped_tickets_are_waited_for_each(airflow, itsm):
         return sorted(str(one["state"]) for one in listed if one["map_index"] >= 0)
 
     wait_until(lambda: states() == ["deferred", "deferred"], 120, states)
-    listed = requests.get(f"{itsm.url}/sandbox/tickets", timeout=10).json()
     first, second = (
-        next(one["sn"] for one in listed if one["title"].startswith(f"{title} #")) for title in TITLES
+        next(one["sn"] for one in control.tickets() if one["title"].startswith(f"{title} #")) for title in TITLES
     )
     itsm.decide(first, "approve", "")
     itsm.decide(second, "reject", "no")
@@ -46,9 +51,8 @@ def test_mapped_tickets_are_waited_for_each(airflow, itsm):
     assert states() == ["skipped", "success"]
 
 
-def test_p5_a_deadline_fails_the_wait_for_good_and_the_ticket_is_withdrawn(airflow, itsm):
-    api = airflow.api
-    run = api.trigger("timed_out")
+def test_p5_a_deadline_fails_the_wait_for_good_and_the_ticket_is_withdrawn(airflow, itsm, runs):
+    api, run = airflow.api, runs["timed_out"]
     assert api.wait_for_run("timed_out", run, seconds=120) == "success"
     assert api.task_states("timed_out", run) == {"ask": "success", "wait": "failed", "withdraw": "success"}
     assert "nobody decided" in api.log("timed_out", run, "wait")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,13 +19,9 @@ PROXY = {"proxy": "http://me:proxy-password@127.0.0.1:9"}
 ROOTS = {"bkitsm": ITSM_ROOT, "bklog": BKLOG_ROOT}
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowApi]:
-    home = tmp_path_factory.mktemp("form")
-    env = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
-    with LocalAirflow(home=home, dags=home / "dags", env=env, components=["api-server"]) as running:
-        running.wait_ready()
-        yield running.api
+@pytest.fixture
+def api(airflow: LocalAirflow) -> AirflowApi:
+    return airflow.api
 
 
 def filled_in(itsm: SandboxProcess, conn_type: str, conn_id: str = "", **extra: Any) -> dict[str, Any]:

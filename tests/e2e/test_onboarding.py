@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import pytest
-import requests
 
 from demo.airflow_api import AirflowApi
 from tests.e2e.conftest import DAG_ID
 
 TASKS = ("apply", "wait", "provision_etl", "complete")
-NUMBERS = itertools.count(2001)
+# One run for each test, and a collector of its own for each, so that none blocks another.
+NAMES = ("approved", "rejected", "withdrawn", "etl_fails", "second_run", "killed", "run_failed")
 
 
-@pytest.fixture
-def collector(itsm) -> int:
-    """Give each test a collector of its own, so that none blocks another."""
-    number = next(NUMBERS)
-    requests.put(f"{itsm.url}/sandbox/collectors/{number}", json={"bk_biz_id": 2}, timeout=10).raise_for_status()
-    return number
+@pytest.fixture(scope="module")
+def runs(airflow, control) -> dict[str, Run]:
+    """Start all runs at once."""
+    for number, _ in enumerate(NAMES, 2001):
+        control.put_collector(number, bk_biz_id=2)
+    started = {name: Run(airflow.api, number) for number, name in enumerate(NAMES, 2001)}
+    return {name: run.waits() for name, run in started.items()}
+
+
+@pytest.fixture(scope="module")
+def decided(runs, itsm) -> dict[str, Run]:
+    """Decide at once on those whose end alone is looked at."""
+    itsm.decide(runs["approved"].sn, "approve", "go ahead")
+    itsm.decide(runs["rejected"].sn, "reject", "three days are enough")
+    itsm.decide(runs["withdrawn"].sn, "withdraw", "not needed")
+    runs["killed"].api.set_task_state(DAG_ID, runs["killed"].id, "wait", "failed")
+    return runs
 
 
 class Run:
-    """A run that has opened its ticket and waits in the triggerer."""
+    """A run for a collector."""
 
-    def __init__(self, api: AirflowApi, collector: int, **conf: Any) -> None:
+    def __init__(self, api: AirflowApi, collector: int) -> None:
         self.api = api
-        self.id = api.trigger(DAG_ID, {"collector_config_id": collector, **conf})
-        api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=120)
-        self.sn: str = api.xcom(DAG_ID, self.id, "apply")
+        self.collector = collector
+        self.id = api.trigger(DAG_ID, {"collector_config_id": collector})
+        self.sn = ""
+
+    def waits(self) -> Run:
+        """Wait until it has opened its ticket and waits in the triggerer."""
+        self.api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=120)
+        self.sn = self.api.xcom(DAG_ID, self.id, "apply")
+        return self
 
     def end(self) -> tuple[str, tuple[str | None, ...]]:
         """Wait for the end; return the run's state and its tasks' states in order."""
@@ -42,16 +56,19 @@ class Run:
         return self.api.log(DAG_ID, self.id, task)
 
 
-def test_approved_the_etl_is_provisioned_and_the_collector_complete(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    assert store.get("bklog_default", collector).state == "applying"
-    assert itsm.collector(collector)["table_id"] is None
+def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(itsm, store, runs):
+    run = runs["approved"]
+    assert store.get("bklog_default", run.collector).state == "applying"
+    assert itsm.collector(run.collector)["table_id"] is None
     assert list(run.api.links(DAG_ID, run.id, "wait").values()) == [f"{itsm.url}/#/ticket/detail?id={_id(run.sn)}"]
-    itsm.decide(run.sn, "approve", "go ahead")
+
+
+def test_approved_the_etl_is_provisioned_and_the_collector_complete(itsm, store, decided):
+    run = decided["approved"]
     assert run.end() == ("success", ("success",) * 4)
-    assert itsm.collector(collector)["table_id"] == "2_bklog.app_runtime"
-    assert store.get("bklog_default", collector).state == "success_apply"
-    assert [entry.event for entry in store.history("bklog_default", collector)] == [
+    assert itsm.collector(run.collector)["table_id"] == "2_bklog.app_runtime"
+    assert store.get("bklog_default", run.collector).state == "success_apply"
+    assert [entry.event for entry in store.history("bklog_default", run.collector)] == [
         "apply",
         "ticket_opened",
         "decided",
@@ -60,75 +77,73 @@ def test_approved_the_etl_is_provisioned_and_the_collector_complete(airflow, its
     ]
 
 
-def test_p3_rejected_the_etl_is_never_touched_and_the_log_says_who_and_why(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    itsm.decide(run.sn, "reject", "three days are enough")
+def test_p3_rejected_the_etl_is_never_touched_and_the_log_says_who_and_why(itsm, store, decided):
+    run = decided["rejected"]
     assert run.end() == ("failed", ("success", "failed", "upstream_failed", "failed"))
     for task in ("wait", "complete"):
         assert "admin refused: three days are enough" in run.log(task)
-    row = store.get("bklog_default", collector)
+    row = store.get("bklog_default", run.collector)
     assert (row.state, row.outcome) == ("fail_apply", "rejected")
-    assert itsm.collector(collector)["table_id"] is None
+    assert itsm.collector(run.collector)["table_id"] is None
     assert run.api.task(DAG_ID, run.id, "wait")["try_number"] == 1
 
 
-def test_p3_withdrawn_is_not_approved(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    itsm.decide(run.sn, "withdraw", "not needed")
+def test_p3_withdrawn_is_not_approved(itsm, store, decided):
+    run = decided["withdrawn"]
     assert run.end() == ("failed", ("success", "failed", "upstream_failed", "failed"))
-    row = store.get("bklog_default", collector)
+    row = store.get("bklog_default", run.collector)
     assert (row.state, row.outcome) == ("fail_apply", "withdrawn")
-    assert itsm.collector(collector)["table_id"] is None
+    assert itsm.collector(run.collector)["table_id"] is None
 
 
-def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    fault = {"path": "update_or_create_clean_config", "kind": "refuse", "code": "3631307", "times": 1}
-    requests.post(f"{itsm.url}/sandbox/faults", json=fault, timeout=10).raise_for_status()
+def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(itsm, control, store, decided):
+    run = decided["etl_fails"]
+    # The only one with an ETL still to come.
+    decided["approved"].end()
+    control.fault("update_or_create_clean_config", "refuse", code="3631307")
     itsm.decide(run.sn, "approve", "fine")
     assert run.end() == ("failed", ("success", "success", "failed", "failed"))
-    row = store.get("bklog_default", collector)
+    row = store.get("bklog_default", run.collector)
     assert (row.state, row.outcome, row.provisioned_at) == ("fail_apply", "approved", None)
     assert "3631307" in run.log("complete")
     run.api.clear(DAG_ID, run.id, ["provision_etl"])
     assert run.end() == ("success", ("success",) * 4)
-    row = store.get("bklog_default", collector)
+    row = store.get("bklog_default", run.collector)
     assert (row.state, row.ticket_sn, row.application) == ("success_apply", run.sn, 1)
 
 
-def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    second = airflow.api.trigger(DAG_ID, {"collector_config_id": collector})
+def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflow, itsm, control, store, runs):
+    run = runs["second_run"]
+    second = airflow.api.trigger(DAG_ID, {"collector_config_id": run.collector})
     assert airflow.api.wait_for_run(DAG_ID, second, seconds=120) == "failed"
     assert run.sn in airflow.api.log(DAG_ID, second, "apply")
-    assert _tickets_of(itsm, collector) == [run.sn]
-    assert store.get("bklog_default", collector).state == "applying"
+    assert _tickets_of(control, run.collector) == [run.sn]
+    assert store.get("bklog_default", run.collector).state == "applying"
     itsm.decide(run.sn, "approve", "")
     assert run.end()[0] == "success"
 
 
-def test_p5_a_wait_killed_by_a_person_leaves_no_open_ticket(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
-    airflow.api.set_task_state(DAG_ID, run.id, "wait", "failed")
+def test_p5_a_wait_killed_by_a_person_leaves_no_open_ticket(itsm, store, decided):
+    run = decided["killed"]
     assert run.end()[0] == "failed"
     assert itsm.itsm("GET", "get_ticket_status/", params={"sn": run.sn})["current_status"] == "REVOKED"
-    assert store.get("bklog_default", collector).state == "fail_apply"
+    assert store.get("bklog_default", run.collector).state == "fail_apply"
 
 
-def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm, store, collector):
-    run = Run(airflow.api, collector)
+def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm, store, runs):
+    run = runs["run_failed"]
     airflow.api.call("PATCH", f"dags/{DAG_ID}/dagRuns/{run.id}", json={"state": "failed"})
-    assert store.get("bklog_default", collector).state == "applying"
+    assert store.get("bklog_default", run.collector).state == "applying"
     itsm.decide(run.sn, "withdraw", "obsolete")
-    second = Run(airflow.api, collector)
+    second = Run(airflow.api, run.collector).waits()
     assert second.sn != run.sn
     itsm.decide(second.sn, "approve", "")
     assert second.end()[0] == "success"
-    assert store.get("bklog_default", collector).state == "success_apply"
+    assert store.get("bklog_default", run.collector).state == "success_apply"
 
 
-def test_p8_no_log_shows_the_app_secret(airflow, home):
-    logs = [path for path in (home / "logs").rglob("*.log") if path.is_file()]
+def test_p8_no_log_shows_the_app_secret(airflow):
+    logs = [path for path in (airflow.home / "logs").rglob("*.log") if path.is_file()]
     assert len(logs) > len(TASKS)
     assert not [path for path in logs if "sandbox-secret" in path.read_text(errors="replace")]
 
@@ -137,6 +152,5 @@ def _id(sn: str) -> int:
     return int(sn[-6:])
 
 
-def _tickets_of(itsm, collector: int) -> list[str]:
-    listed = requests.get(f"{itsm.url}/sandbox/tickets", timeout=10).json()
-    return [one["sn"] for one in listed if f"collector-{collector}" in one["title"]]
+def _tickets_of(control, collector: int) -> list[str]:
+    return [one["sn"] for one in control.tickets() if f"collector-{collector}" in one["title"]]

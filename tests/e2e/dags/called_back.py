@@ -1,30 +1,57 @@
-"""Waits that polling would end in an hour: only the callback can end them sooner."""
+"""Waits that only the callback can end soon, and waits that poll every few seconds."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, Asset, Param, task
 
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
-FAST = {"fast_approval": True, "fields": {"APPROVER": "admin", "APPROVAL_CONTENT": "{{ params.content }}"}}
-NEVER = 3600
+NEVER, SOON = 3600, 3
+PARAMS = {"content": Param("now"), "callback_url": Param(""), "conn_id": Param("bkitsm_default")}
+CONN = {"bkitsm_conn_id": "{{ params.conn_id }}"}
 
-with DAG("called_back", schedule=None, params={"content": Param("now")}):
-    ask = ItsmCreateTicketOperator(task_id="ask", title="Now", **FAST)
-    wait = ItsmTicketSensor(task_id="wait", ticket_sn=ask.output, poke_interval=NEVER)
-    produces = ItsmTicketSensor(
-        task_id="produces", ticket_sn=ask.output, poke_interval=NEVER, outlets=[Asset("bkitsm://approved")]
+
+def ask() -> ItsmCreateTicketOperator:
+    fields = {"APPROVER": "admin", "APPROVAL_CONTENT": "{{ params.content }}"}
+    meta = {"callback_url": "{{ params.callback_url }}"}
+    return ItsmCreateTicketOperator(
+        task_id="ask", title="Now", fast_approval=True, fields=fields, meta=meta, **CONN
     )
 
-    @task
-    def then(verdict: dict) -> str:
-        return f"{verdict['sn']} {verdict['outcome']}"
 
-    then(wait.output)
-    ask >> produces
+@task
+def then(verdict: dict) -> str:
+    return f"{verdict['sn']} {verdict['outcome']}"
 
-with DAG("withdrawn_by_airflow", schedule=None, params={"sn": Param("", type="string")}):
-    ItsmOperateTicketOperator(
-        task_id="withdraw", ticket_sn="{{ params.sn }}", action_type="WITHDRAW", action_message="No longer needed"
+
+for dag_id, interval in {"by_callback": NEVER, "by_poll": SOON}.items():
+    with DAG(dag_id, schedule=None, params=PARAMS):
+        then(ItsmTicketSensor(task_id="wait", ticket_sn=ask().output, poke_interval=interval, **CONN).output)
+
+with DAG("two_waits", schedule=None, params=PARAMS):
+    ticket = ask()
+    then(ItsmTicketSensor(task_id="wait", ticket_sn=ticket.output, poke_interval=NEVER, **CONN).output)
+    ItsmTicketSensor(
+        task_id="produces",
+        ticket_sn=ticket.output,
+        poke_interval=NEVER,
+        outlets=[Asset("bkitsm://approved")],
+        **CONN,
+    )
+
+with DAG("withdraws_its_own", schedule=None, params=PARAMS):
+    ticket = ask()
+    ItsmTicketSensor(task_id="wait", ticket_sn=ticket.output, poke_interval=NEVER, **CONN)
+    # Ends when somebody says so: then the ticket is no longer needed.
+    hold = TimeDeltaSensor(task_id="hold", delta=timedelta(days=1), deferrable=True)
+    hold >> ItsmOperateTicketOperator(
+        task_id="withdraw",
+        ticket_sn=ticket.output,
+        action_type="WITHDRAW",
+        action_message="No longer needed",
+        **CONN,
     )

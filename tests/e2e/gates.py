@@ -1,0 +1,129 @@
+"""A run that waits for a ticket, what a person does to it, and what became of its callbacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import Any
+
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
+from demo.airflow_api import AirflowApi, wait_until
+from demo.local_airflow import LocalAirflow
+
+# So long after its deferral a task may go back to a worker, and its trigger has looked for the first time.
+SETTLED = timedelta(seconds=7)
+DECISIONS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "terminate": "terminated"}
+
+
+@dataclass(kw_only=True)
+class Gate:
+    """One run.
+
+    :param tasks: those that wait for its ticket.
+    """
+
+    airflow: LocalAirflow
+    itsm: SandboxControl
+    dag: str
+    run: str
+    tasks: tuple[str, ...] = ("wait",)
+    sn: str = ""
+
+    @classmethod
+    def open(cls, airflow: LocalAirflow, itsm: SandboxControl, dag: str, *tasks: str, **conf: Any) -> Gate:
+        """Start a run."""
+        run = airflow.api.trigger(dag, conf)
+        return cls(airflow=airflow, itsm=itsm, dag=dag, run=run, tasks=tasks or ("wait",))
+
+    @property
+    def api(self) -> AirflowApi:
+        return self.airflow.api
+
+    def asks(self) -> Gate:
+        """Wait for its ticket."""
+        self.sn = wait_until(self._ticket, 180, lambda: f"{self.states()}")
+        return self
+
+    def waits(self) -> Gate:
+        """Wait until only a callback, or the next poll, can tell it of a decision."""
+        self.asks()
+        for task in self.tasks:
+            wait_until(lambda one=task: self._settled(one), 180, lambda: f"{self.states()}")
+        return self
+
+    def decide(self, decision: str, remark: str = "") -> None:
+        """Decide as a person does in ITSM."""
+        match decision:
+            case "approve":
+                self.itsm.approve(self.sn, remark=remark)
+            case "reject":
+                self.itsm.reject(self.sn, remark=remark)
+            case _:
+                self.itsm.operate(self.sn, decision.upper())
+
+    def end(self) -> str:
+        """Wait for the run's end and return its state."""
+        return self.api.wait_for_run(self.dag, self.run, seconds=180)
+
+    def states(self) -> dict[str, str | None]:
+        return self.api.task_states(self.dag, self.run)
+
+    def xcom(self, task: str, key: str = "return_value") -> Any:
+        return self.api.xcom(self.dag, self.run, task, key)
+
+    def log(self, task: str) -> str:
+        return self.api.log(self.dag, self.run, task)
+
+    def tries(self) -> dict[str, int]:
+        """Return how often each task ran."""
+        return {task: self.api.task(self.dag, self.run, task)["try_number"] for task in self.states()}
+
+    def callbacks(self, *logs: str) -> Counter[str]:
+        """Count what became of its ticket's callbacks, as the API servers' logs say."""
+        about = f"callback for ticket {self.sn}: "
+        lines = (line for name in logs or ("api-server",) for line in self._lines(name) if about in line)
+        return Counter(line.split(about)[1].split()[0] for line in lines)
+
+    def retried(self, task: str) -> None:
+        """Wait until a task that a person cleared runs again."""
+        wait_until(lambda: self.tries()[task] > 1, 60, lambda: f"{self.tries()}")
+
+    def heard(self, *results: str) -> None:
+        """Wait until its callbacks have had all these results."""
+        wait_until(lambda: set(results) <= set(self.callbacks()), 60, lambda: f"{self.sn}: {self.callbacks()}")
+
+    def callback(self) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """Return the callback ITSM would send now: address, headers, body."""
+        meta = self.itsm.ticket(self.sn)["meta"]
+        return meta["callback_url"], meta["headers"], self.itsm.callback_body(self.sn)
+
+    def _ticket(self) -> str | None:
+        if self.states()["ask"] == "failed":
+            raise RuntimeError(self.log("ask"))
+        return self.xcom("ask")
+
+    def _settled(self, task: str) -> bool:
+        found = self.api.task(self.dag, self.run, task)
+        if found["state"] != "deferred" or self.xcom(task, f"bkitsm_wait:{self.sn}") is None:
+            return False
+        since = datetime.fromisoformat(found["trigger"]["created_date"])
+        return datetime.now(UTC) - since > SETTLED
+
+    def _lines(self, log: str) -> Iterable[str]:
+        return (self.airflow.process_logs / f"{log}.log").read_text(errors="replace").splitlines()
+
+
+def at_once(*doings: Callable[[], Any]) -> list[Any]:
+    """Do everything at the same moment; return what each came to."""
+    together = Barrier(len(doings))
+
+    def do(one: Callable[[], Any]) -> Any:
+        together.wait()
+        return one()
+
+    with ThreadPoolExecutor(len(doings)) as pool:
+        return list(pool.map(do, doings))
