@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tests.e2e.conftest import POSTGRES
+
+DATABASES = (POSTGRES,)
 DAG = "workerless"
 
 

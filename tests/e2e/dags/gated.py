@@ -1,0 +1,36 @@
+"""The everyday gate, alone and shared."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
+
+FAST = {"fast_approval": True, "fields": {"APPROVER": "admin", "APPROVAL_CONTENT": "now"}, "poke_interval": 2}
+
+with DAG("gated", schedule=None):
+    gate = ItsmApprovalOperator(task_id="gate", title="Gate", **FAST)
+
+    @task
+    def then(verdict: dict) -> str:
+        return f"{verdict['sn']} {verdict['outcome']}"
+
+    then(gate.output)
+
+with DAG("branching", schedule=None):
+    ask = ItsmApprovalOperator(
+        task_id="ask", title="Which way", approved_task_ids="go", rejected_task_ids="stop", **FAST
+    )
+
+    @task
+    def go() -> None:
+        """Was approved."""
+
+    @task
+    def stop() -> None:
+        """Was not."""
+
+    ask >> [go(), stop()]
+
+with DAG("shared_approval", schedule=None):
+    ItsmApprovalOperator.partial(task_id="gate", approval_key="release", **FAST).expand(title=["a", "b", "c"])
