@@ -102,11 +102,14 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
         rows = self.store.applying(self.bklog_conn_id)
         seen = self._read(rows)
         findings = self._findings(rows, seen, context)
-        closed = [one for one in findings if self._tell(one) and self._close(one, seen)]
+        differences = [one for one in findings if one.is_difference]
+        for one in differences:
+            log.warning("%s", one)
+        closed = [one for one in differences if self._close(one, seen)]
         result = report(findings, closed)
-        self.log.info("%d collectors are applying: %s", len(rows), result["kinds"])
+        log.info("%d collectors are applying: %s", len(rows), result["kinds"])
         _raise_outage(seen)
-        left = [one for one in findings if one.is_difference and one not in closed]
+        left = [one for one in differences if one not in closed]
         if left and self.fail_on_difference:
             context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowFailException("; ".join(map(str, left)))
@@ -136,11 +139,6 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
     def _is_current(self, row: CollectorRow) -> bool:
         return self.store.get(row.bklog_conn_id, row.collector_config_id).version == row.version
 
-    def _tell(self, finding: Finding) -> bool:
-        if finding.is_difference:
-            self.log.warning("%s", finding)
-        return finding.is_difference
-
     def _close(self, finding: Finding, seen: Mapping[str, Seen]) -> bool:
         """End an application as far as the store still agrees that this ticket, not approved, is its own."""
         if finding.action != "close" or not self.close_refused:
@@ -154,9 +152,9 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
                 return False
             self.store.fail(*key, sn=sn, reason=f"{finding.said}; ended by reconciliation")
         except CollectItsmConflict as error:
-            self.log.warning("not ended after all: %s", error)
+            log.warning("not ended after all: %s", error)
             return False
-        self.log.warning("%s is fail_apply now and can be applied for again", row.name)
+        log.warning("%s is fail_apply now and can be applied for again", row.name)
         return True
 
 

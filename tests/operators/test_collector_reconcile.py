@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreUnavailable
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
@@ -108,22 +108,26 @@ def test_p7_an_approved_collector_is_reported_and_never_completed_or_provisioned
     job.runs["run_1001"] = "failed" if over else "running"
     with caplog.at_level(logging.WARNING):
         assert job.one(grace=NOW) == ("approved_but_applying", "clear_its_run")
-    assert "Clear the run of task apply of run run_1001 of DAG dag" in caplog.text
+    assert "See to the run of task apply of run run_1001 of DAG dag" in caplog.text
     assert job.row == before
     assert sandbox.collector(1001)["etl_writes"] == 0
 
 
-ENDS = [
-    ("reject", (), "refused_but_applying", "rejected"),
-    ("withdraw", (), "withdrawn_but_applying", "withdrawn"),
-    ("operate", ("TERMINATE",), "terminated_but_applying", "terminated"),
-]
+ENDS = {
+    "refused_but_applying": ("rejected", lambda sandbox, sn: sandbox.reject(sn)),
+    "withdrawn_but_applying": ("withdrawn", lambda sandbox, sn: sandbox.withdraw(sn)),
+    "terminated_but_applying": (
+        "terminated",
+        lambda sandbox, sn: sandbox.operate(sn, "TERMINATE", operator="alice"),
+    ),
+}
 
 
-@pytest.mark.parametrize(("end", "more", "kind", "outcome"), ENDS)
-def test_p1_a_refused_collector_whose_run_is_over_can_be_applied_for_again(job, sandbox, end, more, kind, outcome):
+@pytest.mark.parametrize("kind", ENDS)
+def test_p1_a_refused_collector_whose_run_is_over_can_be_applied_for_again(job, sandbox, kind):
     sn = job.apply()
-    getattr(sandbox, end)(sn, *more)
+    outcome, end = ENDS[kind]
+    end(sandbox, sn)
     job.runs["run_1001"] = "failed"
     result = job.run()
     assert (result["kinds"], result["closed"]) == ({kind: 1}, [sn])
@@ -133,9 +137,10 @@ def test_p1_a_refused_collector_whose_run_is_over_can_be_applied_for_again(job, 
     assert job.run()["applying"] == 0
 
 
-@pytest.mark.parametrize(("end", "more", "kind", "outcome"), ENDS)
-def test_a_refused_collector_is_left_to_its_run_for_a_while(job, sandbox, end, more, kind, outcome):
-    getattr(sandbox, end)(job.apply(), *more)
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_refused_collector_is_left_to_its_run_for_a_while(job, sandbox, kind):
+    outcome, end = ENDS[kind]
+    end(sandbox, job.apply())
     for state in ("running", "queued", None):
         job.runs = {"run_1001": state} if state else {}
         assert job.run() == {"applying": 1, "kinds": {kind: 1}, "differences": [], "closed": []}
@@ -188,9 +193,19 @@ def test_a_ticket_itsm_does_not_know_is_reported(job, sandbox):
 
 def test_p3_a_number_that_itsm_holds_twice_is_reported_and_decides_nothing(job, sandbox):
     sn = job.apply()
+    sandbox.reject(sn)
     sandbox.forget_counters()
-    assert job.apply(1002) == sn if False else True
-    assert sn
+    assert _theirs(sandbox) == sn
+    assert job.one(grace=NOW) == ("ambiguous", "have_a_look")
+    assert job.row.outcome is None
+
+
+def _theirs(sandbox) -> str:
+    """Open another application's ticket."""
+    form = {"title": "theirs", "APPROVER": "bob", "APPROVAL_CONTENT": "x"}
+    fields = [{"key": key, "value": value} for key, value in form.items()]
+    body = {"fast_approval": True, "creator": "eve", "fields": fields}
+    return str(sandbox.call("POST", "create_ticket", json=body)["sn"])
 
 
 def _intent(sandbox, job) -> None:
@@ -213,15 +228,12 @@ def test_p6_itsm_is_asked_about_our_own_tickets_only_and_in_batches(job, sandbox
     caller = {"login": "sandbox", "password": "sandbox-secret"}
     connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=extra, **caller)
     ours = [job.apply(number) for number in (1001, 1002, 1003)]
-    fast = {"fast_approval": True, "creator": "eve"}
-    form = [{"key": "title", "value": "theirs"}, {"key": "APPROVER", "value": "bob"}]
-    fields = [*form, {"key": "APPROVAL_CONTENT", "value": "x"}]
-    theirs = sandbox.call("POST", "create_ticket", json=fast | {"fields": fields})["sn"]
+    theirs = _theirs(sandbox)
     assert job.run()["applying"] == 3
     asked = _asked(sandbox)
     assert [len(one) for one in asked] == [2, 1]
-    assert sorted(sum(asked, [])) == sorted(ours)
-    assert theirs not in sum(asked, [])
+    assert [sn for one in asked for sn in one] == ours
+    assert theirs not in ours
     assert sandbox.requests("callback_failed_ticket") == []
 
 
