@@ -145,7 +145,7 @@ _ADVICE = {
     Action.NONE: "",
     Action.LEFT_TO_ITS_RUN: "; left to {owner}",
     Action.CLOSE: "; the run of {owner} did not end the application, so it can be ended without it",
-    Action.CLEAR_ITS_RUN: "; nothing was changed. See to the run of {owner}: cleared, it goes on with the same ticket",
+    Action.CLEAR_ITS_RUN: "; nothing was changed. See to the run of {owner}: cleared, it goes on with its ticket",
     Action.HAVE_A_LOOK: "; nothing was changed, {owner} still holds the collector. Have it looked at",
 }
 
