@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DAGS = sorted((ROOT / "dags").glob("*.py"))
+# One task of each.
+TASKS = {"bkitsm_collector_onboarding": "apply", "bkitsm_reconcile": "reconcile"}
 # What must not be loaded while a DAG is parsed: clients, the store's database layer, the sandbox.
 HEAVY = ("requests", "httpx", "sqlalchemy", "airflow_provider_bkitsm.sandbox", "fastapi")
 
@@ -46,4 +48,12 @@ from airflow.serialization.serialized_objects import DagSerialization as S
 dag = next(one for one in names.values() if isinstance(one, DAG))
 print(sorted(S.from_dict(S.to_dict(dag)).task_ids))
 """
-    assert "apply" in _parse(path, after)
+    assert TASKS[path.stem] in _parse(path, after)
+
+
+def test_reconciling_happens_every_five_minutes_one_run_at_a_time_and_only_when_switched_on():
+    after = """
+dag = names["dag"]
+print(dag.schedule, dag.catchup, dag.max_active_runs, dag.is_paused_upon_creation, sep=", ")
+"""
+    assert _parse(ROOT / "dags" / "bkitsm_reconcile.py", after) == "0:05:00, False, 1, True"

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.engine import reason as driver_reason
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreUnavailable
-from airflow_provider_bkitsm.collectors.state import CollectorRow, Owner
+from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.tables import (
     AuditEntry,
     audit_from,
@@ -85,6 +85,16 @@ class CollectorStore:
         with self._transaction() as connection:
             found = connection.execute(query).one_or_none()
             return None if found is None else row_from(found._asdict())
+
+    def applying(self, bklog_conn_id: str | None = None) -> list[CollectorRow]:
+        """Return every row that is ``applying``, of one log platform connection or of all."""
+        columns = collector_table.c
+        query = select(collector_table).where(columns.state == CollectorState.APPLYING.value)
+        if bklog_conn_id is not None:
+            query = query.where(columns.bklog_conn_id == bklog_conn_id)
+        with self._transaction() as connection:
+            found = connection.execute(query.order_by(columns.bklog_conn_id, columns.collector_config_id))
+            return [row_from(row._asdict()) for row in found]
 
     def history(self, bklog_conn_id: str, collector_config_id: int) -> list[AuditEntry]:
         """Return every stored change of a collector, oldest first."""

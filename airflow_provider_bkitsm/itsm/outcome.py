@@ -30,6 +30,11 @@ class Reason(StrEnum):
     DEADLINE = "nobody decided while the DAG waited"
 
 
+# Ends that are no person's answer: it may be the reader who looks for it in the wrong place. They let nothing
+# continue, and they do not stand.
+NOBODYS_ANSWER = frozenset({Reason.NO_EVIDENCE, Reason.VERDICT_MISSING})
+
+
 class Answer(StrEnum):
     """What the verdict source of a finished ticket says."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
@@ -22,10 +22,21 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 
-_NOBODYS_ANSWER = frozenset({Reason.NO_EVIDENCE, Reason.VERDICT_MISSING})
+
+class KeepsState:
+    """Has the store of its connection, made when it is first used."""
+
+    store_conn_id: str | None
+
+    @cached_property
+    def store(self) -> CollectorStore:
+        """The store of the collectors' approval state."""
+        from airflow_provider_bkitsm.hooks.store import open_store
+
+        return open_store(self.store_conn_id)
 
 
-class CollectorOperator(CallsItsm, BaseOperator):
+class CollectorOperator(CallsItsm, KeepsState, BaseOperator):
     """One collector, two platforms, one store.
 
     :param collector_config_id: the collector. (templated)
@@ -77,13 +88,6 @@ class CollectorOperator(CallsItsm, BaseOperator):
         from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 
         return BkLogHook(self.bklog_conn_id)
-
-    @cached_property
-    def store(self) -> CollectorStore:
-        """The store of the collectors' approval state."""
-        from airflow_provider_bkitsm.hooks.store import open_store
-
-        return open_store(self.store_conn_id)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -149,7 +153,7 @@ class VerdictReadingOperator(ReadsVerdict, CollectorOperator):
 
         What is no person's answer does not stand: it may be the task that looks for it in the wrong place.
         """
-        if verdict.outcome is Outcome.WAITING or verdict.reason in _NOBODYS_ANSWER:
+        if verdict.outcome is Outcome.WAITING or verdict.reason in NOBODYS_ANSWER:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
 

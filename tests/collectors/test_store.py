@@ -158,6 +158,17 @@ def test_a_ticket_leads_to_its_collector(store: CollectorStore) -> None:
     assert store.by_ticket("") is None
 
 
+def test_what_is_under_way_can_be_listed(store: CollectorStore) -> None:
+    assert store.applying() == []
+    _opened(store)
+    others = [("a connection", 3), ("bklog", 2), ("bklog", 9)]
+    rows = [store.apply(*key, payload=PAYLOAD, tag="tag", owner=MINE) for key in others]
+    store.fail(*others[2], tag="tag", reason="over")
+    assert store.applying() == [rows[0], rows[1], store.get(*KEY)]
+    assert store.applying("bklog") == [rows[1], store.get(*KEY)]
+    assert store.applying("BKLOG") == []
+
+
 def test_a_number_cannot_be_two_collectors_ticket(store: CollectorStore) -> None:
     _opened(store, "SN1")
     other = ("bklog", 8)

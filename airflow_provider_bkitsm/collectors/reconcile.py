@@ -1,0 +1,239 @@
+"""Comparing the applications that are under way with what ITSM says about their tickets.
+
+The log platform has a job for this, every five minutes (reference 5.4). This one asks about our own tickets only
+(P6), calls nothing an approval but an approval (P3), keeps an eye on tickets ITSM does not know (W22), and
+completes nothing: an approved application goes on in its own run, where its ETL comes first (P7). What may be
+changed is one thing alone: an application whose ticket was refused, withdrawn or terminated, and whose run is
+over or has had time enough, is ended, because it would lock its collector for ever.
+
+Pure: rows and ITSM's answers in, findings out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.models import ApprovalResult
+from airflow_provider_bkitsm.itsm.opening import marker
+from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
+from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row, verdict_of
+
+Seen = Verdict | ItsmError
+"""What came of reading one ticket."""
+
+
+class Kind(StrEnum):
+    """How an application that is ``applying`` in the store really stands."""
+
+    STILL_WAITING = "still_waiting"
+    OVERDUE = "overdue"
+    WAITING_BUT_RUN_OVER = "waiting_but_run_over"
+    APPROVED = "approved_but_applying"
+    REFUSED = "refused_but_applying"
+    WITHDRAWN = "withdrawn_but_applying"
+    TERMINATED = "terminated_but_applying"
+    VERDICT_UNCLEAR = "verdict_unclear"
+    TICKET_UNKNOWN = "ticket_unknown"
+    AMBIGUOUS = "ambiguous"
+    UNREAD = "unread"
+    INTENT_WITHOUT_TICKET = "intent_without_ticket"
+
+
+class Action(StrEnum):
+    """What is to be done about it. Only ``close`` is ever done by a machine."""
+
+    NONE = "none"
+    LEFT_TO_ITS_RUN = "left_to_its_run"
+    CLOSE = "close"
+    CLEAR_ITS_RUN = "clear_its_run"
+    HAVE_A_LOOK = "have_a_look"
+
+
+_ENDED = {
+    Outcome.APPROVED: Kind.APPROVED,
+    Outcome.REJECTED: Kind.REFUSED,
+    Outcome.WITHDRAWN: Kind.WITHDRAWN,
+    # Stored only of a ticket that was withdrawn because nobody had decided in time.
+    Outcome.TIMED_OUT: Kind.WITHDRAWN,
+    Outcome.TERMINATED: Kind.TERMINATED,
+}
+
+_UNREAD: dict[type, Kind] = {
+    ItsmTicketNotFoundError: Kind.TICKET_UNKNOWN,
+    ItsmAmbiguousError: Kind.AMBIGUOUS,
+}
+
+# What is done at once, and what once the run is over or had time enough to do it itself.
+_AT_ONCE = {
+    Kind.STILL_WAITING: Action.NONE,
+    Kind.OVERDUE: Action.HAVE_A_LOOK,
+    Kind.WAITING_BUT_RUN_OVER: Action.CLEAR_ITS_RUN,
+    Kind.AMBIGUOUS: Action.HAVE_A_LOOK,
+    Kind.UNREAD: Action.HAVE_A_LOOK,
+}
+_LATER = {
+    Kind.APPROVED: Action.CLEAR_ITS_RUN,
+    Kind.REFUSED: Action.CLOSE,
+    Kind.WITHDRAWN: Action.CLOSE,
+    Kind.TERMINATED: Action.CLOSE,
+    Kind.VERDICT_UNCLEAR: Action.HAVE_A_LOOK,
+    Kind.TICKET_UNKNOWN: Action.HAVE_A_LOOK,
+    Kind.INTENT_WITHOUT_TICKET: Action.CLEAR_ITS_RUN,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long is long.
+
+    :param grace: what a run gets, after its ticket has ended, to end its application itself.
+    :param overdue_after: how long people may take.
+    """
+
+    grace: timedelta = timedelta(hours=1)
+    overdue_after: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One application, how it stands, and what is to be done. ``said`` tells a person why."""
+
+    row: CollectorRow
+    kind: Kind
+    action: Action
+    said: str
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether store and ITSM disagree in a way that nobody else is about to end."""
+        return self.action not in (Action.NONE, Action.LEFT_TO_ITS_RUN)
+
+    @property
+    def advice(self) -> str:
+        """Say what to do, naming the run."""
+        return _ADVICE[self.action].format(owner=self.row.owner)
+
+    def __str__(self) -> str:
+        return f"{self.row.name}: {self.kind}: {self.said}{self.advice}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, for XCom; the ETL payload is not among them."""
+        row = self.row
+        return {
+            "bklog_conn_id": row.bklog_conn_id,
+            "collector_config_id": row.collector_config_id,
+            "kind": self.kind.value,
+            "action": self.action.value,
+            "ticket_sn": row.ticket_sn,
+            "ticket_url": row.ticket_url,
+            "owner": asdict(row.owner) if row.owner else None,
+            "applying_since": since(row).isoformat(),
+            "said": self.said,
+        }
+
+
+_ADVICE = {
+    Action.NONE: "",
+    Action.LEFT_TO_ITS_RUN: "; left to {owner}",
+    Action.CLOSE: "; the run of {owner} did not end the application, so it can be ended without it",
+    Action.CLEAR_ITS_RUN: "; nothing was changed. See to the run of {owner}: cleared, it goes on with its ticket",
+    Action.HAVE_A_LOOK: "; nothing was changed, {owner} still holds the collector. Have it looked at",
+}
+
+
+def since(row: CollectorRow) -> datetime:
+    """Return since when a row is ``applying``."""
+    return row.create_started_at or row.updated_at
+
+
+def undecided(rows: Iterable[CollectorRow]) -> list[str]:
+    """Return the tickets to ask ITSM about: our own, and of these those without a verdict that stands."""
+    return [row.ticket_sn for row in rows if row.ticket_sn is not None and row.outcome is None]
+
+
+def read_all(sns: Sequence[str], policy: VerdictPolicy) -> Flow[dict[str, Seen]]:
+    """Read how tickets stand, all in one question; one that cannot be read does not stop the others.
+
+    :raises ItsmError: the question itself was not answered, so nothing is known.
+    """
+    if not sns:
+        return {}
+    found: dict[str, list[ApprovalResult]] = defaultdict(list)
+    for row in (yield calls.ticket_approval_result(sns)):
+        found[row.sn].append(row)
+    seen: dict[str, Seen] = {}
+    for sn in sns:
+        try:
+            seen[sn] = yield from verdict_of(only_row(sn, found[sn]), policy)
+        except ItsmError as error:
+            seen[sn] = error
+    return seen
+
+
+def find(
+    row: CollectorRow, seen: Seen | None, *, run_is_over: bool | None, now: datetime, limits: Limits
+) -> Finding:
+    """Compare one application with what was seen of its ticket.
+
+    :param seen: None where ITSM was not asked: there is no ticket yet, or its verdict stands already.
+    :param run_is_over: whether the run that applied has ended; None where Airflow does not know that run.
+    """
+    kind, said = _stands(row, seen)
+    if kind is Kind.STILL_WAITING:
+        kind = _waits(row, run_is_over=run_is_over, now=now, limits=limits)
+    in_hand = not run_is_over and now - _last_change(row, seen) < limits.grace
+    later = Action.LEFT_TO_ITS_RUN if in_hand else _LATER.get(kind, Action.NONE)
+    return Finding(row=row, kind=kind, action=_AT_ONCE.get(kind, later), said=said)
+
+
+def report(findings: Sequence[Finding], closed: Iterable[Finding]) -> dict[str, Any]:
+    """Return the job's result as JSON: how many applications stand how, every difference, what was closed."""
+    return {
+        "applying": len(findings),
+        "kinds": dict(sorted(Counter(one.kind.value for one in findings).items())),
+        "differences": [one.as_dict() for one in findings if one.is_difference],
+        "closed": [one.row.ticket_sn for one in closed],
+    }
+
+
+def _stands(row: CollectorRow, seen: Seen | None) -> tuple[Kind, str]:
+    """Say how the ticket stands; the first verdict that was stored stands, whatever ITSM says now (P3)."""
+    if row.ticket_sn is None:
+        mark = f"#{marker(str(row.tag))}"
+        return Kind.INTENT_WITHOUT_TICKET, f"no ticket is known since {since(row)}; its title would end in {mark}"
+    if row.outcome is not None:
+        return _ENDED[row.outcome], f"ticket {row.ticket_sn} was {row.outcome} when it was read first"
+    if isinstance(seen, Verdict):
+        return _of_verdict(row, seen)
+    return _UNREAD.get(type(seen), Kind.UNREAD), f"ticket {row.ticket_sn} could not be read: {seen}"
+
+
+def _of_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
+    mark = f"#{marker(str(row.tag))}"
+    if mark not in verdict.title:
+        return Kind.AMBIGUOUS, f"the ticket with number {verdict.sn} is another one: its title lacks {mark}"
+    if verdict.outcome is Outcome.WAITING:
+        return Kind.STILL_WAITING, f"{verdict.describe()}, applied for at {since(row)}"
+    if verdict.reason in NOBODYS_ANSWER:
+        return Kind.VERDICT_UNCLEAR, verdict.describe()
+    return _ENDED[verdict.outcome], verdict.describe()
+
+
+def _waits(row: CollectorRow, *, run_is_over: bool | None, now: datetime, limits: Limits) -> Kind:
+    if run_is_over:
+        return Kind.WAITING_BUT_RUN_OVER
+    return Kind.OVERDUE if now - since(row) >= limits.overdue_after else Kind.STILL_WAITING
+
+
+def _last_change(row: CollectorRow, seen: Seen | None) -> datetime:
+    ended = seen.decided_at if isinstance(seen, Verdict) else None
+    return max(row.updated_at, datetime.fromisoformat(ended)) if ended else row.updated_at
