@@ -26,7 +26,7 @@ def callback_meta(
     """Return a ticket's ``meta`` with address and signature added, unless it names an address already.
 
     :param base: public URL of Airflow's API server, a path prefix included.
-    :raises ItsmConfigurationError: the connection's ``callback_signing_keys`` cannot be used.
+    :raises ItsmConfigurationError: the connection's signing keys cannot be used.
     """
     meta = dict(given or {})
     if meta.get("callback_url"):

@@ -25,11 +25,10 @@ class Result(StrEnum):
     REFUSED_SIGNATURE = "refused_signature"
     REFUSED_EXPIRED = "refused_expired"
     REFUSED_TOKEN = "refused_token"  # noqa: S105
+    REFUSED_MISDIRECTED = "refused_misdirected"
 
 
-_REFUSED = frozenset(
-    {Result.REFUSED_SHAPE, Result.REFUSED_SIGNATURE, Result.REFUSED_EXPIRED, Result.REFUSED_TOKEN}
-)
+_REFUSED = frozenset(one for one in Result if one.name.startswith("REFUSED_"))
 _LATER = frozenset({Result.UNAVAILABLE, Result.FAILED})
 _ACCEPTED_BODY = {"result": True, "code": 0, "message": "success", "data": None}
 _REFUSED_BODY = {"result": False, "code": 1, "message": "refused", "data": None}

@@ -1,7 +1,7 @@
 """Four locks, cheapest first: shape, signature, ITSM's token, and ITSM's own answer about the ticket.
 
 Nothing of a callback is used for a decision but the ticket's number, and that only for tickets a task waits for
-(promises P4 and P6).
+(promises P4 and P6). What ITSM then says has to be about the approval that the signature vouches for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.callback.signing import Claim, is_signed, signing_k
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.opening import is_marked
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
@@ -117,13 +118,13 @@ class Receiver:
         waiting = await self._run(partial(self._metadata.waiting, notice.sn, claim.conn_id))
         if not waiting.waiters:
             return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
-        settle = partial(self._settle, gateway, notice, waiting.waiters)
+        settle = partial(self._settle, gateway, claim, notice, waiting.waiters)
         if notice.inside_a_call:
             return self._said(self._later(settle, notice), notice)
         return await settle(seconds=ITSM_SECONDS)
 
     async def _settle(
-        self, gateway: Gateway, notice: Notice, waiters: tuple[Waiter, ...], *, seconds: float
+        self, gateway: Gateway, claim: Claim, notice: Notice, waiters: tuple[Waiter, ...], *, seconds: float
     ) -> Result:
         try:
             async with asyncio.timeout(seconds):
@@ -132,6 +133,8 @@ class Receiver:
             return self._said(Result.REFUSED_TOKEN, notice, str(error))
         except (ItsmError, TimeoutError) as error:
             return self._said(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
+        if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
+            return self._said(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
         decided = [one for one in verdicts if one[1].outcome is not Outcome.WAITING]
         return self._said(await self._resume(decided), notice)
 

@@ -1,7 +1,7 @@
 """The signature a callback carries: made by the worker that opens the ticket, checked by the API server.
 
 Both know nothing in common but the connection, so the key is derived from its app secret, or from its extra
-``callback_signing_keys``. ITSM's own token proves neither ticket nor time (reference 7); this binds both.
+``callback_signing_secret``. ITSM's own token proves neither ticket nor time (reference 7); this binds both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
-EXTRA = "callback_signing_keys"
+# The first given counts. Airflow hides an entry of the extra by words in its name, and "keys" is none of them.
+EXTRAS = ("callback_signing_secret", "callback_signing_keys")
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
 _VERSION = "v1"
@@ -47,14 +48,15 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
     :raises ItsmConfigurationError: a key is blank or too short to be a secret.
     """
-    configured = gateway.extra.get(EXTRA)
-    if configured is None or configured == "":
+    name = next((one for one in EXTRAS if gateway.extra.get(one) not in (None, "")), None)
+    if name is None:
         return (_derive(gateway.app_secret),)
+    configured = gateway.extra[name]
     if isinstance(configured, str):
         configured = configured.split(",")
     if not isinstance(configured, list) or not configured:
-        raise _wrong(gateway, "must be a list of texts, or one text with commas")
-    return tuple(_derive(_checked(gateway, key)) for key in configured)
+        raise _wrong(gateway, name, "must be a list of texts, or one text with commas")
+    return tuple(_derive(_checked(gateway, name, key)) for key in configured)
 
 
 def sign(keys: Iterable[bytes], claim: Claim) -> str:
@@ -81,14 +83,14 @@ def _derive(secret: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_INFO).derive(secret.encode())
 
 
-def _checked(gateway: Gateway, key: object) -> str:
+def _checked(gateway: Gateway, name: str, key: object) -> str:
     text = key.strip() if isinstance(key, str) else ""
     if not text:
-        raise _wrong(gateway, "holds a blank key")
+        raise _wrong(gateway, name, "holds a blank key")
     if len(text) < _SHORTEST_KEY:
-        raise _wrong(gateway, f"holds a key of fewer than {_SHORTEST_KEY} characters")
+        raise _wrong(gateway, name, f"holds a key of fewer than {_SHORTEST_KEY} characters")
     return text
 
 
-def _wrong(gateway: Gateway, what: str) -> ItsmConfigurationError:
-    return ItsmConfigurationError(f"connection {gateway.conn_id!r}: extra {EXTRA!r} {what}; nothing was sent")
+def _wrong(gateway: Gateway, name: str, what: str) -> ItsmConfigurationError:
+    return ItsmConfigurationError(f"connection {gateway.conn_id!r}: extra {name!r} {what}; nothing was sent")

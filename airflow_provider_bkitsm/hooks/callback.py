@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
     """Return a ticket's ``meta`` with this Airflow's callback added, where one is wanted and possible.
 
-    :raises ItsmConfigurationError: the connection's ``callback_signing_keys`` cannot be used.
+    :raises ItsmConfigurationError: the connection's signing keys cannot be used.
     """
     from airflow_provider_bkitsm.callback.address import callback_meta
 

@@ -56,6 +56,12 @@ _ITSM: Fields = {
     "bk_token": _secret("bk_token", "A user's login token, for the ESB"),
     # Airflow hides an entry of the extra by words in its name, and "ticket" is none of them.
     "bk_ticket_secret": _secret("bk_ticket", "A user's login ticket, for the ESB"),
+    # Likewise: "keys" is none of those words either.
+    "callback_signing_secret": _secret(
+        "Callback signing keys",
+        "Texts of 16 characters or more with commas between; the first signs, all are believed. Default: one"
+        " derived from the app secret",
+    ),
     "batch_size": _field(
         "Batch size", "integer", "How many tickets are asked for in one call. Default: 50", minimum=1
     ),

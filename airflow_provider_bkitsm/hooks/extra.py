@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 # Beside what Airflow knows by its name. A path is no secret, but a key pasted in its place is.
 _SECRET = ("access_token", "bk_token", "bk_ticket", "bk_ticket_secret", "client_key")
+_SECRETS = ("callback_signing_secret", "callback_signing_keys")
 
 
 def read_extra(text: str | None) -> dict[str, Any]:
@@ -37,10 +38,18 @@ def is_blank(value: object) -> bool:
 def secrets_of(extra: Mapping[str, Any]) -> list[str]:
     """Return the texts of an extra that no log may show."""
     found = [extra.get(name) for name in _SECRET]
+    found += [one for name in _SECRETS for one in _each(extra.get(name))]
     proxy = extra.get("proxy")
     if isinstance(proxy, str):
         found += _proxy_secrets(proxy.strip())
     return [str(one).strip() for one in found if not is_blank(one) and not isinstance(one, dict | list)]
+
+
+def _each(value: object) -> list[Any]:
+    """Return the entries of a list, or of a text with commas."""
+    if isinstance(value, list):
+        return value
+    return value.split(",") if isinstance(value, str) else [value]
 
 
 def _proxy_secrets(proxy: str) -> list[str]:

@@ -36,6 +36,11 @@ def marked_title(title: str, tag: str) -> str:
     return f"{title} #{marker(tag)}"
 
 
+def is_marked(title: str, tag: str) -> bool:
+    """Whether a title carries this tag's marker: only a ticket opened for that approval does."""
+    return f"#{marker(tag)}" in title
+
+
 def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
     """Search the tickets opened with this tag, oldest first.
 
@@ -43,5 +48,5 @@ def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[Ticket
     """
     search = paging.tickets(tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN)
     found = yield from search.all()
-    ours = [one for one in found if one.creator == creator and f"#{marker(tag)}" in one.title]
+    ours = [one for one in found if one.creator == creator and is_marked(one.title, tag)]
     return tuple(sorted(ours, key=lambda one: one.id))

@@ -134,15 +134,23 @@ def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
 def _end(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:
     """End the task with the XComs the worker would have pushed, all in one transaction."""
     from airflow.models.trigger import handle_event_submit
-    from airflow.models.xcom import XComModel
     from airflow.triggers.base import TaskSuccessEvent
 
-    where = {name: getattr(task_instance, name) for name in _KEY} | {"dag_run_id": task_instance.dag_run.id}
     # Not as the event's xcoms: those are written in transactions of their own, after the task has ended.
-    for key, value in xcoms_of(verdict).items():
-        session.merge(XComModel(key=key, value=value, **where))
+    _write(session, task_instance, xcoms_of(verdict))
     handle_event_submit(TaskSuccessEvent(), task_instance=task_instance, session=session)
     log.info("%s: %s %s goes on", verdict.describe(), task_instance.dag_id, task_instance.task_id)
+
+
+def _write(session: Session, task_instance: TaskInstance, xcoms: dict[str, Any]) -> None:
+    """Write XComs in place of earlier ones, in two statements and without loading any row."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import delete, insert
+
+    where = {name: getattr(task_instance, name) for name in _KEY} | {"dag_run_id": task_instance.dag_run.id}
+    earlier = delete(XComModel).filter_by(**where).where(XComModel.key.in_(xcoms))
+    session.execute(earlier.execution_options(synchronize_session=False))
+    session.execute(insert(XComModel), [{"key": key, "value": value, **where} for key, value in xcoms.items()])
 
 
 def _hand_over(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:

@@ -16,12 +16,13 @@ from airflow_provider_bkitsm.callback.signing import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.opening import marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from tests.sandbox.receiver import Receiver as Listener
 
-FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 TAG = "0123456789abcdef0123456789abcdef"
+FORM = {"title": marked_title("t", TAG), "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 WAITER = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="bkitsm_default")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.callback.body import SIZE_LIMIT, Notice, read_notice
@@ -73,11 +73,13 @@ def test_p4_a_body_of_a_wrong_shape_is_refused(wrong):
     assert read_notice(wrong) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2_000))
 def test_p4_any_bytes_end_in_an_answer(anything):
     assert read_notice(anything) is None or b"sn" in anything
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*GOOD, "x"]), st.recursive(st.none() | st.text() | st.integers(), st.lists))
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback import receiver as module
 from airflow_provider_bkitsm.callback.answers import Result, answer
 from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
+from airflow_provider_bkitsm.itsm.opening import marked_title
 from tests.callback.conftest import TAG, WAITER, FakeMetadata, gateway_of
 
 ALLOWED = ("ticket_approval_result", "get_ticket_logs", "token/verify")
@@ -58,8 +59,37 @@ async def test_p4_a_forged_callback_changes_nothing(sn, sandbox, receiver, arriv
     assert not sandbox.requests("ticket_approval_result")
 
 
+OTHER_TAG = TAG[::-1]
+
+
+@pytest.mark.parametrize("decide", ["approve", "reject"])
+async def test_p4_a_signature_for_one_approval_resumes_no_other_tickets_tasks(
+    sn, sandbox, receiver, arrive, metadata, counted, decide
+):
+    getattr(sandbox, decide)(sn)
+    assert await receiver.receive(arrive(sn, signed={"tag": OTHER_TAG})) is Result.REFUSED_MISDIRECTED
+    assert metadata.resumed == []
+    assert counted == ["bkitsm.callback.refused_misdirected"]
+
+
+async def test_p4_nor_where_the_answer_comes_first(sn, sandbox, receiver, arrive, metadata, counted):
+    sandbox.withdraw(sn)
+    misdirected = arrive(sn, signed={"tag": OTHER_TAG}, body={"current_status": "REVOKED"})
+    assert await receiver.receive(misdirected) is Result.ANSWERED_FIRST
+    await settled(receiver)
+    assert metadata.resumed == []
+    assert "bkitsm.callback.refused_misdirected" in counted
+
+
+async def test_p4_the_title_in_the_body_directs_nothing(sn, sandbox, receiver, arrive, metadata):
+    sandbox.approve(sn)
+    lie = arrive(sn, signed={"tag": OTHER_TAG}, body={"title": marked_title("t", OTHER_TAG)})
+    assert await receiver.receive(lie) is Result.REFUSED_MISDIRECTED
+
+
 async def test_p4_all_that_is_forged_is_answered_alike(sn, receiver, arrive):
-    said = [answer(await receiver.receive(arrive(sn, **forged))) for forged, _ in REFUSALS.values()]
+    forgeries = [*(forged for forged, _ in REFUSALS.values()), {"signed": {"tag": OTHER_TAG}}]
+    said = [answer(await receiver.receive(arrive(sn, **forged))) for forged in forgeries]
     assert said == [said[0]] * len(said)
 
 

@@ -16,8 +16,10 @@ OLD, NEW = "an-old-key-long-enough", "a-new-key-long-enough"
 CLAIM = Claim(conn_id="itsm", tag="0123456789abcdef", expires=1_900_000_000)
 
 
-def keys(given: object = None, *, secret: str = "s3cret") -> tuple[bytes, ...]:
-    extra = {} if given is None else {"callback_signing_keys": given}
+def keys(
+    given: object = None, *, secret: str = "s3cret", name: str = "callback_signing_keys"
+) -> tuple[bytes, ...]:
+    extra = {} if given is None else {name: given}
     return signing_keys(
         Gateway(conn_id="itsm", root="https://itsm.example.com", app_code="a", app_secret=secret, extra=extra)
     )
@@ -62,6 +64,12 @@ def test_the_first_key_signs_and_all_are_believed(written):
     assert signature == sign(keys([NEW]), CLAIM)
     assert is_signed(keys(written), CLAIM, sign(keys([OLD]), CLAIM))
     assert not is_signed(keys([OLD]), CLAIM, signature)
+
+
+def test_the_form_has_another_name_for_them():
+    assert keys(f"{NEW},{OLD}", name="callback_signing_secret") == keys([NEW, OLD])
+    with pytest.raises(ItsmConfigurationError, match="callback_signing_secret"):
+        keys("too short", name="callback_signing_secret")
 
 
 def test_own_keys_replace_the_app_secret():

@@ -221,6 +221,8 @@ def test_p8_a_gateway_does_not_show_its_secrets():
         {"bk_ticket": "value-to-hide"},
         {"bk_ticket_secret": "value-to-hide"},
         {"extra__bkitsm__bk_ticket": "value-to-hide"},
+        {"callback_signing_secret": "another-key,value-to-hide"},
+        {"callback_signing_keys": ["another-key", "value-to-hide"]},
         {"proxy": "http://me:value-to-hide@proxy:3128"},
         {"headers": {"Authorization": "value-to-hide"}},
         {"headers": '{"X-Token": "value-to-hide"}'},

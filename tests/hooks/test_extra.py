@@ -36,6 +36,9 @@ def test_p8_what_is_no_object_is_refused_without_showing_it(text):
     [
         ({"bk_username": "robot", "verify": "/etc/ca.pem"}, set()),
         ({"access_token": " a ", "bk_token": 12345, "bk_ticket": None}, {"a", "12345"}),
+        ({"callback_signing_secret": "one-key, another"}, {"one-key", "another"}),
+        ({"callback_signing_keys": ["one-key", " another ", None, {"a": "b"}]}, {"one-key", "another"}),
+        ({"callback_signing_keys": {"a": "b"}}, set()),
         ({"proxy": "http://proxy:3128"}, set()),
         ({"proxy": "http://me:p%40ss@proxy"}, {"http://me:p%40ss@proxy", "p%40ss", "p@ss"}),
         ({"proxy": "http://[me:pass@proxy"}, {"http://[me:pass@proxy"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.opening import creation_tag, find_opened, marked_title, marker
+from airflow_provider_bkitsm.itsm.opening import creation_tag, find_opened, is_marked, marked_title, marker
 
 TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
 SINCE = datetime(2026, 11, 24, tzinfo=UTC)
@@ -52,6 +52,12 @@ def test_p2_several_are_given_oldest_first():
 def test_p6_what_an_older_server_returns_without_filtering_is_not_ours():
     foreign = [item(5, title="t #00000000"), item(6, creator="bob"), item(7, title="t")]
     assert search(foreign, [item(8)]) == (["REQ8"], 2)
+
+
+def test_p4_a_title_is_marked_for_one_tag_only():
+    assert is_marked(marked_title("Go live", TAG), TAG)
+    assert not is_marked(marked_title("Go live", TAG), "f" * 32)
+    assert not is_marked("Go live", TAG)
 
 
 def test_the_marker_ends_the_title():

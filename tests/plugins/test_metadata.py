@@ -7,23 +7,22 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
-from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins import metadata as module
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+from tests.plugins.rows import OURS, insert_dag, insert_waits
 
-OURS = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 NUMBERS = itertools.count(1)
-LONG_AGO = timedelta(hours=1)
 
 
 @dataclass
@@ -73,79 +72,16 @@ class Wait:
 
 @pytest.fixture(scope="module")
 def dag_version(database) -> Any:
-    from airflow.models.dag import DagModel
-    from airflow.models.dag_version import DagVersion
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.utils.session import create_session
-
-    with create_session(scoped=False) as session:
-        session.add(DagBundleModel(name="bundle"))
-        session.flush()
-        session.add(
-            DagModel(
-                dag_id="dag",
-                bundle_name="bundle",
-                relative_fileloc="dag.py",
-                fileloc="/dag.py",
-                max_active_tasks=1,
-            )
-        )
-        session.flush()
-        version = DagVersion(dag_id="dag", version_number=1, bundle_name="bundle")
-        session.add(version)
-        session.flush()
-        return version.id
+    return insert_dag()
 
 
 @pytest.fixture
 def wait(dag_version) -> Any:
     """Return a maker of waits."""
 
-    def make(
-        sn: str | None = None, *, classpath: str = OURS, deferred_for: timedelta = LONG_AGO, **waiter: Any
-    ) -> Wait:
-        from airflow.models.dagrun import DagRun
-        from airflow.models.taskinstance import TaskInstance
-        from airflow.models.trigger import Trigger
-        from airflow.models.xcom import XComModel
-        from airflow.utils.session import create_session
-        from airflow.utils.state import DagRunState, TaskInstanceState
-        from airflow.utils.types import DagRunType
-        from sqlalchemy import insert
-
-        number, now = next(NUMBERS), datetime.now(UTC)
-        run_id, sn = f"run_{number}", sn or f"REQ{number}"
-        ti_id = TaskInstance.id.type.python_type(str(uuid4()))
-        with create_session(scoped=False) as session:
-            run = DagRun(dag_id="dag", run_id=run_id, run_type=DagRunType.MANUAL, state=DagRunState.RUNNING)
-            trigger = Trigger(classpath=classpath, kwargs={}, created_date=now - deferred_for)
-            session.add_all([run, trigger])
-            session.flush()
-            session.execute(
-                insert(TaskInstance).values(
-                    id=ti_id,
-                    dag_id="dag",
-                    run_id=run_id,
-                    task_id="wait",
-                    map_index=-1,
-                    try_number=1,
-                    max_tries=0,
-                    pool="default_pool",
-                    pool_slots=1,
-                    queue="default",
-                    hostname="",
-                    state=TaskInstanceState.DEFERRED,
-                    start_date=now - deferred_for,
-                    trigger_id=trigger.id,
-                    next_method="execute_complete",
-                    next_kwargs={},
-                    dag_version_id=dag_version,
-                )
-            )
-            who = Waiter(**{"ti_id": str(ti_id), "conn_id": "itsm", "ends_task": True} | waiter)
-            where = {"dag_id": "dag", "run_id": run_id, "task_id": "wait", "map_index": -1}
-            session.add(XComModel(key=wait_key(sn), value=who.as_dict(), dag_run_id=run.id, **where))
-        return Wait(sn=sn, waiter=who, run_id=run_id)
+    def make(sn: str | None = None, **more: Any) -> Wait:
+        (made,) = insert_waits([sn or f"REQ{next(NUMBERS)}"], dag_version=dag_version, **more)
+        return Wait(sn=made.sn, waiter=made.waiter, run_id=made.run_id)
 
     return make
 
