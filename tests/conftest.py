@@ -12,12 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
 
 # Airflow's example plugins listen to every task, which then needs a worker at its end.
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+
+# How long an example takes says nothing about its result.
+settings.register_profile("provider", deadline=None)
+settings.load_profile("provider")
 
 Connect = Callable[..., None]
 
