@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_bkitsm.callback.registering import ends_without_worker
+from airflow_provider_bkitsm.callback.registering import ends_without_worker, is_mapped_over
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -61,10 +61,11 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
         """Give the worker back until the ticket is decided."""
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
-        time = approval_time(self.approval_timeout)
-        rendered = {"ticket_sn": ticket_number(sn), "approval_timeout": time.total_seconds() if time else None}
-        arguments = self.trigger_arguments() | rendered | {"after_worker": True}
-        self.defer(trigger=ItsmTicketTrigger(**arguments), method_name="execute_complete")
+        time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()
+        arguments["ticket_sn"] = ticket_number(sn)
+        arguments["approval_timeout"] = time.total_seconds() if time else None
+        arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
+        self.defer(trigger=ItsmTicketTrigger(**arguments, after_worker=True), method_name="execute_complete")
 
     def trigger_arguments(self) -> dict[str, Any]:
         """Return what the trigger takes, but for the ticket's number."""

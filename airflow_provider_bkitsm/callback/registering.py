@@ -41,4 +41,6 @@ def ends_without_worker(task: BaseOperator) -> bool:
 
 def is_mapped_over(task: Any) -> bool:
     """Whether other tasks are mapped over a task's result, whose length only a worker reports."""
-    return task is not None and next(task.iter_mapped_dependants(), None) is not None
+    if task is None or task.get_dag() is None:
+        return False
+    return next(task.iter_mapped_dependants(), None) is not None

@@ -116,7 +116,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         task_instance = self.task_instance
         if task_instance is None:
             return
-        self.ends_task = self.ends_task and not is_mapped_over(self.task)
+        self.ends_task = self.ends_task and not is_mapped_over(getattr(self, "task", None))
         waiter = Waiter(
             ti_id=str(task_instance.id),
             conn_id=self.bkitsm_conn_id,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk import DAG
+from airflow.sdk import task as task_decorator
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -165,3 +166,14 @@ def test_p2_of_two_opened_at_the_same_moment_the_oldest_is_kept(connections, tas
     assert shared(task("other")) == first
     states = [one["status"] for one in sandbox.tickets()]
     assert states == ["RUNNING", "REVOKED"]
+
+
+def test_a_gate_whose_result_is_mapped_over_needs_a_worker_after_an_approval(who):
+    @task_decorator
+    def each(one):
+        return one
+
+    with DAG("d", schedule=None):
+        mapped_over = gate()
+        each.expand(one=mapped_over.output)
+    assert deferred(mapped_over, who)["ends_task"] is False
