@@ -3,9 +3,9 @@
     python -m benchmarks.callback_endpoint [--rounds 3] [--seconds 10]
 
 Airflow's API server with one process and PostgreSQL, and a sandbox that takes 20 ms for every request. Callbacks
-of approved tickets arrive at a fixed rate, each over a connection of its own, as ITSM sends them; every one of them
-ends a waiting task. Rounds with 500 and with 5,000 further tasks that wait for open tickets take turns. A
-callback's time runs from the moment it is due, so that a queue shows.
+of approved tickets arrive at a fixed rate, each over a connection of its own, as ITSM sends them; each ends a
+waiting task. Rounds with 500 and with 5,000 further tasks that wait for open tickets take turns. A callback's time
+runs from the moment it is due, so that a queue shows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from statistics import median
 
@@ -35,7 +36,7 @@ from benchmarks.sandbox_throughput import started
 from demo.local_airflow import LocalAirflow
 from demo.processes import marked_with
 from tests.collectors.servers import postgres
-from tests.plugins.conftest import airflow_database
+from tests.plugins.database import airflow_database
 from tests.plugins.rows import insert_dag, insert_waits
 
 SECTION = "callback_endpoint"
@@ -144,7 +145,7 @@ class Load:
         said = answer.read()
         taken = time.monotonic() - due
         connection.close()
-        assert answer.status == 200, said
+        assert answer.status == HTTPStatus.OK, said
         return taken
 
     def _cpu(self) -> float:

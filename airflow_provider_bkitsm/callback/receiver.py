@@ -34,6 +34,8 @@ ITSM_SECONDS = 4.0
 # Once answered nobody waits, but ITSM may still be busy with the call this callback came from.
 BACKGROUND_SECONDS = 60.0
 BACKGROUND_LIMIT = 100
+# How many talk to ITSM at once. More would take longer: what one request costs grows with the others under way.
+TURNS = 8
 _NO_KEYS = (bytes(32),)
 
 
@@ -98,6 +100,7 @@ class Receiver:
         self._count = count
         self._clock = clock
         self._background: set[asyncio.Task[None]] = set()
+        self._turns, self._background_turns = asyncio.Semaphore(TURNS), asyncio.Semaphore(TURNS)
 
     async def receive(self, arrived: Arrived) -> Result:
         """Check a callback and resume whoever waits for it; never raises."""
@@ -121,13 +124,20 @@ class Receiver:
         settle = partial(self._settle, gateway, claim, notice, waiting.waiters)
         if notice.inside_a_call:
             return self._said(self._later(settle, notice), notice)
-        return await settle(seconds=ITSM_SECONDS)
+        return await settle(turns=self._turns, seconds=ITSM_SECONDS)
 
     async def _settle(
-        self, gateway: Gateway, claim: Claim, notice: Notice, waiters: tuple[Waiter, ...], *, seconds: float
+        self,
+        gateway: Gateway,
+        claim: Claim,
+        notice: Notice,
+        waiters: tuple[Waiter, ...],
+        *,
+        turns: asyncio.Semaphore,
+        seconds: float,
     ) -> Result:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), turns:
                 verdicts = await read_verdicts(gateway, notice, waiters)
         except CollectItsmTokenIllega as error:
             return self._said(Result.REFUSED_TOKEN, notice, str(error))
@@ -156,7 +166,7 @@ class Receiver:
 
         async def settled() -> None:
             try:
-                await settle(seconds=BACKGROUND_SECONDS)
+                await settle(turns=self._background_turns, seconds=BACKGROUND_SECONDS)
             except Exception as error:
                 self._said(Result.FAILED, notice, type(error).__name__)
 

@@ -1,6 +1,6 @@
 """Airflow's metadata database, as the callback needs it; the only module that touches it.
 
-Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint resumes tasks the same way.
+Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint hands tasks back the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.version_compat import workers_do_no_more
 
 if TYPE_CHECKING:
-    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -81,23 +81,23 @@ class AirflowMetadata:
         from airflow.utils.session import create_session
 
         with create_session(scoped=False) as session:
-            task_instance = _lock(session, waiter)
-            if task_instance is None:
+            waits = _lock(session, waiter)
+            if waits is None:
                 return False
             if ends_here(waiter, verdict) and workers_do_no_more():
-                _end(session, task_instance, verdict)
+                _end(session, waits, verdict)
                 return True
-            if waiter.after_worker and _is_young(task_instance):
+            if waiter.after_worker and _is_young(waits):
                 return False
-            _hand_over(session, task_instance, verdict)
+            _hand_over(session, waits, verdict)
             return True
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")
 
 
-def _is_young(task_instance: TaskInstance) -> bool:
-    return bool(datetime.now(UTC) - task_instance.trigger.created_date < _TOO_EARLY)
+def _is_young(waits: Row[Any]) -> bool:
+    return bool(datetime.now(UTC) - waits.created_date < _TOO_EARLY)
 
 
 def _is_try(waiter: Waiter, ti_id: Any) -> bool:
@@ -105,8 +105,8 @@ def _is_try(waiter: Waiter, ti_id: Any) -> bool:
     return UUID(str(ti_id)) == UUID(waiter.ti_id)
 
 
-def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
-    """Lock a task instance that is still deferred on our trigger.
+def _lock(session: Session, waiter: Waiter) -> Row[Any] | None:
+    """Lock a task instance that is still deferred on our trigger; return what its end needs.
 
     The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
     FOR UPDATE does nothing). It must be the transaction's first statement.
@@ -115,7 +115,6 @@ def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
     from airflow.models.trigger import Trigger
     from airflow.utils.state import TaskInstanceState
     from sqlalchemy import select, update
-    from sqlalchemy.orm import joinedload
 
     # Airflow 3.1 keeps these ids as text, later ones as UUID.
     ti_id = TaskInstance.id.type.python_type(waiter.ti_id)
@@ -127,36 +126,63 @@ def _lock(session: Session, waiter: Waiter) -> TaskInstance | None:
     locked = update(TaskInstance).where(*still).values(updated_at=datetime.now(UTC))
     if not session.execute(locked.execution_options(synchronize_session=False)).rowcount:  # type: ignore[attr-defined]
         return None
-    eager = [joinedload(one) for one in (TaskInstance.dag_model, TaskInstance.dag_run, TaskInstance.trigger)]
-    return session.get(TaskInstance, ti_id, options=eager, populate_existing=True)
+    return _what_waits(session, ti_id)
 
 
-def _end(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:
-    """End the task with the XComs the worker would have pushed, all in one transaction."""
-    from airflow.models.trigger import handle_event_submit
-    from airflow.triggers.base import TaskSuccessEvent
+def _what_waits(session: Session, ti_id: Any) -> Row[Any]:
+    """Read a few columns: loading task instance, run and DAG takes longer than all the rest of a callback."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+    from sqlalchemy import and_, select
 
-    # Not as the event's xcoms: those are written in transactions of their own, after the task has ended.
-    _write(session, task_instance, xcoms_of(verdict))
-    handle_event_submit(TaskSuccessEvent(), task_instance=task_instance, session=session)
-    log.info("%s: %s %s goes on", verdict.describe(), task_instance.dag_id, task_instance.task_id)
+    key = [getattr(TaskInstance, name) for name in _KEY]
+    columns = (TaskInstance.id, TaskInstance.start_date, DagRun.id.label("dag_run_id"), Trigger.created_date)
+    run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
+    query = select(*columns, *key).join(DagRun, run).join(Trigger, TaskInstance.trigger_id == Trigger.id)
+    return session.execute(query.where(TaskInstance.id == ti_id)).one()
 
 
-def _write(session: Session, task_instance: TaskInstance, xcoms: dict[str, Any]) -> None:
-    """Write XComs in place of earlier ones, in two statements and without loading any row."""
+def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
+    """End the task as Airflow does it for a trigger's ``TaskSuccessEvent``, XComs included, in one transaction.
+
+    Airflow's own way writes those XComs in transactions of their own, after the task has ended, and has the DAG
+    file parsed for a success callback; a task with one of those does not end here.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import update
+
+    now = datetime.now(UTC)
+    start = waits.start_date or now
+    times = {"start_date": start, "end_date": now, "duration": (now - start).total_seconds()}
+    ended = update(TaskInstance).where(TaskInstance.id == waits.id)
+    ended = ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
+    session.execute(ended.execution_options(synchronize_session=False))
+    _write(session, waits, xcoms_of(verdict))
+    log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
+
+
+def _write(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
+    """Write XComs in place of earlier ones, without loading them."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import delete, insert
 
-    where = {name: getattr(task_instance, name) for name in _KEY} | {"dag_run_id": task_instance.dag_run.id}
+    where = {name: getattr(waits, name) for name in (*_KEY, "dag_run_id")}
     earlier = delete(XComModel).filter_by(**where).where(XComModel.key.in_(xcoms))
     session.execute(earlier.execution_options(synchronize_session=False))
     session.execute(insert(XComModel), [{"key": key, "value": value, **where} for key, value in xcoms.items()])
 
 
-def _hand_over(session: Session, task_instance: TaskInstance, verdict: Verdict) -> None:
+def _hand_over(session: Session, waits: Row[Any], verdict: Verdict) -> None:
+    """Send the task back to a worker, with the event its trigger would have fired."""
+    from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import handle_event_submit
     from airflow.triggers.base import TriggerEvent
+    from sqlalchemy.orm import joinedload
 
+    eager = [joinedload(one) for one in (TaskInstance.dag_model, TaskInstance.dag_run)]
+    task_instance = session.get_one(TaskInstance, waits.id, options=eager)
     event = TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
     handle_event_submit(event, task_instance=task_instance, session=session)
-    log.info("%s: %s %s goes back to a worker", verdict.describe(), task_instance.dag_id, task_instance.task_id)
+    log.info("%s: %s %s goes back to a worker", verdict.describe(), waits.dag_id, waits.task_id)

@@ -164,6 +164,17 @@ async def test_itsm_is_not_waited_for_longer_than_a_few_seconds(sn, sandbox, rec
     assert await receiver.receive(arrive(sn)) is Result.UNAVAILABLE
 
 
+async def test_a_flood_talks_to_itsm_in_turns_and_those_whose_turn_does_not_come_are_left_to_the_poll(
+    sn, sandbox, receiver, arrive, monkeypatch
+):
+    monkeypatch.setattr(module, "ITSM_SECONDS", 0.5)
+    sandbox.fault("token/verify", "delay", times=module.TURNS, seconds=5)
+    said = await asyncio.gather(*(receiver.receive(arrive(sn)) for _ in range(module.TURNS + 1)))
+    assert said == [Result.UNAVAILABLE] * (module.TURNS + 1)
+    assert len(sandbox.requests("token/verify")) == module.TURNS
+    assert await receiver.receive(arrive(sn)) is Result.STILL_OPEN
+
+
 async def test_what_is_posted_inside_a_call_is_answered_first_and_checked_after(
     sn, sandbox, receiver, arrive, metadata
 ):

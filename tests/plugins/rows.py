@@ -35,7 +35,7 @@ def insert_dag() -> Any:
     with create_session(scoped=False) as session:
         session.add(DagBundleModel(name="bundle"))
         session.flush()
-        session.add(DagModel(dag_id=DAG, bundle_name="bundle", **of_dag))
+        session.add(DagModel(dag_id=DAG, bundle_name="bundle", **of_dag))  # type: ignore[no-untyped-call]
         session.flush()
         version = DagVersion(dag_id=DAG, version_number=1, bundle_name="bundle")
         session.add(version)
@@ -74,7 +74,8 @@ def insert_waits(
         session.flush()
         pairs = zip(ids, triggers, strict=True)
         made = [_task_instance(run_id, trigger.id, dag_version, since) for run_id, trigger in pairs]
-        who = [Waiter(**{"ti_id": str(one["id"]), "conn_id": "itsm", "ends_task": True} | waiter) for one in made]
+        said: dict[str, Any] = {"conn_id": "itsm", "ends_task": True} | waiter
+        who = [Waiter(**{"ti_id": str(one["id"])} | said) for one in made]
         _insert(session, made, [_xcom(*one) for one in zip(sns, who, runs, strict=True)])
     return [Registered(sn=sn, run_id=run, waiter=one) for sn, run, one in zip(sns, ids, who, strict=True)]
 

@@ -219,14 +219,16 @@ def test_p4_a_person_who_clears_the_task_meanwhile_wins(airflow, wait, monkeypat
     assert one.row().state is None
 
 
-def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, wait, monkeypatch):
+@pytest.mark.parametrize("ends_task", [True, False])
+def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, wait, monkeypatch, ends_task):
     from airflow.models import trigger
 
     def broken(*_args, **_kwargs):
         raise RuntimeError("no file")
 
     monkeypatch.setattr(trigger, "handle_event_submit", broken)
-    one = wait()
+    monkeypatch.setattr(module, "_write", broken)
+    one = wait(ends_task=ends_task)
     with pytest.raises(RuntimeError):
         airflow.resume(one.waiter, one.verdict)
     assert one.row().state == "deferred"

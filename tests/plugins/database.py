@@ -1,0 +1,35 @@
+"""A database of Airflow's own for this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def airflow_database(home: Path, url: str) -> Iterator[None]:
+    """Make this process's Airflow use a database of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(home))
+        patch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+        migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+        subprocess.run(migrate, check=True, capture_output=True, env=dict(os.environ))
+        _use_configured_database()
+        yield
+    _use_configured_database()
+
+
+def _use_configured_database() -> None:
+    from airflow import settings
+
+    if settings.engine is not None:
+        settings.dispose_orm()
+    settings.configure_vars()  # type: ignore[no-untyped-call]
+    settings.configure_orm()  # type: ignore[no-untyped-call]
