@@ -43,9 +43,9 @@ def main() -> None:
     print(f"         {per_core:.0f} requests per second of CPU time, {TICKETS} tickets, {CLIENTS} clients")
 
 
-def started() -> tuple[subprocess.Popen[str], str]:
+def started(*options: str) -> tuple[subprocess.Popen[str], str]:
     """Start a sandbox process; return it and its address."""
-    command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", "--port", "0"]
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", "--port", "0", *options]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     found = re.search(r"http://\S+\d", server.stdout.readline())

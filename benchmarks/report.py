@@ -1,0 +1,45 @@
+"""Where figures are kept: ``docs/benchmarks.md``, a section for each benchmark, which writes only its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+
+
+def machine(*packages: str) -> str:
+    """Return on what and with what was measured, in a line."""
+    with_them = [f"{name} {version(name)}" for name in ("apache-airflow", *packages)]
+    cores = f"{len(os.sched_getaffinity(0))} cores ({_processor()})"
+    return ", ".join([cores, f"{_memory()} GB", f"Python {platform.python_version()}", *with_them])
+
+
+def publish(section: str, text: str, *, page: Path = PAGE) -> None:
+    """Print a result and put it between the page's markers of this section."""
+    print(text)
+    page.write_text(replaced(page.read_text(), section, text))
+
+
+def replaced(page: str, section: str, text: str) -> str:
+    """Return the page with another text in a section; all else stays.
+
+    :raises ValueError: the page has no such section.
+    """
+    begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
+    found = re.search(f"{re.escape(begin)}.*?{re.escape(end)}", page, re.DOTALL)
+    if found is None:
+        raise ValueError(f"no section {section!r}")
+    return f"{page[: found.start()]}{begin}\n\n{text.strip()}\n\n{end}{page[found.end() :]}"
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return found[1].strip() if found else platform.machine()
+
+
+def _memory() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
