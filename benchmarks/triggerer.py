@@ -7,6 +7,7 @@ is left out. What triggers do is thus measured as it happens in ``airflow trigge
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -135,9 +137,10 @@ class Triggerer:
 
         decoder = msgspec.msgpack.Decoder(_RequestFrame)
         stream = self._socket.makefile("rb")
-        while header := stream.read(4):
-            frame = decoder.decode(stream.read(int.from_bytes(header, "big")))
-            self._send(frame.id, self._answer(frame.body or {}))
+        with suppress(OSError):  # the runner has been ended
+            while header := stream.read(4):
+                frame = decoder.decode(stream.read(int.from_bytes(header, "big")))
+                self._send(frame.id, self._answer(frame.body or {}))
 
     def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["type"] != "TriggerStateChanges":
@@ -153,38 +156,47 @@ class Triggerer:
     def _send(self, number: int, body: dict[str, Any]) -> None:
         from airflow.sdk.execution_time.comms import _ResponseFrame
 
-        try:
+        with suppress(OSError):  # the runner has been ended
             self._socket.sendall(_ResponseFrame(id=number, body=body).as_bytes())
-        except OSError:
-            return  # the runner has been ended
 
 
 class Stalls:
     """How long the event loop keeps a callback waiting that is due.
 
     ``wall`` is what the callback sees, other processes on the same cores included; ``cpu`` is the time the
-    loop's own thread computed meanwhile, which other processes do not lengthen.
+    loop's own thread computed meanwhile, which other processes do not lengthen. ``gc`` is Python's collection of
+    garbage alone, wall time.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.forget()
         self._again()
+        gc.callbacks.append(self._collecting)
+
+    def _collecting(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.monotonic()
+        else:
+            self._keep("gc", time.monotonic() - self._began)
 
     def forget(self) -> None:
         """Begin anew."""
-        self.longest: dict[str, list[float]] = {"wall": [0.0], "cpu": [0.0]}
+        self.longest: dict[str, list[float]] = {"wall": [0.0], "cpu": [0.0], "gc": [0.0]}
 
     def _again(self) -> None:
         self._due, self._cpu = time.monotonic() + _TICK_SECONDS, time.thread_time()
         self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
-        for kind, seconds in (("wall", time.monotonic() - self._due), ("cpu", time.thread_time() - self._cpu)):
-            kept = self.longest[kind]
-            if seconds > kept[-1] or len(kept) < _LONGEST_KEPT:
-                self.longest[kind] = sorted([*kept, seconds], reverse=True)[:_LONGEST_KEPT]
+        self._keep("wall", time.monotonic() - self._due)
+        self._keep("cpu", time.thread_time() - self._cpu)
         self._again()
+
+    def _keep(self, kind: str, seconds: float) -> None:
+        kept = self.longest[kind]
+        if seconds > kept[-1] or len(kept) < _LONGEST_KEPT:
+            self.longest[kind] = sorted([*kept, seconds], reverse=True)[:_LONGEST_KEPT]
 
 
 def _task_instance(number: int) -> dict[str, Any]:
