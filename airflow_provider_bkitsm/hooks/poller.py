@@ -122,7 +122,7 @@ class Poller:
         page = await self.hook.get_tickets(sns=unknown, page_size=2 * len(unknown))
         for row in page.items:
             for wait in self._waits.get(row.sn, ()):
-                wait.created_at = row.create_at
+                wait.learn(row.create_at)
 
     async def _failed(self, batch: Batch, error: ItsmError) -> None:
         if not error.retry_safe:
@@ -162,6 +162,9 @@ class Poller:
 class Wait:
     """One who waits for a ticket.
 
+    ``known`` is the ticket's status so far as it needs no telling: while ITSM goes on saying so, ``look`` does not
+    return. Thousands who wait for open tickets then sleep through every round. It holds for one look.
+
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
     """
@@ -171,20 +174,23 @@ class Wait:
         self.sn = sn
         self.interval = interval
         self.created_at: datetime | None = None
+        self.known: str | None = None
         self._dated = dated
         self._next: asyncio.Future[Look] | None = None
 
     async def look(self, within: float | None = None) -> ApprovalResult:
-        """Return the ticket's state when ITSM is asked about it next.
+        """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
 
-        :param within: after so many seconds it is asked about before its turn.
+        :param within: after so many seconds it is asked about before its turn, and told in any case.
         :raises ItsmError: ITSM was asked, and this came of it.
         """
         self._next = asyncio.get_running_loop().create_future()
         done, _ = await asyncio.wait({self._next}, timeout=within)
         if not done:
+            self.known = None
             self.poller.hurry(self.sn)
         look = await self._next
+        self.known = None
         if isinstance(look, ItsmError):
             raise look
         return look
@@ -201,8 +207,15 @@ class Wait:
 
     def tell(self, look: Look) -> None:
         """Take in what was seen; of no use to somebody who is busy with what was seen before."""
-        if self._next is not None and not self._next.done():
+        if self._next is None or self._next.done():
+            return
+        if self.known is None or isinstance(look, ItsmError) or look.current_status != self.known:
             self._next.set_result(look)
+
+    def learn(self, created_at: datetime | None) -> None:
+        """Take in when the ticket was opened, which is news."""
+        self.created_at = created_at
+        self.known = None
 
 
 _POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()

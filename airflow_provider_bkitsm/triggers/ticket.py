@@ -138,6 +138,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             verdict = await looks.hook.run(verdict_of(row, policy))
             if looks.created_at is not None:
                 wait.deadline = self._after(looks.created_at)
+            looks.known = row.current_status
         except Exception as error:
             self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
