@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
@@ -20,8 +20,8 @@ from airflow_provider_bkitsm.sandbox.settings import Settings
 # Airflow's example plugins listen to every task, which then needs a worker at its end.
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
-# How long an example takes says nothing about its result.
-settings.register_profile("provider", deadline=None)
+# How long examples take says nothing about their results.
+settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("provider")
 
 Connect = Callable[..., None]

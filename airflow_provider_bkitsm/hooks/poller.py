@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _AT_A_TIME = 4
 # New waits are gathered this long, so that a burst of them shares its first questions.
 _GATHER_SECONDS = 0.1
+_STUMBLED_SECONDS = 5.0
 
 Look = ApprovalResult | ItsmError
 
@@ -72,13 +73,21 @@ class Poller:
     async def _poll(self) -> None:
         await self._take_chunk_size()
         while True:
-            await self._asking.acquire()
-            batch = self._schedule.next_batch(_now())
-            if batch:
-                self._spawn(self._ask(batch))
-            else:
-                self._asking.release()
-                await self._rest()
+            try:
+                await self._ask_next()
+            except Exception:
+                # Nobody would be told of anything any more: rather try again.
+                log.exception("the poll of connection %s stumbled", self.hook.bkitsm_conn_id)
+                await asyncio.sleep(_STUMBLED_SECONDS)
+
+    async def _ask_next(self) -> None:
+        await self._asking.acquire()
+        batch = self._schedule.next_batch(_now())
+        if batch:
+            self._spawn(self._ask(batch))
+        else:
+            self._asking.release()
+            await self._rest()
 
     async def _take_chunk_size(self) -> None:
         try:

@@ -138,3 +138,18 @@ async def test_a_connection_that_does_not_exist_is_an_error_not_a_hang(connectio
     async with waiting("nowhere", sn="REQ1", interval=0.05) as wait:
         with pytest.raises(errors.ItsmError):
             await wait.look()
+
+
+async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch):
+    monkeypatch.setattr(poller, "_STUMBLED_SECONDS", 0.0)
+    (sn,) = opened(1)
+    next_batch, stumbles = poller.Schedule.next_batch, [1]
+
+    def stumble(schedule, now):
+        if stumbles:
+            raise RuntimeError(stumbles.pop())
+        return next_batch(schedule, now)
+
+    monkeypatch.setattr(poller.Schedule, "next_batch", stumble)
+    async with waiting(CONN, sn=sn, interval=60) as wait:
+        assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
