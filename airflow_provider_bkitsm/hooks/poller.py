@@ -82,11 +82,15 @@ class Poller:
 
     async def _ask_next(self) -> None:
         await self._asking.acquire()
-        batch = self._schedule.next_batch(_now())
+        batch: Batch = ()
+        try:
+            batch = self._schedule.next_batch(_now())
+        finally:
+            if not batch:
+                self._asking.release()
         if batch:
             self._spawn(self._ask(batch))
         else:
-            self._asking.release()
             await self._rest()
 
     async def _take_chunk_size(self) -> None:

@@ -143,7 +143,7 @@ async def test_a_connection_that_does_not_exist_is_an_error_not_a_hang(connectio
 async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch):
     monkeypatch.setattr(poller, "_STUMBLED_SECONDS", 0.0)
     (sn,) = opened(1)
-    next_batch, stumbles = poller.Schedule.next_batch, [1]
+    next_batch, stumbles = poller.Schedule.next_batch, [1] * 9
 
     def stumble(schedule, now):
         if stumbles:
