@@ -12,6 +12,11 @@ from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
 
 
+@pytest.fixture(autouse=True)
+def _airflow_renders_in_the_triggerer(monkeypatch):
+    monkeypatch.setattr(starting, "RENDERS_IN_TRIGGERER", True)
+
+
 def sensor(**parameters) -> ItsmTicketSensor:
     return ItsmTicketSensor(**{"task_id": "wait", "ticket_sn": "REQ1"} | parameters)
 
