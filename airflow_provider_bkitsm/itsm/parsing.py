@@ -6,15 +6,15 @@ Whatever a server sends ends in a model or an :class:`~.errors.ItsmUnexpectedAns
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
-import pendulum
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
 
-_SHANGHAI = "Asia/Shanghai"
 _ZERO_DATE = "0000-00-00"  # MySQL's way to say "none"
 _KEYS_SHOWN = 10
 
@@ -26,14 +26,20 @@ def from_shanghai(value: object) -> object:
     if not value.strip() or value.startswith(_ZERO_DATE):
         return None
     try:
-        return pendulum.instance(datetime.fromisoformat(value), tz=_SHANGHAI).in_timezone("UTC")
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=_shanghai())).astimezone(UTC)
     except OverflowError:
         raise ValueError("a time no calendar has") from None
 
 
 def to_shanghai(moment: datetime) -> str:
     """Turn an aware time into the text ITSM's filters understand."""
-    return pendulum.instance(moment).in_timezone(_SHANGHAI).format("YYYY-MM-DD HH:mm:ss")
+    return moment.astimezone(_shanghai()).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@cache
+def _shanghai() -> ZoneInfo:
+    return ZoneInfo("Asia/Shanghai")
 
 
 def _names(value: object) -> object:
@@ -73,7 +79,7 @@ class ItsmModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        if not isinstance(data, dict) or None not in data.values():
             return data
         optional = {key for key, field in cls.model_fields.items() if not field.is_required()}
         return {key: value for key, value in data.items() if value is not None or key not in optional}
