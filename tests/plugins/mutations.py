@@ -123,10 +123,8 @@ def _token_swapped(forger: Forger) -> Arrived:
 
 
 def _expiry_changed(forger: Forger) -> Arrived:
-    digits = forger.random.choice(
-        [str(forger.now + forger.random.randrange(1, 10**9)), "0", "-1", "1e9", "９", ""]
-    )
-    return replace(forger.target, expires=digits or "soon")
+    later = str(forger.now + forger.random.randrange(1, 10**9))
+    return replace(forger.target, expires=forger.random.choice([later, "0", "-1", "1e9", "\u0669", "soon"]))
 
 
 def _expired(forger: Forger) -> Arrived:
