@@ -20,6 +20,7 @@ from statistics import median
 from benchmarks.report import machine, publish
 from demo.airflow_api import AirflowApi
 from demo.local_airflow import LocalAirflow
+from demo.processes import ends_orderly
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--postgres", action="store_true", help="metadata in a PostgreSQL of its own")
     given = parser.parse_args()
-    with ExitStack() as stack:
+    with ends_orderly(), ExitStack() as stack:
         url = stack.enter_context(postgres()) if given.postgres else None
         running = stack.enter_context(gates(url))
         for dag in NAMES:

@@ -46,8 +46,8 @@ def report(rounds: list[tuple[float, float]]) -> str:
     rates, per_core = (sorted(column) for column in zip(*rounds, strict=True))
     rate = statistics.median(rates)
     lines = [
-        f"{machine('fastapi', 'uvicorn')}. Status requests of {CLIENTS} clients about {TICKETS} tickets, the sandbox"
-        f" on one core; {ROUNDS} rounds of {SECONDS:.0f} s.",
+        f"{machine('fastapi', 'uvicorn')}. Status requests of {CLIENTS} clients about {TICKETS} tickets, the"
+        f" sandbox on one core; {ROUNDS} rounds of {SECONDS:.0f} s.",
         "",
         "| requests | median | slowest round | quickest round |",
         "| --- | ---: | ---: | ---: |",
@@ -55,7 +55,7 @@ def report(rounds: list[tuple[float, float]]) -> str:
         f"| per second of the sandbox's CPU time | {statistics.median(per_core):.0f} | {per_core[0]:.0f}"
         f" | {per_core[-1]:.0f} |",
         "",
-        f"{rate / WANTED:.1f} times the {WANTED} a second wanted, so that the sandbox limits no other measurement.",
+        f"{rate / WANTED:.1f} times the {WANTED} a second wanted: the sandbox limits no other measurement.",
     ]
     return "\n".join(lines)
 
