@@ -34,7 +34,7 @@ from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from benchmarks.report import machine, publish
 from benchmarks.sandbox_throughput import started
 from demo.local_airflow import LocalAirflow
-from demo.processes import marked_with
+from demo.processes import ends_orderly, marked_with
 from tests.collectors.servers import postgres
 from tests.plugins.database import airflow_database
 from tests.plugins.rows import insert_dag, insert_waits
@@ -189,7 +189,7 @@ def measure(rounds: int, seconds: int) -> dict[int, Measured]:
     from airflow.sdk import Connection
 
     measured = {level: Measured() for level in LEVELS}
-    with ExitStack() as stack:
+    with ends_orderly(), ExitStack() as stack:
         sandbox, url = stack.enter_context(slow_itsm()), stack.enter_context(postgres())
         airflow = stack.enter_context(api_server(sandbox, url))
         gateway = read_gateway(Connection.from_json(connection(sandbox), conn_id=CONN_ID))

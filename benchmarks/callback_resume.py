@@ -9,22 +9,22 @@ sent to the moment Airflow notes as the task's start.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from benchmarks.report import machine, publish
 from demo.airflow_api import AirflowApi
 from demo.local_airflow import LocalAirflow
+from demo.processes import ends_orderly
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
 
+SECTION = "callback_resume"
 DAGS = Path(__file__).parent / "dags"
 CALLBACK, HUMAN = "by_callback", "by_airflow"
 NAMES = {CALLBACK: "ITSM's callback", HUMAN: "Airflow's human in the loop"}
@@ -72,12 +72,12 @@ def gates(database_url: str | None) -> Iterator[Gates]:
         yield Gates(api=airflow.api, itsm=itsm)
 
 
-def report(measured: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Return the table."""
-    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+def report(measured: Mapping[str, Sequence[tuple[float, float]]], database: str) -> str:
+    """Return the section of the page."""
+    with_them = machine("apache-airflow-providers-standard")
     runs = f"{len(measured[CALLBACK])} runs each, seconds after the decision"
     lines = [
-        f"Airflow {version('apache-airflow')}, {machine}; {runs}",
+        f"{with_them}; LocalExecutor, {database}. {runs}.",
         "",
         "| gate | wait ended: median | next task started: median | 90 % | longest |",
         "| --- | --- | --- | --- | --- |",
@@ -87,16 +87,17 @@ def report(measured: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         slow = started[int(0.9 * (len(started) - 1))]
         lines.append(f"| {name} | {median(ended):.2f} | {median(started):.2f} | {slow:.2f} | {started[-1]:.2f} |")
     callback, human = (median(started for _, started in measured[dag]) for dag in (CALLBACK, HUMAN))
-    return "\n".join([*lines, "", f"callback / human in the loop: {callback / human:.2f}"])
+    ratio = f"Callback against human in the loop: {callback / human:.2f} times (target: at most 0.5)."
+    return "\n".join([*lines, "", ratio])
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(description="From a decision to the next task's start.")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--postgres", action="store_true", help="metadata in a PostgreSQL of its own")
     given = parser.parse_args()
-    with ExitStack() as stack:
+    with ends_orderly(), ExitStack() as stack:
         url = stack.enter_context(postgres()) if given.postgres else None
         running = stack.enter_context(gates(url))
         for dag in NAMES:
@@ -105,7 +106,7 @@ def main() -> None:
         for _ in range(given.runs):
             for dag, times in measured.items():
                 times.append(running.measure(dag))
-    print(report(measured))
+    publish(SECTION, report(measured, "PostgreSQL" if given.postgres else "SQLite"))
 
 
 def _seconds(since: datetime, moment: str) -> float:

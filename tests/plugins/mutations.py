@@ -1,0 +1,247 @@
+"""Callbacks that are almost right: thousands of them, posted to the real endpoint on a real database (P4).
+
+Four tickets: one that was approved and is waited for, which every forgery is after; another such one; one that is
+still open; one whose approval was followed long ago. Whatever is posted, no row of Airflow's may change.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+
+from airflow_provider_bkitsm.callback.body import SIZE_LIMIT, read_notice
+from airflow_provider_bkitsm.callback.receiver import Arrived
+from airflow_provider_bkitsm.callback.signing import HEADER, Claim, sign, signing_keys
+from airflow_provider_bkitsm.hooks.connection import read_gateway
+from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
+from airflow_provider_bkitsm.plugins import app as module
+from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
+from tests.plugins.rows import insert_waits
+
+OURS, OTHER = "bkitsm_default", "other"
+TABLES = ("task_instance", "xcom", "trigger", "dag_run")
+Mutation = Callable[["Forger"], Arrived]
+
+
+@dataclass(kw_only=True)
+class Played:
+    """What became of the callbacks."""
+
+    posted: Counter[str] = field(default_factory=Counter)
+    results: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+    changes: int = 0
+
+    @property
+    def errors(self) -> int:
+        """How many ended in an error nobody handled."""
+        return self.results["failed"] + sum(n for status, n in self.statuses.items() if status not in _PLANNED)
+
+
+_PLANNED = frozenset({200, 403, 503})
+
+
+def connections(sandbox: SandboxControl) -> dict[str, str]:
+    """Return two applications' connections to the sandbox by their ids, as Airflow's JSON text."""
+    shared = {"conn_type": "bkitsm", "host": sandbox.itsm_url, "login": sandbox.app_code}
+    passwords = {OURS: sandbox.app_secret, OTHER: "another app's secret"}
+    return {conn_id: json.dumps(shared | {"password": password}) for conn_id, password in passwords.items()}
+
+
+class Forger:
+    """Makes callbacks that are right but for one thing."""
+
+    def __init__(self, *, sandbox: SandboxControl, random: Random) -> None:
+        from airflow.sdk import Connection
+
+        self.random = random
+        self._sandbox = sandbox
+        self.keys = {
+            conn_id: signing_keys(read_gateway(Connection.from_json(text, conn_id=conn_id)))
+            for conn_id, text in connections(sandbox).items()
+        }
+        self.now = int(time.time())
+        self.target, self.another = self._callback("target"), self._callback("another")
+        self.open = self._callback("open", approved=False)
+        self.followed = self._callback("followed")
+
+    def _callback(self, name: str, *, approved: bool = True) -> Arrived:
+        tag = creation_tag(name)
+        form = {"title": marked_title(name, tag), "APPROVER": "admin", "APPROVAL_CONTENT": "c"}
+        fields = [{"key": key, "value": value} for key, value in form.items()]
+        asked = {"fast_approval": True, "creator": "admin", "fields": fields}
+        sn = self._sandbox.call("POST", "create_ticket", json=asked)["sn"]
+        if approved:
+            self._sandbox.approve(sn)
+        body = json.dumps(self._sandbox.callback_body(sn)).encode()
+        return self.signed(Claim(conn_id=OURS, tag=tag, expires=self.now + 3600), body)
+
+    def signed(self, claim: Claim, body: bytes, *, by: str = OURS) -> Arrived:
+        """Return a callback signed with a connection's key."""
+        parts = {"conn_id": claim.conn_id, "tag": claim.tag, "expires": str(claim.expires)}
+        return Arrived(**parts, signature=sign(self.keys[by], claim), body=body)
+
+    def claim(self, **changes: Any) -> Claim:
+        """Return the target's claim, changed."""
+        good = Claim(conn_id=OURS, tag=self.target.tag, expires=int(self.target.expires))
+        return replace(good, **changes)
+
+    def flipped(self, raw: bytes) -> bytes:
+        """Return the bytes with one to three bits flipped."""
+        changed = bytearray(raw)
+        for _ in range(self.random.randint(1, 3)):
+            changed[self.random.randrange(len(changed))] ^= 1 << self.random.randrange(8)
+        return self.flipped(raw) if bytes(changed) == raw else bytes(changed)
+
+
+def _body_flipped(forger: Forger) -> Arrived:
+    """Flips that touch neither number nor token make no forgery: those are tried on the ticket still open."""
+    body = forger.flipped(forger.target.body)
+    notice = read_notice(body)
+    if notice is None or notice.sn != sn_of(forger.target):
+        return replace(forger.target, body=body)
+    return replace(forger.open, body=forger.flipped(forger.open.body))
+
+
+def _token_swapped(forger: Forger) -> Arrived:
+    body = json.loads(forger.target.body)
+    token = bytearray(body["token"].encode())
+    place = forger.random.randrange(len(token) - 4)  # the last characters hold bits that mean nothing
+    token[place] = forger.random.choice([one for one in b"ABCabc019" if one != token[place]])
+    return replace(forger.target, body=json.dumps(body | {"token": token.decode()}).encode())
+
+
+def _expiry_changed(forger: Forger) -> Arrived:
+    later = str(forger.now + forger.random.randrange(1, 10**9))
+    return replace(forger.target, expires=forger.random.choice([later, "0", "-1", "1e9", "\u0669", "soon"]))
+
+
+def _expired(forger: Forger) -> Arrived:
+    return forger.signed(forger.claim(expires=forger.now - forger.random.randrange(1, 10**8)), forger.target.body)
+
+
+def _future_dated(forger: Forger) -> Arrived:
+    return replace(forger.target, expires=str(int(forger.target.expires) + forger.random.randrange(1, 10**9)))
+
+
+def _other_connection(forger: Forger) -> Arrived:
+    forged = [
+        forger.signed(forger.claim(), forger.target.body, by=OTHER),
+        forger.signed(forger.claim(conn_id=OTHER), forger.target.body, by=OTHER),
+        replace(forger.target, conn_id=OTHER),
+        replace(forger.target, conn_id="nowhere"),
+    ]
+    return forger.random.choice(forged)
+
+
+def _truncated(forger: Forger) -> Arrived:
+    body = forger.target.body
+    return replace(forger.target, body=body[: forger.random.randrange(len(body))])
+
+
+def _oversized(forger: Forger) -> Arrived:
+    more = forger.random.randrange(1, 10_000)
+    forged = [
+        replace(forger.target, body=forger.target.body + b" " * (SIZE_LIMIT + more)),
+        replace(forger.target, tag=forger.target.tag + "0" * (more % 1_000 + 1)),
+        replace(forger.target, conn_id=OURS + "0" * (more % 1_000 + 1)),
+        replace(forger.target, expires=forger.target.expires + "0" * (more % 100 + 1)),
+        replace(forger.target, signature=forger.target.signature + "0" * more),
+    ]
+    return forger.random.choice(forged)
+
+
+def _status_claimed(forger: Forger) -> Arrived:
+    claimed = forger.random.choice(["REVOKED", "TERMINATED", "FINISHED"])
+    body = json.loads(forger.open.body) | {"current_status": claimed, "approve_result": True}
+    return replace(forger.open, body=json.dumps(body).encode())
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "bits of the body": _body_flipped,
+    "bits of the signature": lambda f: replace(
+        f.target, signature=f.flipped(f.target.signature.encode()).decode("latin-1")
+    ),
+    "the token": _token_swapped,
+    "the expiry": _expiry_changed,
+    "another approval's tag": lambda f: replace(f.target, tag=f.another.tag),
+    "sn of another ticket": lambda f: replace(f.target, body=f.another.body),
+    "another connection": _other_connection,
+    "replay after the decision": lambda f: f.followed,
+    "expired": _expired,
+    "future-dated": _future_dated,
+    "truncated": _truncated,
+    "oversized": _oversized,
+    "a decision claimed for an open ticket": _status_claimed,
+}
+
+
+def sn_of(callback: Arrived) -> str:
+    """Return the number of the ticket a good callback is about."""
+    return str(json.loads(callback.body)["sn"])
+
+
+def play(count: int, *, forger: Forger, dag_version: Any) -> Played:
+    """Post so many mutated callbacks, kind by kind in turns, and tell what became of them.
+
+    At the end the good one is posted: had the forgeries not been forged, they would have resumed the task.
+    """
+    good = (forger.target, forger.another, forger.open, forger.followed)
+    insert_waits([sn_of(one) for one in good], dag_version=dag_version, conn_id=OURS)
+    played = Played()
+    with endpoint(played.results) as client:
+        assert post(client, forger.followed) == 200
+        before, told = rows(), sum(played.results.values())
+        for number in range(count):
+            kind = list(MUTATIONS)[number % len(MUTATIONS)]
+            played.posted[kind] += 1
+            played.statuses[post(client, MUTATIONS[kind](forger))] += 1
+        # What was answered first is told of twice.
+        wait_until(lambda: sum(played.results.values()) - told >= count + played.results["answered_first"], 60, "")
+        played.changes = len(before ^ rows())
+        assert post(client, forger.target) == 200
+        assert played.results["resumed"] == 2
+    return played
+
+
+@contextmanager
+def endpoint(results: Counter[str]) -> Iterator[TestClient]:
+    """Serve the endpoint on Airflow's database and count what becomes of callbacks."""
+
+    def count(name: str) -> None:
+        results[name.removeprefix("bkitsm.callback.")] += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "count", count)
+        app = module.create_app(AirflowMetadata())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def post(client: TestClient, callback: Arrived) -> int:
+    """Post a callback and return the HTTP status."""
+    path = "/".join(quote(one, safe="") for one in (callback.conn_id, callback.tag, callback.expires))
+    headers = {HEADER: callback.signature.encode("latin-1")}
+    status: int = client.post(f"/callback/{path}", content=callback.body, headers=headers).status_code
+    return status
+
+
+def rows() -> frozenset[tuple[str, str]]:
+    """Return all that a callback could change, as text."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    with create_session(scoped=False) as session:
+        tables = {table: session.execute(text(f"SELECT * FROM {table}")).all() for table in TABLES}
+    return frozenset((table, str(tuple(row))) for table, found in tables.items() for row in found)
