@@ -1,4 +1,4 @@
-"""The proxy that docs/callback.md describes lets the callback through and nothing else: a real nginx, run on it."""
+"""The proxy of docs/callback.md, run by a real nginx: it lets the callback through and nothing else."""
 
 from __future__ import annotations
 
