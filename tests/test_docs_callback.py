@@ -1,111 +1,173 @@
-"""The reverse proxy of the documentation lets callbacks through, and nothing else of Airflow."""
+"""The proxy of docs/callback.md, run by a real nginx: it lets the callback through and nothing else."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import socket
-import subprocess
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.sandbox.receiver import Receiver
+from airflow_provider_bkitsm.callback.address import LIFE
+from airflow_provider_bkitsm.callback.answers import Result, answer
+from airflow_provider_bkitsm.callback.signing import EXTRAS, HEADER
+from tests.collectors.servers import find_binary, free_port, served, temporary_home
 
-DOCS = Path(__file__).parents[1] / "docs" / "callback.md"
-(SNIPPET,) = re.findall(r"```nginx\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-CALLBACK = "/bkitsm/callback/bkitsm_default/0123456789abcdef/1800000000"
-CONFIG = """
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "callback.md").read_text()
+CALLBACK = "/bkitsm/callback/bkitsm_default/0123456789abcdef/1900000000"
+AROUND = """
+pid nginx.pid;
 daemon off;
-pid {home}/nginx.pid;
-error_log {home}/error.log;
 events {{}}
 http {{
     access_log off;
-    client_body_temp_path {home}/body;
-    proxy_temp_path {home}/proxy;
-    fastcgi_temp_path {home}/fastcgi;
-    uwsgi_temp_path {home}/uwsgi;
-    scgi_temp_path {home}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {snippet}
-    }}
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    {server}
 }}
 """
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+class Upstream(ThreadingHTTPServer):
+    """Airflow, as far as the proxy can tell; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.asked: list[tuple[str, str, str | None, bytes]] = []
 
 
-def wait_for(port: int) -> None:
-    while True:
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
+class _Answers(BaseHTTPRequestHandler):
+    server: Upstream
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append((self.command, self.path, self.headers.get(HEADER), body))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_POST
+
+    def log_message(self, *_args: object) -> None:
+        pass
 
 
-@pytest.fixture
-def airflow() -> Iterator[Receiver]:
-    with Receiver() as listening:
-        yield listening
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
 
 
-@pytest.fixture
-def proxy(airflow: Receiver, tmp_path: Path) -> Iterator[str]:
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
+@contextmanager
+def nginx(configuration: str, port: int) -> Iterator[None]:
+    """Run nginx, not as root, in a directory of its own."""
+    program = find_binary("nginx")
+    if program is None:
+        pytest.skip("no nginx on this machine")
+    with temporary_home("www-data") as (home, user):
+        (home / "nginx.conf").write_text(configuration)
+        command = [program, "-p", str(home), "-e", "stderr", "-c", str(home / "nginx.conf")]
+        with served(command, home, user, port):
+            yield
+
+
+@pytest.fixture(scope="module")
+def proxy(upstream: Upstream) -> Iterator[str]:
+    """Serve the page's example, on this machine's addresses and without TLS."""
     port = free_port()
-    snippet = SNIPPET.replace("airflow-api-server:8080", airflow.netloc)
-    config = tmp_path / "nginx.conf"
-    config.write_text(CONFIG.format(home=tmp_path, port=port, snippet=snippet))
-    running = subprocess.Popen([nginx, "-c", str(config), "-p", str(tmp_path), "-e", str(tmp_path / "error.log")])
-    try:
-        wait_for(port)
+    (server,) = re.findall(r"```nginx\n(.*?)```", PAGE, re.DOTALL)
+    ours = {
+        "listen 443 ssl;": f"listen 127.0.0.1:{port};",
+        "airflow-api-server.internal:8080": f"127.0.0.1:{upstream.server_address[1]}",
+    }
+    for written, here in ours.items():
+        assert server.count(written) == 1
+        server = server.replace(written, here)
+    server = re.sub(r"ssl_certificate\S* .*;", "", server)
+    with nginx(AROUND.format(server=server), port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        running.terminate()
-        running.wait()
 
 
-def test_a_callback_comes_through_with_its_signature(proxy, airflow):
-    answer = requests.post(
-        f"{proxy}{CALLBACK}", json={"sn": "REQ1"}, headers={"X-Bkitsm-Signature": "v1=abc"}, timeout=10
-    )
-    assert answer.json()["code"] == 0
-    (got,) = airflow.received
-    assert (got.path, got.body, got.headers["X-Bkitsm-Signature"]) == (CALLBACK, {"sn": "REQ1"}, "v1=abc")
+def sent_raw(proxy: str, method: str, path: str) -> int:
+    """Send a request whose path no client would leave as it is, and return the answer's status."""
+    host, _, port = proxy.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        return int(line.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("path", [CALLBACK, CALLBACK.replace("bkitsm_default", "a%20b%23c%3Fd%25e")])
+def test_a_callback_passes_with_its_signature(proxy, upstream, path):
+    upstream.asked.clear()
+    said = requests.post(proxy + path, json={"sn": "REQ1"}, headers={HEADER: "v1=ab"}, timeout=10)
+    assert said.status_code == 200
+    assert upstream.asked == [("POST", path, "v1=ab", b'{"sn": "REQ1"}')]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_p4_no_other_method_passes(proxy, upstream, method):
+    upstream.asked.clear()
+    assert requests.request(method, proxy + CALLBACK, timeout=10).status_code in (403, 405)
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    "path",
     [
-        ("GET", CALLBACK, 403),
-        ("PUT", CALLBACK, 403),
-        ("GET", "/", 404),
-        ("POST", "/api/v2/dags", 404),
-        ("POST", "/auth/token", 404),
-        ("GET", "/bkitsm/approvals", 404),
-        ("POST", "/bkitsm/callback/../../api/v2/dags", 404),
+        "/",
+        "/auth/token",
+        "/api/v2/dags",
+        "/bkitsm",
+        "/bkitsm/",
+        "/bkitsm/callback",
+        "/bkitsm/approvals",
+        "/execution/",
+        "//bkitsm/../api/v2/dags",
+        "/bkitsm/callback/../../api/v2/dags",
+        "/bkitsm/callback/%2e%2e/%2e%2e/api/v2/dags",
     ],
 )
-def test_nothing_else_does(proxy, airflow, method, path, status):
-    request = requests.Request(method, proxy).prepare()
-    request.url = proxy + path
-    with requests.Session() as session:
-        assert session.send(request, timeout=10).status_code == status
-    assert airflow.received == []
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_p4_nothing_else_of_airflow_is_reached(proxy, upstream, method, path):
+    upstream.asked.clear()
+    assert sent_raw(proxy, method, path) in (301, 404)
+    assert upstream.asked == []
 
 
-def test_a_body_that_is_too_large_does_not(proxy, airflow):
-    assert requests.post(f"{proxy}{CALLBACK}", data=b"x" * 70_000, timeout=10).status_code == 413
-    assert airflow.received == []
+def test_p4_what_leads_back_to_the_callback_arrives_as_the_callback(proxy, upstream):
+    upstream.asked.clear()
+    assert sent_raw(proxy, "POST", f"/api/v2/dags/../../..{CALLBACK}") == 200
+    assert [path for _, path, *_ in upstream.asked] == [CALLBACK]
+
+
+def test_a_body_that_is_too_long_does_not_pass(proxy, upstream):
+    upstream.asked.clear()
+    assert requests.post(proxy + CALLBACK, data=b" " * 70_000, timeout=10).status_code == 413
+    assert upstream.asked == []
+
+
+def test_the_page_tells_of_every_result_as_itsm_reads_it():
+    told = re.findall(r"^\| `([a-z_]+)` \| .* \| (delivered|failed \(\d+\)) \|$", PAGE, re.MULTILINE)
+    statuses = {one: answer(one)[0] for one in Result}
+    assert dict(told) == {
+        one: "delivered" if status == 200 else f"failed ({status})" for one, status in statuses.items()
+    }
+
+
+def test_the_page_names_the_keys_and_how_long_a_signature_lives():
+    assert all(f"`{name}`" in PAGE for name in EXTRAS)
+    assert f"{LIFE.days} days" in PAGE

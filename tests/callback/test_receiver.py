@@ -225,6 +225,11 @@ async def test_p8_no_log_shows_token_signature_or_body(sn, sandbox, receiver, ar
     for secret in (token, good.signature, "v1=forged", "A" * 88, "approve_result", sandbox.app_secret):
         assert secret not in caplog.text
     assert good.signature not in repr(good)
+    assert [one.message.partition(":")[0] for one in caplog.records if one.name == module.__name__] == [
+        f"callback for ticket {sn}",
+        "callback",
+        f"callback for ticket {sn}",
+    ]
 
 
 @settings(suppress_health_check=list(HealthCheck), max_examples=200, deadline=None)

@@ -1,4 +1,4 @@
-"""Database servers of our own: started on a free port in a temporary directory, stopped and removed after."""
+"""Servers of our own: started on a free port in a temporary directory, stopped and removed after."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def postgres() -> Iterator[str]:
     initdb, server = find_binary("initdb"), find_binary("postgres")
     if initdb is None or server is None:
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
-    port = _free_port()
-    with _home("postgres") as (home, user):
+    port = free_port()
+    with temporary_home("postgres") as (home, user):
         data = home / "data"
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
         options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with _served([server, "-D", str(data), *options], home, user, port):
+        with served([server, "-D", str(data), *options], home, user, port):
             url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
             yield _answering(url)
 
@@ -47,18 +47,18 @@ def mariadb() -> Iterator[str]:
     install, server = find_binary("mariadb-install-db"), find_binary("mariadbd")
     if install is None or server is None:
         pytest.skip("no MariaDB server binaries (mariadb-install-db, mariadbd) on this machine")
-    port = _free_port()
-    with _home("mysql") as (home, user):
+    port = free_port()
+    with temporary_home("mysql") as (home, user):
         data = f"--datadir={home / 'data'}"
         _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal"], home, user)
         options = [f"--port={port}", f"--socket={home / 'sock'}", "--bind-address=127.0.0.1"]
         options += [f"--pid-file={home / 'pid'}", "--innodb-flush-log-at-trx-commit=0"]
-        with _served([server, "--no-defaults", data, *options], home, user, port):
+        with served([server, "--no-defaults", data, *options], home, user, port):
             yield _answering(f"mysql+pymysql://root@127.0.0.1:{port}/test")
 
 
 @contextmanager
-def _home(account: str) -> Iterator[tuple[Path, str | None]]:
+def temporary_home(account: str) -> Iterator[tuple[Path, str | None]]:
     """Give a directory and the account to run as: both servers refuse to run as root."""
     user = account if os.geteuid() == 0 else None
     if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
@@ -77,7 +77,7 @@ def _run(command: list[str], home: Path, user: str | None) -> None:
 
 
 @contextmanager
-def _served(command: list[str], home: Path, user: str | None, port: int) -> Iterator[None]:
+def served(command: list[str], home: Path, user: str | None, port: int) -> Iterator[None]:
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=home, user=user, stdout=log, stderr=log)
     try:
@@ -118,7 +118,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

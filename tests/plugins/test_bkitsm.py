@@ -33,6 +33,14 @@ def test_the_endpoint_is_mounted_as_airflow_does_it():
         assert client.get(nothing).status_code == 404
 
 
+def test_airflow_may_be_served_below_a_path():
+    server = FastAPI(root_path="/airflow")
+    for one in BkItsmPlugin.fastapi_apps:
+        server.mount(one["url_prefix"], one["app"])
+    said = TestClient(server, root_path="/airflow").post("/airflow/bkitsm/callback/a/b/soon", content=b"")
+    assert (said.status_code, said.json()["code"]) == (403, 1)
+
+
 def test_loading_the_plugin_costs_next_to_nothing():
     heavy = "fastapi", "httpx", "sqlalchemy", "cryptography"
     code = (

@@ -1,0 +1,32 @@
+"""Each benchmark writes its own section of the page and leaves the others alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks.report import PAGE, publish, replaced
+
+TEXT = "# Page\n\n<!-- a -->\n<!-- /a -->\n\nbetween\n\n<!-- b -->\nold\n<!-- /b -->\nend\n"
+
+
+def test_a_section_is_replaced_and_all_else_stays(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(TEXT)
+    publish("b", "new \\1", page=page)
+    publish("b", "newer", page=page)
+    assert page.read_text() == TEXT.replace("<!-- b -->\nold\n<!-- /b -->", "<!-- b -->\n\nnewer\n\n<!-- /b -->")
+
+
+def test_a_section_that_is_missing_is_an_error():
+    with pytest.raises(ValueError, match="no section 'c'"):
+        replaced(TEXT, "c", "new")
+
+
+def test_the_page_has_a_filled_section_for_every_benchmark():
+    names = {path.stem for path in (PAGE.parents[1] / "benchmarks").glob("*.py")} - {"__init__", "report"}
+    sections = dict(re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", PAGE.read_text(), re.DOTALL))
+    assert set(sections) == names
+    assert all(text.strip() for text in sections.values())
+    assert all(f"python -m benchmarks.{name}" in PAGE.read_text() for name in names)
