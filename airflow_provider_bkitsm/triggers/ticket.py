@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -94,22 +95,23 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         yield await self._event(step)
 
     async def _wait(self) -> Done | Failed:
-        from airflow_provider_bkitsm.hooks.poller import waiting
+        from airflow_provider_bkitsm.hooks.poller import Wait as Looks
 
         try:
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
-        too_early = asyncio.create_task(asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0))
+        began = time.monotonic()
         wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
         # The first look comes after the registration: it sees what was decided before a callback could find us.
         await self._register(sn)
-        step: Step = Pause(seconds=0)
+        step = None
         dated = self._time is not None
-        async with waiting(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
-            while isinstance(step, Pause):
-                step = await self._look(looks, wait)
-        await too_early
+        async with Looks(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
+            while step is None:
+                step = _end(await self._look(looks, wait))
+        if self.after_worker:
+            await asyncio.sleep(began + _FIRST_PAUSE - time.monotonic())
         return step
 
     async def _register(self, sn: str) -> None:
@@ -180,6 +182,10 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         return None if self._time is None else start + self._time
+
+
+def _end(step: Step) -> Done | Failed | None:
+    return None if isinstance(step, Pause) else step
 
 
 def _seconds_to(moment: datetime | None) -> float | None:
