@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,6 +23,8 @@ _AT_A_TIME = 4
 # New waits are gathered this long, so that a burst of them shares its first questions.
 _GATHER_SECONDS = 0.1
 _STUMBLED_SECONDS = 5.0
+# A deadline that is computed twice differs by less.
+_SAME_MOMENT = 0.01
 
 Look = ApprovalResult | ItsmError
 
@@ -61,9 +63,9 @@ class Poller:
         if not self._waits:
             await self._close()
 
-    def hurry(self, sn: str) -> None:
-        """Ask about a ticket before all others."""
-        self._schedule.hurry(sn)
+    def ask_at(self, sn: str, at: float) -> None:
+        """Ask about a ticket at a certain time of the loop's clock."""
+        self._schedule.ask_at(sn, at)
         self._changed.set()
 
     def is_last(self, wait: Wait) -> bool:
@@ -156,8 +158,9 @@ class Poller:
                 self._tell(sn, error)
 
     def _tell(self, sn: str, look: Look) -> None:
+        now = _now()
         for wait in self._waits.get(sn, ()):
-            wait.tell(look)
+            wait.tell(look, now)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -173,23 +176,40 @@ class Poller:
 
 
 class Wait:
-    """One who waits for a ticket.
+    """One who waits for a ticket; use as ``async with``.
 
+    Thousands of these sleep side by side, so each is small, and nobody is woken to be told what is known already.
     ``known`` is the ticket's status so far as it needs no telling: while ITSM goes on saying so, ``look`` does not
-    return. Thousands who wait for open tickets then sleep through every round. It holds for one look.
+    return. It holds for one look.
 
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
     """
 
-    def __init__(self, poller: Poller, *, sn: str, interval: float, dated: bool) -> None:
-        self.poller = poller
+    __slots__ = ("_conn_id", "_dated", "_due", "_next", "created_at", "interval", "known", "poller", "sn")
+
+    poller: Poller
+
+    def __init__(self, conn_id: str, *, sn: str, interval: float, dated: bool = False) -> None:
         self.sn = sn
         self.interval = interval
         self.created_at: datetime | None = None
         self.known: str | None = None
+        self._conn_id = conn_id
         self._dated = dated
+        self._due = math.inf
         self._next: asyncio.Future[Look] | None = None
+
+    async def __aenter__(self) -> Wait:
+        here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
+        self.poller = here.get(self._conn_id) or here.setdefault(self._conn_id, Poller(self._conn_id))
+        self.poller.add(self)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self.poller.is_last(self):
+            del _POLLERS[asyncio.get_running_loop()][self._conn_id]
+        await self.poller.remove(self)
 
     async def look(self, within: float | None = None) -> ApprovalResult:
         """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
@@ -198,12 +218,10 @@ class Wait:
         :raises ItsmError: ITSM was asked, and this came of it.
         """
         self._next = asyncio.get_running_loop().create_future()
-        done, _ = await asyncio.wait({self._next}, timeout=within)
-        if not done:
-            self.known = None
-            self.poller.hurry(self.sn)
+        if within is not None:
+            self._be_told_by(_now() + within)
         look = await self._next
-        self.known = None
+        self._next = self.known = None
         if isinstance(look, ItsmError):
             raise look
         return look
@@ -218,11 +236,12 @@ class Wait:
         """Whether it is still to be learnt when the ticket was opened."""
         return self._dated and self.created_at is None
 
-    def tell(self, look: Look) -> None:
+    def tell(self, look: Look, now: float) -> None:
         """Take in what was seen; of no use to somebody who is busy with what was seen before."""
         if self._next is None or self._next.done():
             return
-        if self.known is None or isinstance(look, ItsmError) or look.current_status != self.known:
+        as_known = not isinstance(look, ItsmError) and look.current_status == self.known
+        if not as_known or now >= self._due:
             self._next.set_result(look)
 
     def learn(self, created_at: datetime | None) -> None:
@@ -230,23 +249,14 @@ class Wait:
         self.created_at = created_at
         self.known = None
 
+    def _be_told_by(self, due: float) -> None:
+        if abs(due - self._due) < _SAME_MOMENT:
+            return
+        self._due = due
+        self.poller.ask_at(self.sn, due)
+
 
 _POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def waiting(conn_id: str, *, sn: str, interval: float, dated: bool = False) -> AsyncIterator[Wait]:
-    """Wait for a ticket together with everybody else who waits on its connection in this event loop."""
-    here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
-    poller = here.get(conn_id) or here.setdefault(conn_id, Poller(conn_id))
-    wait = Wait(poller, sn=sn, interval=interval, dated=dated)
-    poller.add(wait)
-    try:
-        yield wait
-    finally:
-        if poller.is_last(wait):
-            del here[conn_id]
-        await poller.remove(wait)
 
 
 def _now() -> float:

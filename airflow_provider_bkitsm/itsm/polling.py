@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count, islice
 
 from airflow_provider_bkitsm.itsm.errors import (
@@ -30,6 +30,8 @@ _GOOD_ANSWERS = 8
 _JUST_NOW = 0.5
 # Fewer failures in a row than this may be one chunk's own; from then on the connection is taken to be down.
 _FAILURES_IN_A_ROW = 3
+# Appointments of tickets that are no longer waited for are swept out when there are so many too many.
+_FORGOTTEN = 100
 
 Batch = tuple[str, ...]
 
@@ -72,6 +74,7 @@ class Schedule:
         self._fresh: dict[str, None] = {}
         self._rounds: dict[float, _Round] = {}
         self._retries: list[tuple[float, int, str]] = []
+        self._appointments: list[tuple[float, str]] = []
         self._backing_off: set[str] = set()
         self._asking: set[str] = set()
         self._numbers = count()
@@ -99,16 +102,25 @@ class Schedule:
         if sn in self._tickets and sn not in self._asking and sn not in self._backing_off:
             self._fresh[sn] = None
 
+    def ask_at(self, sn: str, at: float) -> None:
+        """Ask about a ticket at a certain time, as soon as possible from then on, whenever its next round is."""
+        heappush(self._appointments, (at, sn))
+
     def discard(self, sn: str) -> None:
         """Wait for a ticket no longer."""
         self._leave_round(self._tickets.pop(sn, None))
         self._fresh.pop(sn, None)
         self._backing_off.discard(sn)
+        if len(self._appointments) > 2 * len(self._tickets) + _FORGOTTEN:
+            self._appointments = [one for one in self._appointments if one[1] in self._tickets]
+            heapify(self._appointments)
 
     def next_batch(self, now: float) -> Batch:
         """Return the tickets to ask about now, in one call; nothing when none is due."""
         if now < self._paused_until:
             return ()
+        while self._appointments and self._appointments[0][0] <= now:
+            self.hurry(heappop(self._appointments)[1])
         return self._taken(self._fresh_batch() or self._retry_batch(now) or self._round_batch(now), now)
 
     def wake_at(self, now: float) -> float | None:
@@ -116,7 +128,7 @@ class Schedule:
         if not self._tickets:
             return None
         times = [one.next_at for one in self._rounds.values()]
-        times += [self._retries[0][0]] if self._retries else []
+        times += [heap[0][0] for heap in (self._retries, self._appointments) if heap]
         times += [now] if self._fresh or any(one.queue for one in self._rounds.values()) else []
         return max(min(times), self._paused_until)
 

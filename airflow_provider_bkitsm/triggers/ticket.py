@@ -94,7 +94,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         yield await self._event(step)
 
     async def _wait(self) -> Done | Failed:
-        from airflow_provider_bkitsm.hooks.poller import waiting
+        from airflow_provider_bkitsm.hooks.poller import Wait as Looks
 
         try:
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
@@ -105,11 +105,11 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
         await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
-        step: Step = Pause(seconds=0)
+        step = None
         dated = self._time is not None
-        async with waiting(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
-            while isinstance(step, Pause):
-                step = await self._look(looks, wait)
+        async with Looks(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
+            while step is None:
+                step = _end(await self._look(looks, wait))
         return step
 
     async def _register(self, sn: str) -> None:
@@ -181,6 +181,10 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         return None if self._time is None else start + self._time
+
+
+def _end(step: Step) -> Done | Failed | None:
+    return None if isinstance(step, Pause) else step
 
 
 def _seconds_to(moment: datetime | None) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks import poller
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.poller import waiting
+from airflow_provider_bkitsm.hooks.poller import Wait
 from airflow_provider_bkitsm.itsm import errors
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
@@ -26,7 +26,7 @@ def asked(sandbox) -> list[list[str]]:
 
 
 async def look(sn: str, times: int = 1, **more):
-    async with waiting(CONN, sn=sn, **{"interval": 0.1} | more) as wait:
+    async with Wait(CONN, sn=sn, **{"interval": 0.1} | more) as wait:
         return [await wait.look() for _ in range(times)], wait
 
 
@@ -42,7 +42,7 @@ async def test_many_who_wait_share_their_questions(sandbox, connections):
 async def test_two_who_wait_for_one_ticket_ask_once(sandbox, connections):
     (sn,) = opened(1)
     async with AsyncExitStack() as stack:
-        waits = [await stack.enter_async_context(waiting(CONN, sn=sn, interval=60)) for _ in range(2)]
+        waits = [await stack.enter_async_context(Wait(CONN, sn=sn, interval=60)) for _ in range(2)]
         rows = await asyncio.gather(*(one.look() for one in waits))
     assert [one.sn for one in rows] == [sn, sn]
     assert asked(sandbox) == [[sn]]
@@ -50,7 +50,7 @@ async def test_two_who_wait_for_one_ticket_ask_once(sandbox, connections):
 
 async def test_whoever_comes_later_is_asked_about_at_once(sandbox, connections):
     first, second = opened(2)
-    async with waiting(CONN, sn=first, interval=3600) as wait:
+    async with Wait(CONN, sn=first, interval=3600) as wait:
         await wait.look()
         assert (await look(second, interval=3600))[0][0].sn == second
     assert asked(sandbox) == [[first], [second]]
@@ -58,7 +58,7 @@ async def test_whoever_comes_later_is_asked_about_at_once(sandbox, connections):
 
 async def test_the_last_one_to_leave_closes_everything(sandbox, connections):
     (sn,) = opened(1)
-    async with waiting(CONN, sn=sn, interval=60) as wait:
+    async with Wait(CONN, sn=sn, interval=60) as wait:
         await wait.look()
         shared = wait.poller
         assert shared._tasks
@@ -109,7 +109,7 @@ async def test_a_batch_holds_as_many_as_the_connection_says(sandbox, connections
 async def test_p1_an_outage_is_told_and_survived(sandbox, connections):
     (sn,) = opened(1)
     sandbox.fault("ticket_approval_result", "html")
-    async with waiting(CONN, sn=sn, interval=0.1) as wait:
+    async with Wait(CONN, sn=sn, interval=0.1) as wait:
         with pytest.raises(errors.ItsmUnavailableError):
             await wait.look()
         assert (await wait.look()).sn == sn
@@ -118,7 +118,7 @@ async def test_p1_an_outage_is_told_and_survived(sandbox, connections):
 async def test_a_rotated_secret_is_picked_up(sandbox, connections):
     login = {"login": "sandbox", "password": "old"}
     connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"read_retries": 0}, **login)
-    async with waiting(CONN, sn="REQ1", interval=0.05) as wait:
+    async with Wait(CONN, sn="REQ1", interval=0.05) as wait:
         with pytest.raises(errors.ItsmAuthenticationError):
             await wait.look()
         login["password"] = "sandbox-secret"
@@ -129,13 +129,13 @@ async def test_a_rotated_secret_is_picked_up(sandbox, connections):
 
 async def test_a_deadline_asks_before_its_turn(sandbox, connections):
     (sn,) = opened(1)
-    async with waiting(CONN, sn=sn, interval=3600) as wait:
+    async with Wait(CONN, sn=sn, interval=3600) as wait:
         await wait.look()
         assert (await wait.look(within=0.05)).sn == sn
 
 
 async def test_a_connection_that_does_not_exist_is_an_error_not_a_hang(connections):
-    async with waiting("nowhere", sn="REQ1", interval=0.05) as wait:
+    async with Wait("nowhere", sn="REQ1", interval=0.05) as wait:
         with pytest.raises(errors.ItsmError):
             await wait.look()
 
@@ -151,5 +151,5 @@ async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch
         return next_batch(schedule, now)
 
     monkeypatch.setattr(poller.Schedule, "next_batch", stumble)
-    async with waiting(CONN, sn=sn, interval=60) as wait:
+    async with Wait(CONN, sn=sn, interval=60) as wait:
         assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
