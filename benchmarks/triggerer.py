@@ -62,12 +62,11 @@ class Triggerer:
         self._socket = ours
         # The triggers' arguments are encrypted on this side and decrypted on the other.
         key = {"AIRFLOW__CORE__FERNET_KEY": conf.get("core", "fernet_key")}
-        self._popen = subprocess.Popen(
+        self._popen: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.triggerer"],
             env=self._env | key,
             stdin=theirs,
             stdout=subprocess.PIPE,
-            text=True,
             start_new_session=True,
         )
         theirs.close()
@@ -123,7 +122,8 @@ class Triggerer:
 
     def stalls(self) -> dict[str, list[float]]:
         """Return the longest stalls of the event loop, in seconds: ``wall`` and ``cpu`` (see ``Stalls``)."""
-        return self._ask("report")
+        found: dict[str, list[float]] = self._ask("report")
+        return found
 
     def _ask(self, what: str) -> Any:
         # Over the event loop's own signal handlers: a thread of its own would compete with what is measured.
@@ -220,12 +220,12 @@ def main() -> None:
     from airflow.sdk.log import configure_logging
 
     report_to = os.fdopen(os.dup(1), "w", buffering=1)
-    log = Path(os.environ["AIRFLOW_HOME"], _LOG).open("wb")
+    log = Path(os.environ["AIRFLOW_HOME"], _LOG).open("wb")  # noqa: SIM115 - open as long as the process
     configure_logging(json_output=True, output=log)
 
     class Measured(TriggerRunner):
         async def init_comms(self) -> None:
-            await super().init_comms()
+            await super().init_comms()  # type: ignore[no-untyped-call]
             loop, stalls = asyncio.get_running_loop(), None
 
             def begin() -> None:
@@ -239,7 +239,7 @@ def main() -> None:
                 _SIGNALS["report"], lambda: print(json.dumps(stalls.longest if stalls else {}), file=report_to)
             )
 
-    Measured().run()
+    Measured().run()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

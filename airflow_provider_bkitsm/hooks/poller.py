@@ -198,7 +198,7 @@ class Wait:
         self._conn_id = conn_id
         self._dated = dated
         self._due = math.inf
-        self._next: asyncio.Future[Look] | None = None
+        self._next: asyncio.Future[ApprovalResult] | None = None
 
     async def __aenter__(self) -> Wait:
         here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
@@ -211,7 +211,7 @@ class Wait:
             del _POLLERS[asyncio.get_running_loop()][self._conn_id]
         await self.poller.remove(self)
 
-    async def look(self, within: float | None = None) -> ApprovalResult:
+    def look(self, within: float | None = None) -> asyncio.Future[ApprovalResult]:
         """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
 
         :param within: after so many seconds it is asked about before its turn, and told in any case.
@@ -220,11 +220,7 @@ class Wait:
         self._next = asyncio.get_running_loop().create_future()
         if within is not None:
             self._be_told_by(_now() + within)
-        look = await self._next
-        self._next = self.known = None
-        if isinstance(look, ItsmError):
-            raise look
-        return look
+        return self._next
 
     @property
     def hook(self) -> ItsmAsyncHook:
@@ -240,9 +236,13 @@ class Wait:
         """Take in what was seen; of no use to somebody who is busy with what was seen before."""
         if self._next is None or self._next.done():
             return
-        as_known = not isinstance(look, ItsmError) and look.current_status == self.known
-        if not as_known or now >= self._due:
+        if isinstance(look, ItsmError):
+            self._next.set_exception(look)
+        elif look.current_status != self.known or now >= self._due:
             self._next.set_result(look)
+        else:
+            return
+        self._next = self.known = None
 
     def learn(self, created_at: datetime | None) -> None:
         """Take in when the ticket was opened, which is news."""
