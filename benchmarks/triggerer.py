@@ -61,7 +61,7 @@ class Triggerer:
         ours, theirs = socket.socketpair()
         self._socket = ours
         # The triggers' arguments are encrypted on this side and decrypted on the other.
-        key = {"AIRFLOW__CORE__FERNET_KEY": conf.get("core", "fernet_key")}
+        key = {"AIRFLOW__CORE__FERNET_KEY": str(conf.get("core", "fernet_key"))}
         self._popen: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.triggerer"],
             env=self._env | key,
