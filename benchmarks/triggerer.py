@@ -65,7 +65,7 @@ class Triggerer:
         self._popen: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.triggerer"],
             env=self._env | key,
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
