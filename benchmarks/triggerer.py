@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.001
 _LONGEST_KEPT = 5
 _LOG = "triggerer.log"
+_FULL = 2
 _SIGNALS = {"forget": signal.SIGUSR1, "report": signal.SIGUSR2}
 _SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -51,7 +52,7 @@ class Triggerer:
         self.events: list[tuple[float, int, dict[str, Any]]] = []
         self.failures: list[Any] = []
         self.xcoms = 0
-        self.ready = False
+        self._ready = False
         self._to_create: list[Any] = []
         self._unsettled = False
 
@@ -97,10 +98,22 @@ class Triggerer:
             for number, (classpath, arguments) in enumerate(rows, first_id)
         ]
 
-    def wait_created(self, seconds: float = 300) -> None:
+    def wait_ready(self) -> None:
+        """Wait until the runner has reported for the first time and rests."""
+        self.wait_for(lambda: self._ready)
+        time.sleep(1)
+
+    def wait_created(self) -> None:
         """Wait until the runner has taken over every trigger and has come to its next report."""
+        self.wait_for(lambda: not (self._to_create or self._unsettled))
+
+    def wait_for(self, done: Callable[[], bool], seconds: float = 300) -> None:
+        """Wait until something is so.
+
+        :raises RuntimeError: the runner has ended, or it takes too long.
+        """
         end = time.monotonic() + seconds
-        while self._to_create or self._unsettled:
+        while not done():
             if self._popen.poll() is not None or time.monotonic() > end:
                 tail = Path(self._home.name, _LOG).read_text()[-2000:]
                 raise RuntimeError(f"the trigger runner has ended or does not start its triggers: {tail}")
@@ -121,7 +134,7 @@ class Triggerer:
         self._ask("forget")
 
     def stalls(self) -> dict[str, list[float]]:
-        """Return the longest stalls of the event loop, in seconds: ``wall`` and ``cpu`` (see ``Stalls``)."""
+        """Return the longest stalls of the event loop in seconds, longest first, by kind (see ``Stalls``)."""
         found: dict[str, list[float]] = self._ask("report")
         return found
 
@@ -146,7 +159,7 @@ class Triggerer:
         if body["type"] != "TriggerStateChanges":
             self.xcoms += body["type"] == "SetXCom"
             return {"type": "OKResponse", "ok": True}
-        now, self.ready = time.monotonic(), True
+        now, self._ready = time.monotonic(), True
         self.events += [(now, number, event) for number, event, _ in body["events"] or ()]
         self.failures += body["failures"] or ()
         ready, self._to_create = self._to_create, []
@@ -164,8 +177,9 @@ class Stalls:
     """How long the event loop keeps a callback waiting that is due.
 
     ``wall`` is what the callback sees, other processes on the same cores included; ``cpu`` is the time the
-    loop's own thread computed meanwhile, which other processes do not lengthen. ``gc`` is Python's collection of
-    garbage alone, wall time.
+    loop's own thread computed meanwhile, which other processes do not lengthen. ``full`` are Python's full
+    collections of garbage (CPU), which grow with all that lives in the process; ``between`` is ``cpu`` without
+    those.
     """
 
     def __init__(self) -> None:
@@ -174,23 +188,29 @@ class Stalls:
         self._again()
         gc.callbacks.append(self._collecting)
 
-    def _collecting(self, phase: str, _info: dict[str, int]) -> None:
+    def _collecting(self, phase: str, info: dict[str, int]) -> None:
+        if info["generation"] < _FULL:
+            return
         if phase == "start":
-            self._began = time.monotonic()
-        else:
-            self._keep("gc", time.monotonic() - self._began)
+            self._began = time.thread_time()
+            return
+        seconds = time.thread_time() - self._began
+        self._cpu_in_full += seconds
+        self._keep("full", seconds)
 
     def forget(self) -> None:
         """Begin anew."""
-        self.longest: dict[str, list[float]] = {"wall": [0.0], "cpu": [0.0], "gc": [0.0]}
+        self.longest: dict[str, list[float]] = {kind: [0.0] for kind in ("wall", "cpu", "between", "full")}
 
     def _again(self) -> None:
-        self._due, self._cpu = time.monotonic() + _TICK_SECONDS, time.thread_time()
+        self._due, self._cpu, self._cpu_in_full = time.monotonic() + _TICK_SECONDS, time.thread_time(), 0.0
         self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
+        cpu = time.thread_time() - self._cpu
         self._keep("wall", time.monotonic() - self._due)
-        self._keep("cpu", time.thread_time() - self._cpu)
+        self._keep("cpu", cpu)
+        self._keep("between", cpu - self._cpu_in_full)
         self._again()
 
     def _keep(self, kind: str, seconds: float) -> None:
