@@ -2,8 +2,8 @@
 
     python -m benchmarks.waiting [--quick]
 
-All of them in one run and in turns, in Airflow's own trigger runner (see ``benchmarks.triggerer``), against one and
-the same sandbox process. ``--quick`` only shows that all of it works and writes nothing.
+All of them in one run and in turns, in Airflow's own trigger runner (see ``benchmarks.triggerer``), against one
+sandbox process. ``--quick`` only shows that all of it works and writes nothing.
 """
 
 from __future__ import annotations
