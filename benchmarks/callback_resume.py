@@ -3,7 +3,8 @@
     python -m benchmarks.callback_resume [--runs 20] [--postgres]
 
 One Airflow with the LocalExecutor, the gates decided in turns. Times are seconds, from the moment the decision is
-sent to the moment Airflow notes as the task's start.
+sent to the moment Airflow notes as the task's start. The sandbox, in ITSM's place, ends a ticket as soon as it is
+approved: what a real ITSM takes for that, about a second, is the same whoever waits and no part of these times.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def gates(database_url: str | None) -> Iterator[Gates]:
     """Start everything in a temporary home."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bkitsm-")))
-        itsm = stack.enter_context(SandboxProcess(home=home))
+        itsm = stack.enter_context(SandboxProcess(home=home, options=("--start-delay", "0")))
         airflow = LocalAirflow(home=home, dags=DAGS, database_url=database_url, env=itsm.connections())
         stack.enter_context(airflow)
         airflow.wait_ready(CALLBACK, HUMAN)
@@ -75,7 +76,7 @@ def gates(database_url: str | None) -> Iterator[Gates]:
 def report(measured: Mapping[str, Sequence[tuple[float, float]]], database: str) -> str:
     """Return the section of the page."""
     with_them = machine("apache-airflow-providers-standard")
-    runs = f"{len(measured[CALLBACK])} runs each, seconds after the decision"
+    runs = f"{len(measured[CALLBACK])} runs each, seconds after the decision, without ITSM's own time to act on it"
     lines = [
         f"{with_them}; LocalExecutor, {database}. {runs}.",
         "",

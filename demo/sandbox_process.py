@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ _CALLER = {"bk_app_code": "sandbox", "bk_app_secret": "sandbox-secret", "bk_user
 
 
 class SandboxProcess:
-    """A sandbox with its state below ``home``; use as a context manager."""
+    """A sandbox with its state below ``home``; use as a context manager.
 
-    def __init__(self, *, home: Path) -> None:
+    :param options: more of its command line.
+    """
+
+    def __init__(self, *, home: Path, options: Sequence[str] = ()) -> None:
         self.home = home
+        self.options = options
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self._processes: list[Process] = []
 
     def __enter__(self) -> SandboxProcess:
         self.home.mkdir(parents=True, exist_ok=True)
-        options = ["--port", str(self.port), "--database", str(self.home / "sandbox.sqlite")]
+        options = ["--port", str(self.port), "--database", str(self.home / "sandbox.sqlite"), *self.options]
         command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", *options]
         env = environment(self.home)
         self._processes = [Process(name="sandbox", command=command, env=env, logs=self.home)]

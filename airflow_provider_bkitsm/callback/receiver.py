@@ -114,17 +114,24 @@ class Receiver:
             return self._said(Result.FAILED, notice, type(error).__name__)
 
     async def _receive(self, claim: Claim, notice: Notice, signature: str) -> Result:
-        gateway = await self._run(partial(self._metadata.gateway, claim.conn_id))
-        refusal = _refusal(gateway, claim, signature, now=self._clock())
-        if refusal or gateway is None:
-            return self._said(refusal or Result.REFUSED_SIGNATURE)
-        waiting = await self._run(partial(self._metadata.waiting, notice.sn, claim.conn_id))
+        found = await self._run(partial(self._look, claim, notice.sn, signature))
+        if isinstance(found, Result):
+            return self._said(found)
+        gateway, waiting = found
         if not waiting.waiters:
             return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
         settle = partial(self._settle, gateway, claim, notice, waiting.waiters)
         if notice.inside_a_call:
             return self._said(self._later(settle, notice), notice)
         return await settle(turns=self._turns, seconds=ITSM_SECONDS)
+
+    def _look(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Waiting] | Result:
+        """Check the signature, and only then look for who waits."""
+        gateway = self._metadata.gateway(claim.conn_id)
+        refusal = _refusal(gateway, claim, signature, now=self._clock())
+        if refusal or gateway is None:
+            return refusal or Result.REFUSED_SIGNATURE
+        return gateway, self._metadata.waiting(sn, claim.conn_id)
 
     async def _settle(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +20,6 @@ from airflow_provider_bkitsm.version_compat import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from anyio import CapacityLimiter
 
 T = TypeVar("T")
 
@@ -60,13 +59,9 @@ async def _body(request: Request) -> bytes:
 
 
 @cache
-def _limiter() -> CapacityLimiter:
-    from anyio import CapacityLimiter
-
-    return CapacityLimiter(_THREADS)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="bkitsm-callback")
 
 
 async def _in_thread(blocking: Callable[[], T]) -> T:
-    from anyio.to_thread import run_sync
-
-    return await run_sync(blocking, limiter=_limiter())
+    return await asyncio.get_running_loop().run_in_executor(_threads(), blocking)
