@@ -74,6 +74,10 @@ class Cost:
     stalls: Mapping[str, list[float]] = field(default_factory=dict)
 
 
+# By kind of wait, a cost for each round.
+Costs = Mapping[str, list[Cost]]
+
+
 @dataclass(kw_only=True)
 class Decisions:
     """Many decisions at once, nobody called back: seconds until the last was made, and until each was seen."""
@@ -221,9 +225,7 @@ def in_turns(kinds: Sequence[str], rounds: int, measure: Callable[[str], Cost]) 
     return found
 
 
-def report(
-    scale: Scale, few: Mapping[str, list[Cost]], many: Mapping[str, list[Cost]], all_at_once: Decisions
-) -> str:
+def report(scale: Scale, few: Costs, many: Costs, all_at_once: Decisions) -> str:
     """Return the section of the page."""
     return "\n".join(
         [
@@ -246,14 +248,14 @@ def report(
             "",
             f"### {len(all_at_once.seen):,} decisions at once, callbacks blocked",
             "",
-            f"All decided within {all_at_once.decided:.2f} s; seen after {median(all_at_once.seen):.1f} s (median),"
-            f" the last after {max(all_at_once.seen):.1f} s (target: two intervals, {2 * scale.interval:.0f} s);"
+            f"All decided within {all_at_once.decided:.2f} s; seen after {median(all_at_once.seen):.1f} s"
+            f" (median), the last after {max(all_at_once.seen):.1f} s (target: two intervals, {2 * scale.interval:.0f} s);"
             f" {all_at_once.lost} lost, {all_at_once.twice} told twice (target: none).",
         ]
     )
 
 
-def _table_of_few(few: Mapping[str, list[Cost]]) -> list[str]:
+def _table_of_few(few: Costs) -> list[str]:
     lines = [
         "| how | requests to ITSM per minute | CPU of the triggerer | memory per waiting ticket |",
         "| --- | ---: | ---: | ---: |",
@@ -272,11 +274,11 @@ def _table_of_few(few: Mapping[str, list[Cost]]) -> list[str]:
     return [*lines, "", f"Against one request per ticket: {'; '.join(ratios)} ({targets})."]
 
 
-def _times_less(few: Mapping[str, list[Cost]], kind: str, what: str) -> float:
+def _times_less(few: Costs, kind: str, what: str) -> float:
     return _middle(few, PLAIN, what) / _middle(few, kind, what)
 
 
-def _table_of_many(many: Mapping[str, list[Cost]]) -> list[str]:
+def _table_of_many(many: Costs) -> list[str]:
     lines = [
         "| how | longest stall between full collections (CPU) | full collection (CPU) | longest stall (wall)"
         " | CPU | memory per trigger |",
@@ -301,11 +303,11 @@ def _table_of_many(many: Mapping[str, list[Cost]]) -> list[str]:
     ]
 
 
-def _stall(many: Mapping[str, list[Cost]], kind: str, which: str) -> float:
+def _stall(many: Costs, kind: str, which: str) -> float:
     return median(one.stalls[which][0] for one in many[kind]) * 1000
 
 
-def _middle(costs: Mapping[str, list[Cost]], kind: str, what: str) -> float:
+def _middle(costs: Costs, kind: str, what: str) -> float:
     return float(median(getattr(one, what) for one in costs[kind]))
 
 
