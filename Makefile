@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/.peers
+BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench bench-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +15,8 @@ help:
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
 	@echo "make lint                  ruff and mypy --strict"
+	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
+	@echo "make bench-quick           the same in small, written nowhere (two minutes)"
 	@echo "make clean                 remove what these targets made"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -33,6 +37,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(PEERS): $(STAMP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $(PEERS)
+
+bench: $(PEERS)
+	set -e; for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one; done
+
+bench-quick: $(PEERS)
+	set -e; for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one --quick; done
 
 clean:
 	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
+    import httpx
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
 
@@ -51,9 +53,10 @@ class PlainTicketTrigger(BaseTrigger):
         yield TriggerEvent(self.sn)  # type: ignore[no-untyped-call]
 
     async def _status(self) -> str:
-        answer = await _client().get(
-            f"{self.url}/get_ticket_status/", params={"sn": self.sn}, headers=self.headers
-        )
+        async with _AT_A_TIME:
+            answer = await _client().get(
+                f"{self.url}/get_ticket_status/", params={"sn": self.sn}, headers=self.headers
+            )
         return str(answer.json()["data"]["current_status"])
 
 
@@ -70,14 +73,13 @@ def http_sensor_trigger(*, sn: str, interval: float) -> HttpSensorTrigger:
     )
 
 
-def _client() -> Any:
+@cache
+def _client() -> httpx.AsyncClient:
     """Return one HTTP client for all plain triggers: the best they can do."""
-    global _CLIENT  # noqa: PLW0603
-    if _CLIENT is None:
-        import httpx
+    import httpx
 
-        _CLIENT = httpx.AsyncClient(timeout=30)
-    return _CLIENT
+    return httpx.AsyncClient(timeout=30)
 
 
-_CLIENT: Any = None
+# More than the client has connections would only queue inside it, which costs it dearly.
+_AT_A_TIME = asyncio.Semaphore(50)

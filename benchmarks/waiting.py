@@ -2,8 +2,8 @@
 
     python -m benchmarks.waiting [--quick]
 
-All of them in one run and in turns, in Airflow's own trigger runner (see ``benchmarks.triggerer``), against one
-sandbox process. ``--quick`` only shows that all of it works and writes nothing.
+All of them in one run and in turns, in Airflow's own trigger runner (see ``benchmarks.triggerer``), against
+one and the same sandbox process. ``--quick`` only shows that all of it works and writes nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from benchmarks.plot import bars
 from benchmarks.report import PAGE, machine, publish
 from benchmarks.sandbox_throughput import opened, started
 from benchmarks.triggerer import Triggerer
+from demo.processes import ends_orderly
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
@@ -71,6 +72,10 @@ class Cost:
     cpu: float
     memory: float
     stalls: Mapping[str, list[float]] = field(default_factory=dict)
+
+
+# By kind of wait, a cost for each round.
+Costs = Mapping[str, list[Cost]]
 
 
 @dataclass(kw_only=True)
@@ -199,6 +204,17 @@ class Bench:
         return sum(counts.values())
 
 
+@contextmanager
+def sandbox_process() -> Iterator[SandboxControl]:
+    """Run a sandbox in which tickets start at once."""
+    server, url = started("--start-delay", "0")
+    try:
+        yield SandboxControl(url)
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def in_turns(kinds: Sequence[str], rounds: int, measure: Callable[[str], Cost]) -> dict[str, list[Cost]]:
     """Measure each kind so often, one after the other."""
     found: dict[str, list[Cost]] = {kind: [] for kind in kinds}
@@ -209,9 +225,7 @@ def in_turns(kinds: Sequence[str], rounds: int, measure: Callable[[str], Cost]) 
     return found
 
 
-def report(
-    scale: Scale, few: Mapping[str, list[Cost]], many: Mapping[str, list[Cost]], all_at_once: Decisions
-) -> str:
+def report(scale: Scale, few: Costs, many: Costs, all_at_once: Decisions) -> str:
     """Return the section of the page."""
     return "\n".join(
         [
@@ -227,41 +241,44 @@ def report(
             "",
             f"### {scale.many:,} waiting on one triggerer",
             "",
-            f"Capacity raised; measured once all have started, {scale.many_rounds} rounds of {scale.many_seconds:.0f} s.",
+            f"Capacity raised; measured once all have started, {scale.many_rounds} rounds of"
+            f" {scale.many_seconds:.0f} s.",
             "",
             *_table_of_many(many),
             "",
             f"### {len(all_at_once.seen):,} decisions at once, callbacks blocked",
             "",
-            f"All decided within {all_at_once.decided:.2f} s; seen after {median(all_at_once.seen):.1f} s (median),"
-            f" the last after {max(all_at_once.seen):.1f} s (target: two intervals, {2 * scale.interval:.0f} s);"
+            f"All decided within {all_at_once.decided:.2f} s; seen after {median(all_at_once.seen):.1f} s"
+            f" (median), the last after {max(all_at_once.seen):.1f} s (target: two intervals, {2 * scale.interval:.0f} s);"
             f" {all_at_once.lost} lost, {all_at_once.twice} told twice (target: none).",
         ]
     )
 
 
-def _table_of_few(few: Mapping[str, list[Cost]]) -> list[str]:
+def _table_of_few(few: Costs) -> list[str]:
     lines = [
         "| how | requests to ITSM per minute | CPU of the triggerer | memory per waiting ticket |",
         "| --- | ---: | ---: | ---: |",
     ]
     for kind, name in NAMES.items():
-        asked, cpu = _spread([one.requests for one in few[kind]]), _spread([one.cpu for one in few[kind]], "%")
+        asked = _spread([one.requests for one in few[kind]])
+        cpu = _spread([one.cpu for one in few[kind]], "%")
         memory = _spread([one.memory / 1024 for one in few[kind]], "KB")
         lines.append(f"| {name} | {asked} | {cpu} | {memory} |")
     ratios = [
-        f"{NAMES[kind]}: requests 1/{_times_less(few, kind, 'requests'):.0f}, CPU 1/{_times_less(few, kind, 'cpu'):.1f}"
+        f"{NAMES[kind]}: requests 1/{_times_less(few, kind, 'requests'):.0f},"
+        f" CPU 1/{_times_less(few, kind, 'cpu'):.1f}"
         for kind in (OURS_100, OURS)
     ]
     targets = "targets: requests at most 1/90 with batches of 100, CPU at most 1/5"
     return [*lines, "", f"Against one request per ticket: {'; '.join(ratios)} ({targets})."]
 
 
-def _times_less(few: Mapping[str, list[Cost]], kind: str, what: str) -> float:
+def _times_less(few: Costs, kind: str, what: str) -> float:
     return _middle(few, PLAIN, what) / _middle(few, kind, what)
 
 
-def _table_of_many(many: Mapping[str, list[Cost]]) -> list[str]:
+def _table_of_many(many: Costs) -> list[str]:
     lines = [
         "| how | longest stall between full collections (CPU) | full collection (CPU) | longest stall (wall)"
         " | CPU | memory per trigger |",
@@ -286,11 +303,11 @@ def _table_of_many(many: Mapping[str, list[Cost]]) -> list[str]:
     ]
 
 
-def _stall(many: Mapping[str, list[Cost]], kind: str, which: str) -> float:
+def _stall(many: Costs, kind: str, which: str) -> float:
     return median(one.stalls[which][0] for one in many[kind]) * 1000
 
 
-def _middle(costs: Mapping[str, list[Cost]], kind: str, what: str) -> float:
+def _middle(costs: Costs, kind: str, what: str) -> float:
     return float(median(getattr(one, what) for one in costs[kind]))
 
 
@@ -307,9 +324,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers, nothing is written")
     quick = parser.parse_args().quick
     scale = QUICK if quick else FULL
-    server, url = started("--start-delay", "0")
-    try:
-        bench = Bench(SandboxControl(url), interval=scale.interval)
+    with ends_orderly(), sandbox_process() as sandbox:
+        bench = Bench(sandbox, interval=scale.interval)
         bench.open(scale.waiting)
         few = in_turns(list(NAMES), scale.rounds, lambda kind: bench.cost(kind, scale.waiting, scale.seconds))
         decisions = bench.decide(scale.waiting)
@@ -319,9 +335,6 @@ def main() -> None:
             scale.many_rounds,
             lambda kind: bench.cost(kind, scale.many, scale.many_seconds, stalls=True),
         )
-    finally:
-        server.terminate()
-        server.wait()
     text = report(scale, few, many, decisions)
     if quick:
         print(text)

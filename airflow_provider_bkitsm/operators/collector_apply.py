@@ -19,9 +19,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmPermissionError,
 )
-from airflow_provider_bkitsm.itsm.opening import marked_title, marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.services import check_form, find_log_service, find_service
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.operators.collector_base import (
     VerdictReadingOperator,
@@ -104,6 +102,7 @@ class CollectorApplyOperator(VerdictReadingOperator):
     def execute(self, context: Context) -> str:
         """Check everything, store the intent, open the ticket, record its number."""
         from airflow_provider_bkitsm.collectors.payload import digest, validate_clean_config
+        from airflow_provider_bkitsm.itsm.services import check_form
 
         collector = self.collector()
         _refuse_native_gate(collector)
@@ -179,6 +178,8 @@ class CollectorApplyOperator(VerdictReadingOperator):
             ) from error
 
     def _service(self) -> ServiceDetail:
+        from airflow_provider_bkitsm.itsm.services import find_log_service, find_service
+
         service_id = self.service_id or self.hook.gateway.text("service_id")
         return self.hook.run(find_service(service_id) if service_id else find_log_service())
 
@@ -193,6 +194,7 @@ class CollectorApplyOperator(VerdictReadingOperator):
         tag: str,
     ) -> dict[str, Any]:
         from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest, ticket_title
+        from airflow_provider_bkitsm.itsm.opening import marked_title, marker
 
         known = {field.key for field in service.fields}
         filled = {

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.collector_base import (
     VerdictReadingOperator,
     standing,
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 
 class CollectorCompleteOperator(VerdictReadingOperator):
