@@ -249,7 +249,8 @@ def report(scale: Scale, few: Costs, many: Costs, all_at_once: Decisions) -> str
             f"### {len(all_at_once.seen):,} decisions at once, callbacks blocked",
             "",
             f"All decided within {all_at_once.decided:.2f} s; seen after {median(all_at_once.seen):.1f} s"
-            f" (median), the last after {max(all_at_once.seen):.1f} s (target: two intervals, {2 * scale.interval:.0f} s);"
+            f" (median), the last after {max(all_at_once.seen):.1f} s"
+            f" (target: two intervals, {2 * scale.interval:.0f} s);"
             f" {all_at_once.lost} lost, {all_at_once.twice} told twice (target: none).",
         ]
     )
