@@ -153,3 +153,32 @@ async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch
     monkeypatch.setattr(poller.Schedule, "next_batch", stumble)
     async with Wait(CONN, sn=sn, interval=60) as wait:
         assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
+
+
+async def test_who_knows_a_ticket_is_woken_only_by_news(sandbox, connections):
+    (sn,) = opened(1)
+    async with Wait(CONN, sn=sn, interval=0.05) as wait:
+        wait.known = (await wait.look()).current_status
+        news = wait.look()
+        while len(asked(sandbox)) < 5:
+            await asyncio.sleep(0.01)
+        assert not news.done()
+        await asyncio.to_thread(sandbox.approve, sn)
+        assert (await news).current_status == "FINISHED"
+
+
+async def test_p1_an_error_is_news(sandbox, connections):
+    (sn,) = opened(1)
+    async with Wait(CONN, sn=sn, interval=0.05) as wait:
+        wait.known = (await wait.look()).current_status
+        sandbox.fault("ticket_approval_result", "refuse")
+        with pytest.raises(errors.ItsmError):
+            await wait.look()
+        assert (await wait.look()).sn == sn
+
+
+async def test_a_deadline_is_told_what_is_known(sandbox, connections):
+    (sn,) = opened(1)
+    async with Wait(CONN, sn=sn, interval=3600) as wait:
+        wait.known = (await wait.look()).current_status
+        assert (await wait.look(within=0.05)).current_status == "RUNNING"

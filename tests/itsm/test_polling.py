@@ -250,3 +250,30 @@ class Polling(RuleBasedStateMachine):
 
 TestPolling = Polling.TestCase
 TestPolling.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_an_appointment_is_kept_before_its_round():
+    plan = schedule("A", "B", interval=3600)
+    taken(plan, 0)
+    plan.ask_at("A", 7.0)
+    assert plan.wake_at(0) == 7
+    assert taken(plan, 6.9) == []
+    assert taken(plan, 7) == [("A",)]
+    assert plan.wake_at(7) == 3600
+
+
+def test_an_appointment_of_a_ticket_nobody_waits_for_any_more_asks_nothing():
+    plan = schedule("A", "B", interval=3600)
+    taken(plan, 0)
+    plan.ask_at("A", 7.0)
+    plan.discard("A")
+    assert taken(plan, 7) == []
+
+
+def test_appointments_of_the_past_do_not_pile_up():
+    plan = schedule("A", interval=3600)
+    for sn in names(500):
+        plan.add(sn, interval=3600, now=0)
+        plan.ask_at(sn, 7.0)
+        plan.discard(sn)
+    assert len(plan._appointments) < 150
