@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_bkitsm.callback.registering import ends_without_worker, is_mapped_over
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.itsm.waiting import approval_time, ticket_number
 from airflow_provider_bkitsm.tasks import CallsItsm, OnNotApproved, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
+
+    from airflow_provider_bkitsm.itsm.verdict import Verdict
 
     _Task = BaseOperator
 else:
@@ -37,6 +37,8 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the trigger's event; called on a worker when the wait is over."""
+        from airflow_provider_bkitsm.itsm.verdict import Verdict
+
         if "error" in event:
             raise ItsmError(
                 f"the wait for the ITSM ticket stopped: {event['error']}. The ticket is as it was; a retry waits"
@@ -59,6 +61,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
 
     def wait_in_triggerer(self, sn: str) -> NoReturn:
         """Give the worker back until the ticket is decided."""
+        from airflow_provider_bkitsm.itsm.waiting import approval_time, ticket_number
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
         time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()

@@ -10,7 +10,6 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, read_verdict
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.state import CollectorRow
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+    from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 
 class KeepsState:
@@ -145,6 +145,8 @@ class VerdictReadingOperator(ReadsVerdict, CollectorOperator):
 
     def read_verdict(self, row: CollectorRow) -> Verdict:
         """Ask ITSM how the application's ticket stands."""
+        from airflow_provider_bkitsm.itsm.verdict import read_verdict
+
         policy = self.hook.verdict_policy(**self.verdict_settings)
         return self.hook.run(read_verdict(str(row.ticket_sn), policy))
 

@@ -13,7 +13,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.collector_base import KeepsState
 from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
@@ -141,6 +140,8 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
 
     def _close(self, finding: Finding, seen: Mapping[str, Seen]) -> bool:
         """End an application as far as the store still agrees that this ticket, not approved, is its own."""
+        from airflow_provider_bkitsm.itsm.verdict import Verdict
+
         if finding.action != "close" or not self.close_refused:
             return False
         row, sn = finding.row, str(finding.row.ticket_sn)

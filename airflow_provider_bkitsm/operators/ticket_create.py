@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
-from airflow_provider_bkitsm.itsm.services import FAST_APPROVAL_FIELDS, check_form, find_service
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm
 
@@ -93,6 +91,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     def _shared(self, opener: TicketOpener, context: Context) -> CreatedTicket:
         """Share the ticket of this task's key; of several opened at the same moment the oldest is kept."""
         from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
+        from airflow_provider_bkitsm.itsm.opening import creation_tag
 
         run = context["dag_run"]
         tag = creation_tag(self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
@@ -106,6 +105,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
+        from airflow_provider_bkitsm.itsm.opening import marked_title
+
         form = {**(self.fields or {}), "title": marked_title(self.title, handle.tag)}
         return {
             "service_id": self._check(form),
@@ -127,6 +128,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     def _handles(self, context: Context) -> list[Handle]:
         """Return what this round's ticket is found by, then the earlier rounds': each clear is a new round."""
         from airflow_provider_bkitsm.hooks.opening import Handle
+        from airflow_provider_bkitsm.itsm.opening import creation_tag
 
         ti, run = context["ti"], context["dag_run"]
         rounds = range(run.clear_number or 0, -1, -1)[:_ROUNDS_LOOKED_AT]
@@ -140,6 +142,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         return self.creator or self.hook.gateway.username
 
     def _check(self, form: Mapping[str, Any]) -> int | str | None:
+        from airflow_provider_bkitsm.itsm.services import FAST_APPROVAL_FIELDS, check_form, find_service
+
         if self.fast_approval:
             check_form(FAST_APPROVAL_FIELDS, form)
             return None

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.calls import TicketAction
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_bkitsm.itsm.calls import TicketAction
 
 
 class ItsmOperateTicketOperator(CallsItsm, BaseOperator):

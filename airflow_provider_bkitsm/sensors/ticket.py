@@ -16,8 +16,6 @@ from airflow_provider_bkitsm.decisions import (
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import read_verdict
-from airflow_provider_bkitsm.itsm.waiting import Done, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.sensors.starting import start_args
 from airflow_provider_bkitsm.tasks import OnNotApproved
@@ -127,6 +125,9 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
+        from airflow_provider_bkitsm.itsm.verdict import read_verdict
+        from airflow_provider_bkitsm.itsm.waiting import Done, Wait, ticket_number
+
         sn = ticket_number(self.ticket_sn)
         wait = Wait(interval=self.poke_interval)
         try:
@@ -148,5 +149,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         return PokeReturnValue(is_done=False)
 
     def _deadline(self, sn: str) -> datetime | None:
+        from airflow_provider_bkitsm.itsm.waiting import approval_time
+
         timeout = approval_time(self.approval_timeout)
         return self.hook.get_ticket_info(sn).create_at + timeout if timeout is not None else None
