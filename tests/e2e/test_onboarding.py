@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.airflow_api import AirflowApi
+from demo.airflow_api import AirflowApi, wait_until
 from tests.e2e.conftest import DAG_ID
 
 TASKS = ("apply", "wait", "provision_etl", "complete")
@@ -60,7 +60,13 @@ def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(i
     run = runs["approved"]
     assert store.get("bklog_default", run.collector).state == "applying"
     assert itsm.collector(run.collector)["table_id"] is None
-    assert list(run.api.links(DAG_ID, run.id, "wait").values()) == [f"{itsm.url}/#/ticket/detail?id={_id(run.sn)}"]
+    address = [f"{itsm.url}/#/ticket/detail?id={_id(run.sn)}"]
+
+    def button() -> bool:
+        return list(run.api.links(DAG_ID, run.id, "wait").values()) == address
+
+    # The triggerer makes the button appear with its first look.
+    wait_until(button, 30, lambda: "there is no button")
 
 
 def test_approved_the_etl_is_provisioned_and_the_collector_complete(itsm, store, decided):
