@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 def machine(*packages: str) -> str:
     """Return on what and with what was measured, in a line."""
     with_them = [f"{name} {version(name)}" for name in ("apache-airflow", *packages)]
-    cores = f"{len(os.sched_getaffinity(0))} cores ({_processor()})"
+    cores = f"{os.cpu_count()} cores ({_processor()})"
     return ", ".join([cores, f"{_memory()} GB", f"Python {platform.python_version()}", *with_them])
 
 
