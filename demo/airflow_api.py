@@ -9,6 +9,8 @@ from typing import Any
 import requests
 
 ENDED = frozenset({"success", "failed"})
+# A busy SQLite makes Airflow wait for up to a minute.
+_SECONDS = 90
 
 
 class AirflowApi:
@@ -28,7 +30,7 @@ class AirflowApi:
 
     def call(self, method: str, path: str, *, root: str = "api/v2", **more: Any) -> Any:
         """Call ``/api/v2/<path>`` and return its JSON; what Airflow's pages ask for themselves is below ``ui``."""
-        answer = self._http.request(method, f"{self.url}/{root}/{path}", timeout=30, **more)
+        answer = self._http.request(method, f"{self.url}/{root}/{path}", timeout=_SECONDS, **more)
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None

@@ -28,6 +28,8 @@ COMPONENTS = {
 _HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
 _START_SECONDS = 120.0
 _USER = "admin"
+# SQLite lets one process write at a time; on a slow disk the others have to wait longer than its default of 5 s.
+_PATIENT = "timeout=60"
 # Small, quick to react, and nothing that asks the network.
 _ALWAYS = {
     "API__HOST": "127.0.0.1",
@@ -186,7 +188,7 @@ class LocalAirflow:
             "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            "DATABASE__SQL_ALCHEMY_CONN": database_url or f"sqlite:///{self.home / 'airflow.db'}",
+            "DATABASE__SQL_ALCHEMY_CONN": database_url or f"sqlite:///{self.home / 'airflow.db'}?{_PATIENT}",
             "API__PORT": str(self.port),
             "API__BASE_URL": self.url,
             "API__SECRET_KEY": secrets.token_hex(16),

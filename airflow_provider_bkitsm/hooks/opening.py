@@ -35,11 +35,19 @@ class Handle:
     """What a ticket whose answer was lost is found by.
 
     :param since: when the first attempt to open it may have been made (aware).
+    :param began: tickets that ended before are of no concern (aware); None: all are.
     """
 
     tag: str
     creator: str
     since: datetime
+    began: datetime | None = None
+
+    def counts(self, ticket: TicketSummary) -> bool:
+        """Whether a found ticket is open, or was when whoever asks began."""
+        if self.began is None or ticket.current_status not in ENDED:
+            return True
+        return ticket.end_at is not None and ticket.end_at >= self.began
 
 
 class TicketOpener:
@@ -56,16 +64,18 @@ class TicketOpener:
         self._sleep = sleep
 
     def find(self, handle: Handle, *, still_open: bool = False) -> CreatedTicket | None:
-        """Return the ticket already opened with this tag; the oldest one, should there be several.
+        """Return the ticket already opened with this tag.
+
+        Of several, the oldest is kept and the others are withdrawn.
 
         :param still_open: leave out tickets that have ended.
         """
-        found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
+        listed = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
+        found = [one for one in listed if handle.counts(one)]
         if still_open:
-            found = tuple(one for one in found if one.current_status not in ENDED)
-        if len(found) > 1:
-            numbers = ", ".join(one.sn for one in found)
-            log.error("several tickets carry #%s: %s", marker(handle.tag), numbers)
+            found = [one for one in found if one.current_status not in ENDED]
+        for one in found[1:]:
+            self._withdraw(one, creator=handle.creator, kept=found[0].sn)
         if not found:
             return None
         log.info("ticket %s was already opened for this approval; adopting it", found[0].sn)
@@ -88,21 +98,10 @@ class TicketOpener:
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
 
-    def share(self, handle: Handle, *, since: datetime) -> CreatedTicket | None:
-        """Return the ticket that those who share a tag wait for: the open one, or one that ended after ``since``.
-
-        Of several, opened at the same moment, the oldest is kept and the others are withdrawn.
-        """
-        found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
-        shared = [one for one in found if _counts(one, since)]
-        for one in shared[1:]:
-            self._withdraw(one, creator=handle.creator, kept=shared[0].sn)
-        return _created(shared[0]) if shared else None
-
-    def open_shared(self, handle: Handle, *, since: datetime, **request: Any) -> CreatedTicket:
+    def open_shared(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Open a ticket for all who share a tag, unless another of them has just done so."""
         mine = self.open(handle, **request)
-        return self.share(handle, since=since) or mine
+        return self.find(handle) or mine
 
     def _withdraw(self, ticket: TicketSummary, *, creator: str, kept: str) -> None:
         """Withdraw a ticket; one that was just opened can be withdrawn only once its flow has started."""
@@ -154,11 +153,6 @@ class TicketOpener:
             f"{lost.message}. No ticket marked #{marker(handle.tag)} was seen in {self.settle:.0f} s; a retry"
             " looks for it again before it opens one"
         ) from None
-
-
-def _counts(ticket: TicketSummary, since: datetime) -> bool:
-    """Whether a ticket is open, or was when whoever asks began."""
-    return ticket.current_status not in ENDED or (ticket.end_at is not None and ticket.end_at >= since)
 
 
 def _created(ticket: TicketSummary) -> CreatedTicket:

@@ -70,7 +70,7 @@ class Poller:
 
     def is_last(self, wait: Wait) -> bool:
         """Whether nobody else waits."""
-        return set(self._waits) == {wait.sn} and len(self._waits[wait.sn]) == 1
+        return len(self._waits) == 1 and self._waits.get(wait.sn) == [wait]
 
     async def _poll(self) -> None:
         await self._take_chunk_size()
@@ -117,7 +117,7 @@ class Poller:
     async def _ask(self, batch: Batch) -> None:
         try:
             rows = await self.hook.ticket_approval_result(batch)
-            await self._learn_creation(batch)
+            await self._try_to_learn_creation(batch)
         except ItsmError as error:
             await self._failed(batch, error)
         except Exception as error:
@@ -128,6 +128,13 @@ class Poller:
         finally:
             self._asking.release()
             self._changed.set()
+
+    async def _try_to_learn_creation(self, batch: Batch) -> None:
+        """A decision that was seen is told all the same; the next look tries again."""
+        try:
+            await self._learn_creation(batch)
+        except ItsmError as error:
+            log.warning("when tickets were opened could not be read: %s", error)
 
     async def _learn_creation(self, batch: Batch) -> None:
         """Read when tickets were opened, once for each whose deadline is counted from there."""

@@ -95,13 +95,10 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
         run = context["dag_run"]
         tag = creation_tag(self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
-        handle = Handle(tag=tag, creator=self._creator(), since=ANY_TIME)
         began = run.start_date or run.run_after
-        found = opener.share(handle, since=began)
-        if found is None and context["ti"].try_number > 1:
-            opener.look_for(handle, seconds=opener.settle)
-            found = opener.share(handle, since=began)
-        return found or opener.open_shared(handle, since=began, **self._request(handle, context))
+        handle = Handle(tag=tag, creator=self._creator(), since=ANY_TIME, began=began)
+        found = opener.look_for(handle, seconds=opener.settle if context["ti"].try_number > 1 else 0)
+        return found or opener.open_shared(handle, **self._request(handle, context))
 
     def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""

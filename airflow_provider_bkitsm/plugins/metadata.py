@@ -76,21 +76,28 @@ class AirflowMetadata:
         """Resume a task if it still waits on our trigger; True for exactly one caller.
 
         An approval ends the task here where that loses nothing; all else goes to ``execute_complete`` on a
-        worker.
+        worker. ITSM calls but once, so a transaction that the database gave up is made again.
         """
-        from airflow.utils.session import create_session
+        from airflow.utils.retries import run_with_db_retries
 
-        with create_session(scoped=False) as session:
-            waits = _lock(session, waiter)
-            if waits is None:
-                return False
-            if ends_here(waiter, verdict) and workers_do_no_more():
-                _end(session, waits, verdict)
-                return True
-            if waiter.after_worker and _is_young(waits):
-                return False
-            _hand_over(session, waits, verdict)
+        resumed: bool = run_with_db_retries(logger=log)(_resume, waiter, verdict)  # type: ignore[no-untyped-call]
+        return resumed
+
+
+def _resume(waiter: Waiter, verdict: Verdict) -> bool:
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        waits = _lock(session, waiter)
+        if waits is None:
+            return False
+        if ends_here(waiter, verdict) and workers_do_no_more():
+            _end(session, waits, verdict)
             return True
+        if waiter.after_worker and _is_young(waits):
+            return False
+        _hand_over(session, waits, verdict)
+        return True
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")

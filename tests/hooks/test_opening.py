@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -73,13 +74,23 @@ def test_p6_somebody_elses_ticket_is_not_adopted(opener, sandbox):
     assert opener.find(HANDLE) is None
 
 
-def test_several_tickets_are_reported_and_the_oldest_is_taken(opener, sandbox, caplog):
+def test_p2_of_several_tickets_the_oldest_is_kept_and_the_others_are_withdrawn(opener, sandbox):
     oldest = opener.open(HANDLE, **REQUEST)
     opener.open(HANDLE, **REQUEST)
     found = opener.find(HANDLE)
     assert found is not None
     assert found.sn == oldest.sn
-    assert "several tickets" in caplog.text
+    assert [one["status"] for one in sandbox.tickets()] == ["RUNNING", "REVOKED"]
+
+
+def test_p3_a_ticket_that_ended_before_one_began_is_neither_found_nor_adopted(opener, sandbox):
+    sandbox.approve(opener.open(HANDLE, **REQUEST).sn)
+    began = replace(HANDLE, began=datetime.now(UTC) + timedelta(seconds=30))
+    assert opener.find(HANDLE) is not None
+    assert opener.find(began) is None
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        opener.open(began, **REQUEST)
 
 
 def test_itsm_is_asked_to_call_back(opener, sandbox, monkeypatch):

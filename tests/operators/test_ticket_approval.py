@@ -152,17 +152,37 @@ def test_p3_a_run_that_begins_after_a_decision_asks_anew(connections, task, sand
     assert shared(later) != sn
 
 
+def later(task, **more):
+    """A run that begins after all that was decided so far."""
+    return task("gate", run_id="run_2", began=datetime.now(UTC) + timedelta(seconds=30), **more)
+
+
+def test_p3_after_a_lost_answer_an_approval_of_an_earlier_run_is_not_taken_for_its_own(connections, task, sandbox):
+    sn = shared(task("gate"))
+    sandbox.approve(sn)
+    sandbox.fault("create_ticket", "drop_answer")
+    assert shared(later(task)) != sn
+    assert len(sandbox.tickets()) == 2
+
+
+def test_p2_a_retry_looks_on_for_its_ticket_although_an_earlier_runs_one_has_ended(connections, task, sandbox):
+    sandbox.approve(shared(task("gate")))
+    looked = len(sandbox.requests("get_tickets"))
+    shared(later(task, try_number=2))
+    assert len(sandbox.requests("get_tickets")) - looked > 10
+
+
 def test_p2_of_two_opened_at_the_same_moment_the_oldest_is_kept(connections, task, sandbox, monkeypatch):
     from airflow_provider_bkitsm.hooks.opening import TicketOpener
 
     first = shared(task("gate"))
-    look, looks = TicketOpener.share, []
+    look, looks = TicketOpener.find, []
 
     def blind_at_first(*args, **kwargs):
         looks.append(1)
         return look(*args, **kwargs) if len(looks) > 1 else None
 
-    monkeypatch.setattr(TicketOpener, "share", blind_at_first)
+    monkeypatch.setattr(TicketOpener, "find", blind_at_first)
     assert shared(task("other")) == first
     states = [one["status"] for one in sandbox.tickets()]
     assert states == ["RUNNING", "REVOKED"]

@@ -235,6 +235,21 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
     assert "return_value" not in one.xcoms()
 
 
+def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    one, lock, refusals = wait(), module._lock, iter([OperationalError("UPDATE", {}, Exception("locked"))])
+
+    def locked(*args):
+        for refusal in refusals:
+            raise refusal
+        return lock(*args)
+
+    monkeypatch.setattr(module, "_lock", locked)
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "success"
+
+
 def test_only_a_usable_connection_of_our_type_is_a_gateway(airflow, database, connect):
     good = {"host": "https://x", "login": "a", "password": "b"}
     connect("good", conn_type="bkitsm", **good)

@@ -76,7 +76,7 @@ async def test_p1_outages_are_waited_out(sn, sandbox):
 
 async def test_p1_a_decision_is_seen_although_the_tickets_creation_cannot_be_read(sn, sandbox):
     sandbox.approve(sn)
-    sandbox.fault("get_ticket_info", "refuse", code="SERVER_500_ERROR", times=99)
+    sandbox.fault("get_tickets", "refuse", code="SERVER_500_ERROR", times=99)
     assert (await fire(trigger(sn)))["verdict"]["outcome"] == "approved"
 
 
