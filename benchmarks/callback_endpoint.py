@@ -32,7 +32,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from benchmarks.report import machine, publish
-from benchmarks.sandbox_throughput import started
+from benchmarks.sandbox_throughput import quick_sandbox
 from demo.local_airflow import LocalAirflow
 from demo.processes import ends_orderly, marked_with
 from tests.collectors.servers import postgres
@@ -153,35 +153,18 @@ class Load:
 
 
 @contextmanager
-def slow_itsm() -> Iterator[SandboxControl]:
-    """Run a sandbox that is still quick."""
-    server, url = started("--start-delay", "0")
-    try:
-        yield SandboxControl(url)
-    finally:
-        server.terminate()
-        server.wait()
-
-
-@contextmanager
 def api_server(sandbox: SandboxControl, url: str) -> Iterator[LocalAirflow]:
     """Run Airflow's API server with one process, and nothing else of Airflow."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bkitsm-")))
         (home / "dags").mkdir()
         stack.enter_context(airflow_database(home, url))
-        env = {"AIRFLOW_CONN_BKITSM_DEFAULT": connection(sandbox)}
+        env = {"AIRFLOW_CONN_BKITSM_DEFAULT": sandbox.connection("bkitsm")}
         components = ("api-server",)
         airflow = LocalAirflow(home=home, dags=home / "dags", database_url=url, env=env, components=components)
         stack.enter_context(airflow)
         airflow.wait_ready()
         yield airflow
-
-
-def connection(sandbox: SandboxControl) -> str:
-    """Return the connection to the sandbox as Airflow's JSON text."""
-    caller = {"login": sandbox.app_code, "password": sandbox.app_secret}
-    return json.dumps({"conn_type": "bkitsm", "host": sandbox.itsm_url, **caller})
 
 
 def measure(rounds: int, seconds: int) -> dict[int, Measured]:
@@ -190,9 +173,9 @@ def measure(rounds: int, seconds: int) -> dict[int, Measured]:
 
     measured = {level: Measured() for level in LEVELS}
     with ends_orderly(), ExitStack() as stack:
-        sandbox, url = stack.enter_context(slow_itsm()), stack.enter_context(postgres())
+        sandbox, url = stack.enter_context(quick_sandbox()), stack.enter_context(postgres())
         airflow = stack.enter_context(api_server(sandbox, url))
-        gateway = read_gateway(Connection.from_json(connection(sandbox), conn_id=CONN_ID))
+        gateway = read_gateway(Connection.from_json(sandbox.connection("bkitsm"), conn_id=CONN_ID))
         rows, load = Rows(url), Load(host=f"127.0.0.1:{airflow.port}", server=list(marked_with(airflow.home)))
         each = seconds * RATE
         ready = [approved(sandbox, gateway, airflow.url, n) for n in range(WARM_UP + rounds * len(LEVELS) * each)]

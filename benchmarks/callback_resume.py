@@ -67,7 +67,7 @@ def gates(database_url: str | None) -> Iterator[Gates]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bkitsm-")))
         itsm = stack.enter_context(SandboxProcess(home=home, options=("--start-delay", "0")))
-        airflow = LocalAirflow(home=home, dags=DAGS, database_url=database_url, env=itsm.connections())
+        airflow = LocalAirflow(home=home, dags=DAGS, database_url=database_url, env=itsm.control.connections())
         stack.enter_context(airflow)
         airflow.wait_ready(CALLBACK, HUMAN)
         yield Gates(api=airflow.api, itsm=itsm)

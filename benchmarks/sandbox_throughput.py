@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 
@@ -58,6 +60,17 @@ def report(rounds: list[tuple[float, float]]) -> str:
         f"{rate / WANTED:.1f} times the {WANTED} a second wanted: the sandbox limits no other measurement.",
     ]
     return "\n".join(lines)
+
+
+@contextmanager
+def quick_sandbox() -> Iterator[SandboxControl]:
+    """Run a sandbox process in which tickets start at once."""
+    server, url = started("--start-delay", "0")
+    try:
+        yield SandboxControl(url)
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def started(*options: str) -> tuple[subprocess.Popen[str], str]:

@@ -12,10 +12,10 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 
@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from benchmarks.peers import IdleTrigger, PlainTicketTrigger, http_sensor_trigger
 from benchmarks.plot import bars
 from benchmarks.report import PAGE, publish
-from benchmarks.sandbox_throughput import opened, started
+from benchmarks.sandbox_throughput import opened, quick_sandbox
 from benchmarks.triggerer import Triggerer
 from benchmarks.waiting_report import (
     HTTP,
@@ -67,12 +67,9 @@ class Bench:
     @contextmanager
     def triggerer(self, kind: str) -> Iterator[Triggerer]:
         """Run a triggerer with the connections of a kind of wait."""
-        env = {
-            "AIRFLOW_CONN_BKITSM_DEFAULT": self._connection(
-                "bkitsm", {"batch_size": 100} if kind == OURS_100 else {}
-            ),
-            "AIRFLOW_CONN_ITSM_HTTP": self._connection("http", self.sandbox.headers()),
-        }
+        extra = {"batch_size": 100} if kind == OURS_100 else {}
+        plain = {"conn_type": "http", "host": self.sandbox.itsm_url, "extra": self.sandbox.headers()}
+        env = self.sandbox.connections(**extra) | {"AIRFLOW_CONN_ITSM_HTTP": json.dumps(plain)}
         with Triggerer(env=env) as triggerer:
             triggerer.wait_ready()
             yield triggerer
@@ -155,25 +152,10 @@ class Bench:
             ends_task=True,
         )
 
-    def _connection(self, kind: str, extra: Mapping[str, Any]) -> str:
-        caller = {"login": self.sandbox.app_code, "password": self.sandbox.app_secret} if kind == "bkitsm" else {}
-        return json.dumps({"conn_type": kind, "host": self.sandbox.itsm_url, "extra": extra, **caller})
-
     def _asked(self) -> int:
         """Return how many requests ITSM has had."""
         counts: dict[str, int] = requests.get(f"{self.sandbox.url}/sandbox/requests/counts", timeout=30).json()
         return sum(counts.values())
-
-
-@contextmanager
-def sandbox_process() -> Iterator[SandboxControl]:
-    """Run a sandbox in which tickets start at once."""
-    server, url = started("--start-delay", "0")
-    try:
-        yield SandboxControl(url)
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def in_turns(kinds: Sequence[str], rounds: int, measure: Callable[[str], Cost]) -> dict[str, list[Cost]]:
@@ -192,7 +174,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers, nothing is written")
     quick = parser.parse_args().quick
     scale = QUICK if quick else FULL
-    with ends_orderly(), sandbox_process() as sandbox:
+    with ends_orderly(), quick_sandbox() as sandbox:
         bench = Bench(sandbox, interval=scale.interval)
         bench.open(scale.waiting)
         few = in_turns(list(NAMES), scale.rounds, lambda kind: bench.cost(kind, scale.waiting, scale.seconds))

@@ -85,7 +85,7 @@ def measure(seconds: float) -> dict[str, int]:
         issues = stack.enter_context(jira())
         starts = home / "starts"
         starts.touch()
-        env = itsm.connections() | {
+        env = itsm.control.connections() | {
             "AIRFLOW_CONN_JIRA_DEFAULT": json.dumps({"conn_type": "jira", "host": issues.url}),
             "BENCHMARK_STARTS": str(starts),
             "BENCHMARK_INTERVAL": str(INTERVAL),

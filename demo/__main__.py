@@ -57,7 +57,7 @@ def _run(decide: str | None, *, keep: bool) -> int:
     empty(HOME)
     print("Starting the sandbox and Airflow (about half a minute) ...", flush=True)
     with SandboxProcess(home=HOME) as sandbox:
-        dags, env = ROOT / "dags", sandbox.connections()
+        dags, env = ROOT / "dags", sandbox.control.connections()
         with LocalAirflow(home=HOME, dags=dags, env=env) as airflow:
             airflow.wait_ready(DAG_ID)
             run_id = airflow.api.trigger(DAG_ID, {"collector_config_id": COLLECTOR})
@@ -109,7 +109,7 @@ def _result(airflow: LocalAirflow, sandbox: SandboxProcess, run_id: str) -> Resu
         task_states=airflow.api.task_states(DAG_ID, run_id),
         collector_state=row.state.value,
         outcome=row.outcome.value if row.outcome else None,
-        table_id=sandbox.collector(COLLECTOR)["table_id"],
+        table_id=sandbox.control.collector(COLLECTOR)["table_id"],
         completion_log=airflow.api.log(DAG_ID, run_id, "complete"),
     )
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import requests
 
-from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, ITSM_ROOT
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.airflow_api import wait_until
 from demo.processes import Process, environment, free_ports, stop_all
-
-_CALLER = {"bk_app_code": "sandbox", "bk_app_secret": "sandbox-secret", "bk_username": "admin"}
 
 
 class SandboxProcess:
@@ -28,6 +24,7 @@ class SandboxProcess:
         self.options = options
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.control = SandboxControl(self.url)
         self._processes: list[Process] = []
 
     def __enter__(self) -> SandboxProcess:
@@ -46,49 +43,15 @@ class SandboxProcess:
     def __exit__(self, *_exc: object) -> None:
         stop_all(self._processes, home=self.home)
 
-    def connections(self, **itsm_extra: Any) -> dict[str, str]:
-        """Return the environment that defines both default connections."""
-        caller = {"login": _CALLER["bk_app_code"], "password": _CALLER["bk_app_secret"]}
-        itsm = {"conn_type": "bkitsm", "host": self.url + ITSM_ROOT, "extra": itsm_extra, **caller}
-        bklog = {"conn_type": "bklog", "host": self.url + BKLOG_ROOT, **caller}
-        return {
-            "AIRFLOW_CONN_BKITSM_DEFAULT": json.dumps(itsm),
-            "AIRFLOW_CONN_BKLOG_DEFAULT": json.dumps(bklog),
-        }
-
     def decide(self, sn: str, decision: str, remark: str) -> None:
-        """Approve, reject or withdraw as ``admin``, over ITSM's own API."""
-        step = wait_until(lambda: self._approval_step(sn), 30, lambda: f"ticket {sn} asks nobody")
-        if decision == "withdraw":
-            operation = {"operator": "admin", "action_type": "WITHDRAW", "action_message": remark}
-            self.itsm("POST", "operate_ticket/", json={"sn": sn, **operation})
-        else:
-            answer = {"approver": "admin", "action": "true" if decision == "approve" else "false"}
-            body = {"sn": sn, "state_id": step["state_id"], "remark": remark, **answer}
-            self.itsm("POST", "approve/", json=body)
-
-    def collector(self, number: int, *, bk_biz_id: int = 2) -> dict[str, Any]:
-        """Return a collector as the log platform shows it."""
-        query = {"bk_biz_id": bk_biz_id, "collector_id_list": number, "page": 1, "pagesize": 10}
-        found = self._call("GET", f"{BKLOG_ROOT}/databus_collectors/", params=query)
-        row: dict[str, Any] = found["list"][0]
-        return row
-
-    def itsm(self, method: str, path: str, **more: Any) -> Any:
-        """Make one ITSM call."""
-        return self._call(method, f"{ITSM_ROOT}/{path}", **more)
-
-    def _approval_step(self, sn: str) -> dict[str, Any] | None:
-        steps = self.itsm("GET", "get_ticket_status/", params={"sn": sn})["current_steps"]
-        waits = [one for one in steps if one["processors"]]
-        return waits[0] if waits else None
-
-    def _call(self, method: str, path: str, **more: Any) -> Any:
-        headers = {"X-Bkapi-Authorization": json.dumps(_CALLER)}
-        answer = requests.request(method, self.url + path, headers=headers, timeout=30, **more).json()
-        if answer["result"] is not True:
-            raise RuntimeError(f"{path}: {answer['message']}")
-        return answer["data"]
+        """Approve, reject or withdraw as ``admin``."""
+        match decision:
+            case "withdraw":
+                self.control.withdraw(sn, remark=remark)
+            case "approve":
+                self.control.approve(sn, remark=remark, operator="admin")
+            case _:
+                self.control.reject(sn, remark=remark, operator="admin")
 
     def _answers(self) -> bool:
         self._processes[0].check()

@@ -14,13 +14,13 @@ from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
+from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 
 _KEY = "bkitsm_wait:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiter:
+class Waiter(ReadsVerdict):
     """A task instance that waits, and how it wants the verdict read.
 
     :param ti_id: UUID of the task instance's try: a later try of the same task is another one.
@@ -36,15 +36,6 @@ class Waiter:
     require_evidence: bool | None = None
     ends_task: bool = False
     after_worker: bool = False
-
-    @property
-    def verdict_settings(self) -> dict[str, Any]:
-        """What the hooks' ``verdict_policy`` takes."""
-        return {
-            "verdict_field": self.verdict_field,
-            "verdict_value": self.verdict_value,
-            "require_evidence": self.require_evidence,
-        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.connection_form import HasForm
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
@@ -40,7 +40,7 @@ class BkLogCollectorNotFoundError(BkLogError):
     """The log platform does not show such a collector to this business and user."""
 
 
-class BkLogHook(BaseHook):
+class BkLogHook(HasForm, BaseHook):
     """Synchronous client of the log platform.
 
     :param bklog_conn_id: connection of type ``bklog``; its host is the gateway root, e.g.
@@ -62,16 +62,6 @@ class BkLogHook(BaseHook):
         if self._transport is None:
             self._transport = SyncTransport(read_gateway(self.get_connection(self.bklog_conn_id)))
         return self._transport
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the connection form's own fields: for Airflow 3.1, later ones read the provider info."""
-        return form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's fields look in the form: for Airflow 3.1, too."""
-        return field_behaviour(cls.conn_type)
 
     @property
     def gateway(self) -> Gateway:

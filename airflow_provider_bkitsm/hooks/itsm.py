@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_bkitsm.hooks import sharing
 from airflow_provider_bkitsm.hooks.answers import unanswered, understand
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.connection_form import HasForm
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError
 from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.retrying import policy
@@ -56,7 +56,7 @@ def _named(method: F, build: Callable[..., Any]) -> F:
     return method
 
 
-class ItsmHook(BaseHook):
+class ItsmHook(HasForm, BaseHook):
     """Synchronous BK-ITSM client.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
@@ -95,16 +95,6 @@ class ItsmHook(BaseHook):
     import_service = _sync(service_calls.import_service)
     update_service = _sync(service_calls.update_service)
     create_service_catalog = _sync(service_calls.create_service_catalog)
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the connection form's own fields: for Airflow 3.1, later ones read the provider info."""
-        return form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's fields look in the form: for Airflow 3.1, too."""
-        return field_behaviour(cls.conn_type)
 
     @property
     def gateway(self) -> Gateway:

@@ -80,7 +80,7 @@ class AirflowMetadata:
         """
         from airflow.utils.retries import run_with_db_retries
 
-        resumed: bool = run_with_db_retries(logger=log)(_resume, waiter, verdict)  # type: ignore[no-untyped-call]
+        resumed: bool = run_with_db_retries()(_resume, waiter, verdict)
         return resumed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import requests
 
@@ -63,6 +63,20 @@ class SandboxControl:
         known = {"bk_app_code": self.app_code, "bk_app_secret": self.app_secret, "bk_username": "admin"}
         return {"X-Bkapi-Authorization": json.dumps(known | more)}
 
+    def connections(self, **extra: Any) -> dict[str, str]:
+        """Return the default connections to the sandbox, as values of ``AIRFLOW_CONN_`` variables by their name.
+
+        :param extra: keys of the ITSM connection's extra, e.g. ``service_id``.
+        """
+        itsm, bklog = self.connection("bkitsm", **extra), self.connection("bklog")
+        return {"AIRFLOW_CONN_BKITSM_DEFAULT": itsm, "AIRFLOW_CONN_BKLOG_DEFAULT": bklog}
+
+    def connection(self, kind: Literal["bkitsm", "bklog"], **extra: Any) -> str:
+        """Return a connection to the sandbox as Airflow's JSON text."""
+        host = self.itsm_url if kind == "bkitsm" else self.bklog_url
+        fields = {"conn_type": kind, "host": host, "login": self.app_code, "password": self.app_secret}
+        return json.dumps(fields | {"extra": extra})
+
     def tickets(self) -> list[dict[str, Any]]:
         """Return all tickets, oldest first."""
         found: list[dict[str, Any]] = self._control("GET", "tickets")
@@ -81,13 +95,13 @@ class SandboxControl:
         """Reject on the current node, once the ticket has one."""
         return self._decide(sn, approve=False, remark=remark, operator=operator)
 
-    def operate(self, sn: str, action_type: str, *, operator: str = "admin") -> None:
+    def operate(self, sn: str, action_type: str, *, operator: str = "admin", remark: str = "sandbox") -> None:
         """Withdraw, terminate, suspend or resume through ITSM's own call, once the ticket has a step.
 
         :raises RuntimeError: ITSM refuses.
         """
         self.wait_for_step(sn)
-        body = {"sn": sn, "operator": operator, "action_type": action_type, "action_message": "sandbox"}
+        body = {"sn": sn, "operator": operator, "action_type": action_type, "action_message": remark}
         self.call("POST", "operate_ticket", json=body)
 
     def call(self, method: str, name: str, **more: Any) -> Any:
@@ -102,9 +116,9 @@ class SandboxControl:
             raise RuntimeError(answer["message"])
         return answer["data"]
 
-    def withdraw(self, sn: str) -> None:
+    def withdraw(self, sn: str, *, remark: str = "sandbox") -> None:
         """Withdraw as the system account."""
-        self.operate(sn, "WITHDRAW")
+        self.operate(sn, "WITHDRAW", remark=remark)
 
     def finish_without_evidence(self, sn: str) -> dict[str, Any]:
         """End a ticket as FINISHED without any approval step; its ``approve_result`` is true."""

@@ -52,7 +52,7 @@ def itsm(home: Path) -> Iterator[SandboxProcess]:
 
 @pytest.fixture(scope="session")
 def control(itsm: SandboxProcess) -> SandboxControl:
-    return SandboxControl(itsm.url)
+    return itsm.control
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def dags(home: Path) -> Path:
 def airflow(
     request: pytest.FixtureRequest, home: Path, dags: Path, itsm: SandboxProcess
 ) -> Iterator[LocalAirflow]:
-    env = {**itsm.connections(settle_seconds=2), "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+    env = {**itsm.control.connections(settle_seconds=2), "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None
         running = LocalAirflow(home=home / request.param, dags=dags, database_url=url, env=env)

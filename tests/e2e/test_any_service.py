@@ -22,7 +22,7 @@ def test_one_ticket_is_waited_for_in_every_mode(airflow, itsm, runs):
     for mode, state in zip(MODES, ("running", "up_for_reschedule", "deferred"), strict=True):
         api.wait_for_task("any_service", run, mode, state, seconds=120)
     sn = api.xcom("any_service", run, "ask")
-    fields = itsm.itsm("GET", "get_ticket_info/", params={"sn": sn})["fields"]
+    fields = itsm.control.call("GET", "get_ticket_info", params={"sn": sn})["fields"]
     assert "two minutes down" in [one["value"] for one in fields]
     itsm.decide(sn, "approve", "go")
     assert api.wait_for_run("any_service", run, seconds=120) == "success"
@@ -57,4 +57,4 @@ def test_p5_a_deadline_fails_the_wait_for_good_and_the_ticket_is_withdrawn(airfl
     assert api.task_states("timed_out", run) == {"ask": "success", "wait": "failed", "withdraw": "success"}
     assert "nobody decided" in api.log("timed_out", run, "wait")
     sn = api.xcom("timed_out", run, "ask")
-    assert itsm.itsm("GET", "get_ticket_status/", params={"sn": sn})["current_status"] == "REVOKED"
+    assert itsm.control.ticket(sn)["status"] == "REVOKED"

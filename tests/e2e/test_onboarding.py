@@ -59,7 +59,7 @@ class Run:
 def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(itsm, store, runs):
     run = runs["approved"]
     assert store.get("bklog_default", run.collector).state == "applying"
-    assert itsm.collector(run.collector)["table_id"] is None
+    assert itsm.control.collector(run.collector)["table_id"] is None
     address = [f"{itsm.url}/#/ticket/detail?id={_id(run.sn)}"]
 
     def button() -> bool:
@@ -72,7 +72,7 @@ def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(i
 def test_approved_the_etl_is_provisioned_and_the_collector_complete(itsm, store, decided):
     run = decided["approved"]
     assert run.end() == ("success", ("success",) * 4)
-    assert itsm.collector(run.collector)["table_id"] == "2_bklog.app_runtime"
+    assert itsm.control.collector(run.collector)["table_id"] == "2_bklog.app_runtime"
     assert store.get("bklog_default", run.collector).state == "success_apply"
     assert [entry.event for entry in store.history("bklog_default", run.collector)] == [
         "apply",
@@ -90,7 +90,7 @@ def test_p3_rejected_the_etl_is_never_touched_and_the_log_says_who_and_why(itsm,
         assert "admin refused: three days are enough" in run.log(task)
     row = store.get("bklog_default", run.collector)
     assert (row.state, row.outcome) == ("fail_apply", "rejected")
-    assert itsm.collector(run.collector)["table_id"] is None
+    assert itsm.control.collector(run.collector)["table_id"] is None
     assert run.api.task(DAG_ID, run.id, "wait")["try_number"] == 1
 
 
@@ -99,7 +99,7 @@ def test_p3_withdrawn_is_not_approved(itsm, store, decided):
     assert run.end() == ("failed", ("success", "failed", "upstream_failed", "failed"))
     row = store.get("bklog_default", run.collector)
     assert (row.state, row.outcome) == ("fail_apply", "withdrawn")
-    assert itsm.collector(run.collector)["table_id"] is None
+    assert itsm.control.collector(run.collector)["table_id"] is None
 
 
 def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(itsm, control, store, decided):
@@ -132,7 +132,7 @@ def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflo
 def test_p5_a_wait_killed_by_a_person_leaves_no_open_ticket(itsm, store, decided):
     run = decided["killed"]
     assert run.end()[0] == "failed"
-    assert itsm.itsm("GET", "get_ticket_status/", params={"sn": run.sn})["current_status"] == "REVOKED"
+    assert itsm.control.ticket(run.sn)["status"] == "REVOKED"
     assert store.get("bklog_default", run.collector).state == "fail_apply"
 
 
