@@ -98,7 +98,8 @@ def measure(seconds: float) -> dict[str, int]:
         time.sleep(seconds)
         _approve(airflow.api, runs, itsm, issues)
         for dag, run in runs.items():
-            assert airflow.api.wait_for_run(dag, run, seconds=120) == "success", dag
+            ended = airflow.api.wait_for_run(dag, run, seconds=120)
+            assert ended == "success", airflow.api.log(dag, run, "wait")
         counted = Counter(starts.read_text().split())
         ours = airflow.api.task(OURS, runs[OURS], "wait")["hostname"]
         return {OURS: int(bool(ours)), HUMAN: counted[HUMAN], JIRA: counted[JIRA]}
