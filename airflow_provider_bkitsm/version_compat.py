@@ -8,6 +8,8 @@ import airflow
 
 # Since 3.3 a task that starts in the triggerer has its templates rendered there.
 RENDERS_IN_TRIGGERER = tuple(int(part) for part in airflow.__version__.split(".")[:2]) >= (3, 3)
+# Since 3.3 a trigger is told when a person ended its task, and not only that it ends.
+TELLS_OF_KILLS = RENDERS_IN_TRIGGERER
 
 try:
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -69,6 +71,7 @@ def workers_do_no_more() -> bool:
 
 __all__ = [
     "RENDERS_IN_TRIGGERER",
+    "TELLS_OF_KILLS",
     "AirflowFailException",
     "AirflowSkipException",
     "BranchMixIn",

@@ -64,6 +64,7 @@ class FakeTask:
     clear_number: int = 0
     try_number: int = 1
     began: datetime | None = None
+    states: Any = None
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def _push(self, key: str, value: Any) -> None:
@@ -84,7 +85,7 @@ class FakeTask:
         run = SimpleNamespace(
             dag_id="dag", run_after=began, start_date=began, clear_number=self.clear_number, run_id=self.run_id
         )
-        return {"ti": ti, "dag_run": run}
+        return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 
 
 @pytest.fixture

@@ -11,9 +11,14 @@ from typing import Any
 
 from airflow_provider_bkitsm.hooks.callback import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.operating import operate
-from airflow_provider_bkitsm.itsm.calls import TicketAction
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
+from airflow_provider_bkitsm.hooks.operating import call_off
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmError,
+    ItsmInvalidRequestError,
+    ItsmOrphanError,
+    ItsmOutcomeUnknownError,
+    ItsmUnavailableError,
+)
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketSummary
 from airflow_provider_bkitsm.itsm.opening import find_opened, marker
 from airflow_provider_bkitsm.itsm.outcome import ENDED
@@ -23,7 +28,12 @@ log = logging.getLogger(__name__)
 # The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear.
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
-_WITHDRAWALS, _UNTIL_STARTED = 10, 1.0
+_STARTS, _START_SECONDS = 10, 1.0
+_ORPHAN = (
+    "Ticket {sn} carries this approval's mark, but its flow has not started: it asks nobody, and ITSM neither"
+    " withdraws nor terminates such a ticket. No second one was opened. A retry looks at it again; if it never"
+    " starts, have it deleted in ITSM and clear the task, which asks anew"
+)
 
 
 # For tickets that may have been opened by any run, long ago.
@@ -63,23 +73,34 @@ class TicketOpener:
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self._sleep = sleep
 
-    def find(self, handle: Handle, *, still_open: bool = False) -> CreatedTicket | None:
-        """Return the ticket already opened with this tag.
+    def find(self, handle: Handle) -> CreatedTicket | None:
+        """Return the ticket already opened with this tag. Of several, the oldest stands and the rest is ended.
 
-        Of several, the oldest is kept and the others are withdrawn.
-
-        :param still_open: leave out tickets that have ended.
+        :raises ItsmOrphanError: its flow never started.
         """
-        listed = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
-        found = [one for one in listed if handle.counts(one)]
-        if still_open:
-            found = [one for one in found if one.current_status not in ENDED]
-        for one in found[1:]:
-            self._withdraw(one, creator=handle.creator, kept=found[0].sn)
+        found = self._listed(handle)
         if not found:
             return None
-        log.info("ticket %s was already opened for this approval; adopting it", found[0].sn)
-        return _created(found[0])
+        oldest, *others = found
+        for one in others:
+            if one.current_status not in ENDED:
+                self.call_off(_created(one), why=f"{oldest.sn} was opened for the same approval")
+        self._check_started(oldest)
+        log.info("ticket %s was already opened for this approval; adopting it", oldest.sn)
+        return _created(oldest)
+
+    def find_open(self, handle: Handle) -> CreatedTicket | None:
+        """Return an earlier round's ticket, if it is still open and asks somebody."""
+        found = [one for one in self._listed(handle) if one.current_status not in ENDED]
+        for one in found:
+            try:
+                self._check_started(one)
+            except ItsmOrphanError as orphan:
+                log.error("%s", orphan)
+            else:
+                log.info("ticket %s of an earlier round is still open", one.sn)
+                return _created(one)
+        return None
 
     def open(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Open a ticket; when the answer is lost, wait for it to appear.
@@ -88,6 +109,7 @@ class TicketOpener:
 
         :param request: the other parameters of ``create_ticket``.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
+        :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
         request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
@@ -95,6 +117,9 @@ class TicketOpener:
         except ItsmOutcomeUnknownError as lost:
             log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
             return self._appeared(handle, lost)
+        except ItsmInvalidRequestError as refused:
+            self._report_orphan(handle, refused)
+            raise
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
 
@@ -102,26 +127,6 @@ class TicketOpener:
         """Open a ticket for all who share a tag, unless another of them has just done so."""
         mine = self.open(handle, **request)
         return self.find(handle) or mine
-
-    def _withdraw(self, ticket: TicketSummary, *, creator: str, kept: str) -> None:
-        """Withdraw a ticket; one that was just opened can be withdrawn only once its flow has started."""
-        reason = f"{kept} was opened for the same approval"
-        for left in range(_WITHDRAWALS - 1, -1, -1):
-            try:
-                operate(
-                    self.hook,
-                    sn=ticket.sn,
-                    action_type=TicketAction.WITHDRAW,
-                    operator=creator,
-                    action_message=reason,
-                )
-            except ItsmConflictError:
-                if left == 0:
-                    raise
-                self._sleep(_UNTIL_STARTED)
-            else:
-                log.info("ticket %s is withdrawn or over: %s", ticket.sn, reason)
-                return
 
     def look_for(self, handle: Handle, *, seconds: float) -> CreatedTicket | None:
         """Look for a ticket for so long; outages of ITSM in between are waited out.
@@ -144,6 +149,33 @@ class TicketOpener:
     def seconds_left(self, handle: Handle) -> float:
         """How long the ticket of a lost answer may still take to appear."""
         return self.settle - (datetime.now(UTC) - handle.since).total_seconds()
+
+    def call_off(self, ticket: CreatedTicket, *, why: str) -> None:
+        """End a ticket nobody waits for any more, unless it is over."""
+        call_off(self.hook, sn=ticket.sn, why=why, sleep=self._sleep)
+
+    def _listed(self, handle: Handle) -> list[TicketSummary]:
+        found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
+        return [one for one in found if handle.counts(one)]
+
+    def _check_started(self, ticket: TicketSummary) -> None:
+        """Refuse a ticket that will never ask anybody; ITSM takes a moment to start one (reference 4.1.4)."""
+        for _ in range(_STARTS):
+            status = self.hook.get_ticket_status(ticket.sn)
+            if status.current_steps or status.current_status != "RUNNING":
+                return
+            self._sleep(_START_SECONDS)
+        raise ItsmOrphanError(_ORPHAN.format(sn=ticket.sn))
+
+    def _report_orphan(self, handle: Handle, refused: ItsmInvalidRequestError) -> None:
+        """Tell of a ticket that ITSM made although it refused to (observed: invalid dynamic fields)."""
+        try:
+            left = self._listed(handle)
+        except ItsmError as error:
+            log.warning("whether the refused ticket exists all the same could not be read: %s", error)
+            return
+        if left:
+            raise ItsmOrphanError(f"{refused}. {_ORPHAN.format(sn=left[0].sn)}") from refused
 
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> CreatedTicket:
         found = self.look_for(handle, seconds=self.settle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
@@ -10,7 +10,7 @@ from airflow_provider_bkitsm.operators.collector_base import (
     VerdictReadingOperator,
     standing,
 )
-from airflow_provider_bkitsm.tasks import OnNotApproved
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.collectors.state import CollectorRow
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+_OVER = "The Airflow run that waited for this ticket has ended"
 
 
 class CollectorCompleteOperator(VerdictReadingOperator):
@@ -37,12 +39,12 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         self,
         *,
         on_not_approved: OnNotApproved = "fail",
-        on_open_ticket: Literal["withdraw", "keep"] = "withdraw",
+        on_open_ticket: OnAbandoned = "withdraw",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.on_not_approved = on_not_approved
-        self.on_open_ticket = on_open_ticket
+        self.on_open_ticket = check_on_abandoned("on_open_ticket", on_open_ticket)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Complete or fail the application of this run."""
@@ -90,27 +92,13 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _end(self, row: CollectorRow) -> Verdict:
         """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
+        from airflow_provider_bkitsm.hooks.operating import give_up
+
+        sn, policy = str(row.ticket_sn), self.hook.verdict_policy(**self.verdict_settings)
         if self.on_open_ticket == "withdraw":
-            self._withdraw(str(row.ticket_sn))
+            return give_up(self.hook, sn=sn, why=_OVER, policy=policy)
         verdict = self.read_verdict(row)
-        ours = verdict.outcome in (Outcome.WAITING, Outcome.WITHDRAWN)
-        return verdict.timed_out() if ours else verdict
-
-    def _withdraw(self, sn: str) -> None:
-        from airflow_provider_bkitsm.hooks.operating import operate
-
-        try:
-            operate(
-                self.hook,
-                sn=sn,
-                action_type="WITHDRAW",
-                operator=self.hook.get_ticket_info(sn).creator,
-                action_message="The Airflow run that waited for this ticket has ended",
-            )
-        except ItsmError as error:
-            if error.retry_safe:
-                raise
-            self.log.warning("ticket %s stays open: %s", sn, error)
+        return verdict.timed_out() if verdict.outcome is Outcome.WAITING else verdict
 
     def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
         said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"

@@ -21,7 +21,15 @@ DAG_IDS = (
     DAG_ID,
     *("any_service", "mapped_tickets", "timed_out"),
     *("by_callback", "by_poll", "two_waits", "withdraws_its_own"),
-    *("workerless", "nothing_to_wait_for", "gated", "branching", "shared_approval"),
+    *(
+        "workerless",
+        "nothing_to_wait_for",
+        "gated",
+        "gated_briefly",
+        "changes_its_mind",
+        "branching",
+        "shared_approval",
+    ),
 )
 SQLITE, POSTGRES = "sqlite", "postgres"
 

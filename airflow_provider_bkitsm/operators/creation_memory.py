@@ -1,0 +1,73 @@
+"""What a task remembers of the ticket it opens, past a crash of its worker (promises P2 and P7)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.itsm.models import CreatedTicket
+
+_KEY = "bkitsm_ticket"
+
+
+class States(Protocol):
+    """Airflow's task state store, which outlives a task's tries (3.3 and later)."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what was stored."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a JSON value."""
+
+
+class CreationMemory:
+    """The second memory beside the ticket's tag; where Airflow has none, every retry has to expect the worst.
+
+    :param states: None on an Airflow without task state store.
+    :param tag: of the approval round; what is known of another round is of no use.
+    :param retried: whether the task was tried before.
+    """
+
+    def __init__(self, states: States | None, *, tag: str, retried: bool) -> None:
+        self._states = states
+        self._tag = tag
+        self._retried = retried
+        known = states.get(_KEY) if states is not None else None
+        self._known: dict[str, Any] = known if isinstance(known, dict) and known.get("tag") == tag else {}
+
+    @property
+    def ticket(self) -> CreatedTicket | None:
+        """The ticket, if its number came to be known."""
+        from airflow_provider_bkitsm.itsm.models import CreatedTicket
+
+        if "sn" not in self._known:
+            return None
+        return CreatedTicket(**{name: self._known[name] for name in ("sn", "id", "ticket_url")})
+
+    def may_appear_for(self, settle: float, *, now: datetime | None = None) -> float:
+        """Return for how many seconds a ticket that an earlier try asked for may still appear.
+
+        :param settle: how long a lost ``create_ticket`` may take.
+        """
+        if self._states is None:
+            return settle if self._retried else 0.0
+        if "began" not in self._known:
+            return 0.0
+        since = (now or datetime.now(UTC)) - datetime.fromisoformat(self._known["began"])
+        return max(0.0, settle - since.total_seconds())
+
+    def begins(self) -> None:
+        """Store the intent; to be called before the ticket is asked for, and if it fails none may be."""
+        self._store(began=datetime.now(UTC).isoformat())
+
+    def knows(self, ticket: CreatedTicket) -> None:
+        """Store the ticket's number."""
+        found = {"sn": ticket.sn, "id": ticket.id, "ticket_url": ticket.ticket_url}
+        if any(self._known.get(name) != value for name, value in found.items()):
+            self._store(**found)
+
+    def _store(self, **more: Any) -> None:
+        self._known = {**self._known, "tag": self._tag, **more}
+        if self._states is not None:
+            self._states.set(_KEY, self._known)
