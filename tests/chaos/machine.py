@@ -1,0 +1,293 @@
+"""A stateful test: whatever Airflow, ITSM, people and crashes do in whatever order, the promises hold.
+
+Every rule is one step; after each the invariants are checked, and at the end every run is driven to its end and
+they are checked once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from airflow_provider_bkitsm.hooks.exchange import Reply, Request
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from tests.chaos.scene import Run, Scene
+from tests.chaos.seams import Order, SeamedTransport
+from tests.chaos.tries import Try
+
+PICK = st.integers(0, 30)
+DECISIONS = st.sampled_from([Outcome.APPROVED, Outcome.APPROVED, Outcome.REJECTED, Outcome.WITHDRAWN])
+COLLECTORS = (1001, 1002)
+_MOST_RUNS = 5
+_TO_THE_END = 500
+_ROUNDS_TO_THE_END = 60
+
+
+def answer_dropped(transport: SeamedTransport, request: Request) -> Reply:
+    """The work is done, the answer is lost."""
+    transport.carry(request)
+    raise transport.lost(sent=True)
+
+
+def never_arrived(transport: SeamedTransport, _request: Request) -> Reply:
+    """The request is lost on its way."""
+    raise transport.lost(sent=True)
+
+
+def not_sent(transport: SeamedTransport, _request: Request) -> Reply:
+    """Nobody listens."""
+    raise transport.lost(sent=False)
+
+
+def crash_page(_transport: SeamedTransport, _request: Request) -> Reply:
+    """HTML, with HTTP 200."""
+    return Reply(status_code=200, content_type="text/html", body=b"<html>502</html>")
+
+
+def gateway_down(_transport: SeamedTransport, _request: Request) -> Reply:
+    """The gateway answers for ITSM."""
+    return Reply(status_code=502, content_type="text/html", body=b"")
+
+
+TROUBLES: tuple[Order, ...] = (answer_dropped, never_arrived, not_sent, crash_page, gateway_down)
+
+
+class Totals:
+    """What all examples together did."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()
+        self.where: Counter[str] = Counter()
+        self.examples = 0
+
+    @property
+    def steps(self) -> int:
+        """How many rules were carried out."""
+        return self.rules.total()
+
+
+TOTALS = Totals()
+
+
+class ChaosMachine(RuleBasedStateMachine):
+    """Runs that apply for two collectors, and runs that open tickets of their own, alone or shared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scene = Scene()
+
+    def teardown(self) -> None:
+        try:
+            drive_to_the_end(self.scene)
+            self.scene.check_end()
+            TOTALS.examples += 1
+            TOTALS.counts += self.scene.counts
+            TOTALS.where += self.scene.where
+        finally:
+            self.scene.close()
+
+    @property
+    def runs(self) -> list[Run]:
+        return self.scene.runs
+
+    @property
+    def busy(self) -> list[Run]:
+        """Runs with a task to run."""
+        return [run for run in self.runs if run.phase not in ("wait", "done")]
+
+    @property
+    def waiting(self) -> list[Run]:
+        return [run for run in self.runs if run.phase == "wait"]
+
+    @property
+    def live(self) -> list[tuple[Run, Try]]:
+        return self.scene.live()
+
+    @property
+    def sending(self) -> list[tuple[Run, Try]]:
+        """Tries that are about to send a request."""
+        return [(run, one) for run, one in self.live if one.at is not None and one.at.kind == "before"]
+
+    @precondition(lambda self: len(self.runs) < _MOST_RUNS)
+    @rule(collector=st.sampled_from(COLLECTORS))
+    def a_run_applies(self, collector: int) -> None:
+        TOTALS.rules["a run applies for a collector"] += 1
+        self.scene.start_run(collector=collector)
+
+    @precondition(lambda self: len(self.runs) < _MOST_RUNS)
+    @rule(shares=st.booleans(), remembers=st.booleans())
+    def a_run_opens(self, shares: bool, remembers: bool) -> None:
+        TOTALS.rules["a run opens a ticket"] += 1
+        self.scene.start_run(shares=shares, remembers=remembers)
+
+    @precondition(lambda self: self.busy)
+    @rule(pick=PICK, stops=st.sampled_from([1, 2, 3, 5, 8, 13, 60]))
+    def a_task_goes_on(self, pick: int, stops: int) -> None:
+        TOTALS.rules["a task goes on for a while"] += 1
+        run = _one_of(self.busy, pick)
+        self.scene.go(run, self.scene.try_of(run), stops)
+
+    @precondition(lambda self: self.busy)
+    @rule(pick=PICK)
+    def a_task_goes_on_until_it_sends_a_create(self, pick: int) -> None:
+        TOTALS.rules["a task goes on until it opens its ticket"] += 1
+        run = _one_of(self.busy, pick)
+        one = self.scene.try_of(run)
+        for _ in range(_TO_THE_END):
+            self.scene.go(run, one)
+            if one.over or one.at is None or one.at.before_create:
+                return
+
+    @precondition(lambda self: self.live)
+    @rule(pick=PICK, stops=st.integers(1, 10))
+    def any_try_goes_on(self, pick: int, stops: int) -> None:
+        TOTALS.rules["a try, perhaps one believed dead, goes on"] += 1
+        run, one = _one_of(self.live, pick)
+        self.scene.go(run, one, stops)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=PICK, in_flight=st.booleans())
+    def a_try_crashes(self, pick: int, in_flight: bool) -> None:
+        TOTALS.rules["a try is killed"] += 1
+        run, one = _one_of(self.live, pick)
+        self.scene.crash(run, one, in_flight=in_flight)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=PICK)
+    def a_try_crashes_in_its_next_commit(self, pick: int) -> None:
+        TOTALS.rules["a try is killed between write and commit"] += 1
+        run, one = _one_of(self.live, pick)
+        one.dies_at_commit = True
+        self.scene.go(run, one, 8)
+        one.dies_at_commit = False
+
+    @precondition(lambda self: [run for run in self.busy if run.collector and run.latest])
+    @rule(pick=PICK)
+    def a_second_try_at_once(self, pick: int) -> None:
+        TOTALS.rules["a second try begins beside the first"] += 1
+        run = _one_of([run for run in self.busy if run.collector and run.latest], pick)
+        self.scene.go(run, self.scene.try_of(run, another=True))
+
+    @precondition(lambda self: self.sending)
+    @rule(pick=PICK, trouble=st.sampled_from(TROUBLES))
+    def a_request_meets_trouble(self, pick: int, trouble: Order) -> None:
+        TOTALS.rules["a request or its answer is lost"] += 1
+        run, one = _one_of(self.sending, pick)
+        self.scene.go(run, one, order=trouble)
+
+    @precondition(lambda self: [one for _, one in self.sending if one.at.before_create])
+    @rule(pick=PICK)
+    def a_create_is_late(self, pick: int) -> None:
+        TOTALS.rules["the answer is lost, the ticket appears later"] += 1
+        run, one = _one_of([both for both in self.sending if both[1].at.before_create], pick)
+
+        def late(transport: SeamedTransport, request: Request) -> Reply:
+            self.scene.hold(one, request)
+            raise transport.lost(sent=True)
+
+        self.scene.go(run, one, order=late)
+
+    @precondition(lambda self: self.scene.held)
+    @rule(pick=PICK)
+    def a_late_create_arrives(self, pick: int) -> None:
+        TOTALS.rules["a late ticket appears"] += 1
+        self.scene.arrive(_one_of(self.scene.held, pick))
+
+    @precondition(lambda self: self.scene.open_tickets())
+    @rule(
+        pick=PICK,
+        outcome=DECISIONS,
+    )
+    def somebody_decides(self, pick: int, outcome: Outcome) -> None:
+        TOTALS.rules["a person approves, rejects or withdraws"] += 1
+        self.scene.decide(_one_of(self.scene.open_tickets(), pick), outcome)
+
+    @precondition(lambda self: self.waiting)
+    @rule(pick=PICK)
+    def a_wait_looks(self, pick: int) -> None:
+        TOTALS.rules["a wait looks at its ticket"] += 1
+        self.scene.see(_one_of(self.waiting, pick))
+
+    @property
+    def fallible(self) -> list[Run]:
+        """Runs whose task at hand may fail for good; the last one of a collector's way is retried until it ends."""
+        return [run for run in self.busy + self.waiting if run.collector and run.phase != "complete"]
+
+    @precondition(lambda self: self.fallible)
+    @rule(pick=PICK)
+    def a_task_fails_for_good(self, pick: int) -> None:
+        TOTALS.rules["a wait times out, a task has no retries left"] += 1
+        self.scene.give_up(_one_of(self.fallible, pick))
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK, phase=st.sampled_from([None, "provision", "complete"]))
+    def somebody_clears(self, pick: int, phase: str | None) -> None:
+        TOTALS.rules["a person clears tasks"] += 1
+        run = _one_of(self.runs, pick)
+        self.scene.clear(run, phase if run.collector and run.done else None)
+
+    @rule(seconds=st.sampled_from([1, 20, 119, 3600]))
+    def time_passes(self, seconds: int) -> None:
+        TOTALS.rules["time passes"] += 1
+        self.scene.advance(seconds)
+
+    @invariant()
+    def the_promises_hold(self) -> None:
+        self.scene.check()
+
+
+def drive_to_the_end(scene: Scene) -> None:
+    """Let nothing go wrong any more, and let people decide, until every run has ended."""
+    for held in list(scene.held):
+        scene.arrive(held)
+    for run, one in scene.live():
+        if one is not run.latest:
+            scene.go(run, one, _TO_THE_END)
+    for _ in range(_ROUNDS_TO_THE_END):
+        for run in scene.runs:
+            _drive(scene, run)
+    assert all(run.done for run in scene.runs), [(run.name, run.phase) for run in scene.runs]
+
+
+def _drive(scene: Scene, run: Run) -> None:
+    if run.phase == "wait":
+        ticket = scene.sandbox.world.one(run.sn)
+        if not ticket.over:
+            scene.decide(ticket, Outcome.APPROVED if ticket.id % 2 else Outcome.REJECTED)
+        scene.see(run)
+    elif not run.done:
+        scene.go(run, scene.try_of(run), _TO_THE_END)
+
+
+def _one_of(things: Any, pick: int) -> Any:
+    return things[pick % len(things)]
+
+
+def explore(*, examples: int, steps: int) -> Totals:
+    """Run so many examples of up to so many steps, the same ones each time; return what they did."""
+    global TOTALS  # noqa: PLW0603 - hypothesis makes the machines
+    TOTALS = Totals()
+    run_state_machine_as_test(
+        ChaosMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return TOTALS
