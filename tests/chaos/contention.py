@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tempfile
 from collections import defaultdict
@@ -89,10 +90,8 @@ class Contest:
                 held.append(collector)
                 continue
             self.sandbox.reject(sn)
-            try:
+            with contextlib.suppress(AirflowFailException):
                 self._until_it_ends(CollectorCompleteOperator, collector, number, seam)
-            except AirflowFailException:
-                pass
         return held, refused, seam.crashes
 
     def _until_it_ends(self, kind: type, collector: int, run: int, seam: _Crashes) -> Any:

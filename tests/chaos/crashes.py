@@ -69,7 +69,7 @@ class Chaos:
 
     def __init__(self) -> None:
         self.point: str | None = None
-        self.struck = False
+        self.struck = self._dropped = False
         self._late: tuple[SeamedTransport, Request] | None = None
         self._looks_until_it_appears = 0
         self._appears_by = 0.0
@@ -108,7 +108,7 @@ class Chaos:
         return transport.carry(request)
 
     def _looked_for(self) -> None:
-        if self.point == ANSWER_DROPPED and getattr(self, "_dropped", False):
+        if self.point == ANSWER_DROPPED and self._dropped:
             self._dropped = False
             self._strike()
         if self._late is None:
@@ -140,9 +140,9 @@ def crash_around_create(sandbox: SandboxControl, *, crashes: int, seed: int = 1)
         while result.crashes.total() < crashes:
             number = len(result.sns)
             task, first = TASKS[number % len(TASKS)], POINTS[number // len(TASKS) % len(POINTS)]
-            points = [first, *drawn.choices((*POINTS, None), k=drawn.randrange(3)), None]
-            left = crashes - result.crashes.total()
-            result.sns.append(_approval(sandbox, engine, task, number, points[-left - 1 :], drawn, result))
+            points = [first, *drawn.choices((*POINTS, None), k=drawn.randrange(3))]
+            points = [*points[: crashes - result.crashes.total()], None]
+            result.sns.append(_approval(sandbox, engine, task, number, points, drawn, result))
     return _judged(sandbox, result)
 
 

@@ -221,7 +221,7 @@ class ChaosMachine(RuleBasedStateMachine):
 
     @property
     def fallible(self) -> list[Run]:
-        """Runs whose task at hand may fail for good; the last one of a collector's way is retried until it ends."""
+        """Runs whose task at hand may fail for good; a collector's last task is retried until it ends."""
         return [run for run in self.busy + self.waiting if run.collector and run.phase != "complete"]
 
     @precondition(lambda self: self.fallible)
