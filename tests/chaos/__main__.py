@@ -35,10 +35,10 @@ def report_machine() -> str:
         raise SystemExit(f"only {totals.steps} steps; {STEPS} are wanted")
     counts = totals.counts
     said = (
-        f"{totals.steps:,} steps in {totals.examples:,} sequences, {counts['stops']:,} stops between two steps of a"
-        f" task, {counts['tries']:,} tries of tasks, {counts['crashes']:,} of them killed at {len(totals.where)}"
-        f" different places, {counts['late rows']:,} tickets that appeared late: **0 promises broken**"
-        f" (in {time.monotonic() - began:.0f} s)."
+        f"{totals.steps:,} steps in {totals.examples:,} sequences, {counts['stops']:,} stops between two steps of"
+        f" a task, {counts['tries']:,} tries of tasks, {counts['crashes']:,} of them killed, in"
+        f" {len(totals.where)} different places, {counts['late rows']:,} tickets that appeared late:"
+        f" **0 promises broken** (in {time.monotonic() - began:.0f} s)."
     )
     return f"{this_machine('hypothesis')}.\n\n{said}\n\n{_table('step', totals.rules)}"
 

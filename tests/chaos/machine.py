@@ -172,7 +172,7 @@ class ChaosMachine(RuleBasedStateMachine):
         self.scene.go(run, one, 8)
         one.dies_at_commit = False
 
-    @precondition(lambda self: [run for run in self.busy if run.collector and run.latest])
+    @precondition(lambda self: any(run.collector and run.latest for run in self.busy))
     @rule(pick=PICK)
     def a_second_try_at_once(self, pick: int) -> None:
         TOTALS.rules["a second try begins beside the first"] += 1
@@ -186,7 +186,7 @@ class ChaosMachine(RuleBasedStateMachine):
         run, one = _one_of(self.sending, pick)
         self.scene.go(run, one, order=trouble)
 
-    @precondition(lambda self: [one for _, one in self.sending if one.at.before_create])
+    @precondition(lambda self: any(one.at.before_create for _, one in self.sending))
     @rule(pick=PICK)
     def a_create_is_late(self, pick: int) -> None:
         TOTALS.rules["the answer is lost, the ticket appears later"] += 1

@@ -98,12 +98,12 @@ class Held:
 class Transport(SeamedTransport):
     """Calls the sandbox directly."""
 
-    def __init__(self, kind: str, scene: Scene) -> None:
+    def __init__(self, kind: str, scene: Scene, run: Run | None = None) -> None:
         super().__init__(gateway(kind), stop)
-        self.scene = scene
+        self.scene, self.run = scene, run
 
     def carry(self, request: Request) -> Reply:
-        self.scene.check_request(request)
+        self.scene.check_request(request, self.run)
         return self.scene.sandbox.send(request)
 
 
@@ -243,7 +243,7 @@ class Scene:
     def _work(self, run: Run, task: str) -> Callable[[], Any]:
         actor = f"{run.name}.{task}.{run.made[task]}"
         store = SeamedStore(self.engine, now=self._now_of_store, actor=actor, seam=stop)
-        operator = wired(self._operator(run, task), lambda kind: Transport(kind, self), store)
+        operator = wired(self._operator(run, task), lambda kind: Transport(kind, self, run), store)
         context = FakeTask(
             task,
             run_id=run.name,
@@ -368,14 +368,14 @@ class Scene:
 
     # -- what must be true -----------------------------------------------------------------------------------
 
-    def check_request(self, request: Request) -> None:
+    def check_request(self, request: Request, run: Run | None) -> None:
         """Check what a task is about to do (P3, P6, P7)."""
         said = f"{request.url} {request.params} {(request.body or b'').decode()}"
         for one in self.foreign:
             assert one.sn not in said, f"P6: {said}"
         body = json.loads(request.body) if request.body else {}
-        if call_of(request) == "create_ticket" and str(body.get("service_id")) == "11":
-            assert body["tag"] in self._intents(), f"P7: a ticket without intent: {body}"
+        if call_of(request) == "create_ticket" and run is not None:
+            self._check_intent(run, body["tag"])
         if call_of(request) == "update_or_create_clean_config":
             self._check_write(request, body)
 
@@ -420,10 +420,12 @@ class Scene:
         assert approved, f"P3: an ETL that nobody approved: {body}"
         self.written.append((collector, shown))
 
-    def _intents(self) -> set[Any]:
-        rows = self.rows()
-        stored = (one for row in rows for one in self.store.history(CONN, row.collector_config_id))
-        return {one.detail.get("tag") for one in stored if one.event == "apply"}
+    def _check_intent(self, run: Run, tag: str) -> None:
+        if run.collector is not None:
+            history = self.store.history(CONN, run.collector)
+            assert tag in [one.detail.get("tag") for one in history if one.event == "apply"], "P7: no intent"
+        elif run.states is not None:
+            assert run.states["bkitsm_ticket"]["tag"] == tag, "P7: no intent"
 
     def _is_shared(self, ticket: Ticket) -> bool:
         return ticket.tag == creation_tag("bkitsm_default", "dag", "approval_key", "the key")
