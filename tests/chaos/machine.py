@@ -89,6 +89,8 @@ class ChaosMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            if self.scene.broken:
+                return
             drive_to_the_end(self.scene)
             self.scene.check_end()
             TOTALS.examples += 1

@@ -22,11 +22,13 @@ from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.state import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore
+from airflow_provider_bkitsm.hooks import exchange
 from airflow_provider_bkitsm.hooks.exchange import Reply, Request
 from airflow_provider_bkitsm.hooks.opening import SETTLE_SECONDS
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.operators.collector import (
     CollectorApplyOperator,
@@ -37,8 +39,8 @@ from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from tests.chaos.clock import Clock, virtual_time
 from tests.chaos.inprocess import InProcessSandbox, gateway
-from tests.chaos.seams import Crash, Point, SeamedStates, SeamedStore, SeamedTransport, call_of, stop, wired
-from tests.chaos.tries import Try
+from tests.chaos.seams import Crash, Point, SeamedStates, SeamedStore, SeamedTransport, call_of, wired
+from tests.chaos.tries import Try, stop
 from tests.conftest import FakeTask
 
 CONN = "bklog_default"
@@ -119,6 +121,7 @@ class Scene:
         self.written: list[tuple[int, str]] = []
         self.counts: Counter[str] = Counter()
         self.where: Counter[str] = Counter()
+        self.broken = False
         self._open = ExitStack()
         folder = self._open.enter_context(tempfile.TemporaryDirectory())
         self.engine = sqlite_engine(Path(folder) / "bkitsm.db")
@@ -230,6 +233,7 @@ class Scene:
             self.counts["crashes"] += 1
             self.where[str(one.at or "at the start")] += 1
         if one.error is not None and not isinstance(one.error, Crash | ItsmError | AirflowFailException):
+            self.broken = True
             raise one.error
         if one is not run.latest:
             return
@@ -333,14 +337,8 @@ class Scene:
 
     def ask(self, name: str, body: dict[str, Any]) -> Any:
         """Make one of ITSM's calls as another client would."""
-        known = gateway("bkitsm")
-        request = Request(
-            method="POST",
-            url=f"{known.root}/{name}/",
-            params=None,
-            headers=known.headers(),
-            body=json.dumps(body).encode(),
-        )
+        call: Call[Any] = Call(method="POST", path=f"{name}/", body=body, parse=dict)
+        request = exchange.write(gateway("bkitsm"), call)
         answer = json.loads(self.sandbox.send(request).body)
         assert answer["result"] is True, answer
         return answer["data"]
@@ -381,12 +379,14 @@ class Scene:
 
     def check(self) -> None:
         """Check what must be true at any time."""
+        self.broken, broken = True, self.broken
         assert self._seen_of_foreign() == self._foreign_before, "P6: another's ticket was touched"
         open_now = self.open_tickets()
         tags = Counter(one.tag for one in open_now if not self._is_shared(one))
         assert not [tag for tag, many in tags.items() if many > 1], f"P2: two open tickets {open_now}"
         for row in self.rows():
             self._check_row(row)
+        self.broken = broken
 
     def check_end(self) -> None:
         """Check what must be true when all runs have ended (P1, P2, P5)."""

@@ -34,7 +34,7 @@ class Try(greenlet):
         self.sends_since: datetime | None = None
         self.dies_at_commit = False
 
-    def run(self) -> None:
+    def run(self, _order: Order | None = None) -> None:
         """Do the work; how it ended is kept."""
         try:
             self.result = self._work()
