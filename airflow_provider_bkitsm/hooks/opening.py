@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.hooks.callback import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConflictError,
     ItsmError,
     ItsmInvalidRequestError,
     ItsmOrphanError,
@@ -81,26 +82,25 @@ class TicketOpener:
         found = self._listed(handle)
         if not found:
             return None
-        oldest, *others = found
-        for one in others:
-            if one.current_status not in ENDED:
-                self.call_off(_created(one), why=f"{oldest.sn} was opened for the same approval")
-        self._check_started(oldest)
-        log.info("ticket %s was already opened for this approval; adopting it", oldest.sn)
-        return _created(oldest)
+        kept = self._oldest_started(found)
+        for one in found:
+            if one.sn != kept.sn and one.current_status not in ENDED:
+                self._end_second(one, kept=kept.sn)
+        log.info("ticket %s was already opened for this approval; adopting it", kept.sn)
+        return _created(kept)
 
     def find_open(self, handle: Handle) -> CreatedTicket | None:
         """Return an earlier round's ticket, if it is still open and asks somebody."""
         found = [one for one in self._listed(handle) if one.current_status not in ENDED]
-        for one in found:
-            try:
-                self._check_started(one)
-            except ItsmOrphanError as orphan:
-                log.error("%s", orphan)
-            else:
-                log.info("ticket %s of an earlier round is still open", one.sn)
-                return _created(one)
-        return None
+        try:
+            kept = self._oldest_started(found) if found else None
+        except ItsmOrphanError as orphan:
+            log.error("%s", orphan)
+            return None
+        if kept is None:
+            return None
+        log.info("ticket %s of an earlier round is still open", kept.sn)
+        return _created(kept)
 
     def open(self, handle: Handle, **request: Any) -> CreatedTicket:
         """Open a ticket; when the answer is lost, wait for it to appear.
@@ -158,14 +158,29 @@ class TicketOpener:
         found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
         return [one for one in found if handle.counts(one)]
 
-    def _check_started(self, ticket: TicketSummary) -> None:
-        """Refuse a ticket that will never ask anybody; ITSM takes a moment to start one (reference 4.1.4)."""
+    def _oldest_started(self, found: Sequence[TicketSummary]) -> TicketSummary:
+        """Return the oldest ticket that asks somebody, or asked somebody once."""
+        for one in found:
+            if one.current_status in ENDED or self._starts(one.sn):
+                return one
+        raise ItsmOrphanError(_ORPHAN.format(sn=found[0].sn))
+
+    def _starts(self, sn: str) -> bool:
+        """Whether a ticket comes to ask somebody; ITSM takes a moment to start one (reference 4.1.4)."""
         for _ in range(_STARTS):
-            status = self.hook.get_ticket_status(ticket.sn)
+            status = self.hook.get_ticket_status(sn)
             if status.current_steps or status.current_status != "RUNNING":
-                return
+                return True
             self._sleep(_START_SECONDS)
-        raise ItsmOrphanError(_ORPHAN.format(sn=ticket.sn))
+        return False
+
+    def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
+        try:
+            self.call_off(_created(ticket), why=f"{kept} was opened for the same approval")
+        except ItsmConflictError as error:
+            log.error(
+                "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error
+            )
 
     def _report_orphan(self, handle: Handle, refused: ItsmInvalidRequestError) -> None:
         """Tell of a ticket that ITSM made although it refused to (observed: invalid dynamic fields)."""

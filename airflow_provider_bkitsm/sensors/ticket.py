@@ -64,7 +64,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
         may wait for it, or ``withdraw``. A decision that comes first wins.
     :param on_kill: likewise, when a person marks the waiting task as failed or successful, or deletes its run.
-        A restart of Airflow, or clearing the task, never withdraws a ticket.
+        A restart of Airflow, or clearing the task, never withdraws a ticket. ``withdraw`` takes a deferrable wait.
     :param verdict_field: form field that holds the verdict, for services that decide outside an approval
         step; None takes the connection's setting, by default ITSM's own ``approve_result``. (templated)
     :param verdict_value: what that field holds when approved. (templated)
@@ -119,6 +119,10 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
+        if self.when_killed == "withdraw" and not self.deferrable:
+            raise ValueError(
+                'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
+            )
         self.end_from_trigger = end_from_trigger
         if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})

@@ -137,3 +137,11 @@ def test_a_plain_refusal_stays_one(opener, sandbox):
     sandbox.fault("create_ticket", "refuse")
     with pytest.raises(errors.ItsmRefusedError):
         opener.open(HANDLE, **REQUEST)
+
+
+def test_p2_beside_an_orphan_the_ticket_that_asks_somebody_is_kept(opener, sandbox, caplog):
+    orphan = opener.open(HANDLE, **DOOMED).sn
+    asks = opener.open(HANDLE, **REQUEST).sn
+    sandbox.wait_for_step(asks)
+    assert opener.find(HANDLE).sn == opener.find_open(HANDLE).sn == asks
+    assert f"ticket {orphan} STAYS OPEN" in caplog.text

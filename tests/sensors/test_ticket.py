@@ -191,3 +191,8 @@ def test_p5_a_killed_wait_keeps_its_ticket_unless_the_task_says_otherwise(sn, wh
 
 def test_a_worker_that_is_stopped_finds_airflows_own_method(sn):
     assert sensor(sn, on_kill="withdraw").on_kill() is None
+
+
+def test_a_worker_cannot_tell_who_stops_it_so_a_policy_about_that_is_refused(sn):
+    with pytest.raises(ValueError, match="takes deferrable=True"):
+        sensor(sn, on_kill="withdraw", deferrable=False)
