@@ -45,6 +45,14 @@ def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]
     with ExitStack() as stack:
         for module in (opening, creation_memory):
             stack.enter_context(patch.object(module, "datetime", Moment))
+        stack.enter_context(sleeping_by(sleep))
+        yield
+
+
+@contextmanager
+def sleeping_by(sleep: Callable[[float], None]) -> Iterator[None]:
+    """Let the package sleep by this function."""
+    with ExitStack() as stack:
         for sleeper in (opening.TicketOpener.__init__, operating.call_off):
             stack.enter_context(patch.dict(sleeper.__kwdefaults__, {"sleep": sleep}))
         stack.enter_context(patch.object(collector_provision, "time", SimpleNamespace(sleep=sleep)))

@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
+from tests.chaos.clock import sleeping_by
 from tests.chaos.inprocess import gateway
 from tests.chaos.seams import Crash, Order, Point, SeamedStates, SeamedStore, SeamedTransport, wired
 from tests.conftest import FakeTask
@@ -135,7 +136,7 @@ class Transport(SeamedTransport):
 def crash_around_create(sandbox: SandboxControl, *, crashes: int, seed: int = 1) -> Result:
     """Inject so many crashes and return what became of the approvals."""
     drawn, result = random.Random(seed), Result()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, sleeping_by(shortly):
         engine = sqlite_engine(Path(folder) / "bkitsm.db")
         while result.crashes.total() < crashes:
             number = len(result.sns)
@@ -144,6 +145,11 @@ def crash_around_create(sandbox: SandboxControl, *, crashes: int, seed: int = 1)
             points = [*points[: crashes - result.crashes.total()], None]
             result.sns.append(_approval(sandbox, engine, task, number, points, drawn, result))
     return _judged(sandbox, result)
+
+
+def shortly(seconds: float) -> None:
+    """Do not wait a second for a ticket that starts within hundredths of one."""
+    time.sleep(min(seconds, SETTLE_SECONDS / 10))
 
 
 def _approval(
