@@ -33,8 +33,11 @@ class CreationMemory:
         self._states = states
         self._tag = tag
         self._retried = retried
-        known = states.get(_KEY) if states is not None else None
-        self._known: dict[str, Any] = known if isinstance(known, dict) and known.get("tag") == tag else {}
+        stored = states.get(_KEY) if states is not None else None
+        known: dict[str, Any] = stored if isinstance(stored, dict) else {}
+        self._known = known if known.get("tag") == tag else {}
+        # A ticket of an earlier round may be on its way as well: a person may clear at any moment.
+        self._lost_since = None if "sn" in known else known.get("began")
 
     @property
     def ticket(self) -> CreatedTicket | None:
@@ -46,15 +49,15 @@ class CreationMemory:
         return CreatedTicket(**{name: self._known[name] for name in ("sn", "id", "ticket_url")})
 
     def may_appear_for(self, settle: float, *, now: datetime | None = None) -> float:
-        """Return for how many seconds a ticket that an earlier try asked for may still appear.
+        """Return for how many seconds a ticket that an earlier try asked for, in any round, may still appear.
 
         :param settle: how long a lost ``create_ticket`` may take.
         """
         if self._states is None:
             return settle if self._retried else 0.0
-        if "began" not in self._known:
+        if self._lost_since is None:
             return 0.0
-        since = (now or datetime.now(UTC)) - datetime.fromisoformat(self._known["began"])
+        since = (now or datetime.now(UTC)) - datetime.fromisoformat(self._lost_since)
         return max(0.0, settle - since.total_seconds())
 
     def begins(self) -> None:

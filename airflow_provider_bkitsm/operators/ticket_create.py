@@ -102,13 +102,22 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         """Return this round's ticket, or an earlier round's that is still open: one approval, one ticket."""
         if memory.ticket and not self.approval_key:
             return memory.ticket
+        earlier, seconds = list(earlier), memory.may_appear_for(opener.settle)
+        found = self._kept(opener, earlier) or opener.look_for(this_round, seconds=seconds)
+        if found is None and seconds > 0:
+            # Cleared while the request was on its way: the ticket that appeared meanwhile is an earlier round's.
+            found = self._kept(opener, earlier)
+        return found
+
+    def _kept(self, opener: TicketOpener, earlier: Iterable[Handle]) -> CreatedTicket | None:
+        """Return an earlier round's open ticket, unless clearing is to end it."""
         for handle in earlier:
             found = opener.find_open(handle)
             if found and self.on_clear == "keep":
                 return found
             if found:
                 opener.call_off(found, why="The Airflow task was cleared and asks anew")
-        return opener.look_for(this_round, seconds=memory.may_appear_for(opener.settle))
+        return None
 
     def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""

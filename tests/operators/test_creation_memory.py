@@ -59,6 +59,14 @@ def test_another_rounds_ticket_is_not_known():
     assert (other.ticket, other.may_appear_for(120)) == (None, 0)
 
 
+def test_p5_a_lost_ticket_of_an_earlier_round_is_expected_as_well():
+    states = States()
+    memory(states).begins()
+    other = memory(states, tag="other")
+    assert other.ticket is None
+    assert other.may_appear_for(120) == pytest.approx(120, abs=1)
+
+
 def test_p8_what_is_stored_holds_no_secret():
     states = States()
     one = memory(states)
