@@ -115,9 +115,14 @@ class Chaos:
         if self._late is None:
             return
         if self._looks_until_it_appears <= 0 or time.monotonic() > self._appears_by:
+            self.let_it_appear()
+        self._looks_until_it_appears -= 1
+
+    def let_it_appear(self) -> None:
+        """Let the request arrive that is still on its way."""
+        if self._late is not None:
             (transport, request), self._late = self._late, None
             transport.carry(request)
-        self._looks_until_it_appears -= 1
 
     def _strike(self) -> None:
         self.struck, self.point = True, None

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -28,7 +29,7 @@ from tests.chaos.tries import Try
 PICK = st.integers(0, 30)
 DECISIONS = st.sampled_from([Outcome.APPROVED, Outcome.APPROVED, Outcome.REJECTED, Outcome.WITHDRAWN])
 COLLECTORS = (1001, 1002)
-_MOST_RUNS = 5
+_MOST_RUNS = 6
 _TO_THE_END = 500
 _ROUNDS_TO_THE_END = 60
 
@@ -121,6 +122,11 @@ class ChaosMachine(RuleBasedStateMachine):
         """Tries that are about to send a request."""
         return [(run, one) for run, one in self.live if one.at is not None and one.at.kind == "before"]
 
+    @initialize(shares=st.booleans(), remembers=st.booleans())
+    def a_day_begins(self, shares: bool, remembers: bool) -> None:
+        self.scene.start_run(collector=COLLECTORS[0])
+        self.scene.start_run(shares=shares, remembers=remembers)
+
     @precondition(lambda self: len(self.runs) < _MOST_RUNS)
     @rule(collector=st.sampled_from(COLLECTORS))
     def a_run_applies(self, collector: int) -> None:
@@ -134,7 +140,7 @@ class ChaosMachine(RuleBasedStateMachine):
         self.scene.start_run(shares=shares, remembers=remembers)
 
     @precondition(lambda self: self.busy)
-    @rule(pick=PICK, stops=st.sampled_from([1, 2, 3, 5, 8, 13, 60]))
+    @rule(pick=PICK, stops=st.sampled_from([1, 2, 3, 4, 5, 6, 8, 10, 13, 60]))
     def a_task_goes_on(self, pick: int, stops: int) -> None:
         TOTALS.rules["a task goes on for a while"] += 1
         run = _one_of(self.busy, pick)
@@ -222,9 +228,39 @@ class ChaosMachine(RuleBasedStateMachine):
         self.scene.see(_one_of(self.waiting, pick))
 
     @property
+    def undecided(self) -> list[Run]:
+        return [run for run in self.waiting if not self.scene.sandbox.world.one(run.sn).over]
+
+    @precondition(lambda self: self.undecided)
+    @rule(pick=PICK, outcome=DECISIONS)
+    def somebody_decides_and_the_wait_is_told(self, pick: int, outcome: Outcome) -> None:
+        TOTALS.rules["a person decides, the wait hears of it at once"] += 1
+        run = _one_of(self.undecided, pick)
+        self.scene.decide(self.scene.sandbox.world.one(run.sn), outcome)
+        self.scene.see(run)
+
+    @property
+    def applying(self) -> list[Run]:
+        return [run for run in self.runs if run.collector and run.phase in ("apply", "wait")]
+
+    @precondition(lambda self: self.applying)
+    @rule(pick=PICK)
+    def a_run_comes_as_far_as_its_approval(self, pick: int) -> None:
+        TOTALS.rules["a run comes as far as its approval"] += 1
+        run = _one_of(self.applying, pick)
+        if run.phase == "apply":
+            self.scene.go(run, self.scene.try_of(run), _TO_THE_END)
+        if run.phase == "wait":
+            ticket = self.scene.sandbox.world.one(run.sn)
+            if not ticket.over:
+                self.scene.decide(ticket, Outcome.APPROVED)
+            self.scene.see(run)
+
+    @property
     def fallible(self) -> list[Run]:
         """Runs whose task at hand may fail for good; a collector's last task is retried until it ends."""
-        return [run for run in self.busy + self.waiting if run.collector and run.phase != "complete"]
+        tried = [run for run in self.busy if run.made[run.phase] > 1]
+        return [run for run in tried + self.waiting if run.collector and run.phase != "complete"]
 
     @precondition(lambda self: self.fallible)
     @rule(pick=PICK)
@@ -232,13 +268,19 @@ class ChaosMachine(RuleBasedStateMachine):
         TOTALS.rules["a wait times out, a task has no retries left"] += 1
         self.scene.give_up(_one_of(self.fallible, pick))
 
-    @precondition(lambda self: self.runs)
+    @property
+    def begun(self) -> list[Run]:
+        """Runs that something has happened to since they were cleared."""
+        return [run for run in self.runs if run.made and (run.phase not in ("open", "apply") or run.tries)]
+
+    @precondition(lambda self: self.begun)
     @rule(pick=PICK, phase=st.sampled_from([None, "provision", "complete"]))
     def somebody_clears(self, pick: int, phase: str | None) -> None:
         TOTALS.rules["a person clears tasks"] += 1
-        run = _one_of(self.runs, pick)
+        run = _one_of(self.begun, pick)
         self.scene.clear(run, phase if run.collector and run.done else None)
 
+    @precondition(lambda self: self.live or self.scene.held)
     @rule(seconds=st.sampled_from([1, 20, 119, 3600]))
     def time_passes(self, seconds: int) -> None:
         TOTALS.rules["time passes"] += 1

@@ -37,5 +37,6 @@ def test_p5_a_ticket_that_appears_after_a_clear_is_not_left_behind(sandbox, stat
         with pytest.raises(Crash):
             run()
         sn = run(clear_number=1, try_number=2)
+        chaos.let_it_appear()
     assert [one["status"] for one in sandbox.tickets()] == statuses
     assert sandbox.tickets()[-1]["sn"] == sn
