@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.state import CollectorRow, Owner
-    from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import CreatedTicket, ServiceDetail
+    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
+    from airflow_provider_bkitsm.itsm.models import ServiceDetail
 
 
 class CollectorApplyOperator(VerdictReadingOperator):
@@ -153,7 +153,7 @@ class CollectorApplyOperator(VerdictReadingOperator):
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
         since = row.create_started_at or row.updated_at
         handle = Handle(tag=tag, creator=self.asker, since=since)
-        ticket = None if first else self._from_earlier_try(opener, handle)
+        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle)
         try:
             ticket = ticket or opener.open(handle, **request)
         except (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError) as refused:
@@ -161,14 +161,14 @@ class CollectorApplyOperator(VerdictReadingOperator):
             raise
         return self._record(tag, ticket)
 
-    def _from_earlier_try(self, opener: TicketOpener, handle: Handle) -> CreatedTicket | None:
+    def _from_earlier_try(self, opener: TicketOpener, handle: Handle) -> Opened | None:
         """Look for the ticket as long as it may still appear; then claim the right to open one."""
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             self.store.recreate(*self.key, tag=handle.tag, seen=handle.since)
         return found
 
-    def _record(self, tag: str, ticket: CreatedTicket) -> CollectorRow:
+    def _record(self, tag: str, ticket: Opened) -> CollectorRow:
         try:
             return self.store.ticket_opened(*self.key, tag=tag, sn=ticket.sn, url=ticket.ticket_url)
         except StoreUnavailable as error:
