@@ -9,7 +9,7 @@ from collections.abc import Callable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import operating
 from airflow_provider_bkitsm.itsm.calls import TicketAction
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, ItsmOutcomeUnknownError
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
@@ -40,11 +40,12 @@ def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
 
     :param why: for the ticket's log.
     :raises ItsmConflictError: ITSM allows neither to withdraw nor to terminate it.
+    :raises ItsmOutcomeUnknownError: ITSM's answers are lost; doing it again is safe.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
             return _call_off(hook, sn, why)
-        except ItsmConflictError as error:
+        except (ItsmConflictError, ItsmOutcomeUnknownError) as error:
             log.info("ticket %s cannot be ended yet: %s", sn, error)
             sleep(_UNTIL_STARTED)
     return _call_off(hook, sn, why)
@@ -58,7 +59,8 @@ def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verd
     try:
         call_off(hook, sn=sn, why=why)
     except ItsmError as error:
-        if error.retry_safe:
+        # To end a ticket twice does no harm, so what is not known to be done is done again.
+        if error.retry_safe or isinstance(error, ItsmOutcomeUnknownError):
             raise
         log.warning("ticket %s STAYS OPEN, nobody waits for it any more: %s", sn, error)
     verdict = hook.run(read_verdict(sn, policy))

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError
 from airflow_provider_bkitsm.itsm.operating import call_off, read_status
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 
@@ -35,7 +35,7 @@ async def give_up(task_instance: Any, *, sn: str, conn_id: str) -> None:
         for left in range(_ATTEMPTS - 1, -1, -1):
             try:
                 status = await hook.run(call_off(sn=sn, account=account, action_message=_WHY))
-            except ItsmConflictError:
+            except (ItsmConflictError, ItsmOutcomeUnknownError):
                 if left == 0:
                     raise
                 await asyncio.sleep(_UNTIL_STARTED)

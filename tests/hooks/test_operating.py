@@ -82,6 +82,18 @@ def test_a_ticket_nobody_may_end_stays_open_and_the_log_says_so(hook, sn, sandbo
     assert "STAYS OPEN" in caplog.text
 
 
+@pytest.mark.parametrize("times", [1, 99])
+def test_p5_a_withdrawal_that_got_lost_is_made_again_and_never_taken_for_done(hook, sn, sandbox, monkeypatch, times):
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0)
+    sandbox.fault("operate_ticket", "html", times=times)
+    if times > 1:
+        with pytest.raises(errors.ItsmOutcomeUnknownError):
+            give_up(hook, sn=sn, why="over", policy=VerdictPolicy())
+        sandbox.clear_faults()
+    assert give_up(hook, sn=sn, why="over", policy=VerdictPolicy()).outcome == "timed_out"
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
 def test_an_outage_is_left_to_a_retry(hook, sn, sandbox):
     sandbox.fault("get_ticket_info", "status", times=9)
     with pytest.raises(errors.ItsmUnavailableError):

@@ -90,6 +90,14 @@ async def test_nothing_is_withdrawn_when_airflow_does_not_tell_the_state(sn, san
     assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
+async def test_p5_a_withdrawal_that_got_lost_is_made_again(sn, sandbox, states, monkeypatch):
+    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    sandbox.fault("operate_ticket", "html")
+    states("failed")
+    await kill(sn)
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
 async def test_a_ticket_that_nobody_may_end_is_an_error(sn, sandbox, states, monkeypatch):
     monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
     sandbox.fault("operate_ticket", "refuse", times=99)
