@@ -425,7 +425,7 @@ class Scene:
             history = self.store.history(CONN, run.collector)
             assert tag in [one.detail.get("tag") for one in history if one.event == "apply"], "P7: no intent"
         elif run.states is not None:
-            assert run.states["bkitsm_ticket"]["tag"] == tag, "P7: no intent"
+            assert run.states["bkitsm_ticket"]["asking"].startswith(tag), "P7: no intent"
 
     def _is_shared(self, ticket: Ticket) -> bool:
         return ticket.tag == creation_tag("bkitsm_default", "dag", "approval_key", "the key")
