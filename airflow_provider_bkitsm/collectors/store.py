@@ -20,13 +20,13 @@ from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.engine import reason as driver_reason
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreUnavailable
+from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
 from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.tables import (
     AuditEntry,
     audit_from,
     audit_table,
     collector_table,
-    create_tables,
     owner_values,
     row_from,
     row_values,
@@ -58,10 +58,10 @@ def _utc_now() -> datetime:
 class CollectorStore:
     """Keeps one row per log platform connection and collector. No connection is opened here.
 
-    Every method raises ``StoreUnavailable`` where the database cannot be used; the changing ones raise what
-    the transition of the same name in ``state`` raises.
+    Every method raises ``StoreUnavailable`` where the database cannot be used, and ``StoreTooNew`` where a newer
+    provider made its tables; the changing ones raise what the transition of the same name in ``state`` raises.
 
-    :param engine: see ``sqlite_engine`` and ``server_engine``. Tables are created on first use.
+    :param engine: see ``sqlite_engine`` and ``server_engine``. Tables are created or migrated on first use.
     :param now: the clock; aware.
     :param actor: who makes the changes, for the audit entries.
     """
@@ -274,7 +274,7 @@ class CollectorStore:
 
     def _prepare(self) -> None:
         if not self._ready:
-            create_tables(self._engine)
+            bring_up_to_date(self._engine)
             self._ready = True
 
     @contextmanager
