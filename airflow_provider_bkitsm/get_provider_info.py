@@ -71,6 +71,27 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "https://airflow.example.com",
                         "default": "",
                     },
+                    "collect_itsm": {
+                        "description": (
+                            "Whether a log collector needs an approval in ITSM before it goes live: on or off. "
+                            "Where it is off, CollectorApplyOperator opens no ticket, and the audit says so. "
+                            "Anything else is an error, never off."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "off",
+                        "default": "on",
+                    },
+                    "collect_itsm_businesses": {
+                        "description": (
+                            "Businesses (bk_biz_id) for which collect_itsm is otherwise, each on or off, with "
+                            "commas between."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "2=off, 5=on",
+                        "default": "",
+                    },
                     "store_conn_id": {
                         "description": (
                             "Connection of the database that keeps the collectors' approval state "

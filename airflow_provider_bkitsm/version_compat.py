@@ -12,11 +12,12 @@ RENDERS_IN_TRIGGERER = tuple(int(part) for part in airflow.__version__.split("."
 TELLS_OF_KILLS = RENDERS_IN_TRIGGERER
 
 try:
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
 except ImportError:  # Airflow 3.1
     from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowFailException,
         AirflowSkipException,
+        DownstreamTasksSkipped,
     )
 
 
@@ -75,6 +76,7 @@ __all__ = [
     "AirflowFailException",
     "AirflowSkipException",
     "BranchMixIn",
+    "DownstreamTasksSkipped",
     "airflow_conf",
     "count",
     "mask_secret",

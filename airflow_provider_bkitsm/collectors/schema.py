@@ -29,7 +29,12 @@ def _tables(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables,)
+def _bypass(connection: Connection) -> None:
+    """Version 2. What says that an application needed no approval; no older application did without."""
+    add_column(connection, collector_table.c.bypassed_tag)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and

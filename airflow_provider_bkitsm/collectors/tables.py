@@ -96,6 +96,7 @@ collector_table = Table(
     Column("map_index", Integer),
     Column("outcome", String(20)),
     Column("outcome_detail", JsonText),
+    Column("bypassed_tag", _name(32)),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),
