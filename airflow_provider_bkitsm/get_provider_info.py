@@ -47,6 +47,8 @@ def get_provider_info() -> dict[str, Any]:
             _connection_type("bkitsm", "itsm.ItsmHook", "BlueKing ITSM"),
             _connection_type("bklog", "bklog.BkLogHook", "BlueKing Log"),
         ],
+        # Airflow 3.2 and later.
+        "cli": [f"{_PACKAGE}.cli.definition.get_bkitsm_cli_commands"],
         "config": {
             "bkitsm": {
                 "description": "BlueKing ITSM provider.",
