@@ -129,6 +129,14 @@ def test_p3_itsms_own_verdict_in_any_other_form_is_no_answer_at_all(said):
         _ticket("FINISHED", said, ("approved",), VerdictPolicy())
 
 
+@pytest.mark.parametrize("other", ["FINISHED", "RUNNING", "REVOKED"])
+def test_p3_a_number_that_two_tickets_carry_is_nobodys_approval(other):
+    rows = [{"sn": SN, "title": "t", "ticket_url": "", "current_status": one} for one in ("FINISHED", other)]
+    more = {"updated_by": "carol", "update_at": "2026-11-24 08:48:44", "approve_result": True}
+    with pytest.raises(ItsmError, match="none of them is believed"):
+        drive(read_verdict(SN, VerdictPolicy()), lambda _: [row | more for row in rows])
+
+
 # --- every recorded exchange
 
 NEVER_ANSWERED = {name for name, one in ANSWERS.items() if "status" not in one}
