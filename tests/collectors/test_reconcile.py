@@ -49,8 +49,30 @@ def _seen(outcome: Outcome, reason: Reason, ended_ago: timedelta | None = None, 
     return Verdict(sn="SN1", outcome=outcome, reason=str(reason), **known | more)
 
 
+def _bypassed(ago: timedelta) -> state.CollectorRow:
+    row = state.new_row("bklog", 7, now=NOW - ago)
+    why = {"payload": {"table_id": "secret plan"}, "setting": "[bkitsm] collect_itsm = off"}
+    return state.bypass(row, tag=TAG, owner=OWNER, now=NOW - ago, **why)
+
+
 def _find(row: state.CollectorRow, seen: Any = None, *, over: bool | None = False) -> Finding:
     return find(row, seen, run_is_over=over, now=NOW, limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("ago", "over", "action"),
+    [
+        (SOON, False, Action.LEFT_TO_ITS_RUN),
+        (SOON, True, Action.CLEAR_ITS_RUN),
+        (LATE, False, Action.CLEAR_ITS_RUN),
+    ],
+)
+def test_an_application_that_needs_no_approval_is_its_runs_and_never_asked_about(ago, over, action):
+    row = _bypassed(ago)
+    found = _find(row, over=over)
+    assert (found.kind, found.action) == (Kind.BYPASSED, action)
+    assert "no approval is needed ([bkitsm] collect_itsm = off)" in str(found)
+    assert undecided([row]) == []
 
 
 WAITING = _seen(Outcome.WAITING, Reason.OPEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from demo.airflow_api import AirflowApi, wait_until
-from tests.e2e.conftest import DAG_ID
+from tests.e2e.conftest import DAG_ID, NEEDS_NO_APPROVAL
 
 TASKS = ("apply", "wait", "provision_etl", "complete")
 # One run for each test, and a collector of its own for each, so that none blocks another.
@@ -34,10 +34,10 @@ def decided(runs, itsm) -> dict[str, Run]:
 class Run:
     """A run for a collector."""
 
-    def __init__(self, api: AirflowApi, collector: int) -> None:
+    def __init__(self, api: AirflowApi, collector: int, business: int = 2) -> None:
         self.api = api
         self.collector = collector
-        self.id = api.trigger(DAG_ID, {"collector_config_id": collector})
+        self.id = api.trigger(DAG_ID, {"collector_config_id": collector, "bk_biz_id": business})
         self.sn = ""
 
     def waits(self) -> Run:
@@ -146,6 +146,22 @@ def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm
     itsm.decide(second.sn, "approve", "")
     assert second.end()[0] == "success"
     assert store.get("bklog_default", run.collector).state == "success_apply"
+
+
+def test_where_no_approval_is_needed_the_wait_is_skipped_and_the_collector_goes_live(airflow, control, store):
+    number = 2100
+    control.put_collector(number, bk_biz_id=NEEDS_NO_APPROVAL)
+    run = Run(airflow.api, number, business=NEEDS_NO_APPROVAL)
+    skipped = ("success", ("success", "skipped", "success", "success"))
+    assert run.end() == skipped
+    assert control.collector(number)["table_id"] == f"{NEEDS_NO_APPROVAL}_bklog.app_runtime"
+    assert _tickets_of(control, number) == []
+    told = store.history("bklog_default", number)
+    assert [entry.event for entry in told] == ["bypassed", "provisioned", "complete"]
+    assert "collect_itsm_businesses has 7 = off" in told[0].detail["setting"]
+    assert [entry.actor.split()[1] for entry in told] == ["apply", "provision_etl", "complete"]
+    run.api.clear(DAG_ID, run.id, ["wait"])
+    assert run.end() == skipped
 
 
 def test_p8_no_log_shows_the_app_secret(airflow):
