@@ -9,7 +9,7 @@ from inspect import signature
 from pathlib import Path
 
 from airflow_provider_bkitsm.cli.definition import HISTORY
-from airflow_provider_bkitsm.collectors.state import CollectorState
+from airflow_provider_bkitsm.collectors.row import CollectorState
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.switch import gate
 from airflow_provider_bkitsm.get_provider_info import get_provider_info

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.models import ApprovalResult

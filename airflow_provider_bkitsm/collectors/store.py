@@ -21,8 +21,8 @@ from airflow_provider_bkitsm.collectors.engine import reason as driver_reason
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreUnavailable
 from airflow_provider_bkitsm.collectors.payload import digest
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.tables import (
     AuditEntry,
     audit_from,
@@ -295,7 +295,7 @@ class CollectorStore:
 
     def _read(self, connection: Connection, key: Key) -> CollectorRow:
         found = connection.execute(select(collector_table).where(_is(*key))).one_or_none()
-        return state.new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
+        return new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

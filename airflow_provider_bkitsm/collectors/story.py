@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.state import Owner
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.tables import AuditEntry
 
 SHORT = 100

@@ -31,7 +31,7 @@ from airflow_provider_bkitsm.operators.collector_bypass import SkipsWaits, read_
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.collectors.switch import Gate
     from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
     from airflow_provider_bkitsm.itsm.models import ServiceDetail

@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.version_compat import AirflowFailException
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow, Owner
+    from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
     from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -181,7 +181,7 @@ def standing(row: CollectorRow, verdict: Verdict) -> str:
 
 def this_task(context: Context) -> Owner:
     """Return the task that runs, as the store names it."""
-    from airflow_provider_bkitsm.collectors.state import Owner
+    from airflow_provider_bkitsm.collectors.row import Owner
 
     ti = context["ti"]
     index = -1 if ti.map_index is None else ti.map_index

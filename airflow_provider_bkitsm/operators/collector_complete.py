@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.version_compat import AirflowFailException, Airflow
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 _SKIPPED = "the ETL task left no error here; if it was skipped with the wait, give it trigger_rule='none_failed'"

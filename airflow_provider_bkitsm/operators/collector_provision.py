@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.version_compat import AirflowFailException
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
 
 # Seconds between the looks at what was written.
 _READ_BACK_PAUSES = (0.5, 1.0, 2.0, 4.0)

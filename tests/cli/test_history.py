@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from airflow_provider_bkitsm.cli.history import main
-from airflow_provider_bkitsm.collectors.state import Owner
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.version_compat import RENDERS_IN_TRIGGERER
 

@@ -19,7 +19,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmNotFound,
 )
 from airflow_provider_bkitsm.collectors.payload import digest
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner, state_label
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
@@ -29,7 +29,7 @@ MINE = Owner(dag_id="dag", run_id="run", task_id="apply")
 OTHER = replace(MINE, run_id="another run")
 PAYLOAD: dict[str, Any] = {"etl_config": "bk_log_text", "table_id": "t", "retention": 7}
 
-NOBODY = state.new_row("bklog", 7, now=T0)
+NOBODY = new_row("bklog", 7, now=T0)
 INTENT = state.apply(NOBODY, payload=PAYLOAD, tag="tag1", owner=MINE, now=T0)
 OPEN = state.ticket_opened(INTENT, tag="tag1", sn="SN1", url="http://itsm/1", now=T0)
 REJECTED = state.decided(OPEN, sn="SN1", outcome="rejected", detail={"who": "carol"}, now=T0)
@@ -363,32 +363,6 @@ def test_a_reason_is_made_storable() -> None:
     assert row.last_error is not None
     assert row.last_error.startswith("bad?x")
     assert len(row.last_error) == 4000
-
-
-def test_predicates() -> None:
-    facts = {name: (row.has_apply, row.is_applying, row.has_success) for name, row in ROWS.items()}
-    assert facts["nobody"] == (False, False, False)
-    assert facts["intent"] == facts["yes"] == (True, True, False)
-    assert facts["failed"] == (True, False, False)
-    assert facts["done"] == (True, False, True)
-
-
-@pytest.mark.parametrize(
-    ("value", "zh", "en"),
-    [
-        ("not_apply", "未申请采集接入", "Collection access not applied"),
-        ("applying", "采集接入进行中", "Collection access in progress"),
-        ("fail_apply", "采集接入失败", "Collection access failed"),
-        ("success_apply", "采集接入完成", "Collection access completed"),
-        ("frozen", "frozen", "frozen"),
-    ],
-)
-def test_labels(value: str, zh: str, en: str) -> None:
-    assert (state_label(value, language="zh"), state_label(value)) == (zh, en)
-
-
-def test_a_mapped_owner_shows_its_index() -> None:
-    assert str(replace(MINE, map_index=2)) == "task apply[2] of run run of DAG dag"
 
 
 class Histories(RuleBasedStateMachine):

@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     StoreUnavailable,
 )
 from airflow_provider_bkitsm.collectors.payload import digest, verify
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table
 from airflow_provider_bkitsm.itsm.outcome import Outcome

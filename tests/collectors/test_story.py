@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.state import CollectorState, Owner
+from airflow_provider_bkitsm.collectors.row import CollectorState, Owner
 from airflow_provider_bkitsm.collectors.story import story
 from airflow_provider_bkitsm.collectors.tables import AuditEntry
 

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
-from airflow_provider_bkitsm.collectors.state import Owner
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
