@@ -29,6 +29,7 @@ DAG_IDS = (
         "changes_its_mind",
         "branching",
         "shared_approval",
+        "mixed_businesses",
     ),
 )
 # A business of the log platform.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from demo.airflow_api import AirflowApi, wait_until
-from tests.e2e.conftest import DAG_ID, NEEDS_NO_APPROVAL
+from tests.e2e.conftest import DAG_ID
 
 TASKS = ("apply", "wait", "provision_etl", "complete")
 # One run for each test, and a collector of its own for each, so that none blocks another.
@@ -123,7 +123,7 @@ def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflo
     second = airflow.api.trigger(DAG_ID, {"collector_config_id": run.collector})
     assert airflow.api.wait_for_run(DAG_ID, second, seconds=120) == "failed"
     assert run.sn in airflow.api.log(DAG_ID, second, "apply")
-    assert _tickets_of(control, run.collector) == [run.sn]
+    assert tickets_of(control, run.collector) == [run.sn]
     assert store.get("bklog_default", run.collector).state == "applying"
     itsm.decide(run.sn, "approve", "")
     assert run.end()[0] == "success"
@@ -148,22 +148,6 @@ def test_p5_a_run_that_a_person_failed_does_not_lock_its_collector(airflow, itsm
     assert store.get("bklog_default", run.collector).state == "success_apply"
 
 
-def test_where_no_approval_is_needed_the_wait_is_skipped_and_the_collector_goes_live(airflow, control, store):
-    number = 2100
-    control.put_collector(number, bk_biz_id=NEEDS_NO_APPROVAL)
-    run = Run(airflow.api, number, business=NEEDS_NO_APPROVAL)
-    skipped = ("success", ("success", "skipped", "success", "success"))
-    assert run.end() == skipped
-    assert control.collector(number)["table_id"] == f"{NEEDS_NO_APPROVAL}_bklog.app_runtime"
-    assert _tickets_of(control, number) == []
-    told = store.history("bklog_default", number)
-    assert [entry.event for entry in told] == ["bypassed", "provisioned", "complete"]
-    assert "collect_itsm_businesses has 7 = off" in told[0].detail["setting"]
-    assert [entry.actor.split()[1] for entry in told] == ["apply", "provision_etl", "complete"]
-    run.api.clear(DAG_ID, run.id, ["wait"])
-    assert run.end() == skipped
-
-
 def test_p8_no_log_shows_the_app_secret(airflow):
     logs = [path for path in (airflow.home / "logs").rglob("*.log") if path.is_file()]
     assert len(logs) > len(TASKS)
@@ -174,5 +158,5 @@ def _id(sn: str) -> int:
     return int(sn[-6:])
 
 
-def _tickets_of(control, collector: int) -> list[str]:
+def tickets_of(control, collector: int) -> list[str]:
     return [one["sn"] for one in control.tickets() if f"collector-{collector}" in one["title"]]
