@@ -123,7 +123,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
                 self.log.warning("%s: %s. No ticket was opened", row.name, row.standing)
                 self.skip_waits(context)
                 return None
-            self.log.warning("%s, but an earlier try began without: its ticket stands", gate.setting)
+            self.log.warning("%s now, but this application began with a ticket and keeps it", gate.setting)
         return self._ask(collector, gate, context, **intent)
 
     def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:

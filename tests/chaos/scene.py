@@ -20,7 +20,7 @@ from sqlalchemy import event
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.collectors.payload import digest
-from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks import exchange
 from airflow_provider_bkitsm.hooks.exchange import Reply, Request
