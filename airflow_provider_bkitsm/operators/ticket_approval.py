@@ -68,6 +68,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         "verdict_value",
     )
     ui_color = "#d9ead3"
+    # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
+    _can_skip_downstream: bool = True
     _asked: str | None = None
 
     def __init__(

@@ -325,3 +325,7 @@ def test_p3_clearing_a_shared_gate_asks_anew_although_its_run_goes_on(connection
 def test_p5_sharers_do_not_end_each_others_ticket(who):
     assert gate(approval_key="k").on_timeout == "keep"
     assert gate().on_timeout == "withdraw"
+
+
+def test_p3_a_task_the_branch_has_skipped_stays_skipped_when_it_is_cleared(who):
+    assert gate(**BOTH).inherits_from_skipmixin
