@@ -27,7 +27,7 @@ from tests.chaos import contention, crashes, machine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 STEPS, CRASHES, RUNS, COLLECTORS = 10_000, 1_000, 50, 10
-_EXAMPLES, _STEPS_EACH = 450, 50
+_EXAMPLES, _STEPS_EACH = 330, 60
 
 
 def report_machine() -> str:
