@@ -134,7 +134,7 @@ class ChaosMachine(RuleBasedStateMachine):
         self.scene.start_run(collector=collector)
 
     @precondition(lambda self: len(self.runs) < _MOST_RUNS)
-    @rule(shares=st.booleans(), remembers=st.booleans())
+    @rule(shares=st.sampled_from([True, True, False]), remembers=st.booleans())
     def a_run_opens(self, shares: bool, remembers: bool) -> None:
         TOTALS.rules["a run opens a ticket"] += 1
         self.scene.start_run(shares=shares, remembers=remembers)
@@ -146,16 +146,17 @@ class ChaosMachine(RuleBasedStateMachine):
         run = _one_of(self.busy, pick)
         self.scene.go(run, self.scene.try_of(run), stops)
 
-    @precondition(lambda self: self.busy)
+    @precondition(lambda self: self.opening)
     @rule(pick=PICK)
     def a_task_goes_on_until_it_sends_a_create(self, pick: int) -> None:
         TOTALS.rules["a task goes on until it opens its ticket"] += 1
-        run = _one_of(self.busy, pick)
+        self._until_it_sends_a_create(_one_of(self.opening, pick))
+
+    def _until_it_sends_a_create(self, run: Run) -> Try:
         one = self.scene.try_of(run)
-        for _ in range(_TO_THE_END):
+        while not one.over and not (one.at and one.at.before_create):
             self.scene.go(run, one)
-            if one.over or one.at is None or one.at.before_create:
-                return
+        return one
 
     @precondition(lambda self: self.live)
     @rule(pick=PICK, stops=st.integers(1, 10))
@@ -170,6 +171,19 @@ class ChaosMachine(RuleBasedStateMachine):
         TOTALS.rules["a try is killed"] += 1
         run, one = _one_of(self.live, pick)
         self.scene.crash(run, one, in_flight=in_flight)
+
+    @property
+    def opening(self) -> list[Run]:
+        return [run for run in self.busy if run.phase in ("open", "apply")]
+
+    @precondition(lambda self: self.opening)
+    @rule(pick=PICK)
+    def a_task_is_killed_while_its_create_is_on_its_way(self, pick: int) -> None:
+        TOTALS.rules["a task is killed, the ticket appears later"] += 1
+        run = _one_of(self.opening, pick)
+        one = self._until_it_sends_a_create(run)
+        if not one.over:
+            self.scene.crash(run, one, in_flight=True)
 
     @precondition(lambda self: self.live)
     @rule(pick=PICK)
@@ -186,6 +200,16 @@ class ChaosMachine(RuleBasedStateMachine):
         TOTALS.rules["a second try begins beside the first"] += 1
         run = _one_of([run for run in self.busy if run.collector and run.latest], pick)
         self.scene.go(run, self.scene.try_of(run, another=True))
+
+    @precondition(lambda self: any(run.collector for run in self.busy))
+    @rule(pick=PICK, stops=st.integers(1, 40))
+    def two_tries_side_by_side(self, pick: int, stops: int) -> None:
+        TOTALS.rules["two tries of a task go on side by side"] += 1
+        run = _one_of([run for run in self.busy if run.collector], pick)
+        both = self.scene.try_of(run), self.scene.try_of(run, another=True)
+        for _ in range(stops):
+            for one in both:
+                self.scene.go(run, one)
 
     @precondition(lambda self: self.sending)
     @rule(pick=PICK, trouble=st.sampled_from(TROUBLES))
@@ -274,11 +298,21 @@ class ChaosMachine(RuleBasedStateMachine):
         return [run for run in self.runs if run.made and (run.phase not in ("open", "apply") or run.tries)]
 
     @precondition(lambda self: self.begun)
-    @rule(pick=PICK, phase=st.sampled_from([None, "provision", "complete"]))
-    def somebody_clears(self, pick: int, phase: str | None) -> None:
-        TOTALS.rules["a person clears tasks"] += 1
-        run = _one_of(self.begun, pick)
-        self.scene.clear(run, phase if run.collector and run.done else None)
+    @rule(pick=PICK)
+    def somebody_clears_a_run(self, pick: int) -> None:
+        TOTALS.rules["a person clears a run"] += 1
+        self.scene.clear(_one_of(self.begun, pick))
+
+    @property
+    def tired(self) -> list[Run]:
+        """Collectors' runs whose last tasks a person may start again, or too early."""
+        return [run for run in self.runs if run.collector and run.sn and run.phase in ("wait", "done")]
+
+    @precondition(lambda self: self.tired)
+    @rule(pick=PICK, phase=st.sampled_from(["provision", "complete"]))
+    def somebody_starts_a_later_task(self, pick: int, phase: str) -> None:
+        TOTALS.rules["a person clears a later task, or marks the wait as successful"] += 1
+        self.scene.clear(_one_of(self.tired, pick), phase)
 
     @precondition(lambda self: self.live or self.scene.held)
     @rule(seconds=st.sampled_from([1, 20, 119, 3600]))
