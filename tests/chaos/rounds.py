@@ -1,0 +1,147 @@
+"""A round: runs are brought to their points, something is killed and started again, every run has to end well."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from demo.processes import MARK
+from tests.chaos.cases import Case
+from tests.chaos.points import (
+    APPROVED_ONLY,
+    DECIDED_BEFORE,
+    NO_TICKET_YET,
+    WAITS,
+    WITH_A_WORKER,
+    Point,
+)
+from tests.chaos.stage import SANDBOX, TRIGGERER, TRIGGERERS, WORKER, Stage
+from tests.e2e.gates import at_once
+
+# The kill has to be heard of, and the next try has to come, before a late ticket appears.
+_LATE_SECONDS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one run whose surroundings were killed."""
+
+    executor: str
+    component: str
+    point: Point
+    approve: bool
+    problems: tuple[str, ...]
+
+
+def plan(component: str, turn: int) -> Iterator[tuple[Point, bool]]:
+    """Yield the points of a component's runs and their decisions.
+
+    Waiting costs nothing, so there both decisions are taken; elsewhere they take turns.
+    """
+    for number, point in enumerate(Point):
+        if component == WORKER and point not in WITH_A_WORKER:
+            continue
+        if component == SANDBOX and point is Point.DECIDED:
+            continue  # nobody can decide while ITSM is gone
+        if point in WAITS and point is not Point.LOOKING:
+            yield from ((point, True), (point, False))
+        else:
+            yield point, point in APPROVED_ONLY or (number + turn) % 2 == 0
+
+
+class Round:
+    """One kill.
+
+    :param component: what is killed; ``triggerer`` is the one of the two that has more waits.
+    :param wanted: the points of its runs, and whether each is approved.
+    """
+
+    def __init__(self, stage: Stage, component: str, wanted: Iterable[tuple[Point, bool]]) -> None:
+        self.stage = stage
+        self.component = component
+        self.cases = [Case(stage=stage, point=point, approve=approve) for point, approve in wanted]
+
+    def play(self) -> list[Result]:
+        """Play it and say what became of every run."""
+        self._bring_to_their_points()
+        self._strike()
+        self._decide_the_rest()
+        return [self._result(case) for case in self.cases]
+
+    def _at(self, *points: Point) -> list[Case]:
+        return [case for case in self.cases if case.point in points]
+
+    def _bring_to_their_points(self) -> None:
+        """Those that may stand still for long come first; a ticket that is being opened may not."""
+        waiting, decided = self._at(*WAITS), self._at(*DECIDED_BEFORE)
+        for case in waiting + decided:
+            case.open()
+        for case in waiting + decided:
+            case.stands_still() if case.point is Point.LOOKING else case.waits()
+        for case in decided:
+            case.decide()
+        for case in decided:
+            case.stands_still()
+        for case in self._at(*NO_TICKET_YET):
+            case.open()
+        for case in self._at(*NO_TICKET_YET):
+            case.stands_still()
+
+    def _strike(self) -> None:
+        deciding = [case.decide for case in self._at(Point.DECIDING)]
+        if self.component == WORKER:
+            self._kill_workers()
+        elif self.component == SANDBOX:
+            at_once(*deciding, lambda: None)
+            self.stage.kill(SANDBOX)
+            self.stage.turnstile.release(cut=True)
+            self.stage.restart(SANDBOX)
+        else:
+            name = self._target()
+            at_once(lambda: self.stage.kill(name), *deciding)
+            for case in self._at(Point.DECIDED):
+                case.decide()
+            self.stage.turnstile.release()
+            self.stage.restart(name)
+
+    def _target(self) -> str:
+        if self.component != TRIGGERER:
+            return self.component
+        held = [case.triggerer() for case in self._at(*WAITS)]
+        return max(TRIGGERERS, key=held.count)
+
+    def _kill_workers(self) -> None:
+        """Kill the tasks' own processes; a ticket that was asked for appears only after the next try looks."""
+        for case in self.cases:
+            pid = case.running_task()["pid"]
+            assert psutil.Process(pid).environ()[MARK] == str(self.stage.airflow.home)
+            os.kill(pid, signal.SIGKILL)
+        looked = self._looks()
+        self.stage.until(lambda: self._looks() > looked or not self._at(Point.ASKING), _LATE_SECONDS, str)
+        self.stage.turnstile.release()
+
+    def _looks(self) -> int:
+        return self.stage.turnstile.count(lambda seen: seen.by_worker and "get_tickets/" in seen.path)
+
+    def _decide_the_rest(self) -> None:
+        for case in self._at(*NO_TICKET_YET):
+            case.waits()
+        for case in self.cases:
+            self.stage.until(case.is_decided, 60, lambda one=case: f"{one} cannot be decided")
+
+    def _result(self, case: Case) -> Result:
+        try:
+            problems = case.problems()
+        except TimeoutError as error:
+            problems = [str(error)]
+        return Result(
+            executor=self.stage.executor,
+            component=self.component,
+            point=case.point,
+            approve=case.approve,
+            problems=tuple(problems),
+        )

@@ -1,0 +1,162 @@
+"""Everything that can be killed, on this machine: PostgreSQL, a sandbox, an Airflow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from airflow_provider_bkitsm.collectors.engine import server_engine
+from airflow_provider_bkitsm.collectors.store import CollectorStore
+from demo.airflow_api import wait_until
+from demo.local_airflow import COMPONENTS, LocalAirflow
+from demo.sandbox_process import SandboxProcess
+from tests.chaos.turnstile import Turnstile
+from tests.collectors.servers import Server, postgres_server, redis_server
+
+DAG_ID = "bkitsm_collector_onboarding"
+DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
+LOCAL, CELERY = "LocalExecutor", "CeleryExecutor"
+SANDBOX, POSTGRESQL, WORKER, TRIGGERER = "sandbox", "postgresql", "worker", "triggerer"
+TRIGGERERS = ("triggerer", "triggerer-2")
+# How long a lost create_ticket may still appear; held requests are let go before.
+SETTLE_SECONDS = 30
+# What is dead is noticed in seconds, not minutes.
+_IMPATIENT = {
+    "CORE__PARALLELISM": "12",
+    "CELERY__WORKER_CONCURRENCY": "12",
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
+}
+# A cluster policy, as an administrator would write it: every task is tried again, soon.
+_POLICY = """
+from datetime import timedelta
+
+
+def task_policy(task):
+    task.retries = 20
+    task.retry_delay = timedelta(seconds=2)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is running.
+
+    :param turnstile: what Airflow takes for the sandbox.
+    """
+
+    executor: str
+    postgres: Server
+    sandbox: SandboxProcess
+    turnstile: Turnstile
+    airflow: LocalAirflow
+    store: CollectorStore
+
+    def kill(self, component: str) -> None:
+        """``kill -9``: the whole process tree."""
+        match component:
+            case "sandbox":
+                self.sandbox.kill()
+            case "postgresql":
+                self.postgres.kill()
+            case _:
+                self.airflow.kill_one(component)
+
+    def restart(self, component: str) -> None:
+        """Start what was killed: in its place, with its state."""
+        match component:
+            case "sandbox":
+                self.sandbox.start()
+            case "postgresql":
+                self.postgres.start()
+            case _:
+                self.airflow.start_one(component)
+
+    def until(self, look: Callable[[], Any], seconds: float, otherwise: Callable[[], object]) -> Any:
+        """Look until there is something to see, past outages; what they ended is started again."""
+
+        def patiently() -> Any:
+            self.airflow.check()
+            try:
+                return look()
+            except (requests.RequestException, RuntimeError):
+                return None
+
+        return wait_until(patiently, seconds, otherwise)
+
+
+@contextmanager
+def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
+    """Start everything."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(postgres_server())
+        sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
+        turnstile = stack.enter_context(Turnstile(sandbox.url))
+        env = _environment(postgres.url, turnstile.url, sandbox)
+        components = [*COMPONENTS, "triggerer-2"]
+        if executor == CELERY:
+            env |= _celery(stack.enter_context(redis_server()).url, postgres.url)
+            components.append("celery-worker")
+        airflow = LocalAirflow(
+            home=home / "airflow",
+            dags=_dags(home),
+            database_url=postgres.url,
+            env=env,
+            components=components,
+            supervised=True,
+        )
+        _write_policy(airflow.home)
+        stack.enter_context(airflow).wait_ready(DAG_ID)
+        yield Stage(
+            executor=executor,
+            postgres=postgres,
+            sandbox=sandbox,
+            turnstile=turnstile,
+            airflow=airflow,
+            store=CollectorStore(server_engine(postgres.url)),
+        )
+
+
+def _environment(database: str, gateway: str, sandbox: SandboxProcess) -> dict[str, str]:
+    patient = {"read_timeout": 180}
+    through = type(sandbox.control)(gateway)
+    return {
+        **{f"AIRFLOW__{name}": value for name, value in _IMPATIENT.items()},
+        "AIRFLOW__BKITSM__STORE_CONN_ID": "bkitsm_store",
+        "AIRFLOW_CONN_BKITSM_STORE": database.replace("postgresql+psycopg2", "postgresql"),
+        "AIRFLOW_CONN_BKITSM_DEFAULT": through.connection("bkitsm", settle_seconds=SETTLE_SECONDS, **patient),
+        "AIRFLOW_CONN_BKLOG_DEFAULT": through.connection("bklog", **patient),
+    }
+
+
+def _celery(broker: str, database: str) -> dict[str, str]:
+    return {
+        "AIRFLOW__CORE__EXECUTOR": CELERY,
+        "AIRFLOW__CELERY__BROKER_URL": broker,
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
+    }
+
+
+def _dags(home: Path) -> Path:
+    folder = home / "dags"
+    folder.mkdir(parents=True)
+    shutil.copy(DAG_FILE, folder)
+    return folder
+
+
+def _write_policy(home: Path) -> None:
+    config = home / "config"
+    config.mkdir(parents=True)
+    (config / "airflow_local_settings.py").write_text(_POLICY)
