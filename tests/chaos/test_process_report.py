@@ -1,0 +1,37 @@
+"""The page says what was killed where, and what became of it."""
+
+from __future__ import annotations
+
+from tests.chaos.points import SAYS, Point
+from tests.chaos.process_report import section
+from tests.chaos.rounds import Result, plan
+from tests.chaos.stage import LOCAL
+
+
+def result(point: Point, *, approve: bool, problems: tuple[str, ...] = ()) -> Result:
+    return Result(executor=LOCAL, component="scheduler", point=point, approve=approve, problems=problems)
+
+
+def test_every_run_has_its_letter_and_is_counted():
+    said = section(
+        [
+            result(Point.WAITING, approve=True),
+            result(Point.WAITING, approve=False),
+            result(Point.COMPLETING, approve=True, problems=("two tickets",)),
+        ]
+    )
+    assert "| - | - | - | - | A R | - | - | - | - | ! | 3 | 2 |" in said
+    assert "3 runs, 2 approved and 1 rejected, 1 not as decided" in said
+    assert all(f"| {point} | {text} |" in said for point, text in SAYS.items())
+
+
+def test_every_point_is_visited_wherever_there_is_something_to_kill():
+    assert {point for point, _ in plan("scheduler", 0)} == set(Point)
+    assert {point for point, _ in plan("sandbox", 0)} == set(Point) - {Point.DECIDED}
+    assert len(list(plan("worker", 0))) == 6
+
+
+def test_both_decisions_are_taken_at_each_point_in_turn():
+    both = {*plan("scheduler", 0), *plan("scheduler", 1)}
+    once = {(Point.PROVISIONING, False), (Point.COMPLETING, False)}
+    assert both == {(point, approve) for point in Point for approve in (True, False)} - once
