@@ -57,8 +57,8 @@ def _sums(results: Sequence[Result]) -> Iterator[str]:
     wrong = sum(bool(one.problems) for one in results)
     yield (
         "A: approved; the run succeeded, its ETL is written, its collector is `success_apply`. R: rejected; the"
-        " run failed, nothing is written, its collector is `fail_apply`. -: nothing to kill, or nobody can decide, at"
-        " that point."
+        " run failed, nothing is written, its collector is `fail_apply`. -: there is nothing to kill, or nobody who"
+        " can decide, at that point."
     )
     yield ""
     yield (
