@@ -56,9 +56,9 @@ def _sums(results: Sequence[Result]) -> Iterator[str]:
     approved = sum(one.approve for one in results)
     wrong = sum(bool(one.problems) for one in results)
     yield (
-        "A: approved; the run succeeded, its ETL is written, its collector is `success_apply`. R: rejected; the"
-        " run failed, nothing is written, its collector is `fail_apply`. -: there is nothing to kill, or nobody who"
-        " can decide, at that point."
+        "A: approved; the run succeeded, its ETL is written, its collector is `success_apply`."
+        " R: rejected; the run failed, nothing is written, its collector is `fail_apply`."
+        " -: there is nothing to kill, or nobody who can decide, at that point."
     )
     yield ""
     yield (
