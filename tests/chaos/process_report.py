@@ -17,6 +17,7 @@ _KILLED = {
     "api-server": "API server",
     "sandbox": "the sandbox: ITSM and log platform",
     "postgresql": "PostgreSQL: Airflow's and the collectors' database",
+    "redis": "Redis, the queue, which forgets everything",
     "celery-worker": "Celery worker, with its tasks",
 }
 

@@ -18,7 +18,7 @@ from tests.chaos.stage import CELERY, LOCAL, stage
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 ROUNDS = {
     LOCAL: ("worker", "triggerer", "scheduler", "api-server", "sandbox", "postgresql"),
-    CELERY: ("celery-worker",),
+    CELERY: ("celery-worker", "scheduler", "api-server", "redis"),
 }
 
 
@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play all rounds; write the page if every run ended as decided."""
     given = _options(arguments)
     with ends_orderly(), tempfile.TemporaryDirectory(prefix="bkitsm-chaos-") as home:
-        results = list(_play(Path(given.home or home), given.only))
+        results = list(_play(Path(given.home or home), given.executor, given.only))
     problems = [problem for one in results for problem in one.problems]
     print("\n".join(problems), file=sys.stderr)
-    if given.only or problems:
+    if given.only or given.executor or problems:
         print(section(results))
     else:
         publish("processes", section(results), page=PAGE)
@@ -38,16 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.processes", description=__doc__)
-    known = [name for names in ROUNDS.values() for name in names]
+    known = sorted({name for names in ROUNDS.values() for name in names})
     parser.add_argument("--only", nargs="+", choices=known, help="kill only these; the page is left as it is")
+    parser.add_argument("--executor", choices=ROUNDS, help="with this one only; likewise")
     parser.add_argument("--home", type=Path, help="an empty directory to keep databases and logs in")
     return parser.parse_args(arguments)
 
 
-def _play(home: Path, only: Sequence[str] | None) -> Iterator[Result]:
+def _play(home: Path, with_one: str | None, only: Sequence[str] | None) -> Iterator[Result]:
     for executor, components in ROUNDS.items():
         chosen = [one for one in components if only is None or one in only]
-        if not chosen:
+        if not chosen or executor != (with_one or executor):
             continue
         with stage(home / executor, executor=executor) as running:
             for component in chosen:

@@ -38,19 +38,21 @@ class Result:
 
 
 def plan(component: str, turn: int) -> Iterator[tuple[Point, bool]]:
-    """Yield the points of a component's runs and their decisions.
+    """Yield the points of a component's runs and their decisions: both wherever both are possible.
 
-    Waiting costs nothing, so there both decisions are taken; elsewhere they take turns.
+    One question of the triggerer's may be about many tickets, so one run stands still there, of one kind in turn.
     """
-    for number, point in enumerate(Point):
+    for point in Point:
         if component == WORKER and point not in WITH_A_WORKER:
             continue
         if component == SANDBOX and point is Point.DECIDED:
             continue  # nobody can decide while ITSM is gone
-        if point in WAITS and point is not Point.LOOKING:
-            yield from ((point, True), (point, False))
+        if point in APPROVED_ONLY:
+            yield point, True
+        elif point is Point.LOOKING:
+            yield point, turn % 2 == 0
         else:
-            yield point, point in APPROVED_ONLY or (number + turn) % 2 == 0
+            yield from ((point, True), (point, False))
 
 
 class Round:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,15 @@ from tests.collectors.servers import Server, postgres_server, redis_server
 DAG_ID = "bkitsm_collector_onboarding"
 DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
 LOCAL, CELERY = "LocalExecutor", "CeleryExecutor"
-SANDBOX, POSTGRESQL, WORKER, TRIGGERER = "sandbox", "postgresql", "worker", "triggerer"
+SANDBOX, WORKER, TRIGGERER = "sandbox", "worker", "triggerer"
 TRIGGERERS = ("triggerer", "triggerer-2")
 # How long a lost create_ticket may still appear; held requests are let go before.
 SETTLE_SECONDS = 30
 # What is dead is noticed in seconds, not minutes.
 _IMPATIENT = {
-    "CORE__PARALLELISM": "12",
-    "CELERY__WORKER_CONCURRENCY": "12",
+    "CORE__PARALLELISM": "16",
+    "CORE__MAX_ACTIVE_RUNS_PER_DAG": "32",
+    "CELERY__WORKER_CONCURRENCY": "16",
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -54,11 +55,12 @@ def task_policy(task):
 class Stage:
     """What is running.
 
+    :param servers: databases, by name.
     :param turnstile: what Airflow takes for the sandbox.
     """
 
     executor: str
-    postgres: Server
+    servers: Mapping[str, Server]
     sandbox: SandboxProcess
     turnstile: Turnstile
     airflow: LocalAirflow
@@ -66,23 +68,21 @@ class Stage:
 
     def kill(self, component: str) -> None:
         """``kill -9``: the whole process tree."""
-        match component:
-            case "sandbox":
-                self.sandbox.kill()
-            case "postgresql":
-                self.postgres.kill()
-            case _:
-                self.airflow.kill_one(component)
+        if component == SANDBOX:
+            self.sandbox.kill()
+        elif component in self.servers:
+            self.servers[component].kill()
+        else:
+            self.airflow.kill_one(component)
 
     def restart(self, component: str) -> None:
         """Start what was killed: in its place, with its state."""
-        match component:
-            case "sandbox":
-                self.sandbox.start()
-            case "postgresql":
-                self.postgres.start()
-            case _:
-                self.airflow.start_one(component)
+        if component == SANDBOX:
+            self.sandbox.start()
+        elif component in self.servers:
+            self.servers[component].start()
+        else:
+            self.airflow.start_one(component)
 
     def until(self, look: Callable[[], Any], seconds: float, otherwise: Callable[[], object]) -> Any:
         """Look until there is something to see, past outages; what they ended is started again."""
@@ -101,18 +101,20 @@ class Stage:
 def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
     """Start everything."""
     with ExitStack() as stack:
-        postgres = stack.enter_context(postgres_server())
+        servers = {"postgresql": stack.enter_context(postgres_server())}
+        database = servers["postgresql"].url
         sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
         turnstile = stack.enter_context(Turnstile(sandbox.url))
-        env = _environment(postgres.url, turnstile.url, sandbox)
+        env = _environment(database, turnstile.url, sandbox)
         components = [*COMPONENTS, "triggerer-2"]
         if executor == CELERY:
-            env |= _celery(stack.enter_context(redis_server()).url, postgres.url)
+            servers["redis"] = stack.enter_context(redis_server())
+            env |= _celery(servers["redis"].url, database)
             components.append("celery-worker")
         airflow = LocalAirflow(
             home=home / "airflow",
             dags=_dags(home),
-            database_url=postgres.url,
+            database_url=database,
             env=env,
             components=components,
             supervised=True,
@@ -121,11 +123,11 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
         stack.enter_context(airflow).wait_ready(DAG_ID)
         yield Stage(
             executor=executor,
-            postgres=postgres,
+            servers=servers,
             sandbox=sandbox,
             turnstile=turnstile,
             airflow=airflow,
-            store=CollectorStore(server_engine(postgres.url)),
+            store=CollectorStore(server_engine(database)),
         )
 
 
