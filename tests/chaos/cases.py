@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -18,7 +19,6 @@ class Case:
     """A run for a collector of its own.
 
     :param approve: what people will decide.
-    :param decided: whether they have.
     """
 
     stage: Stage
@@ -26,7 +26,6 @@ class Case:
     approve: bool
     collector: int = field(default_factory=lambda: next(_COLLECTORS))
     run: str = ""
-    decided: bool = False
     hold: Hold | None = None
 
     def __str__(self) -> str:
@@ -64,22 +63,18 @@ class Case:
         self.stage.until(self._registered, _SECONDS, lambda: f"{self} does not wait: {self.states()}")
 
     def decide(self) -> None:
-        """Decide as a person does, whatever happens to the sandbox meanwhile."""
-        try:
-            sn, control = str(self.sn), self.stage.sandbox.control
-            control.approve(sn) if self.approve else control.reject(sn)
-        except (OSError, RuntimeError):
-            # The sandbox is gone, or it was decided in the moment the sandbox went.
-            return
-        self.decided = True
+        """Decide as a person does, whatever happens to the sandbox meanwhile; on two tickets, if there are two."""
+        control = self.stage.sandbox.control
+        # Either the sandbox is gone, or it was decided in the moment the sandbox went.
+        with suppress(OSError, RuntimeError):
+            for one in self.tickets:
+                if one["status"] == "RUNNING":
+                    (control.approve if self.approve else control.reject)(one["sn"])
 
     def is_decided(self) -> bool:
         """Decide unless it is done; whether it is done then."""
-        if not self.decided:
-            self.decided = (self.tickets or [{}])[0].get("status") == "FINISHED"
-        if not self.decided:
-            self.decide()
-        return self.decided
+        self.decide()
+        return {one["status"] for one in self.tickets} == {"FINISHED"}
 
     def end(self) -> str:
         """Wait for the end; return the run's state."""
@@ -135,5 +130,5 @@ class Case:
     def _registered(self) -> bool:
         if self.states().get("wait") != "deferred":
             return False
-        key = f"bkitsm_wait:{self.sn}"
-        return self.stage.airflow.api.xcom(DAG_ID, self.run, "wait", key) is not None
+        api, keys = self.stage.airflow.api, [f"bkitsm_wait:{one['sn']}" for one in self.tickets]
+        return any(api.xcom(DAG_ID, self.run, "wait", key) is not None for key in keys)
