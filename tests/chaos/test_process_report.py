@@ -21,7 +21,8 @@ def test_every_run_has_its_letter_and_is_counted():
         ]
     )
     assert "| - | - | - | - | A R | - | - | - | - | ! | 3 | 2 |" in said
-    assert "3 runs, 2 approved and 1 rejected, 1 not as decided" in said
+    assert "3 runs, 2 approved and 1 rejected: **1 not as decided**" in said
+    assert "exactly one ticket" not in said
     assert all(f"| {point} | {text} |" in said for point, text in SAYS.items())
 
 
