@@ -13,7 +13,7 @@ from benchmarks.report import publish
 from demo.processes import ends_orderly
 from tests.chaos.process_report import section
 from tests.chaos.rounds import Result, Round, plan
-from tests.chaos.stage import CELERY, LOCAL, stage
+from tests.chaos.stage import CELERY, LOCAL, missing, stage
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 ROUNDS = {
@@ -25,6 +25,9 @@ ROUNDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play all rounds; write the page if every run ended as decided."""
     given = _options(arguments)
+    for executor in ROUNDS if given.executor is None else [given.executor]:
+        if lack := missing(executor):
+            raise SystemExit(f"{lack}; --executor LocalExecutor leaves out what needs Redis")
     with ends_orderly(), tempfile.TemporaryDirectory(prefix="bkitsm-chaos-") as home:
         results = list(_play(Path(given.home or home), given.executor, given.only))
     problems = [problem for one in results for problem in one.problems]

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import requests
 
 from airflow_provider_bkitsm.collectors.engine import server_engine
 from airflow_provider_bkitsm.collectors.store import CollectorStore
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.airflow_api import wait_until
 from demo.local_airflow import COMPONENTS, LocalAirflow
 from demo.sandbox_process import SandboxProcess
 from tests.chaos.turnstile import Turnstile
-from tests.collectors.servers import Server, postgres_server, redis_server
+from tests.collectors.servers import Server, find_binary, postgres_server, redis_server
 
 DAG_ID = "bkitsm_collector_onboarding"
 DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
@@ -97,6 +99,17 @@ class Stage:
         return wait_until(patiently, seconds, otherwise)
 
 
+def missing(executor: str) -> str | None:
+    """Say what this machine lacks for an executor; None if nothing."""
+    programs = ("initdb", "postgres", *(("redis-server",) if executor == CELERY else ()))
+    for program in programs:
+        if find_binary(program) is None:
+            return f"there is no {program} on this machine; Debian has it in postgresql or redis-server"
+    if executor == CELERY and find_spec("airflow.providers.celery") is None:
+        return "apache-airflow-providers-celery is not installed; it comes with the extra 'chaos'"
+    return None
+
+
 @contextmanager
 def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
     """Start everything."""
@@ -105,7 +118,7 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
         database = servers["postgresql"].url
         sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
         turnstile = stack.enter_context(Turnstile(sandbox.url))
-        env = _environment(database, turnstile.url, sandbox)
+        env = _environment(database, turnstile.url)
         components = [*COMPONENTS, "triggerer-2"]
         if executor == CELERY:
             servers["redis"] = stack.enter_context(redis_server())
@@ -131,9 +144,9 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
         )
 
 
-def _environment(database: str, gateway: str, sandbox: SandboxProcess) -> dict[str, str]:
+def _environment(database: str, gateway: str) -> dict[str, str]:
     patient = {"read_timeout": 180}
-    through = type(sandbox.control)(gateway)
+    through = SandboxControl(gateway)
     return {
         **{f"AIRFLOW__{name}": value for name, value in _IMPATIENT.items()},
         "AIRFLOW__BKITSM__STORE_CONN_ID": "bkitsm_store",

@@ -9,13 +9,15 @@ import pytest
 from tests.chaos.points import Point
 from tests.chaos.processes import ROUNDS
 from tests.chaos.rounds import Round, plan
-from tests.chaos.stage import WORKER, Stage, stage
+from tests.chaos.stage import WORKER, Stage, missing, stage
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def on_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    if lack := missing(request.param):
+        pytest.skip(lack)
     with stage(tmp_path_factory.mktemp(request.param), executor=request.param) as running:
         yield running
 
