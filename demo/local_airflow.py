@@ -127,9 +127,13 @@ class LocalAirflow:
         """End a component as a service manager does."""
         end(self._processes.pop(name))
 
-    def kill_one(self, name: str) -> None:
-        """End a component and all it started at once, as ``kill -9`` does; ``start_one`` brings it back."""
-        self._processes.pop(name).kill_tree()
+    def kill_one(self, name: str, *, alone: bool = False) -> None:
+        """End a component at once, as ``kill -9`` does; ``start_one`` brings it back.
+
+        :param alone: let live on what it started.
+        """
+        process = self._processes.pop(name)
+        (process.kill_alone if alone else process.kill_tree)()
 
     @contextmanager
     def another_api_server(self) -> Iterator[str]:

@@ -136,6 +136,11 @@ class Process:
         kill_tree(self._popen.pid)
         self._popen.wait()
 
+    def kill_alone(self) -> None:
+        """End this process only, at once; what it started lives on."""
+        self._popen.kill()
+        self._popen.wait()
+
     @property
     def has_ended(self) -> bool:
         """Whether it runs no more."""

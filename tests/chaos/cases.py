@@ -97,6 +97,11 @@ class Case:
         found: dict = api.task(DAG_ID, self.run, running[0])
         return found
 
+    def tries(self, task: str) -> int:
+        """Return how often a task was tried."""
+        number: int = self.stage.airflow.api.task(DAG_ID, self.run, task)["try_number"]
+        return number
+
     def triggerer(self) -> str | None:
         """Return which triggerer has its wait, as the component's name."""
         api = self.stage.airflow.api

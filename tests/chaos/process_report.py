@@ -21,6 +21,7 @@ to notice in seconds what is dead.
 _KILLED = {
     (LOCAL, "worker"): "worker: the tasks' own processes",
     (LOCAL, "scheduler"): "scheduler, with its executor and the tasks",
+    (LOCAL, "orphans"): "scheduler's own process; its tasks live on, and are started once more",
     (CELERY, "scheduler"): "scheduler; the tasks go on",
     (CELERY, "celery-worker"): "Celery worker, with the tasks",
     (CELERY, "redis"): "Redis, the queue, which forgets everything",

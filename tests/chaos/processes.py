@@ -17,7 +17,7 @@ from tests.chaos.stage import CELERY, LOCAL, missing, stage
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 ROUNDS = {
-    LOCAL: ("worker", "triggerer", "scheduler", "api-server", "sandbox", "postgresql"),
+    LOCAL: ("worker", "triggerer", "scheduler", "orphans", "api-server", "sandbox", "postgresql"),
     CELERY: ("celery-worker", "scheduler", "api-server", "redis"),
 }
 

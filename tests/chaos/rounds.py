@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,12 +20,14 @@ from tests.chaos.points import (
     WITH_A_WORKER,
     Point,
 )
-from tests.chaos.stage import SANDBOX, TRIGGERER, TRIGGERERS, WORKER, Stage
+from tests.chaos.stage import ORPHANS, SANDBOX, TRIGGERER, TRIGGERERS, WORKER, Stage
 from tests.e2e.gates import at_once
 
 # The kill has to be heard of, and the next try has to come, before a late ticket appears.
 _LATE_SECONDS = 15
 _DECISION_SECONDS = 60
+# Until the next scheduler has noticed, and started tasks once more.
+_AGAIN_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +107,19 @@ class Round:
             self.stage.turnstile.release(cut=True)
             self.stage.restart(SANDBOX)
         else:
-            name = self._target()
-            at_once(lambda: self.stage.kill(name), *deciding)
-            for case in self._at(Point.DECIDED):
-                case.decide()
+            self._kill(self._target(), deciding)
+
+    def _kill(self, name: str, deciding: Sequence[Callable[[], None]]) -> None:
+        tasks = [(case, case.running_task()["task_id"]) for case in self._at(*WITH_A_WORKER)]
+        at_once(lambda: self.stage.kill(name), *deciding)
+        for case in self._at(Point.DECIDED):
+            case.decide()
+        if name != ORPHANS:
             self.stage.turnstile.release()
-            self.stage.restart(name)
+        self.stage.restart(name)
+        if name == ORPHANS:
+            self._until(lambda: all(case.tries(task) > 1 for case, task in tasks), _AGAIN_SECONDS)
+            self.stage.turnstile.release()
 
     def _target(self) -> str:
         if self.component != TRIGGERER:
@@ -126,8 +135,7 @@ class Round:
             os.kill(pid, signal.SIGKILL)
         looked = self._looks()
         # Where no try looks, there will be two tickets, and that is what is to be told.
-        with suppress(TimeoutError):
-            self.stage.until(lambda: self._looks() > looked or not self._at(Point.ASKING), _LATE_SECONDS, str)
+        self._until(lambda: self._looks() > looked or not self._at(Point.ASKING), _LATE_SECONDS)
         self.stage.turnstile.release()
 
     def _looks(self) -> int:
@@ -139,8 +147,12 @@ class Round:
             with suppress(TimeoutError):
                 case.waits()
         for case in self.cases:
-            with suppress(TimeoutError):
-                self.stage.until(case.is_decided, _DECISION_SECONDS, str)
+            self._until(case.is_decided, _DECISION_SECONDS)
+
+    def _until(self, look: Callable[[], bool], seconds: float) -> None:
+        """Wait for so long; what never comes shows in the end."""
+        with suppress(TimeoutError):
+            self.stage.until(look, seconds, str)
 
     def _result(self, case: Case) -> Result:
         try:

@@ -24,10 +24,12 @@ from tests.collectors.servers import Server, find_binary, postgres_server, redis
 DAG_ID = "bkitsm_collector_onboarding"
 DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
 LOCAL, CELERY = "LocalExecutor", "CeleryExecutor"
-SANDBOX, WORKER, TRIGGERER = "sandbox", "worker", "triggerer"
+SANDBOX, WORKER, TRIGGERER, SCHEDULER = "sandbox", "worker", "triggerer", "scheduler"
+# The scheduler's own process: its tasks live on, and are started once more by the next scheduler.
+ORPHANS = "orphans"
 TRIGGERERS = ("triggerer", "triggerer-2")
 # How long a lost create_ticket may still appear; held requests are let go before.
-SETTLE_SECONDS = 30
+SETTLE_SECONDS = 60
 # What is dead is noticed in seconds, not minutes.
 _IMPATIENT = {
     "CORE__PARALLELISM": "16",
@@ -69,11 +71,13 @@ class Stage:
     store: CollectorStore
 
     def kill(self, component: str) -> None:
-        """``kill -9``: the whole process tree."""
+        """``kill -9``: the whole process tree, but for ``ORPHANS``."""
         if component == SANDBOX:
             self.sandbox.kill()
         elif component in self.servers:
             self.servers[component].kill()
+        elif component == ORPHANS:
+            self.airflow.kill_one(SCHEDULER, alone=True)
         else:
             self.airflow.kill_one(component)
 
@@ -84,7 +88,7 @@ class Stage:
         elif component in self.servers:
             self.servers[component].start()
         else:
-            self.airflow.start_one(component)
+            self.airflow.start_one(SCHEDULER if component == ORPHANS else component)
 
     def until(self, look: Callable[[], Any], seconds: float, otherwise: Callable[[], object]) -> Any:
         """Look until there is something to see, past outages; what they ended is started again."""
