@@ -41,22 +41,24 @@ class Result:
     problems: tuple[str, ...]
 
 
-def plan(component: str, turn: int) -> Iterator[tuple[Point, bool]]:
-    """Yield the points of a component's runs and their decisions: both wherever both are possible.
+def plan(component: str, turn: int, *, both: bool = True) -> Iterator[tuple[Point, bool]]:
+    """Yield the points of a component's runs and their decisions.
 
-    One question of the triggerer's may be about many tickets, so one run stands still there, of one kind in turn.
+    One question of the triggerer's may be about many tickets, so only one run stands still there.
+
+    :param both: wherever two decisions are possible, have a run for each; otherwise they take turns.
     """
-    for point in Point:
+    for number, point in enumerate(Point):
         if component == WORKER and point not in WITH_A_WORKER:
             continue
         if component == SANDBOX and point is Point.DECIDED:
             continue  # nobody can decide while ITSM is gone
         if point in APPROVED_ONLY:
             yield point, True
-        elif point is Point.LOOKING:
-            yield point, turn % 2 == 0
-        else:
+        elif both and point is not Point.LOOKING:
             yield from ((point, True), (point, False))
+        else:
+            yield point, (number + turn) % 2 == 0
 
 
 class Round:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.chaos.points import DECIDED_BEFORE, NO_TICKET_YET, SAYS, Point
+import pytest
+
+from tests.chaos.points import APPROVED_ONLY, DECIDED_BEFORE, NO_TICKET_YET, SAYS, Point
 from tests.chaos.process_report import section
 from tests.chaos.rounds import Result, plan
 from tests.chaos.stage import LOCAL
@@ -32,7 +34,9 @@ def test_every_point_is_visited_wherever_there_is_something_to_kill():
     assert {point for point, _ in plan("worker", 0)} == {*NO_TICKET_YET, *DECIDED_BEFORE}
 
 
-def test_both_decisions_are_taken_at_every_point_but_where_only_an_approval_leads():
-    both = {*plan("scheduler", 0), *plan("scheduler", 1)}
-    once = {(Point.PROVISIONING, False), (Point.COMPLETING, False)}
-    assert both == {(point, approve) for point in Point for approve in (True, False)} - once
+@pytest.mark.parametrize("both", [True, False])
+def test_both_decisions_are_taken_at_every_point_but_where_only_an_approval_leads(both):
+    taken = {*plan("scheduler", 0, both=both), *plan("scheduler", 1, both=both)}
+    refused = {point for point, approve in taken if not approve}
+    assert {point for point, approve in taken if approve} == set(Point)
+    assert refused == set(Point) - set(APPROVED_ONLY)
