@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 
+from tests.chaos.stage import SANDBOX, WORKER
 from tests.chaos.turnstile import Seen, Turnstile
 
 
@@ -74,3 +75,23 @@ def wanted(
         Point.PROVISIONING: writes,
         Point.COMPLETING: lambda seen: reads(seen) and turnstile.count(writes) > 0,
     }.get(point)
+
+
+def plan(component: str, turn: int, *, both: bool = True) -> Iterator[tuple[Point, bool]]:
+    """Yield the points of a component's runs and their decisions.
+
+    One question of the triggerer's may be about many tickets, so only one run stands still there.
+
+    :param both: wherever two decisions are possible, have a run for each; otherwise they take turns.
+    """
+    for number, point in enumerate(Point):
+        if component == WORKER and point not in WITH_A_WORKER:
+            continue
+        if component == SANDBOX and point is Point.DECIDED:
+            continue  # nobody can decide while ITSM is gone
+        if point in APPROVED_ONLY:
+            yield point, True
+        elif both and point is not Point.LOOKING:
+            yield from ((point, True), (point, False))
+        else:
+            yield point, (number + turn) % 2 == 0

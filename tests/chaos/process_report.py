@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.report import machine
 from tests.chaos.points import SAYS, Point
 from tests.chaos.rounds import Result
-from tests.chaos.stage import CELERY, LOCAL
+from tests.chaos.settings import CELERY, LOCAL
 
 COMMAND = "python -m tests.chaos.processes"
 _HOW = """\

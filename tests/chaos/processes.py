@@ -11,9 +11,11 @@ from pathlib import Path
 
 from benchmarks.report import publish
 from demo.processes import ends_orderly
+from tests.chaos.points import plan
 from tests.chaos.process_report import section
-from tests.chaos.rounds import Result, Round, plan
-from tests.chaos.stage import CELERY, LOCAL, Stage, missing, stage
+from tests.chaos.rounds import Result, Round
+from tests.chaos.settings import CELERY, LOCAL
+from tests.chaos.stage import Stage, missing, stage
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 _EVERYWHERE = ("scheduler", "triggerer", "api-server", "sandbox", "postgresql")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,14 +12,7 @@ import psutil
 
 from demo.processes import MARK
 from tests.chaos.cases import Case
-from tests.chaos.points import (
-    APPROVED_ONLY,
-    DECIDED_BEFORE,
-    NO_TICKET_YET,
-    WAITS,
-    WITH_A_WORKER,
-    Point,
-)
+from tests.chaos.points import DECIDED_BEFORE, NO_TICKET_YET, WAITS, WITH_A_WORKER, Point
 from tests.chaos.stage import ORPHANS, SANDBOX, TRIGGERER, TRIGGERERS, WORKER, Stage
 from tests.e2e.gates import at_once
 
@@ -39,26 +32,6 @@ class Result:
     point: Point
     approve: bool
     problems: tuple[str, ...]
-
-
-def plan(component: str, turn: int, *, both: bool = True) -> Iterator[tuple[Point, bool]]:
-    """Yield the points of a component's runs and their decisions.
-
-    One question of the triggerer's may be about many tickets, so only one run stands still there.
-
-    :param both: wherever two decisions are possible, have a run for each; otherwise they take turns.
-    """
-    for number, point in enumerate(Point):
-        if component == WORKER and point not in WITH_A_WORKER:
-            continue
-        if component == SANDBOX and point is Point.DECIDED:
-            continue  # nobody can decide while ITSM is gone
-        if point in APPROVED_ONLY:
-            yield point, True
-        elif both and point is not Point.LOOKING:
-            yield from ((point, True), (point, False))
-        else:
-            yield point, (number + turn) % 2 == 0
 
 
 class Round:

@@ -14,45 +14,19 @@ import requests
 
 from airflow_provider_bkitsm.collectors.engine import server_engine
 from airflow_provider_bkitsm.collectors.store import CollectorStore
-from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.airflow_api import wait_until
 from demo.local_airflow import COMPONENTS, LocalAirflow
 from demo.sandbox_process import SandboxProcess
+from tests.chaos.settings import CELERY, LOCAL, celery, environment, write_policy
 from tests.chaos.turnstile import Turnstile
 from tests.collectors.servers import Server, find_binary, postgres_server, redis_server
 
 DAG_ID = "bkitsm_collector_onboarding"
 DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
-LOCAL, CELERY = "LocalExecutor", "CeleryExecutor"
 SANDBOX, WORKER, TRIGGERER, SCHEDULER = "sandbox", "worker", "triggerer", "scheduler"
 # The scheduler's own process: its tasks live on, and are started once more by the next scheduler.
 ORPHANS = "orphans"
 TRIGGERERS = ("triggerer", "triggerer-2")
-# How long a lost create_ticket may still appear; held requests are let go before.
-SETTLE_SECONDS = 60
-# What is dead is noticed in seconds, not minutes.
-_IMPATIENT = {
-    "CORE__PARALLELISM": "16",
-    "CORE__MAX_ACTIVE_RUNS_PER_DAG": "32",
-    "CELERY__WORKER_CONCURRENCY": "16",
-    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
-    "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
-    "WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
-}
-# A cluster policy, as an administrator would write it: every task is tried again, soon.
-_POLICY = """
-from datetime import timedelta
-
-
-def task_policy(task):
-    task.retries = 20
-    task.retry_delay = timedelta(seconds=2)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +96,11 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
         database = servers["postgresql"].url
         sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
         turnstile = stack.enter_context(Turnstile(sandbox.url))
-        env = _environment(database, turnstile.url)
+        env = environment(database, turnstile.url)
         components = [*COMPONENTS, "triggerer-2"]
         if executor == CELERY:
             servers["redis"] = stack.enter_context(redis_server())
-            env |= _celery(servers["redis"].url, database)
+            env |= celery(servers["redis"].url, database)
             components.append("celery-worker")
         airflow = LocalAirflow(
             home=home / "airflow",
@@ -136,7 +110,7 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
             components=components,
             supervised=True,
         )
-        _write_policy(airflow.home)
+        write_policy(airflow.home)
         stack.enter_context(airflow).wait_ready(DAG_ID)
         yield Stage(
             executor=executor,
@@ -148,34 +122,8 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
         )
 
 
-def _environment(database: str, gateway: str) -> dict[str, str]:
-    patient = {"read_timeout": 180}
-    through = SandboxControl(gateway)
-    return {
-        **{f"AIRFLOW__{name}": value for name, value in _IMPATIENT.items()},
-        "AIRFLOW__BKITSM__STORE_CONN_ID": "bkitsm_store",
-        "AIRFLOW_CONN_BKITSM_STORE": database.replace("postgresql+psycopg2", "postgresql"),
-        "AIRFLOW_CONN_BKITSM_DEFAULT": through.connection("bkitsm", settle_seconds=SETTLE_SECONDS, **patient),
-        "AIRFLOW_CONN_BKLOG_DEFAULT": through.connection("bklog", **patient),
-    }
-
-
-def _celery(broker: str, database: str) -> dict[str, str]:
-    return {
-        "AIRFLOW__CORE__EXECUTOR": CELERY,
-        "AIRFLOW__CELERY__BROKER_URL": broker,
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
-    }
-
-
 def _dags(home: Path) -> Path:
     folder = home / "dags"
     folder.mkdir(parents=True)
     shutil.copy(DAG_FILE, folder)
     return folder
-
-
-def _write_policy(home: Path) -> None:
-    config = home / "config"
-    config.mkdir(parents=True)
-    (config / "airflow_local_settings.py").write_text(_POLICY)

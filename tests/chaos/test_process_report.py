@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.points import APPROVED_ONLY, DECIDED_BEFORE, NO_TICKET_YET, SAYS, Point
+from tests.chaos.points import APPROVED_ONLY, DECIDED_BEFORE, NO_TICKET_YET, SAYS, Point, plan
 from tests.chaos.process_report import section
-from tests.chaos.rounds import Result, plan
-from tests.chaos.stage import LOCAL
+from tests.chaos.rounds import Result
+from tests.chaos.settings import LOCAL
 
 
 def result(point: Point, *, approve: bool, problems: tuple[str, ...] = ()) -> Result:
