@@ -9,20 +9,20 @@ from typing import Any
 from airflow_provider_bkitsm.collectors.state import CollectorState, state_label
 
 WIDTH, HEIGHT = 560, 210
-_BOX_WIDTH, _BOX_HEIGHT = 130, 44
+_BOX_WIDTH, _BOX_HEIGHT = 156, 44
 
 Step = tuple[CollectorState, CollectorState]
 
 _N, _A = CollectorState.NOT_APPLY, CollectorState.APPLYING
 _F, _S = CollectorState.FAIL_APPLY, CollectorState.SUCCESS_APPLY
 # Left to right: nobody applied, applying, and the two ends.
-_PLACES = {_N: (75, 105), _A: (275, 105), _S: (480, 40), _F: (480, 170)}
+_PLACES = {_N: (84, 105), _A: (284, 105), _S: (476, 40), _F: (476, 170)}
 _WAYS: dict[Step, str] = {
-    (_N, _A): "M 140 105 L 204 105",
-    (_A, _S): "M 340 95 C 375 80 385 55 409 44",
-    (_S, _A): "M 415 28 C 340 14 290 40 281 77",
-    (_A, _F): "M 340 115 C 375 130 385 155 409 166",
-    (_F, _A): "M 415 182 C 340 196 290 170 281 133",
+    (_N, _A): "M 162 105 L 201 105",
+    (_A, _S): "M 362 95 C 388 86 372 52 393 46",
+    (_S, _A): "M 398 28 C 340 18 292 40 285 78",
+    (_A, _F): "M 362 115 C 388 124 372 158 393 164",
+    (_F, _A): "M 398 182 C 340 192 292 170 285 132",
 }
 
 
