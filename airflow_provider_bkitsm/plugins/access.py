@@ -24,7 +24,7 @@ _SEES = DagAccessEntity.TASK_INSTANCE
 _CHANGES = DagAccessEntity.RUN
 
 
-def readable_dags(user: Any) -> set[str]:
+def readable_dags(user: Any) -> frozenset[str]:
     """Return the DAGs whose task instances a person may read.
 
     As in Airflow's own lists, the right to task instances is asked for in general, the right to a DAG for each.
@@ -32,7 +32,7 @@ def readable_dags(user: Any) -> set[str]:
     manager = get_auth_manager()
     if not manager.is_authorized_dag(method="GET", access_entity=_SEES, user=user):
         raise HTTPException(403, "Forbidden")
-    return set(manager.get_authorized_dag_ids(user=user, method="GET"))
+    return frozenset(manager.get_authorized_dag_ids(user=user, method="GET"))
 
 
 def check_reads(request: Request, user: Any, dag_id: str) -> None:

@@ -21,11 +21,14 @@ from airflow_provider_bkitsm.plugins.collector_views import Collectors, shown
 from airflow_provider_bkitsm.plugins.live import LiveTickets
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import secured
+from airflow_provider_bkitsm.plugins.remembering import Remembering
 from airflow_provider_bkitsm.plugins.stories import read_story
 
 T = TypeVar("T")
 
 _RECENT = timedelta(days=30)
+# Seconds for which people who may read the same DAGs share what was read.
+_SHARED = 3.0
 # Pages get a few threads, and so database connections, of their own: callbacks and Airflow's pages keep theirs.
 _THREADS = 2
 
@@ -38,12 +41,15 @@ class Views:
         self.tickets = AirflowTickets()
         self.collectors = Collectors()
         self.live = LiveTickets(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
+        self._waits: Remembering[list[Found]] = Remembering(_SHARED)
+        self._collectors: Remembering[list[CollectorRow]] = Remembering(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
         """Return one page of the list, asking ITSM about its open tickets only."""
         dags = await in_thread(readable_dags, user)
-        founds = await in_thread(partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT))
-        names = await in_thread(self._names, dags)
+        read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
+        founds = await self._waits.get(dags, lambda: in_thread(read))
+        names = await self._names(dags)
         first = page_of([self._row(one, names) for one in founds], wanted)
         answered = await self.live.refresh((row.conn_id, row.sn) for row in first.rows if row.is_open)
         again = {one.task: one for one in founds}
@@ -56,7 +62,7 @@ class Views:
         now = datetime.now(UTC).isoformat()
         if found is None:
             return {"ticket": None, "now": now}
-        collector = await in_thread(self._collector, found, {task.dag_id})
+        collector = await self._collector(found, frozenset({task.dag_id}))
         await self.live.refresh([(found.conn_id, found.sn)])
         row = self._row(found, {})
         story, problem = await self._story(found)
@@ -84,21 +90,21 @@ class Views:
         live = self.live.known((found.conn_id, found.sn))
         return row_of(found, live, collector=names.get(found.sn, ""))
 
-    def _names(self, dags: set[str]) -> dict[str, str]:
-        """Return the collectors' names by ticket; none while their store is down."""
-        try:
-            rows = self.collectors.listed(dags)
-        except StoreUnavailable:
-            return {}
-        return {row.ticket_sn: _name(row) for row in rows if row.ticket_sn}
+    async def _names(self, dags: frozenset[str]) -> dict[str, str]:
+        """Return the collectors' names by ticket."""
+        return {row.ticket_sn: _name(row) for row in await self._applied(dags) if row.ticket_sn}
 
-    def _collector(self, found: Found, dags: set[str]) -> dict[str, Any] | None:
+    async def _collector(self, found: Found, dags: frozenset[str]) -> dict[str, Any] | None:
         """Return what was asked for a collector with this ticket."""
-        try:
-            rows = self.collectors.listed(dags) if found.sn else []
-        except StoreUnavailable:
-            return None
+        rows = await self._applied(dags) if found.sn else []
         return next((shown(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == found.sn), None)
+
+    async def _applied(self, dags: frozenset[str]) -> list[CollectorRow]:
+        """Return the collectors that these DAGs applied for; none while their store is down."""
+        try:
+            return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
+        except StoreUnavailable:
+            return []
 
 
 def router(views: Views) -> APIRouter:
