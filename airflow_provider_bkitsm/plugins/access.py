@@ -15,24 +15,31 @@ from fastapi import Depends, HTTPException, Request
 
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
-# Airflow's type of a user is the auth manager's own; only its name is used here.
-SignedIn = Annotated[Any, Depends(get_user)]
-
 # A page of another origin cannot send it without asking first.
 HEADER = "X-Bkitsm-Action"
 _SEES = DagAccessEntity.TASK_INSTANCE
 _CHANGES = DagAccessEntity.RUN
 
 
-def readable_dags(user: Any) -> frozenset[str]:
-    """Return the DAGs whose task instances a person may read.
+def signed_in(user: Annotated[Any, Depends(get_user)]) -> Any:
+    """Return who is signed in, with the right to task instances in general, as Airflow's own lists ask.
 
-    As in Airflow's own lists, the right to task instances is asked for in general, the right to a DAG for each.
+    The right to a DAG is asked for each of them.
+
+    :raises HTTPException: 401 for nobody, 403 for who may read nothing.
     """
-    manager = get_auth_manager()
-    if not manager.is_authorized_dag(method="GET", access_entity=_SEES, user=user):
+    if not get_auth_manager().is_authorized_dag(method="GET", access_entity=_SEES, user=user):
         raise HTTPException(403, "Forbidden")
-    return frozenset(manager.get_authorized_dag_ids(user=user, method="GET"))
+    return user
+
+
+# Airflow's type of a user is the auth manager's own; only its name is used here.
+SignedIn = Annotated[Any, Depends(signed_in)]
+
+
+def readable_dags(user: Any) -> frozenset[str]:
+    """Return the DAGs a person may read."""
+    return frozenset(get_auth_manager().get_authorized_dag_ids(user=user, method="GET"))
 
 
 def check_reads(request: Request, user: Any, dag_id: str) -> None:

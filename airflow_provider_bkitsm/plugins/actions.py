@@ -9,7 +9,6 @@ import json
 import logging
 from typing import Annotated, Any
 
-from airflow.api_fastapi.core_api.security import get_user
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field
 
@@ -18,7 +17,7 @@ from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.itsm.calls import TicketAction
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.operating import operate
-from airflow_provider_bkitsm.plugins.access import SignedIn, check_changes, check_own_page
+from airflow_provider_bkitsm.plugins.access import SignedIn, check_changes, check_own_page, signed_in
 from airflow_provider_bkitsm.plugins.pages import secured
 from airflow_provider_bkitsm.plugins.views import Views, in_thread
 from airflow_provider_bkitsm.version_compat import airflow_conf
@@ -46,7 +45,7 @@ class Withdrawal(BaseModel):
 
 def router(views: Views) -> APIRouter:
     """Return the routes below ``/bkitsm/api`` that change something."""
-    doors = [Depends(get_user), Depends(check_own_page), Depends(secured)]
+    doors = [Depends(signed_in), Depends(check_own_page), Depends(secured)]
     routes = APIRouter(prefix="/api", dependencies=doors)
 
     @routes.post("/ticket/withdraw")

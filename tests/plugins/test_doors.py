@@ -103,9 +103,9 @@ def test_a_stranger_sees_nothing_of_it(visit, wait):
     assert client.get("/api/ticket", params=task(wait)).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/api/approvals", "/api/collectors"])
-def test_who_may_read_no_dag_gets_403(visit, path):
-    assert visit(NOBODY).get(path).status_code == 403
+@pytest.mark.parametrize(("method", "path"), routes())
+def test_who_may_read_no_dag_gets_403_everywhere(visit, method, path):
+    assert visit(NOBODY).request(method, path, headers=ACTION).status_code == 403
 
 
 @pytest.mark.parametrize(("dag_id", "status"), [("", 404), ("~", 403), ("nowhere", 403)])
