@@ -118,5 +118,5 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """Return the errors in the console so far, refused loads and policy violations included."""
-        log: list[dict[str, Any]] = self.driver.get_log("browser")
+        log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [str(one["message"]) for one in log if one["level"] == "SEVERE"]

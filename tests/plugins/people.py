@@ -57,9 +57,13 @@ class AuthManager:
 @contextmanager
 def auth_manager() -> Iterator[AuthManager]:
     """Put it in the place of Airflow's."""
-    from airflow.api_fastapi.app import _AuthManagerState
+    from airflow.api_fastapi import app
 
     with pytest.MonkeyPatch.context() as patch:
         manager = AuthManager()
-        patch.setattr(_AuthManagerState, "instance", manager)
+        kept = getattr(app, "_AuthManagerState", None)
+        if kept is None:  # Airflow 3.1
+            patch.setattr(app, "auth_manager", manager)
+        else:
+            patch.setattr(kept, "instance", manager)
         yield manager

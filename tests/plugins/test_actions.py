@@ -33,9 +33,11 @@ class Tickets:
 
 
 @pytest.fixture
-def sn(connections) -> str:
-    """Open a ticket that no task waits for."""
-    return ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+def sn(connections, sandbox) -> str:
+    """Open a ticket; it can be withdrawn once its flow has started."""
+    opened = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+    sandbox.wait_for_step(opened)
+    return opened
 
 
 @pytest.fixture

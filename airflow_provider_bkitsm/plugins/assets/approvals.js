@@ -7,7 +7,7 @@
       waiting: "Waiting", decided: "Decided", all: "All",
       search: "Search number, title, DAG, run, person", any_dag: "All DAGs", any_collector: "All collectors",
       title: "Ticket", status: "Status", step: "Step and approvers", where: "DAG, run, task", since: "Age",
-      deadline: "Deadline", decided_at: "Decided", collector: "Collector",
+      deadline: "Deadline", decided_at: "Decided", either: "Deadline or decision", collector: "Collector",
       s_waiting: "Waiting", s_suspended: "Suspended", s_resuming: "Resuming", s_approved: "Approved",
       s_rejected: "Rejected", s_withdrawn: "Withdrawn", s_terminated: "Terminated", s_timed_out: "Timed out",
       s_ended: "Wait ended",
@@ -40,7 +40,7 @@
       waiting: "待审批", decided: "已处理", all: "全部",
       search: "搜索单号、标题、DAG、运行、人员", any_dag: "所有 DAG", any_collector: "所有采集项",
       title: "单据", status: "状态", step: "当前步骤与审批人", where: "DAG、运行、任务", since: "已等待",
-      deadline: "截止时间", decided_at: "处理时间", collector: "采集项",
+      deadline: "截止时间", decided_at: "处理时间", either: "截止或处理时间", collector: "采集项",
       s_waiting: "待审批", s_suspended: "已挂起", s_resuming: "恢复中", s_approved: "已通过",
       s_rejected: "已拒绝", s_withdrawn: "已撤单", s_terminated: "已终止", s_timed_out: "已超时", s_ended: "等待已结束",
       h_resuming: "ITSM 中已有结果，任务即将继续", h_ended: "任务已结束，单据没有审批结果",
@@ -67,6 +67,15 @@
       choose: "选择一个采集项查看其状态流转。", last_error: "最近错误", application: "第 {0} 次申请",
     },
   };
+  /* The provider gives its reasons in English. */
+  const REASONS_ZH = {
+    "refused by an approver": "审批人拒绝",
+    "the ticket finished, but its verdict is missing or unreadable": "单据已结束，但审批结果缺失或无法识别",
+    "the ticket finished without any visible approval step that says yes": "单据已结束，但没有可见的审批通过记录",
+    "the ticket was withdrawn": "单据已被撤销",
+    "the ticket was terminated": "单据已被终止",
+    "nobody decided while the DAG waited": "DAG 等待期间无人处理",
+  };
   const EVERY_MS = 5000;
   const root = document.documentElement;
   const page = root.dataset.page;
@@ -90,6 +99,9 @@
     root.dataset.theme = theme();
     root.lang = language() === "zh" ? "zh-CN" : "en";
     document.title = say(page === "approvals" ? "approvals" : page === "ticket" ? "ticket" : "collectors");
+  }
+  function because(reason) {
+    return language() === "zh" ? REASONS_ZH[reason] ?? reason : reason;
   }
   function say(key, ...values) {
     return (WORDS[language()][key] ?? key).replace(/\{(\d)\}/g, (_, number) => values[number] ?? "");
@@ -317,13 +329,13 @@
     },
     table(told) {
       remember();
-      const late = list.wanted.view === "decided";
-      const columns = [["title", "title"], ["status", "status"], ["step", null], ["where", "dag_id"], ["since", "since"], late ? ["decided_at", "decided_at"] : ["deadline", "deadline"]];
+      const last = { waiting: ["deadline", "deadline"], decided: ["decided_at", "decided_at"], all: ["either", "deadline"] }[list.wanted.view];
+      const columns = [["title", "title"], ["status", "status"], ["step", null], ["where", "dag_id"], ["since", "since"], last];
       const head = columns.map(([name, sort]) => list.heading(name, sort));
       return el("div", { class: "sheet" }, el("table", {},
         el("caption", { class: "hidden" }, say("approvals")),
         el("thead", {}, el("tr", {}, head)),
-        el("tbody", {}, told.rows.map((row) => list.row(row, told.now, late)))));
+        el("tbody", {}, told.rows.map((row) => list.row(row, told.now)))));
     },
     heading(name, sort) {
       if (!sort) return el("th", { scope: "col" }, say(name));
@@ -333,10 +345,10 @@
       return el("th", { scope: "col", "aria-sort": chosen ? (down ? "descending" : "ascending") : "none" },
         el("button", { type: "button", "data-key": `sort-${name}`, onclick: click }, say(name) + arrow));
     },
-    row(row, now, late) {
+    row(row, now) {
       const key = [row.dag_id, row.run_id, row.task_id, row.map_index].join(" ");
       const people = (row.open ? row.approvers : row.decided_by).join(", ");
-      const notes = [row.stale ? say("stale") : "", row.open ? "" : row.status === "approved" ? "" : row.reason];
+      const notes = [row.stale ? say("stale") : "", row.open ? "" : row.status === "approved" ? "" : because(row.reason)];
       return el("tr", { "data-sn": row.sn, "data-status": row.status },
         el("td", { class: "title" },
           link(airflow(...taskPath(row), "plugin", "bkitsm-ticket"), row.title || say("no_title"), { "data-key": `title ${key}` }), el("br"),
@@ -346,7 +358,7 @@
         el("td", { "data-label": say("step") }, [row.step, people].filter(Boolean).join(": ")),
         el("td", { class: "where" }, whereabouts(row)),
         el("td", { class: "time", "data-label": say("since") }, age(row.since, now)),
-        el("td", { class: "time", "data-label": say(late ? "decided_at" : "deadline") }, row.open ? deadline(row.deadline, now) : ago(row.decided_at, now)));
+        el("td", { class: "time", "data-label": say(row.open ? "deadline" : "decided_at") }, row.open ? deadline(row.deadline, now) : ago(row.decided_at, now)));
     },
     pages(told) {
       const go = (number) => list.change({ page: String(number) });
@@ -437,7 +449,7 @@
       [say("created"), row.since ? timed(row.since, exact(row.since)) : ""],
       [say("deadline"), row.deadline ? [timed(row.deadline, exact(row.deadline)), " · ", deadline(row.deadline, told.now)] : ""],
       [say("decided_at"), row.decided_at ? timed(row.decided_at, exact(row.decided_at)) : ""],
-      [say("by"), row.decided_by.join(", ")], [say("why"), row.status === "approved" ? "" : row.reason], [say("connection"), row.conn_id]);
+      [say("by"), row.decided_by.join(", ")], [say("why"), row.status === "approved" ? "" : because(row.reason)], [say("connection"), row.conn_id]);
   }
   function payload(collector) {
     return el("div", {}, pairs([say("collector"), `${collector.collector_config_id} (${collector.bklog_conn_id})`],
