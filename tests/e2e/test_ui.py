@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -130,6 +131,30 @@ def test_the_task_that_opened_the_ticket_shows_it_too(page, airflow, evil):
     page.open(ticket_tab(airflow, one, "ask"))
     page.into_frame("bkitsm/ticket")
     page.one("body", text=one.sn)
+
+
+def test_a_mapped_task_shows_the_ticket_of_its_index(page, airflow, control):
+    one = Gate.open(airflow, control, "mapped_tickets")
+    address = f"{airflow.url}/bkitsm/approvals?dag_id={one.dag}&run_id={one.run}"
+    page.open(address)
+    page.wait(lambda: len(page.all("tr[data-status=waiting]")) == 2, "not two waits")
+    page.one("tr[data-status=waiting]", text="[1]")
+    page.one("tr[data-status=waiting]", text="Second")
+    page.open(f"{airflow.url}/dags/{one.dag}/runs/{one.run}/tasks/wait/mapped/1/plugin/bkitsm-ticket")
+    page.into_frame("bkitsm/ticket")
+    page.one("h1", text="Second")
+
+
+def test_p8_no_answer_holds_a_signature(airflow, control, evil):
+    one = evil.waits()
+    _, signed, _ = one.callback()
+    task = f"dag_id={one.dag}&run_id={one.run}&task_id=wait"
+    for path in (f"ticket?{task}", f"approvals?view=all&run_id={one.run}", *ANSWERS[1:2]):
+        said = airflow.api.call("GET", path, root="bkitsm/api")
+        text = json.dumps(said)
+        assert one.sn in text or path == ANSWERS[1]
+        assert not [part for part in signed.values() if part in text]
+        assert "/bkitsm/callback/" not in text
 
 
 def test_a_run_lists_its_own_tickets(page, airflow, evil):
