@@ -94,6 +94,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "2=off, 5=on",
                         "default": "",
                     },
+                    "user_mapping": {
+                        "description": (
+                            "JSON object of people's names, in Airflow to in ITSM, for what they do to a ticket "
+                            "from Airflow's pages. Who is not in it has the same name in both."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": '{"alice@example.com": "alice"}',
+                        "default": "",
+                    },
                     "store_conn_id": {
                         "description": (
                             "Connection of the database that keeps the collectors' approval state "

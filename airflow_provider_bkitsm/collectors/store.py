@@ -97,6 +97,12 @@ class CollectorStore:
             found = connection.execute(query.order_by(columns.bklog_conn_id, columns.collector_config_id))
             return [row_from(row._asdict()) for row in found]
 
+    def latest(self, limit: int) -> list[CollectorRow]:
+        """Return the rows that changed last, the latest first."""
+        query = select(collector_table).order_by(collector_table.c.updated_at.desc()).limit(limit)
+        with self._transaction() as connection:
+            return [row_from(row._asdict()) for row in connection.execute(query)]
+
     def history(self, bklog_conn_id: str, collector_config_id: int) -> list[AuditEntry]:
         """Return every stored change of a collector, oldest first."""
         columns = audit_table.c

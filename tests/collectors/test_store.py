@@ -194,6 +194,14 @@ def test_what_is_under_way_can_be_listed(store: CollectorStore) -> None:
     assert store.applying("BKLOG") == []
 
 
+def test_what_changed_last_is_listed_first(store: CollectorStore) -> None:
+    for number in (1, 2, 3):
+        store.apply(KEY[0], number, payload=PAYLOAD, tag=f"tag{number}", owner=MINE)
+    store.fail(KEY[0], 1, tag="tag1", reason="no")
+    assert [row.collector_config_id for row in store.latest(2)] == [1, 3]
+    assert store.latest(0) == []
+
+
 def test_a_number_cannot_be_two_collectors_ticket(store: CollectorStore) -> None:
     _opened(store, "SN1")
     other = ("bklog", 8)

@@ -30,6 +30,7 @@ DAG_IDS = (
         "branching",
         "shared_approval",
         "mixed_businesses",
+        "shown",
     ),
 )
 # A business of the log platform.
@@ -83,6 +84,8 @@ def airflow(
         **itsm.control.connections(settle_seconds=2),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
+        # One who may only look, and one without any role.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,nobody:",
     }
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None
