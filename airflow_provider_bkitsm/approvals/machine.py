@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.state import CollectorState, state_label
+from airflow_provider_bkitsm.collectors.row import CollectorState, state_label
 
 WIDTH, HEIGHT = 560, 210
 _BOX_WIDTH, _BOX_HEIGHT = 156, 44

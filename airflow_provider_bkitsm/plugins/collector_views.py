@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.approvals.machine import picture
-from airflow_provider_bkitsm.collectors.state import CollectorRow, state_label
+from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.version_compat import airflow_conf
 

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.approvals.choosing import ticket_of
 from airflow_provider_bkitsm.approvals.listing import LARGEST_PAGE, PAGE_SIZE, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import Found, Row, TaskKey, row_of
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.plugins.access import SignedIn, check_reads, may_change, readable_dags
 from airflow_provider_bkitsm.plugins.collector_views import Collectors, shown
 from airflow_provider_bkitsm.plugins.live import LiveTickets

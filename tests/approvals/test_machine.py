@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_bkitsm.approvals.machine import HEIGHT, WIDTH, picture
-from airflow_provider_bkitsm.collectors.state import CollectorState, state_label
+from airflow_provider_bkitsm.collectors.row import CollectorState, state_label
 
 NOT, APPLYING = CollectorState.NOT_APPLY, CollectorState.APPLYING
 FAIL, SUCCESS = CollectorState.FAIL_APPLY, CollectorState.SUCCESS_APPLY

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.state import Owner
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.plugins.collector_views import Collectors, shown
 
