@@ -45,8 +45,10 @@ def opened(count: int = 1) -> list[tuple[str, str]]:
     return [(CONN, one.sn) for one in made]
 
 
-async def test_a_page_of_tickets_takes_one_search(desk):
+async def test_a_page_of_tickets_takes_one_search(desk, sandbox):
     tickets, seen = desk.tickets(), opened(5)
+    for _, sn in seen:
+        sandbox.wait_for_step(sn)
     assert await tickets.refresh(seen) is True
     assert desk.asked == [CONN]
     known = [tickets.known(one) for one in seen]
