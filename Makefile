@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+CHAOS := $(VENV)/.chaos
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test lint bench bench-quick clean
+.PHONY: help demo test lint bench bench-quick chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +18,7 @@ help:
 	@echo "make lint                  ruff and mypy --strict"
 	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-quick           the same in small, written nowhere (two minutes)"
+	@echo "make chaos                 crashes and kills, write docs/reliability.md (twenty minutes)"
 	@echo "make clean                 remove what these targets made"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -47,6 +49,16 @@ bench: $(PEERS)
 
 bench-quick: $(PEERS)
 	set -e; for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one --quick; done
+
+$(CHAOS): $(STAMP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,chaos]'
+	@command -v redis-server >/dev/null || ! command -v apt-get >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server >/dev/null; }
+	@touch $(CHAOS)
+
+chaos: $(CHAOS)
+	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos.processes
 
 clean:
 	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

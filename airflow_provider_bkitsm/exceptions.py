@@ -6,6 +6,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmHasApply,
     CollectItsmNotFound,
     InvalidCleanConfig,
+    StoreTooNew,
     StoreUnavailable,
 )
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError, BkLogUnavailableError
@@ -59,5 +60,6 @@ __all__ = [
     "ItsmTimeoutError",
     "ItsmUnavailableError",
     "ItsmUnexpectedAnswerError",
+    "StoreTooNew",
     "StoreUnavailable",
 ]

@@ -12,11 +12,18 @@ RENDERS_IN_TRIGGERER = tuple(int(part) for part in airflow.__version__.split("."
 TELLS_OF_KILLS = RENDERS_IN_TRIGGERER
 
 try:
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-except ImportError:  # Airflow 3.1
-    from airflow.exceptions import (  # type: ignore[no-redef]
+    from airflow.sdk.exceptions import (
+        AirflowException,
         AirflowFailException,
         AirflowSkipException,
+        DownstreamTasksSkipped,
+    )
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import (  # type: ignore[no-redef,attr-defined]
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+        DownstreamTasksSkipped,
     )
 
 
@@ -72,9 +79,11 @@ def workers_do_no_more() -> bool:
 __all__ = [
     "RENDERS_IN_TRIGGERER",
     "TELLS_OF_KILLS",
+    "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",
     "BranchMixIn",
+    "DownstreamTasksSkipped",
     "airflow_conf",
     "count",
     "mask_secret",

@@ -19,10 +19,15 @@ from demo.processes import Process, end, environment, free_ports, stop_all
 
 # Airflow binds its log servers to every interface; here the API server reads the log files themselves.
 COMPONENTS = {
-    "api-server": (),
-    "scheduler": ("--skip-serve-logs",),
-    "dag-processor": (),
-    "triggerer": ("--skip-serve-logs",),
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+# What can be asked for besides.
+_MORE = {
+    "triggerer-2": COMPONENTS["triggerer"],
+    "celery-worker": ("celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip"),
 }
 # As the health page names them; the API server answers for the database.
 _HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
@@ -55,7 +60,9 @@ class LocalAirflow:
     :param dags: the DAGs folder.
     :param database_url: metadata database; None: SQLite below ``home``.
     :param env: more environment, such as ``AIRFLOW_CONN_...``.
-    :param components: what to start, of ``COMPONENTS``.
+    :param components: what to start: of ``COMPONENTS``, and a second triggerer (``triggerer-2``) or a worker of
+        the CeleryExecutor (``celery-worker``).
+    :param supervised: start a component again that has ended by itself, as a service manager does.
     """
 
     def __init__(
@@ -66,15 +73,22 @@ class LocalAirflow:
         database_url: str | None = None,
         env: Mapping[str, str] | None = None,
         components: Collection[str] = tuple(COMPONENTS),
+        supervised: bool = False,
     ) -> None:
         self.home = home
         self.components = components
+        self.supervised = supervised
         self.port, *self._log_ports = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.username, self.password = _USER, secrets.token_urlsafe(9)
         self.env = {**environment(home), **self._settings(dags, database_url), **(env or {})}
         self._processes: dict[str, Process] = {}
         self._api: AirflowApi | None = None
+
+    def password_of(self, username: str) -> str:
+        """Return the password of one of its users."""
+        known: dict[str, str] = json.loads((self.home / "passwords.json").read_text())
+        return known[username]
 
     @property
     def api(self) -> AirflowApi:
@@ -118,15 +132,27 @@ class LocalAirflow:
         """End a component as a service manager does."""
         end(self._processes.pop(name))
 
+    def kill_one(self, name: str, *, alone: bool = False) -> None:
+        """End a component at once, as ``kill -9`` does; ``start_one`` brings it back.
+
+        :param alone: let live on what it started.
+        """
+        process = self._processes.pop(name)
+        (process.kill_alone if alone else process.kill_tree)()
+
     @contextmanager
-    def another_api_server(self) -> Iterator[str]:
+    def another_api_server(self, *, prefix: str = "") -> Iterator[str]:
         """Run a second API server against the same database; give its URL, its log is ``api-server-2.log``.
 
         The first one stays the one that tasks talk to.
+
+        :param prefix: path it is served below, such as ``/airflow``.
         """
         (port,) = free_ports(1)
-        url = f"http://127.0.0.1:{port}"
-        process = self._process("api-server", {**self.env, "AIRFLOW__API__PORT": str(port)}, log="api-server-2")
+        url = f"http://127.0.0.1:{port}{prefix}"
+        below = {"AIRFLOW__API__BASE_URL": url} if prefix else {}
+        env = {**self.env, "AIRFLOW__API__PORT": str(port), **below}
+        process = self._process("api-server", env, log="api-server-2")
         try:
             wait_until(lambda: _answers(url), _START_SECONDS, lambda: f"no second API server:\n{process.tail()}")
             yield url
@@ -142,17 +168,22 @@ class LocalAirflow:
         wait_until(lambda: self._has(dag_ids), _START_SECONDS, lambda: f"DAGs are missing: {dag_ids}")
 
     def check(self) -> None:
-        """Raise when a component has ended."""
-        for process in self._processes.values():
-            process.check()
+        """Raise when a component has ended by itself, or start it again where that is wanted."""
+        for name, process in list(self._processes.items()):
+            if self.supervised and process.has_ended:
+                self.start_one(name)
+            else:
+                process.check()
 
     def stop(self) -> None:
         """End everything."""
         stop_all([*self._processes.values()], home=self.home)
 
     def _process(self, component: str, env: Mapping[str, str], log: str | None = None) -> Process:
-        command = [*_airflow(), component, *COMPONENTS[component]]
-        return Process(name=log or component, command=command, env=env, logs=self.process_logs)
+        command = [*_airflow(), *{**COMPONENTS, **_MORE}[component]]
+        name = log or component
+        # Airflow's list of jobs shows this as the user, and with it which component a job is.
+        return Process(name=name, command=command, env={**env, "LOGNAME": name}, logs=self.process_logs)
 
     def _command(self, *arguments: str) -> None:
         done = subprocess.run([*_airflow(), *arguments], env=self.env, capture_output=True, text=True, check=False)
@@ -169,7 +200,7 @@ class LocalAirflow:
 
     def _healthy(self) -> bool:
         health = self._health()
-        wanted = [_HEALTH.get(name, name) for name in self.components]
+        wanted = [_HEALTH.get(name, name) for name in self.components if name in COMPONENTS]
         return all((health.get(one) or {}).get("status") == "healthy" for one in wanted)
 
     def _has(self, dag_ids: tuple[str, ...]) -> bool:

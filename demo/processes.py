@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class Process:
 
     def check(self) -> None:
         """Raise when it has ended by itself."""
-        if self._popen.poll() is not None:
+        if self.has_ended:
             raise RuntimeError(f"{self.name} ended with status {self._popen.returncode}:\n{self.tail()}")
 
     def tail(self) -> str:
@@ -131,11 +131,48 @@ class Process:
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
 
+    def kill_tree(self) -> None:
+        """End it and all its descendants at once, as ``kill -9`` does."""
+        kill_tree(self._popen.pid)
+        self._popen.wait()
+
+    def kill_alone(self) -> None:
+        """End this process only, at once; what it started lives on."""
+        self._popen.kill()
+        self._popen.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._popen.poll() is not None
+
     def wait(self, seconds: float) -> bool:
         """Wait for its end; False when it takes longer."""
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(seconds)
-        return self._popen.poll() is not None
+        return self.has_ended
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all its descendants, whatever group or session they moved themselves to.
+
+    They are stopped first, until no new one shows: else one could start another that is not seen.
+    """
+    tree: set[psutil.Process] = set()
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        while fresh := {root, *root.children(recursive=True)} - tree:
+            _each(fresh, psutil.Process.suspend)
+            tree |= fresh
+    _each(tree, psutil.Process.kill)
+    # The caller waits for its own child.
+    psutil.wait_procs([one for one in tree if one.pid != pid], timeout=_TERM_SECONDS)
+
+
+def _each(processes: Iterable[psutil.Process], do: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            do(process)
 
 
 def end(process: Process) -> None:
@@ -154,9 +191,7 @@ def stop_all(processes: Sequence[Process], *, home: Path) -> None:
             process.wait(_TERM_SECONDS)
             process.kill()
         stragglers = list(marked_with(home))
-        for straggler in stragglers:
-            with suppress(psutil.Error):
-                straggler.kill()
+        _each(stragglers, psutil.Process.kill)
         psutil.wait_procs(stragglers, timeout=_TERM_SECONDS)
 
 

@@ -29,12 +29,8 @@ class SandboxProcess:
 
     def __enter__(self) -> SandboxProcess:
         self.home.mkdir(parents=True, exist_ok=True)
-        options = ["--port", str(self.port), "--database", str(self.home / "sandbox.sqlite"), *self.options]
-        command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", *options]
-        env = environment(self.home)
-        self._processes = [Process(name="sandbox", command=command, env=env, logs=self.home)]
         try:
-            wait_until(self._answers, 30, lambda: f"the sandbox does not answer:\n{self._processes[0].tail()}")
+            self.start()
         except BaseException:
             self.__exit__()
             raise
@@ -42,6 +38,18 @@ class SandboxProcess:
 
     def __exit__(self, *_exc: object) -> None:
         stop_all(self._processes, home=self.home)
+
+    def start(self) -> None:
+        """Start it, with what its file holds of an earlier life, and wait until it answers."""
+        options = ["--port", str(self.port), "--database", str(self.home / "sandbox.sqlite"), *self.options]
+        command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", *options]
+        env = environment(self.home)
+        self._processes = [Process(name="sandbox", command=command, env=env, logs=self.home)]
+        wait_until(self._answers, 30, lambda: f"the sandbox does not answer:\n{self._processes[0].tail()}")
+
+    def kill(self) -> None:
+        """End it at once, as ``kill -9`` does; ``start`` brings it back."""
+        self._processes[0].kill_tree()
 
     def decide(self, sn: str, decision: str, remark: str) -> None:
         """Approve, reject or withdraw as ``admin``."""

@@ -57,7 +57,10 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
 
 @dataclass
 class FakeTask:
-    """A task instance's context, and what was pushed to it."""
+    """A task instance's context, and what was pushed to it.
+
+    :param clear_number: how often a person cleared it, each time after one try.
+    """
 
     task_id: str
     run_id: str = "run_1"
@@ -78,13 +81,12 @@ class FakeTask:
             run_id=self.run_id,
             task_id=self.task_id,
             map_index=-1,
-            try_number=self.try_number,
+            try_number=self.try_number + self.clear_number,
+            max_tries=self.clear_number,
             xcom_push=self._push,
         )
         began = self.began or datetime.now(UTC)
-        run = SimpleNamespace(
-            dag_id="dag", run_after=began, start_date=began, clear_number=self.clear_number, run_id=self.run_id
-        )
+        run = SimpleNamespace(dag_id="dag", run_after=began, start_date=began, run_id=self.run_id)
         return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 
 

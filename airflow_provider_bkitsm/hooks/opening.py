@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_bkitsm.hooks.callback import with_callback
@@ -29,16 +29,21 @@ log = logging.getLogger(__name__)
 # The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear.
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
-_STARTS, _START_SECONDS = 10, 1.0
+_STARTS, _START_SECONDS = 30, 2.0
+_MAY_START = timedelta(hours=1)
 _ORPHAN = (
     "Ticket {sn} carries this approval's mark, but its flow has not started: it asks nobody, and ITSM neither"
     " withdraws nor terminates such a ticket. No second one was opened. A retry looks at it again; if it never"
-    " starts, have it deleted in ITSM and clear the task, which asks anew"
+    " starts, have it deleted in ITSM, then clear the task"
 )
 
 
 # For tickets that may have been opened by any run, long ago.
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+# A ticket as its opening, or a search, knows it.
+Opened = CreatedTicket | TicketSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,35 +79,39 @@ class TicketOpener:
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self._sleep = sleep
 
-    def find(self, handle: Handle) -> CreatedTicket | None:
+    def find(self, handle: Handle) -> TicketSummary | None:
         """Return the ticket already opened with this tag. Of several, the oldest stands and the rest is ended.
 
-        :raises ItsmOrphanError: its flow never started.
+        :raises ItsmOrphanError: its flow has not started.
         """
         found = self._listed(handle)
         if not found:
             return None
         kept = self._oldest_started(found)
         for one in found:
-            if one.sn != kept.sn and one.current_status not in ENDED:
+            if _is_second(one, kept):
                 self._end_second(one, kept=kept.sn)
         log.info("ticket %s was already opened for this approval; adopting it", kept.sn)
-        return _created(kept)
+        return kept
 
-    def find_open(self, handle: Handle) -> CreatedTicket | None:
-        """Return an earlier round's ticket, if it is still open and asks somebody."""
+    def find_open(self, handle: Handle) -> TicketSummary | None:
+        """Return an earlier round's ticket, if it is still open; one that never started is told and left out.
+
+        :raises ItsmOrphanError: its flow has not started, but may yet.
+        """
         found = [one for one in self._listed(handle) if one.current_status not in ENDED]
         try:
             kept = self._oldest_started(found) if found else None
         except ItsmOrphanError as orphan:
+            if any(map(_is_young, found)):
+                raise
             log.error("%s", orphan)
             return None
-        if kept is None:
-            return None
-        log.info("ticket %s of an earlier round is still open", kept.sn)
-        return _created(kept)
+        if kept is not None:
+            log.info("ticket %s of an earlier round is still open", kept.sn)
+        return kept
 
-    def open(self, handle: Handle, **request: Any) -> CreatedTicket:
+    def open(self, handle: Handle, **request: Any) -> Opened:
         """Open a ticket; when the answer is lost, wait for it to appear.
 
         ITSM is asked to call back, unless ``meta`` names an address of its own.
@@ -123,12 +132,13 @@ class TicketOpener:
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
 
-    def open_shared(self, handle: Handle, **request: Any) -> CreatedTicket:
+    def open_shared(self, handle: Handle, **request: Any) -> Opened:
         """Open a ticket for all who share a tag, unless another of them has just done so."""
         mine = self.open(handle, **request)
-        return self.find(handle) or mine
+        others = any(one.sn != mine.sn for one in self._listed(handle))
+        return (self.find(handle) if others else None) or mine
 
-    def look_for(self, handle: Handle, *, seconds: float) -> CreatedTicket | None:
+    def look_for(self, handle: Handle, *, seconds: float) -> TicketSummary | None:
         """Look for a ticket for so long; outages of ITSM in between are waited out.
 
         :raises ItsmUnavailableError: ITSM could not be read at the end either, so nothing is known.
@@ -150,7 +160,7 @@ class TicketOpener:
         """How long the ticket of a lost answer may still take to appear."""
         return self.settle - (datetime.now(UTC) - handle.since).total_seconds()
 
-    def call_off(self, ticket: CreatedTicket, *, why: str) -> None:
+    def call_off(self, ticket: Opened, *, why: str) -> None:
         """End a ticket nobody waits for any more, unless it is over."""
         call_off(self.hook, sn=ticket.sn, why=why, sleep=self._sleep)
 
@@ -161,22 +171,23 @@ class TicketOpener:
     def _oldest_started(self, found: Sequence[TicketSummary]) -> TicketSummary:
         """Return the oldest ticket that asks somebody, or asked somebody once."""
         for one in found:
-            if one.current_status in ENDED or self._starts(one.sn):
+            if one.current_status in ENDED or self._starts(one):
                 return one
         raise ItsmOrphanError(_ORPHAN.format(sn=found[0].sn))
 
-    def _starts(self, sn: str) -> bool:
+    def _starts(self, ticket: TicketSummary) -> bool:
         """Whether a ticket comes to ask somebody; ITSM takes a moment to start one (reference 4.1.4)."""
-        for _ in range(_STARTS):
-            status = self.hook.get_ticket_status(sn)
+        for left in range(_STARTS if _is_young(ticket) else 1, 0, -1):
+            status = self.hook.get_ticket_status(ticket.sn)
             if status.current_steps or status.current_status != "RUNNING":
                 return True
-            self._sleep(_START_SECONDS)
+            if left > 1:
+                self._sleep(_START_SECONDS)
         return False
 
     def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
         try:
-            self.call_off(_created(ticket), why=f"{kept} was opened for the same approval")
+            self.call_off(ticket, why=f"{kept} was opened for the same approval")
         except ItsmConflictError as error:
             log.error(
                 "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error
@@ -185,14 +196,16 @@ class TicketOpener:
     def _report_orphan(self, handle: Handle, refused: ItsmInvalidRequestError) -> None:
         """Tell of a ticket that ITSM made although it refused to (observed: invalid dynamic fields)."""
         try:
-            left = self._listed(handle)
+            left = [
+                one for one in self._listed(handle) if one.current_status not in ENDED and not self._starts(one)
+            ]
         except ItsmError as error:
             log.warning("whether the refused ticket exists all the same could not be read: %s", error)
             return
         if left:
             raise ItsmOrphanError(f"{refused}. {_ORPHAN.format(sn=left[0].sn)}") from refused
 
-    def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> CreatedTicket:
+    def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> TicketSummary:
         found = self.look_for(handle, seconds=self.settle)
         if found:
             return found
@@ -202,5 +215,15 @@ class TicketOpener:
         ) from None
 
 
-def _created(ticket: TicketSummary) -> CreatedTicket:
-    return CreatedTicket(sn=ticket.sn, id=ticket.id, ticket_url=ticket.ticket_url)
+def _is_second(ticket: TicketSummary, kept: TicketSummary) -> bool:
+    """Whether an open ticket asks what another one asks or asked; one opened after that had ended asks anew."""
+    if ticket.sn == kept.sn or ticket.current_status in ENDED:
+        return False
+    if kept.current_status not in ENDED:
+        return True
+    return bool(kept.end_at and ticket.create_at and ticket.create_at < kept.end_at)
+
+
+def _is_young(ticket: TicketSummary) -> bool:
+    """Whether a ticket that has not started may do so yet: ITSM's worker may be down."""
+    return ticket.create_at is not None and datetime.now(UTC) - ticket.create_at < _MAY_START

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import operating
 from airflow_provider_bkitsm.itsm.calls import TicketAction
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, ItsmOutcomeUnknownError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConflictError,
+    ItsmError,
+    ItsmOutcomeUnknownError,
+    ItsmUnavailableError,
+)
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
@@ -45,7 +50,7 @@ def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
     for _ in range(_ATTEMPTS - 1):
         try:
             return _call_off(hook, sn, why)
-        except (ItsmConflictError, ItsmOutcomeUnknownError) as error:
+        except (ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError) as error:
             log.info("ticket %s cannot be ended yet: %s", sn, error)
             sleep(_UNTIL_STARTED)
     return _call_off(hook, sn, why)

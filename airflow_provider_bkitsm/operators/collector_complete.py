@@ -16,9 +16,10 @@ from airflow_provider_bkitsm.version_compat import AirflowFailException, Airflow
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
+_SKIPPED = "the ETL task left no error here; if it was skipped with the wait, give it trigger_rule='none_failed'"
 _OVER = "The Airflow run that waited for this ticket has ended"
 
 
@@ -28,7 +29,8 @@ class CollectorCompleteOperator(VerdictReadingOperator):
     Give it ``trigger_rule="all_done"`` behind the ETL task. A ticket that is still open by then (the wait timed
     out, was killed or failed) is withdrawn, so that nobody decides about something that is over.
 
-    Returns ``state``, ``ticket_sn``, ``outcome``, ``reason`` and ``collector_config_id``.
+    Returns ``state``, ``ticket_sn``, ``outcome`` (``bypassed`` where no approval was needed), ``reason`` and
+    ``collector_config_id``.
 
     :param on_not_approved: what ``fail_apply`` does to this task, and with it to the run: ``fail`` for good,
         ``skip`` or ``pass``.
@@ -50,14 +52,16 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         """Complete or fail the application of this run."""
         row = self.own_row(context)
         if row.has_success or (row.is_applying and row.provisioned_at is not None):
-            row = self.store.complete(*self.key, sn=str(row.ticket_sn))
+            row = self.store.complete(*self.key, tag=row.tag)
             self.log.info("collector %s is complete: %s", row.collector_config_id, row.state.value)
-            return _summary(row, "approved and provisioned")
+            return _summary(row, f"{row.standing if row.is_bypassed else 'approved'} and provisioned")
         reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
         row = self.store.fail(*self.key, tag=row.tag, reason=reason)
         return self._conclude(row, reason)
 
     def _why_not(self, row: CollectorRow) -> str:
+        if row.is_bypassed:
+            return f"{row.standing}, but its ETL is not provisioned: {row.last_error or _SKIPPED}"
         try:
             row = self._with_ticket(row)
             return self._outcome_of(row) if row.ticket_sn else row.last_error or "no ticket was opened"
@@ -115,6 +119,6 @@ def _summary(row: CollectorRow, reason: str) -> dict[str, Any]:
         "collector_config_id": row.collector_config_id,
         "state": row.state.value,
         "ticket_sn": row.ticket_sn,
-        "outcome": row.outcome.value if row.outcome else None,
+        "outcome": "bypassed" if row.is_bypassed else row.outcome.value if row.outcome else None,
         "reason": reason,
     }

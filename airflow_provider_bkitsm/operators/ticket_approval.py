@@ -42,12 +42,12 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
-        decision that comes first wins.
-    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or deletes its run.
-        Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others may wait for the ticket. A
-        restart of Airflow never withdraws one, and clearing the task does what ``on_clear`` says.
-    :param digest_field: form field that shows people the digest of what is asked; ``fast_approval`` shows it
-        below the content. It is in the ticket's ``meta`` in any case.
+        decision that comes first wins. Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others
+        may wait for the ticket.
+    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or ends its run. A
+        restart of Airflow never withdraws a ticket, and clearing the task does what ``on_clear`` says.
+    :param digest_field: form field that shows people the whole digest of what is asked; ``fast_approval`` shows
+        it below the content. Its beginning ends the title in any case.
     :param compare_parameters: after an approval, compare what would run now (title, fields, service, as
         rendered) with what was asked, and fail for good if it is something else. False leaves that out, and
         the approval may then end the task with no worker.
@@ -68,6 +68,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         "verdict_value",
     )
     ui_color = "#d9ead3"
+    # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
+    _can_skip_downstream: bool = True
     _asked: str | None = None
 
     def __init__(
@@ -75,7 +77,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         *,
         approval_timeout: timedelta | float | str | None = DEFAULT_APPROVAL_TIMEOUT,
         on_not_approved: OnNotApproved = "fail",
-        on_timeout: OnAbandoned = "withdraw",
+        on_timeout: OnAbandoned | None = None,
         on_kill: OnAbandoned | None = None,
         digest_field: str | None = None,
         compare_parameters: bool = True,
@@ -92,9 +94,9 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         check_on_not_approved(on_not_approved)
         self.approval_timeout = approval_timeout
         self.on_not_approved = on_not_approved
-        self.on_timeout = check_on_abandoned("on_timeout", on_timeout)
-        on_kill = on_kill or ("keep" if self.approval_key else "withdraw")
-        self.when_killed = check_on_abandoned("on_kill", on_kill)
+        usual: OnAbandoned = "keep" if self.approval_key else "withdraw"
+        self.on_timeout = check_on_abandoned("on_timeout", on_timeout or usual)
+        self.when_killed = check_on_abandoned("on_kill", on_kill or usual)
         self.digest_field = digest_field
         self.compare_parameters = compare_parameters
         self.approved_task_ids = _listed(approved_task_ids)
@@ -158,13 +160,32 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         """Go on with the ticket in whose favour this one was withdrawn, if that is why it was."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
 
-        kept = TicketOpener(hook=self.hook).find(self._handles(context)[0])
+        kept = TicketOpener(hook=self.hook).find(self.this_round(context)[1])
         if kept is not None and kept.sn != sn:
             self.wait_in_triggerer(kept.sn, asked=self._asked)
 
+    def still_asks(self, title: str) -> bool:
+        """Whether a ticket with this title asks for what would run now; those who share one ask as they like."""
+        from airflow_provider_bkitsm.itsm.opening import asks_for
+
+        alike = bool(self.approval_key) or not self.compare_parameters
+        return alike or asks_for(title, self.parameters_digest())
+
+    def check_asks(self, sn: str, title: str) -> None:
+        """Refuse to wait for the answer to what an earlier try has asked, if that was something else."""
+        if not self.still_asks(title):
+            raise AirflowFailException(
+                f"ITSM ticket {sn} ({title}), which an earlier try has opened, asks for something else than"
+                f" {self.parameters_digest()}, which would run now. The ticket is as it was. Clear the task: the"
+                " ticket is withdrawn, and a new one asks anew"
+            )
+
     def form(self, tag: str) -> dict[str, Any]:
         """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""
-        form, digest = super().form(tag), self.parameters_digest()
+        from airflow_provider_bkitsm.itsm.opening import marked_title
+
+        digest = self.parameters_digest()
+        form = super().form(tag) | {"title": marked_title(self.title, tag, digest=digest)}
         if self.digest_field:
             return form | {self.digest_field: digest}
         if self.fast_approval and _CONTENT in form:

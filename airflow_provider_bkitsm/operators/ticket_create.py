@@ -14,11 +14,11 @@ from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_aband
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import CreatedTicket
+    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
+    from airflow_provider_bkitsm.itsm.models import TicketSummary
     from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
 
-_ROUNDS_LOOKED_AT = 10
+_ROUNDS_LOOKED_AT = 100
 
 
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
@@ -79,45 +79,72 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         """Adopt this round's ticket, or open it; return its number."""
         return self.opened(context).sn
 
-    def opened(self, context: Context) -> CreatedTicket:
+    def opened(self, context: Context) -> Opened:
         """Return this round's ticket, whoever opened it."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
-        from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
 
-        opener, (handle, *earlier) = TicketOpener(hook=self.hook), self._handles(context)
-        states, retried = context.get("task_state_store"), context["ti"].try_number > 1
-        memory = CreationMemory(states, tag=handle.tag, retried=retried)
-        ticket = self._known(opener, handle, earlier, memory)
+        opener, (memory, handle) = TicketOpener(hook=self.hook), self.this_round(context)
+        ticket = self._known(opener, handle, self._earlier(context), memory)
         if ticket is None:
             request = self._request(handle, context)
-            memory.begins()
+            memory.begins(request["fields"]["title"])
             ticket = (opener.open_shared if self.approval_key else opener.open)(handle, **request)
         memory.knows(ticket)
         show_ticket(context["ti"], ticket.ticket_url)
         return ticket
 
+    def this_round(self, context: Context) -> tuple[CreationMemory, Handle]:
+        """Return what is known of this round, and what its ticket is found by.
+
+        Those who share a key have one tag for all rounds: what was decided before theirs began does not count.
+        """
+        from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
+        from airflow_provider_bkitsm.itsm.opening import creation_tag
+        from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
+
+        ti, run, creator = context["ti"], context["dag_run"], self._creator()
+        shared = (self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
+        tag = creation_tag(*shared) if self.approval_key else self._tag(context, ti.max_tries)
+        retried, states = ti.try_number > 1, context.get("task_state_store")
+        memory = CreationMemory(states, asking=f"{tag}:{ti.max_tries}", retried=retried)
+        if not self.approval_key:
+            return memory, Handle(tag=tag, creator=creator, since=run.run_after)
+        cleared = ti.max_tries > (self.retries or 0)
+        began = memory.since if cleared else run.start_date or run.run_after
+        return memory, Handle(tag=tag, creator=creator, since=ANY_TIME, began=began)
+
     def _known(
-        self, opener: TicketOpener, this_round: Handle, earlier: Iterable[Handle], memory: CreationMemory
-    ) -> CreatedTicket | None:
+        self, opener: TicketOpener, handle: Handle, earlier: Sequence[Handle], memory: CreationMemory
+    ) -> Opened | None:
         """Return this round's ticket, or an earlier round's that is still open: one approval, one ticket."""
         if memory.ticket and not self.approval_key:
+            self.check_asks(memory.ticket.sn, memory.title)
             return memory.ticket
-        earlier, seconds = list(earlier), memory.may_appear_for(opener.settle)
-        found = self._kept(opener, earlier) or opener.look_for(this_round, seconds=seconds)
+        seconds = memory.may_appear_for(opener.settle)
+        found = self._kept(opener, earlier) or opener.look_for(handle, seconds=seconds)
         if found is None and seconds > 0:
             # Cleared while the request was on its way: the ticket that appeared meanwhile is an earlier round's.
             found = self._kept(opener, earlier)
+        if found:
+            self.check_asks(found.sn, found.title)
         return found
 
-    def _kept(self, opener: TicketOpener, earlier: Iterable[Handle]) -> CreatedTicket | None:
+    def _kept(self, opener: TicketOpener, earlier: Iterable[Handle]) -> TicketSummary | None:
         """Return an earlier round's open ticket, unless clearing is to end it."""
         for handle in earlier:
             found = opener.find_open(handle)
-            if found and self.on_clear == "keep":
+            if found and self.on_clear == "keep" and self.still_asks(found.title):
                 return found
             if found:
                 opener.call_off(found, why="The Airflow task was cleared and asks anew")
         return None
+
+    def still_asks(self, _title: str) -> bool:
+        """Whether a ticket with this title asks for what this task would ask for now."""
+        return True
+
+    def check_asks(self, _sn: str, _title: str) -> None:
+        """Refuse to wait for the answer to another question."""
 
     def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
@@ -139,23 +166,26 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         """Return ITSM's ``meta``, templates rendered."""
         return dict(self.render_template(self.meta, context)) if self.meta else None
 
-    def _handles(self, context: Context) -> list[Handle]:
-        """Return what this round's ticket is found by, then the earlier rounds': each clear is a new round.
+    def _earlier(self, context: Context) -> list[Handle]:
+        """Return what earlier rounds' tickets are found by; a task that was never tried has none."""
+        from airflow_provider_bkitsm.hooks.opening import Handle
 
-        Those who share a key need no rounds: what was decided before their run began does not count.
+        ti, run = context["ti"], context["dag_run"]
+        if self.approval_key or ti.try_number == 1:
+            return []
+        rounds = range(ti.max_tries - 1, -1, -1)[:_ROUNDS_LOOKED_AT]
+        tags = (self._tag(context, number) for number in rounds)
+        return [Handle(tag=tag, creator=self._creator(), since=run.run_after) for tag in tags]
+
+    def _tag(self, context: Context, number: int) -> str:
+        """Return the tag of an approval round.
+
+        A round is numbered by the task's ``max_tries``, which rises when this task is cleared and only then.
         """
-        from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
         from airflow_provider_bkitsm.itsm.opening import creation_tag
 
-        ti, run, creator = context["ti"], context["dag_run"], self._creator()
-        if self.approval_key:
-            tag = creation_tag(self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
-            began = run.start_date or run.run_after
-            return [Handle(tag=tag, creator=creator, since=ANY_TIME, began=began)]
-        rounds = range(run.clear_number or 0, -1, -1)[:_ROUNDS_LOOKED_AT]
-        parts = (self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        tags = (creation_tag(*parts, number) for number in rounds)
-        return [Handle(tag=tag, creator=creator, since=run.run_after) for tag in tags]
+        ti = context["ti"]
+        return creation_tag(self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, number)
 
     def _creator(self) -> str:
         return self.creator or self.hook.gateway.username

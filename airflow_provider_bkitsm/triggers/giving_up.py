@@ -7,13 +7,14 @@ import logging
 from typing import Any
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.operating import call_off, read_status
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 
 log = logging.getLogger(__name__)
 
 _WHY = "The Airflow task that waited for this ticket was ended by a person"
+_MAY_PASS = (ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError)
 # A ticket that was just opened can be ended only once its flow has started; Airflow allows 30 s.
 _ATTEMPTS, _UNTIL_STARTED = 10, 1.0
 # Cleared, about to run again, or merely moved to another triggerer: somebody waits, or will.
@@ -26,22 +27,26 @@ async def give_up(task_instance: Any, *, sn: str, conn_id: str) -> None:
 
     :raises Exception: the task's state or the ticket could not be read, and the ticket is as it was.
     """
-    if await _goes_on(task_instance):
-        return
     async with ItsmAsyncHook(conn_id) as hook:
-        if (await hook.run(read_status(sn))).current_status in ENDED:
-            return
-        account = (await hook.aget_conn()).gateway.username
         for left in range(_ATTEMPTS - 1, -1, -1):
+            # Asked each time: the person may clear the task meanwhile, which then waits for this ticket.
+            if await _goes_on(task_instance):
+                break
             try:
-                status = await hook.run(call_off(sn=sn, account=account, action_message=_WHY))
-            except (ItsmConflictError, ItsmOutcomeUnknownError):
+                await _end(hook, sn)
+                break
+            except _MAY_PASS:
                 if left == 0:
                     raise
                 await asyncio.sleep(_UNTIL_STARTED)
-            else:
-                log.info("ticket %s is %s: %s", sn, status.current_status, _WHY)
-                return
+
+
+async def _end(hook: ItsmAsyncHook, sn: str) -> None:
+    if (await hook.run(read_status(sn))).current_status in ENDED:
+        return
+    account = (await hook.aget_conn()).gateway.username
+    status = await hook.run(call_off(sn=sn, account=account, action_message=_WHY))
+    log.info("ticket %s is %s: %s", sn, status.current_status, _WHY)
 
 
 async def _goes_on(task_instance: Any) -> bool:

@@ -144,6 +144,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
+            approval_seconds=self._time.total_seconds() if self._time else None,
             **self.verdict_settings,
         )
         try:

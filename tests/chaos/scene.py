@@ -20,7 +20,7 @@ from sqlalchemy import event
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.collectors.payload import digest
-from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks import exchange
 from airflow_provider_bkitsm.hooks.exchange import Reply, Request
@@ -429,7 +429,7 @@ class Scene:
             history = self.store.history(CONN, run.collector)
             assert tag in [one.detail.get("tag") for one in history if one.event == "apply"], "P7: no intent"
         elif run.states is not None:
-            assert run.states["bkitsm_ticket"]["tag"] == tag, "P7: no intent"
+            assert run.states["bkitsm_ticket"]["asking"].startswith(tag), "P7: no intent"
 
     def _is_shared(self, ticket: Ticket) -> bool:
         return ticket.tag == creation_tag("bkitsm_default", "dag", "approval_key", "the key")

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.processes import kill_tree
+
 START_SECONDS = 60
 
 
@@ -28,17 +30,37 @@ def find_binary(*names: str) -> str | None:
 @contextmanager
 def postgres() -> Iterator[str]:
     """Run PostgreSQL and give its URL."""
-    initdb, server = find_binary("initdb"), find_binary("postgres")
-    if initdb is None or server is None:
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_server() -> Iterator[Server]:
+    """Run PostgreSQL; give it, to be killed and started again on the same data."""
+    initdb, program = find_binary("initdb"), find_binary("postgres")
+    if initdb is None or program is None:
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
     port = free_port()
     with temporary_home("postgres") as (home, user):
         data = home / "data"
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
         options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with served([server, "-D", str(data), *options], home, user, port):
-            url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
-            yield _answering(url)
+        url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
+        with Server([program, "-D", str(data), *options], home, user, port, url=url, ready=_answering) as server:
+            yield server
+
+
+@contextmanager
+def redis_server() -> Iterator[Server]:
+    """Run Redis; it keeps nothing when it ends."""
+    program = find_binary("redis-server")
+    if program is None:
+        pytest.skip("no redis-server binary on this machine")
+    port = free_port()
+    with temporary_home(None) as (home, user):
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), "--save", ""]
+        with Server([program, *options], home, user, port, url=f"redis://127.0.0.1:{port}/0") as server:
+            yield server
 
 
 @contextmanager
@@ -58,8 +80,8 @@ def mariadb() -> Iterator[str]:
 
 
 @contextmanager
-def temporary_home(account: str) -> Iterator[tuple[Path, str | None]]:
-    """Give a directory and the account to run as: both servers refuse to run as root."""
+def temporary_home(account: str | None) -> Iterator[tuple[Path, str | None]]:
+    """Give a directory and the account to run as: database servers refuse to run as root."""
     user = account if os.geteuid() == 0 else None
     if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
         pytest.skip(f"running as root, and there is no account {user!r} to run the server as")
@@ -78,14 +100,55 @@ def _run(command: list[str], home: Path, user: str | None) -> None:
 
 @contextmanager
 def served(command: list[str], home: Path, user: str | None, port: int) -> Iterator[None]:
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, user=user, stdout=log, stderr=log)
-    try:
-        _wait(lambda: _listens(port), process, home)
+    with Server(command, home, user, port):
         yield
-    finally:
-        process.terminate()
-        process.wait(timeout=START_SECONDS)
+
+
+class Server:
+    """A server on a port; use as a context manager.
+
+    :param url: where clients find it.
+    :param ready: waits until it lets clients in, which may be after the port listens.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        home: Path,
+        user: str | None,
+        port: int,
+        *,
+        url: str = "",
+        ready: Callable[[str], object] = lambda _url: None,
+    ) -> None:
+        self.url = url
+        self._command, self._home, self._user, self._port, self._ready = command, home, user, port, ready
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=START_SECONDS)
+
+    def start(self) -> None:
+        """Start it, and wait until clients are let in."""
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._home, user=self._user, stdout=log, stderr=log
+            )
+        try:
+            _wait(lambda: _listens(self._port), self._process, self._home)
+            self._ready(self.url)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def kill(self) -> None:
+        """End it and all its processes at once, as ``kill -9`` does; ``start`` brings it back."""
+        kill_tree(self._process.pid)
+        self._process.wait()
 
 
 def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], home: Path) -> None:

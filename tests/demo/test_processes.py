@@ -103,3 +103,11 @@ def test_a_home_is_for_one_demo_at_a_time(tmp_path):
         (tmp_path / "airflow.db").touch()
         empty(tmp_path)
         assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
+
+
+def test_killed_it_leaves_no_descendant_whatever_session_that_moved_to(tmp_path):
+    process = start(tmp_path, STUBBORN)
+    wait_for(lambda: len(list(marked_with(tmp_path))) == 2)
+    process.kill_tree()
+    assert process.has_ended
+    assert list(marked_with(tmp_path)) == []

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_bkitsm.hooks import opening as module
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 from airflow_provider_bkitsm.itsm import errors
@@ -119,18 +120,45 @@ def test_p2_a_ticket_whose_flow_never_starts_is_reported_and_no_second_one_is_op
     assert len(sandbox.tickets()) == 1
 
 
-def test_an_orphan_of_an_earlier_round_is_reported_and_holds_nobody_up(opener, sandbox, caplog):
+def test_p2_an_earlier_rounds_ticket_that_may_yet_start_holds_the_next_one_up(opener, sandbox):
+    sandbox.stop_worker()
+    opener.open(HANDLE, **REQUEST)
+    with pytest.raises(errors.ItsmOrphanError):
+        opener.find_open(HANDLE)
+
+
+def test_an_earlier_rounds_orphan_is_told_and_holds_nobody_up(opener, sandbox, caplog, monkeypatch):
     sn = opener.open(HANDLE, **DOOMED).sn
+    monkeypatch.setattr(module, "_MAY_START", timedelta(0))
     assert opener.find_open(HANDLE) is None
     assert f"Ticket {sn}" in caplog.text
 
 
 def test_p2_a_ticket_that_itsm_refused_but_made_is_reported(opener, sandbox):
-    sandbox.fault("create_ticket", "drop_answer")
-    sn = opener.open(HANDLE, **REQUEST).sn
+    orphan = opener.open(HANDLE, **DOOMED).sn
     sandbox.fault("create_ticket", "refuse")
-    with pytest.raises(errors.ItsmOrphanError, match=sn):
+    with pytest.raises(errors.ItsmOrphanError, match=orphan):
         opener.open(HANDLE, **REQUEST)
+
+
+def test_somebody_elses_healthy_ticket_is_not_taken_for_what_a_refusal_left_behind(opener, sandbox):
+    opener.open(HANDLE, **REQUEST)
+    sandbox.fault("create_ticket", "refuse")
+    with pytest.raises(errors.ItsmRefusedError):
+        opener.open(HANDLE, **REQUEST)
+
+
+def test_p2_a_ticket_opened_after_the_kept_one_had_ended_is_not_touched(opener, sandbox):
+    first = opener.open(HANDLE, **REQUEST).sn
+    sandbox.reject(first)
+    again = opener.open(HANDLE, **REQUEST).sn
+    assert opener.find(HANDLE).sn == first
+    assert sandbox.ticket(again)["status"] == "RUNNING"
+
+
+def test_p5_ones_own_shared_ticket_may_take_its_time_to_start(opener, sandbox):
+    sandbox.stop_worker()
+    assert opener.open_shared(HANDLE, **REQUEST).sn == sandbox.tickets()[0]["sn"]
 
 
 def test_a_plain_refusal_stays_one(opener, sandbox):

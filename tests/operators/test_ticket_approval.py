@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from tests.operators.test_creation_memory import States
 
 FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}
 
@@ -285,3 +287,45 @@ def test_a_shared_ticket_that_a_person_withdrew_is_not_approved(connections, tas
     sandbox.withdraw(sn)
     with pytest.raises(AirflowFailException):
         gate(approval_key="release 7").execute_complete(who.context, event("withdrawn", sn=sn))
+
+
+def test_p3_a_retry_does_not_wait_for_the_answer_to_something_else(who, task, sandbox):
+    caught(gate(), who)
+    other = gate(fields=FAST["fields"] | {"APPROVAL_CONTENT": "all of them"})
+    with pytest.raises(AirflowFailException, match="asks for something else"):
+        other.execute(task("gate", try_number=2).context)
+
+
+def test_p3_a_retry_that_remembers_its_ticket_compares_as_well(task, connections):
+    states = States()
+    caught(gate(), task("gate", states=states))
+    with pytest.raises(AirflowFailException, match="asks for something else"):
+        gate(title="Restart all").execute(task("gate", states=states, try_number=2).context)
+
+
+def test_clearing_keeps_a_ticket_that_asks_the_same_and_ends_one_that_does_not(who, task, sandbox):
+    sn = deferred(gate(), who)["ticket_sn"]
+    assert deferred(gate(), task("gate", clear_number=1))["ticket_sn"] == sn
+    sandbox.wait_for_step(sn)
+    assert deferred(gate(title="Restart all"), task("gate", clear_number=2))["ticket_sn"] != sn
+    assert [one["status"] for one in sandbox.tickets()] == ["REVOKED", "RUNNING"]
+
+
+@pytest.mark.parametrize("states", [None, States])
+def test_p3_clearing_a_shared_gate_asks_anew_although_its_run_goes_on(connections, task, sandbox, states):
+    states = states and states()
+    began = datetime.now(UTC) - timedelta(hours=1)
+    sn = shared(task("gate", states=states, began=began))
+    sandbox.approve(sn)
+    assert shared(task("gate", states=states, began=began, try_number=2)) == sn
+    time.sleep(1.1)  # ITSM tells seconds
+    assert shared(task("gate", states=states, began=began, clear_number=1)) != sn
+
+
+def test_p5_sharers_do_not_end_each_others_ticket(who):
+    assert gate(approval_key="k").on_timeout == "keep"
+    assert gate().on_timeout == "withdraw"
+
+
+def test_p3_a_task_the_branch_has_skipped_stays_skipped_when_it_is_cleared(who):
+    assert gate(**BOTH).inherits_from_skipmixin

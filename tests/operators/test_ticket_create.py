@@ -84,7 +84,7 @@ def test_p7_the_intent_is_stored_before_the_ticket_exists(opening, task, sandbox
     sandbox.fault("create_ticket", "status", status=403)
     with pytest.raises(errors.ItsmPermissionError):
         opening(task("open", states=states))
-    assert set(states["bkitsm_ticket"]) == {"tag", "began"}
+    assert set(states["bkitsm_ticket"]) == {"asking", "since", "began", "title"}
 
 
 def test_p7_an_intent_that_cannot_be_stored_opens_no_ticket(opening, task, sandbox):
@@ -100,6 +100,20 @@ def test_clearing_may_withdraw_the_open_ticket_and_ask_anew(opening, task, sandb
     sandbox.wait_for_step(sn)
     again = opening(task("open", clear_number=1), on_clear="withdraw")
     assert [(one["sn"], one["status"]) for one in sandbox.tickets()] == [(sn, "REVOKED"), (again, "RUNNING")]
+
+
+def test_p2_after_many_clears_the_first_rounds_open_ticket_is_found(opening, task, sandbox):
+    sn = opening()
+    assert opening(task("open", clear_number=30)) == sn
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p1_a_kept_tickets_decision_is_not_lost_to_a_retry(opening, task, sandbox):
+    states = States()
+    sn = opening(task("open", states=states))
+    assert opening(task("open", states=states, clear_number=1)) == sn
+    sandbox.reject(sn)
+    assert opening(task("open", states=states, clear_number=1, try_number=2)) == sn
 
 
 def test_an_unknown_way_to_clear_is_an_error_in_the_dag(opening):

@@ -138,3 +138,24 @@ async def test_airflow_is_asked_for_one_task_instance(monkeypatch):
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
     assert await task_states(TASK) == ["failed"]
     assert (asked[0].dag_id, asked[0].run_ids, asked[0].task_ids, asked[0].map_index) == ("d", ["r"], ["t"], -1)
+
+
+async def test_p2_a_task_that_is_cleared_meanwhile_keeps_its_ticket(sn, sandbox, monkeypatch):
+    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    said = iter([["failed"], [None]])
+
+    async def ask(_task_instance):
+        return next(said)
+
+    monkeypatch.setattr(module, "task_states", ask)
+    sandbox.fault("operate_ticket", "refuse", times=2)
+    await kill(sn)
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states, monkeypatch):
+    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    sandbox.fault("get_ticket_status", "status", times=2)
+    states("failed")
+    await kill(sn)
+    assert sandbox.ticket(sn)["status"] == "REVOKED"

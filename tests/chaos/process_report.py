@@ -1,0 +1,82 @@
+"""What the page says about killed processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.report import machine
+from tests.chaos.points import SAYS, Point
+from tests.chaos.rounds import Result
+from tests.chaos.settings import CELERY, LOCAL
+
+COMMAND = "python -m tests.chaos.processes"
+_HOW = """\
+Real processes: API server, scheduler, DAG processor and two triggerers, a PostgreSQL that keeps Airflow's state
+and the collectors', and the sandbox with its state in a file. Runs of the main job are brought to their points:
+a gateway in front of the sandbox holds the request each point is known by. Then a component gets `kill -9`,
+with every process it started, and is started again on what it left behind; others that end because of it are
+too, as a service manager does. A cluster policy lets tasks be tried again after two seconds, and Airflow is set
+to notice in seconds what is dead.
+"""
+_KILLED = {
+    (LOCAL, "worker"): "worker: the tasks' own processes",
+    (LOCAL, "scheduler"): "scheduler, with its executor and the tasks",
+    (LOCAL, "orphans"): "scheduler's own process; its tasks live on, and are started once more",
+    (CELERY, "scheduler"): "scheduler; the tasks go on",
+    (CELERY, "celery-worker"): "Celery worker, with the tasks",
+    (CELERY, "redis"): "Redis, the queue, which forgets everything",
+}
+_KILLED_ANYWHERE = {
+    "triggerer": "triggerer, one of two",
+    "api-server": "API server",
+    "sandbox": "the sandbox: ITSM and log platform",
+    "postgresql": "PostgreSQL",
+}
+
+
+def section(results: Sequence[Result]) -> str:
+    """Return the section's text: how, on what, where, and what became of every run."""
+    packages = ["apache-airflow-providers-celery"] if any(one.executor == CELERY for one in results) else []
+    parts = [f"`{COMMAND}`"], [_HOW], _points(), [f"{machine(*packages)}."], _table(results), _sums(results)
+    return "\n\n".join("\n".join(part).strip() for part in parts)
+
+
+def _points() -> Iterator[str]:
+    yield "| point of the flow | where the run is when something is killed |"
+    yield "| --- | --- |"
+    for point, said in SAYS.items():
+        yield f"| {point} | {said} |"
+
+
+def _table(results: Sequence[Result]) -> Iterator[str]:
+    yield f"| executor | killed | {' | '.join(Point)} | runs | ended as decided |"
+    yield f"| --- | --- {'| :---: ' * len(Point)}| ---: | ---: |"
+    for executor, component in dict.fromkeys((one.executor, one.component) for one in results):
+        row = [one for one in results if (one.executor, one.component) == (executor, component)]
+        cells = [_cell([one for one in row if one.point == point]) for point in Point]
+        good = sum(not one.problems for one in row)
+        name = _KILLED.get((executor, component)) or _KILLED_ANYWHERE[component]
+        yield f"| {executor} | {name} | {' | '.join(cells)} | {len(row)} | {good} |"
+
+
+def _cell(runs: Sequence[Result]) -> str:
+    """Return a letter for each run: approved or rejected, or that it did not end so."""
+    return " ".join("!" if one.problems else "A" if one.approve else "R" for one in runs) or "-"
+
+
+def _sums(results: Sequence[Result]) -> Iterator[str]:
+    approved = sum(one.approve for one in results)
+    wrong = sum(bool(one.problems) for one in results)
+    yield (
+        "A: approved; the run succeeded, its ETL is written, its collector is `success_apply`."
+        " R: rejected; the run failed, nothing is written, its collector is `fail_apply`."
+        " -: there is nothing to kill, or nobody who can decide, at that point."
+    )
+    yield ""
+    said = f"{len(results)} runs, {approved} approved and {len(results) - approved} rejected"
+    yield f"{said}: **{wrong} not as decided** (target: 0)."
+    if not wrong:
+        yield (
+            "By the sandbox's own record each of them had exactly one ticket, and that one ended by its decision:"
+            " none was opened twice, none withdrawn, none left open."
+        )

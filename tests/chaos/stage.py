@@ -1,0 +1,129 @@
+"""Everything that can be killed, on this machine: PostgreSQL, a sandbox, an Airflow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from airflow_provider_bkitsm.collectors.engine import server_engine
+from airflow_provider_bkitsm.collectors.store import CollectorStore
+from demo.airflow_api import wait_until
+from demo.local_airflow import COMPONENTS, LocalAirflow
+from demo.sandbox_process import SandboxProcess
+from tests.chaos.settings import CELERY, LOCAL, celery, environment, write_policy
+from tests.chaos.turnstile import Turnstile
+from tests.collectors.servers import Server, find_binary, postgres_server, redis_server
+
+DAG_ID = "bkitsm_collector_onboarding"
+DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
+SANDBOX, WORKER, TRIGGERER, SCHEDULER = "sandbox", "worker", "triggerer", "scheduler"
+# The scheduler's own process: its tasks live on, and are started once more by the next scheduler.
+ORPHANS = "orphans"
+TRIGGERERS = ("triggerer", "triggerer-2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is running.
+
+    :param servers: databases, by name.
+    :param turnstile: what Airflow takes for the sandbox.
+    """
+
+    executor: str
+    servers: Mapping[str, Server]
+    sandbox: SandboxProcess
+    turnstile: Turnstile
+    airflow: LocalAirflow
+    store: CollectorStore
+
+    def kill(self, component: str) -> None:
+        """``kill -9``: the whole process tree, but for ``ORPHANS``."""
+        if component == SANDBOX:
+            self.sandbox.kill()
+        elif component in self.servers:
+            self.servers[component].kill()
+        elif component == ORPHANS:
+            self.airflow.kill_one(SCHEDULER, alone=True)
+        else:
+            self.airflow.kill_one(component)
+
+    def restart(self, component: str) -> None:
+        """Start what was killed: in its place, with its state."""
+        if component == SANDBOX:
+            self.sandbox.start()
+        elif component in self.servers:
+            self.servers[component].start()
+        else:
+            self.airflow.start_one(SCHEDULER if component == ORPHANS else component)
+
+    def until(self, look: Callable[[], Any], seconds: float, otherwise: Callable[[], object]) -> Any:
+        """Look until there is something to see, past outages; what they ended is started again."""
+
+        def patiently() -> Any:
+            self.airflow.check()
+            try:
+                return look()
+            except (requests.RequestException, RuntimeError):
+                return None
+
+        return wait_until(patiently, seconds, otherwise)
+
+
+def missing(executor: str) -> str | None:
+    """Say what this machine lacks for an executor; None if nothing."""
+    programs = ("initdb", "postgres", *(("redis-server",) if executor == CELERY else ()))
+    for program in programs:
+        if find_binary(program) is None:
+            return f"there is no {program} on this machine; Debian has it in postgresql or redis-server"
+    if executor == CELERY and find_spec("airflow.providers.celery") is None:
+        return "apache-airflow-providers-celery is not installed; it comes with the extra 'chaos'"
+    return None
+
+
+@contextmanager
+def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
+    """Start everything."""
+    with ExitStack() as stack:
+        servers = {"postgresql": stack.enter_context(postgres_server())}
+        database = servers["postgresql"].url
+        sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
+        turnstile = stack.enter_context(Turnstile(sandbox.url))
+        env = environment(database, turnstile.url)
+        components = [*COMPONENTS, "triggerer-2"]
+        if executor == CELERY:
+            servers["redis"] = stack.enter_context(redis_server())
+            env |= celery(servers["redis"].url, database)
+            components.append("celery-worker")
+        airflow = LocalAirflow(
+            home=home / "airflow",
+            dags=_dags(home),
+            database_url=database,
+            env=env,
+            components=components,
+            supervised=True,
+        )
+        write_policy(airflow.home)
+        stack.enter_context(airflow).wait_ready(DAG_ID)
+        yield Stage(
+            executor=executor,
+            servers=servers,
+            sandbox=sandbox,
+            turnstile=turnstile,
+            airflow=airflow,
+            store=CollectorStore(server_engine(database)),
+        )
+
+
+def _dags(home: Path) -> Path:
+    folder = home / "dags"
+    folder.mkdir(parents=True)
+    shutil.copy(DAG_FILE, folder)
+    return folder
