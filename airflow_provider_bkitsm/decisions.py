@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_bkitsm.callback.registering import ends_without_worker, is_mapped_over
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.tasks import CallsItsm, OnNotApproved, ReadsVerdict
+from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, OnNotApproved, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ else:
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
 _AFTER = ("execute_complete", "conclude", "pre_execute", "post_execute")
+_TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
 
 
@@ -32,6 +33,8 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
 
     approval_timeout: timedelta | float | str | None
     on_not_approved: OnNotApproved
+    on_timeout: OnAbandoned
+    when_killed: OnAbandoned
     end_from_trigger: bool
     poke_interval: float
 
@@ -44,7 +47,16 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
                 f"the wait for the ITSM ticket stopped: {event['error']}. The ticket is as it was; a retry waits"
                 " for the same ticket again"
             )
-        return self.conclude(Verdict.from_dict(event["verdict"]), context)
+        return self.conclude(self.settled(Verdict.from_dict(event["verdict"])), context)
+
+    def settled(self, verdict: Verdict) -> Verdict:
+        """End the ticket of a wait that timed out, if it is to be; a decision that came first wins (P5)."""
+        from airflow_provider_bkitsm.hooks.operating import give_up
+
+        if verdict.outcome is not Outcome.TIMED_OUT or self.on_timeout == "keep":
+            return verdict
+        policy = self.hook.verdict_policy(**self.verdict_settings)
+        return give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
@@ -59,8 +71,11 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
             raise AirflowSkipException(said)
         raise AirflowFailException(f"{said}. Not approved; this task is not retried")
 
-    def wait_in_triggerer(self, sn: str) -> NoReturn:
-        """Give the worker back until the ticket is decided."""
+    def wait_in_triggerer(self, sn: str, **remembered: Any) -> NoReturn:
+        """Give the worker back until the ticket is decided.
+
+        :param remembered: what ``execute_complete`` is given besides the trigger's event.
+        """
         from airflow_provider_bkitsm.itsm.waiting import approval_time, ticket_number
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
@@ -68,7 +83,8 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
         arguments["ticket_sn"] = ticket_number(sn)
         arguments["approval_timeout"] = time.total_seconds() if time else None
         arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
-        self.defer(trigger=ItsmTicketTrigger(**arguments, after_worker=True), method_name="execute_complete")
+        trigger = ItsmTicketTrigger(**arguments, after_worker=True)
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs=remembered)
 
     def trigger_arguments(self) -> dict[str, Any]:
         """Return what the trigger takes, but for the ticket's number."""
@@ -76,6 +92,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
             "bkitsm_conn_id": self.bkitsm_conn_id,
             "poll_interval": self.poke_interval,
             "approval_timeout": self.approval_timeout,
+            "withdraw_when_killed": self.when_killed == "withdraw",
             "ends_task": self.end_from_trigger and self.is_ours(*_AFTER) and ends_without_worker(self),
             **self.verdict_settings,
         }

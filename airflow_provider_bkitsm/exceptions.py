@@ -6,6 +6,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmHasApply,
     CollectItsmNotFound,
     InvalidCleanConfig,
+    StoreTooNew,
     StoreUnavailable,
 )
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError, BkLogUnavailableError
@@ -20,6 +21,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmError,
     ItsmInvalidRequestError,
     ItsmNotFoundError,
+    ItsmOrphanError,
     ItsmOutcomeUnknownError,
     ItsmPermissionError,
     ItsmRateLimitedError,
@@ -49,6 +51,7 @@ __all__ = [
     "ItsmError",
     "ItsmInvalidRequestError",
     "ItsmNotFoundError",
+    "ItsmOrphanError",
     "ItsmOutcomeUnknownError",
     "ItsmPermissionError",
     "ItsmRateLimitedError",
@@ -57,5 +60,6 @@ __all__ = [
     "ItsmTimeoutError",
     "ItsmUnavailableError",
     "ItsmUnexpectedAnswerError",
+    "StoreTooNew",
     "StoreUnavailable",
 ]

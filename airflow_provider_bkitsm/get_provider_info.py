@@ -47,6 +47,8 @@ def get_provider_info() -> dict[str, Any]:
             _connection_type("bkitsm", "itsm.ItsmHook", "BlueKing ITSM"),
             _connection_type("bklog", "bklog.BkLogHook", "BlueKing Log"),
         ],
+        # Airflow 3.2 and later.
+        "cli": [f"{_PACKAGE}.cli.definition.get_bkitsm_cli_commands"],
         "config": {
             "bkitsm": {
                 "description": "BlueKing ITSM provider.",
@@ -69,6 +71,37 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "https://airflow.example.com",
+                        "default": "",
+                    },
+                    "collect_itsm": {
+                        "description": (
+                            "Whether a log collector needs an approval in ITSM before it goes live: on or off. "
+                            "Where it is off, CollectorApplyOperator opens no ticket, and the audit says so. "
+                            "Anything else is an error, never off."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "off",
+                        "default": "on",
+                    },
+                    "collect_itsm_businesses": {
+                        "description": (
+                            "Businesses (bk_biz_id) for which collect_itsm is otherwise, each on or off, with "
+                            "commas between."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "2=off, 5=on",
+                        "default": "",
+                    },
+                    "user_mapping": {
+                        "description": (
+                            "JSON object of people's names, in Airflow to in ITSM, for what they do to a ticket "
+                            "from Airflow's pages. Who is not in it has the same name in both."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": '{"alice@example.com": "alice"}',
                         "default": "",
                     },
                     "store_conn_id": {

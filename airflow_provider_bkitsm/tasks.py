@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 TICKET_URL_KEY = "bkitsm_ticket_url"
 
 OnNotApproved = Literal["fail", "skip", "pass"]
+# What becomes of an open ticket that nobody waits for any more.
+OnAbandoned = Literal["withdraw", "keep"]
+
+
+def check_on_abandoned(name: str, given: OnAbandoned) -> OnAbandoned:
+    """Refuse what nobody can do with a ticket, while the DAG is written."""
+    if given not in ("withdraw", "keep"):
+        raise ValueError(f"{name} must be withdraw or keep, not {given!r}")
+    return given
 
 
 class CallsItsm:

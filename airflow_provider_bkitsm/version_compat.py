@@ -8,13 +8,22 @@ import airflow
 
 # Since 3.3 a task that starts in the triggerer has its templates rendered there.
 RENDERS_IN_TRIGGERER = tuple(int(part) for part in airflow.__version__.split(".")[:2]) >= (3, 3)
+# Since 3.3 a trigger is told when a person ended its task, and not only that it ends.
+TELLS_OF_KILLS = RENDERS_IN_TRIGGERER
 
 try:
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-except ImportError:  # Airflow 3.1
-    from airflow.exceptions import (  # type: ignore[no-redef]
+    from airflow.sdk.exceptions import (
+        AirflowException,
         AirflowFailException,
         AirflowSkipException,
+        DownstreamTasksSkipped,
+    )
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import (  # type: ignore[no-redef,attr-defined]
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+        DownstreamTasksSkipped,
     )
 
 
@@ -69,9 +78,12 @@ def workers_do_no_more() -> bool:
 
 __all__ = [
     "RENDERS_IN_TRIGGERER",
+    "TELLS_OF_KILLS",
+    "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",
     "BranchMixIn",
+    "DownstreamTasksSkipped",
     "airflow_conf",
     "count",
     "mask_secret",

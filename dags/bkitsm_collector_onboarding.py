@@ -2,6 +2,9 @@
 
 apply -> wait -> provision_etl -> complete. Not approved: the collector ends in ``fail_apply``, its ETL is never
 touched, and the run is red; the log of ``complete`` says who refused and why.
+
+Where ``[bkitsm] collect_itsm`` is off for the business, ``apply`` opens no ticket and skips ``wait``, and the
+audit says so.
 """
 
 from __future__ import annotations
@@ -67,7 +70,9 @@ with DAG(
     # All three may be run again at any time; outages are worth retries, refusals fail at once.
     patient = {"retries": 8, "retry_delay": timedelta(minutes=5)}
     wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output, poke_interval=10, **patient)
-    provision_etl = CollectorProvisionEtlOperator(task_id="provision_etl", **patient, **collector)
+    provision_etl = CollectorProvisionEtlOperator(
+        task_id="provision_etl", trigger_rule="none_failed", **patient, **collector
+    )
     complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", **patient, **collector)
 
     apply >> wait >> provision_etl >> complete

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow

@@ -85,6 +85,11 @@ class LocalAirflow:
         self._processes: dict[str, Process] = {}
         self._api: AirflowApi | None = None
 
+    def password_of(self, username: str) -> str:
+        """Return the password of one of its users."""
+        known: dict[str, str] = json.loads((self.home / "passwords.json").read_text())
+        return known[username]
+
     @property
     def api(self) -> AirflowApi:
         """The REST client, signed in as an administrator."""
@@ -136,14 +141,18 @@ class LocalAirflow:
         (process.kill_alone if alone else process.kill_tree)()
 
     @contextmanager
-    def another_api_server(self) -> Iterator[str]:
+    def another_api_server(self, *, prefix: str = "") -> Iterator[str]:
         """Run a second API server against the same database; give its URL, its log is ``api-server-2.log``.
 
         The first one stays the one that tasks talk to.
+
+        :param prefix: path it is served below, such as ``/airflow``.
         """
         (port,) = free_ports(1)
-        url = f"http://127.0.0.1:{port}"
-        process = self._process("api-server", {**self.env, "AIRFLOW__API__PORT": str(port)}, log="api-server-2")
+        url = f"http://127.0.0.1:{port}{prefix}"
+        below = {"AIRFLOW__API__BASE_URL": url} if prefix else {}
+        env = {**self.env, "AIRFLOW__API__PORT": str(port), **below}
+        process = self._process("api-server", env, log="api-server-2")
         try:
             wait_until(lambda: _answers(url), _START_SECONDS, lambda: f"no second API server:\n{process.tail()}")
             yield url

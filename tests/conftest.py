@@ -57,13 +57,17 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
 
 @dataclass
 class FakeTask:
-    """A task instance's context, and what was pushed to it."""
+    """A task instance's context, and what was pushed to it.
+
+    :param clear_number: how often a person cleared it, each time after one try.
+    """
 
     task_id: str
     run_id: str = "run_1"
     clear_number: int = 0
     try_number: int = 1
     began: datetime | None = None
+    states: Any = None
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def _push(self, key: str, value: Any) -> None:
@@ -77,14 +81,13 @@ class FakeTask:
             run_id=self.run_id,
             task_id=self.task_id,
             map_index=-1,
-            try_number=self.try_number,
+            try_number=self.try_number + self.clear_number,
+            max_tries=self.clear_number,
             xcom_push=self._push,
         )
         began = self.began or datetime.now(UTC)
-        run = SimpleNamespace(
-            dag_id="dag", run_after=began, start_date=began, clear_number=self.clear_number, run_id=self.run_id
-        )
-        return {"ti": ti, "dag_run": run}
+        run = SimpleNamespace(dag_id="dag", run_after=began, start_date=began, run_id=self.run_id)
+        return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 
 
 @pytest.fixture

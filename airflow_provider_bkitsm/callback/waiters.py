@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 
-_KEY = "bkitsm_wait:"
+WAIT_PREFIX = "bkitsm_wait:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class Waiter(ReadsVerdict):
     :param conn_id: connection it asks ITSM with.
     :param ends_task: whether an approval may end it without a worker.
     :param after_worker: it was deferred by a worker, whose end the executor may still have to report.
+    :param approval_seconds: from the ticket's creation to its deadline, for people; None: for ever, or not said.
     """
 
     ti_id: str
@@ -36,6 +37,7 @@ class Waiter(ReadsVerdict):
     require_evidence: bool | None = None
     ends_task: bool = False
     after_worker: bool = False
+    approval_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -53,7 +55,7 @@ class Waiter(ReadsVerdict):
 
 def wait_key(sn: str) -> str:
     """Return the XCom key under which the tasks that wait for a ticket register themselves."""
-    return f"{_KEY}{sn}"
+    return f"{WAIT_PREFIX}{sn}"
 
 
 def xcoms_of(verdict: Verdict) -> dict[str, Any]:

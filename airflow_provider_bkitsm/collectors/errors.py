@@ -50,6 +50,10 @@ class InvalidCleanConfig(ItsmError):
         self.problems = tuple(problems)
 
 
+class StoreTooNew(ItsmError):
+    """A newer provider made the tables of the collector states. Nothing was changed; upgrade this machine's."""
+
+
 class StoreUnavailable(ItsmError):
     """The database of collector states cannot be used right now. The ticket itself is untouched.
 

@@ -22,7 +22,7 @@ TITLE_LIMIT = 128
 """Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""
 
 _SCHEME = "base_text_scheme"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
 _BEYOND_BASIC_PLANE = re.compile("[\U00010000-\U0010ffff]")
 # ITSM cleans HTML out of titles when saving; the full-width forms pass and read the same.
 _TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06"})
@@ -76,14 +76,14 @@ def detail_text(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any],
     return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest))
 
 
-def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
-    """Whether any field value of a ticket holds this digest, at whatever depth.
+def shown_digests(fields: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return every whole digest that any field value of a ticket holds, at whatever depth."""
+    return {found for field in fields for text in _texts(field.get("value")) for found in _DIGEST.findall(text)}
 
-    False for anything that is not a whole digest: the empty text is found everywhere.
-    """
-    return _DIGEST.fullmatch(digest) is not None and any(
-        digest in text for field in fields for text in _texts(field.get("value"))
-    )
+
+def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
+    """Whether any field value of a ticket holds this digest; never for what is not a whole one."""
+    return digest in shown_digests(fields)
 
 
 def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int) -> int:

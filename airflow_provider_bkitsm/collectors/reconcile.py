@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.state import CollectorRow
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.models import ApprovalResult
@@ -46,6 +46,7 @@ class Kind(StrEnum):
     AMBIGUOUS = "ambiguous"
     UNREAD = "unread"
     INTENT_WITHOUT_TICKET = "intent_without_ticket"
+    BYPASSED = "bypassed_but_applying"
 
 
 class Action(StrEnum):
@@ -88,6 +89,7 @@ _LATER = {
     Kind.VERDICT_UNCLEAR: Action.HAVE_A_LOOK,
     Kind.TICKET_UNKNOWN: Action.HAVE_A_LOOK,
     Kind.INTENT_WITHOUT_TICKET: Action.CLEAR_ITS_RUN,
+    Kind.BYPASSED: Action.CLEAR_ITS_RUN,
 }
 
 
@@ -207,6 +209,11 @@ def report(findings: Sequence[Finding], closed: Iterable[Finding]) -> dict[str, 
 
 def _stands(row: CollectorRow, seen: Seen | None) -> tuple[Kind, str]:
     """Say how the ticket stands; the first verdict that was stored stands, whatever ITSM says now (P3)."""
+    if row.is_bypassed:
+        return (
+            Kind.BYPASSED,
+            f"{row.standing}, but it is not complete ({row.last_error or 'no error is recorded'})",
+        )
     if row.ticket_sn is None:
         mark = f"#{marker(str(row.tag))}"
         return Kind.INTENT_WITHOUT_TICKET, f"no ticket is known since {since(row)}; its title would end in {mark}"

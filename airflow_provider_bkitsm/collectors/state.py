@@ -2,17 +2,19 @@
 
 Pure. Every event may be delivered twice: the second time returns the row it was given (``recreate``, a claim,
 is the one exception). A row is changed by its current application only: events name the ticket (``sn``) or,
-while there is none, the creation marker (``tag``), and an older one is refused. States and labels are the log
-platform's (reference 1.1, 1.4); unlike there, ETL comes before success and "approved" is no state.
+where there is none, the creation marker (``tag``), and an older one is refused. The states are the log platform's;
+unlike there, ETL comes before success and "approved" is no state.
+
+What lets an application go on is an approval, stored by ``decided``, or a switch that says none is needed,
+stored by ``bypass`` as the application begins. There is no third way, and none from one to the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
@@ -20,118 +22,13 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmNotFound,
 )
 from airflow_provider_bkitsm.collectors.payload import digest
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 TAG_LIMIT = 32
 """Characters ITSM keeps of a ticket's ``tag`` (reference 4.1 of the ITSM API)."""
 
 _REASON_LIMIT = 4000
-
-
-class CollectorState(StrEnum):
-    """The log platform's four states of a collector's application."""
-
-    NOT_APPLY = "not_apply"
-    APPLYING = "applying"
-    FAIL_APPLY = "fail_apply"
-    SUCCESS_APPLY = "success_apply"
-
-
-_LABELS = {
-    CollectorState.NOT_APPLY: {"zh": "未申请采集接入", "en": "Collection access not applied"},
-    CollectorState.APPLYING: {"zh": "采集接入进行中", "en": "Collection access in progress"},
-    CollectorState.FAIL_APPLY: {"zh": "采集接入失败", "en": "Collection access failed"},
-    CollectorState.SUCCESS_APPLY: {"zh": "采集接入完成", "en": "Collection access completed"},
-}
-
-
-def state_label(state: str, *, language: Literal["zh", "en"] = "en") -> str:
-    """Return the label people know a state by; an unknown state is its own label, as in the log platform."""
-    try:
-        return _LABELS[CollectorState(state)][language]
-    except ValueError:
-        return state
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """The task that applies. All its tries share one application, hence one ticket.
-
-    :param map_index: -1 for a task that is not mapped, as in Airflow.
-    """
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-
-    def __str__(self) -> str:
-        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"task {self.task_id}{index} of run {self.run_id} of DAG {self.dag_id}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectorRow:
-    """One collector and its current application. Times are aware UTC.
-
-    :param ticket_sn: None until ITSM's answer to ``create_ticket`` is known.
-    :param tag: the creation marker, by which a ticket whose answer was lost is found again in ITSM.
-    :param etl_payload: what the approver is asked to allow; ``etl_digest`` is its digest.
-    :param etl_result: what the log platform answered when the payload was applied.
-    :param outcome: the first verdict seen on the ticket; it stands.
-    :param outcome_detail: who decided and what they remarked.
-    :param provisioned_at: when the ETL payload was last applied.
-    :param application: counts applications for this collector; 0 means nobody ever applied.
-    :param create_started_at: when ``create_ticket`` was about to be sent.
-    :param version: counts stored changes, for compare-and-set; 0 means not stored yet.
-    """
-
-    bklog_conn_id: str
-    collector_config_id: int
-    state: CollectorState = CollectorState.NOT_APPLY
-    ticket_sn: str | None = None
-    ticket_url: str | None = None
-    tag: str | None = None
-    etl_payload: dict[str, Any] | None = None
-    etl_digest: str | None = None
-    etl_result: dict[str, Any] | None = None
-    owner: Owner | None = None
-    outcome: Outcome | None = None
-    outcome_detail: dict[str, Any] | None = None
-    provisioned_at: datetime | None = None
-    last_error: str | None = None
-    application: int = 0
-    create_started_at: datetime | None = None
-    version: int = 0
-    created_at: datetime
-    updated_at: datetime
-
-    @property
-    def has_apply(self) -> bool:
-        """Whether anybody ever applied."""
-        return self.state is not CollectorState.NOT_APPLY
-
-    @property
-    def is_applying(self) -> bool:
-        """Whether an application is under way; it blocks every other."""
-        return self.state is CollectorState.APPLYING
-
-    @property
-    def has_success(self) -> bool:
-        """Whether the latest application was approved and its ETL applied."""
-        return self.state is CollectorState.SUCCESS_APPLY
-
-    @property
-    def name(self) -> str:
-        """What error messages call this collector."""
-        return f"Collector {self.collector_config_id} ({self.bklog_conn_id})"
-
-
-def new_row(bklog_conn_id: str, collector_config_id: int, *, now: datetime) -> CollectorRow:
-    """Return the row of a collector nobody ever applied for."""
-    return CollectorRow(
-        bklog_conn_id=bklog_conn_id, collector_config_id=collector_config_id, created_at=now, updated_at=now
-    )
 
 
 def apply(row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime) -> CollectorRow:
@@ -146,21 +43,26 @@ def apply(row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Own
     """
     if row.is_applying:
         return _held(row, owner)
-    if not 0 < len(tag) <= TAG_LIMIT or tag == row.tag:
-        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LIMIT} characters, got {tag!r}")
-    fresh = new_row(row.bklog_conn_id, row.collector_config_id, now=now)
-    return replace(
-        fresh,
-        state=CollectorState.APPLYING,
-        tag=tag,
-        etl_payload=dict(payload),
-        etl_digest=digest(payload),
-        owner=owner,
-        application=row.application + 1,
-        create_started_at=now,
-        version=row.version,
-        created_at=row.created_at,
-    )
+    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, create_started_at=now)
+
+
+def bypass(
+    row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, setting: str, now: datetime
+) -> CollectorRow:
+    """Store the intent of an application that needs no approval, because ``setting`` says so.
+
+    An application of the same task that is under way goes on as it began, with its ticket or without: a ticket may
+    be open for it already. Look at ``is_bypassed``.
+
+    :raises CollectItsmHasApply: another task is applying.
+    :raises ValueError: as ``apply``; or no setting is named.
+    """
+    if not setting:
+        raise ValueError("Who leaves an approval out has to say which setting allows it")
+    if row.is_applying:
+        return _held(row, owner)
+    why = {"setting": setting}
+    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, bypassed_tag=tag, outcome_detail=why)
 
 
 def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> CollectorRow:
@@ -172,6 +74,7 @@ def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> C
     :raises CollectItsmConflict: a ticket is known by now, or another try is creating it.
     """
     _check_tag(row, tag)
+    _check_wants_ticket(row)
     if not row.is_applying or row.ticket_sn is not None or row.create_started_at != seen:
         raise CollectItsmConflict(
             f"{row.name}: the application is {row.state} and its ticket is "
@@ -188,6 +91,7 @@ def ticket_opened(row: CollectorRow, *, tag: str, sn: str, url: str | None = Non
         The ticket ``sn`` is then open in ITSM and belongs to nobody: withdraw it.
     """
     _check_tag(row, tag, orphan=sn)
+    _check_wants_ticket(row, orphan=sn)
     if row.ticket_sn == sn:
         return row
     if not sn or row.ticket_sn is not None or not row.is_applying:
@@ -205,6 +109,7 @@ def create_refused(row: CollectorRow, *, tag: str, reason: str, now: datetime) -
     :raises CollectItsmConflict: a ticket is known after all, or a newer application took over.
     """
     _check_tag(row, tag)
+    _check_wants_ticket(row)
     if row.ticket_sn is not None:
         raise CollectItsmConflict(
             f"{row.name}: ITSM is said to have refused the ticket, but this application has {row.ticket_sn}. "
@@ -233,27 +138,32 @@ def decided(
     return _changed(row, now, outcome=final, outcome_detail=dict(detail or {}))
 
 
-def resume(row: CollectorRow, *, sn: str, now: datetime) -> CollectorRow:
-    """Take up again what was approved but whose ETL failed, without asking the approver twice.
+def resume(row: CollectorRow, *, sn: str | None = None, tag: str | None = None, now: datetime) -> CollectorRow:
+    """Take up again what was let go on but whose ETL failed, without asking the approver twice.
 
-    :raises CollectItsmConflict: the ticket is an older one or was not approved.
+    :raises CollectItsmConflict: the application named is not the current one, or was not approved.
     """
-    _check_ticket(row, sn)
+    _check_current(row, sn, tag)
     if row.state is not CollectorState.FAIL_APPLY:
         return row
-    _check_approved(row, "resumed")
+    _check_let_go_on(row, "resumed")
     return _changed(row, now, state=CollectorState.APPLYING, last_error=None)
 
 
 def provisioned(
-    row: CollectorRow, *, sn: str, result: Mapping[str, Any] | None = None, now: datetime
+    row: CollectorRow,
+    *,
+    sn: str | None = None,
+    tag: str | None = None,
+    result: Mapping[str, Any] | None = None,
+    now: datetime,
 ) -> CollectorRow:
     """Note that the log platform applied the ETL payload (P7: before the collector counts as complete).
 
-    :raises CollectItsmConflict: the ticket is an older one or was not approved, or the application failed.
+    :raises CollectItsmConflict: the application named is not the current one, was not approved, or failed.
     """
-    _check_ticket(row, sn)
-    _check_approved(row, "provisioned")
+    _check_current(row, sn, tag)
+    _check_let_go_on(row, "provisioned")
     _check_not_failed(row, "provisioned")
     answer = dict(result or {})
     if row.provisioned_at is not None and row.etl_result == answer:
@@ -261,31 +171,33 @@ def provisioned(
     return _changed(row, now, provisioned_at=now, etl_result=answer, last_error=None)
 
 
-def etl_failed(row: CollectorRow, *, sn: str, reason: str, now: datetime) -> CollectorRow:
+def etl_failed(
+    row: CollectorRow, *, sn: str | None = None, tag: str | None = None, reason: str, now: datetime
+) -> CollectorRow:
     """Note why the ETL payload could not be applied. The application goes on: a retry may succeed.
 
-    :raises CollectItsmConflict: the ticket is an older one.
+    :raises CollectItsmConflict: the application named is not the current one.
     """
-    _check_ticket(row, sn)
+    _check_current(row, sn, tag)
     if row.last_error == _storable(reason):
         return row
     return _changed(row, now, last_error=_storable(reason))
 
 
-def complete(row: CollectorRow, *, sn: str, now: datetime) -> CollectorRow:
+def complete(row: CollectorRow, *, sn: str | None = None, tag: str | None = None, now: datetime) -> CollectorRow:
     """Call the collector complete; doing so again is no error (reference 8, behaviour 21).
 
-    :raises CollectItsmConflict: the ticket is an older one, was not approved, its ETL was not applied (P7),
-        or the application failed.
+    :raises CollectItsmConflict: the application named is not the current one, was not approved, its ETL was not
+        applied (P7), or it failed.
     """
-    _check_ticket(row, sn)
+    _check_current(row, sn, tag)
     if row.has_success:
         return row
-    _check_approved(row, "completed")
+    _check_let_go_on(row, "completed")
     _check_not_failed(row, "completed")
     if row.provisioned_at is None:
         raise CollectItsmConflict(
-            f"{row.name} cannot be completed: ticket {sn} is approved, but its ETL was not applied yet "
+            f"{row.name} cannot be completed: {row.standing}, but its ETL was not applied yet "
             f"({row.last_error or 'no attempt is recorded'}). Nothing was changed; provision first, then "
             "retry."
         )
@@ -302,17 +214,36 @@ def fail(
 
     :raises CollectItsmConflict: the application named is not the current one, or has succeeded.
     """
-    if sn is not None:
-        _check_ticket(row, sn)
-    else:
-        _check_tag(row, tag)
+    _check_current(row, sn, tag)
     return _failed(row, reason, now)
+
+
+def _begun(
+    row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime, **values: Any
+) -> CollectorRow:
+    """Return a new application, with nothing of the one before."""
+    if not 0 < len(tag) <= TAG_LIMIT or tag in (row.tag, row.bypassed_tag):
+        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LIMIT} characters, got {tag!r}")
+    fresh = new_row(row.bklog_conn_id, row.collector_config_id, now=now)
+    return replace(
+        fresh,
+        state=CollectorState.APPLYING,
+        tag=tag,
+        etl_payload=dict(payload),
+        etl_digest=digest(payload),
+        owner=owner,
+        application=row.application + 1,
+        version=row.version,
+        created_at=row.created_at,
+        **values,
+    )
 
 
 def _held(row: CollectorRow, owner: Owner) -> CollectorRow:
     if row.owner == owner:
         return row
-    ticket = " ".join(filter(None, (row.ticket_sn, row.ticket_url))) or "not known yet"
+    none = "none is needed" if row.is_bypassed else "not known yet"
+    ticket = " ".join(filter(None, (row.ticket_sn, row.ticket_url))) or none
     raise CollectItsmHasApply(
         f"{row.name} is already applied for by {row.owner} (ticket: {ticket}). No second ticket was opened. "
         "A retry is refused until that application ends: when its ticket is refused or withdrawn, or when the "
@@ -323,7 +254,7 @@ def _held(row: CollectorRow, owner: Owner) -> CollectorRow:
 def _failed(row: CollectorRow, reason: str, now: datetime) -> CollectorRow:
     if row.has_success:
         raise CollectItsmConflict(
-            f"{row.name} has completed with ticket {row.ticket_sn} and cannot fail any more. "
+            f"{row.name} has completed ({row.standing}) and cannot fail any more. "
             "Nothing was changed; apply again for a change."
         )
     if row.state is CollectorState.FAIL_APPLY:
@@ -334,6 +265,23 @@ def _failed(row: CollectorRow, reason: str, now: datetime) -> CollectorRow:
 def _check_known(row: CollectorRow) -> None:
     if not row.has_apply:
         raise CollectItsmNotFound(f"{row.name}: nobody has applied for it, so there is no ticket. Apply first.")
+
+
+def _check_current(row: CollectorRow, sn: str | None, tag: str | None) -> None:
+    """Refuse an event that does not name the current application, by its ticket or by its tag."""
+    if sn is not None:
+        _check_ticket(row, sn)
+    else:
+        _check_tag(row, tag)
+
+
+def _check_wants_ticket(row: CollectorRow, *, orphan: str | None = None) -> None:
+    if row.is_bypassed:
+        advice = f" Withdraw ticket {orphan}: no run waits for it." if orphan else ""
+        raise CollectItsmConflict(
+            f"{row.name}: {row.standing}, so its application takes no ticket. Nothing was changed; a retry is "
+            f"refused.{advice}"
+        )
 
 
 def _check_ticket(row: CollectorRow, sn: str) -> None:
@@ -356,10 +304,11 @@ def _check_tag(row: CollectorRow, tag: str | None, *, orphan: str | None = None)
         )
 
 
-def _check_approved(row: CollectorRow, doing: str) -> None:
-    if row.outcome is not Outcome.APPROVED:
+def _check_let_go_on(row: CollectorRow, doing: str) -> None:
+    """The one gate everything behind it stands behind (P3)."""
+    if row.outcome is not Outcome.APPROVED and not row.is_bypassed:
         raise CollectItsmConflict(
-            f"{row.name} cannot be {doing}: ticket {row.ticket_sn} is {row.outcome or 'not decided yet'}. "
+            f"{row.name} cannot be {doing}: {row.standing}. "
             "Nothing was changed; a retry is refused unless the ticket is approved."
         )
 
@@ -367,7 +316,7 @@ def _check_approved(row: CollectorRow, doing: str) -> None:
 def _check_not_failed(row: CollectorRow, doing: str) -> None:
     if row.state is CollectorState.FAIL_APPLY:
         raise CollectItsmConflict(
-            f"{row.name} cannot be {doing}: its application with ticket {row.ticket_sn} has failed "
+            f"{row.name} cannot be {doing}: its application ({row.standing}) has failed "
             f"({row.last_error}). Nothing was changed; resume it or apply again."
         )
 

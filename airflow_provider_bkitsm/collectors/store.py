@@ -20,13 +20,14 @@ from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.engine import reason as driver_reason
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreUnavailable
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
+from airflow_provider_bkitsm.collectors.payload import digest
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
+from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
 from airflow_provider_bkitsm.collectors.tables import (
     AuditEntry,
     audit_from,
     audit_table,
     collector_table,
-    create_tables,
     owner_values,
     row_from,
     row_values,
@@ -58,10 +59,10 @@ def _utc_now() -> datetime:
 class CollectorStore:
     """Keeps one row per log platform connection and collector. No connection is opened here.
 
-    Every method raises ``StoreUnavailable`` where the database cannot be used; the changing ones raise what
-    the transition of the same name in ``state`` raises.
+    Every method raises ``StoreUnavailable`` where the database cannot be used, and ``StoreTooNew`` where a newer
+    provider made its tables; the changing ones raise what the transition of the same name in ``state`` raises.
 
-    :param engine: see ``sqlite_engine`` and ``server_engine``. Tables are created on first use.
+    :param engine: see ``sqlite_engine`` and ``server_engine``. Tables are created or migrated on first use.
     :param now: the clock; aware.
     :param actor: who makes the changes, for the audit entries.
     """
@@ -96,6 +97,12 @@ class CollectorStore:
             found = connection.execute(query.order_by(columns.bklog_conn_id, columns.collector_config_id))
             return [row_from(row._asdict()) for row in found]
 
+    def latest(self, limit: int) -> list[CollectorRow]:
+        """Return the rows that changed last, the latest first."""
+        query = select(collector_table).order_by(collector_table.c.updated_at.desc()).limit(limit)
+        with self._transaction() as connection:
+            return [row_from(row._asdict()) for row in connection.execute(query)]
+
     def history(self, bklog_conn_id: str, collector_config_id: int) -> list[AuditEntry]:
         """Return every stored change of a collector, oldest first."""
         columns = audit_table.c
@@ -121,6 +128,27 @@ class CollectorStore:
             "apply",
             lambda row, now: state.apply(row, payload=payload, tag=tag, owner=owner, now=now),
             tag=tag,
+            etl_digest=digest(payload),
+        )
+
+    def bypass(
+        self,
+        bklog_conn_id: str,
+        collector_config_id: int,
+        *,
+        payload: Mapping[str, Any],
+        tag: str,
+        owner: Owner,
+        setting: str,
+    ) -> CollectorRow:
+        """Store the intent to go on without a ticket, and which setting allows it; see ``state.bypass``."""
+        return self._change(
+            (bklog_conn_id, collector_config_id),
+            "bypassed",
+            lambda row, now: state.bypass(row, payload=payload, tag=tag, owner=owner, setting=setting, now=now),
+            tag=tag,
+            etl_digest=digest(payload),
+            setting=setting,
         )
 
     def recreate(self, bklog_conn_id: str, collector_config_id: int, *, tag: str, seen: datetime) -> CollectorRow:
@@ -177,12 +205,14 @@ class CollectorStore:
             detail=dict(detail or {}),
         )
 
-    def resume(self, bklog_conn_id: str, collector_config_id: int, *, sn: str) -> CollectorRow:
+    def resume(
+        self, bklog_conn_id: str, collector_config_id: int, *, sn: str | None = None, tag: str | None = None
+    ) -> CollectorRow:
         """Take up an approved application whose ETL failed; see ``state.resume``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "resume",
-            lambda row, now: state.resume(row, sn=sn, now=now),
+            lambda row, now: state.resume(row, sn=sn, tag=tag, now=now),
         )
 
     def provisioned(
@@ -190,32 +220,43 @@ class CollectorStore:
         bklog_conn_id: str,
         collector_config_id: int,
         *,
-        sn: str,
+        sn: str | None = None,
+        tag: str | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> CollectorRow:
         """Note that the ETL payload was applied; see ``state.provisioned``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "provisioned",
-            lambda row, now: state.provisioned(row, sn=sn, result=result, now=now),
+            lambda row, now: state.provisioned(row, sn=sn, tag=tag, result=result, now=now),
             result=dict(result or {}),
         )
 
-    def etl_failed(self, bklog_conn_id: str, collector_config_id: int, *, sn: str, reason: str) -> CollectorRow:
+    def etl_failed(
+        self,
+        bklog_conn_id: str,
+        collector_config_id: int,
+        *,
+        sn: str | None = None,
+        tag: str | None = None,
+        reason: str,
+    ) -> CollectorRow:
         """Note why the ETL payload could not be applied; see ``state.etl_failed``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "etl_failed",
-            lambda row, now: state.etl_failed(row, sn=sn, reason=reason, now=now),
+            lambda row, now: state.etl_failed(row, sn=sn, tag=tag, reason=reason, now=now),
             reason=reason,
         )
 
-    def complete(self, bklog_conn_id: str, collector_config_id: int, *, sn: str) -> CollectorRow:
+    def complete(
+        self, bklog_conn_id: str, collector_config_id: int, *, sn: str | None = None, tag: str | None = None
+    ) -> CollectorRow:
         """Call the collector complete; see ``state.complete``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "complete",
-            lambda row, now: state.complete(row, sn=sn, now=now),
+            lambda row, now: state.complete(row, sn=sn, tag=tag, now=now),
         )
 
     def fail(
@@ -260,7 +301,7 @@ class CollectorStore:
 
     def _read(self, connection: Connection, key: Key) -> CollectorRow:
         found = connection.execute(select(collector_table).where(_is(*key))).one_or_none()
-        return state.new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
+        return new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -274,7 +315,7 @@ class CollectorStore:
 
     def _prepare(self) -> None:
         if not self._ready:
-            create_tables(self._engine)
+            bring_up_to_date(self._engine)
             self._ready = True
 
     @contextmanager

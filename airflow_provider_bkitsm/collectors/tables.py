@@ -1,4 +1,4 @@
-"""The store's two tables, alike on SQLite, PostgreSQL and MySQL/MariaDB, and their rows as Python objects."""
+"""The store's tables, alike on SQLite, PostgreSQL and MySQL/MariaDB, and their rows as Python objects."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
-    Engine,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
-    inspect,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 _MYSQL = ("mysql", "mariadb")
-_CREATE_ATTEMPTS = 5
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -100,6 +96,7 @@ collector_table = Table(
     Column("map_index", Integer),
     Column("outcome", String(20)),
     Column("outcome_detail", JsonText),
+    Column("bypassed_tag", _name(32)),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),
@@ -134,6 +131,15 @@ audit_table = Table(
     **_OPTIONS,
 )
 
+# One row for each version the database has reached, the highest is its version; see ``schema``.
+schema_table = Table(
+    "bkitsm_schema",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
@@ -158,29 +164,6 @@ class AuditEntry:
     actor: str | None
     detail: dict[str, Any]
     at: datetime
-
-
-def create_tables(engine: Engine) -> None:
-    """Create what is missing. Several processes may do so at once: the loser finds the winner's tables.
-
-    There is no portable "create unless another is just creating it": even ``IF NOT EXISTS`` collides inside
-    PostgreSQL. So one that fails looks again.
-    """
-    for attempt in range(1, _CREATE_ATTEMPTS + 1):
-        try:
-            metadata.create_all(engine)
-        except SQLAlchemyError:
-            if attempt == _CREATE_ATTEMPTS or not _reachable(engine):
-                raise
-        else:
-            return
-
-
-def _reachable(engine: Engine) -> bool:
-    try:
-        return inspect(engine).has_table(collector_table.name)
-    except SQLAlchemyError:
-        return False
 
 
 def row_values(row: CollectorRow) -> dict[str, Any]:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
+
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import operating
 from airflow_provider_bkitsm.itsm.calls import TicketAction
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConflictError,
+    ItsmError,
+    ItsmOutcomeUnknownError,
+    ItsmUnavailableError,
+)
 from airflow_provider_bkitsm.itsm.models import TicketStatus
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+
+log = logging.getLogger(__name__)
+
+_NOBODYS_DECISION = frozenset({Outcome.WAITING, Outcome.WITHDRAWN, Outcome.TERMINATED})
+# A ticket that was just opened can be ended only once its flow has started.
+_ATTEMPTS, _UNTIL_STARTED = 10, 1.0
 
 
 def operate(
@@ -20,3 +38,41 @@ def operate(
     return hook.run(
         operating.operate(sn=sn, action_type=action_type, operator=operator, action_message=action_message)
     )
+
+
+def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None] = time.sleep) -> TicketStatus:
+    """End a ticket nobody waits for any more; see :func:`airflow_provider_bkitsm.itsm.operating.call_off`.
+
+    :param why: for the ticket's log.
+    :raises ItsmConflictError: ITSM allows neither to withdraw nor to terminate it.
+    :raises ItsmOutcomeUnknownError: ITSM's answers are lost; doing it again is safe.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _call_off(hook, sn, why)
+        except (ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError) as error:
+            log.info("ticket %s cannot be ended yet: %s", sn, error)
+            sleep(_UNTIL_STARTED)
+    return _call_off(hook, sn, why)
+
+
+def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verdict:
+    """End a ticket for whose decision there is no more time; a decision that came first wins.
+
+    A ticket that ITSM lets nobody end stays open, which the log says.
+    """
+    try:
+        call_off(hook, sn=sn, why=why)
+    except ItsmError as error:
+        # To end a ticket twice does no harm, so what is not known to be done is done again.
+        if error.retry_safe or isinstance(error, ItsmOutcomeUnknownError):
+            raise
+        log.warning("ticket %s STAYS OPEN, nobody waits for it any more: %s", sn, error)
+    verdict = hook.run(read_verdict(sn, policy))
+    return verdict.timed_out() if verdict.outcome in _NOBODYS_DECISION else verdict
+
+
+def _call_off(hook: ItsmHook, sn: str, why: str) -> TicketStatus:
+    status = hook.run(operating.call_off(sn=sn, account=hook.gateway.username, action_message=why))
+    log.info("ticket %s is %s: %s", sn, status.current_status, why)
+    return status

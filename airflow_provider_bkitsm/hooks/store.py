@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 _FILE = "bkitsm.db"
 
 
-def open_store(store_conn_id: str | None = None) -> CollectorStore:
+def open_store(store_conn_id: str | None = None, *, actor: str | None = None) -> CollectorStore:
     """Return the store; nothing is connected before its first use.
 
     :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and
         if that is empty too, a SQLite file, which every worker must see.
+    :param actor: who will make changes, for the audit.
     """
     from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 
     conn_id = store_conn_id or airflow_conf().get("bkitsm", "store_conn_id", fallback="")
-    return CollectorStore(_engine_of(conn_id) if conn_id else sqlite_engine(store_path()))
+    engine = _engine_of(conn_id) if conn_id else sqlite_engine(store_path())
+    return CollectorStore(engine, actor=actor)
 
 
 def store_path() -> Path:

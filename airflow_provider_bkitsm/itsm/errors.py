@@ -78,6 +78,13 @@ class ItsmConflictError(ItsmError):
     """The ticket, as re-read after a refusal, is not in a state that allows this. It was not changed."""
 
 
+class ItsmOrphanError(ItsmError):
+    """A ticket was created whose flow never started: it asks nobody and can be neither withdrawn nor terminated.
+
+    Only ITSM's administrators can delete it.
+    """
+
+
 class ItsmAmbiguousError(ItsmError):
     """More than one ticket carries this number, so no answer about it is believed. None of them was changed."""
 

@@ -8,6 +8,7 @@ ignores the ``tag`` filter (reference 8.4).
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 
 from airflow_provider_bkitsm.itsm import paging
@@ -18,6 +19,8 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 # How far ITSM's clock may be behind ours before a search by creation time misses a ticket.
 _CLOCK_MARGIN = timedelta(days=1)
 _MARKER_LENGTH = 8
+_DIGEST_LENGTH = 8
+_SHOWN = re.compile(r"#[0-9a-f]{8}-([0-9a-f]{8})$")
 
 
 def creation_tag(*parts: object) -> str:
@@ -31,14 +34,28 @@ def marker(tag: str) -> str:
     return tag[:_MARKER_LENGTH]
 
 
-def marked_title(title: str, tag: str) -> str:
-    """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``."""
-    return f"{title} #{marker(tag)}"
+def marked_title(title: str, tag: str, *, digest: str = "") -> str:
+    """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``.
+
+    :param digest: of what is asked, as ``sha256:...``; its beginning is shown behind the marker.
+    """
+    shown = f"-{_shown(digest)}" if digest else ""
+    return f"{title} #{marker(tag)}{shown}"
 
 
 def is_marked(title: str, tag: str) -> bool:
     """Whether a title carries this tag's marker: only a ticket opened for that approval does."""
     return f"#{marker(tag)}" in title
+
+
+def asks_for(title: str, digest: str) -> bool:
+    """Whether a ticket asks for what has this digest, so far as its title shows one."""
+    shown = _SHOWN.search(title)
+    return shown is None or shown[1] == _shown(digest)
+
+
+def _shown(digest: str) -> str:
+    return digest.rpartition(":")[2][:_DIGEST_LENGTH]
 
 
 def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:

@@ -69,6 +69,32 @@ def operate(*, sn: str, action_type: TicketAction | str, operator: str, action_m
     ) from refusal
 
 
+def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus]:
+    """End a ticket that nobody waits for any more, and return how it stands: a decision that came first stands.
+
+    It is withdrawn in its creator's name; one whose flow does not allow that is terminated by ``account``.
+
+    :param account: who calls ITSM; terminating takes a current approver or a manager of the service.
+    :raises ItsmConflictError: neither is allowed (yet: a flow that has not started allows nothing).
+    """
+    info = yield calls.get_ticket_info(sn)
+    try:
+        return (
+            yield from operate(
+                sn=sn, action_type=TicketAction.WITHDRAW, operator=info.creator, action_message=action_message
+            )
+        )
+    except ItsmConflictError as refused:
+        try:
+            return (
+                yield from operate(
+                    sn=sn, action_type=TicketAction.TERMINATE, operator=account, action_message=action_message
+                )
+            )
+        except ItsmConflictError:
+            raise refused from None
+
+
 def _refuse_two(sn: str) -> Flow[None]:
     try:
         rows = yield calls.ticket_approval_result([sn])

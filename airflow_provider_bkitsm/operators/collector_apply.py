@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,22 +23,30 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.operators.collector_base import (
     VerdictReadingOperator,
+    number,
+    this_task,
 )
+from airflow_provider_bkitsm.operators.collector_bypass import SkipsWaits, read_gate
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow, Owner
-    from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import CreatedTicket, ServiceDetail
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.collectors.switch import Gate
+    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
+    from airflow_provider_bkitsm.itsm.models import ServiceDetail
 
 
-class CollectorApplyOperator(VerdictReadingOperator):
+class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     """Opens the approval ticket of a collector and marks it ``applying``; returns the ticket's number (sn).
 
     The intent and the ETL payload are stored before the ticket exists; a retry finds the ticket of an earlier
     try instead of opening a second one (promises P2 and P7). Refused while anybody applies for the collector,
     here or in the log platform itself.
+
+    Where ``[bkitsm] collect_itsm`` is off for the collector's business, no ticket is opened: the audit says which
+    setting allowed it, this task returns no number and skips the ``ItsmTicketSensor`` directly behind it, and the
+    ETL task goes on if its ``trigger_rule`` is ``none_failed``. A setting that cannot be read is an error.
 
     Parameters of :class:`~.collector_base.CollectorOperator`, and:
 
@@ -67,6 +75,7 @@ class CollectorApplyOperator(VerdictReadingOperator):
         "space",
         "fields",
     )
+    _can_skip_downstream: bool = True
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "clean_config": "json",
         "fields": "json",
@@ -99,18 +108,36 @@ class CollectorApplyOperator(VerdictReadingOperator):
         self.reason_field = reason_field
         self.meta = meta
 
-    def execute(self, context: Context) -> str:
-        """Check everything, store the intent, open the ticket, record its number."""
-        from airflow_provider_bkitsm.collectors.payload import digest, validate_clean_config
-        from airflow_provider_bkitsm.itsm.services import check_form
+    def execute(self, context: Context) -> str | None:
+        """Check everything, store the intent, then open the ticket and record its number, or say why not."""
+        from airflow_provider_bkitsm.collectors.payload import validate_clean_config
 
         collector = self.collector()
+        gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
         _refuse_native_gate(collector)
         payload = validate_clean_config(_object(self.clean_config), collector_row=collector)
-        service, tag = self._service(), uuid.uuid4().hex
+        intent = {"payload": payload, "tag": uuid.uuid4().hex, "owner": this_task(context)}
+        if not gate.is_on:
+            row = self._begin(self.store.bypass, **intent, setting=gate.setting)
+            if row.is_bypassed:
+                self.log.warning("%s: %s. No ticket was opened", row.name, row.standing)
+                self.skip_waits(context)
+                return None
+            self.log.warning("%s now, but this application began with a ticket and keeps it", gate.setting)
+        return self._ask(collector, gate, context, **intent)
+
+    def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:
+        """Open the ticket, or find the one an earlier try opened."""
+        from airflow_provider_bkitsm.collectors.payload import digest
+        from airflow_provider_bkitsm.itsm.services import check_form
+
+        payload, tag, service = intent["payload"], intent["tag"], self._service()
         form = partial(self._form, service, collector, context["dag_run"].run_after)
         check_form(service.fields, form(payload=payload, etl_digest=digest(payload), tag=tag))
-        row = self._apply(payload=payload, tag=tag, owner=_owner(context))
+        row = self._begin(self.store.apply, **intent)
+        if row.is_bypassed:
+            self.store.fail(*self.key, tag=row.tag, reason=f"{gate.setting} now, and it was not complete yet")
+            row = self._begin(self.store.apply, **intent)
         if row.etl_digest != digest(payload):
             self.log.warning("an earlier try asked for another ETL payload, %s: that one stands", row.etl_digest)
         if row.ticket_sn is None:
@@ -121,13 +148,13 @@ class CollectorApplyOperator(VerdictReadingOperator):
         show_ticket(context["ti"], row.ticket_url)
         return str(row.ticket_sn)
 
-    def _apply(self, **application: Any) -> CollectorRow:
+    def _begin(self, step: Callable[..., CollectorRow], **intent: Any) -> CollectorRow:
         try:
-            return self.store.apply(*self.key, **application)
+            return step(*self.key, **intent)
         except CollectItsmHasApply:
             if not self._holder_is_over():
                 raise
-        return self.store.apply(*self.key, **application)
+        return step(*self.key, **intent)
 
     def _holder_is_over(self) -> bool:
         """End an application whose ticket was refused and whose run never came to say so.
@@ -153,7 +180,7 @@ class CollectorApplyOperator(VerdictReadingOperator):
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
         since = row.create_started_at or row.updated_at
         handle = Handle(tag=tag, creator=self.asker, since=since)
-        ticket = None if first else self._from_earlier_try(opener, handle)
+        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle)
         try:
             ticket = ticket or opener.open(handle, **request)
         except (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError) as refused:
@@ -161,14 +188,14 @@ class CollectorApplyOperator(VerdictReadingOperator):
             raise
         return self._record(tag, ticket)
 
-    def _from_earlier_try(self, opener: TicketOpener, handle: Handle) -> CreatedTicket | None:
+    def _from_earlier_try(self, opener: TicketOpener, handle: Handle) -> Opened | None:
         """Look for the ticket as long as it may still appear; then claim the right to open one."""
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             self.store.recreate(*self.key, tag=handle.tag, seen=handle.since)
         return found
 
-    def _record(self, tag: str, ticket: CreatedTicket) -> CollectorRow:
+    def _record(self, tag: str, ticket: Opened) -> CollectorRow:
         try:
             return self.store.ticket_opened(*self.key, tag=tag, sn=ticket.sn, url=ticket.ticket_url)
         except StoreUnavailable as error:
@@ -230,14 +257,6 @@ def _object(clean_config: Mapping[str, Any] | str) -> Any:
         return json.loads(clean_config)
     except ValueError:
         return clean_config
-
-
-def _owner(context: Context) -> Owner:
-    from airflow_provider_bkitsm.collectors.state import Owner
-
-    ti = context["ti"]
-    index = -1 if ti.map_index is None else ti.map_index
-    return Owner(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
 
 
 def _refuse_native_gate(collector: Mapping[str, Any]) -> None:

@@ -17,23 +17,35 @@ from airflow_provider_bkitsm.version_compat import AirflowFailException
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
+    _Task = BaseOperator
+else:
+    # A mixin: Airflow would give an operator class of its own an __init__ that ends the chain.
+    _Task = object
 
-class KeepsState:
-    """Has the store of its connection, made when it is first used."""
+
+class KeepsState(_Task):
+    """Has the store of its connection, made when it is first used. The audit tells which task changed it."""
 
     store_conn_id: str | None
+    _actor: str | None = None
+
+    def pre_execute(self, context: Context) -> None:
+        """Learn who will have made the changes of this try."""
+        super().pre_execute(context)
+        person = getattr(context["dag_run"], "triggering_user_name", None)
+        self._actor = str(this_task(context)) + (f", started by {person}" if person else "")
 
     @cached_property
     def store(self) -> CollectorStore:
         """The store of the collectors' approval state."""
         from airflow_provider_bkitsm.hooks.store import open_store
 
-        return open_store(self.store_conn_id)
+        return open_store(self.store_conn_id, actor=self._actor)
 
 
 class CollectorOperator(CallsItsm, KeepsState, BaseOperator):
@@ -165,6 +177,15 @@ def standing(row: CollectorRow, verdict: Verdict) -> str:
     if row.outcome in (None, verdict.outcome):
         return verdict.describe()
     return f"{verdict.describe()} now, but it was {row.outcome} when first read, and that verdict stands"
+
+
+def this_task(context: Context) -> Owner:
+    """Return the task that runs, as the store names it."""
+    from airflow_provider_bkitsm.collectors.row import Owner
+
+    ti = context["ti"]
+    index = -1 if ti.map_index is None else ti.map_index
+    return Owner(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
 
 
 def number(name: str, value: object) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
@@ -10,14 +10,17 @@ from airflow_provider_bkitsm.operators.collector_base import (
     VerdictReadingOperator,
     standing,
 )
-from airflow_provider_bkitsm.tasks import OnNotApproved
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+_SKIPPED = "the ETL task left no error here; if it was skipped with the wait, give it trigger_rule='none_failed'"
+_OVER = "The Airflow run that waited for this ticket has ended"
 
 
 class CollectorCompleteOperator(VerdictReadingOperator):
@@ -26,7 +29,8 @@ class CollectorCompleteOperator(VerdictReadingOperator):
     Give it ``trigger_rule="all_done"`` behind the ETL task. A ticket that is still open by then (the wait timed
     out, was killed or failed) is withdrawn, so that nobody decides about something that is over.
 
-    Returns ``state``, ``ticket_sn``, ``outcome``, ``reason`` and ``collector_config_id``.
+    Returns ``state``, ``ticket_sn``, ``outcome`` (``bypassed`` where no approval was needed), ``reason`` and
+    ``collector_config_id``.
 
     :param on_not_approved: what ``fail_apply`` does to this task, and with it to the run: ``fail`` for good,
         ``skip`` or ``pass``.
@@ -37,25 +41,27 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         self,
         *,
         on_not_approved: OnNotApproved = "fail",
-        on_open_ticket: Literal["withdraw", "keep"] = "withdraw",
+        on_open_ticket: OnAbandoned = "withdraw",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.on_not_approved = on_not_approved
-        self.on_open_ticket = on_open_ticket
+        self.on_open_ticket = check_on_abandoned("on_open_ticket", on_open_ticket)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Complete or fail the application of this run."""
         row = self.own_row(context)
         if row.has_success or (row.is_applying and row.provisioned_at is not None):
-            row = self.store.complete(*self.key, sn=str(row.ticket_sn))
+            row = self.store.complete(*self.key, tag=row.tag)
             self.log.info("collector %s is complete: %s", row.collector_config_id, row.state.value)
-            return _summary(row, "approved and provisioned")
+            return _summary(row, f"{row.standing if row.is_bypassed else 'approved'} and provisioned")
         reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
         row = self.store.fail(*self.key, tag=row.tag, reason=reason)
         return self._conclude(row, reason)
 
     def _why_not(self, row: CollectorRow) -> str:
+        if row.is_bypassed:
+            return f"{row.standing}, but its ETL is not provisioned: {row.last_error or _SKIPPED}"
         try:
             row = self._with_ticket(row)
             return self._outcome_of(row) if row.ticket_sn else row.last_error or "no ticket was opened"
@@ -90,27 +96,13 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _end(self, row: CollectorRow) -> Verdict:
         """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
+        from airflow_provider_bkitsm.hooks.operating import give_up
+
+        sn, policy = str(row.ticket_sn), self.hook.verdict_policy(**self.verdict_settings)
         if self.on_open_ticket == "withdraw":
-            self._withdraw(str(row.ticket_sn))
+            return give_up(self.hook, sn=sn, why=_OVER, policy=policy)
         verdict = self.read_verdict(row)
-        ours = verdict.outcome in (Outcome.WAITING, Outcome.WITHDRAWN)
-        return verdict.timed_out() if ours else verdict
-
-    def _withdraw(self, sn: str) -> None:
-        from airflow_provider_bkitsm.hooks.operating import operate
-
-        try:
-            operate(
-                self.hook,
-                sn=sn,
-                action_type="WITHDRAW",
-                operator=self.hook.get_ticket_info(sn).creator,
-                action_message="The Airflow run that waited for this ticket has ended",
-            )
-        except ItsmError as error:
-            if error.retry_safe:
-                raise
-            self.log.warning("ticket %s stays open: %s", sn, error)
+        return verdict.timed_out() if verdict.outcome is Outcome.WAITING else verdict
 
     def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
         said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
@@ -127,6 +119,6 @@ def _summary(row: CollectorRow, reason: str) -> dict[str, Any]:
         "collector_config_id": row.collector_config_id,
         "state": row.state.value,
         "ticket_sn": row.ticket_sn,
-        "outcome": row.outcome.value if row.outcome else None,
+        "outcome": "bypassed" if row.is_bypassed else row.outcome.value if row.outcome else None,
         "reason": reason,
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_provider_bkitsm.collectors.reconcile import Finding, Seen
-    from airflow_provider_bkitsm.collectors.state import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
 
 log = logging.getLogger(__name__)
 

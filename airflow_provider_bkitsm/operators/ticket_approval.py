@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,8 @@ from airflow_provider_bkitsm.decisions import (
 )
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.operators.ticket_create import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.tasks import OnNotApproved
-from airflow_provider_bkitsm.version_compat import BranchMixIn
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
+from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,14 +24,16 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 _DEFAULT_POLL_INTERVAL = 60.0
+_ASKED = ("title", "fields", "service_id", "fast_approval")
+_CONTENT = "APPROVAL_CONTENT"
 
 
 class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMixIn):
     """Opens a ticket in any service, waits in the triggerer, and returns the approval (promise P3, fail closed).
 
     One task for what :class:`ItsmCreateTicketOperator` and ``ItsmTicketSensor`` do in two, with the same
-    promises; it takes all their parameters. The worker is given back as soon as the ticket is open, and an
-    approval ends the task with none, unless it branches or something else needs one.
+    promises; it takes all their parameters. The worker is given back as soon as the ticket is open. After an
+    approval one compares what is about to run with what was asked.
 
     Returns the JSON object of ``ItsmTicketSensor``: ``sn``, ``outcome``, ``approvers``, ``decided_at`` ... .
 
@@ -37,13 +41,24 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         seconds; None waits for ever. (templated)
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom.
+    :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
+        decision that comes first wins. Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others
+        may wait for the ticket.
+    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or ends its run. A
+        restart of Airflow never withdraws a ticket, and clearing the task does what ``on_clear`` says.
+    :param digest_field: form field that shows people the whole digest of what is asked; ``fast_approval`` shows
+        it below the content. Its beginning ends the title in any case.
+    :param compare_parameters: after an approval, compare what would run now (title, fields, service, as
+        rendered) with what was asked, and fail for good if it is something else. False leaves that out, and
+        the approval may then end the task with no worker.
     :param approved_task_ids: on approval, go on with these tasks or groups only, of those directly behind.
     :param rejected_task_ids: on anything else, go on with these only, instead of what ``on_not_approved`` says.
     :param verdict_field: see ``ItsmTicketSensor``. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
     :param poke_interval: seconds between two looks, should the callback not come.
-    :param end_from_trigger: let an approval end the task with no worker, wherever nothing is lost by it.
+    :param end_from_trigger: let an approval end the task with no worker, wherever nothing is lost by it; takes
+        ``compare_parameters=False``.
     """
 
     template_fields: Sequence[str] = (
@@ -53,12 +68,19 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         "verdict_value",
     )
     ui_color = "#d9ead3"
+    # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
+    _can_skip_downstream: bool = True
+    _asked: str | None = None
 
     def __init__(
         self,
         *,
         approval_timeout: timedelta | float | str | None = DEFAULT_APPROVAL_TIMEOUT,
         on_not_approved: OnNotApproved = "fail",
+        on_timeout: OnAbandoned | None = None,
+        on_kill: OnAbandoned | None = None,
+        digest_field: str | None = None,
+        compare_parameters: bool = True,
         approved_task_ids: str | Iterable[str] | None = None,
         rejected_task_ids: str | Iterable[str] | None = None,
         verdict_field: str | None = None,
@@ -72,20 +94,46 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         check_on_not_approved(on_not_approved)
         self.approval_timeout = approval_timeout
         self.on_not_approved = on_not_approved
+        usual: OnAbandoned = "keep" if self.approval_key else "withdraw"
+        self.on_timeout = check_on_abandoned("on_timeout", on_timeout or usual)
+        self.when_killed = check_on_abandoned("on_kill", on_kill or usual)
+        self.digest_field = digest_field
+        self.compare_parameters = compare_parameters
         self.approved_task_ids = _listed(approved_task_ids)
         self.rejected_task_ids = _listed(rejected_task_ids)
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.poke_interval = poke_interval
-        self.end_from_trigger = end_from_trigger and not (self.approved_task_ids or self.rejected_task_ids)
+        needs_worker = compare_parameters or self.approved_task_ids or self.rejected_task_ids
+        self.end_from_trigger = end_from_trigger and not needs_worker
 
     def execute(self, context: Context) -> Any:
         """Open or adopt the ticket, and give the worker back."""
-        self.wait_in_triggerer(self.opened(context).sn)
+        self.wait_in_triggerer(self.opened(context).sn, asked=self.parameters_digest())
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], asked: str | None = None
+    ) -> dict[str, Any]:
+        """Take the trigger's event.
+
+        :param asked: digest of the parameters the ticket was opened with.
+        """
+        self._asked = asked
+        return super().execute_complete(context, event)
+
+    def parameters_digest(self) -> str:
+        """Return ``sha256:`` and the hex digest of what is asked, templates rendered."""
+        asked = {name: getattr(self, name) for name in _ASKED}
+        text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Go on, fail, skip or branch."""
+        if verdict.outcome is Outcome.WITHDRAWN and self.approval_key:
+            self._wait_for_the_one_that_was_kept(verdict.sn, context)
+        if verdict.outcome is Outcome.APPROVED and self.compare_parameters:
+            self._compare(verdict.sn)
         approved = verdict.outcome is Outcome.APPROVED
         if approved or self.rejected_task_ids is None:
             result = super().conclude(verdict, context)
@@ -96,6 +144,57 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         if branch is not None:
             self.do_branch(context, branch)
         return result
+
+    def _compare(self, sn: str) -> None:
+        """Refuse to go on with something else than was asked for."""
+        now = self.parameters_digest()
+        if self._asked in (None, now):
+            return
+        raise AirflowFailException(
+            f"ITSM ticket {sn} is approved, but the task's parameters are not those it was asked for with: then"
+            f" {self._asked}, now {now}. Clear the task to ask anew. Templates that change with time need"
+            " compare_parameters=False"
+        )
+
+    def _wait_for_the_one_that_was_kept(self, sn: str, context: Context) -> None:
+        """Go on with the ticket in whose favour this one was withdrawn, if that is why it was."""
+        from airflow_provider_bkitsm.hooks.opening import TicketOpener
+
+        kept = TicketOpener(hook=self.hook).find(self.this_round(context)[1])
+        if kept is not None and kept.sn != sn:
+            self.wait_in_triggerer(kept.sn, asked=self._asked)
+
+    def still_asks(self, title: str) -> bool:
+        """Whether a ticket with this title asks for what would run now; those who share one ask as they like."""
+        from airflow_provider_bkitsm.itsm.opening import asks_for
+
+        alike = bool(self.approval_key) or not self.compare_parameters
+        return alike or asks_for(title, self.parameters_digest())
+
+    def check_asks(self, sn: str, title: str) -> None:
+        """Refuse to wait for the answer to what an earlier try has asked, if that was something else."""
+        if not self.still_asks(title):
+            raise AirflowFailException(
+                f"ITSM ticket {sn} ({title}), which an earlier try has opened, asks for something else than"
+                f" {self.parameters_digest()}, which would run now. The ticket is as it was. Clear the task: the"
+                " ticket is withdrawn, and a new one asks anew"
+            )
+
+    def form(self, tag: str) -> dict[str, Any]:
+        """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""
+        from airflow_provider_bkitsm.itsm.opening import marked_title
+
+        digest = self.parameters_digest()
+        form = super().form(tag) | {"title": marked_title(self.title, tag, digest=digest)}
+        if self.digest_field:
+            return form | {self.digest_field: digest}
+        if self.fast_approval and _CONTENT in form:
+            return form | {_CONTENT: f"{form[_CONTENT]}\n\n{digest}"}
+        return form
+
+    def ticket_meta(self, context: Context) -> dict[str, Any]:
+        """Return ITSM's ``meta``; it holds the digest of what is asked in any case."""
+        return {**(super().ticket_meta(context) or {}), "bkitsm_digest": self.parameters_digest()}
 
     def _branch(self, context: Context, *, approved: bool) -> list[str] | None:
         """Return what to go on with; None is everything.

@@ -9,15 +9,16 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm
+from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import CreatedTicket
+    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
+    from airflow_provider_bkitsm.itsm.models import TicketSummary
+    from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
 
-_ROUNDS_LOOKED_AT = 10
+_ROUNDS_LOOKED_AT = 100
 
 
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
@@ -39,6 +40,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
         share one ticket as long as it is open. A decision counts for every run that had begun before it. A
         run that begins later asks anew. (templated)
+    :param on_clear: what clearing the task does to its ticket while that is open: ``keep`` waits for the same
+        one, ``withdraw`` ends it and asks anew. A shared ticket is always kept.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
@@ -57,6 +60,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         creator: str | None = None,
         meta: Mapping[str, Any] | None = None,
         approval_key: str | None = None,
+        on_clear: OnAbandoned = "keep",
         bkitsm_conn_id: str = "bkitsm_default",
         **kwargs: Any,
     ) -> None:
@@ -68,72 +72,120 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         self.creator = creator
         self.meta = meta
         self.approval_key = approval_key
+        self.on_clear = check_on_abandoned("on_clear", on_clear)
         self.bkitsm_conn_id = bkitsm_conn_id
 
     def execute(self, context: Context) -> Any:
         """Adopt this round's ticket, or open it; return its number."""
         return self.opened(context).sn
 
-    def opened(self, context: Context) -> CreatedTicket:
+    def opened(self, context: Context) -> Opened:
         """Return this round's ticket, whoever opened it."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
 
-        opener = TicketOpener(hook=self.hook)
-        ticket = (self._shared if self.approval_key else self._own)(opener, context)
+        opener, (memory, handle) = TicketOpener(hook=self.hook), self.this_round(context)
+        ticket = self._known(opener, handle, self._earlier(context), memory)
+        if ticket is None:
+            request = self._request(handle, context)
+            memory.begins(request["fields"]["title"])
+            ticket = (opener.open_shared if self.approval_key else opener.open)(handle, **request)
+        memory.knows(ticket)
         show_ticket(context["ti"], ticket.ticket_url)
         return ticket
 
-    def _own(self, opener: TicketOpener, context: Context) -> CreatedTicket:
-        this_round, *earlier = self._handles(context)
-        found = self._found(opener, this_round, earlier, retried=context["ti"].try_number > 1)
-        return found or opener.open(this_round, **self._request(this_round, context))
+    def this_round(self, context: Context) -> tuple[CreationMemory, Handle]:
+        """Return what is known of this round, and what its ticket is found by.
 
-    def _shared(self, opener: TicketOpener, context: Context) -> CreatedTicket:
-        """Share the ticket of this task's key; of several opened at the same moment the oldest is kept."""
+        Those who share a key have one tag for all rounds: what was decided before theirs began does not count.
+        """
         from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
         from airflow_provider_bkitsm.itsm.opening import creation_tag
+        from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
 
-        run = context["dag_run"]
-        tag = creation_tag(self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
-        began = run.start_date or run.run_after
-        handle = Handle(tag=tag, creator=self._creator(), since=ANY_TIME, began=began)
-        found = opener.look_for(handle, seconds=opener.settle if context["ti"].try_number > 1 else 0)
-        return found or opener.open_shared(handle, **self._request(handle, context))
+        ti, run, creator = context["ti"], context["dag_run"], self._creator()
+        shared = (self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
+        tag = creation_tag(*shared) if self.approval_key else self._tag(context, ti.max_tries)
+        retried, states = ti.try_number > 1, context.get("task_state_store")
+        memory = CreationMemory(states, asking=f"{tag}:{ti.max_tries}", retried=retried)
+        if not self.approval_key:
+            return memory, Handle(tag=tag, creator=creator, since=run.run_after)
+        cleared = ti.max_tries > (self.retries or 0)
+        began = memory.since if cleared else run.start_date or run.run_after
+        return memory, Handle(tag=tag, creator=creator, since=ANY_TIME, began=began)
+
+    def _known(
+        self, opener: TicketOpener, handle: Handle, earlier: Sequence[Handle], memory: CreationMemory
+    ) -> Opened | None:
+        """Return this round's ticket, or an earlier round's that is still open: one approval, one ticket."""
+        if memory.ticket and not self.approval_key:
+            self.check_asks(memory.ticket.sn, memory.title)
+            return memory.ticket
+        seconds = memory.may_appear_for(opener.settle)
+        found = self._kept(opener, earlier) or opener.look_for(handle, seconds=seconds)
+        if found is None and seconds > 0:
+            # Cleared while the request was on its way: the ticket that appeared meanwhile is an earlier round's.
+            found = self._kept(opener, earlier)
+        if found:
+            self.check_asks(found.sn, found.title)
+        return found
+
+    def _kept(self, opener: TicketOpener, earlier: Iterable[Handle]) -> TicketSummary | None:
+        """Return an earlier round's open ticket, unless clearing is to end it."""
+        for handle in earlier:
+            found = opener.find_open(handle)
+            if found and self.on_clear == "keep" and self.still_asks(found.title):
+                return found
+            if found:
+                opener.call_off(found, why="The Airflow task was cleared and asks anew")
+        return None
+
+    def still_asks(self, _title: str) -> bool:
+        """Whether a ticket with this title asks for what this task would ask for now."""
+        return True
+
+    def check_asks(self, _sn: str, _title: str) -> None:
+        """Refuse to wait for the answer to another question."""
 
     def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
-        from airflow_provider_bkitsm.itsm.opening import marked_title
-
-        form = {**(self.fields or {}), "title": marked_title(self.title, handle.tag)}
+        form = self.form(handle.tag)
         return {
             "service_id": self._check(form),
             "fast_approval": self.fast_approval,
             "fields": form,
-            "meta": self.render_template(self.meta, context) if self.meta else None,
+            "meta": self.ticket_meta(context),
         }
 
-    def _found(
-        self, opener: TicketOpener, this_round: Handle, earlier: Iterable[Handle], *, retried: bool
-    ) -> CreatedTicket | None:
-        """Look for this round's ticket, and for an open one of an earlier round: one approval, one ticket."""
-        for handle in earlier:
-            found = opener.find(handle, still_open=True)
-            if found:
-                return found
-        return opener.look_for(this_round, seconds=opener.settle if retried else 0)
+    def form(self, tag: str) -> dict[str, Any]:
+        """Return the submit form as it is sent."""
+        from airflow_provider_bkitsm.itsm.opening import marked_title
 
-    def _handles(self, context: Context) -> list[Handle]:
-        """Return what this round's ticket is found by, then the earlier rounds': each clear is a new round."""
+        return {**(self.fields or {}), "title": marked_title(self.title, tag)}
+
+    def ticket_meta(self, context: Context) -> dict[str, Any] | None:
+        """Return ITSM's ``meta``, templates rendered."""
+        return dict(self.render_template(self.meta, context)) if self.meta else None
+
+    def _earlier(self, context: Context) -> list[Handle]:
+        """Return what earlier rounds' tickets are found by; a task that was never tried has none."""
         from airflow_provider_bkitsm.hooks.opening import Handle
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
 
         ti, run = context["ti"], context["dag_run"]
-        rounds = range(run.clear_number or 0, -1, -1)[:_ROUNDS_LOOKED_AT]
-        parts = (self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        return [
-            Handle(tag=creation_tag(*parts, number), creator=self._creator(), since=run.run_after)
-            for number in rounds
-        ]
+        if self.approval_key or ti.try_number == 1:
+            return []
+        rounds = range(ti.max_tries - 1, -1, -1)[:_ROUNDS_LOOKED_AT]
+        tags = (self._tag(context, number) for number in rounds)
+        return [Handle(tag=tag, creator=self._creator(), since=run.run_after) for tag in tags]
+
+    def _tag(self, context: Context, number: int) -> str:
+        """Return the tag of an approval round.
+
+        A round is numbered by the task's ``max_tries``, which rises when this task is cleared and only then.
+        """
+        from airflow_provider_bkitsm.itsm.opening import creation_tag
+
+        ti = context["ti"]
+        return creation_tag(self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, number)
 
     def _creator(self) -> str:
         return self.creator or self.hook.gateway.username

@@ -1,4 +1,4 @@
-"""``BkItsmPlugin``: the callback endpoint in Airflow's API server.
+"""``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server.
 
 Every component of Airflow loads its plugins, so nothing heavy is imported before the first request.
 """
@@ -27,10 +27,14 @@ class LazyApp:
 
 @cache
 def _app() -> ASGIApp:
+    from airflow_provider_bkitsm.plugins import actions, pages, views
     from airflow_provider_bkitsm.plugins.app import create_app
     from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 
-    app = create_app(AirflowMetadata())
+    metadata = AirflowMetadata()
+    app, seen = create_app(metadata), views.Views(metadata)
+    for room in (pages.router(), views.router(seen), actions.router(seen)):
+        app.include_router(room)
     # An API server holds a million objects for as long as it lives. Going through all of them stops it for a third
     # of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.
     gc.collect()
@@ -39,6 +43,24 @@ def _app() -> ASGIApp:
 
 
 _APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]
+# Relative, so that a path prefix of Airflow's base_url stays in front.
+_MENU = {"destination": "nav", "category": "browse"}
+_VIEWS: list[Any] = [
+    {"name": "Approvals", "href": "bkitsm/approvals", "url_route": "bkitsm-approvals", **_MENU},
+    {"name": "Collectors", "href": "bkitsm/collectors", "url_route": "bkitsm-collectors", **_MENU},
+    {
+        "name": "Approvals",
+        "href": "bkitsm/approvals?view=all&dag_id={DAG_ID}&run_id={RUN_ID}",
+        "url_route": "bkitsm-run-approvals",
+        "destination": "dag_run",
+    },
+    {
+        "name": "Ticket",
+        "href": "bkitsm/ticket?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}",
+        "url_route": "bkitsm-ticket",
+        "destination": "task_instance",
+    },
+]
 
 
 class BkItsmPlugin(AirflowPlugin):
@@ -46,3 +68,4 @@ class BkItsmPlugin(AirflowPlugin):
 
     name = "bkitsm"
     fastapi_apps = _APPS
+    external_views = _VIEWS

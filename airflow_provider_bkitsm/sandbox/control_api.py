@@ -22,7 +22,20 @@ from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import World
 
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
-_SHOWN = ("id", "sn", "service_id", "title", "creator", "fields", "tag", "meta", "status", "orphan")
+_SHOWN = (
+    "id",
+    "sn",
+    "service_id",
+    "title",
+    "creator",
+    "fields",
+    "tag",
+    "meta",
+    "status",
+    "orphan",
+    "create_at",
+    "end_at",
+)
 
 
 class Decision(BaseModel):

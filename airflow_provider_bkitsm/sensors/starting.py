@@ -42,8 +42,10 @@ def _needs_no_worker(task: BaseSensorOperator) -> bool:
     """Whether nothing is wanted that only a worker does when a task begins.
 
     In a mapped group a value that comes from the group has the index of its task, which a template in the
-    triggerer does not follow.
+    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not.
     """
+    if task.execution_timeout is not None:
+        return False
     begins = (task._pre_execute_hook, task.on_execute_callback)
     return not any(begins) and task.get_closest_mapped_task_group() is None
 

@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundErr
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.sensors.starting import start_args
-from airflow_provider_bkitsm.tasks import OnNotApproved
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
+    :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
+        may wait for it, or ``withdraw``. A decision that comes first wins.
+    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or deletes its run.
+        A restart of Airflow, or clearing the task, never withdraws a ticket. ``withdraw`` takes a deferrable wait.
     :param verdict_field: form field that holds the verdict, for services that decide outside an approval
         step; None takes the connection's setting, by default ITSM's own ``approve_result``. (templated)
     :param verdict_value: what that field holds when approved. (templated)
@@ -92,6 +96,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         bkitsm_conn_id: str = "bkitsm_default",
         approval_timeout: timedelta | float | str | None = DEFAULT_APPROVAL_TIMEOUT,
         on_not_approved: OnNotApproved = "fail",
+        on_timeout: OnAbandoned = "keep",
+        on_kill: OnAbandoned = "keep",
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
@@ -107,10 +113,16 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         self.bkitsm_conn_id = bkitsm_conn_id
         self.approval_timeout = approval_timeout
         self.on_not_approved = on_not_approved
+        self.on_timeout = check_on_abandoned("on_timeout", on_timeout)
+        self.when_killed = check_on_abandoned("on_kill", on_kill)
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
+        if self.when_killed == "withdraw" and not self.deferrable:
+            raise ValueError(
+                'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
+            )
         self.end_from_trigger = end_from_trigger
         if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
@@ -140,7 +152,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self.conclude(step.verdict, context))
+        return PokeReturnValue(is_done=True, xcom_value=self.conclude(self.settled(step.verdict), context))
 
     def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
         if not (error.retry_safe or isinstance(error, ItsmTicketNotFoundError)):

@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
-from airflow_provider_bkitsm.version_compat import workers_do_no_more
+from airflow_provider_bkitsm.version_compat import TELLS_OF_KILLS, workers_do_no_more
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.poller import Wait as Looks
@@ -44,6 +44,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     :param require_evidence: likewise.
     :param ends_task: whether an approval may end the task without a worker.
     :param after_worker: a worker has just deferred to this trigger.
+    :param withdraw_when_killed: whether the ticket ends when a person ends the wait.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         require_evidence: bool | None = None,
         ends_task: bool = False,
         after_worker: bool = False,
+        withdraw_when_killed: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket_sn = ticket_sn
@@ -69,6 +71,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.require_evidence = require_evidence
         self.ends_task = ends_task
         self.after_worker = after_worker
+        self.withdraw_when_killed = withdraw_when_killed
+        self._fired = False
         self._time: timedelta | None = None
         self._shown = False
 
@@ -81,6 +85,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             "approval_timeout": self.approval_timeout,
             "ends_task": self.ends_task,
             "after_worker": self.after_worker,
+            "withdraw_when_killed": self.withdraw_when_killed,
             **self.verdict_settings,
         }
 
@@ -91,7 +96,24 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         except Exception as error:
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
-        yield await self._event(step)
+        event = await self._event(step)
+        self._fired = True
+        yield event
+
+    async def on_kill(self) -> None:
+        """End the ticket if a person gave up the wait for it (P5); Airflow calls this since 3.3.
+
+        It is called as well when the API server has resumed the task, or when the task was cleared.
+        """
+        from airflow_provider_bkitsm.triggers.giving_up import give_up
+
+        if self.withdraw_when_killed and not self._fired and self.task_instance is not None:
+            await give_up(self.task_instance, sn=ticket_number(self.ticket_sn), conn_id=self.bkitsm_conn_id)
+
+    async def cleanup(self) -> None:
+        """Do the same on an older Airflow, which comes here after every end of a trigger, restarts included."""
+        if not TELLS_OF_KILLS:
+            await self.on_kill()
 
     async def _wait(self) -> Done | Failed:
         from airflow_provider_bkitsm.hooks.poller import Wait as Looks
@@ -122,6 +144,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
+            approval_seconds=self._time.total_seconds() if self._time else None,
             **self.verdict_settings,
         )
         try:

@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.collectors.form import (
     capacity_gb,
     collector_detail,
     detail_text,
+    shown_digests,
     shows_digest,
     ticket_title,
 )
@@ -193,6 +194,13 @@ def test_a_digest_is_found_wherever_it_is_shown(value: Any) -> None:
 )
 def test_anything_else_does_not_show_it_p3(fields: list[dict[str, Any]], wanted: str) -> None:
     assert not shows_digest(fields, wanted)
+
+
+def test_every_digest_shown_can_be_told() -> None:
+    other = "sha256:" + "0" * 64
+    longer = other + "0"
+    fields = [{"value": f"{DIGEST}, {longer}"}, {"value": {"x": [other]}}, {"value": None}, {"key": DIGEST}]
+    assert shown_digests(fields) == {DIGEST, other}
 
 
 @pytest.mark.parametrize(

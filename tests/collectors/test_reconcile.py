@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.collectors.reconcile import (
     report,
     undecided,
 )
+from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner, new_row
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
@@ -30,15 +31,15 @@ NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 SOON, LATE = timedelta(minutes=59), timedelta(hours=1)
 LIMITS = Limits(grace=LATE, overdue_after=timedelta(days=7))
 TAG = "0123456789abcdef"
-OWNER = state.Owner(dag_id="dag", run_id="run", task_id="apply")
+OWNER = Owner(dag_id="dag", run_id="run", task_id="apply")
 
 
-def _intent(ago: timedelta = SOON) -> state.CollectorRow:
-    row = state.new_row("bklog", 7, now=NOW - ago)
+def _intent(ago: timedelta = SOON) -> CollectorRow:
+    row = new_row("bklog", 7, now=NOW - ago)
     return state.apply(row, payload={"table_id": "secret plan"}, tag=TAG, owner=OWNER, now=NOW - ago)
 
 
-def _open(ago: timedelta = SOON, outcome: Outcome | None = None) -> state.CollectorRow:
+def _open(ago: timedelta = SOON, outcome: Outcome | None = None) -> CollectorRow:
     row = state.ticket_opened(_intent(ago), tag=TAG, sn="SN1", url="http://itsm/1", now=NOW - ago)
     return row if outcome is None else state.decided(row, sn="SN1", outcome=outcome, now=NOW - ago)
 
@@ -49,8 +50,30 @@ def _seen(outcome: Outcome, reason: Reason, ended_ago: timedelta | None = None, 
     return Verdict(sn="SN1", outcome=outcome, reason=str(reason), **known | more)
 
 
-def _find(row: state.CollectorRow, seen: Any = None, *, over: bool | None = False) -> Finding:
+def _bypassed(ago: timedelta) -> CollectorRow:
+    row = new_row("bklog", 7, now=NOW - ago)
+    why = {"payload": {"table_id": "secret plan"}, "setting": "[bkitsm] collect_itsm = off"}
+    return state.bypass(row, tag=TAG, owner=OWNER, now=NOW - ago, **why)
+
+
+def _find(row: CollectorRow, seen: Any = None, *, over: bool | None = False) -> Finding:
     return find(row, seen, run_is_over=over, now=NOW, limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("ago", "over", "action"),
+    [
+        (SOON, False, Action.LEFT_TO_ITS_RUN),
+        (SOON, True, Action.CLEAR_ITS_RUN),
+        (LATE, False, Action.CLEAR_ITS_RUN),
+    ],
+)
+def test_an_application_that_needs_no_approval_is_its_runs_and_never_asked_about(ago, over, action):
+    row = _bypassed(ago)
+    found = _find(row, over=over)
+    assert (found.kind, found.action) == (Kind.BYPASSED, action)
+    assert "no approval is needed ([bkitsm] collect_itsm = off)" in str(found)
+    assert undecided([row]) == []
 
 
 WAITING = _seen(Outcome.WAITING, Reason.OPEN)

@@ -19,7 +19,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmNotFound,
 )
 from airflow_provider_bkitsm.collectors.payload import digest
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner, state_label
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
@@ -29,7 +29,7 @@ MINE = Owner(dag_id="dag", run_id="run", task_id="apply")
 OTHER = replace(MINE, run_id="another run")
 PAYLOAD: dict[str, Any] = {"etl_config": "bk_log_text", "table_id": "t", "retention": 7}
 
-NOBODY = state.new_row("bklog", 7, now=T0)
+NOBODY = new_row("bklog", 7, now=T0)
 INTENT = state.apply(NOBODY, payload=PAYLOAD, tag="tag1", owner=MINE, now=T0)
 OPEN = state.ticket_opened(INTENT, tag="tag1", sn="SN1", url="http://itsm/1", now=T0)
 REJECTED = state.decided(OPEN, sn="SN1", outcome="rejected", detail={"who": "carol"}, now=T0)
@@ -40,25 +40,42 @@ REFUSED = state.create_refused(INTENT, tag="tag1", reason="no", now=T0)
 FAILED = state.fail(REJECTED, sn="SN1", reason="no", now=T0)
 TIMED_OUT = state.fail(OPEN, sn="SN1", reason="no", now=T0)
 ETL_FAILED = state.fail(APPROVED, sn="SN1", reason="no", now=T0)
+SETTING = "[bkitsm] collect_itsm = off"
+BYPASSED = state.bypass(NOBODY, payload=PAYLOAD, tag="tag1", owner=MINE, setting=SETTING, now=T0)
+BYPASSED_PROVISIONED = state.provisioned(BYPASSED, tag="tag1", result={"index_set_id": 3}, now=T0)
+BYPASSED_SUCCESS = state.complete(BYPASSED_PROVISIONED, tag="tag1", now=T0)
+BYPASSED_FAILED = state.fail(BYPASSED, tag="tag1", reason="no", now=T0)
 
 ROWS = {
     "nobody": NOBODY,
     "intent": INTENT,
     "open": OPEN,
-    "rejected": REJECTED,
-    "approved": APPROVED,
-    "provisioned": PROVISIONED,
-    "success": SUCCESS,
+    "no": REJECTED,
+    "yes": APPROVED,
+    "etl": PROVISIONED,
+    "done": SUCCESS,
     "refused": REFUSED,
     "failed": FAILED,
-    "timed out": TIMED_OUT,
-    "etl failed": ETL_FAILED,
+    "late": TIMED_OUT,
+    "no etl": ETL_FAILED,
+    "b": BYPASSED,
+    "b etl": BYPASSED_PROVISIONED,
+    "b done": BYPASSED_SUCCESS,
+    "b fail": BYPASSED_FAILED,
 }
 
 Event = Callable[[CollectorRow], CollectorRow]
+
+
+def _bypass(row: CollectorRow, owner: Owner) -> CollectorRow:
+    return state.bypass(row, payload=PAYLOAD, tag="tag2", owner=owner, setting=SETTING, now=T1)
+
+
 EVENTS: dict[str, Event] = {
     "apply mine": lambda row: state.apply(row, payload=PAYLOAD, tag="tag2", owner=MINE, now=T1),
     "apply other": lambda row: state.apply(row, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1),
+    "bypass mine": lambda row: _bypass(row, MINE),
+    "bypass other": lambda row: _bypass(row, OTHER),
     "recreate": lambda row: state.recreate(row, tag="tag1", seen=T0, now=T1),
     "recreate old tag": lambda row: state.recreate(row, tag="tag0", seen=T0, now=T1),
     "recreate late": lambda row: state.recreate(row, tag="tag1", seen=T1, now=T1),
@@ -80,6 +97,16 @@ EVENTS: dict[str, Event] = {
     "etl failed old sn": lambda row: state.etl_failed(row, sn="SN0", reason="down", now=T1),
     "complete": lambda row: state.complete(row, sn="SN1", now=T1),
     "complete old sn": lambda row: state.complete(row, sn="SN0", now=T1),
+    **{
+        f"{name}{of}": (lambda row, step=step, tag=tag: step(row, tag=tag, now=T1))
+        for of, tag in ((" by tag", "tag1"), (" by old tag", "tag0"), (" unnamed", None))
+        for name, step in (
+            ("resume", state.resume),
+            ("provisioned", lambda row, **given: state.provisioned(row, **given, result={"index_set_id": 3})),
+            ("etl failed", lambda row, **given: state.etl_failed(row, **given, reason="down")),
+            ("complete", state.complete),
+        )
+    },
     "fail": lambda row: state.fail(row, sn="SN1", reason="why", now=T1),
     "fail old sn": lambda row: state.fail(row, sn="SN0", reason="why", now=T1),
     "fail by tag": lambda row: state.fail(row, tag="tag1", reason="why", now=T1),
@@ -87,39 +114,54 @@ EVENTS: dict[str, Event] = {
     "fail unnamed": lambda row: state.fail(row, reason="why", now=T1),
 }
 
-# What each event makes of each row: "." unchanged, "new" a new application, "+" changed within its state,
-# A/F/S changed to applying, fail_apply, success_apply, and the errors H has-apply, C conflict, N not found.
+# What each event makes of each row, those named b needing no approval: "." unchanged, "new" a new application, "+"
+# changed within its state, A/F/S changed to applying, fail_apply, success_apply, and the errors H has-apply, C
+# conflict, N not found.
 # fmt: off
 TABLE = """
-                    nobody intent open rejected approved provisioned success refused failed timed_out etl_failed
-apply_mine          new    .      .    .        .        .           new     new     new    new       new
-apply_other         new    H      H    H        H        H           new     new     new    new       new
-recreate            N      +      C    C        C        C           C       C       C      C         C
-recreate_old_tag    N      C      C    C        C        C           C       C       C      C         C
-recreate_late       N      C      C    C        C        C           C       C       C      C         C
-opened              N      +      .    .        .        .           .       C       .      .         .
-opened_other_sn     N      +      C    C        C        C           C       C       C      C         C
-opened_no_sn        N      C      C    C        C        C           C       C       C      C         C
-opened_old_tag      N      C      C    C        C        C           C       C       C      C         C
-refused             N      F      C    C        C        C           C       .       C      C         C
-refused_old_tag     N      C      C    C        C        C           C       C       C      C         C
-approved            N      C      +    .        .        .           .       C       .      +         .
-rejected            N      C      +    .        .        .           .       C       .      +         .
-approved_old_sn     N      C      C    C        C        C           C       C       C      C         C
-resume              N      C      .    .        .        .           .       C       C      C         A
-resume_old_sn       N      C      C    C        C        C           C       C       C      C         C
-provisioned         N      C      C    C        +        .           .       C       C      C         C
-provisioned_anew    N      C      C    C        +        +           +       C       C      C         C
-provisioned_old_sn  N      C      C    C        C        C           C       C       C      C         C
-etl_failed          N      C      +    +        +        +           +       C       +      +         +
-etl_failed_old_sn   N      C      C    C        C        C           C       C       C      C         C
-complete            N      C      C    C        C        S           .       C       C      C         C
-complete_old_sn     N      C      C    C        C        C           C       C       C      C         C
-fail                N      C      F    F        F        F           C       C       .      .         .
-fail_old_sn         N      C      C    C        C        C           C       C       C      C         C
-fail_by_tag         N      F      F    F        F        F           C       .       .      .         .
-fail_by_old_tag     N      C      C    C        C        C           C       C       C      C         C
-fail_unnamed        N      C      C    C        C        C           C       C       C      C         C
+                       nobody intent open no  yes etl done refused failed late no_etl b   b_etl b_done b_fail
+apply_mine             new    .      .    .   .   .   new  new     new    new  new    .   .     new    new
+apply_other            new    H      H    H   H   H   new  new     new    new  new    H   H     new    new
+bypass_mine            new    .      .    .   .   .   new  new     new    new  new    .   .     new    new
+bypass_other           new    H      H    H   H   H   new  new     new    new  new    H   H     new    new
+recreate               N      +      C    C   C   C   C    C       C      C    C      C   C     C      C
+recreate_old_tag       N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+recreate_late          N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+opened                 N      +      .    .   .   .   .    C       .      .    .      C   C     C      C
+opened_other_sn        N      +      C    C   C   C   C    C       C      C    C      C   C     C      C
+opened_no_sn           N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+opened_old_tag         N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+refused                N      F      C    C   C   C   C    .       C      C    C      C   C     C      C
+refused_old_tag        N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+approved               N      C      +    .   .   .   .    C       .      +    .      C   C     C      C
+rejected               N      C      +    .   .   .   .    C       .      +    .      C   C     C      C
+approved_old_sn        N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+resume                 N      C      .    .   .   .   .    C       C      C    A      C   C     C      C
+resume_old_sn          N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+provisioned            N      C      C    C   +   .   .    C       C      C    C      C   C     C      C
+provisioned_anew       N      C      C    C   +   +   +    C       C      C    C      C   C     C      C
+provisioned_old_sn     N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+etl_failed             N      C      +    +   +   +   +    C       +      +    +      C   C     C      C
+etl_failed_old_sn      N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+complete               N      C      C    C   C   S   .    C       C      C    C      C   C     C      C
+complete_old_sn        N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+resume_by_tag          N      .      .    .   .   .   .    C       C      C    A      .   .     .      A
+provisioned_by_tag     N      C      C    C   +   .   .    C       C      C    C      +   .     .      C
+etl_failed_by_tag      N      +      +    +   +   +   +    +       +      +    +      +   +     +      +
+complete_by_tag        N      C      C    C   C   S   .    C       C      C    C      C   S     .      C
+resume_by_old_tag      N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+provisioned_by_old_tag N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+etl_failed_by_old_tag  N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+complete_by_old_tag    N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+resume_unnamed         N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+provisioned_unnamed    N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+etl_failed_unnamed     N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+complete_unnamed       N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+fail                   N      C      F    F   F   F   C    C       .      .    .      C   C     C      C
+fail_old_sn            N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+fail_by_tag            N      F      F    F   F   F   C    .       .      .    .      F   F     C      .
+fail_by_old_tag        N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
+fail_unnamed           N      C      C    C   C   C   C    C       C      C    C      C   C     C      C
 """
 # fmt: on
 ERRORS = {"H": CollectItsmHasApply, "C": CollectItsmConflict, "N": CollectItsmNotFound}
@@ -190,6 +232,64 @@ def test_apply_stores_the_intent_and_nothing_of_the_application_before_p7() -> N
         created_at=T0,
         updated_at=T1,
     )
+
+
+def test_bypass_stores_the_intent_and_what_allows_it_p7() -> None:
+    row = state.bypass(SUCCESS, payload=PAYLOAD, tag="tag2", owner=OTHER, setting=SETTING, now=T1)
+    applied = state.apply(SUCCESS, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1)
+    why = {"setting": SETTING}
+    assert row == replace(applied, bypassed_tag="tag2", outcome_detail=why, create_started_at=None)
+    assert (row.is_bypassed, row.standing) == (True, f"no approval is needed ({SETTING})")
+
+
+def test_p3_a_bypass_has_to_name_its_setting() -> None:
+    with pytest.raises(ValueError, match="which setting"):
+        state.bypass(NOBODY, payload=PAYLOAD, tag="tag2", owner=MINE, setting="", now=T1)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_p3_only_bypass_makes_an_application_one_that_needs_no_approval(name: str) -> None:
+    """No event makes it one, and whatever makes another application ends it."""
+    row = ROWS[name]
+    for event, deliver in EVENTS.items():
+        try:
+            after = deliver(row)
+        except ItsmError:
+            continue
+        anew = after.application != row.application
+        assert after.is_bypassed == (event.startswith("bypass") if anew else row.is_bypassed), event
+
+
+@pytest.mark.parametrize("row", [INTENT, OPEN, REJECTED, REFUSED, FAILED, TIMED_OUT])
+@pytest.mark.parametrize("bypassed_tag", ["tag0", ""])
+def test_p3_a_bypass_never_speaks_for_another_application(row: CollectorRow, bypassed_tag: str) -> None:
+    """As an older version would leave it, which applies anew and does not know the column."""
+    row = replace(row, bypassed_tag=bypassed_tag)
+    assert not row.is_bypassed
+    for event in ("provisioned by tag", "complete by tag"):
+        with pytest.raises(CollectItsmConflict):
+            EVENTS[event](row)
+
+
+@pytest.mark.parametrize("row", [OPEN, REJECTED, FAILED, TIMED_OUT])
+def test_p3_an_application_with_a_ticket_needs_its_approval_whatever_is_stored_beside(row: CollectorRow) -> None:
+    assert not replace(row, bypassed_tag=row.tag).is_bypassed
+
+
+@pytest.mark.parametrize("row", [BYPASSED_FAILED, BYPASSED_SUCCESS])
+def test_the_tag_of_a_bypassed_application_is_used_once(row: CollectorRow) -> None:
+    with pytest.raises(ValueError, match="new tag"):
+        state.apply(row, payload=PAYLOAD, tag="tag1", owner=MINE, now=T1)
+
+
+def test_p5_a_ticket_for_an_application_that_needs_none_is_to_be_withdrawn() -> None:
+    with pytest.raises(CollectItsmConflict, match=r"takes no ticket.*Withdraw ticket SN1"):
+        EVENTS["opened"](BYPASSED)
+
+
+def test_another_run_is_told_that_no_ticket_holds_it_up_p2() -> None:
+    with pytest.raises(CollectItsmHasApply, match="ticket: none is needed"):
+        EVENTS["apply other"](BYPASSED)
 
 
 def test_a_retry_keeps_tag_ticket_and_payload_p2() -> None:
@@ -265,32 +365,6 @@ def test_a_reason_is_made_storable() -> None:
     assert len(row.last_error) == 4000
 
 
-def test_predicates() -> None:
-    facts = {name: (row.has_apply, row.is_applying, row.has_success) for name, row in ROWS.items()}
-    assert facts["nobody"] == (False, False, False)
-    assert facts["intent"] == facts["approved"] == (True, True, False)
-    assert facts["failed"] == (True, False, False)
-    assert facts["success"] == (True, False, True)
-
-
-@pytest.mark.parametrize(
-    ("value", "zh", "en"),
-    [
-        ("not_apply", "未申请采集接入", "Collection access not applied"),
-        ("applying", "采集接入进行中", "Collection access in progress"),
-        ("fail_apply", "采集接入失败", "Collection access failed"),
-        ("success_apply", "采集接入完成", "Collection access completed"),
-        ("frozen", "frozen", "frozen"),
-    ],
-)
-def test_labels(value: str, zh: str, en: str) -> None:
-    assert (state_label(value, language="zh"), state_label(value)) == (zh, en)
-
-
-def test_a_mapped_owner_shows_its_index() -> None:
-    assert str(replace(MINE, map_index=2)) == "task apply[2] of run run of DAG dag"
-
-
 class Histories(RuleBasedStateMachine):
     """Random histories of one collector; tickets and tags of every application so far keep knocking."""
 
@@ -301,6 +375,7 @@ class Histories(RuleBasedStateMachine):
         self.tags = ["tag-never"]
         self.sns = ["SN-never"]
         self.verdicts: dict[int, Outcome] = {}
+        self.bypassed: set[int] = set()
         self.tickets: dict[int, str] = {}
 
     def _deliver(self, event: Callable[..., CollectorRow], *, current: bool, **arguments: Any) -> None:
@@ -316,10 +391,20 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from([MINE, OTHER]))
     def apply(self, who: Owner) -> None:
+        self._begins(state.apply, owner=who)
+
+    @rule(who=st.sampled_from([MINE, OTHER]))
+    def bypass(self, who: Owner) -> None:
+        before = self.row
+        self._begins(state.bypass, owner=who, setting=SETTING)
+        if self.row is not before:
+            self.bypassed.add(self.row.application)
+
+    def _begins(self, event: Callable[..., CollectorRow], **arguments: Any) -> None:
         tag = f"tag-{len(self.tags)}"
         self.tags.append(tag)
         before = self.row
-        self._deliver(state.apply, current=True, payload=PAYLOAD, tag=tag, owner=who)
+        self._deliver(event, current=True, payload=PAYLOAD, tag=tag, **arguments)
         if before.is_applying:
             assert self.row is before, "an application under way was replaced"
 
@@ -347,6 +432,11 @@ class Histories(RuleBasedStateMachine):
         sn = data.draw(st.sampled_from(self.sns))
         self._deliver(event, current=sn == self.row.ticket_sn, sn=sn)
 
+    @rule(data=st.data(), event=st.sampled_from([state.resume, state.provisioned, state.complete]))
+    def goes_on_by_tag(self, data: st.DataObject, event: Callable[..., CollectorRow]) -> None:
+        tag = data.draw(st.sampled_from(self.tags))
+        self._deliver(event, current=tag == self.row.tag, tag=tag)
+
     @rule(data=st.data(), event=st.sampled_from([state.etl_failed, state.fail]))
     def goes_wrong(self, data: st.DataObject, event: Callable[..., CollectorRow]) -> None:
         sn = data.draw(st.sampled_from(self.sns))
@@ -371,12 +461,17 @@ class Histories(RuleBasedStateMachine):
         self.verdicts.setdefault(self.row.application, Outcome(str(self.row.outcome)))
 
     @invariant()
-    def success_needs_approval_and_etl_p7(self) -> None:
+    def success_needs_approval_or_bypass_and_etl_p7(self) -> None:
         if self.row.has_success:
-            assert self.row.outcome is Outcome.APPROVED
             assert self.row.provisioned_at is not None
-        if self.row.provisioned_at is not None:
+        if self.row.provisioned_at is not None and self.row.application not in self.bypassed:
             assert self.verdicts[self.row.application] is Outcome.APPROVED
+
+    @invariant()
+    def bypassed_is_what_was_bypassed_and_has_neither_ticket_nor_verdict_p3(self) -> None:
+        assert self.row.is_bypassed == (self.row.application in self.bypassed)
+        if self.row.is_bypassed:
+            assert (self.row.ticket_sn, self.row.outcome) == (None, None)
 
     @invariant()
     def first_verdict_stands(self) -> None:

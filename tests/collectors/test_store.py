@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     StoreUnavailable,
 )
 from airflow_provider_bkitsm.collectors.payload import digest, verify
-from airflow_provider_bkitsm.collectors.state import CollectorRow, CollectorState, Owner
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -108,6 +108,7 @@ def test_the_audit_tells_who_changed_what(store: CollectorStore) -> None:
     store.decided(*KEY, sn="SN1", outcome="rejected", detail={"who": "carol"})
     row = store.fail(*KEY, sn="SN1", reason="rejected")
     first, *_, decided, last = store.history(*KEY)
+    assert first.detail == {"tag": "tag0", "etl_digest": digest(PAYLOAD)}
     assert (first.from_state, first.to_state, first.ticket_sn) == ("not_apply", "applying", None)
     assert decided.detail == {"outcome": "rejected", "detail": {"who": "carol"}}
     assert (last.from_state, last.to_state, last.ticket_sn) == ("applying", "fail_apply", "SN1")
@@ -120,6 +121,30 @@ def test_a_create_that_was_refused_frees_the_collector(store: CollectorStore) ->
     row = store.create_refused(*KEY, tag="tag0", reason="3900003")
     assert (row.state, row.last_error) == (CollectorState.FAIL_APPLY, "3900003")
     assert _apply(store, 1).application == 2
+
+
+def test_an_application_that_needs_no_approval_is_read_back_and_told_of(store: CollectorStore) -> None:
+    given: dict[str, Any] = {"payload": PAYLOAD, "owner": MINE, "setting": "[bkitsm] collect_itsm = off"}
+    steps: list[Callable[[], CollectorRow]] = [
+        lambda: store.bypass(*KEY, tag="tag0", **given),
+        lambda: store.etl_failed(*KEY, tag="tag0", reason="down"),
+        lambda: store.fail(*KEY, tag="tag0", reason="down"),
+        lambda: store.resume(*KEY, tag="tag0"),
+        lambda: store.provisioned(*KEY, tag="tag0", result={"index_set_id": 3}),
+        lambda: store.complete(*KEY, tag="tag0"),
+    ]
+    for step in steps:
+        row = step()
+        assert store.get(*KEY) == row
+        assert row.is_bypassed
+    told = store.history(*KEY)
+    assert [one.event for one in told] == [
+        *("bypassed", "etl_failed", "fail", "resume", "provisioned", "complete")
+    ]
+    assert (told[0].owner, told[0].actor, told[0].from_state) == (MINE, "tester", "not_apply")
+    assert told[0].detail == {"tag": "tag0", "etl_digest": digest(PAYLOAD), "setting": given["setting"]}
+    assert not store.bypass(*KEY, tag="tag1", **given).has_success
+    assert store.get(*KEY).application == 2
 
 
 def test_a_retry_writes_nothing_p2(store: CollectorStore) -> None:
@@ -167,6 +192,14 @@ def test_what_is_under_way_can_be_listed(store: CollectorStore) -> None:
     assert store.applying() == [rows[0], rows[1], store.get(*KEY)]
     assert store.applying("bklog") == [rows[1], store.get(*KEY)]
     assert store.applying("BKLOG") == []
+
+
+def test_what_changed_last_is_listed_first(store: CollectorStore) -> None:
+    for number in (1, 2, 3):
+        store.apply(KEY[0], number, payload=PAYLOAD, tag=f"tag{number}", owner=MINE)
+    store.fail(KEY[0], 1, tag="tag1", reason="no")
+    assert [row.collector_config_id for row in store.latest(2)] == [1, 3]
+    assert store.latest(0) == []
 
 
 def test_a_number_cannot_be_two_collectors_ticket(store: CollectorStore) -> None:

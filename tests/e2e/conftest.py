@@ -21,8 +21,20 @@ DAG_IDS = (
     DAG_ID,
     *("any_service", "mapped_tickets", "timed_out"),
     *("by_callback", "by_poll", "two_waits", "withdraws_its_own"),
-    *("workerless", "nothing_to_wait_for", "gated", "branching", "shared_approval"),
+    *(
+        "workerless",
+        "nothing_to_wait_for",
+        "gated",
+        "gated_briefly",
+        "changes_its_mind",
+        "branching",
+        "shared_approval",
+        "mixed_businesses",
+        "shown",
+    ),
 )
+# A business of the log platform.
+NEEDS_NO_APPROVAL = 7
 SQLITE, POSTGRES = "sqlite", "postgres"
 
 
@@ -68,7 +80,13 @@ def dags(home: Path) -> Path:
 def airflow(
     request: pytest.FixtureRequest, home: Path, dags: Path, itsm: SandboxProcess
 ) -> Iterator[LocalAirflow]:
-    env = {**itsm.control.connections(settle_seconds=2), "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+    env = {
+        **itsm.control.connections(settle_seconds=2),
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
+        # One who may only look, and one without any role.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,nobody:",
+    }
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None
         running = LocalAirflow(home=home / request.param, dags=dags, database_url=url, env=env)

@@ -34,10 +34,10 @@ def decided(runs, itsm) -> dict[str, Run]:
 class Run:
     """A run for a collector."""
 
-    def __init__(self, api: AirflowApi, collector: int) -> None:
+    def __init__(self, api: AirflowApi, collector: int, business: int = 2) -> None:
         self.api = api
         self.collector = collector
-        self.id = api.trigger(DAG_ID, {"collector_config_id": collector})
+        self.id = api.trigger(DAG_ID, {"collector_config_id": collector, "bk_biz_id": business})
         self.sn = ""
 
     def waits(self) -> Run:
@@ -123,7 +123,7 @@ def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflo
     second = airflow.api.trigger(DAG_ID, {"collector_config_id": run.collector})
     assert airflow.api.wait_for_run(DAG_ID, second, seconds=120) == "failed"
     assert run.sn in airflow.api.log(DAG_ID, second, "apply")
-    assert _tickets_of(control, run.collector) == [run.sn]
+    assert tickets_of(control, run.collector) == [run.sn]
     assert store.get("bklog_default", run.collector).state == "applying"
     itsm.decide(run.sn, "approve", "")
     assert run.end()[0] == "success"
@@ -158,5 +158,5 @@ def _id(sn: str) -> int:
     return int(sn[-6:])
 
 
-def _tickets_of(control, collector: int) -> list[str]:
+def tickets_of(control, collector: int) -> list[str]:
     return [one["sn"] for one in control.tickets() if f"collector-{collector}" in one["title"]]

@@ -55,7 +55,7 @@ def test_p8_a_store_that_cannot_be_reached_does_not_show_its_password(connect):
 def test_a_collector_is_applied_for_through_an_airflow_connection(connect):
     from sqlalchemy.engine import make_url
 
-    from airflow_provider_bkitsm.collectors.state import Owner
+    from airflow_provider_bkitsm.collectors.row import Owner
     from tests.collectors import servers
 
     owner = Owner(dag_id="dag", run_id="run", task_id="apply")

@@ -28,6 +28,7 @@ RETRY_SAFE = {
     "ItsmError": False,
     "ItsmInvalidRequestError": False,
     "ItsmNotFoundError": False,
+    "ItsmOrphanError": False,
     "ItsmOutcomeUnknownError": False,
     "ItsmPermissionError": False,
     "ItsmRateLimitedError": True,
@@ -36,6 +37,7 @@ RETRY_SAFE = {
     "ItsmTimeoutError": True,
     "ItsmUnavailableError": True,
     "ItsmUnexpectedAnswerError": True,
+    "StoreTooNew": False,
     "StoreUnavailable": True,
 }
 

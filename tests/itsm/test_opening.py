@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.opening import creation_tag, find_opened, is_marked, marked_title, marker
+from airflow_provider_bkitsm.itsm.opening import (
+    asks_for,
+    creation_tag,
+    find_opened,
+    is_marked,
+    marked_title,
+    marker,
+)
 
 TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
 SINCE = datetime(2026, 11, 24, tzinfo=UTC)
@@ -62,3 +69,18 @@ def test_p4_a_title_is_marked_for_one_tag_only():
 
 def test_the_marker_ends_the_title():
     assert marked_title("Go live", TAG).endswith(f"#{marker(TAG)}")
+
+
+DIGEST = "sha256:" + "ab12" * 16
+
+
+def test_p3_a_title_shows_the_beginning_of_what_is_asked():
+    title = marked_title("Go live", TAG, digest=DIGEST)
+    assert title.endswith(f"#{marker(TAG)}-ab12ab12")
+    assert is_marked(title, TAG)
+    assert asks_for(title, DIGEST)
+    assert not asks_for(title, "sha256:" + "0" * 64)
+
+
+def test_a_title_that_shows_none_is_not_held_against_a_ticket():
+    assert asks_for(marked_title("Go live - 2026-1", TAG), DIGEST)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.operating import operate, read_status
+from airflow_provider_bkitsm.itsm.operating import call_off, operate, read_status
 from tests.itsm.flows import drive
 
 REFUSED = errors.ItsmRefusedError("no", code=3900004)
@@ -65,3 +65,41 @@ def test_a_lost_answer_and_an_open_ticket_leave_the_outcome_unknown():
     lost = errors.ItsmOutcomeUnknownError("lost")
     with pytest.raises(errors.ItsmOutcomeUnknownError, match="RUNNING"):
         withdraw(operate_ticket=lost, get_ticket_status={"current_status": "RUNNING"})
+
+
+INFO = {"sn": "REQ1", "creator": "carol", "create_at": "2026-01-01 00:00:00", "current_status": "RUNNING"}
+
+
+def off(*statuses: str, **answers) -> Any:
+    """Call a ticket off that is found in these states one after the other; return the last, and what was tried."""
+    states, tried = iter(statuses), []
+
+    def answer(call):
+        match call.path.rstrip("/"):
+            case "get_ticket_info":
+                return INFO
+            case "get_ticket_status":
+                return {"current_status": next(states)}
+            case _:
+                tried.append((call.body["action_type"], call.body["operator"]))
+                return answers.get(call.body["action_type"])
+
+    return drive(call_off(sn="REQ1", account="robot", action_message="m"), answer).current_status, tried
+
+
+def test_p5_a_ticket_is_withdrawn_in_its_creators_name():
+    assert off("REVOKED") == ("REVOKED", [("WITHDRAW", "carol")])
+
+
+def test_p5_a_flow_that_allows_no_withdrawal_is_terminated_by_the_account():
+    tried = [("WITHDRAW", "carol"), ("TERMINATE", "robot")]
+    assert off("RUNNING", "TERMINATED", WITHDRAW=REFUSED) == ("TERMINATED", tried)
+
+
+def test_a_ticket_that_nobody_may_end_is_a_conflict_about_its_withdrawal():
+    with pytest.raises(errors.ItsmConflictError, match="WITHDRAW"):
+        off("RUNNING", "RUNNING", WITHDRAW=REFUSED, TERMINATE=REFUSED)
+
+
+def test_p1_a_ticket_that_is_over_is_not_terminated():
+    assert off("FINISHED", WITHDRAW=REFUSED) == ("FINISHED", [("WITHDRAW", "carol")])

@@ -9,6 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_bkitsm.collectors import errors as collectors
+from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
@@ -228,16 +229,17 @@ def test_p3_a_payload_changed_in_the_store_is_refused(flow, sandbox):
     sandbox.approve(flow.apply())
     with sqlite3.connect(store_path()) as database:
         database.execute("UPDATE bkitsm_collector SET etl_payload = replace(etl_payload, '7', '70')")
-    with pytest.raises(AirflowFailException, match="sha256"):
+    now, asked = digest(CLEAN | {"retention": 70}), digest(CLEAN)
+    with pytest.raises(AirflowFailException, match=rf"\({now}\) is not the approved one \({asked}\)"):
         flow.provision()
     assert sandbox.collector(1001)["table_id"] is None
+    assert open_store().history(*KEY)[-1].detail["reason"].count("sha256:") == 2
 
 
 def test_p3_a_payload_and_digest_changed_together_are_not_what_the_ticket_shows(flow, sandbox):
     import json
     import sqlite3
 
-    from airflow_provider_bkitsm.collectors.payload import digest
     from airflow_provider_bkitsm.hooks.store import store_path
 
     sandbox.approve(flow.apply())
@@ -245,8 +247,21 @@ def test_p3_a_payload_and_digest_changed_together_are_not_what_the_ticket_shows(
     with sqlite3.connect(store_path()) as database:
         values = (json.dumps(other), digest(other))
         database.execute("UPDATE bkitsm_collector SET etl_payload = ?, etl_digest = ?", values)
-    with pytest.raises(AirflowFailException, match="does not show"):
+    with pytest.raises(AirflowFailException, match=f"does not show {digest(other)}.* but {digest(CLEAN)}"):
         flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+def test_what_is_provisioned_is_what_the_ticket_has_shown_since_it_was_opened(flow, sandbox):
+    """The digest is in the ticket, in the audit as it was applied for, and of what the log platform was sent."""
+    sn = flow.apply()
+    asked = open_store().history(*KEY)[0].detail["etl_digest"]
+    assert asked == digest(CLEAN)
+    assert asked in sandbox.ticket(sn)["fields"]["collector_detail"]
+    sandbox.approve(sn)
+    flow.provision()
+    (sent,) = sandbox.requests("clean_config")
+    assert digest(sent["body"]) == asked
 
 
 def test_p7_an_etl_that_failed_can_be_resumed_after_the_run_has_failed(flow, sandbox):

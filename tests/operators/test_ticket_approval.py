@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,8 @@ from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
+from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from tests.operators.test_creation_memory import States
 
 FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}
 
@@ -37,7 +40,7 @@ def who(connections, task):
 
 
 def test_it_opens_a_ticket_and_gives_the_worker_back(who, sandbox):
-    arguments = deferred(gate(approval_timeout="90"), who)
+    arguments = deferred(gate(approval_timeout="90", compare_parameters=False), who)
     (ticket,) = sandbox.tickets()
     assert arguments["ticket_sn"] == ticket["sn"]
     assert (arguments["approval_timeout"], arguments["after_worker"], arguments["ends_task"]) == (90, True, True)
@@ -58,7 +61,7 @@ def test_an_approval_is_its_result(who):
 @pytest.mark.parametrize("outcome", ["rejected", "withdrawn", "terminated", "timed_out"])
 def test_p3_anything_else_is_not_approved(who, how, raised, outcome):
     with pytest.raises(raised):
-        gate(on_not_approved=how).execute_complete(who.context, event(outcome))
+        gate(on_not_approved=how, on_timeout="keep").execute_complete(who.context, event(outcome))
 
 
 def test_a_verdict_can_be_passed_on(who):
@@ -75,7 +78,7 @@ class Branches:
 
     def __init__(self, monkeypatch, **parameters):
         with DAG("d", schedule=None):
-            self.gate = gate(**parameters)
+            self.gate = gate(on_timeout="keep", **parameters)
             self.gate >> [BaseOperator(task_id=name) for name in ("go", "stop", "either")]
         self.taken = None
         monkeypatch.setattr(self.gate, "do_branch", self._take)
@@ -197,3 +200,132 @@ def test_a_gate_whose_result_is_mapped_over_needs_a_worker_after_an_approval(who
         mapped_over = gate()
         each.expand(one=mapped_over.output)
     assert deferred(mapped_over, who)["ends_task"] is False
+
+
+def caught(operator, who) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as deferral:
+        operator.execute(who.context)
+    return deferral.value
+
+
+def test_p3_after_an_approval_what_would_run_is_compared_with_what_was_asked(who):
+    asked = caught(gate(), who).kwargs["asked"]
+    gate().execute_complete(who.context, event(), asked=asked)
+    changed = gate(fields=FAST["fields"] | {"APPROVAL_CONTENT": "all of them"})
+    with pytest.raises(AirflowFailException, match=f"then {asked}, now {changed.parameters_digest()}"):
+        changed.execute_complete(who.context, event(), asked=asked)
+
+
+def test_what_is_not_to_be_compared_is_not(who):
+    changed = gate(title="Another", compare_parameters=False)
+    assert changed.execute_complete(who.context, event(), asked="sha256:0")["outcome"] == "approved"
+
+
+def test_a_refusal_needs_no_comparison(who):
+    assert gate(on_not_approved="pass").execute_complete(who.context, event("rejected"), asked="sha256:0")
+
+
+def test_people_see_the_digest_of_what_they_are_asked(who, sandbox):
+    operator = gate()
+    asked = caught(operator, who).kwargs["asked"]
+    (ticket,) = sandbox.tickets()
+    assert ticket["fields"]["APPROVAL_CONTENT"] == f"now\n\n{asked}"
+    assert ticket["meta"]["bkitsm_digest"] == asked == operator.parameters_digest()
+
+
+def test_the_digest_has_a_field_of_its_own_where_one_is_named(connections, task, sandbox):
+    form = {"approver": "alice"}
+    operator = gate(fast_approval=False, service_id=ONE_APPROVAL, fields=form, digest_field="content")
+    asked = caught(operator, task("gate")).kwargs["asked"]
+    assert sandbox.tickets()[0]["fields"]["content"] == asked
+
+
+def test_p5_a_ticket_out_of_time_is_withdrawn(who, sandbox):
+    sn = deferred(gate(), who)["ticket_sn"]
+    sandbox.wait_for_step(sn)
+    with pytest.raises(AirflowFailException, match="nobody decided"):
+        gate().execute_complete(who.context, event("timed_out", sn=sn))
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+def test_p1_a_decision_before_the_withdrawal_wins_over_the_deadline(who, sandbox):
+    sn = deferred(gate(), who)["ticket_sn"]
+    sandbox.approve(sn)
+    assert gate().execute_complete(who.context, event("timed_out", sn=sn))["outcome"] == "approved"
+
+
+def test_p5_a_ticket_out_of_time_may_be_kept(who, sandbox):
+    sn = deferred(gate(), who)["ticket_sn"]
+    with pytest.raises(AirflowFailException):
+        gate(on_timeout="keep").execute_complete(who.context, event("timed_out", sn=sn))
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "withdraws"),
+    [
+        ({}, True),
+        ({"on_kill": "keep"}, False),
+        ({"approval_key": "k"}, False),
+        ({"approval_key": "k", "on_kill": "withdraw"}, True),
+    ],
+)
+def test_p5_who_kills_a_wait_ends_its_ticket_unless_others_may_wait_for_it(who, parameters, withdraws):
+    assert deferred(gate(**parameters), who)["withdraw_when_killed"] is withdraws
+
+
+def test_p2_a_wait_whose_ticket_was_withdrawn_as_a_second_one_goes_on_with_the_first(connections, task, sandbox):
+    first = shared(task("gate"))
+    with pytest.raises(TaskDeferred) as deferral:
+        gate(approval_key="release 7").execute_complete(task("other").context, event("withdrawn", sn="REQ_second"))
+    assert deferral.value.trigger.ticket_sn == first
+
+
+def test_a_shared_ticket_that_a_person_withdrew_is_not_approved(connections, task, sandbox):
+    who = task("gate")
+    sn = shared(who)
+    sandbox.withdraw(sn)
+    with pytest.raises(AirflowFailException):
+        gate(approval_key="release 7").execute_complete(who.context, event("withdrawn", sn=sn))
+
+
+def test_p3_a_retry_does_not_wait_for_the_answer_to_something_else(who, task, sandbox):
+    caught(gate(), who)
+    other = gate(fields=FAST["fields"] | {"APPROVAL_CONTENT": "all of them"})
+    with pytest.raises(AirflowFailException, match="asks for something else"):
+        other.execute(task("gate", try_number=2).context)
+
+
+def test_p3_a_retry_that_remembers_its_ticket_compares_as_well(task, connections):
+    states = States()
+    caught(gate(), task("gate", states=states))
+    with pytest.raises(AirflowFailException, match="asks for something else"):
+        gate(title="Restart all").execute(task("gate", states=states, try_number=2).context)
+
+
+def test_clearing_keeps_a_ticket_that_asks_the_same_and_ends_one_that_does_not(who, task, sandbox):
+    sn = deferred(gate(), who)["ticket_sn"]
+    assert deferred(gate(), task("gate", clear_number=1))["ticket_sn"] == sn
+    sandbox.wait_for_step(sn)
+    assert deferred(gate(title="Restart all"), task("gate", clear_number=2))["ticket_sn"] != sn
+    assert [one["status"] for one in sandbox.tickets()] == ["REVOKED", "RUNNING"]
+
+
+@pytest.mark.parametrize("states", [None, States])
+def test_p3_clearing_a_shared_gate_asks_anew_although_its_run_goes_on(connections, task, sandbox, states):
+    states = states and states()
+    began = datetime.now(UTC) - timedelta(hours=1)
+    sn = shared(task("gate", states=states, began=began))
+    sandbox.approve(sn)
+    assert shared(task("gate", states=states, began=began, try_number=2)) == sn
+    time.sleep(1.1)  # ITSM tells seconds
+    assert shared(task("gate", states=states, began=began, clear_number=1)) != sn
+
+
+def test_p5_sharers_do_not_end_each_others_ticket(who):
+    assert gate(approval_key="k").on_timeout == "keep"
+    assert gate().on_timeout == "withdraw"
+
+
+def test_p3_a_task_the_branch_has_skipped_stays_skipped_when_it_is_cleared(who):
+    assert gate(**BOTH).inherits_from_skipmixin

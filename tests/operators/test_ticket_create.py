@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from tests.operators.test_creation_memory import States
 
 FAST = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart the database"}
 
@@ -61,6 +64,61 @@ def test_p2_clearing_while_the_ticket_is_open_keeps_it_and_after_its_end_asks_an
 def test_p2_a_retry_waits_for_a_ticket_that_may_still_appear(opening, task, sandbox):
     opening(task("open", try_number=2))
     assert len(sandbox.requests("get_tickets")) == 13
+
+
+def test_p2_a_retry_that_remembers_the_ticket_asks_nobody(opening, task, sandbox):
+    states = States()
+    sn = opening(task("open", states=states))
+    looked = len(sandbox.requests("get_tickets"))
+    assert opening(task("open", states=states, try_number=2)) == sn
+    assert len(sandbox.requests("get_tickets")) == looked
+
+
+def test_a_retry_that_knows_nothing_was_asked_for_looks_once(opening, task, sandbox):
+    opening(task("open", states=States(), try_number=2))
+    assert len(sandbox.requests("get_tickets")) == 1
+
+
+def test_p7_the_intent_is_stored_before_the_ticket_exists(opening, task, sandbox):
+    states = States()
+    sandbox.fault("create_ticket", "status", status=403)
+    with pytest.raises(errors.ItsmPermissionError):
+        opening(task("open", states=states))
+    assert set(states["bkitsm_ticket"]) == {"asking", "since", "began", "title"}
+
+
+def test_p7_an_intent_that_cannot_be_stored_opens_no_ticket(opening, task, sandbox):
+    states = States()
+    states.set = Mock(side_effect=RuntimeError("the API server is away"))
+    with pytest.raises(RuntimeError):
+        opening(task("open", states=states))
+    assert sandbox.tickets() == []
+
+
+def test_clearing_may_withdraw_the_open_ticket_and_ask_anew(opening, task, sandbox):
+    sn = opening()
+    sandbox.wait_for_step(sn)
+    again = opening(task("open", clear_number=1), on_clear="withdraw")
+    assert [(one["sn"], one["status"]) for one in sandbox.tickets()] == [(sn, "REVOKED"), (again, "RUNNING")]
+
+
+def test_p2_after_many_clears_the_first_rounds_open_ticket_is_found(opening, task, sandbox):
+    sn = opening()
+    assert opening(task("open", clear_number=30)) == sn
+    assert len(sandbox.tickets()) == 1
+
+
+def test_p1_a_kept_tickets_decision_is_not_lost_to_a_retry(opening, task, sandbox):
+    states = States()
+    sn = opening(task("open", states=states))
+    assert opening(task("open", states=states, clear_number=1)) == sn
+    sandbox.reject(sn)
+    assert opening(task("open", states=states, clear_number=1, try_number=2)) == sn
+
+
+def test_an_unknown_way_to_clear_is_an_error_in_the_dag(opening):
+    with pytest.raises(ValueError, match="on_clear must be withdraw or keep"):
+        opening(on_clear="forget")
 
 
 def test_p2_a_title_among_the_fields_does_not_displace_the_marker(opening, sandbox):

@@ -164,3 +164,35 @@ def test_airflows_own_sensor_timeout_comes_after_the_deadline():
 def test_an_unknown_policy_is_refused_when_the_dag_is_parsed():
     with pytest.raises(ValueError, match="on_not_approved"):
         sensor("REQ1", on_not_approved="ignore")
+
+
+def timed_out(sn: str) -> dict:
+    return {
+        "verdict": {"sn": sn, "outcome": "timed_out", "reason": "r", "current_status": "RUNNING", "approvers": []}
+    }
+
+
+@pytest.mark.parametrize(("policy", "status"), [({}, "RUNNING"), ({"on_timeout": "withdraw"}, "REVOKED")])
+def test_p5_somebody_elses_ticket_outlives_the_wait_unless_the_task_says_otherwise(
+    sn, sandbox, who, policy, status
+):
+    sandbox.wait_for_step(sn)
+    with pytest.raises(AirflowFailException, match="timed_out"):
+        sensor(sn, **policy).execute_complete(who.context, timed_out(sn))
+    assert sandbox.ticket(sn)["status"] == status
+
+
+@pytest.mark.parametrize(("policy", "withdraws"), [({}, False), ({"on_kill": "withdraw"}, True)])
+def test_p5_a_killed_wait_keeps_its_ticket_unless_the_task_says_otherwise(sn, who, policy, withdraws):
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(sn, **policy).execute(who.context)
+    assert deferred.value.trigger.serialize()[1]["withdraw_when_killed"] is withdraws
+
+
+def test_a_worker_that_is_stopped_finds_airflows_own_method(sn):
+    assert sensor(sn, on_kill="withdraw").on_kill() is None
+
+
+def test_a_worker_cannot_tell_who_stops_it_so_a_policy_about_that_is_refused(sn):
+    with pytest.raises(ValueError, match="takes deferrable=True"):
+        sensor(sn, on_kill="withdraw", deferrable=False)

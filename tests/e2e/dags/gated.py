@@ -17,6 +17,18 @@ with DAG("gated", schedule=None):
 
     then(gate.output)
 
+with DAG("gated_briefly", schedule=None):
+    ItsmApprovalOperator(task_id="gate", title="Brief", approval_timeout=8, **FAST)
+
+with DAG("changes_its_mind", schedule=None):
+    ItsmApprovalOperator(
+        task_id="gate",
+        title="Mind",
+        fast_approval=True,
+        fields={"APPROVER": "admin", "APPROVAL_CONTENT": "{{ var.value.get('mind', 'restart one') }}"},
+        poke_interval=2,
+    )
+
 with DAG("branching", schedule=None):
     ask = ItsmApprovalOperator(
         task_id="ask", title="Which way", approved_task_ids="go", rejected_task_ids="stop", **FAST

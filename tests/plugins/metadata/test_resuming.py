@@ -17,8 +17,8 @@ from sqlalchemy import select
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.plugins import metadata as module
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+from airflow_provider_bkitsm.plugins.metadata import resuming as module
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.plugins.rows import OURS, insert_dag, insert_waits
 
@@ -263,7 +263,7 @@ def test_our_trigger_is_known_by_the_path_it_gives_itself():
     path, _ = ItsmTicketTrigger(
         ticket_sn="REQ1", bkitsm_conn_id="itsm", poll_interval=1, approval_timeout=None
     ).serialize()
-    assert path == OURS == module._TRIGGER
+    assert path == OURS == module.TRIGGER
 
 
 def test_the_database_under_test_is_the_one_meant(database):

@@ -1,4 +1,4 @@
-"""Airflow's metadata database, as the callback needs it; the only module that touches it.
+"""Airflow's metadata database, as the callback needs it: who waits, and resuming them.
 
 Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint hands tasks back the same way.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 _CONN_TYPE = "bkitsm"
 # A task that goes back to a worker within seconds of its deferral can be failed by the executor's late report
 # about the worker that deferred it. The trigger's first look comes right after this.
@@ -128,7 +128,7 @@ def _lock(session: Session, waiter: Waiter) -> Row[Any] | None:
     still = (
         TaskInstance.id == ti_id,
         TaskInstance.state == TaskInstanceState.DEFERRED,
-        TaskInstance.trigger_id.in_(select(Trigger.id).where(Trigger.classpath == _TRIGGER)),
+        TaskInstance.trigger_id.in_(select(Trigger.id).where(Trigger.classpath == TRIGGER)),
     )
     locked = update(TaskInstance).where(*still).values(updated_at=datetime.now(UTC))
     if not session.execute(locked.execution_options(synchronize_session=False)).rowcount:  # type: ignore[attr-defined]

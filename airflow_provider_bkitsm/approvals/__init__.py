@@ -1,0 +1,1 @@
+"""What the approvals pages show: rows, a list's pages, a ticket's story, a collector's path. Pure."""

@@ -1,0 +1,210 @@
+"""A row of the approvals page: what Airflow knows of a wait, joined with how ITSM says the ticket stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+
+_DEFERRED = "deferred"
+_AFTER_THE_WAIT = frozenset(
+    {None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"}
+)
+_WEB = ("http://", "https://")
+
+
+class Status(StrEnum):
+    """How an approval stands, for a person who runs DAGs."""
+
+    WAITING = "waiting"
+    SUSPENDED = "suspended"
+    RESUMING = "resuming"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed_out"
+    ENDED = "ended"
+
+
+OPEN = frozenset({Status.WAITING, Status.SUSPENDED, Status.RESUMING})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKey:
+    """A task instance; ``map_index`` is -1 for one that is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What Airflow's database says about one wait. Times are aware.
+
+    :param sn: the ticket's number; empty where the wait has not registered itself.
+    :param conn_id: connection it asks ITSM with; empty likewise.
+    :param state: of the task instance.
+    :param registered_at: when the wait registered itself, or showed its ticket.
+    :param approval_seconds: from the ticket's creation to the deadline; None: for ever, or not known.
+    :param verdict: what the task returned or was refused with; None before that, or when it is none of ours.
+    """
+
+    task: TaskKey
+    state: str | None
+    sn: str = ""
+    conn_id: str = ""
+    ticket_url: str = ""
+    registered_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    approval_seconds: float | None = None
+    verdict: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What ITSM said about a ticket, and when. ``step`` and ``approvers`` are empty where they were not asked."""
+
+    current_status: str
+    read_at: datetime
+    title: str = ""
+    ticket_url: str = ""
+    created_at: datetime | None = None
+    step: str = ""
+    approvers: tuple[str, ...] = ()
+    stale: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the page. ``since`` is the ticket's creation, or the wait's start where ITSM has not said."""
+
+    task: TaskKey
+    sn: str
+    title: str
+    ticket_url: str
+    status: Status
+    step: str
+    approvers: tuple[str, ...]
+    decided_by: tuple[str, ...]
+    reason: str
+    since: datetime | None
+    deadline: datetime | None
+    decided_at: datetime | None
+    registered_at: datetime | None
+    read_at: datetime | None
+    stale: bool
+    conn_id: str
+    collector: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run still has to learn of a decision."""
+        return self.status in OPEN
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; times in ISO 8601."""
+        values = asdict(self)
+        task = values.pop("task")
+        times = {key: one.isoformat() for key, one in values.items() if isinstance(one, datetime)}
+        return {**task, **values, **times, "status": str(self.status), "open": self.is_open}
+
+
+def row_of(found: Found, live: Live | None, *, collector: str = "") -> Row:
+    """Join what is known; a verdict the DAG acted on stands, whatever ITSM says later (trap 15)."""
+    verdict = found.verdict or {}
+    since = (live and live.created_at) or found.registered_at or found.started_at
+    status = status_of(found, live)
+    waits = status in OPEN
+    return Row(
+        task=found.task,
+        sn=found.sn or text(verdict.get("sn")),
+        title=text(verdict.get("title")) or (live.title if live else ""),
+        ticket_url=_address(found, live),
+        status=status,
+        step=live.step if live and waits else "",
+        approvers=live.approvers if live and waits else (),
+        decided_by=deciders(verdict),
+        reason="" if waits else text(verdict.get("reason")),
+        since=since,
+        deadline=_deadline(since, found.approval_seconds) if waits else None,
+        decided_at=None if waits else (moment(verdict.get("decided_at")) or found.ended_at),
+        registered_at=found.registered_at,
+        read_at=live.read_at if live else None,
+        stale=waits and (live is None or live.stale),
+        conn_id=found.conn_id,
+        collector=collector,
+    )
+
+
+def status_of(found: Found, live: Live | None) -> Status:
+    """Say how an approval stands. Only a verdict the task ended with is called a decision."""
+    if found.state == _DEFERRED:
+        return _while_it_waits(live)
+    outcome = outcome_of(found.verdict)
+    if outcome is not None and outcome is not Outcome.WAITING:
+        return Status(outcome.value)
+    return Status.RESUMING if found.state in _AFTER_THE_WAIT else Status.ENDED
+
+
+def _while_it_waits(live: Live | None) -> Status:
+    if live is None:
+        return Status.WAITING
+    if live.current_status in ENDED:
+        return Status.RESUMING
+    return Status.SUSPENDED if live.current_status == "SUSPENDED" else Status.WAITING
+
+
+def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
+    """Read a verdict's outcome; None when there is none."""
+    try:
+        return Outcome(text((verdict or {}).get("outcome")))
+    except ValueError:
+        return None
+
+
+def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return who answered, each once."""
+    listed = verdict.get("approvers")
+    answers = listed if isinstance(listed, list | tuple) else ()
+    people = (text(one.get("operator")) for one in answers if isinstance(one, Mapping))
+    return tuple(dict.fromkeys(filter(None, people)))
+
+
+def web_address(value: object) -> str:
+    """Return an address a browser may open; empty for anything else, such as ``javascript:``."""
+    address = text(value).strip()
+    return address if address.lower().startswith(_WEB) else ""
+
+
+def moment(value: object) -> datetime | None:
+    """Read an aware time; None when it is none."""
+    try:
+        read = datetime.fromisoformat(text(value))
+    except ValueError:
+        return None
+    return read if read.tzinfo else None
+
+
+def text(value: object) -> str:
+    """Return a text as it is; empty for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def _address(found: Found, live: Live | None) -> str:
+    known = (found.ticket_url, (found.verdict or {}).get("ticket_url"), live.ticket_url if live else "")
+    return next(filter(None, map(web_address, known)), "")
+
+
+def _deadline(since: datetime | None, seconds: float | None) -> datetime | None:
+    try:
+        return None if since is None or seconds is None else since + timedelta(seconds=seconds)
+    except OverflowError:
+        return None

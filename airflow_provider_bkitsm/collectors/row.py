@@ -1,0 +1,134 @@
+"""A collector and its current application, as one row that is never changed, only replaced. Pure.
+
+States and labels are the log platform's (reference 1.1, 1.4); ``state`` holds what leads from one row to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+
+
+class CollectorState(StrEnum):
+    """The log platform's four states of a collector's application."""
+
+    NOT_APPLY = "not_apply"
+    APPLYING = "applying"
+    FAIL_APPLY = "fail_apply"
+    SUCCESS_APPLY = "success_apply"
+
+
+_LABELS = {
+    CollectorState.NOT_APPLY: {"zh": "未申请采集接入", "en": "Collection access not applied"},
+    CollectorState.APPLYING: {"zh": "采集接入进行中", "en": "Collection access in progress"},
+    CollectorState.FAIL_APPLY: {"zh": "采集接入失败", "en": "Collection access failed"},
+    CollectorState.SUCCESS_APPLY: {"zh": "采集接入完成", "en": "Collection access completed"},
+}
+
+
+def state_label(state: str, *, language: Literal["zh", "en"] = "en") -> str:
+    """Return the label people know a state by; an unknown state is its own label, as in the log platform."""
+    try:
+        return _LABELS[CollectorState(state)][language]
+    except ValueError:
+        return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The task that applies. All its tries share one application, hence one ticket.
+
+    :param map_index: -1 for a task that is not mapped, as in Airflow.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    def __str__(self) -> str:
+        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"task {self.task_id}{index} of run {self.run_id} of DAG {self.dag_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectorRow:
+    """One collector and its current application. Times are aware UTC.
+
+    :param ticket_sn: None until ITSM's answer to ``create_ticket`` is known.
+    :param tag: the creation marker, by which a ticket whose answer was lost is found again in ITSM.
+    :param etl_payload: what the approver is asked to allow; ``etl_digest`` is its digest.
+    :param etl_result: what the log platform answered when the payload was applied.
+    :param outcome: the first verdict seen on the ticket; it stands.
+    :param outcome_detail: who decided and what they remarked, or the ``setting`` that left nothing to decide.
+    :param bypassed_tag: the ``tag`` of an application that needed no approval. Bound to it, so that it never
+        speaks for another application, not even for one stored by a version that does not know this column.
+    :param provisioned_at: when the ETL payload was last applied.
+    :param application: counts applications for this collector; 0 means nobody ever applied.
+    :param create_started_at: when ``create_ticket`` was about to be sent.
+    :param version: counts stored changes, for compare-and-set; 0 means not stored yet.
+    """
+
+    bklog_conn_id: str
+    collector_config_id: int
+    state: CollectorState = CollectorState.NOT_APPLY
+    ticket_sn: str | None = None
+    ticket_url: str | None = None
+    tag: str | None = None
+    etl_payload: dict[str, Any] | None = None
+    etl_digest: str | None = None
+    etl_result: dict[str, Any] | None = None
+    owner: Owner | None = None
+    outcome: Outcome | None = None
+    outcome_detail: dict[str, Any] | None = None
+    bypassed_tag: str | None = None
+    provisioned_at: datetime | None = None
+    last_error: str | None = None
+    application: int = 0
+    create_started_at: datetime | None = None
+    version: int = 0
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def has_apply(self) -> bool:
+        """Whether anybody ever applied."""
+        return self.state is not CollectorState.NOT_APPLY
+
+    @property
+    def is_applying(self) -> bool:
+        """Whether an application is under way; it blocks every other."""
+        return self.state is CollectorState.APPLYING
+
+    @property
+    def has_success(self) -> bool:
+        """Whether the latest application was let go on and its ETL applied."""
+        return self.state is CollectorState.SUCCESS_APPLY
+
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether the current application needs no approval; it has no ticket and gets none."""
+        return self.tag is not None and self.bypassed_tag == self.tag and self.ticket_sn is None
+
+    @property
+    def standing(self) -> str:
+        """Say how the current application's approval stands."""
+        if self.is_bypassed:
+            return f"no approval is needed ({(self.outcome_detail or {}).get('setting', 'setting unknown')})"
+        return f"ticket {self.ticket_sn or '(not known yet)'} is {self.outcome or 'not decided yet'}"
+
+    @property
+    def name(self) -> str:
+        """What error messages call this collector."""
+        return f"Collector {self.collector_config_id} ({self.bklog_conn_id})"
+
+
+def new_row(bklog_conn_id: str, collector_config_id: int, *, now: datetime) -> CollectorRow:
+    """Return the row of a collector nobody ever applied for."""
+    return CollectorRow(
+        bklog_conn_id=bklog_conn_id, collector_config_id=collector_config_id, created_at=now, updated_at=now
+    )

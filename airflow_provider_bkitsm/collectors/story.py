@@ -1,0 +1,96 @@
+"""The audit of a collector as rows to read: what happened, when, to which ticket, and whose doing it was. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC
+from typing import Any
+
+from airflow_provider_bkitsm.collectors.row import Owner
+from airflow_provider_bkitsm.collectors.tables import AuditEntry
+
+SHORT = 100
+"""Characters of what an event brought, in a table."""
+
+Detail = Mapping[str, Any]
+
+
+def story(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[dict[str, str]]:
+    """Return one row of texts for each entry, in the order given. Times are UTC.
+
+    :param limit: how many characters of what an event brought are kept; None keeps all.
+    """
+    return [_row(entry, limit) for entry in entries]
+
+
+def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
+    brought = " ".join(_BROUGHT.get(entry.event, _anything)(entry.detail).split())
+    cut = limit is not None and len(brought) > limit
+    return {
+        "when": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "event": entry.event,
+        "from": entry.from_state.value,
+        "to": entry.to_state.value,
+        "ticket": entry.ticket_sn or "",
+        "owner": _path(entry.owner),
+        "actor": _actor(entry),
+        "brought": f"{brought[: (limit or 1) - 1]}…" if cut else brought,
+    }
+
+
+def _path(owner: Owner | None) -> str:
+    if owner is None:
+        return ""
+    index = f"[{owner.map_index}]" if owner.map_index >= 0 else ""
+    return f"{owner.dag_id}/{owner.run_id}/{owner.task_id}{index}"
+
+
+def _actor(entry: AuditEntry) -> str:
+    """Say who did it; the run is left out where the owner beside it names the same one."""
+    run = f" of run {entry.owner.run_id} of DAG {entry.owner.dag_id}" if entry.owner else ""
+    return (entry.actor or "").replace(run, "") if run else entry.actor or ""
+
+
+def _application(detail: Detail) -> str:
+    setting = f"{detail['setting']}; " if detail.get("setting") else ""
+    return f"{setting}ETL {str(detail.get('etl_digest') or 'of unknown digest')[:19]}"
+
+
+def _verdict(detail: Detail) -> str:
+    """Say what was decided, and each answer that was given."""
+    answers = [_answer(one) for one in (detail.get("detail") or {}).get("approvers") or ()]
+    return "; ".join((str(detail.get("outcome")), *answers))
+
+
+def _answer(one: Detail) -> str:
+    yes = one.get("approved")
+    said = "answered" if yes is None else "said yes" if yes else "said no"
+    remark = f": {one['remark']}" if one.get("remark") else ""
+    return f"{one.get('operator') or 'the system'} {said}{remark}"
+
+
+def _result(detail: Detail) -> str:
+    shown = detail.get("result") or {}
+    return ", ".join(f"{key} {shown[key]}" for key in ("table_id", "etl_config", "index_set_id") if key in shown)
+
+
+def _anything(detail: Detail) -> str:
+    return json.dumps(detail, ensure_ascii=False, sort_keys=True) if detail else ""
+
+
+def _the(key: str) -> Callable[[Detail], str]:
+    return lambda detail: str(detail.get(key) or "")
+
+
+_BROUGHT: Mapping[str, Callable[[Detail], str]] = {
+    "apply": _application,
+    "bypassed": _application,
+    "recreate": lambda _: "no ticket was found; it is opened once more",
+    "ticket_opened": _the("url"),
+    "create_refused": _the("reason"),
+    "decided": _verdict,
+    "provisioned": _result,
+    "etl_failed": _the("reason"),
+    "fail": _the("reason"),
+}

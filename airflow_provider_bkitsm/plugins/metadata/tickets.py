@@ -1,0 +1,130 @@
+"""Airflow's metadata database, as the approvals pages need it: who waits for which ticket, who waited.
+
+Three ways lead to the rows, all by index, however many XComs there are: open waits by their triggers, of which
+there are as many as tasks that wait at this moment; past ones by the XCom of the ticket's button, whose key is
+always the same; a run's by the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
+from airflow_provider_bkitsm.callback.waiters import WAIT_PREFIX, Waiter
+from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER
+from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row, Select
+
+_MOST_WAITING, _MOST_PAST = 5000, 2000
+_TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
+_KEYS = {"shown": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
+
+
+class AirflowTickets:
+    """Waits of the DAGs a person may read; every method is one or two queries."""
+
+    def waits(self, dag_ids: Collection[str], *, since: datetime) -> list[Found]:
+        """Return all open waits, and the latest of those that ended, which showed their ticket after ``since``."""
+        past = [one for one in _read(dag_ids, since=since) if one.sn or one.verdict]
+        return _read(dag_ids, waiting=True) + past
+
+    def of_run(self, dag_id: str, run_id: str) -> list[Found]:
+        """Return a run's tasks that have a ticket: that wait or waited for it, or opened it."""
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import or_
+
+        # Without a key there is no ticket, and what the task returned may be large.
+        has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "shown")))
+        query = _columns().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
+        return _founds(_run(query.limit(_MOST_WAITING)))
+
+
+def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[Found]:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+
+    ours = TaskInstance.dag_id.in_(dag_ids)
+    if waiting:
+        query = _columns().join(Trigger, TaskInstance.trigger_id == Trigger.id)
+        return _founds(_run(query.where(ours, Trigger.classpath == TRIGGER).limit(_MOST_WAITING)))
+    shown = _xcoms()["shown"]
+    query = _columns(has="shown").where(ours, TaskInstance.trigger_id.is_(None), shown.timestamp >= since)
+    return _founds(_run(query.order_by(shown.timestamp.desc()).limit(_MOST_PAST)))
+
+
+def _columns(has: str = "") -> Select[Any]:
+    """Select task instances with the XComs that tell of a ticket.
+
+    :param has: the XCom that a task instance must have; the others it may have.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import and_, select
+
+    wait, shown, result, verdict = _xcoms().values()
+    query = select(
+        *(getattr(TaskInstance, name) for name in _TASK),
+        *(wait.key, wait.value.label("wait"), wait.timestamp.label("wait_time")),
+        *(shown.value.label("url"), shown.timestamp.label("url_time")),
+        *(result.value.label("result"), verdict.value.label("verdict")),
+    ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+    for name, xcom in _xcoms().items():
+        same = (xcom.dag_run_id == DagRun.id, xcom.task_id == TaskInstance.task_id)
+        key = xcom.key.startswith(WAIT_PREFIX, autoescape=True) if name == "wait" else xcom.key == _KEYS[name]
+        on = and_(*same, xcom.map_index == TaskInstance.map_index, key)
+        query = query.join(xcom, on, isouter=name != has)
+    return query
+
+
+@cache
+def _xcoms() -> dict[str, Any]:
+    from airflow.models.xcom import XComModel
+    from sqlalchemy.orm import aliased
+
+    return {name: aliased(XComModel, name=f"xcom_{name}") for name in ("wait", *_KEYS)}
+
+
+def _run(query: Select[Any]) -> list[Row[Any]]:
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        return list(session.execute(query))
+
+
+def _founds(rows: Iterable[Row[Any]]) -> list[Found]:
+    """Return one entry for each task instance that has to do with a ticket: its latest registration counts."""
+    earliest_first = sorted(rows, key=lambda row: _seconds(row.wait_time))
+    found = ((str(row.id), _found(row)) for row in earliest_first)
+    return list({key: one for key, one in found if one.sn or one.ticket_url or one.verdict}.values())
+
+
+def _found(row: Row[Any]) -> Found:
+    waiter = Waiter.from_value(row.wait)
+    registered = waiter if waiter and UUID(waiter.ti_id) == UUID(str(row.id)) else None
+    return Found(
+        task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
+        state=None if row.state is None else str(getattr(row.state, "value", row.state)),
+        sn=row.key.removeprefix(WAIT_PREFIX) if registered else "",
+        conn_id=registered.conn_id if registered else "",
+        ticket_url=row.url if isinstance(row.url, str) else "",
+        registered_at=row.wait_time or row.url_time,
+        started_at=row.start_date,
+        ended_at=row.end_date,
+        approval_seconds=registered.approval_seconds if registered else None,
+        verdict=_verdict(row.result) or _verdict(row.verdict),
+    )
+
+
+def _verdict(value: Any) -> Mapping[str, Any] | None:
+    """Return a verdict's values; None for what else a task may have returned."""
+    return value if isinstance(value, Mapping) and {"sn", "outcome"} <= value.keys() else None
+
+
+def _seconds(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0

@@ -1,0 +1,44 @@
+"""Answers that are shared for a moment: many people look at the same page, which asks anew every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_MOST = 100
+
+
+class Remembering(Generic[T]):
+    """Remembers an answer for each key; who asks while it is being read waits for it. For one event loop.
+
+    :param seconds: how long an answer is good for.
+    :param clock: seconds, never going back.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._known: dict[Hashable, tuple[float, T]] = {}
+        self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def get(self, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what is remembered, or read it; an error is raised and not remembered."""
+        async with self._locks[key]:
+            known = self._known.get(key)
+            if known is None or self._clock() - known[0] >= self._seconds:
+                known = (self._clock(), await read())
+                self._keep(key, known)
+            return known[1]
+
+    def _keep(self, key: Hashable, known: tuple[float, T]) -> None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+            idle = [one for one, lock in self._locks.items() if not lock.locked()]
+            for one in idle:
+                del self._locks[one]
+        self._known[key] = known

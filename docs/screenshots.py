@@ -1,0 +1,136 @@
+"""``python -m docs.screenshots``: the pictures in ``docs/pictures``, taken of a real Airflow with the sandbox."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
+from demo.airflow_api import wait_until
+from demo.browser import Browser, browser, missing
+from demo.local_airflow import LocalAirflow
+from demo.sandbox_process import SandboxProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "docs" / "pictures"
+DAG_ID, WIDE, HIGH = "bkitsm_collector_onboarding", 1360, 820
+REASONS = {
+    1001: "Runtime logs of the shop, for the on-call team",
+    1002: "Access logs for capacity planning",
+    1003: "Slow queries, kept for a week",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is running, and the runs by collector."""
+
+    airflow: LocalAirflow
+    control: SandboxControl
+    runs: dict[int, str]
+
+    def tab(self, collector: int, task: str, page: str) -> str:
+        """Return the address of a tab on a task's page."""
+        return f"{self.airflow.url}/dags/{DAG_ID}/runs/{self.runs[collector]}/tasks/{task}/plugin/{page}"
+
+
+def main() -> int:
+    """Take all pictures; 0 if they could be taken."""
+    if missing():
+        print(f"There is no {missing()} here; the pictures are as they were.")
+        return 1
+    PICTURES.mkdir(exist_ok=True)
+    with stage() as set_up, browser(width=WIDE, height=HIGH) as window:
+        window.sign_in(set_up.airflow.url, "admin", set_up.airflow.password_of("admin"))
+        take(window, set_up)
+    return 0
+
+
+def take(window: Browser, stage: Stage) -> None:
+    """Take the pictures, one after the other."""
+    for theme, language, name in (("light", "en", "approvals"), ("dark", "zh-CN", "approvals-dark-zh")):
+        window.prefer(theme=theme, language=language)
+        framed(window, f"{stage.airflow.url}/plugin/bkitsm-approvals", "bkitsm/approvals")
+        window.one("[data-view=all]").click()
+        window.one("tr[data-status=approved]")
+        window.one("[data-view=all][aria-pressed=true]")
+        save(window, name)
+    for theme, language, name in (("light", "en", "ticket"), ("dark", "zh-CN", "ticket-dark-zh")):
+        window.prefer(theme=theme, language=language)
+        framed(window, stage.tab(1001, "wait", "bkitsm-ticket"), "bkitsm/ticket")
+        window.one("section[data-card=story] li.approved")
+        save(window, name)
+    for theme, language, name in (("light", "en", "collector"), ("dark", "zh-CN", "collector-dark-zh")):
+        window.prefer(theme=theme, language=language)
+        framed(window, f"{stage.airflow.url}/plugin/bkitsm-collectors", "bkitsm/collectors")
+        window.one("tr[data-collector='1001'] button").click()
+        window.one("svg .box.current.success_apply")
+        save(window, name)
+    window.prefer()
+    framed(window, stage.tab(1003, "wait", "bkitsm-ticket"), "bkitsm/ticket")
+    window.one("#withdraw").click()
+    window.one("#reason").send_keys("Found another way")
+    save(window, "withdraw")
+    window.driver.set_window_size(500, HIGH)
+    window.open(f"{stage.airflow.url}/bkitsm/approvals?view=all")
+    window.one("tr[data-status=approved]")
+    save(window, "narrow")
+
+
+def framed(window: Browser, url: str, part: str) -> None:
+    """Open a page of ours inside Airflow."""
+    window.open(url)
+    window.into_frame(part)
+    window.one("#pulse", text=":")
+
+
+def save(window: Browser, name: str) -> None:
+    """Save a picture of the whole window."""
+    window.out_of_frame()
+    window.picture(PICTURES / f"{name}.png")
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Run Airflow and the sandbox with one approved, one rejected and one waiting collector."""
+    home = Path(tempfile.mkdtemp(prefix="bkitsm-pictures-"))
+    try:
+        with SandboxProcess(home=home) as sandbox:
+            env = sandbox.control.connections(settle_seconds=2)
+            with LocalAirflow(home=home / "airflow", dags=ROOT / "dags", env=env) as airflow:
+                airflow.wait_ready(DAG_ID)
+                yield played(airflow, sandbox)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def played(airflow: LocalAirflow, sandbox: SandboxProcess) -> Stage:
+    """Play what the pictures show."""
+    runs = {
+        one: airflow.api.trigger(DAG_ID, {"collector_config_id": one, "reason": why})
+        for one, why in REASONS.items()
+    }
+    sns = {one: waits(airflow, run) for one, run in runs.items()}
+    sandbox.decide(sns[1001], "approve", "Capacity is fine, go ahead")
+    sandbox.decide(sns[1002], "reject", "Seven days are enough, please ask again")
+    for one in (1001, 1002):
+        airflow.api.wait_for_run(DAG_ID, runs[one])
+    return Stage(airflow=airflow, control=sandbox.control, runs=runs)
+
+
+def waits(airflow: LocalAirflow, run: str) -> str:
+    """Wait until a run's ticket is waited for; return its number."""
+    airflow.api.wait_for_task(DAG_ID, run, "wait", "deferred", seconds=120)
+    sn: str = airflow.api.xcom(DAG_ID, run, "apply")
+    registered = f"bkitsm_wait:{sn}"
+    wait_until(lambda: airflow.api.xcom(DAG_ID, run, "wait", registered), 60, lambda: f"{sn} is not waited for")
+    return sn
+
+
+if __name__ == "__main__":
+    sys.exit(main())

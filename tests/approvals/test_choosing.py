@@ -1,0 +1,34 @@
+"""Which ticket a task's page shows."""
+
+from __future__ import annotations
+
+from airflow_provider_bkitsm.approvals.choosing import ticket_of
+from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
+
+APPLY, WAIT = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in ("apply", "wait"))
+OPENED = Found(task=APPLY, state="success", ticket_url="https://itsm/1")
+WAITS = Found(task=WAIT, state="deferred", sn="REQ1", conn_id="itsm", ticket_url="https://itsm/1")
+ANOTHER = Found(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", ticket_url="https://itsm/2")
+
+
+def test_a_wait_shows_its_own():
+    assert ticket_of([OPENED, WAITS], WAIT) is WAITS
+
+
+def test_the_task_that_opened_it_shows_the_waits():
+    assert ticket_of([OPENED, ANOTHER, WAITS], APPLY) is WAITS
+
+
+def test_another_ticket_is_not_taken_for_it():
+    assert ticket_of([OPENED, ANOTHER], APPLY) is OPENED
+
+
+def test_without_an_address_nothing_is_guessed():
+    bare = Found(task=APPLY, state="success")
+    silent = Found(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
+    assert ticket_of([bare, silent], APPLY) is bare
+
+
+def test_a_task_without_a_ticket_has_none():
+    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
+    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None

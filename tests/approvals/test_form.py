@@ -1,0 +1,59 @@
+"""The form as the approver read it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.approvals.form import Shown, as_text, shown_field, shown_form
+from airflow_provider_bkitsm.itsm.models import FormField
+
+CUSTOM = {
+    "form_data": [
+        {"label": "名称：", "value": "app"},
+        {"children": [{"label": "Days: ", "value": 7}, {"label": "Paths", "value": ["/a"]}, "nonsense"]},
+        "nonsense",
+        {"label": None},
+    ]
+}
+ROWS = (("名称", "app"), ("Days", "7"), ("Paths", '[\n "/a"\n]'), ("", ""))
+
+
+def field(value: Any, **more: Any) -> FormField:
+    return FormField(**{"key": "k", "name": "Name", "type": "STRING", "value": value, **more})
+
+
+@pytest.mark.parametrize("given", [CUSTOM, json.dumps(CUSTOM), "  " + json.dumps(CUSTOM)])
+def test_a_custom_form_becomes_rows(given):
+    assert shown_field(field(given)) == Shown(name="Name", rows=ROWS)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", '{"form_data": 7}', '{"form_data": []}', "plain", "[1]", "{" * 100_000]
+)
+def test_any_other_text_stays_text(text):
+    assert shown_field(field(text)) == Shown(name="Name", text=text)
+
+
+def test_a_choice_is_shown_as_itsm_shows_it():
+    assert shown_field(field("true", display_value="通过")).text == "通过"
+    assert shown_field(field("x", display_value="")).text == "x"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("<b>", "<b>"), (7, "7"), ({"a": 1}, '{\n "a": 1\n}'), (None, "null")]
+)
+def test_values_become_readable(value, text):
+    assert as_text(value) == text
+
+
+def test_empty_fields_and_itsms_own_are_left_out_and_each_key_shown_once():
+    fields = [field("t", key="title"), field("x", key="urgency"), field("", key="a"), field(None, key="b")]
+    fields += [field("1", key="c"), field("2", key="c")]
+    assert [one.text for one in shown_form(fields)] == ["2"]
+
+
+def test_a_field_without_a_name_is_called_by_its_key():
+    assert shown_field(field("v", name="")).name == "k"

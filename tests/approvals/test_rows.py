@@ -1,0 +1,159 @@
+"""What a row says, for everything Airflow and ITSM may know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.approvals.rows import (
+    OPEN,
+    Found,
+    Live,
+    Status,
+    TaskKey,
+    deciders,
+    moment,
+    row_of,
+    status_of,
+    web_address,
+)
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
+
+TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+AN_HOUR = timedelta(hours=1)
+FOUND = Found(task=TASK, state="deferred", sn="REQ1", conn_id="itsm", registered_at=NOW, approval_seconds=3600)
+LIVE = Live(current_status="RUNNING", read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
+STATES = ("deferred", "running", "queued", "scheduled", None, "up_for_retry", "success", "failed", "skipped")
+
+
+def verdict(outcome: Outcome, **more: Any) -> dict[str, Any]:
+    made = Verdict(sn="REQ1", outcome=outcome, reason="why", current_status="FINISHED", title="T", **more)
+    return made.as_dict()
+
+
+def found(state: str | None = "deferred", **more: Any) -> Found:
+    return Found(**{**vars(FOUND), "state": state, **more})
+
+
+def live(current_status: str = "RUNNING", **more: Any) -> Live:
+    return Live(**{**vars(LIVE), "current_status": current_status, **more})
+
+
+@pytest.mark.parametrize(
+    ("current_status", "status"),
+    [
+        ("RUNNING", Status.WAITING),
+        ("SUSPENDED", Status.SUSPENDED),
+        ("FINISHED", Status.RESUMING),
+        ("REVOKED", Status.RESUMING),
+        ("TERMINATED", Status.RESUMING),
+        ("SOMETHING_NEW", Status.WAITING),
+        ("", Status.WAITING),
+    ],
+)
+def test_p3_an_open_wait_is_never_called_approved(current_status, status):
+    assert status_of(found(), live(current_status)) is status
+
+
+def test_without_itsm_a_deferred_task_waits():
+    assert status_of(found(), None) is Status.WAITING
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.WAITING])
+@pytest.mark.parametrize("current_status", ["RUNNING", "FINISHED", "REVOKED"])
+def test_a_tasks_own_verdict_stands(outcome, current_status):
+    said = status_of(found("success", verdict=verdict(outcome)), live(current_status))
+    assert (said, said in OPEN) == (Status(outcome.value), False)
+
+
+@pytest.mark.parametrize("state", [one for one in STATES if one != "deferred"])
+def test_without_a_verdict_a_task_resumes_or_has_ended(state):
+    over = state in ("success", "failed", "skipped")
+    assert status_of(found(state), live("FINISHED")) is (Status.ENDED if over else Status.RESUMING)
+
+
+@pytest.mark.parametrize("nonsense", [None, {}, {"outcome": 7}, {"outcome": "maybe"}, {"outcome": "waiting"}])
+def test_p3_what_is_no_verdict_decides_nothing(nonsense):
+    assert status_of(found("success", verdict=nonsense), None) is Status.ENDED
+
+
+def test_every_status_can_be_told_from_every_pair():
+    pairs = [(found(state), one) for state in STATES for one in (None, live(), live("FINISHED"))]
+    assert {status_of(*pair) for pair in pairs} <= set(Status)
+
+
+def test_an_open_row_says_whose_turn_it_is_and_until_when():
+    row = row_of(found(), live(created_at=NOW - AN_HOUR))
+    assert (row.title, row.step, row.approvers) == ("T", "审批", ("alice", "bob"))
+    assert (row.since, row.deadline) == (NOW - AN_HOUR, NOW)
+    assert (row.decided_by, row.decided_at, row.stale) == ((), None, False)
+
+
+def test_a_decided_row_says_who_and_when():
+    answer = Decision(operator="alice", approved=False, remark="no", decided_at=NOW.isoformat())
+    said = verdict(Outcome.REJECTED, approvers=(answer, answer), decided_at=NOW.isoformat())
+    row = row_of(found("failed", verdict=said), live("FINISHED"))
+    assert (row.decided_by, row.decided_at, row.reason) == (("alice",), NOW, "why")
+    assert (row.step, row.approvers, row.deadline, row.stale) == ("", (), None, False)
+
+
+@pytest.mark.parametrize(("known", "stale"), [(None, True), (live(), False), (live(stale=True), True)])
+def test_an_open_row_that_itsm_did_not_confirm_is_stale(known, stale):
+    assert row_of(found(), known).stale is stale
+
+
+def test_the_age_falls_back_to_what_airflow_knows():
+    assert row_of(found(), None).since == NOW
+    assert row_of(found(registered_at=None, started_at=NOW - AN_HOUR), None).since == NOW - AN_HOUR
+    assert row_of(found(registered_at=None), None).since is None
+
+
+@pytest.mark.parametrize("seconds", [None, 1e300])
+def test_no_deadline_where_there_is_none(seconds):
+    assert row_of(found(approval_seconds=seconds), live()).deadline is None
+
+
+def test_the_number_of_an_unregistered_wait_is_its_verdicts():
+    row = row_of(found("success", sn="", verdict=verdict(Outcome.APPROVED)), None)
+    assert row.sn == "REQ1"
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("https://itsm.example.com/#/ticket?id=1", True),
+        ("HTTP://itsm/", True),
+        ("javascript:alert(1)", False),
+        (" data:text/html,x", False),
+        ("//itsm.example.com", False),
+        ("/ticket", False),
+        ("", False),
+        (None, False),
+        (7, False),
+    ],
+)
+def test_only_web_addresses_become_links(address, kept):
+    assert bool(web_address(address)) is kept
+    known = found(ticket_url=address if isinstance(address, str) else "")
+    assert bool(row_of(known, None).ticket_url) is kept
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "2026-11-24T12:00:00", 7, {}])
+def test_what_is_no_aware_time_is_none(value):
+    assert moment(value) is None
+
+
+@pytest.mark.parametrize("listed", [None, "alice", 7, [None], [{}], [{"operator": 7}], {"operator": "x"}])
+def test_nonsense_in_a_verdict_names_nobody(listed):
+    assert deciders({"approvers": listed}) == ()
+
+
+def test_a_row_is_plain_json():
+    import json
+
+    text = json.dumps(row_of(found(), live(created_at=NOW)).as_dict())
+    assert json.loads(text) | {"dag_id": "d", "status": "waiting", "open": True} == json.loads(text)

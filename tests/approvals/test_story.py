@@ -1,0 +1,76 @@
+"""A ticket's story from recorded answers of a real server, and from made ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.approvals.story import Kind, entry_of, story_of
+from airflow_provider_bkitsm.itsm.models import LogEntry, TicketInfo, TicketLogs, TicketStatus
+
+INFO = {
+    "sn": "REQ1",
+    "title": "T",
+    "current_status": "RUNNING",
+    "creator": "bob",
+    "create_at": "2026-11-24 08:48:41",
+}
+ASKED = {"key": "APPROVAL_CONTENT", "type": "TEXT", "name": "审批内容", "value": "please"}
+ANSWER = {"key": "r7", "type": "RADIO", "name": "审批意见", "value": "true"}
+REMARK = {"key": "x1", "type": "TEXT", "name": "备注", "value": "fine"}
+STEP = {"name": "审批", "state_id": 3, "status": "RUNNING", "processors": "alice,bob"}
+
+
+def log(**more: Any) -> dict[str, Any]:
+    line = {"operator": "alice", "operate_at": "2026-11-24 08:48:43", "message": "m", "from_state_type": ""}
+    return line | {"form_data": {}} | more
+
+
+def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
+    status = TicketStatus(current_status="RUNNING", current_steps=list(steps))
+    return story_of(TicketInfo(**INFO, **info), TicketLogs(sn="REQ1", logs=list(logs)), status)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "remark"),
+    [
+        ([ANSWER, REMARK], Kind.APPROVED, "fine"),
+        ([ANSWER | {"value": "false"}, REMARK], Kind.REFUSED, "fine"),
+        ([ANSWER | {"value": "True"}], Kind.REFUSED, ""),
+        ([ANSWER | {"value": ""}], Kind.ANSWERED, ""),
+        ([], Kind.ANSWERED, ""),
+    ],
+)
+def test_an_approval_step_says_what_was_answered(fields, kind, remark):
+    entry = entry_of(LogEntry(**log(from_state_type="APPROVAL", form_data=fields)))
+    assert (entry.kind, entry.remark, entry.people) == (kind, remark, ("alice",))
+
+
+def test_p3_another_step_is_no_answer_whatever_its_form_says():
+    entry = entry_of(LogEntry(**log(from_state_type="NORMAL", form_data=[ANSWER, REMARK])))
+    assert (entry.kind, entry.remark) == (Kind.EVENT, "")
+
+
+def test_the_steps_that_wait_come_last():
+    told = story(log(), steps=[STEP])
+    assert [one.kind for one in told.entries] == [Kind.EVENT, Kind.PENDING]
+    assert (told.entries[-1].people, told.entries[-1].message) == (("alice", "bob"), "审批")
+
+
+def test_the_form_is_the_one_that_was_handed_in():
+    handed_in = log(from_state_type="NORMAL", form_data=[ASKED])
+    told = story(log(), handed_in, fields=[ASKED, ANSWER])
+    assert [(one.name, one.text) for one in told.form] == [("审批内容", "please")]
+
+
+def test_without_a_log_the_forms_fields_are_shown():
+    assert [one.name for one in story(fields=[ASKED]).form] == ["审批内容"]
+
+
+def test_times_leave_as_utc():
+    told = story(log()).as_dict()
+    assert told["created_at"] == "2026-11-24T00:48:41+00:00"
+    assert told["entries"][0]["at"] == "2026-11-24T00:48:43+00:00"
+    json.dumps(told)

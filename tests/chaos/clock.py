@@ -1,0 +1,59 @@
+"""A clock that moves when a test says so, for everything that opens tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from types import SimpleNamespace
+from unittest.mock import patch
+
+from airflow_provider_bkitsm.hooks import opening, operating
+from airflow_provider_bkitsm.operators import collector_provision, creation_memory
+
+BEGIN = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
+
+
+class Clock:
+    """Virtual time; aware UTC."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return BEGIN + timedelta(seconds=self._passed)
+
+    def timestamp(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return self.now().timestamp()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._passed += seconds
+
+
+@contextmanager
+def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]:
+    """Let the package read this clock, and sleep by this function."""
+
+    class Moment(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return clock.now().astimezone(tz)
+
+    with ExitStack() as stack:
+        for module in (opening, creation_memory):
+            stack.enter_context(patch.object(module, "datetime", Moment))
+        stack.enter_context(sleeping_by(sleep))
+        yield
+
+
+@contextmanager
+def sleeping_by(sleep: Callable[[float], None]) -> Iterator[None]:
+    """Let the package sleep by this function."""
+    with ExitStack() as stack:
+        for sleeper in (opening.TicketOpener.__init__, operating.call_off):
+            stack.enter_context(patch.dict(sleeper.__kwdefaults__, {"sleep": sleep}))
+        stack.enter_context(patch.object(collector_provision, "time", SimpleNamespace(sleep=sleep)))
+        yield

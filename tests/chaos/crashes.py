@@ -1,0 +1,217 @@
+"""Crashes around ``create_ticket``, through the real operators, against the sandbox over HTTP.
+
+Every approval is applied for by a task whose tries crash at drawn points, until one gets through. Then the
+sandbox's own record tells: one ticket for each approval, open, and its number is what the task returned.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.hooks.exchange import Reply, Request
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
+from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
+from tests.chaos.clock import sleeping_by
+from tests.chaos.inprocess import gateway
+from tests.chaos.seams import Crash, Order, Point, SeamedStates, SeamedStore, SeamedTransport, wired
+from tests.conftest import FakeTask
+
+SETTLE_SECONDS = 0.2
+CLEAN = {
+    "table_id": "chaos",
+    "etl_config": "bk_log_text",
+    "storage_cluster_id": 3,
+    "retention": 7,
+    "allocation_min_days": 0,
+}
+FIRST_COLLECTOR = 20_000
+
+BEFORE_SENDING = "before sending"
+AFTER_SENDING = "after sending, the ticket appears later"
+ANSWER_DROPPED = "answer dropped, then while looking for the ticket"
+BEFORE_STORING = "after the answer, before storing"
+POINTS = (BEFORE_SENDING, AFTER_SENDING, ANSWER_DROPPED, BEFORE_STORING)
+
+OWN = "ItsmCreateTicketOperator"
+OWN_OLD = "ItsmCreateTicketOperator, without a task state store"
+SHARED = "ItsmCreateTicketOperator with approval_key"
+APPLY = "CollectorApplyOperator"
+TASKS = (OWN, OWN_OLD, SHARED, APPLY)
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What became of all approvals.
+
+    :param crashes: by task and point.
+    :param sns: what the tasks returned.
+    """
+
+    crashes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tries: int = 0
+    sns: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    lost: int = 0
+
+
+class Chaos:
+    """The seam of one task: crashes where the try at hand is to crash."""
+
+    def __init__(self) -> None:
+        self.point: str | None = None
+        self.struck = self._dropped = False
+        self._late: tuple[SeamedTransport, Request] | None = None
+        self._looks_until_it_appears = 0
+        self._appears_by = 0.0
+
+    def aim(self, point: str | None, *, looks: int) -> None:
+        """Say where the next try crashes.
+
+        :param looks: how often a late ticket is looked for in vain.
+        """
+        self.point, self.struck, self._looks_until_it_appears = point, False, looks
+
+    def __call__(self, at: Point) -> Order | None:
+        if (at.kind, at.name) == ("before", "get_tickets"):
+            self._looked_for()
+        if at.before_create:
+            return self._before_create()
+        if (at.kind, at.name) == ("after", "create_ticket") and self.point == BEFORE_STORING:
+            self._strike()
+        return None
+
+    def _before_create(self) -> Order | None:
+        if self.point == BEFORE_SENDING:
+            self._strike()
+        return {AFTER_SENDING: self._leave_on_its_way, ANSWER_DROPPED: self._drop}.get(str(self.point))
+
+    def _leave_on_its_way(self, transport: SeamedTransport, request: Request) -> Reply:
+        self._late = (transport, request)
+        self._appears_by = time.monotonic() + SETTLE_SECONDS * 0.6
+        self._strike()
+        raise AssertionError
+
+    def _drop(self, transport: SeamedTransport, request: Request) -> Reply:
+        """Let the sandbox do its work and cut the connection; the next look for the ticket crashes."""
+        transport.sandbox.fault("create_ticket", "drop_answer")  # type: ignore[attr-defined]
+        self._dropped = True
+        return transport.carry(request)
+
+    def _looked_for(self) -> None:
+        if self.point == ANSWER_DROPPED and self._dropped:
+            self._dropped = False
+            self._strike()
+        if self._late is None:
+            return
+        if self._looks_until_it_appears <= 0 or time.monotonic() > self._appears_by:
+            self.let_it_appear()
+        self._looks_until_it_appears -= 1
+
+    def let_it_appear(self) -> None:
+        """Let the request arrive that is still on its way."""
+        if self._late is not None:
+            (transport, request), self._late = self._late, None
+            transport.carry(request)
+
+    def _strike(self) -> None:
+        self.struck, self.point = True, None
+        raise Crash
+
+
+class Transport(SeamedTransport):
+    """Sends to the sandbox over HTTP."""
+
+    def __init__(self, kind: str, sandbox: SandboxControl, seam: Callable[[Point], Order | None]) -> None:
+        root = sandbox.itsm_url if kind == "bkitsm" else sandbox.bklog_url
+        super().__init__(gateway(kind, root=root, settle_seconds=SETTLE_SECONDS), seam)
+        self.sandbox = sandbox
+
+
+def crash_around_create(sandbox: SandboxControl, *, crashes: int, seed: int = 1) -> Result:
+    """Inject so many crashes and return what became of the approvals."""
+    drawn, result = random.Random(seed), Result()
+    with tempfile.TemporaryDirectory() as folder, sleeping_by(shortly):
+        engine = sqlite_engine(Path(folder) / "bkitsm.db")
+        while result.crashes.total() < crashes:
+            number = len(result.sns)
+            task, first = TASKS[number % len(TASKS)], POINTS[number // len(TASKS) % len(POINTS)]
+            points = [first, *drawn.choices((*POINTS, None), k=drawn.randrange(3))]
+            points = [*points[: crashes - result.crashes.total()], None]
+            result.sns.append(_approval(sandbox, engine, task, number, points, drawn, result))
+    return _judged(sandbox, result)
+
+
+def shortly(seconds: float) -> None:
+    """Do not wait a second for a ticket that starts within hundredths of one."""
+    time.sleep(min(seconds, SETTLE_SECONDS / 10))
+
+
+def _approval(
+    sandbox: SandboxControl,
+    engine: Any,
+    task: str,
+    number: int,
+    points: list[str | None],
+    drawn: random.Random,
+    result: Result,
+) -> str:
+    """Try a task until it gets through; return the ticket's number."""
+    chaos = Chaos()
+    states = SeamedStates() if task in (OWN, SHARED) else None
+    if task == APPLY:
+        sandbox.put_collector(FIRST_COLLECTOR + number)
+    for made, point in enumerate(points, 1):
+        chaos.aim(point, looks=drawn.randrange(4))
+        store = SeamedStore(engine, seam=chaos)
+        operator = wired(_operator(task, number), lambda kind: Transport(kind, sandbox, chaos), store)
+        context = FakeTask("task", run_id=f"run_{number}", try_number=made, states=states).context
+        result.tries += 1
+        try:
+            return str(operator.execute(context))
+        except (Crash, ItsmError):
+            if chaos.struck:
+                result.crashes[task, str(point)] += 1
+        finally:
+            operator.hook.close()
+            operator.bklog.close()
+    raise AssertionError(f"{task} {number} did not get through: {points}")
+
+
+def _operator(task: str, number: int) -> Any:
+    if task == APPLY:
+        return CollectorApplyOperator(
+            task_id="task",
+            collector_config_id=FIRST_COLLECTOR + number,
+            bk_biz_id=2,
+            clean_config=CLEAN,
+            approvers="alice",
+            service_id=LOG_COLLECTOR,
+        )
+    return ItsmCreateTicketOperator(
+        task_id="task",
+        title="Restart",
+        fast_approval=True,
+        fields={"APPROVER": "alice", "APPROVAL_CONTENT": "restart"},
+        approval_key=f"key {number}" if task == SHARED else None,
+    )
+
+
+def _judged(sandbox: SandboxControl, result: Result) -> Result:
+    """Compare what the tasks returned with the sandbox's own record."""
+    found = sandbox.tickets()
+    open_now = {one["sn"] for one in found if one["status"] == "RUNNING"}
+    returned = set(result.sns)
+    result.duplicates = len([one for one in found if one["sn"] not in returned])
+    result.lost = len(result.sns) - len(returned & open_now)
+    return result

@@ -1,0 +1,127 @@
+"""The places between two steps of a task, where a test may stop it, kill it or lose what it sent.
+
+A seam is a function that is told the place (``Point``) and either returns, or raises, or returns an ``Order``:
+another way to send the request at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from airflow_provider_bkitsm.collectors.row import CollectorRow
+from airflow_provider_bkitsm.collectors.store import CollectorStore, Key, Transition
+from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply, Request
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.transport import SyncTransport
+
+Kind = Literal["before", "after", "changing", "committing", "stored", "remembering", "remembered", "sleeping"]
+
+
+class Crash(BaseException):
+    """The worker is gone; no ``except Exception`` may hold it up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A place between two steps.
+
+    ``before`` and ``after`` a request; a transition computed but not written (``changing``), written but not
+    committed (``committing``), and ``stored``; the same of Airflow's task state store (``remembering``,
+    ``remembered``); ``sleeping``.
+
+    :param name: of the call, the event or the key.
+    """
+
+    kind: Kind
+    name: str
+    request: Request | None = None
+    seconds: float = 0.0
+
+    @property
+    def before_create(self) -> bool:
+        """Whether ``create_ticket`` is about to be sent."""
+        return (self.kind, self.name) == ("before", "create_ticket")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+Order = Callable[["SeamedTransport", Request], Reply]
+Seam = Callable[[Point], Order | None]
+
+
+class SeamedTransport(SyncTransport):
+    """Sends over HTTP, and stops before and after."""
+
+    def __init__(self, gateway: Gateway, seam: Seam) -> None:
+        super().__init__(gateway)
+        self.seam = seam
+
+    def _once(self, request: Request) -> Reply:
+        name = call_of(request)
+        order = self.seam(Point(kind="before", name=name, request=request))
+        reply = order(self, request) if order else self.carry(request)
+        self.seam(Point(kind="after", name=name, request=request))
+        return reply
+
+    def carry(self, request: Request) -> Reply:
+        """Send."""
+        return super()._once(request)
+
+    def lost(self, *, sent: bool) -> NoAnswerError:
+        """Return what a cut connection raises."""
+        return NoAnswerError(self.gateway, ConnectionError("cut"), sent=sent, dropped=sent, late=False)
+
+
+def call_of(request: Request) -> str:
+    """Return the name of the call a request makes."""
+    return request.url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+
+
+class SeamedStore(CollectorStore):
+    """The store, with a stop between reading and writing and one after the commit."""
+
+    def __init__(self, *args: Any, seam: Seam, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.seam = seam
+
+    def _attempt(self, key: Key, event: str, transition: Transition, detail: dict[str, Any]) -> CollectorRow:
+        def stopped(row: CollectorRow, now: datetime) -> CollectorRow:
+            changed = transition(row, now)
+            self.seam(Point(kind="changing", name=event))
+            return changed
+
+        stored = super()._attempt(key, event, stopped, detail)
+        self.seam(Point(kind="stored", name=event))
+        return stored
+
+
+class SeamedStates(dict[str, Any]):
+    """Airflow's task state store, with a stop before and after each write."""
+
+    seam: Seam = staticmethod(lambda point: None)  # type: ignore[assignment]
+
+    def set(self, key: str, value: Any) -> None:
+        """Write."""
+        self.seam(Point(kind="remembering", name=key))
+        self[key] = value
+        self.seam(Point(kind="remembered", name=key))
+
+
+def wired(task: Any, transport: Callable[[str], SyncTransport], store: CollectorStore | None = None) -> Any:
+    """Give an operator transports and a store of a test's own.
+
+    :param transport: makes one for a connection type.
+    """
+    hooks: Mapping[str, Any] = {"hook": ItsmHook(), "bklog": BkLogHook()}
+    for (name, hook), kind in zip(hooks.items(), ("bkitsm", "bklog"), strict=True):
+        hook._transport = transport(kind)
+        vars(task)[name] = hook
+    if store is not None:
+        vars(task)["store"] = store
+    return task

@@ -1,0 +1,99 @@
+"""The history of a collector as an administrator asks for it, at both doors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from airflow_provider_bkitsm.cli.history import main
+from airflow_provider_bkitsm.collectors.row import Owner
+from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.version_compat import RENDERS_IN_TRIGGERER
+
+OWNER = Owner(dag_id="dag", run_id="run", task_id="apply")
+KEY = ("bklog_default", 7)
+# Doors that are programs of their own; Airflow's takes the provider's commands since 3.2.
+DOORS = [
+    ["airflow_provider_bkitsm.collectors"],
+    *([["airflow", "bkitsm", "history"]] if RENDERS_IN_TRIGGERER else []),
+]
+
+Ask = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def collector(monkeypatch, tmp_path) -> None:
+    """A store with one rejected application, and another collector's."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
+    store = open_store(actor="tester")
+    store.apply(*KEY, payload={"a": 1}, tag="tag1", owner=OWNER)
+    store.ticket_opened(*KEY, tag="tag1", sn="SN1", url="http://itsm/1")
+    store.decided(*KEY, sn="SN1", outcome="rejected", detail={"approvers": []})
+    store.fail(*KEY, sn="SN1", reason="rejected " + "x" * 300)
+    store.apply("other", 7, payload={"a": 1}, tag="tag1", owner=OWNER)
+
+
+@pytest.fixture
+def ask(capsys) -> Ask:
+    def asked(*arguments: str) -> str:
+        main(arguments)
+        return capsys.readouterr().out
+
+    return asked
+
+
+def test_every_change_is_told_in_order(ask):
+    told = json.loads(ask("7", "-o", "json"))
+    assert [(one["event"], one["from"], one["to"]) for one in told] == [
+        ("apply", "not_apply", "applying"),
+        ("ticket_opened", "applying", "applying"),
+        ("decided", "applying", "applying"),
+        ("fail", "applying", "fail_apply"),
+    ]
+    assert {one["owner"] for one in told} == {"dag/run/apply"}
+    assert told[-1]["brought"] == "rejected " + "x" * 300
+
+
+def test_yaml_is_the_same(ask):
+    assert yaml.safe_load(ask("7", "-o", "yaml")) == json.loads(ask("7", "-o", "json"))
+
+
+@pytest.mark.parametrize("output", ["table", "plain"])
+def test_people_read_a_table(ask, output):
+    told = ask("7", "-o", output)
+    for said in ("when", "brought", "ticket_opened", "fail_apply", "SN1", "tester"):
+        assert said in told
+    assert ("x" * 300 in told.replace("\n", "")) is (output == "plain")
+
+
+def test_the_connections_can_be_named(ask, connect, monkeypatch):
+    assert [one["event"] for one in json.loads(ask("7", "--bklog-conn-id", "other", "-o", "json"))] == ["apply"]
+    connect("down", conn_type="postgres", host="127.0.0.1", port=9, login="u", password="p4ss", schema="s")
+    with pytest.raises(SystemExit, match="cannot be used") as caught:
+        ask("7", "--store-conn-id", "down")
+    assert "p4ss" not in str(caught.value)
+
+
+def test_a_store_that_is_not_defined_is_an_error_and_not_an_empty_history(ask):
+    with pytest.raises(SystemExit, match="nowhere"):
+        ask("7", "--store-conn-id", "nowhere")
+
+
+def test_of_a_collector_nobody_applied_for_there_is_nothing(ask):
+    assert json.loads(ask("8", "-o", "json")) == []
+    assert "No data found" in ask("8")
+
+
+@pytest.mark.parametrize("door", DOORS, ids=" ".join)
+def test_it_is_there_on_the_command_line(door):
+    command = [sys.executable, "-m", *door, "7", "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout[done.stdout.index("[{") :]
+    assert [one["event"] for one in json.loads(said)] == ["apply", "ticket_opened", "decided", "fail"]

@@ -1,0 +1,293 @@
+"""The approvals pages in a real browser, inside a real Airflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import requests
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from demo.browser import Browser, browser, missing
+from tests.e2e.gates import Gate
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"the pages need a browser: no {missing()} is installed")
+
+EVIL = "<img src=x onerror=window.owned=1><script>window.owned=1</script>"
+PAGES = ("approvals", "ticket", "collectors", "assets/approvals.js")
+ANSWERS = ("approvals", "collectors", "collector?bklog_conn_id=bklog_default&collector_config_id=1001")
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def signed_in(window, airflow) -> Browser:
+    window.sign_in(airflow.url, "admin", airflow.password_of("admin"))
+    return window
+
+
+@pytest.fixture
+def page(signed_in) -> Browser:
+    """Return the browser with nothing chosen and nothing complained about."""
+    signed_in.out_of_frame()
+    signed_in.prefer()
+    signed_in.complaints()
+    return signed_in
+
+
+@pytest.fixture(scope="module")
+def evil(airflow, control) -> Gate:
+    return gate(airflow, control, title=EVIL, content=EVIL)
+
+
+def gate(airflow: Any, control: Any, **conf: str) -> Gate:
+    return Gate.open(airflow, control, "shown", **conf)
+
+
+def listed(page: Browser, airflow: Any, query: str = "") -> None:
+    page.open(f"{airflow.url}/bkitsm/approvals?{query}")
+
+
+def row(page: Browser, sn: str, status: str) -> Any:
+    return page.one(f"tr[data-sn='{sn}'][data-status='{status}']")
+
+
+def ticket_tab(airflow: Any, one: Gate, task: str = "wait") -> str:
+    return f"{airflow.url}/dags/{one.dag}/runs/{one.run}/tasks/{task}/plugin/bkitsm-ticket"
+
+
+def test_a_ticket_appears_is_approved_and_changes_without_reload(page, airflow, control, itsm):
+    page.open(f"{airflow.url}/plugin/bkitsm-approvals")
+    page.into_frame("bkitsm/approvals")
+    page.one("[data-view=all]").click()
+    page.script("window.sameDocument = 1")
+    one = gate(airflow, control, title="Release 7").waits()
+    shown = row(page, one.sn, "waiting")
+    assert "Release 7" in shown.text
+    assert "admin" in shown.text
+    with browser() as approver:
+        approver.open(f"{itsm.url}/ticket/{control.ticket(one.sn)['id']}")
+        approver.one("button[value=approve]").click()
+        approver.one(".badge", text="approved")
+    assert "admin" in row(page, one.sn, "approved").text
+    assert page.script("return window.sameDocument") == 1
+    assert one.end() == "success"
+
+
+def test_the_menu_leads_to_the_page(page, airflow):
+    page.open(f"{airflow.url}/dags")
+    page.one("button", text="Browse").click()
+    page.one("a[href*='bkitsm-approvals']", text="Approvals").click()
+    page.into_frame("bkitsm/approvals")
+    page.one("h1", text="Approvals")
+
+
+def test_the_tab_tells_the_story_and_links_leave_the_frame(page, airflow, evil):
+    one = evil.waits()
+    page.open(f"{airflow.url}/plugin/bkitsm-approvals")
+    page.into_frame("bkitsm/approvals")
+    row(page, one.sn, "waiting").find_element(By.CSS_SELECTOR, "td.title a").click()
+    page.out_of_frame()
+    page.wait(
+        lambda: page.driver.current_url.endswith("/tasks/wait/plugin/bkitsm-ticket"), "not on the task's page"
+    )
+    page.into_frame("bkitsm/ticket")
+    page.one("section[data-card=story] li.pending", text="admin")
+    page.one("section[data-card=form]", text=EVIL)
+    page.one("#open").click()
+    page.wait(lambda: len(page.driver.window_handles) == 2, "ITSM was not opened")
+    here, there = page.driver.window_handles
+    page.driver.switch_to.window(there)
+    page.wait(lambda: one.sn in page.text(), "not on the ticket's page in ITSM")
+    page.driver.close()
+    page.driver.switch_to.window(here)
+
+
+def test_a_title_with_a_script_stays_text_everywhere(page, airflow, evil):
+    one = evil.waits()
+    listed(page, airflow)
+    assert EVIL in row(page, one.sn, "waiting").text
+    page.open(ticket_tab(airflow, one))
+    page.into_frame("bkitsm/ticket")
+    page.one("h1", text=EVIL)
+    for _ in range(2):
+        assert page.script("return [window.owned, window.parent.owned]") == [None, None]
+        assert page.all("img") == []
+        listed(page, airflow, "search=%3Cscript%3E")
+        row(page, one.sn, "waiting")
+    assert page.complaints() == []
+
+
+def test_the_task_that_opened_the_ticket_shows_it_too(page, airflow, evil):
+    one = evil.waits()
+    page.open(ticket_tab(airflow, one, "ask"))
+    page.into_frame("bkitsm/ticket")
+    page.one("body", text=one.sn)
+
+
+def test_a_mapped_task_shows_the_ticket_of_its_index(page, airflow, control):
+    one = Gate.open(airflow, control, "mapped_tickets")
+    address = f"{airflow.url}/bkitsm/approvals?dag_id={one.dag}&run_id={one.run}"
+    page.open(address)
+    page.wait(lambda: len(page.all("tr[data-status=waiting]")) == 2, "not two waits")
+    page.one("tr[data-status=waiting]", text="[1]")
+    page.one("tr[data-status=waiting]", text="Second")
+    page.open(f"{airflow.url}/dags/{one.dag}/runs/{one.run}/tasks/wait/mapped/1/plugin/bkitsm-ticket")
+    page.into_frame("bkitsm/ticket")
+    page.one("h1", text="Second")
+
+
+def test_p8_no_answer_holds_a_signature(airflow, control, evil):
+    one = evil.waits()
+    _, signed, _ = one.callback()
+    task = f"dag_id={one.dag}&run_id={one.run}&task_id=wait"
+    for path in (f"ticket?{task}", f"approvals?view=all&run_id={one.run}", *ANSWERS[1:2]):
+        said = airflow.api.call("GET", path, root="bkitsm/api")
+        text = json.dumps(said)
+        assert one.sn in text or path == ANSWERS[1]
+        assert not [part for part in signed.values() if part in text]
+        assert "/bkitsm/callback/" not in text
+
+
+def test_a_run_lists_its_own_tickets(page, airflow, evil):
+    one = evil.waits()
+    page.open(f"{airflow.url}/dags/{one.dag}/runs/{one.run}/plugin/bkitsm-run-approvals")
+    page.into_frame("bkitsm/approvals")
+    row(page, one.sn, "waiting")
+    assert len(page.all("tbody tr")) == 1
+
+
+def test_a_task_without_a_ticket_says_so(page, airflow):
+    page.open(f"{airflow.url}/bkitsm/ticket?dag_id=shown&run_id=none&task_id=none&map_index={{MAP_INDEX}}")
+    page.one(".empty", text="No ticket")
+
+
+def test_withdrawing_asks_why_and_the_row_changes(page, airflow, control):
+    one = gate(airflow, control, title="Not needed").waits()
+    page.open(ticket_tab(airflow, one))
+    page.into_frame("bkitsm/ticket")
+    page.one("#withdraw").click()
+    assert not page.one("#confirm").is_enabled()
+    page.one("#reason").send_keys("done by hand")
+    page.one("#confirm").click()
+    page.one(".badge.withdrawn")
+    control.wait_for_status(one.sn, "REVOKED")
+    assert page.all("#withdraw") == []
+    assert one.end() == "failed"
+
+
+def test_who_may_only_look_cannot_withdraw(airflow, evil):
+    one = evil.waits()
+    with browser() as other:
+        other.sign_in(airflow.url, "viewer", airflow.password_of("viewer"))
+        other.open(f"{airflow.url}/bkitsm/ticket?dag_id={one.dag}&run_id={one.run}&task_id=wait")
+        other.one("#open")
+        assert other.all("#withdraw") == []
+
+
+def test_who_may_nothing_gets_403_from_every_route(airflow, evil):
+    one = evil.waits()
+    token = requests.post(
+        f"{airflow.url}/auth/token",
+        json={"username": "nobody", "password": airflow.password_of("nobody")},
+        timeout=30,
+    ).json()["access_token"]
+    ask = partial(
+        requests.request, headers={"Authorization": f"Bearer {token}", "X-Bkitsm-Action": "1"}, timeout=30
+    )
+    task = {"dag_id": one.dag, "run_id": one.run, "task_id": "wait"}
+    said = [ask("GET", f"{airflow.url}/bkitsm/{path}") for path in PAGES]
+    said += [ask("GET", f"{airflow.url}/bkitsm/api/{path}") for path in ANSWERS]
+    said.append(ask("GET", f"{airflow.url}/bkitsm/api/ticket", params=task))
+    wish = {**task, "sn": one.sn, "reason": "mine"}
+    said.append(ask("POST", f"{airflow.url}/bkitsm/api/ticket/withdraw", json=wish))
+    assert {answer.status_code for answer in said} == {403}
+    assert all(one.sn not in answer.text for answer in said)
+    bare = [requests.get(answer.url, timeout=30) for answer in said[:-1]]
+    assert {answer.status_code for answer in bare} == {401}
+
+
+@pytest.mark.parametrize(("language", "heading"), [("zh-CN", "审批"), ("en", "Approvals")])
+@pytest.mark.parametrize(("theme", "is_dark"), [("dark", True), ("light", False)])
+def test_language_and_theme_are_airflows(page, airflow, evil, language, heading, theme, is_dark):
+    evil.waits()
+    page.prefer(theme=theme, language=language)
+    listed(page, airflow)
+    page.one("h1", text=heading)
+    page.one("tbody tr")
+    red = int(page.script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]"))
+    assert (red < 128) is is_dark
+    light = int(page.script("return getComputedStyle(document.body).color.match(/\\d+/)[0]"))
+    assert abs(red - light) > 150
+
+
+def test_a_change_of_theme_and_language_reaches_the_open_page(page, airflow):
+    page.open(f"{airflow.url}/plugin/bkitsm-approvals")
+    page.into_frame("bkitsm/approvals")
+    page.one("h1", text="Approvals")
+    page.out_of_frame()
+    page.prefer(theme="dark", language="zh-CN")
+    page.into_frame("bkitsm/approvals")
+    page.one("h1", text="审批")
+    page.wait(lambda: page.script("return document.documentElement.dataset.theme") == "dark", "still light")
+
+
+def test_filters_and_sorting_work_with_the_keyboard(page, airflow, evil):
+    one = evil.waits()
+    listed(page, airflow)
+    row(page, one.sn, "waiting")
+    page.one("#search").send_keys("no such thing")
+    page.one(".empty", text="Nothing found")
+    page.one("#search").send_keys(Keys.CONTROL + "a", Keys.DELETE)
+    row(page, one.sn, "waiting")
+    page.one("[data-key=sort-title]").send_keys(Keys.ENTER)
+    page.one("th[aria-sort=descending] button", text="Ticket")
+    assert page.script("return document.activeElement.dataset.key") == "sort-title"
+    assert "sort=title" in page.driver.current_url
+
+
+@pytest.mark.parametrize("where", ["approvals", "ticket", "collectors"])
+def test_a_narrow_screen_needs_no_sideways_scrolling(page, airflow, evil, where):
+    one = evil.waits()
+    page.driver.set_window_size(500, 900)
+    try:
+        page.open(f"{airflow.url}/bkitsm/{where}?dag_id={one.dag}&run_id={one.run}&task_id=wait")
+        page.one("#pulse", text="Updated")
+        wide = page.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0
+    finally:
+        page.driver.set_window_size(1400, 900)
+
+
+def test_when_itsm_is_down_the_list_still_comes(page, airflow, control, evil):
+    one = evil.waits()
+    listed(page, airflow)
+    row(page, one.sn, "waiting")
+    control.fault("get_tickets/", "status", times=1000)
+    try:
+        page.one(".notice", text="ITSM does not answer")
+        assert "not confirmed by ITSM" in row(page, one.sn, "waiting").text
+    finally:
+        control.clear_faults()
+    page.wait(lambda: "not confirmed" not in page.text(), "ITSM is back")
+
+
+def test_it_works_below_a_path(airflow, evil):
+    one = evil.waits()
+    with airflow.another_api_server(prefix="/airflow") as url, browser() as other:
+        other.sign_in(url, "admin", airflow.password_of("admin"))
+        other.open(f"{url}/plugin/bkitsm-approvals")
+        other.into_frame("bkitsm/approvals")
+        row(other, one.sn, "waiting").find_element(By.CSS_SELECTOR, "td.title a").click()
+        other.out_of_frame()
+        other.wait(lambda: other.driver.current_url.startswith(f"{url}/dags/{one.dag}/runs/"), "left the prefix")
+        other.into_frame("bkitsm/ticket")
+        other.one("section[data-card=story] li.pending", text="admin")

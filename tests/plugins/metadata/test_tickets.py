@@ -1,0 +1,157 @@
+"""Airflow's database as the approvals pages read it."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event, select, update
+
+from airflow_provider_bkitsm.approvals.rows import Found
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
+from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
+from tests.plugins.rows import DAG, Registered, insert_dag, insert_waits
+
+NUMBERS = itertools.count(1)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+URL = "https://itsm.example.com/#/ticket/1"
+
+
+@pytest.fixture(scope="module")
+def dag_version(database) -> Any:
+    return insert_dag()
+
+
+@pytest.fixture
+def wait(dag_version) -> Any:
+    def make(**more: Any) -> Registered:
+        return insert_waits([f"REQ{next(NUMBERS)}"], dag_version=dag_version, **more)[0]
+
+    return make
+
+
+def read(one: Registered, *, dags: tuple[str, ...] = (DAG,), since: datetime = LONG_AGO) -> list[Found]:
+    found = AirflowTickets().waits(set(dags), since=since)
+    return [each for each in found if each.task.run_id == one.run_id]
+
+
+def verdict_of(one: Registered, outcome: Outcome = Outcome.APPROVED) -> Verdict:
+    return Verdict(sn=one.sn, outcome=outcome, reason="why", current_status="FINISHED", ticket_url=URL)
+
+
+def put(one: Registered, key: str, value: Any) -> None:
+    """Write an XCom on a wait's task instance."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        run = session.scalars(select(DagRun).where(DagRun.run_id == one.run_id)).one()
+        where = {"dag_run_id": run.id, "dag_id": DAG, "run_id": one.run_id, "task_id": "wait", "map_index": -1}
+        session.add(XComModel(key=key, value=value, **where))
+
+
+def change(one: Registered, **values: Any) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.run_id == one.run_id).values(**values))
+
+
+def test_an_open_wait_is_found_with_what_it_registered(wait):
+    one = wait(approval_seconds=3600.0)
+    (found,) = read(one)
+    assert (found.sn, found.conn_id, found.state) == (one.sn, "itsm", "deferred")
+    assert (found.approval_seconds, found.verdict, found.ticket_url) == (3600, None, "")
+    assert found.registered_at is not None
+    assert found.registered_at.tzinfo is not None
+
+
+def test_nothing_is_read_of_dags_that_are_not_named(wait):
+    one = wait()
+    put(one, TICKET_URL_KEY, URL)
+    assert read(one, dags=()) == read(one, dags=("other",)) == []
+    change(one, trigger_id=None, state="success")
+    assert read(one, dags=("other",)) == []
+
+
+def test_a_wait_the_callback_ended_is_found_with_its_verdict(wait):
+    one = wait()
+    assert AirflowMetadata().resume(one.waiter, verdict_of(one)) is True
+    (found,) = read(one)
+    assert (found.sn, found.state, found.ticket_url) == (one.sn, "success", URL)
+    assert found.verdict == verdict_of(one).as_dict()
+
+
+def test_a_refused_wait_is_found_with_the_verdict_it_failed_with(wait):
+    one = wait()
+    put(one, TICKET_URL_KEY, URL)
+    put(one, "verdict", verdict_of(one, Outcome.REJECTED).as_dict())
+    change(one, trigger_id=None, state="failed")
+    (found,) = read(one)
+    assert found.verdict == verdict_of(one, Outcome.REJECTED).as_dict()
+
+
+def test_what_ended_long_ago_is_not_read(wait):
+    one = wait()
+    AirflowMetadata().resume(one.waiter, verdict_of(one))
+    assert read(one, since=datetime.now(UTC) + timedelta(minutes=1)) == []
+
+
+def test_a_wait_of_another_trigger_is_none_of_ours(wait):
+    assert read(wait(classpath="some.other.Trigger")) == []
+
+
+def test_an_earlier_trys_registration_says_nothing_about_this_one(wait):
+    one = wait(ti_id=str(uuid4()))
+    put(one, TICKET_URL_KEY, URL)
+    (found,) = read(one)
+    assert (found.sn, found.conn_id, found.ticket_url) == ("", "", URL)
+
+
+def test_a_second_registration_replaces_the_first(wait):
+    one = wait()
+    put(one, "bkitsm_wait:REQ_later", one.waiter.as_dict())
+    assert [found.sn for found in read(one)] == ["REQ_later"]
+
+
+@pytest.mark.parametrize("value", [None, "x", 7, [], {"sn": "REQ1"}, {"outcome": "approved"}])
+def test_what_else_a_task_returned_is_no_verdict(wait, value):
+    one = wait()
+    put(one, TICKET_URL_KEY, URL)
+    put(one, "return_value", value)
+    change(one, trigger_id=None, state="success")
+    assert [found.verdict for found in read(one)] == [None]
+
+
+def test_keys_that_only_look_alike_are_no_registrations(wait):
+    one = wait(ti_id=str(uuid4()))
+    put(one, TICKET_URL_KEY, URL)
+    put(one, "bkitsmXwait:REQ9", one.waiter.as_dict())
+    put(one, "BKITSM_WAIT", one.waiter.as_dict())
+    assert [found.sn for found in read(one)] == [""]
+
+
+def test_a_run_is_read_alone(wait):
+    one, _another = wait(), wait()
+    (found,) = AirflowTickets().of_run(DAG, one.run_id)
+    assert found.sn == one.sn
+    assert AirflowTickets().of_run("other", one.run_id) == []
+    assert AirflowTickets().of_run(DAG, "nowhere") == []
+
+
+def test_the_whole_list_takes_two_queries(wait, dag_version):
+    from airflow import settings
+
+    insert_waits([f"REQ{next(NUMBERS)}" for _ in range(50)], dag_version=dag_version)
+    asked: list[str] = []
+    event.listen(settings.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    found = AirflowTickets().waits({DAG}, since=LONG_AGO)
+    assert len(found) >= 50
+    assert len([one for one in asked if "task_instance" in one]) == 2

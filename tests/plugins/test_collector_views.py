@@ -1,0 +1,103 @@
+"""Collectors as the page shows them, limited to the DAGs a person may read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_bkitsm.collectors.row import Owner
+from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+from airflow_provider_bkitsm.plugins.collector_views import Collectors, shown
+
+BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}
+MINE, YOURS = frozenset({"mine"}), frozenset({"yours"})
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CollectorStore:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "")
+    return CollectorStore(sqlite_engine(tmp_path / "bkitsm.db"))
+
+
+def apply(store: CollectorStore, number: int, dag_id: str, *, tag: str = "t1", sn: str = "REQ1") -> None:
+    owner = Owner(dag_id=dag_id, run_id=f"run {sn}", task_id="apply")
+    store.apply(BKLOG, number, payload=PAYLOAD, tag=tag, owner=owner)
+    store.ticket_opened(BKLOG, number, tag=tag, sn=sn)
+
+
+def test_a_collector_is_listed_for_who_may_read_the_dag_that_applied(store):
+    apply(store, 1, "mine", sn="REQ1")
+    apply(store, 2, "yours", sn="REQ2")
+    listed = {dags: [row.collector_config_id for row in Collectors().listed(dags)] for dags in (MINE, YOURS)}
+    assert listed == {MINE: [1], YOURS: [2]}
+    assert Collectors().one(BKLOG, 1, YOURS) is None
+    assert Collectors().one(BKLOG, 1, frozenset()) is None
+
+
+def test_the_latest_change_comes_first(store):
+    for number in (1, 2, 3):
+        apply(store, number, "mine", sn=f"REQ{number}")
+    store.decided(BKLOG, 1, sn="REQ1", outcome="rejected")
+    assert [row.collector_config_id for row in Collectors().listed(MINE)] == [1, 3, 2]
+
+
+def test_a_refused_collector_tells_its_way(store):
+    apply(store, 1, "mine")
+    store.decided(BKLOG, 1, sn="REQ1", outcome="rejected")
+    store.fail(BKLOG, 1, sn="REQ1", reason="too <b>large</b>")
+    one = Collectors().one(BKLOG, 1, MINE)
+    assert one is not None
+    assert (one["state"], one["error"], one["payload"], one["outcome"]) == (
+        "fail_apply",
+        "too <b>large</b>",
+        PAYLOAD,
+        "rejected",
+    )
+    assert [entry["event"] for entry in one["history"]] == ["apply", "ticket_opened", "decided", "fail"]
+    assert [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]] == [
+        ("not_apply", "applying"),
+        ("applying", "fail_apply"),
+    ]
+    json.dumps(one)
+
+
+def test_the_history_of_another_dag_is_not_told(store):
+    apply(store, 1, "yours", tag="t1", sn="REQ1")
+    store.fail(BKLOG, 1, sn="REQ1", reason="yours")
+    apply(store, 1, "mine", tag="t2", sn="REQ2")
+    one = Collectors().one(BKLOG, 1, MINE)
+    assert one is not None
+    assert {entry["sn"] for entry in one["history"]} <= {"", "REQ2"}
+    assert "REQ1" not in json.dumps(one)
+    drawn = [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]]
+    assert ("applying", "fail_apply") not in drawn
+
+
+def test_the_picture_is_of_the_current_application(store):
+    apply(store, 1, "mine", tag="t1", sn="REQ1")
+    store.fail(BKLOG, 1, sn="REQ1", reason="no")
+    apply(store, 1, "mine", tag="t2", sn="REQ2")
+    one = Collectors().one(BKLOG, 1, MINE)
+    assert one is not None
+    drawn = [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]]
+    assert drawn == [("fail_apply", "applying")]
+
+
+def test_looking_makes_no_file(store, tmp_path):
+    assert Collectors().listed(MINE) == []
+    assert Collectors().one(BKLOG, 1, MINE) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_collector_is_none(store):
+    apply(store, 1, "mine")
+    assert Collectors().one(BKLOG, 99, MINE) is None
+
+
+def test_a_line_has_labels_in_both_languages(store):
+    apply(store, 1, "mine")
+    line = shown(store.get(BKLOG, 1))
+    assert (line["zh"], line["en"]) == ("采集接入进行中", "Collection access in progress")

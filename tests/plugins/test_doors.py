@@ -1,0 +1,179 @@
+"""Who gets through which route: everybody is asked, but for ITSM's callback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from airflow_provider_bkitsm.plugins import actions, pages, views
+from airflow_provider_bkitsm.plugins.access import HEADER
+from airflow_provider_bkitsm.plugins.app import create_app
+from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+from tests.plugins.database import airflow_database
+from tests.plugins.people import Person, auth_manager
+from tests.plugins.rows import DAG, Registered, insert_dag, insert_waits
+
+READER = Person(reads=frozenset({DAG}))
+OWNER = Person(reads=frozenset({DAG}), changes=frozenset({DAG}))
+STRANGER = Person(reads=frozenset({"another"}), changes=frozenset({"another"}))
+NOBODY = Person()
+ACTION = {HEADER: "1", "Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def wait(tmp_path_factory) -> Iterator[Registered]:
+    home = tmp_path_factory.mktemp("doors")
+    with airflow_database(home, f"sqlite:///{home / 'airflow.db'}"):
+        yield insert_waits(["REQ1"], dag_version=insert_dag())[0]
+
+
+def app() -> FastAPI:
+    metadata = AirflowMetadata()
+    made, seen = create_app(metadata), views.Views(metadata)
+    for one in (pages.router(), views.router(seen), actions.router(seen)):
+        made.include_router(one)
+    return made
+
+
+@pytest.fixture
+def visit(wait) -> Iterator[Any]:
+    """Return a maker of browsers that have signed in to Airflow, or have not."""
+    with auth_manager() as manager:
+        made = app()
+
+        def as_person(person: Person | None) -> TestClient:
+            return TestClient(made, cookies={"_token": manager.sign_in(person)} if person else {})
+
+        yield as_person
+
+
+def routes() -> list[tuple[str, str]]:
+    found = [one for one in app().routes if isinstance(one, APIRoute)]
+    return [(method, one.path) for one in found for method in one.methods if "/callback/" not in one.path]
+
+
+def task(wait: Registered, **more: Any) -> dict[str, Any]:
+    return {"dag_id": DAG, "run_id": wait.run_id, "task_id": "wait", **more}
+
+
+@pytest.mark.parametrize(("method", "path"), routes())
+def test_nobody_gets_in_without_signing_in(visit, method, path):
+    client = visit(None)
+    bare = client.request(method, path)
+    assert bare.status_code == 401
+    assert "alice" not in bare.text
+    assert client.request(method, path, headers={"Authorization": "Bearer forged"}).status_code in (401, 403)
+    client.cookies.set("_token", "forged")
+    assert client.request(method, path).status_code in (401, 403)
+
+
+def test_there_is_no_further_way_in():
+    assert sorted(routes()) == [
+        ("GET", "/api/approvals"),
+        ("GET", "/api/collector"),
+        ("GET", "/api/collectors"),
+        ("GET", "/api/ticket"),
+        ("GET", "/approvals"),
+        ("GET", "/assets/{name}"),
+        ("GET", "/collectors"),
+        ("GET", "/ticket"),
+        ("POST", "/api/ticket/withdraw"),
+    ]
+
+
+def test_a_reader_sees_the_waits_of_the_dags_they_may_read(visit, wait):
+    (row,) = visit(READER).get("/api/approvals").json()["rows"]
+    assert (row["sn"], row["dag_id"], row["run_id"], row["status"]) == ("REQ1", DAG, wait.run_id, "waiting")
+    ticket = visit(READER).get("/api/ticket", params=task(wait)).json()
+    assert (ticket["ticket"]["sn"], ticket["changes"]) == ("REQ1", False)
+    assert visit(OWNER).get("/api/ticket", params=task(wait)).json()["changes"] is True
+
+
+def test_a_stranger_sees_nothing_of_it(visit, wait):
+    client = visit(STRANGER)
+    listed = client.get("/api/approvals", params={"view": "all"})
+    assert (listed.status_code, listed.json()["rows"], listed.json()["dags"]) == (200, [], [])
+    assert "REQ1" not in listed.text
+    assert client.get("/api/approvals", params={"dag_id": DAG, "view": "all"}).json()["total"] == 0
+    assert client.get("/api/ticket", params=task(wait)).status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path"), routes())
+def test_who_may_read_no_dag_gets_403_everywhere(visit, method, path):
+    assert visit(NOBODY).request(method, path, headers=ACTION).status_code == 403
+
+
+@pytest.mark.parametrize(("dag_id", "status"), [("", 404), ("~", 403), ("nowhere", 403)])
+def test_no_dag_id_opens_more_than_that_dag(visit, wait, dag_id, status):
+    answer = visit(STRANGER).get("/api/ticket", params=task(wait) | {"dag_id": dag_id})
+    assert answer.status_code == status
+
+
+def test_another_dags_id_in_the_address_does_not_help(visit, wait):
+    body = task(wait, sn="REQ1", reason="no")
+    path = "/api/ticket/withdraw?dag_id=another"
+    assert visit(STRANGER).post(path, json=body, headers=ACTION).status_code == 403
+
+
+def test_a_reader_may_not_withdraw(visit, wait):
+    body = task(wait, sn="REQ1", reason="no")
+    assert visit(READER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json"}, 403),
+        ({HEADER: "1", "Content-Type": "text/plain"}, 415),
+        ({HEADER: "1", "Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({**ACTION, "Origin": "https://evil.example.com"}, 403),
+        ({**ACTION, "Origin": "null"}, 403),
+        ({**ACTION, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({**ACTION, "Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_another_sites_page_cannot_withdraw(visit, wait, headers, status):
+    body = task(wait, sn="REQ1", reason="no")
+    answer = visit(OWNER).post("/api/ticket/withdraw", json=body, headers=headers)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("origin", ["http://testserver", None])
+def test_the_pages_own_request_passes(visit, wait, origin):
+    headers = {**ACTION, **({"Origin": origin, "Sec-Fetch-Site": "same-origin"} if origin else {})}
+    body = task(wait, sn="REQ1", reason="no")
+    # The connection does not exist here: everything before it let the request pass.
+    assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=headers).status_code == 503
+
+
+@pytest.mark.parametrize("change", [{"sn": "REQ2"}, {"run_id": "other"}, {"task_id": "other"}, {"map_index": 0}])
+def test_only_the_ticket_that_was_shown_is_withdrawn(visit, wait, change):
+    body = task(wait, sn="REQ1", reason="no") | change
+    assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 404
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 256])
+def test_a_withdrawal_needs_a_reason(visit, wait, reason):
+    body = task(wait, sn="REQ1", reason=reason)
+    assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "path", ["/approvals", "/ticket", "/collectors", "/assets/approvals.js", "/api/approvals"]
+)
+def test_every_answer_says_what_it_may_load(visit, path):
+    headers = visit(READER).get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", ["shell.html", "..%2Fpages.py", "x.js"])
+def test_nothing_else_of_the_package_is_served(visit, name):
+    assert visit(READER).get(f"/assets/{name}").status_code == 404

@@ -1,0 +1,194 @@
+"""The answers the pages get, with the sandbox as ITSM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.payload import digest
+from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.plugins import views
+from tests.callback.conftest import FORM
+from tests.plugins.people import Person, auth_manager
+
+CONN, NOW = "bkitsm_default", datetime.now(UTC)
+READER = Person(reads=frozenset({"dag"}))
+SIGNED = {
+    "callback_url": "http://127.0.0.1:1/bkitsm/callback/a/b/1",
+    "headers": {"X-Bkitsm-Signature": "v1=secret"},
+}
+PAYLOAD = {"etl_config": "bk_log_json"}
+
+
+def key(run_id: str, dag_id: str = "dag") -> TaskKey:
+    return TaskKey(dag_id=dag_id, run_id=run_id, task_id="wait")
+
+
+@dataclass
+class Tickets:
+    """Airflow's database."""
+
+    founds: list[Found] = field(default_factory=list)
+    reads: int = 0
+
+    def waits(self, dag_ids: Collection[str], **_since: datetime) -> list[Found]:
+        self.reads += 1
+        return [one for one in self.founds if one.task.dag_id in dag_ids]
+
+    def of_run(self, dag_id: str, run_id: str) -> list[Found]:
+        return [one for one in self.founds if (one.task.dag_id, one.task.run_id) == (dag_id, run_id)]
+
+
+@dataclass
+class Store:
+    """The collectors' store."""
+
+    rows: list[CollectorRow] = field(default_factory=list)
+    is_down: bool = False
+
+    def listed(self, dag_ids: Collection[str]) -> list[CollectorRow]:
+        if self.is_down:
+            raise StoreUnavailable("the store is down")
+        return [row for row in self.rows if row.owner and row.owner.dag_id in dag_ids]
+
+    def one(self, *_: Any) -> None:
+        raise StoreUnavailable("the store is down")
+
+
+@dataclass
+class Pages:
+    """What a person asks and what there is to see."""
+
+    client: TestClient
+    seen: views.Views
+    tickets: Tickets
+    store: Store
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = self.client.get(f"/api/{path}", params=params)
+        assert answer.status_code == 200, answer.text
+        assert "secret" not in answer.text
+        assert "/bkitsm/callback/" not in answer.text
+        return answer.json()
+
+    def ticket(self, run_id: str) -> Any:
+        return self.get("ticket", dag_id="dag", run_id=run_id, task_id="wait")
+
+
+@pytest.fixture
+def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
+    monkeypatch.setattr("airflow.models.dag.DagModel.get_team_name", lambda *_: None)
+    seen, tickets, store = views.Views(metadata), Tickets(), Store()
+    seen.tickets, seen.collectors = tickets, store  # type: ignore[assignment]
+    app = FastAPI()
+    app.include_router(views.router(seen))
+    with auth_manager() as manager, TestClient(app, cookies={"_token": manager.sign_in(READER)}) as client:
+        yield Pages(client=client, seen=seen, tickets=tickets, store=store)
+
+
+@pytest.fixture
+def wait(pages, sandbox) -> Callable[..., Found]:
+    """Return a maker of tickets that a task waits for."""
+
+    def make(run_id: str = "run", **changes: Any) -> Found:
+        sn = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True, meta=SIGNED).sn
+        sandbox.wait_for_step(sn)
+        found = Found(task=key(run_id), state="deferred", sn=sn, conn_id=CONN, registered_at=NOW)
+        pages.tickets.founds.append(replace(found, **changes))
+        return pages.tickets.founds[-1]
+
+    return make
+
+
+def test_a_row_says_what_itsm_says(pages, wait):
+    found = wait()
+    told = pages.get("approvals")
+    (row,) = told["rows"]
+    assert (row["sn"], row["title"], row["approvers"]) == (found.sn, FORM["title"], ["alice"])
+    assert (row["stale"], told["itsm"]) == (False, True)
+
+
+def test_a_decision_in_itsm_shows_before_the_task_has_gone_on(pages, wait, sandbox):
+    sandbox.approve(wait().sn)
+    (row,) = pages.get("approvals")["rows"]
+    assert row["status"] == "resuming"
+
+
+def test_without_itsm_the_list_comes_from_airflow_alone(pages, wait):
+    found = wait()
+    pages.seen.metadata.gateways.clear()
+    told = pages.get("approvals")
+    assert (told["itsm"], [(row["sn"], row["stale"]) for row in told["rows"]]) == (False, [(found.sn, True)])
+
+
+def test_people_who_may_read_the_same_share_what_was_read(pages, wait):
+    wait()
+    for _ in range(3):
+        pages.get("approvals", search="nothing")
+    assert pages.tickets.reads == 1
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"view": "x"}, {"sort": "password"}, {"page": 0}, {"size": 1000}, {"search": "x" * 201}]
+)
+def test_nonsense_is_refused(pages, nonsense):
+    assert pages.client.get("/api/approvals", params=nonsense).status_code == 422
+
+
+def test_a_ticket_tells_its_story(pages, wait):
+    found = wait()
+    told = pages.ticket("run")
+    assert told["ticket"]["sn"] == found.sn
+    assert told["problem"] == ""
+    assert "c" in {one["text"] for one in told["story"]["form"]}
+    assert told["story"]["entries"][-1]["kind"] == "pending"
+
+
+def test_a_ticket_itsm_does_not_know_shows_what_airflow_knows(pages, wait):
+    wait(sn="REQ_nobody")
+    told = pages.ticket("run")
+    assert (told["ticket"]["sn"], told["story"]) == ("REQ_nobody", None)
+    assert told["problem"]
+
+
+def test_a_wait_without_a_number_is_shown_without_a_story(pages, wait):
+    wait(sn="", conn_id="")
+    told = pages.ticket("run")
+    assert (told["ticket"]["status"], told["story"], told["problem"]) == ("waiting", None, "")
+
+
+def test_a_task_without_a_ticket_has_none(pages):
+    assert pages.ticket("run")["ticket"] is None
+
+
+def applied(sn: str) -> CollectorRow:
+    owner = Owner(dag_id="dag", run_id="run", task_id="apply")
+    of_payload = {"etl_payload": PAYLOAD, "etl_digest": digest(PAYLOAD)}
+    row = CollectorRow(bklog_conn_id="bklog", collector_config_id=7, created_at=NOW, updated_at=NOW, **of_payload)
+    return replace(row, ticket_sn=sn, owner=owner)
+
+
+def test_a_collectors_payload_is_beside_its_ticket(pages, wait):
+    pages.store.rows.append(applied(wait().sn))
+    assert pages.ticket("run")["collector"]["payload"] == PAYLOAD
+    told = pages.get("approvals", collector="7 (bklog)")
+    assert (told["total"], told["collectors"]) == (1, ["7 (bklog)"])
+
+
+def test_when_the_store_is_down_only_the_collectors_are_missing(pages, wait):
+    wait()
+    pages.store.is_down = True
+    assert pages.get("approvals")["total"] == 1
+    assert pages.ticket("run")["collector"] is None
+    for path in ("collectors", "collector?bklog_conn_id=b&collector_config_id=1"):
+        answer = pages.client.get(f"/api/{path}")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "the store is down")
