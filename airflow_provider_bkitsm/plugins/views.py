@@ -67,7 +67,7 @@ class Views:
         row = self._row(found, {})
         story, problem = await self._story(found)
         return {
-            "ticket": row.as_dict() | {"verdict": found.verdict},
+            "ticket": row.as_dict(),
             "story": story,
             "problem": problem,
             "collector": collector,
