@@ -62,13 +62,13 @@ class LiveTickets:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def known(self, ticket: Ticket) -> Live | None:
-        """Return what is remembered of a ticket, marked stale when it is old."""
+        """Return what is remembered of a ticket, marked stale when it is old or ITSM does not answer."""
         live = self._known.get(ticket)
         if live is None:
             return None
         step = self._steps.get(ticket)
         seen = replace(live, step=step.name, approvers=step.approvers) if step else live
-        return replace(seen, stale=self._age(live.read_at) > 2 * _FRESH)
+        return replace(seen, stale=self._is_paused(ticket[0]) or self._age(live.read_at) > 2 * _FRESH)
 
     async def refresh(self, tickets: Iterable[Ticket]) -> bool:
         """Ask about tickets that are not remembered well enough; False when some ITSM did not answer."""

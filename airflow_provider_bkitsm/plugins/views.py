@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 
 from airflow_provider_bkitsm.approvals.choosing import ticket_of
-from airflow_provider_bkitsm.approvals.listing import LARGEST_PAGE, PAGE_SIZE, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.listing import LARGEST_PAGE, PAGE_SIZE, Page, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import Found, Row, TaskKey, row_of
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow
@@ -50,7 +50,7 @@ class Views:
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
         founds = await self._waits.get(dags, lambda: in_thread(read))
         names = await self._names(dags)
-        first = page_of([self._row(one, names) for one in founds], wanted)
+        first = await in_thread(self._page, founds, names, wanted)
         answered = await self.live.refresh((row.conn_id, row.sn) for row in first.rows if row.is_open)
         again = {one.task: one for one in founds}
         rows = [self._row(again[row.task], names).as_dict() for row in first.rows]
@@ -67,7 +67,7 @@ class Views:
         row = self._row(found, {})
         story, problem = await self._story(found)
         return {
-            "ticket": row.as_dict() | {"verdict": found.verdict},
+            "ticket": row.as_dict(),
             "story": story,
             "problem": problem,
             "collector": collector,
@@ -85,6 +85,10 @@ class Views:
         if gateway is None:
             return None, ""
         return await read_story(gateway, found.sn)
+
+    def _page(self, founds: Iterable[Found], names: Mapping[str, str], wanted: Wanted) -> Page:
+        """Build thousands of rows for one page of them: not in the event loop, where callbacks would wait."""
+        return page_of([self._row(one, names) for one in founds], wanted)
 
     def _row(self, found: Found, names: Mapping[str, str]) -> Row:
         live = self.live.known((found.conn_id, found.sn))
