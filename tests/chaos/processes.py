@@ -71,6 +71,8 @@ def _play(home: Path, with_one: str | None, only: Sequence[str] | None) -> Itera
                 wrong = sum(bool(one.problems) for one in results)
                 print(f"{executor}, {component}: {len(results)} runs, {wrong} wrong, {seconds:.0f} s", flush=True)
                 yield from results
+            if running.heard() == 0:
+                raise SystemExit("no callback resumed anything: the API server's plugin does not work")
 
 
 if __name__ == "__main__":

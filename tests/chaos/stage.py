@@ -64,6 +64,14 @@ class Stage:
         else:
             self.airflow.start_one(SCHEDULER if component == ORPHANS else component)
 
+    def heard(self) -> int:
+        """Count the callbacks that resumed a run: waiting for polls alone, little of the flow would be seen."""
+        log = self.airflow.process_logs / "api-server.log"
+        return sum(
+            "callback for ticket" in line and ": resumed" in line
+            for line in log.read_text(errors="replace").splitlines()
+        )
+
     def until(self, look: Callable[[], Any], seconds: float, otherwise: Callable[[], object]) -> Any:
         """Look until there is something to see, past outages; what they ended is started again."""
 
