@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def take(window: Browser, stage: Stage) -> None:
-    """Take the pictures, one after the other."""
+    """Take the pictures, one after the other; a narrow window comes last."""
     for theme, language, name in (("light", "en", "approvals"), ("dark", "zh-CN", "approvals-dark-zh")):
         window.prefer(theme=theme, language=language)
         framed(window, f"{stage.airflow.url}/plugin/bkitsm-approvals", "bkitsm/approvals")
@@ -72,6 +72,7 @@ def take(window: Browser, stage: Stage) -> None:
         window.one("svg .box.current.success_apply")
         save(window, name)
     window.prefer()
+    connection_form(window, stage.airflow.url)
     framed(window, stage.tab(1003, "wait", "bkitsm-ticket"), "bkitsm/ticket")
     window.one("#withdraw").click()
     window.one("#reason").send_keys("Found another way")
@@ -80,6 +81,17 @@ def take(window: Browser, stage: Stage) -> None:
     window.open(f"{stage.airflow.url}/bkitsm/approvals?view=all")
     window.one("tr[data-status=approved]")
     save(window, "narrow")
+
+
+def connection_form(window: Browser, url: str) -> None:
+    """Open Airflow's own form for a connection, with its type chosen."""
+    window.open(f"{url}/connections")
+    window.one("button", text="Add Connection").click()
+    window.one("[role=dialog] input[name=connection_id]").send_keys("bkitsm_default")
+    window.one("[role=dialog] input[role=combobox]").send_keys("BlueKing ITSM")
+    window.one("[role=option]", text="BlueKing ITSM").click()
+    window.one("[role=dialog]", text="Gateway URL")
+    save(window, "connection-form")
 
 
 def framed(window: Browser, url: str, part: str) -> None:
