@@ -135,12 +135,17 @@ class LiveTickets:
         """Return the tickets whose step is not known or old, longest unknown first, as many as one turn takes."""
         open_ones = [sn for sn in sns if not self._has_ended(conn_id, sn)]
         ages = {sn: self._step_age(conn_id, sn) for sn in open_ones}
-        due = sorted((sn for sn, age in ages.items() if age > _STEP_FRESH), key=lambda sn: ages[sn], reverse=True)
-        return due[:_STEPS_AT_ONCE]
+        due = (sn for sn in open_ones if ages[sn] > self._step_fresh(conn_id, sn))
+        return sorted(due, key=lambda sn: ages[sn], reverse=True)[:_STEPS_AT_ONCE]
 
     def _step_age(self, conn_id: str, sn: str) -> timedelta:
         step = self._steps.get((conn_id, sn))
         return self._age(step.read_at) if step else timedelta.max
+
+    def _step_fresh(self, conn_id: str, sn: str) -> timedelta:
+        """Return how long a step is good for; a ticket that was just opened has none yet, but soon will."""
+        step = self._steps.get((conn_id, sn))
+        return _STEP_FRESH if step and step.name else _FRESH
 
     def _has_ended(self, conn_id: str, sn: str) -> bool:
         live = self._known.get((conn_id, sn))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 
+from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.plugins.live import LiveTickets
 from tests.callback.conftest import FORM, gateway_of
 
@@ -40,15 +44,21 @@ def desk(sandbox, connections) -> Desk:
     return Desk(gateways={CONN: gateway_of(sandbox)})
 
 
-def opened(count: int = 1) -> list[tuple[str, str]]:
-    made = (ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True) for _ in range(count))
-    return [(CONN, one.sn) for one in made]
+@pytest.fixture
+def opened(desk, sandbox) -> Callable[..., list[tuple[str, str]]]:
+    """Return a maker of tickets that wait for their approver."""
+
+    def make(count: int = 1) -> list[tuple[str, str]]:
+        made = [ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True) for _ in range(count)]
+        for one in made:
+            sandbox.wait_for_step(one.sn)
+        return [(CONN, one.sn) for one in made]
+
+    return make
 
 
-async def test_a_page_of_tickets_takes_one_search(desk, sandbox):
+async def test_a_page_of_tickets_takes_one_search(desk, opened):
     tickets, seen = desk.tickets(), opened(5)
-    for _, sn in seen:
-        sandbox.wait_for_step(sn)
     assert await tickets.refresh(seen) is True
     assert desk.asked == [CONN]
     known = [tickets.known(one) for one in seen]
@@ -57,7 +67,7 @@ async def test_a_page_of_tickets_takes_one_search(desk, sandbox):
     assert all(one.created_at and one.created_at.tzinfo and one.step for one in known)
 
 
-async def test_what_was_just_read_is_not_asked_again(desk):
+async def test_what_was_just_read_is_not_asked_again(desk, opened):
     tickets, seen = desk.tickets(), opened()
     await tickets.refresh(seen)
     await tickets.refresh(seen)
@@ -67,13 +77,13 @@ async def test_what_was_just_read_is_not_asked_again(desk):
     assert len(desk.asked) == 2
 
 
-async def test_people_who_look_at_the_same_moment_share_one_question(desk):
+async def test_people_who_look_at_the_same_moment_share_one_question(desk, opened):
     tickets, seen = desk.tickets(), opened(3)
     assert all(await asyncio.gather(*(tickets.refresh(seen) for _ in range(5))))
     assert len(desk.asked) == 1
 
 
-async def test_a_decision_is_seen_with_the_next_question(desk, sandbox):
+async def test_a_decision_is_seen_with_the_next_question(desk, opened, sandbox):
     tickets, (one,) = desk.tickets(), opened()
     await tickets.refresh([one])
     sandbox.approve(one[1])
@@ -82,7 +92,7 @@ async def test_a_decision_is_seen_with_the_next_question(desk, sandbox):
     assert tickets.known(one).current_status == "FINISHED"
 
 
-async def test_steps_of_many_tickets_come_a_few_at_a_time(desk):
+async def test_steps_of_many_tickets_come_a_few_at_a_time(desk, opened):
     tickets, seen = desk.tickets(), opened(15)
     await tickets.refresh(seen)
     assert sum(bool(tickets.known(one).step) for one in seen) == 10
@@ -90,7 +100,19 @@ async def test_steps_of_many_tickets_come_a_few_at_a_time(desk):
     assert all(tickets.known(one).step for one in seen)
 
 
-async def test_when_itsm_is_down_what_is_known_grows_stale(desk):
+async def test_a_ticket_without_a_step_yet_is_asked_again_soon(desk, opened, monkeypatch):
+    tickets, (one,) = desk.tickets(), opened()
+    with monkeypatch.context() as patch:
+        nothing = TicketStatus(current_status="RUNNING")
+        patch.setattr(GatewayHook, "get_ticket_status", AsyncMock(return_value=nothing))
+        await tickets.refresh([one])
+    assert tickets.known(one).step == ""
+    desk.later(5)
+    await tickets.refresh([one])
+    assert tickets.known(one).approvers == ("alice",)
+
+
+async def test_when_itsm_is_down_what_is_known_grows_stale(desk, opened):
     tickets, (one,) = desk.tickets(), opened()
     await tickets.refresh([one])
     desk.gateways.clear()
@@ -100,7 +122,7 @@ async def test_when_itsm_is_down_what_is_known_grows_stale(desk):
     assert (tickets.known(one).current_status, tickets.known(one).stale) == ("RUNNING", True)
 
 
-async def test_a_failure_is_not_repeated_at_once(desk):
+async def test_a_failure_is_not_repeated_at_once(desk, opened):
     tickets, (one,) = desk.tickets(), opened()
     working = dict(desk.gateways)
     desk.gateways.clear()
