@@ -156,6 +156,11 @@ class TicketOpener:
             self._sleep(seconds / looks)
         return None
 
+    def outlast(self, handle: Handle, *, seconds: float) -> TicketSummary | None:
+        """Look once nothing more can appear: of several who share a tag, one stands and the rest is ended."""
+        self._sleep(seconds)
+        return self.find(handle)
+
     def seconds_left(self, handle: Handle) -> float:
         """How long the ticket of a lost answer may still take to appear."""
         return self.settle - (datetime.now(UTC) - handle.since).total_seconds()

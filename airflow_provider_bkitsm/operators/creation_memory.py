@@ -74,6 +74,8 @@ class CreationMemory:
 
     def begins(self, title: str) -> None:
         """Store the intent; to be called before the ticket is asked for, and if it fails none may be."""
+        # Whoever shares a key may ask again though a number is known: that one's decision came too early to count.
+        self._known = {name: value for name, value in self._known.items() if name not in _TICKET}
         self._store(began=datetime.now(UTC).isoformat(), title=title)
 
     def knows(self, ticket: Opened) -> None:

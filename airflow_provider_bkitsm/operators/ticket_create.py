@@ -125,6 +125,9 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         if found is None and seconds > 0:
             # Cleared while the request was on its way: the ticket that appeared meanwhile is an earlier round's.
             found = self._kept(opener, earlier)
+        if found and self.approval_key and seconds > 0:
+            # It may be another run's, and ours, whose answer was lost, still appear beside it.
+            found = opener.outlast(handle, seconds=memory.may_appear_for(opener.settle))
         if found:
             self.check_asks(found.sn, found.title)
         return found

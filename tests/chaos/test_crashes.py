@@ -40,3 +40,23 @@ def test_p5_a_ticket_that_appears_after_a_clear_is_not_left_behind(sandbox, stat
         chaos.let_it_appear()
     assert [one["status"] for one in sandbox.tickets()] == statuses
     assert sandbox.tickets()[-1]["sn"] == sn
+
+
+def test_p2_a_ticket_that_appears_beside_the_one_another_run_opened_meanwhile_is_ended(sandbox):
+    fields, chaos, states = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}, Chaos(), SeamedStates()
+    chaos.aim(AFTER_SENDING, looks=1)
+
+    def run(name, seam, **more):
+        task = ItsmCreateTicketOperator(
+            task_id="open", title="t", fast_approval=True, fields=fields, approval_key="key"
+        )
+        wired(task, lambda kind: Transport(kind, sandbox, seam))
+        return task.execute(FakeTask("open", run_id=name, **more).context)
+
+    with sleeping_by(shortly):
+        with pytest.raises(Crash):
+            run("run_1", chaos, states=states)
+        sn = run("run_2", Chaos(), states=SeamedStates())
+        assert run("run_1", chaos, states=states, try_number=2) == sn
+    chaos.let_it_appear()
+    assert [one["sn"] for one in sandbox.tickets() if one["status"] == "RUNNING"] == [sn]

@@ -67,6 +67,16 @@ def test_p5_a_lost_ticket_of_an_earlier_round_is_expected_as_well():
     assert other.may_appear_for(120) == pytest.approx(120, abs=1)
 
 
+def test_p2_a_ticket_asked_for_after_one_was_known_is_expected():
+    states = States()
+    one = memory(states)
+    one.knows(TICKET)
+    one.begins("Go live")
+    again = memory(states)
+    assert again.ticket is None
+    assert again.may_appear_for(120) == pytest.approx(120, abs=1)
+
+
 def test_p8_what_is_stored_holds_no_secret():
     states = States()
     one = memory(states)
