@@ -167,11 +167,16 @@ async def test_itsm_is_not_waited_for_longer_than_a_few_seconds(sn, sandbox, rec
 async def test_a_flood_talks_to_itsm_in_turns_and_those_whose_turn_does_not_come_are_left_to_the_poll(
     sn, sandbox, receiver, arrive, monkeypatch
 ):
-    monkeypatch.setattr(module, "ITSM_SECONDS", 0.5)
-    sandbox.fault("token/verify", "delay", times=module.TURNS, seconds=5)
-    said = await asyncio.gather(*(receiver.receive(arrive(sn)) for _ in range(module.TURNS + 1)))
-    assert said == [Result.UNAVAILABLE] * (module.TURNS + 1)
+    sandbox.fault("token/verify", "delay", times=module.TURNS, seconds=3)
+    monkeypatch.setattr(module, "ITSM_SECONDS", 60)
+    flood = [asyncio.create_task(receiver.receive(arrive(sn))) for _ in range(module.TURNS)]
+    while len(sandbox.requests("token/verify")) < module.TURNS:
+        await asyncio.sleep(0.02)
+    monkeypatch.setattr(module, "ITSM_SECONDS", 0.2)
+    assert await receiver.receive(arrive(sn)) is Result.UNAVAILABLE
     assert len(sandbox.requests("token/verify")) == module.TURNS
+    assert await asyncio.gather(*flood) == [Result.STILL_OPEN] * module.TURNS
+    monkeypatch.setattr(module, "ITSM_SECONDS", 60)
     assert await receiver.receive(arrive(sn)) is Result.STILL_OPEN
 
 
