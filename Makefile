@@ -7,7 +7,7 @@ PEERS := $(VENV)/.peers
 CHAOS := $(VENV)/.chaos
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test lint bench bench-quick chaos clean
+.PHONY: help demo test lint docs docs-serve bench bench-quick chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,8 @@ help:
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
 	@echo "make lint                  ruff and mypy --strict"
+	@echo "make docs                  build the documentation into site/, strictly"
+	@echo "make docs-serve            the same on http://127.0.0.1:8000, built anew at every change"
 	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-quick           the same in small, written nowhere (two minutes)"
 	@echo "make chaos                 crashes and kills, write docs/reliability.md (twenty minutes)"
@@ -40,6 +42,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# MkDocs counts warnings only where it may show them: no --quiet.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
 $(PEERS): $(STAMP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $(PEERS)
@@ -61,4 +70,4 @@ chaos: $(CHAOS)
 	$(BIN)/python -m tests.chaos.processes
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build site
