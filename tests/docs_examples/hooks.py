@@ -41,3 +41,16 @@ def collectors(bk_biz_id: int) -> list[int]:
 
 
 # --8<-- [end:bklog]
+
+
+# --8<-- [start:native]
+@task
+def still_applying(bk_biz_id: int) -> list[str]:
+    """Return the tickets that the log platform itself waits for."""
+    from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+
+    found = BkLogHook("bklog_default").list_collectors(bk_biz_id=bk_biz_id)
+    return [one["itsm_ticket_sn"] for one in found if one["itsm_ticket_status"] == "applying"]
+
+
+# --8<-- [end:native]
