@@ -35,8 +35,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Show links that lead out of ``docs/`` as text."""
-    return _LINK.sub(lambda found: found[1] if found[2].startswith("../") else found[0], markdown)
+    """Show links that lead out of ``docs/`` as the file's path."""
+    return _LINK.sub(lambda found: _as_path(found) if found[2].startswith("../") else found[0], markdown)
+
+
+def _as_path(link: re.Match[str]) -> str:
+    path = link[2].removeprefix("../").partition("#")[0]
+    return link[1] if path in link[1] else f"{link[1]} (`{path}`)"
 
 
 def links_from_root(text: str) -> str:
