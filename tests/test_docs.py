@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from markdown.extensions.toc import slugify
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -24,7 +23,8 @@ def _prose(text: str) -> str:
 
 def _anchors(path: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", _prose(path.read_text()), re.MULTILINE)
-    return {slugify(re.sub(r"[`*]", "", heading), "-") for heading in headings}
+    words = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
+    return {re.sub(r"[-\s]+", "-", one) for one in words}
 
 
 def _commands(text: str) -> str:

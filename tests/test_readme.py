@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
+
+from tests.serialising import serialised
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = {
@@ -25,7 +26,7 @@ def test_the_first_dag_is_short_and_whole(examples):
     exec(examples[0], names)
     dag = next(one.dag for one in names.values() if getattr(one, "task_id", None) == "apply")
     assert isinstance(dag, DAG)
-    assert len(DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks) == 4
+    assert len(serialised(dag).tasks) == 4
 
 
 @each

@@ -22,17 +22,29 @@ COLLECTOR = {"collector_config_id": 1001, "bk_biz_id": 2}
 with DAG("collector_goes_live", schedule=None) as dag:
     # --8<-- [start:apply]
     apply = CollectorApplyOperator(
-        task_id="apply", clean_config=ETL, approvers="alice,bob", reason="Needed for the audit", **COLLECTOR
+        task_id="apply",
+        clean_config=ETL,
+        approvers="alice,bob",
+        reason="Needed for the audit",
+        **COLLECTOR,
     )
     # --8<-- [end:apply]
     # --8<-- [start:wait]
     wait = ItsmTicketSensor(task_id="wait", ticket_sn=apply.output)
     # --8<-- [end:wait]
     # --8<-- [start:provision]
-    provision = CollectorProvisionEtlOperator(task_id="provision", trigger_rule="none_failed", **COLLECTOR)
+    provision = CollectorProvisionEtlOperator(
+        task_id="provision",
+        trigger_rule="none_failed",
+        **COLLECTOR,
+    )
     # --8<-- [end:provision]
     # --8<-- [start:complete]
-    complete = CollectorCompleteOperator(task_id="complete", trigger_rule="all_done", **COLLECTOR)
+    complete = CollectorCompleteOperator(
+        task_id="complete",
+        trigger_rule="all_done",
+        **COLLECTOR,
+    )
     # --8<-- [end:complete]
     apply >> wait >> provision >> complete
 # --8<-- [end:dag]

@@ -10,13 +10,17 @@ with DAG("first_approval", schedule=None) as dag:
         task_id="approval",
         title="Restart the order database",
         fast_approval=True,
-        fields={"APPROVER": "alice", "APPROVAL_CONTENT": "Planned for {{ run_id }}, two minutes down"},
+        fields={
+            "APPROVER": "alice",
+            "APPROVAL_CONTENT": "Two minutes down, run {{ run_id }}",
+        },
         approval_timeout=3600,
     )
 
     @task
     def restart(approved):
-        return f"restarted: {approved['approvers'][0]['operator']} said yes in ticket {approved['sn']}"
+        who = approved["approvers"][0]["operator"]
+        return f"restarted: {who} said yes in ticket {approved['sn']}"
 
     restart(approval.output)
 # --8<-- [end:dag]

@@ -5,12 +5,18 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 
-with DAG("resize", schedule=None, params={"cores": Param(16, type="integer")}) as dag:
+CORES = Param(16, type="integer")
+
+with DAG("resize", schedule=None, params={"cores": CORES}) as dag:
     ItsmApprovalOperator(
         task_id="approval",
         service_id=42,
         title="Resize the order database",
-        fields={"bk_biz_id": "2", "cores": "{{ params.cores }}", "approver": "alice,bob"},
+        fields={
+            "bk_biz_id": "2",
+            "cores": "{{ params.cores }}",
+            "approver": "alice,bob",
+        },
         digest_field="digest",
         verdict_field="approval_result",
         verdict_value="true",

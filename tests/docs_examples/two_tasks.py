@@ -3,7 +3,10 @@
 # --8<-- [start:dag]
 from airflow.sdk import DAG
 
-from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
+from airflow_provider_bkitsm.operators.ticket import (
+    ItsmCreateTicketOperator,
+    ItsmOperateTicketOperator,
+)
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 with DAG("open_then_wait", schedule=None) as dag:
@@ -12,11 +15,18 @@ with DAG("open_then_wait", schedule=None) as dag:
         task_id="ask",
         title="Restart the order database",
         fast_approval=True,
-        fields={"APPROVER": "alice", "APPROVAL_CONTENT": "Planned for {{ run_id }}, two minutes down"},
+        fields={
+            "APPROVER": "alice",
+            "APPROVAL_CONTENT": "Two minutes down, run {{ run_id }}",
+        },
     )
     # --8<-- [end:ask]
     # --8<-- [start:wait]
-    approved = ItsmTicketSensor(task_id="approved", ticket_sn=ask.output, approval_timeout=86400)
+    approved = ItsmTicketSensor(
+        task_id="approved",
+        ticket_sn=ask.output,
+        approval_timeout=86400,
+    )
     # --8<-- [end:wait]
     # --8<-- [start:operate]
     withdraw = ItsmOperateTicketOperator(
