@@ -53,6 +53,7 @@ print(json.dumps({
     "edges": {one.task_id: sorted(one.downstream_task_ids) for one in stored.tasks},
     "doc": dag.doc_md,
     "tags": sorted(dag.tags),
+    "params": list(dag.params),
     "undescribed": [name for name in dag.params if not dag.params.get_param(name).description],
     "runs": [str(dag.schedule), dag.catchup, dag.max_active_runs, dag.is_paused_upon_creation],
 }))

@@ -142,6 +142,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
             result = verdict.as_dict()
         branch = self._branch(context, approved=approved)
         if branch is not None:
+            # Airflow ends the task as soon as there is something to skip, and keeps no result of it.
+            context["ti"].xcom_push(key="return_value", value=result)
             self.do_branch(context, branch)
         return result
 
