@@ -31,7 +31,7 @@ from airflow_provider_bkitsm.operators.collector import (
 )
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
-UNCHANGED = {"type": ["null", "integer"], "minimum": 0}
+NUMBER = {"type": ["null", "integer"]}
 
 with DAG(
     dag_id="bkitsm_storage_expansion",
@@ -43,9 +43,9 @@ with DAG(
     params={
         "collector_config_id": Param(1001, type="integer", description="The collector"),
         "bk_biz_id": Param(2, type="integer", description="Its business"),
-        "retention": Param(None, **UNCHANGED, description="Days its logs are kept; empty: as it is"),
-        "storage_replies": Param(None, **UNCHANGED, description="Replicas; empty: as it is"),
-        "es_shards": Param(None, **UNCHANGED, description="Shards; empty: as it is"),
+        "retention": Param(None, **NUMBER, minimum=1, description="Days its logs are kept; empty: as it is"),
+        "storage_replies": Param(None, **NUMBER, minimum=0, description="Replicas; empty: as it is"),
+        "es_shards": Param(None, **NUMBER, minimum=1, description="Shards; empty: as it is"),
         "daily_gb_per_host": Param(1, type="number", minimum=0, description="GB a host logs in a day"),
         "hosts": Param(1, type="integer", minimum=0, description="Hosts it collects from"),
         "approvers": Param("admin", type="string", description="Who is asked: names, with commas between"),

@@ -45,8 +45,10 @@ socket.socket.connect = forbidden
 dag = runpy.run_path(sys.argv[1])["dag"]
 loaded = set(sys.modules) - before
 dag.params.validate()
-from airflow.serialization.serialized_objects import DagSerialization
-stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+from airflow.serialization import serialized_objects
+# Airflow 3.1 calls it SerializedDAG.
+serialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+stored = serialization.from_dict(serialization.to_dict(dag))
 print(json.dumps({
     "dag_id": stored.dag_id,
     "loaded": sorted(loaded),
