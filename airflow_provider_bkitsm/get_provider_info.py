@@ -42,6 +42,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules("operators", "ticket", "collector"),
         "sensors": _modules("sensors", "ticket"),
         "triggers": _modules("triggers", "ticket"),
+        "task-decorators": [
+            {"class-name": f"{_PACKAGE}.decorators.approval.bkitsm_approval_task", "name": "bkitsm_approval"}
+        ],
         "extra-links": [f"{_PACKAGE}.links.ticket.ItsmTicketLink"],
         "connection-types": [
             _connection_type("bkitsm", "itsm.ItsmHook", "BlueKing ITSM"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import airflow
@@ -31,6 +32,20 @@ try:
     from airflow.sdk.bases.branch import BranchMixIn
 except ImportError:  # before Airflow 3.3
     from airflow.providers.standard.operators.branch import BranchMixIn  # type: ignore[assignment]
+
+
+def function_arguments(
+    function: Callable[..., Any], args: Collection[Any], given: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return of what is given, a task's context included, what a function takes besides ``args``.
+
+    Loaded late, since on Airflow 3.1 it brings all of the core with it.
+    """
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs
+    except ImportError:  # Airflow 3.1
+        from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
+    return determine_kwargs(function, args, given)
 
 
 def airflow_conf() -> Any:
@@ -86,6 +101,7 @@ __all__ = [
     "DownstreamTasksSkipped",
     "airflow_conf",
     "count",
+    "function_arguments",
     "mask_secret",
     "workers_do_no_more",
 ]

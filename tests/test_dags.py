@@ -2,58 +2,91 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DAGS = sorted((ROOT / "dags").glob("*.py"))
-# One task of each.
-TASKS = {"bkitsm_collector_onboarding": "apply", "bkitsm_reconcile": "reconcile"}
+DAGS = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+# The tasks of each, and what stands directly behind them.
+COLLECTOR = {"apply": ["wait"], "wait": ["provision_etl"], "provision_etl": ["complete"], "complete": []}
+EDGES = {
+    "bkitsm_collector_onboarding": COLLECTOR,
+    "bkitsm_external_permission": {
+        "check": ["ask", "grant", "inform"],
+        "ask": ["grant", "inform"],
+        "grant": [],
+        "inform": [],
+    },
+    "bkitsm_many_collectors": {
+        "prepare": ["collector.approve", "collector.provision_etl"],
+        "collector.approve": ["collector.provision_etl"],
+        "collector.provision_etl": [],
+    },
+    "bkitsm_reconcile": {"reconcile": []},
+    "bkitsm_storage_expansion": {"plan": ["apply", "provision_etl"], **COLLECTOR},
+    "bkitsm_taskflow": {"find": ["approve", "delete"], "approve": ["delete"], "delete": []},
+}
 # What must not be loaded while a DAG is parsed: clients, the store's database layer, the sandbox.
 HEAVY = ("requests", "httpx", "sqlalchemy", "airflow_provider_bkitsm.sandbox", "fastapi")
-
-
-def _parse(path: Path, after: str) -> str:
-    """Import a DAG file in a process without any connection, with the network forbidden."""
-    program = f"""
-import socket, sys
+# In a process without any connection, with the network forbidden.
+PROGRAM = """
+import json, runpy, socket, sys
 import airflow.sdk
 before = set(sys.modules)
 def forbidden(*args, **kwargs):
     raise AssertionError("a connection was opened while the DAG was parsed")
 socket.socket.connect = forbidden
-import runpy
-names = runpy.run_path({str(path)!r})
-{after}
+dag = runpy.run_path(sys.argv[1])["dag"]
+loaded = set(sys.modules) - before
+dag.params.validate()
+from airflow.serialization import serialized_objects
+# Airflow 3.1 calls it SerializedDAG.
+serialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+stored = serialization.from_dict(serialization.to_dict(dag))
+print(json.dumps({
+    "dag_id": stored.dag_id,
+    "loaded": sorted(loaded),
+    "edges": {one.task_id: sorted(one.downstream_task_ids) for one in stored.tasks},
+    "doc": dag.doc_md,
+    "tags": sorted(dag.tags),
+    "params": list(dag.params),
+    "undescribed": [name for name in dag.params if not dag.params.get_param(name).description],
+    "runs": [str(dag.schedule), dag.catchup, dag.max_active_runs, dag.is_paused_upon_creation],
+}))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+@cache
+def parsed(name: str) -> dict[str, Any]:
+    """Import a DAG file, serialise its DAG, and tell about it."""
+    command = [sys.executable, "-c", PROGRAM, str(ROOT / "dags" / f"{name}.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
-@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
-def test_a_dag_is_parsed_without_connections_network_or_heavy_modules(path):
-    loaded = _parse(path, f"print([one for one in {HEAVY!r} if one in set(sys.modules) - before])")
-    assert loaded == "[]"
+@pytest.mark.parametrize("name", DAGS)
+def test_a_dag_is_parsed_without_connections_network_or_heavy_modules(name):
+    assert [one for one in HEAVY if one in parsed(name)["loaded"]] == []
 
 
-@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
-def test_a_dag_survives_airflows_serialisation(path):
-    after = """
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization as S
-dag = next(one for one in names.values() if isinstance(one, DAG))
-print(sorted(S.from_dict(S.to_dict(dag)).task_ids))
-"""
-    assert TASKS[path.stem] in _parse(path, after)
+@pytest.mark.parametrize("name", DAGS)
+def test_a_dag_survives_airflows_serialisation_with_every_task_where_it_belongs(name):
+    assert (parsed(name)["dag_id"], parsed(name)["edges"]) == (name, EDGES[name])
+
+
+@pytest.mark.parametrize("name", DAGS)
+def test_a_dag_says_what_a_refusal_does_and_what_each_parameter_is(name):
+    assert "refused" in parsed(name)["doc"].lower()
+    assert (parsed(name)["tags"], parsed(name)["undescribed"]) == (["bkitsm"], [])
 
 
 def test_reconciling_happens_every_five_minutes_one_run_at_a_time_and_only_when_switched_on():
-    after = """
-dag = names["dag"]
-print(dag.schedule, dag.catchup, dag.max_active_runs, dag.is_paused_upon_creation, sep=", ")
-"""
-    assert _parse(ROOT / "dags" / "bkitsm_reconcile.py", after) == "0:05:00, False, 1, True"
+    assert parsed("bkitsm_reconcile")["runs"] == ["0:05:00", False, 1, True]

@@ -22,6 +22,7 @@ FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 TASKS = {
     "branching": {"ask", "resize", "keep"},
     "collector": {"apply", "wait", "provision", "complete"},
+    "decorator": {"approve"},
     "first_approval": {"approval", "restart"},
     "own_service": {"approval"},
     "shared_approval": {"approve"},

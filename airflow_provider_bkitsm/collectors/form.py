@@ -46,15 +46,22 @@ def ticket_title(*, space: str, collector_name: str, created: date, marker: str,
     return f"{head}{_shortened(plain.translate(_TITLE_SAFE), room)}{tail}"
 
 
-def collector_detail(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str) -> str:
+def collector_detail(
+    *,
+    collector: Mapping[str, Any],
+    etl_payload: Mapping[str, Any],
+    digest: str,
+    more: Mapping[str, Any] | None = None,
+) -> str:
     """Return the JSON text of ITSM's CUSTOM-FORM field, in the log platform's shape (reference 2.4).
 
     Unlike there, the rows go on with the ETL payload and its digest, so that the approver sees what is
     approved.
 
+    :param more: further rows, value by label, between collector and payload.
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
     """
-    rows = [_node(label, value) for label, value in _rows(collector, etl_payload, digest)]
+    rows = [_node(label, value) for label, value in _rows(collector, etl_payload, digest, more or {})]
     form = {
         "config": {},
         "schemes": {
@@ -73,7 +80,7 @@ def detail_text(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any],
 
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
     """
-    return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest))
+    return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest, {}))
 
 
 def shown_digests(fields: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -86,10 +93,14 @@ def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
     return digest in shown_digests(fields)
 
 
-def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int) -> int:
-    """Return the storage to ask for, by the log platform's formula of 2021 (reference 2.7)."""
+def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int, replicas: int = 1) -> int:
+    """Return the storage to ask for, by the log platform's formula of 2021 (reference 2.7).
+
+    Its last factor is always 2, "分片数" there: the data and one replica, the platform's default. Here it follows
+    the replicas.
+    """
     daily = Decimal(str(daily_gb_per_host)) * hosts
-    return math.ceil(daily * (keep_days + 1) * Decimal("1.5") * 2)
+    return math.ceil(daily * (keep_days + 1) * Decimal("1.5") * (replicas + 1))
 
 
 def _day(created: date) -> str:
@@ -109,7 +120,9 @@ def _node(label: str, value: str) -> dict[str, Any]:
     return {"label": label, "scheme": _SCHEME, "value": value}
 
 
-def _rows(collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str) -> Iterator[Row]:
+def _rows(
+    collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str, more: Mapping[str, Any]
+) -> Iterator[Row]:
     payload = verify(etl_payload, digest)
     yield "名称：", _text(collector.get("collector_config_name"))
     yield "备注说明：", _text(collector.get("description"))
@@ -118,6 +131,8 @@ def _rows(collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: 
     yield "日志字符集：", _text(collector.get("data_encoding"))
     for number, path in enumerate((collector.get("params") or {}).get("paths") or (), start=1):
         yield f"日志路径-{number}：", _text(path)
+    for label, value in more.items():
+        yield _text(label), _text(value)
     for key in sorted(payload):
         yield f"ETL {key}：", _summary(key, payload[key])
     yield "ETL JSON：", _text(canonical(payload).decode("utf-8"))

@@ -200,6 +200,11 @@ _FIELD: Mapping[str, Rule] = {
 }
 _LIVE_FIELD: Mapping[str, Rule] = {"field_name": _TEXT_VALUE, "field_type": _one_of(*FIELD_TYPES)}
 
+BODY_KEYS = (*_REQUIRED, *_OPTIONAL)
+ETL_PARAM_KEYS = tuple(_ETL_PARAMS)
+FIELD_KEYS = ("is_delete", *_LIVE_FIELD, *_FIELD)
+"""What the endpoint takes, here and in the two above; it drops any other key (reference 3.4)."""
+
 
 def _check(
     values: Mapping[str, Any], rules: Mapping[str, Rule], *, prefix: str = "", required: bool = False

@@ -1,4 +1,4 @@
-"""Operators that take a log collector through its approval: apply, provision its ETL, complete, reconcile.
+"""Operators that take a log collector through its approval: plan, apply, provision its ETL, complete, reconcile.
 
 The collector's approval state is kept in a store of ours, because the log platform offers no call that sets
 it. What ITSM decided is always read from ITSM itself, never taken from another task.
@@ -8,10 +8,12 @@ from airflow_provider_bkitsm.operators.collector_apply import CollectorApplyOper
 from airflow_provider_bkitsm.operators.collector_complete import CollectorCompleteOperator
 from airflow_provider_bkitsm.operators.collector_provision import CollectorProvisionEtlOperator
 from airflow_provider_bkitsm.operators.collector_reconcile import CollectorReconcileOperator
+from airflow_provider_bkitsm.operators.collector_storage import CollectorStoragePlanOperator
 
 __all__ = [
     "CollectorApplyOperator",
     "CollectorCompleteOperator",
     "CollectorProvisionEtlOperator",
     "CollectorReconcileOperator",
+    "CollectorStoragePlanOperator",
 ]

@@ -58,6 +58,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     :param service_id: the ITSM service; None takes the connection's, and if that has none the only service
         with ``display_role`` LOG_SEARCH. (templated)
     :param space: name of the business in the ticket's title; None takes the collector's. (templated)
+    :param detail_rows: what else the approver is to see in ``detail_field``, value by label. (templated)
     :param fields: further form fields of the service, or other values for those filled here. (templated)
     :param approvers_field: key of the form field that takes the approvers.
     :param detail_field: key of the form field that shows collector, ETL payload and digest.
@@ -73,11 +74,13 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         "reason",
         "service_id",
         "space",
+        "detail_rows",
         "fields",
     )
     _can_skip_downstream: bool = True
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "clean_config": "json",
+        "detail_rows": "json",
         "fields": "json",
     }
 
@@ -89,6 +92,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         reason: str = "",
         service_id: int | str | None = None,
         space: str | None = None,
+        detail_rows: Mapping[str, Any] | None = None,
         fields: Mapping[str, Any] | None = None,
         approvers_field: str = "approvals",
         detail_field: str = "collector_detail",
@@ -102,6 +106,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         self.reason = reason
         self.service_id = service_id
         self.space = space
+        self.detail_rows = detail_rows
         self.fields = fields
         self.approvers_field = approvers_field
         self.detail_field = detail_field
@@ -224,6 +229,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         from airflow_provider_bkitsm.itsm.opening import marked_title, marker
 
         known = {field.key for field in service.fields}
+        detail = collector_detail(
+            collector=collector, etl_payload=payload, digest=etl_digest, more=self.detail_rows
+        )
         filled = {
             "title": ticket_title(
                 space=self.space or str(collector.get("space_name") or self.bk_biz_id),
@@ -234,7 +242,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
             "bk_biz_id": str(self.bk_biz_id),
             self.approvers_field: _names(self.approvers),
             self.reason_field: str(self.reason or ""),
-            self.detail_field: collector_detail(collector=collector, etl_payload=payload, digest=etl_digest),
+            self.detail_field: detail,
         }
         wanted = {"title", self.approvers_field, self.detail_field}
         kept = {key: value for key, value in filled.items() if (key in known or key in wanted) and value}

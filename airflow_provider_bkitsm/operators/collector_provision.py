@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmDigestMismatch,
@@ -15,6 +14,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.operators.collector_base import (
     VerdictReadingOperator,
+    number,
     standing,
 )
 from airflow_provider_bkitsm.version_compat import AirflowFailException
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.row import CollectorRow
-
-# Seconds between the looks at what was written.
-_READ_BACK_PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 class CollectorProvisionEtlOperator(VerdictReadingOperator):
@@ -41,11 +38,20 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
 
     :param start_collector: start a collector that was stopped while people decided; older platforms refuse the
         ETL of a stopped one.
+    :param expected_before: the payload as it was when the approver was asked. What in the log platform is neither
+        as it was nor as it is to become was changed by somebody else meanwhile, and nothing is written. None
+        writes what was approved, whatever is there. (templated)
     """
 
-    def __init__(self, *, start_collector: bool = True, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = (*VerdictReadingOperator.template_fields, "expected_before")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"expected_before": "json"}
+
+    def __init__(
+        self, *, start_collector: bool = True, expected_before: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.start_collector = start_collector
+        self.expected_before = expected_before
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the approval and the payload, write, read back, record."""
@@ -103,35 +109,28 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         return payload
 
     def _provision(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        if self.start_collector and not self.collector().get("is_active", True):
-            self.bklog.start(self.key[1])
-        written = self.bklog.update_or_create_clean_config(self.key[1], payload)
-        return {**written, "table_id": self._read_back(payload)["table_id"]}
+        from airflow_provider_bkitsm.collectors.storage import changed_keys
+        from airflow_provider_bkitsm.hooks.provisioning import provision
 
-    def _read_back(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Look until the platform shows the payload: it changes an existing table in the background."""
-        from airflow_provider_bkitsm.hooks.bklog import BkLogUnavailableError
-
-        for pause in (*_READ_BACK_PAUSES, None):
-            shown = self.collector()
-            wrong = _not_shown(payload, shown)
-            if not wrong:
-                return shown
-            if pause is not None:
-                time.sleep(pause)
-        raise BkLogUnavailableError(
-            f"the log platform took the ETL but still shows something else: {', '.join(wrong)}"
+        before = self.expected_before
+        if before is not None:
+            self._refuse_what_others_changed(payload, before)
+        return provision(
+            self.bklog,
+            self.key[1],
+            payload,
+            bk_biz_id=number("bk_biz_id", self.bk_biz_id),
+            start=self.start_collector,
+            also=changed_keys(before, payload) if before is not None else (),
         )
 
+    def _refuse_what_others_changed(self, payload: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+        from airflow_provider_bkitsm.collectors.storage import changed_by_others, present_clean_config
 
-def _not_shown(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
-    """Return what the collector's row shows otherwise than approved; keys a platform does not list are not."""
-    from airflow_provider_bkitsm.collectors.payload import bare_table_id
-
-    compared = ("etl_config", "storage_cluster_id", "retention")
-    wrong = [key for key in compared if shown.get(key) is not None and shown[key] != payload[key]]
-    if bare_table_id(shown) != payload["table_id"]:
-        wrong.append("table_id")
-    if not shown.get("index_set_id"):
-        wrong.append("index_set_id")
-    return wrong
+        present = present_clean_config(self.bklog.get_collector_detail(self.key[1]))
+        changed = changed_by_others(present, before=before, after=payload)
+        if changed:
+            raise CollectItsmDigestMismatch(
+                f"collector {self.key[1]} is not as it was when the approver was asked: somebody has changed"
+                f" {', '.join(changed)} in the log platform. Nothing was written; a retry is refused: apply again"
+            )

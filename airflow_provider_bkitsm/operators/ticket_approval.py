@@ -133,7 +133,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         if verdict.outcome is Outcome.WITHDRAWN and self.approval_key:
             self._wait_for_the_one_that_was_kept(verdict.sn, context)
         if verdict.outcome is Outcome.APPROVED and self.compare_parameters:
-            self._compare(verdict.sn)
+            self.compare(verdict.sn, context)
         approved = verdict.outcome is Outcome.APPROVED
         if approved or self.rejected_task_ids is None:
             result = super().conclude(verdict, context)
@@ -142,17 +142,19 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
             result = verdict.as_dict()
         branch = self._branch(context, approved=approved)
         if branch is not None:
+            # Airflow ends the task as soon as there is something to skip, and keeps no result of it.
+            context["ti"].xcom_push(key="return_value", value=result)
             self.do_branch(context, branch)
         return result
 
-    def _compare(self, sn: str) -> None:
+    def compare(self, sn: str, _context: Context) -> None:
         """Refuse to go on with something else than was asked for."""
         now = self.parameters_digest()
         if self._asked in (None, now):
             return
         raise AirflowFailException(
             f"ITSM ticket {sn} is approved, but the task's parameters are not those it was asked for with: then"
-            f" {self._asked}, now {now}. Clear the task to ask anew. Templates that change with time need"
+            f" {self._asked}, now {now}. Clear the task to ask anew. What changes with time needs"
             " compare_parameters=False"
         )
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from airflow_provider_bkitsm.hooks import opening, operating
-from airflow_provider_bkitsm.operators import collector_provision, creation_memory
+from airflow_provider_bkitsm.hooks import opening, operating, provisioning
+from airflow_provider_bkitsm.operators import creation_memory
 
 BEGIN = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
 
@@ -55,5 +55,5 @@ def sleeping_by(sleep: Callable[[float], None]) -> Iterator[None]:
     with ExitStack() as stack:
         for sleeper in (opening.TicketOpener.__init__, operating.call_off):
             stack.enter_context(patch.dict(sleeper.__kwdefaults__, {"sleep": sleep}))
-        stack.enter_context(patch.object(collector_provision, "time", SimpleNamespace(sleep=sleep)))
+        stack.enter_context(patch.object(provisioning, "time", SimpleNamespace(sleep=sleep)))
         yield

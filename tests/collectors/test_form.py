@@ -153,6 +153,12 @@ def test_characters_itsm_cannot_store_are_escaped() -> None:
     assert json.loads(rows["ETL JSON："]) == payload
 
 
+def test_further_rows_stand_between_collector_and_payload() -> None:
+    labels = list(_rows(more={"更多：": 7}))
+    assert labels.index("日志路径-2：") < labels.index("更多：") < labels.index("ETL etl_config：")
+    assert _rows(more={"更多：": 7})["更多："] == "7"
+
+
 def test_text_has_the_same_rows() -> None:
     text = detail_text(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
     assert text.splitlines() == [f"{label}{value}" for label, value in _rows().items()]
@@ -208,3 +214,8 @@ def test_every_digest_shown_can_be_told() -> None:
 )
 def test_capacity_of_2021(daily: float, hosts: int, days: int, expected: int) -> None:
     assert capacity_gb(daily_gb_per_host=daily, hosts=hosts, keep_days=days) == expected
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(0, 600), (1, 1200), (2, 1800)])
+def test_capacity_follows_the_replicas(replicas: int, expected: int) -> None:
+    assert capacity_gb(daily_gb_per_host=10, hosts=5, keep_days=7, replicas=replicas) == expected

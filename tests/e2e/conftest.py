@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DAG_ID = "bkitsm_collector_onboarding"
 DAG_IDS = (
     DAG_ID,
+    *(f"bkitsm_{name}" for name in ("storage_expansion", "external_permission", "taskflow", "many_collectors")),
+    "bkitsm_reconcile",
     *("any_service", "mapped_tickets", "timed_out"),
     *("by_callback", "by_poll", "two_waits", "withdraws_its_own"),
     *(

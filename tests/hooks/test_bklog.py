@@ -35,6 +35,14 @@ def test_all_collectors_of_a_business_are_listed(hook):
     assert list(hook.list_collectors(bk_biz_id=99)) == []
 
 
+def test_the_detail_shows_the_etl_as_well(hook):
+    hook.update_or_create_clean_config(1001, CLEAN)
+    detail = hook.get_collector_detail(1001)
+    assert (detail["table_id"], detail["table_id_prefix"], detail["retention"]) == ("app", "2_bklog.", 7)
+    with pytest.raises(BkLogError, match="不存在"):
+        hook.get_collector_detail(9999)
+
+
 @pytest.mark.parametrize(("number", "biz"), [(9999, 2), (1001, 3)])
 def test_a_collector_that_is_not_there_is_its_own_error(hook, number, biz):
     with pytest.raises(BkLogCollectorNotFoundError, match=str(number)):

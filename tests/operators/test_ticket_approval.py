@@ -14,6 +14,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from airflow_provider_bkitsm.version_compat import DownstreamTasksSkipped
 from tests.operators.test_creation_memory import States
 
 FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}
@@ -110,6 +111,15 @@ BOTH = {"approved_task_ids": "go", "rejected_task_ids": ["stop"]}
 )
 def test_p3_it_branches_and_never_into_the_other_answers_tasks(who, monkeypatch, parameters, outcome, taken):
     assert Branches(monkeypatch, **parameters).after(who.context, outcome) == taken
+
+
+@pytest.mark.parametrize("outcome", ["approved", "rejected"])
+def test_both_branches_are_given_the_verdict(who, monkeypatch, outcome):
+    with monkeypatch.context() as patch:
+        branches = Branches(patch, **BOTH)
+    with pytest.raises(DownstreamTasksSkipped):
+        branches.after(who.context, outcome)
+    assert who.xcom["return_value"]["outcome"] == outcome
 
 
 def test_p3_without_a_branch_for_it_a_rejection_fails(who, monkeypatch):
