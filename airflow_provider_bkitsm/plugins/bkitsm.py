@@ -29,6 +29,7 @@ class LazyApp:
 def _app() -> ASGIApp:
     from airflow_provider_bkitsm.plugins import actions, pages, views
     from airflow_provider_bkitsm.plugins.app import create_app
+    from airflow_provider_bkitsm.plugins.headers import Secured
     from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 
     metadata = AirflowMetadata()
@@ -39,7 +40,7 @@ def _app() -> ASGIApp:
     # of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.
     gc.collect()
     gc.freeze()
-    return app
+    return Secured(app)
 
 
 _APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]
