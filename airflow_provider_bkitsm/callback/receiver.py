@@ -154,7 +154,9 @@ class Receiver:
         if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
             return self._said(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
         now = datetime.fromtimestamp(self._clock(), UTC)
-        decided = [(who, said.seen("callback", now)) for who, said in verdicts if said.outcome is not Outcome.WAITING]
+        decided = [
+            (who, said.seen("callback", now)) for who, said in verdicts if said.outcome is not Outcome.WAITING
+        ]
         return self._said(await self._resume(decided), notice)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:

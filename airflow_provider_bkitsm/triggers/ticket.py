@@ -128,8 +128,14 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         # when it was too early to go back to a worker.
         await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
         step = None
-        how = {"interval": self.poll_interval, "dated": self._time is not None}
-        async with Looks(self.bkitsm_conn_id, sn=sn, note=self._note_poll, **how) as looks:
+        looking = Looks(
+            self.bkitsm_conn_id,
+            sn=sn,
+            interval=self.poll_interval,
+            dated=self._time is not None,
+            note=self._note_poll,
+        )
+        async with looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step

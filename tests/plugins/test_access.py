@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.plugins import actions, pages, views
+from airflow_provider_bkitsm.plugins import actions, pages, routes as reading, views
 from airflow_provider_bkitsm.plugins.access import HEADER
 from airflow_provider_bkitsm.plugins.app import create_app
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
@@ -35,7 +35,7 @@ def wait(tmp_path_factory) -> Iterator[Registered]:
 def app() -> FastAPI:
     metadata = AirflowMetadata()
     made, seen = create_app(metadata), views.Views(metadata)
-    for one in (pages.router(), views.router(seen), actions.router(seen)):
+    for one in (pages.router(), reading.router(seen), actions.router(seen)):
         made.include_router(one)
     return made
 
@@ -82,6 +82,7 @@ def test_there_is_no_further_way_in():
         ("GET", "/assets/{name}"),
         ("GET", "/collectors"),
         ("GET", "/ticket"),
+        ("POST", "/api/ticket/remind"),
         ("POST", "/api/ticket/withdraw"),
     ]
 

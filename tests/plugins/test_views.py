@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins import views
+from airflow_provider_bkitsm.plugins import routes, views
 from tests.callback.conftest import FORM
 from tests.plugins.people import Person, auth_manager
 
@@ -90,7 +90,7 @@ def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
     seen, tickets, store = views.Views(metadata), Tickets(), Store()
     seen.tickets, seen.collectors = tickets, store  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(views.router(seen))
+    app.include_router(routes.router(seen))
     with auth_manager() as manager, TestClient(app, cookies={"_token": manager.sign_in(READER)}) as client:
         yield Pages(client=client, seen=seen, tickets=tickets, store=store)
 
