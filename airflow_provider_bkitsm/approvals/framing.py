@@ -11,18 +11,23 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _REST = re.compile(r"(?:[/?#][!-\[\]-~]*)?")
 
 
-def origin_of(address: str) -> str:
-    """Return an address' origin as browsers write it; empty unless it is an origin, but for a last slash."""
-    found = _ORIGIN.fullmatch(address.strip().removesuffix("/"))
+def origin_of(setting: str) -> str:
+    """Return an origin as browsers write it, a last slash forgiven; empty for anything else."""
+    found = _ORIGIN.fullmatch(setting.strip().removesuffix("/"))
     return _written(found) if found else ""
+
+
+def is_of(address: str, origin: str) -> bool:
+    """Whether an address is of an origin, as browsers write that."""
+    found = _ORIGIN.match(address)
+    return found is not None and _written(found) == origin
 
 
 def framed(address: str, origin: str) -> str:
     """Return an address if it is of this origin; empty otherwise, as for no origin."""
     found = _ORIGIN.match(address)
-    if not origin or found is None or _REST.fullmatch(address[found.end() :]) is None:
-        return ""
-    return address if _written(found) == origin else ""
+    is_whole = found is not None and _REST.fullmatch(address, found.end()) is not None
+    return address if is_whole and is_of(address, origin) else ""
 
 
 def _written(found: re.Match[str]) -> str:

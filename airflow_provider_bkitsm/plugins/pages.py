@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
-from airflow_provider_bkitsm.approvals.framing import origin_of
+from airflow_provider_bkitsm.approvals.framing import is_of, origin_of
 from airflow_provider_bkitsm.plugins.access import SignedIn
 from airflow_provider_bkitsm.plugins.headers import framing
 from airflow_provider_bkitsm.version_compat import airflow_conf
@@ -60,7 +60,7 @@ def _origin(setting: str, own: str) -> str:
     A frame of Airflow's own origin could do in Airflow whatever the person who looks may do.
     """
     origin = origin_of(setting)
-    if origin and origin != origin_of(own):
+    if origin and not is_of(own, origin):
         return origin
     if setting.strip():
         log.warning("[bkitsm] itsm_frame_origin must be one origin other than Airflow's; no frame is shown")

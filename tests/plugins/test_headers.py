@@ -38,7 +38,7 @@ def client() -> TestClient:
 
 def policy(answer: Any) -> dict[str, str]:
     parts = (part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
-    return {name: value for name, value in parts}
+    return dict(parts)
 
 
 @pytest.mark.parametrize(

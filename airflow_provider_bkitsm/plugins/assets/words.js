@@ -88,6 +88,13 @@ const REASONS_ZH = {
   "the ticket was withdrawn": "单据已被撤销",
   "the ticket was terminated": "单据已被终止",
   "nobody decided while the DAG waited": "DAG 等待期间无人处理",
+  "Airflow has no function that sends reminders": "Airflow 未配置催办函数",
+  "The approvers were reminded less than a minute ago": "一分钟内已经催办过",
+  "Too many reminders are being sent; try again later": "正在发送的催办过多，请稍后再试",
+  "The reminder may not have been sent: its function does not answer": "催办函数无响应，提醒可能未发送",
+  "The reminder was not sent: its function failed": "催办函数执行失败，提醒未发送",
+  "The ticket is no longer open; nobody was reminded": "单据已结束，未发送提醒",
+  "The ticket waits for nobody at the moment; nobody was reminded": "单据当前没有待处理人，未发送提醒",
 };
 
 export function language() {

@@ -100,8 +100,10 @@ def test_the_latest_note_of_a_poll_counts_for_its_connection(wait):
 
 @pytest.mark.parametrize(
     "note",
-    [None, 7, "x", [], {}, {"conn_id": "c"}, {"conn_id": "c", "at": "soon"}, {"conn_id": 7, "at": LATE}]
-    + [{"conn_id": "c", "at": LATE}, {"conn_id": "c", "at": "2026-11-24T00:00:00"}],
+    [
+        *(None, 7, "x", [], {}, {"conn_id": "c"}, {"conn_id": 7, "at": "2026-11-24T00:00:00Z"}),
+        *({"conn_id": "c", "at": at} for at in (LATE, "soon", 7, "2026-11-24T00:00:00")),
+    ],
 )
 def test_a_note_that_is_none_is_passed_over(wait, note):
     put(wait(), POLLED_KEY, note)
