@@ -152,9 +152,8 @@ class LocalAirflow:
         (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}{prefix}"
         below = {"AIRFLOW__API__BASE_URL": url} if prefix else {}
-        process = self._process(
-            "api-server", {**self.env, "AIRFLOW__API__PORT": str(port), **below, **(env or {})}, log="api-server-2"
-        )
+        whole = {**self.env, "AIRFLOW__API__PORT": str(port), **below, **(env or {})}
+        process = self._process("api-server", whole, log="api-server-2")
         try:
             wait_until(lambda: _answers(url), _START_SECONDS, lambda: f"no second API server:\n{process.tail()}")
             yield url

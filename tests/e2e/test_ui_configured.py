@@ -1,4 +1,4 @@
-"""The pages of an API server that is configured further: a function for reminders, ITSM's page, a store of its own."""
+"""The pages where more is configured: a function for reminders, ITSM's own page, a store in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import { because, say } from "./words.js";
 export function withdrawal(row) {
   const reason = el("textarea", { id: "reason", maxlength: 255, "aria-label": say("reason"), placeholder: say("reason") });
   const go = button("withdraw", { class: "button risky", id: "confirm", disabled: true });
-  const { dialog, say: tell } = opened("withdraw", reason, go);
+  const { dialog, tell } = opened("withdraw", reason, go);
   const check = () => { go.disabled = !reason.value.trim(); };
   reason.addEventListener("input", check);
   go.addEventListener("click", async () => {
@@ -31,16 +31,16 @@ export function reminder(row, told) {
   text.value = reminding(row, told.story);
   const copy = button("copy", { class: "button main", id: "copy" });
   const send = told.reminds ? button("send", { class: "button", id: "send" }) : null;
-  const { say: tell } = opened("remind", text, send, copy);
+  const { tell } = opened("remind", text, send, copy);
   copy.addEventListener("click", async () => {
     const copied = await copies(text);
-    tell(say(copied ? "copied" : "copy_by_hand"));
+    copied ? tell(say("copied"), "done") : tell(say("copy_by_hand"), "");
   });
   send?.addEventListener("click", async () => {
     send.disabled = true;
     try {
       await post("api/ticket/remind", named(row));
-      tell(say("sent"));
+      tell(say("sent"), "done");
     } catch (error) {
       tell(because(error.message), "error");
       send.disabled = false;
@@ -78,7 +78,11 @@ function opened(name, field, ...buttons) {
   dialog.addEventListener("close", () => { dialog.remove(); refresh(); });
   main().append(dialog);
   dialog.showModal();
-  return { dialog, say: (text, kind = "") => told.replaceChildren(el("div", { class: `notice ${kind}`, role: kind ? "alert" : "status" }, text)) };
+  const tell = (text, kind) => {
+    const role = kind === "error" ? "alert" : "status";
+    told.replaceChildren(el("div", { class: `notice ${kind}`, role }, text));
+  };
+  return { dialog, tell };
 }
 function button(name, attributes) {
   return el("button", { type: "button", ...attributes }, say(name));

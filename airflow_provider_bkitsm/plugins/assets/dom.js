@@ -83,3 +83,4 @@ export function restore() {
   if (kept === null) return;
   [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === kept)?.focus({ preventScroll: true });
   kept = null;
+}
