@@ -28,6 +28,14 @@ def signed_in(window, airflow) -> Browser:
     return window
 
 
+@pytest.fixture(scope="session")
+def viewer(airflow) -> Iterator[Browser]:
+    """Return the browser of somebody who may only look."""
+    with browser() as opened:
+        opened.sign_in(airflow.url, "viewer", airflow.password_of("viewer"))
+        yield opened
+
+
 @pytest.fixture
 def page(signed_in) -> Browser:
     """Return the browser with nothing chosen and nothing complained about."""

@@ -14,7 +14,8 @@ from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
-from tests.e2e.browsing import evil, page, signed_in, window  # noqa: F401
+from tests.e2e.browsing import evil, page, signed_in, viewer, window  # noqa: F401
+from tests.e2e.second_server import second, stored  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG_ID = "bkitsm_collector_onboarding"

@@ -1,4 +1,4 @@
-"""The pages where more is configured: a function for reminders, ITSM's own page, a store in PostgreSQL."""
+"""The pages where all is configured: a path, a function for reminders, ITSM's own page, a store in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
+from selenium.webdriver.common.by import By
 
 from airflow_provider_bkitsm.collectors.row import Owner
-from airflow_provider_bkitsm.collectors.store import CollectorStore
 from demo.browser import Browser, browser
-from tests.collectors.servers import postgres
-from tests.e2e.browsing import gate, needs_a_browser, ticket_tab
+from tests.e2e.browsing import gate, needs_a_browser, row, ticket_tab
+from tests.e2e.gates import Gate
 from tests.e2e.reminding import FILE
 
 pytestmark = needs_a_browser
@@ -22,49 +20,42 @@ BKLOG, NUMBER = "bklog_default", 990003
 
 
 @pytest.fixture(scope="module")
-def stored(airflow) -> Iterator[CollectorStore]:
-    """Run a PostgreSQL that a connection in Airflow's own database names."""
-    with postgres() as url:
-        parts = make_url(url)
-        fields = {"host": parts.host, "port": parts.port, "login": parts.username, "schema": parts.database}
-        connection = {"connection_id": "bkitsm_store", "conn_type": "postgres", **fields}
-        airflow.api.call("POST", "connections", json=connection)
-        yield CollectorStore(create_engine(url))
-        airflow.api.call("DELETE", "connections/bkitsm_store")
-
-
-@pytest.fixture(scope="module")
-def url(airflow, itsm, stored) -> Iterator[str]:
-    env = {
-        "AIRFLOW__BKITSM__REMIND": "tests.e2e.reminding.note",
-        "AIRFLOW__BKITSM__ITSM_FRAME_ORIGIN": itsm.url,
-        "AIRFLOW__BKITSM__STORE_CONN_ID": "bkitsm_store",
-    }
-    with airflow.another_api_server(env=env) as second:
-        yield second
-
-
-@pytest.fixture(scope="module")
-def there(airflow, url) -> Iterator[Browser]:
+def there(airflow, second) -> Iterator[Browser]:
     with browser() as window:
-        window.sign_in(url, "admin", airflow.password_of("admin"))
+        window.sign_in(second, "admin", airflow.password_of("admin"))
         window.prefer()
         yield window
 
 
-def test_a_reminder_is_sent_once_a_minute(there, url, airflow, control):
-    one = gate(airflow, control, title="Hurry").waits()
-    there.open(ticket_tab(url, one))
+@pytest.fixture(scope="module")
+def hurry(airflow, control) -> Gate:
+    return gate(airflow, control, title="Hurry")
+
+
+def test_it_works_below_a_path(there, second, hurry):
+    one = hurry.waits()
+    there.open(f"{second}/plugin/bkitsm-approvals")
+    there.into_frame("bkitsm/approvals")
+    row(there, one.sn, "waiting").find_element(By.CSS_SELECTOR, "td.title a").click()
+    there.out_of_frame()
+    there.wait(lambda: there.driver.current_url.startswith(f"{second}/dags/{one.dag}/runs/"), "left the prefix")
+    there.into_frame("bkitsm/ticket")
+    there.one("section[data-card=story] li.pending", text="admin")
+
+
+def test_a_reminder_is_sent_once_a_minute(there, second, airflow, control, hurry):
+    one = hurry.waits()
+    there.open(ticket_tab(second, one))
     there.into_frame("bkitsm/ticket")
     there.one("#remind").click()
     there.one("#send").click()
     there.one("dialog .notice", text="was sent")
     sent = [json.loads(line) for line in (airflow.home / FILE).read_text().splitlines()]
-    (mine,) = [what for what in sent if what["sn"] == one.sn]
-    assert "Hurry" in mine["title"]
-    assert mine["ticket_url"].endswith(f"/#/ticket/detail?id={control.ticket(one.sn)['id']}")
-    assert (mine["approvers"], mine["by"]) == (["admin"], "admin")
-    assert mine["waiting_since"]
+    (said,) = [what for what in sent if what["sn"] == one.sn]
+    assert "Hurry" in said["title"]
+    assert said["ticket_url"].endswith(f"/#/ticket/detail?id={control.ticket(one.sn)['id']}")
+    assert (said["approvers"], said["by"]) == (["admin"], "admin")
+    assert said["waiting_since"]
     there.one("dialog .button", text="Close").click()
     there.one("#remind").click()
     there.one("#send").click()
@@ -72,14 +63,14 @@ def test_a_reminder_is_sent_once_a_minute(there, url, airflow, control):
     assert len((airflow.home / FILE).read_text().splitlines()) == len(sent)
 
 
-def test_itsms_own_page_is_in_a_frame_and_can_be_used(there, url, airflow, control):
-    one = gate(airflow, control, title="In a frame").waits()
-    there.open(ticket_tab(url, one))
+def test_itsms_own_page_is_in_a_frame_and_can_be_used(there, second, hurry):
+    one = hurry.waits()
+    there.complaints()
+    there.open(ticket_tab(second, one))
     there.into_frame("bkitsm/ticket")
     frame = there.one("section[data-card=itsm_page] iframe")
     assert "allow-top-navigation" not in frame.get_attribute("sandbox")
     there.driver.switch_to.frame(frame)
-    there.one("button[value=approve]")
     there.one("main", text=one.sn)
     there.one("button[value=approve]").click()
     there.into_frame("bkitsm/ticket")
@@ -88,17 +79,10 @@ def test_itsms_own_page_is_in_a_frame_and_can_be_used(there, url, airflow, contr
     assert one.end() == "success"
 
 
-def test_without_the_setting_there_is_no_frame(page, airflow, evil):
-    page.open(ticket_tab(airflow.url, evil.waits()))
-    page.into_frame("bkitsm/ticket")
-    page.one("section[data-card=form]")
-    assert page.all("iframe") == []
-
-
-def test_collectors_come_from_the_store_that_a_connection_names(there, url, stored):
+def test_collectors_come_from_the_store_that_a_connection_names(there, second, stored):
     owner = Owner(dag_id="shown", run_id="run", task_id="apply")
     stored.apply(BKLOG, NUMBER, payload={"etl_config": "bk_log_json"}, tag="t", owner=owner)
     stored.ticket_opened(BKLOG, NUMBER, tag="t", sn="REQ_in_postgres")
-    there.open(f"{url}/bkitsm/collectors")
+    there.open(f"{second}/bkitsm/collectors?bklog_conn_id={BKLOG}&collector_config_id={NUMBER}")
     there.one(f"tr[data-collector='{NUMBER}']", text="REQ_in_postgres")
     there.one("section[data-card=history]", text="ticket_opened")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,21 +21,13 @@ Ask = Callable[..., requests.Response]
 
 
 @pytest.fixture(scope="module")
-def url(airflow) -> Iterator[str]:
-    """Serve Airflow once more, with the auth manager that tells DAGs apart."""
-    env = {"AIRFLOW__CORE__AUTH_MANAGER": "tests.e2e.per_dag.PerDagAuthManager"}
-    with airflow.another_api_server(env=env) as second:
-        yield second
-
-
-@pytest.fixture(scope="module")
-def ask(airflow, url) -> Ask:
+def ask(airflow, second) -> Ask:
     who = {"username": PERSON, "password": airflow.password_of(PERSON)}
-    token = requests.post(f"{url}/auth/token", json=who, timeout=30).json()["access_token"]
+    token = requests.post(f"{second}/auth/token", json=who, timeout=30).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}", **ACTION}
 
     def call(method: str, path: str, **more: Any) -> requests.Response:
-        return requests.request(method, f"{url}/{path}", headers=headers, timeout=60, **more)
+        return requests.request(method, f"{second}/{path}", headers=headers, timeout=60, **more)
 
     return call
 
@@ -51,12 +43,12 @@ def theirs(airflow, control) -> Gate:
 
 
 @pytest.fixture(scope="module")
-def collectors(store, ours, theirs) -> None:
+def collectors(stored, ours, theirs) -> None:
     for one, number in ((ours, OURS), (theirs, THEIRS)):
         one.asks()
         owner = Owner(dag_id=one.dag, run_id=one.run, task_id="apply")
-        store.apply(BKLOG, number, payload={"etl_config": "bk_log_json"}, tag=f"t{number}", owner=owner)
-        store.ticket_opened(BKLOG, number, tag=f"t{number}", sn=one.sn)
+        stored.apply(BKLOG, number, payload={"etl_config": "bk_log_json"}, tag=f"t{number}", owner=owner)
+        stored.ticket_opened(BKLOG, number, tag=f"t{number}", sn=one.sn)
 
 
 def task(one: Gate) -> dict[str, Any]:
@@ -121,17 +113,17 @@ def test_a_collector_of_the_other_is_not_there(ask, collectors, theirs):
 
 
 @needs_a_browser
-def test_the_pages_show_only_the_one(airflow, url, ours, theirs):
+def test_the_pages_show_only_the_one(airflow, second, ours, theirs):
     ours.waits()
     theirs.waits()
     with browser() as window:
-        window.sign_in(url, PERSON, airflow.password_of(PERSON))
-        listed(window, url, "view=all")
+        window.sign_in(second, PERSON, airflow.password_of(PERSON))
+        listed(window, second, "view=all")
         row(window, ours.sn, "waiting")
         assert theirs.sn not in window.text()
-        window.open(ticket_tab(url, ours))
+        window.open(ticket_tab(second, ours))
         window.into_frame("bkitsm/ticket")
         window.one("#withdraw")
-        window.open(f"{url}/bkitsm/ticket?dag_id={theirs.dag}&run_id={theirs.run}&task_id=wait")
+        window.open(f"{second}/bkitsm/ticket?dag_id={theirs.dag}&run_id={theirs.run}&task_id=wait")
         window.one("[role=alert]", text="You may not see this")
         assert theirs.sn not in window.text()
