@@ -27,7 +27,7 @@ export function withdrawal(row) {
 
 /* A text to send by hand; where Airflow can send a reminder itself, also the button for it. */
 export function reminder(row, told) {
-  const text = el("textarea", { id: "reminder", readonly: true, rows: 8, "aria-label": say("remind") });
+  const text = el("textarea", { id: "reminder", readonly: true, rows: 5, "aria-label": say("remind") });
   text.value = reminding(row, told.story);
   const copy = button("copy", { class: "button main", id: "copy" });
   const send = told.reminds ? button("send", { class: "button", id: "send" }) : null;
