@@ -107,6 +107,27 @@ def get_provider_info() -> dict[str, Any]:
                         "example": '{"alice@example.com": "alice"}',
                         "default": "",
                     },
+                    "remind": {
+                        "description": (
+                            "Function that sends a reminder about an open ticket, as package.module.function, "
+                            "importable by the API server. It is called with the keyword arguments sn, title, "
+                            "ticket_url, approvers, waiting_since and by. Empty: there is only a text to copy."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "company.chat.remind",
+                        "default": "",
+                    },
+                    "itsm_frame_origin": {
+                        "description": (
+                            "Origin of ITSM's own pages, to show a ticket's page in a frame. Empty, or no "
+                            "http(s) origin: no frame. ITSM has to allow that Airflow frames it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://itsm.example.com",
+                        "default": "",
+                    },
                     "store_conn_id": {
                         "description": (
                             "Connection of the database that keeps the collectors' approval state "

@@ -141,18 +141,19 @@ class LocalAirflow:
         (process.kill_alone if alone else process.kill_tree)()
 
     @contextmanager
-    def another_api_server(self, *, prefix: str = "") -> Iterator[str]:
+    def another_api_server(self, *, prefix: str = "", env: Mapping[str, str] | None = None) -> Iterator[str]:
         """Run a second API server against the same database; give its URL, its log is ``api-server-2.log``.
 
         The first one stays the one that tasks talk to.
 
         :param prefix: path it is served below, such as ``/airflow``.
+        :param env: what its environment has besides.
         """
         (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}{prefix}"
         below = {"AIRFLOW__API__BASE_URL": url} if prefix else {}
-        env = {**self.env, "AIRFLOW__API__PORT": str(port), **below}
-        process = self._process("api-server", env, log="api-server-2")
+        whole = {**self.env, "AIRFLOW__API__PORT": str(port), **below, **(env or {})}
+        process = self._process("api-server", whole, log="api-server-2")
         try:
             wait_until(lambda: _answers(url), _START_SECONDS, lambda: f"no second API server:\n{process.tail()}")
             yield url

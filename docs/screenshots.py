@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
-from demo.airflow_api import wait_until
+from demo.airflow_api import AirflowApi, wait_until
 from demo.browser import Browser, browser, missing
 from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
-DAG_ID, WIDE, HIGH = "bkitsm_collector_onboarding", 1360, 820
+DAG_ID, COLLEAGUE, WIDE, HIGH = "bkitsm_collector_onboarding", "carol", 1360, 820
 REASONS = {
     1001: "Runtime logs of the shop, for the on-call team",
     1002: "Access logs for capacity planning",
@@ -45,10 +45,31 @@ def main() -> int:
         print(f"There is no {missing()} here; the pictures are as they were.")
         return 1
     PICTURES.mkdir(exist_ok=True)
-    with stage() as set_up, browser(width=WIDE, height=HIGH) as window:
-        window.sign_in(set_up.airflow.url, "admin", set_up.airflow.password_of("admin"))
-        take(window, set_up)
+    with stage() as set_up:
+        with signed_in(set_up, "admin") as window:
+            take(window, set_up)
+        with signed_in(set_up, COLLEAGUE) as window:
+            take_mine(window, set_up)
     return 0
+
+
+@contextmanager
+def signed_in(stage: Stage, person: str) -> Iterator[Browser]:
+    """Open a browser in which somebody has signed in."""
+    with browser(width=WIDE, height=HIGH) as window:
+        window.sign_in(stage.airflow.url, person, stage.airflow.password_of(person))
+        window.prefer()
+        yield window
+
+
+def take_mine(window: Browser, stage: Stage) -> None:
+    """Take the picture of what has to do with somebody who started one of the runs."""
+    framed(window, f"{stage.airflow.url}/plugin/bkitsm-approvals", "bkitsm/approvals")
+    window.one("[data-view=all]").click()
+    window.one("#mine").click()
+    window.one("#mine[aria-pressed=true]")
+    window.wait(lambda: len(window.all("tbody tr")) == 1, "more than one is mine")
+    save(window, "mine")
 
 
 def take(window: Browser, stage: Stage) -> None:
@@ -77,6 +98,11 @@ def take(window: Browser, stage: Stage) -> None:
     window.one("#withdraw").click()
     window.one("#reason").send_keys("Found another way")
     save(window, "withdraw")
+    framed(window, stage.tab(1003, "wait", "bkitsm-ticket"), "bkitsm/ticket")
+    window.one("#remind").click()
+    window.one("#copy").click()
+    window.one("dialog .notice.done")
+    save(window, "remind")
     window.driver.set_window_size(500, HIGH)
     window.open(f"{stage.airflow.url}/bkitsm/approvals?view=all")
     window.one("tr[data-status=approved]")
@@ -113,7 +139,8 @@ def stage() -> Iterator[Stage]:
     home = Path(tempfile.mkdtemp(prefix="bkitsm-pictures-"))
     try:
         with SandboxProcess(home=home) as sandbox:
-            env = sandbox.control.connections(settle_seconds=2)
+            people = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{COLLEAGUE}:user"}
+            env = {**sandbox.control.connections(settle_seconds=2), **people}
             with LocalAirflow(home=home / "airflow", dags=ROOT / "dags", env=env) as airflow:
                 airflow.wait_ready(DAG_ID)
                 yield played(airflow, sandbox)
@@ -123,8 +150,11 @@ def stage() -> Iterator[Stage]:
 
 def played(airflow: LocalAirflow, sandbox: SandboxProcess) -> Stage:
     """Play what the pictures show."""
+    password = airflow.password_of(COLLEAGUE)
+    colleague = AirflowApi(url=airflow.url, username=COLLEAGUE, password=password)
+    starts = {1003: colleague}
     runs = {
-        one: airflow.api.trigger(DAG_ID, {"collector_config_id": one, "reason": why})
+        one: starts.get(one, airflow.api).trigger(DAG_ID, {"collector_config_id": one, "reason": why})
         for one, why in REASONS.items()
     }
     sns = {one: waits(airflow, run) for one, run in runs.items()}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_bkitsm.approvals.mine import Me
 from airflow_provider_bkitsm.approvals.rows import Row
 
 PAGE_SIZE = 25
@@ -37,6 +38,7 @@ class Sort(StrEnum):
 class Wanted:
     """What a person asked to see; an empty filter filters nothing.
 
+    :param mine: only rows that have to do with the person who looks.
     :param search: found in number, title, DAG, run, task, step or a name, whatever its case.
     """
 
@@ -44,6 +46,7 @@ class Wanted:
     search: str = ""
     dag_id: str = ""
     run_id: str = ""
+    mine: bool = False
     collector: str = ""
     sort: Sort = Sort.SINCE
     descending: bool = True
@@ -77,9 +80,12 @@ _VIEWS: dict[View, Callable[[Row], bool]] = {
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-def page_of(rows: Sequence[Row], wanted: Wanted) -> Page:
-    """Return the page that was asked for; one beyond the end is the last one."""
-    matching = [row for row in rows if _matches(row, wanted)]
+def page_of(rows: Sequence[Row], wanted: Wanted, me: Me | None = None) -> Page:
+    """Return the page that was asked for; one beyond the end is the last one.
+
+    :param me: who looks; without, nothing is theirs.
+    """
+    matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _is_of(me, row))]
     shown = [row for row in matching if _VIEWS[wanted.view](row)]
     size = min(max(wanted.size, 1), LARGEST_PAGE)
     pages = max(1, -(-len(shown) // size))
@@ -101,6 +107,10 @@ def _matches(row: Row, wanted: Wanted) -> bool:
     task = row.task
     exact = ((wanted.dag_id, task.dag_id), (wanted.run_id, task.run_id), (wanted.collector, row.collector))
     return all(not asked or asked == has for asked, has in exact) and _is_found(row, wanted.search)
+
+
+def _is_of(me: Me | None, row: Row) -> bool:
+    return me is not None and me.is_concerned(row)
 
 
 def _is_found(row: Row, search: str) -> bool:

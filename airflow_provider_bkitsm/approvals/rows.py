@@ -17,6 +17,10 @@ _AFTER_THE_WAIT = frozenset(
 _WEB = ("http://", "https://")
 
 
+Ticket = tuple[str, str]
+"""Connection and number."""
+
+
 class Status(StrEnum):
     """How an approval stands, for a person who runs DAGs."""
 
@@ -32,6 +36,7 @@ class Status(StrEnum):
 
 
 OPEN = frozenset({Status.WAITING, Status.SUSPENDED, Status.RESUMING})
+DECIDED = frozenset({Status.APPROVED, Status.REJECTED, Status.WITHDRAWN, Status.TERMINATED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,7 @@ class Found:
     :param conn_id: connection it asks ITSM with; empty likewise.
     :param state: of the task instance.
     :param registered_at: when the wait registered itself, or showed its ticket.
+    :param triggered_by: who started the run, by their name in Airflow; empty for a schedule.
     :param approval_seconds: from the ticket's creation to the deadline; None: for ever, or not known.
     :param verdict: what the task returned or was refused with; None before that, or when it is none of ours.
     """
@@ -64,8 +70,14 @@ class Found:
     registered_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    triggered_by: str = ""
     approval_seconds: float | None = None
     verdict: Mapping[str, Any] | None = None
+
+    @property
+    def ticket(self) -> Ticket:
+        """What ITSM can be asked about."""
+        return self.conn_id, self.sn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,7 @@ class Live:
     title: str = ""
     ticket_url: str = ""
     created_at: datetime | None = None
+    creator: str = ""
     step: str = ""
     approvers: tuple[str, ...] = ()
     stale: bool = False
@@ -84,7 +97,11 @@ class Live:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the page. ``since`` is the ticket's creation, or the wait's start where ITSM has not said."""
+    """One line of the page. ``since`` is the ticket's creation, or the wait's start where ITSM has not said.
+
+    ``polled_at`` is when a wait of this connection last had an answer, while this one waits; ``seen_by`` and
+    ``seen_at`` are how and when its decision reached Airflow. ``creator`` is as ITSM has said.
+    """
 
     task: TaskKey
     sn: str
@@ -103,6 +120,11 @@ class Row:
     stale: bool
     conn_id: str
     collector: str = ""
+    creator: str = ""
+    triggered_by: str = ""
+    polled_at: datetime | None = None
+    seen_by: str = ""
+    seen_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -117,8 +139,11 @@ class Row:
         return {**task, **values, **times, "status": str(self.status), "open": self.is_open}
 
 
-def row_of(found: Found, live: Live | None, *, collector: str = "") -> Row:
-    """Join what is known; a verdict the DAG acted on stands, whatever ITSM says later (trap 15)."""
+def row_of(found: Found, live: Live | None, *, collector: str = "", polled_at: datetime | None = None) -> Row:
+    """Join what is known; a verdict the DAG acted on stands, whatever ITSM says later (trap 15).
+
+    :param polled_at: when a wait of the connection last had an answer.
+    """
     verdict = found.verdict or {}
     since = (live and live.created_at) or found.registered_at or found.started_at
     status = status_of(found, live)
@@ -141,6 +166,11 @@ def row_of(found: Found, live: Live | None, *, collector: str = "") -> Row:
         stale=waits and (live is None or live.stale),
         conn_id=found.conn_id,
         collector=collector,
+        creator=live.creator if live else "",
+        triggered_by=found.triggered_by,
+        polled_at=polled_at if waits and _is_after(polled_at, found.registered_at) else None,
+        seen_by=text(verdict.get("seen_by")) if status in DECIDED else "",
+        seen_at=moment(verdict.get("seen_at")) if status in DECIDED else None,
     )
 
 
@@ -201,6 +231,11 @@ def text(value: object) -> str:
 def _address(found: Found, live: Live | None) -> str:
     known = (found.ticket_url, (found.verdict or {}).get("ticket_url"), live.ticket_url if live else "")
     return next(filter(None, map(web_address, known)), "")
+
+
+def _is_after(polled_at: datetime | None, registered_at: datetime | None) -> bool:
+    """Whether a poll can have been about a wait: what came before says nothing of it."""
+    return polled_at is not None and registered_at is not None and polled_at >= registered_at
 
 
 def _deadline(since: datetime | None, seconds: float | None) -> datetime | None:

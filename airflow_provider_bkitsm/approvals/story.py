@@ -50,6 +50,7 @@ class Story:
     created_at: datetime
     ended_at: datetime | None
     ticket_url: str
+    iframe_ticket_url: str
     form: tuple[Shown, ...]
     entries: tuple[Entry, ...]
 
@@ -73,6 +74,7 @@ def story_of(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> Story:
         created_at=info.create_at,
         ended_at=info.end_at,
         ticket_url=info.ticket_url,
+        iframe_ticket_url=info.iframe_ticket_url,
         form=shown_form(asked(info, logs)),
         entries=(*(entry_of(one) for one in logs.logs), *_pending(status)),
     )

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from time import time
 from typing import Protocol, TypeVar
@@ -152,7 +153,10 @@ class Receiver:
             return self._said(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
         if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
             return self._said(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
-        decided = [one for one in verdicts if one[1].outcome is not Outcome.WAITING]
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        decided = [
+            (who, said.seen("callback", now)) for who, said in verdicts if said.outcome is not Outcome.WAITING
+        ]
         return self._said(await self._resume(decided), notice)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:

@@ -17,6 +17,8 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 
 WAIT_PREFIX = "bkitsm_wait:"
+# XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
+POLLED_KEY = "bkitsm_polled"
 
 
 @dataclass(frozen=True, kw_only=True)

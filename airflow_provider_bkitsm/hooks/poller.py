@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,8 +25,11 @@ _GATHER_SECONDS = 0.1
 _STUMBLED_SECONDS = 5.0
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
+# So often one who waits notes that ITSM answers, however many wait.
+_NOTE_SECONDS = 60.0
 
 Look = ApprovalResult | ItsmError
+Note = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Poller:
@@ -43,6 +46,8 @@ class Poller:
         self._changed = asyncio.Event()
         self._asking = asyncio.Semaphore(_AT_A_TIME)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._noter: Wait | None = None
+        self._noted_at = -math.inf
 
     def add(self, wait: Wait) -> None:
         """Let somebody wait; the first one starts the poll."""
@@ -124,10 +129,22 @@ class Poller:
             await self._failed(batch, ItsmError(f"{type(error).__name__}: {error}"))
         else:
             self._schedule.answered(batch)
+            self._note(batch)
             self._tell_each(batch, rows)
         finally:
             self._asking.release()
             self._changed.set()
+
+    def _note(self, batch: Batch) -> None:
+        """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
+        if _now() - self._noted_at < _NOTE_SECONDS:
+            return
+        here = (wait for sn in batch for wait in self._waits.get(sn, ()))
+        if self._noter is None or self._noter not in self._waits.get(self._noter.sn, ()):
+            self._noter = next((wait for wait in here if wait.note), None)
+        if self._noter is not None and self._noter.note is not None:
+            self._noted_at = _now()
+            self._spawn(self._noter.note())
 
     async def _try_to_learn_creation(self, batch: Batch) -> None:
         """A decision that was seen is told all the same; the next look tries again."""
@@ -191,14 +208,18 @@ class Wait:
 
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
+    :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
     """
 
-    __slots__ = ("_conn_id", "_dated", "_due", "_next", "created_at", "interval", "known", "poller", "sn")
+    __slots__ = ("_conn_id", "_dated", "_due", "_next", "created_at", "interval", "known", "note", "poller", "sn")
 
     poller: Poller
 
-    def __init__(self, conn_id: str, *, sn: str, interval: float, dated: bool = False) -> None:
+    def __init__(
+        self, conn_id: str, *, sn: str, interval: float, dated: bool = False, note: Note | None = None
+    ) -> None:
         self.sn = sn
+        self.note = note
         self.interval = interval
         self.created_at: datetime | None = None
         self.known: str | None = None

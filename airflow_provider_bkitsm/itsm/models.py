@@ -71,6 +71,7 @@ class TicketInfo(ItsmModel):
     end_at: TimeOrNone = None
     fields: tuple[FormField, ...] = ()
     ticket_url: str = ""
+    iframe_ticket_url: str = ""
 
 
 class LogEntry(ItsmModel):

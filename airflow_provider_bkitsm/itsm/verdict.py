@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmTicketNotFoundError
@@ -22,6 +22,8 @@ from airflow_provider_bkitsm.itsm.outcome import (
 from airflow_provider_bkitsm.itsm.protocol import Flow
 
 _APPROVAL = "APPROVAL"
+
+SeenBy = Literal["callback", "poll"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Verdict:
     """How a ticket stands. ``as_dict`` is JSON, for XComs and trigger events.
 
     ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO 8601,
-    UTC).
+    UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was noted.
     """
 
     sn: str
@@ -66,6 +68,8 @@ class Verdict:
     decided_at: str | None = None
     approvers: tuple[Decision, ...] = ()
     evidence_required: bool = True
+    seen_by: SeenBy | None = None
+    seen_at: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -76,9 +80,14 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Verdict:
-        """Build from what ``as_dict`` returned."""
+        """Build from what ``as_dict`` returned, of this version or another one."""
+        values = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         approvers = tuple(Decision(**one) for one in values["approvers"])
         return cls(**values | {"outcome": Outcome(values["outcome"]), "approvers": approvers})
+
+    def seen(self, by: SeenBy, at: datetime) -> Verdict:
+        """Return the same verdict with how, and when (aware), Airflow learnt of it."""
+        return replace(self, seen_by=by, seen_at=_iso(at))
 
     def timed_out(self) -> Verdict:
         """Return the same ticket, still open when the deadline passed."""

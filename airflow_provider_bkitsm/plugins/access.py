@@ -5,6 +5,7 @@ Routes of a plugin inherit no authentication. Every route but the callback asks 
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,25 @@ def signed_in(user: Annotated[Any, Depends(get_user)]) -> Any:
 
 # Airflow's type of a user is the auth manager's own; only its name is used here.
 SignedIn = Annotated[Any, Depends(signed_in)]
+
+
+def airflow_name(user: Any) -> str:
+    """Return a person's name as Airflow writes it on the runs they start."""
+    return str(user.get_name())
+
+
+def itsm_name(user: Any) -> str:
+    """Return a person's name in ITSM: ``[bkitsm] user_mapping``, else the same as in Airflow.
+
+    :raises HTTPException: the mapping cannot be read; nobody then acts in a name that is not theirs.
+    """
+    # The FAB auth manager's name is "First Last"; its user name is the one that people share with ITSM.
+    name = getattr(user, "username", None) or airflow_name(user)
+    try:
+        mapping = json.loads(airflow_conf().get("bkitsm", "user_mapping", fallback="") or "{}")
+        return str(mapping.get(name, name))
+    except (ValueError, AttributeError):
+        raise HTTPException(500, "[bkitsm] user_mapping is no JSON object") from None
 
 
 def readable_dags(user: Any) -> frozenset[str]:

@@ -1,11 +1,11 @@
-"""What a person may do from Airflow: withdraw a ticket, in ITSM and in their own name there.
+"""What a person may do from Airflow about a ticket, in ITSM by their own name there. Nobody approves here.
 
-Nobody approves here. ITSM decides whether that person may withdraw, as if they had asked it themselves.
+Withdrawing: ITSM decides whether they may, as if they had asked it themselves. Reminding: a function sends it.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 from typing import Annotated, Any
 
@@ -17,25 +17,35 @@ from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.itsm.calls import TicketAction
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.operating import operate
-from airflow_provider_bkitsm.plugins.access import SignedIn, check_changes, check_own_page, signed_in
-from airflow_provider_bkitsm.plugins.pages import secured
-from airflow_provider_bkitsm.plugins.views import Views, in_thread
-from airflow_provider_bkitsm.version_compat import airflow_conf
+from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.plugins.access import (
+    SignedIn,
+    check_changes,
+    check_own_page,
+    itsm_name,
+    signed_in,
+)
+from airflow_provider_bkitsm.plugins.reminding import NOT_CONFIGURED, Reminders, reminder
+from airflow_provider_bkitsm.plugins.threads import in_thread
+from airflow_provider_bkitsm.plugins.views import Views
 
 log = logging.getLogger(__name__)
 
 Reason = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S")]
 
+NOT_OPEN = "The ticket is no longer open; nobody was reminded"
+NOBODY = "The ticket waits for nobody at the moment; nobody was reminded"
+_ITSM_SECONDS = 5.0
 
-class Withdrawal(BaseModel):
-    """Which task instance's ticket, and why."""
+
+class Ticketed(BaseModel):
+    """Which task instance's ticket."""
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
     sn: str
-    reason: Reason
 
     @property
     def task(self) -> TaskKey:
@@ -43,30 +53,48 @@ class Withdrawal(BaseModel):
         return TaskKey(dag_id=self.dag_id, run_id=self.run_id, task_id=self.task_id, map_index=self.map_index)
 
 
+class Withdrawal(Ticketed):
+    """Which one, and why."""
+
+    reason: Reason
+
+
 def router(views: Views) -> APIRouter:
     """Return the routes below ``/bkitsm/api`` that change something."""
-    doors = [Depends(signed_in), Depends(check_own_page), Depends(secured)]
-    routes = APIRouter(prefix="/api", dependencies=doors)
+    routes = APIRouter(prefix="/api", dependencies=[Depends(signed_in), Depends(check_own_page)])
+    reminders = Reminders()
 
     @routes.post("/ticket/withdraw")
     async def withdraw(request: Request, user: SignedIn, asked: Withdrawal) -> dict[str, Any]:
-        await in_thread(check_changes, request, user, asked.dag_id)
-        found = await views.found(request, user, asked.task)
-        # The page names the ticket it showed: another round may have begun meanwhile.
-        if found is None or not found.conn_id or found.sn != asked.sn:
-            raise HTTPException(404, "The task has no such ticket")
+        found = await _found(views, request, user, asked)
         return await _withdraw(views, found, operator=itsm_name(user), reason=asked.reason)
+
+    @routes.post("/ticket/remind")
+    async def remind(request: Request, user: SignedIn, asked: Ticketed) -> dict[str, Any]:
+        found, function = await _found(views, request, user, asked), await in_thread(reminder)
+        if function is None:
+            raise HTTPException(404, NOT_CONFIGURED)
+        by, what = itsm_name(user), await _open_ticket(views, found)
+        await reminders.send(function, found.ticket, **what, by=by)
+        log.info("%s sent a reminder of ticket %s to %s", by, found.sn, ", ".join(what["approvers"]))
+        return {"approvers": what["approvers"]}
 
     return routes
 
 
+async def _found(views: Views, request: Request, user: Any, asked: Ticketed) -> Found:
+    """Return the wait whose ticket the page showed: another round may have begun meanwhile."""
+    await in_thread(check_changes, request, user, asked.dag_id)
+    found = await views.found(request, user, asked.task)
+    if found is None or not found.conn_id or found.sn != asked.sn:
+        raise HTTPException(404, "The task has no such ticket")
+    return found
+
+
 async def _withdraw(views: Views, found: Found, *, operator: str, reason: str) -> dict[str, Any]:
-    gateway = await in_thread(views.metadata.gateway, found.conn_id)
-    if gateway is None:
-        raise HTTPException(503, "The ITSM connection cannot be used")
     wish = {"action_type": TicketAction.WITHDRAW, "operator": operator, "action_message": reason}
     try:
-        async with GatewayHook(gateway) as hook:
+        async with await _hook(views, found) as hook:
             status = await hook.run(operate(sn=found.sn, **wish))
     except ItsmError as error:
         raise HTTPException(409, str(error)) from None
@@ -74,15 +102,24 @@ async def _withdraw(views: Views, found: Found, *, operator: str, reason: str) -
     return {"current_status": status.current_status}
 
 
-def itsm_name(user: Any) -> str:
-    """Return a person's name in ITSM: ``[bkitsm] user_mapping``, else the same as in Airflow.
-
-    :raises HTTPException: the mapping cannot be read; nobody then acts in a name that is not theirs.
-    """
-    # The FAB auth manager's name is "First Last"; its user name is the one that people share with ITSM.
-    name = str(getattr(user, "username", None) or user.get_name())
+async def _open_ticket(views: Views, found: Found) -> dict[str, Any]:
+    """Ask ITSM how the ticket stands now; return what a reminder says of it."""
     try:
-        mapping = json.loads(airflow_conf().get("bkitsm", "user_mapping", fallback="") or "{}")
-        return str(mapping.get(name, name))
-    except (ValueError, AttributeError):
-        raise HTTPException(500, "[bkitsm] user_mapping is no JSON object") from None
+        async with asyncio.timeout(_ITSM_SECONDS), await _hook(views, found) as hook:
+            status, info = await asyncio.gather(hook.get_ticket_status(found.sn), hook.get_ticket_info(found.sn))
+    except (ItsmError, TimeoutError) as error:
+        raise HTTPException(503, str(error) or "ITSM does not answer") from None
+    if status.current_status in ENDED:
+        raise HTTPException(409, NOT_OPEN)
+    approvers = list(dict.fromkeys(name for step in status.current_steps for name in step.processors))
+    if not approvers:
+        raise HTTPException(409, NOBODY)
+    about = {"sn": found.sn, "title": info.title, "ticket_url": info.ticket_url}
+    return {**about, "approvers": approvers, "waiting_since": info.create_at}
+
+
+async def _hook(views: Views, found: Found) -> GatewayHook:
+    gateway = await in_thread(views.metadata.gateway, found.conn_id)
+    if gateway is None:
+        raise HTTPException(503, "The ITSM connection cannot be used")
+    return GatewayHook(gateway)

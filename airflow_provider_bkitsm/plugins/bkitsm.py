@@ -27,19 +27,20 @@ class LazyApp:
 
 @cache
 def _app() -> ASGIApp:
-    from airflow_provider_bkitsm.plugins import actions, pages, views
+    from airflow_provider_bkitsm.plugins import actions, pages, routes, views
     from airflow_provider_bkitsm.plugins.app import create_app
+    from airflow_provider_bkitsm.plugins.headers import Secured
     from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 
     metadata = AirflowMetadata()
     app, seen = create_app(metadata), views.Views(metadata)
-    for room in (pages.router(), views.router(seen), actions.router(seen)):
+    for room in (pages.router(), routes.router(seen), actions.router(seen)):
         app.include_router(room)
     # An API server holds a million objects for as long as it lives. Going through all of them stops it for a third
     # of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.
     gc.collect()
     gc.freeze()
-    return app
+    return Secured(app)
 
 
 _APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]

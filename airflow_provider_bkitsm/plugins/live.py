@@ -1,34 +1,24 @@
 """How tickets stand in ITSM right now: one search per connection and page, remembered for a few seconds.
 
-A page must come although ITSM is down: every question has a short limit, and after a failure what is remembered
-is shown as stale for a while, without asking again.
+After a failure what is remembered is shown as stale for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from airflow_provider_bkitsm.approvals.rows import Live
+from airflow_provider_bkitsm.approvals.rows import Live, Ticket
 from airflow_provider_bkitsm.callback.itsm import GatewayHook
-from airflow_provider_bkitsm.hooks.connection import Gateway
-from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import TicketStatus, TicketSummary
 from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.plugins.asking import Asking
 
-log = logging.getLogger(__name__)
-
-Ticket = tuple[str, str]
-"""Connection and number."""
-
-ITSM_SECONDS = 3.0
 _FRESH = timedelta(seconds=4)
 _STEP_FRESH = timedelta(seconds=60)
-_PAUSE_AFTER_FAILURE = timedelta(seconds=15)
 # ITSM tells of steps one ticket at a time: a page gets a few more of them each time it refreshes itself.
 _STEPS_AT_ONCE = 10
 _REMEMBERED = 10_000
@@ -42,23 +32,12 @@ class _Step:
 
 
 class LiveTickets:
-    """What one API server process remembers; for one event loop.
+    """What one API server process remembers; for one event loop."""
 
-    :param gateway: reads a connection; awaited, since it asks the database.
-    :param clock: aware.
-    """
-
-    def __init__(
-        self,
-        *,
-        gateway: Callable[[str], Awaitable[Gateway | None]],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._gateway = gateway
-        self._clock = clock
+    def __init__(self, itsm: Asking) -> None:
+        self._itsm = itsm
         self._known: dict[Ticket, Live] = {}
         self._steps: dict[Ticket, _Step] = {}
-        self._failed: dict[str, datetime] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def known(self, ticket: Ticket) -> Live | None:
@@ -68,7 +47,7 @@ class LiveTickets:
             return None
         step = self._steps.get(ticket)
         seen = replace(live, step=step.name, approvers=step.approvers) if step else live
-        return replace(seen, stale=self._is_paused(ticket[0]) or self._age(live.read_at) > 2 * _FRESH)
+        return replace(seen, stale=self._itsm.is_paused(ticket[0]) or self._itsm.age(live.read_at) > 2 * _FRESH)
 
     async def refresh(self, tickets: Iterable[Ticket]) -> bool:
         """Ask about tickets that are not remembered well enough; False when some ITSM did not answer."""
@@ -81,33 +60,23 @@ class LiveTickets:
 
     async def _refresh(self, conn_id: str, sns: list[str]) -> bool:
         async with self._locks[conn_id]:
-            if self._is_paused(conn_id):
+            if self._itsm.is_paused(conn_id):
                 return False
             old = [sn for sn in sns if not self._is_fresh(conn_id, sn)]
             steps = self._steps_wanted(conn_id, sns)
             if not old and not steps:
                 return True
-            try:
-                async with asyncio.timeout(ITSM_SECONDS):
-                    await self._ask(conn_id, old, steps)
-            except (ItsmError, TimeoutError) as error:
-                log.warning("ITSM could not be asked on %s: %s", conn_id, str(error) or "no answer in time")
-                self._failed[conn_id] = self._clock()
-                return False
-            return True
+            return await self._itsm.ask(conn_id, lambda hook: self._ask(hook, conn_id, old, steps)) is not None
 
-    async def _ask(self, conn_id: str, old: list[str], steps: list[str]) -> None:
-        gateway = await self._gateway(conn_id)
-        if gateway is None:
-            raise ItsmError("there is no such connection")
-        async with GatewayHook(gateway) as hook:
-            if old:
-                page = await hook.get_tickets(sns=old, page_size=len(old) * 2)
-                self._remember(conn_id, set(old), page.items)
-            asked = (hook.get_ticket_status(sn) for sn in steps)
-            for sn, status in zip(steps, await asyncio.gather(*asked, return_exceptions=True), strict=True):
-                if isinstance(status, TicketStatus):
-                    self._steps[conn_id, sn] = self._step(status)
+    async def _ask(self, hook: GatewayHook, conn_id: str, old: list[str], steps: list[str]) -> bool:
+        if old:
+            page = await hook.get_tickets(sns=old, page_size=len(old) * 2)
+            self._remember(conn_id, set(old), page.items)
+        asked = (hook.get_ticket_status(sn) for sn in steps)
+        for sn, status in zip(steps, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if isinstance(status, TicketStatus):
+                self._steps[conn_id, sn] = self._step(status)
+        return True
 
     def _remember(self, conn_id: str, asked: set[str], rows: Iterable[TicketSummary]) -> None:
         """Remember the rows that were asked for; of a number that two tickets carry, neither is believed."""
@@ -120,16 +89,17 @@ class LiveTickets:
             if times[row.sn] == 1:
                 self._known[conn_id, row.sn] = Live(
                     current_status=row.current_status,
-                    read_at=self._clock(),
+                    read_at=self._itsm.clock(),
                     title=row.title,
                     ticket_url=row.ticket_url,
                     created_at=row.create_at,
+                    creator=row.creator,
                 )
 
     def _step(self, status: TicketStatus) -> _Step:
         people = (name for step in status.current_steps for name in step.processors)
         names = ", ".join(step.name for step in status.current_steps if step.name)
-        return _Step(name=names, approvers=tuple(dict.fromkeys(people)), read_at=self._clock())
+        return _Step(name=names, approvers=tuple(dict.fromkeys(people)), read_at=self._itsm.clock())
 
     def _steps_wanted(self, conn_id: str, sns: list[str]) -> list[str]:
         """Return the tickets whose step is not known or old, longest unknown first, as many as one turn takes."""
@@ -140,7 +110,7 @@ class LiveTickets:
 
     def _step_age(self, conn_id: str, sn: str) -> timedelta:
         step = self._steps.get((conn_id, sn))
-        return self._age(step.read_at) if step else timedelta.max
+        return self._itsm.age(step.read_at) if step else timedelta.max
 
     def _step_fresh(self, conn_id: str, sn: str) -> timedelta:
         """Return how long a step is good for; a ticket that was just opened has none yet, but soon will."""
@@ -153,11 +123,4 @@ class LiveTickets:
 
     def _is_fresh(self, conn_id: str, sn: str) -> bool:
         live = self._known.get((conn_id, sn))
-        return live is not None and self._age(live.read_at) <= _FRESH
-
-    def _is_paused(self, conn_id: str) -> bool:
-        failed = self._failed.get(conn_id)
-        return failed is not None and self._age(failed) < _PAUSE_AFTER_FAILURE
-
-    def _age(self, moment: datetime) -> timedelta:
-        return self._clock() - moment
+        return live is not None and self._itsm.age(live.read_at) <= _FRESH

@@ -1,39 +1,29 @@
-"""The approvals pages: one HTML shell, its script and its style, from the package; nothing from elsewhere."""
+"""The approvals pages: one HTML shell, its scripts and its style, from the package; nothing from elsewhere."""
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from html import escape
 from pathlib import Path
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
+from airflow_provider_bkitsm.approvals.framing import is_of, origin_of
 from airflow_provider_bkitsm.plugins.access import SignedIn
+from airflow_provider_bkitsm.plugins.headers import framing
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+log = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).with_name("assets")
-_KINDS = {"approvals.js": "text/javascript", "approvals.css": "text/css"}
-# Only what comes from this very server is run, shown or asked; only Airflow's own pages may frame it.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
-
-def secured(response: Response) -> None:
-    """Add the headers that every answer carries."""
-    response.headers.update(_HEADERS)
+_KINDS = {".js": "text/javascript", ".css": "text/css"}
 
 
 def router() -> APIRouter:
     """Return the pages' routes."""
-    routes = APIRouter(dependencies=[Depends(secured)])
+    routes = APIRouter()
 
     @routes.get("/approvals")
     def approvals(_user: SignedIn) -> HTMLResponse:
@@ -41,7 +31,7 @@ def router() -> APIRouter:
 
     @routes.get("/ticket")
     def ticket(_user: SignedIn) -> HTMLResponse:
-        return _page("ticket")
+        return _page("ticket", framing(frame_origin()))
 
     @routes.get("/collectors")
     def collectors(_user: SignedIn) -> HTMLResponse:
@@ -49,15 +39,41 @@ def router() -> APIRouter:
 
     @routes.get("/assets/{name}")
     def asset(_user: SignedIn, name: str) -> Response:
-        if name not in _KINDS:
+        if name not in _served():
             raise HTTPException(404, "Not Found")
-        return Response(_read(name), media_type=f"{_KINDS[name]}; charset=utf-8", headers=_HEADERS)
+        return Response(_read(name), media_type=f"{_KINDS[Path(name).suffix]}; charset=utf-8")
 
     return routes
 
 
-def _page(name: str) -> HTMLResponse:
-    return HTMLResponse(_read("shell.html").replace("{{ page }}", escape(name)), headers=_HEADERS)
+def frame_origin() -> str:
+    """Return the origin whose pages a ticket's page may frame: ``[bkitsm] itsm_frame_origin``; empty for none."""
+    conf = airflow_conf()
+    setting = conf.get("bkitsm", "itsm_frame_origin", fallback="")
+    return _origin(setting or "", conf.get("api", "base_url", fallback="") or "")
+
+
+@cache
+def _origin(setting: str, own: str) -> str:
+    """Read the setting; what is wrong with it is told once.
+
+    A frame of Airflow's own origin could do in Airflow whatever the person who looks may do.
+    """
+    origin = origin_of(setting)
+    if origin and not is_of(own, origin):
+        return origin
+    if setting.strip():
+        log.warning("[bkitsm] itsm_frame_origin must be one origin other than Airflow's; no frame is shown")
+    return ""
+
+
+def _page(name: str, headers: dict[str, str] | None = None) -> HTMLResponse:
+    return HTMLResponse(_read("shell.html").replace("{{ page }}", escape(name)), headers=headers)
+
+
+@cache
+def _served() -> frozenset[str]:
+    return frozenset(path.name for path in _ASSETS.iterdir() if path.suffix in _KINDS)
 
 
 @cache

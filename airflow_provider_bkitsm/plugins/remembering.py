@@ -35,6 +35,11 @@ class Remembering(Generic[T]):
                 self._keep(key, known)
             return known[1]
 
+    def last(self, key: Hashable) -> T | None:
+        """Return what was read last, however long ago; None when nothing is remembered."""
+        known = self._known.get(key)
+        return known[1] if known else None
+
     def _keep(self, key: Hashable, known: tuple[float, T]) -> None:
         if len(self._known) >= _MOST:
             self._known.clear()

@@ -1,36 +1,49 @@
-"""What the approvals pages ask for: JSON, each answer limited to the DAGs the signed-in person may read."""
+"""What the approvals pages are told, limited to the DAGs the signed-in person may read."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
-from typing import Annotated, Any, TypeVar
-
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.approvals.choosing import ticket_of
-from airflow_provider_bkitsm.approvals.listing import LARGEST_PAGE, PAGE_SIZE, Page, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.framing import framed
+from airflow_provider_bkitsm.approvals.listing import Page, Wanted, page_of
+from airflow_provider_bkitsm.approvals.mine import Me
 from airflow_provider_bkitsm.approvals.rows import Found, Row, TaskKey, row_of
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow
-from airflow_provider_bkitsm.plugins.access import SignedIn, check_reads, may_change, readable_dags
+from airflow_provider_bkitsm.plugins.access import airflow_name, check_reads, itsm_name, may_change, readable_dags
+from airflow_provider_bkitsm.plugins.asking import Asking
 from airflow_provider_bkitsm.plugins.collector_views import Collectors, shown
 from airflow_provider_bkitsm.plugins.live import LiveTickets
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
-from airflow_provider_bkitsm.plugins.pages import secured
+from airflow_provider_bkitsm.plugins.mine import TicketsOf
+from airflow_provider_bkitsm.plugins.pages import frame_origin
 from airflow_provider_bkitsm.plugins.remembering import Remembering
+from airflow_provider_bkitsm.plugins.reminding import reminder
 from airflow_provider_bkitsm.plugins.stories import read_story
+from airflow_provider_bkitsm.plugins.threads import in_thread
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from fastapi import Request
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
 # Seconds for which people who may read the same DAGs share what was read.
 _SHARED = 3.0
-# Pages get a few threads, and so database connections, of their own: callbacks and Airflow's pages keep theirs.
-_THREADS = 2
+# A poller notes once a minute that ITSM answers, and only when it has asked.
+_POLLED = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known besides a wait: collectors' names by ticket, and connections' last polls."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    polls: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Views:
@@ -40,8 +53,10 @@ class Views:
         self.metadata = metadata
         self.tickets = AirflowTickets()
         self.collectors = Collectors()
-        self.live = LiveTickets(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
+        itsm = Asking(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
+        self.live, self.mine = LiveTickets(itsm), TicketsOf(itsm)
         self._waits: Remembering[list[Found]] = Remembering(_SHARED)
+        self._polls: Remembering[dict[str, datetime]] = Remembering(_SHARED)
         self._collectors: Remembering[list[CollectorRow]] = Remembering(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
@@ -49,12 +64,13 @@ class Views:
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
         founds = await self._waits.get(dags, lambda: in_thread(read))
-        names = await self._names(dags)
-        first = await in_thread(self._page, founds, names, wanted)
+        known = Known(names=await self._names(dags), polls=await self._polled())
+        me, told = await self._me(user, founds) if wanted.mine else (None, True)
+        first = await in_thread(self._page, founds, known, wanted, me)
         answered = await self.live.refresh((row.conn_id, row.sn) for row in first.rows if row.is_open)
         again = {one.task: one for one in founds}
-        rows = [self._row(again[row.task], names).as_dict() for row in first.rows]
-        return {**first.as_dict(), "rows": rows, "itsm": answered, "now": datetime.now(UTC).isoformat()}
+        rows = [self._row(again[row.task], known).as_dict() for row in first.rows]
+        return {**first.as_dict(), "rows": rows, "itsm": answered and told, "now": datetime.now(UTC).isoformat()}
 
     async def ticket(self, request: Request, user: Any, task: TaskKey) -> dict[str, Any]:
         """Return the ticket of a task instance and its story, as far as ITSM tells it."""
@@ -64,14 +80,17 @@ class Views:
             return {"ticket": None, "now": now}
         collector = await self._collector(found, frozenset({task.dag_id}))
         await self.live.refresh([(found.conn_id, found.sn)])
-        row = self._row(found, {})
+        row = self._row(found, Known(polls=await self._polled()))
         story, problem = await self._story(found)
+        changes = await in_thread(may_change, request, user, task.dag_id)
         return {
             "ticket": row.as_dict(),
             "story": story,
             "problem": problem,
             "collector": collector,
-            "changes": await in_thread(may_change, request, user, task.dag_id),
+            "changes": changes,
+            "reminds": changes and await in_thread(reminder) is not None,
+            "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
             "now": now,
         }
 
@@ -86,13 +105,31 @@ class Views:
             return None, ""
         return await read_story(gateway, found.sn)
 
-    def _page(self, founds: Iterable[Found], names: Mapping[str, str], wanted: Wanted) -> Page:
+    def _page(self, founds: Iterable[Found], known: Known, wanted: Wanted, me: Me | None) -> Page:
         """Build thousands of rows for one page of them: not in the event loop, where callbacks would wait."""
-        return page_of([self._row(one, names) for one in founds], wanted)
+        return page_of([self._row(one, known) for one in founds], wanted, me)
 
-    def _row(self, found: Found, names: Mapping[str, str]) -> Row:
-        live = self.live.known((found.conn_id, found.sn))
-        return row_of(found, live, collector=names.get(found.sn, ""))
+    def _row(self, found: Found, known: Known) -> Row:
+        live, polled_at = self.live.known(found.ticket), known.polls.get(found.conn_id)
+        return row_of(found, live, collector=known.names.get(found.sn, ""), polled_at=polled_at)
+
+    async def _me(self, user: Any, founds: Iterable[Found]) -> tuple[Me, bool]:
+        """Return who looks, with the tickets ITSM says are theirs, and whether ITSM said anything.
+
+        The list is shared by people who may read the same DAGs; this is not.
+        """
+        name = itsm_name(user)
+        latest = sorted(
+            founds, key=lambda one: (one.verdict is None, one.registered_at or _LONG_AGO), reverse=True
+        )
+        listed = ((one.ticket, one.verdict is None) for one in latest)
+        tickets, told = await self.mine.find(name, listed)
+        return Me(airflow_name=airflow_name(user), itsm_name=name, tickets=tickets), told
+
+    async def _polled(self) -> dict[str, datetime]:
+        """Return when ITSM last answered a poll, by connection."""
+        read = partial(self.tickets.polls, since=datetime.now(UTC) - _POLLED)
+        return await self._polls.get("", lambda: in_thread(read))
 
     async def _names(self, dags: frozenset[str]) -> dict[str, str]:
         """Return the collectors' names by ticket."""
@@ -109,72 +146,6 @@ class Views:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
         except StoreUnavailable:
             return []
-
-
-def router(views: Views) -> APIRouter:
-    """Return the routes below ``/bkitsm/api`` that read."""
-    routes = APIRouter(prefix="/api", dependencies=[Depends(secured)])
-
-    @routes.get("/approvals")
-    async def approvals(user: SignedIn, wanted: Annotated[Wanted, Depends(_wanted)]) -> dict[str, Any]:
-        return await views.listed(user, wanted)
-
-    @routes.get("/ticket")
-    async def ticket(request: Request, user: SignedIn, task: Annotated[TaskKey, Depends(_task)]) -> dict[str, Any]:
-        return await views.ticket(request, user, task)
-
-    @routes.get("/collectors")
-    async def collectors(user: SignedIn) -> dict[str, Any]:
-        dags = await in_thread(readable_dags, user)
-        rows = await _stored(in_thread(views.collectors.listed, dags))
-        return {"rows": [shown(row) for row in rows], "now": datetime.now(UTC).isoformat()}
-
-    @routes.get("/collector")
-    async def collector(user: SignedIn, bklog_conn_id: str, collector_config_id: int) -> dict[str, Any]:
-        dags = await in_thread(readable_dags, user)
-        found = await _stored(in_thread(views.collectors.one, bklog_conn_id, collector_config_id, dags))
-        if found is None:
-            raise HTTPException(404, "No such collector")
-        return {**found, "now": datetime.now(UTC).isoformat()}
-
-    return routes
-
-
-async def in_thread(blocking: Callable[..., T], *arguments: Any) -> T:
-    """Run a blocking function in one of the pages' threads."""
-    return await asyncio.get_running_loop().run_in_executor(_threads(), partial(blocking, *arguments))
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="bkitsm-pages")
-
-
-async def _stored(asked: Any) -> Any:
-    try:
-        return await asked
-    except StoreUnavailable as error:
-        raise HTTPException(503, str(error)) from None
-
-
-def _wanted(
-    *,
-    view: View = View.WAITING,
-    search: Annotated[str, Query(max_length=200)] = "",
-    dag_id: str = "",
-    run_id: str = "",
-    collector: str = "",
-    sort: Sort = Sort.SINCE,
-    descending: bool = True,
-    page: Annotated[int, Query(ge=1)] = 1,
-    size: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE_SIZE,
-) -> Wanted:
-    filters = {"search": search, "dag_id": dag_id, "run_id": run_id, "collector": collector}
-    return Wanted(view=view, sort=sort, descending=descending, page=page, size=size, **filters)
-
-
-def _task(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskKey:
-    return TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
 
 
 def _name(row: CollectorRow) -> str:

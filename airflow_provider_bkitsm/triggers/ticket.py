@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm.callback.registering import callbacks_wanted, is_mapped_over, push_xcom
-from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key, xcoms_of
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of
@@ -128,8 +128,14 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         # when it was too early to go back to a worker.
         await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
         step = None
-        dated = self._time is not None
-        async with Looks(self.bkitsm_conn_id, sn=sn, interval=self.poll_interval, dated=dated) as looks:
+        looking = Looks(
+            self.bkitsm_conn_id,
+            sn=sn,
+            interval=self.poll_interval,
+            dated=self._time is not None,
+            note=self._note_poll,
+        )
+        async with looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
@@ -168,6 +174,15 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             return wait.missed(known, datetime.now(UTC))
         return wait.saw(verdict, datetime.now(UTC))
 
+    async def _note_poll(self) -> None:
+        """Note for the approvals pages that ITSM answered a poll; of no account to the wait."""
+        polled = {"conn_id": self.bkitsm_conn_id, "at": datetime.now(UTC).isoformat()}
+        try:
+            if self.task_instance is not None:
+                await push_xcom(self.task_instance, POLLED_KEY, polled)
+        except Exception as error:
+            self.log.debug("when ITSM was polled could not be noted: %r", error)
+
     async def _show(self, ticket_url: str) -> None:
         """Make the ticket's button appear, once, where no worker has done so."""
         if self.task_instance is None or self.after_worker or self._shown or not ticket_url:
@@ -181,9 +196,10 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             payload = {"error": str(step.error), "kind": type(step.error).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
         self.log.info("%s", step.verdict.describe())
-        if await self._is_told(step.verdict):
+        verdict = step.verdict.seen("poll", datetime.now(UTC))
+        if await self._is_told(verdict):
             return TaskSuccessEvent()
-        return TriggerEvent({"verdict": step.verdict.as_dict()})  # type: ignore[no-untyped-call]
+        return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
 
     async def _is_told(self, verdict: Verdict) -> bool:
         """Write an approved task's XComs, where it may end here.

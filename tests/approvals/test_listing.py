@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.approvals.listing import LARGEST_PAGE, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.mine import Me
 from airflow_provider_bkitsm.approvals.rows import Found, Live, Row, TaskKey, row_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -106,3 +107,16 @@ def test_equal_rows_keep_their_order_from_one_look_to_the_next():
     rows = [row(number, title="same") for number in range(9)]
     wanted = Wanted(sort=Sort.TITLE)
     assert page_of(rows, wanted).rows == page_of(rows[::-1], wanted).rows
+
+
+def test_mine_leaves_only_what_has_to_do_with_me():
+    me = Me(airflow_name="Alice Doe", itsm_name="alice", tickets=frozenset({("", "REQ0003")}))
+    rows = [*WAITING, row(60, creator="alice"), row(61, approvers=("bob",))]
+    page = page_of(rows, Wanted(mine=True), me)
+    assert sorted(numbers(page.rows)) == [3, 60]
+    assert (page.waiting, page.total) == (2, 2)
+    assert page_of(rows, Wanted(), me).total == 62
+
+
+def test_nothing_is_a_strangers():
+    assert page_of(ALL, Wanted(view=View.ALL, mine=True)).total == 0

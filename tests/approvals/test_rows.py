@@ -117,6 +117,41 @@ def test_no_deadline_where_there_is_none(seconds):
     assert row_of(found(approval_seconds=seconds), live()).deadline is None
 
 
+def test_a_row_names_who_asked_and_who_started_the_run():
+    row = row_of(found(triggered_by="Alice Doe"), live(creator="alice"))
+    assert (row.triggered_by, row.creator) == ("Alice Doe", "alice")
+
+
+@pytest.mark.parametrize(
+    ("polled_at", "shown"), [(None, None), (NOW, NOW), (NOW + AN_HOUR, NOW + AN_HOUR), (NOW - AN_HOUR, None)]
+)
+def test_a_poll_from_before_the_wait_is_none_of_it(polled_at, shown):
+    assert row_of(found(), live(), polled_at=polled_at).polled_at == shown
+
+
+def test_what_no_longer_waits_is_not_polled():
+    ended = found("success", verdict=verdict(Outcome.APPROVED))
+    assert row_of(ended, live(), polled_at=NOW).polled_at is None
+
+
+@pytest.mark.parametrize("outcome", ["approved", "rejected", "withdrawn", "terminated"])
+def test_a_decision_says_how_it_was_seen(outcome):
+    ended = found("success", verdict=verdict(Outcome(outcome), seen_by="callback", seen_at=NOW.isoformat()))
+    row = row_of(ended, None)
+    assert (row.seen_by, row.seen_at) == ("callback", NOW)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.WAITING])
+def test_what_was_not_decided_was_not_seen(outcome):
+    ended = found("failed", verdict=verdict(outcome, seen_by="poll", seen_at=NOW.isoformat()))
+    assert (row_of(ended, None).seen_by, row_of(ended, None).seen_at) == ("", None)
+
+
+def test_an_earlier_versions_verdict_does_not_say():
+    said = {key: value for key, value in verdict(Outcome.APPROVED).items() if not key.startswith("seen_")}
+    assert row_of(found("success", verdict=said), None).seen_by == ""
+
+
 def test_the_number_of_an_unregistered_wait_is_its_verdicts():
     row = row_of(found("success", sn="", verdict=verdict(Outcome.APPROVED)), None)
     assert row.sn == "REQ1"

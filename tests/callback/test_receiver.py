@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -98,6 +99,14 @@ async def test_p4_a_callback_about_an_open_ticket_changes_nothing(sn, sandbox, r
     sandbox.operate(sn, "SUSPEND", operator="alice")
     assert await receiver.receive(arrive(sn)) is Result.STILL_OPEN
     assert metadata.resumed == []
+
+
+async def test_a_decision_says_that_a_callback_brought_it(sn, sandbox, receiver, arrive, metadata):
+    sandbox.approve(sn)
+    assert await receiver.receive(arrive(sn)) is Result.RESUMED
+    ((_, verdict),) = metadata.resumed
+    assert verdict.seen_by == "callback"
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(verdict.seen_at)) < timedelta(minutes=1)
 
 
 async def test_p3_finished_without_evidence_resumes_as_rejected(sn, sandbox, receiver, arrive, metadata):

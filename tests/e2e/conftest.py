@@ -14,6 +14,8 @@ from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
+from tests.e2e.browsing import evil, page, signed_in, viewer, window  # noqa: F401
+from tests.e2e.second_server import second, stored  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG_ID = "bkitsm_collector_onboarding"
@@ -86,8 +88,8 @@ def airflow(
         **itsm.control.connections(settle_seconds=2),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
-        # One who may only look, and one without any role.
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,nobody:",
+        # One who may only look, one whom another auth manager limits to a DAG, and one without any role.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,single:user,nobody:",
     }
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None

@@ -3,65 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 import requests
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from demo.browser import Browser, browser, missing
+from demo.browser import browser
+from tests.e2e.browsing import EVIL, gate, listed, needs_a_browser, row, ticket_tab
 from tests.e2e.gates import Gate
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"the pages need a browser: no {missing()} is installed")
+pytestmark = needs_a_browser
 
-EVIL = "<img src=x onerror=window.owned=1><script>window.owned=1</script>"
 PAGES = ("approvals", "ticket", "collectors", "assets/approvals.js")
 ANSWERS = ("approvals", "collectors", "collector?bklog_conn_id=bklog_default&collector_config_id=1001")
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def signed_in(window, airflow) -> Browser:
-    window.sign_in(airflow.url, "admin", airflow.password_of("admin"))
-    return window
-
-
-@pytest.fixture
-def page(signed_in) -> Browser:
-    """Return the browser with nothing chosen and nothing complained about."""
-    signed_in.out_of_frame()
-    signed_in.prefer()
-    signed_in.complaints()
-    return signed_in
-
-
-@pytest.fixture(scope="module")
-def evil(airflow, control) -> Gate:
-    return gate(airflow, control, title=EVIL, content=EVIL)
-
-
-def gate(airflow: Any, control: Any, **conf: str) -> Gate:
-    return Gate.open(airflow, control, "shown", **conf)
-
-
-def listed(page: Browser, airflow: Any, query: str = "") -> None:
-    page.open(f"{airflow.url}/bkitsm/approvals?{query}")
-
-
-def row(page: Browser, sn: str, status: str) -> Any:
-    return page.one(f"tr[data-sn='{sn}'][data-status='{status}']")
-
-
-def ticket_tab(airflow: Any, one: Gate, task: str = "wait") -> str:
-    return f"{airflow.url}/dags/{one.dag}/runs/{one.run}/tasks/{task}/plugin/bkitsm-ticket"
+# Nobody listens there: a callback to it is lost.
+NOWHERE = "http://127.0.0.1:9/"
 
 
 def test_a_ticket_appears_is_approved_and_changes_without_reload(page, airflow, control, itsm):
@@ -73,13 +31,37 @@ def test_a_ticket_appears_is_approved_and_changes_without_reload(page, airflow, 
     shown = row(page, one.sn, "waiting")
     assert "Release 7" in shown.text
     assert "admin" in shown.text
+    assert "polled" in shown.text
     with browser() as approver:
         approver.open(f"{itsm.url}/ticket/{control.ticket(one.sn)['id']}")
         approver.one("button[value=approve]").click()
         approver.one(".badge", text="approved")
-    assert "admin" in row(page, one.sn, "approved").text
+    decided = row(page, one.sn, "approved").text
+    assert "admin" in decided
+    assert "seen by callback" in decided
     assert page.script("return window.sameDocument") == 1
     assert one.end() == "success"
+
+
+def test_what_a_poll_found_says_so(page, airflow, control):
+    one = Gate.open(airflow, control, "by_poll", callback_url=NOWHERE).asks()
+    one.decide("approve")
+    assert one.end() == "success"
+    page.open(ticket_tab(airflow.url, one))
+    page.into_frame("bkitsm/ticket")
+    page.one("section[data-card=facts]", text="seen by polling")
+
+
+def test_mine_is_what_has_to_do_with_who_looks(page, viewer, airflow, evil):
+    one = evil.waits()
+    for window in (page, viewer):
+        listed(window, airflow.url)
+        row(window, one.sn, "waiting")
+        window.one("#mine").click()
+        window.one("#mine[aria-pressed=true]")
+        assert "mine=true" in window.driver.current_url
+    row(page, one.sn, "waiting")
+    viewer.one(".empty", text="Nothing found")
 
 
 def test_the_menu_leads_to_the_page(page, airflow):
@@ -113,22 +95,22 @@ def test_the_tab_tells_the_story_and_links_leave_the_frame(page, airflow, evil):
 
 def test_a_title_with_a_script_stays_text_everywhere(page, airflow, evil):
     one = evil.waits()
-    listed(page, airflow)
+    listed(page, airflow.url)
     assert EVIL in row(page, one.sn, "waiting").text
-    page.open(ticket_tab(airflow, one))
+    page.open(ticket_tab(airflow.url, one))
     page.into_frame("bkitsm/ticket")
     page.one("h1", text=EVIL)
     for _ in range(2):
         assert page.script("return [window.owned, window.parent.owned]") == [None, None]
         assert page.all("img") == []
-        listed(page, airflow, "search=%3Cscript%3E")
+        listed(page, airflow.url, "search=%3Cscript%3E")
         row(page, one.sn, "waiting")
     assert page.complaints() == []
 
 
 def test_the_task_that_opened_the_ticket_shows_it_too(page, airflow, evil):
     one = evil.waits()
-    page.open(ticket_tab(airflow, one, "ask"))
+    page.open(ticket_tab(airflow.url, one, "ask"))
     page.into_frame("bkitsm/ticket")
     page.one("body", text=one.sn)
 
@@ -169,29 +151,6 @@ def test_a_task_without_a_ticket_says_so(page, airflow):
     page.one(".empty", text="No ticket")
 
 
-def test_withdrawing_asks_why_and_the_row_changes(page, airflow, control):
-    one = gate(airflow, control, title="Not needed").waits()
-    page.open(ticket_tab(airflow, one))
-    page.into_frame("bkitsm/ticket")
-    page.one("#withdraw").click()
-    assert not page.one("#confirm").is_enabled()
-    page.one("#reason").send_keys("done by hand")
-    page.one("#confirm").click()
-    page.one(".badge.withdrawn")
-    control.wait_for_status(one.sn, "REVOKED")
-    assert page.all("#withdraw") == []
-    assert one.end() == "failed"
-
-
-def test_who_may_only_look_cannot_withdraw(airflow, evil):
-    one = evil.waits()
-    with browser() as other:
-        other.sign_in(airflow.url, "viewer", airflow.password_of("viewer"))
-        other.open(f"{airflow.url}/bkitsm/ticket?dag_id={one.dag}&run_id={one.run}&task_id=wait")
-        other.one("#open")
-        assert other.all("#withdraw") == []
-
-
 def test_who_may_nothing_gets_403_from_every_route(airflow, evil):
     one = evil.waits()
     token = requests.post(
@@ -207,10 +166,11 @@ def test_who_may_nothing_gets_403_from_every_route(airflow, evil):
     said += [ask("GET", f"{airflow.url}/bkitsm/api/{path}") for path in ANSWERS]
     said.append(ask("GET", f"{airflow.url}/bkitsm/api/ticket", params=task))
     wish = {**task, "sn": one.sn, "reason": "mine"}
-    said.append(ask("POST", f"{airflow.url}/bkitsm/api/ticket/withdraw", json=wish))
+    said += [ask("POST", f"{airflow.url}/bkitsm/api/ticket/{do}", json=wish) for do in ("withdraw", "remind")]
     assert {answer.status_code for answer in said} == {403}
     assert all(one.sn not in answer.text for answer in said)
-    bare = [requests.get(answer.url, timeout=30) for answer in said[:-1]]
+    assert all("default-src 'none'" in answer.headers["content-security-policy"] for answer in said)
+    bare = [requests.get(answer.url, timeout=30) for answer in said[:-2]]
     assert {answer.status_code for answer in bare} == {401}
 
 
@@ -219,7 +179,7 @@ def test_who_may_nothing_gets_403_from_every_route(airflow, evil):
 def test_language_and_theme_are_airflows(page, airflow, evil, language, heading, theme, is_dark):
     evil.waits()
     page.prefer(theme=theme, language=language)
-    listed(page, airflow)
+    listed(page, airflow.url)
     page.one("h1", text=heading)
     page.one("tbody tr")
     red = int(page.script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]"))
@@ -241,7 +201,7 @@ def test_a_change_of_theme_and_language_reaches_the_open_page(page, airflow):
 
 def test_filters_and_sorting_work_with_the_keyboard(page, airflow, evil):
     one = evil.waits()
-    listed(page, airflow)
+    listed(page, airflow.url)
     row(page, one.sn, "waiting")
     page.one("#search").send_keys("no such thing")
     page.one(".empty", text="Nothing found")
@@ -268,7 +228,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(page, airflow, evil, where)
 
 def test_when_itsm_is_down_the_list_still_comes(page, airflow, control, evil):
     one = evil.waits()
-    listed(page, airflow)
+    listed(page, airflow.url)
     row(page, one.sn, "waiting")
     control.fault("get_tickets/", "status", times=1000)
     try:
@@ -279,14 +239,8 @@ def test_when_itsm_is_down_the_list_still_comes(page, airflow, control, evil):
     page.wait(lambda: "not confirmed" not in page.text(), "ITSM is back")
 
 
-def test_it_works_below_a_path(airflow, evil):
-    one = evil.waits()
-    with airflow.another_api_server(prefix="/airflow") as url, browser() as other:
-        other.sign_in(url, "admin", airflow.password_of("admin"))
-        other.open(f"{url}/plugin/bkitsm-approvals")
-        other.into_frame("bkitsm/approvals")
-        row(other, one.sn, "waiting").find_element(By.CSS_SELECTOR, "td.title a").click()
-        other.out_of_frame()
-        other.wait(lambda: other.driver.current_url.startswith(f"{url}/dags/{one.dag}/runs/"), "left the prefix")
-        other.into_frame("bkitsm/ticket")
-        other.one("section[data-card=story] li.pending", text="admin")
+def test_without_the_setting_there_is_no_frame(page, airflow, evil):
+    page.open(ticket_tab(airflow.url, evil.waits()))
+    page.into_frame("bkitsm/ticket")
+    page.one("section[data-card=form]")
+    assert page.all("iframe") == []

@@ -155,6 +155,56 @@ async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch
         assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
 
 
+async def test_one_of_many_notes_once_a_minute_that_itsm_answers(sandbox, connections, monkeypatch):
+    noted = []
+
+    async def note() -> None:
+        noted.append(1)
+
+    numbers = opened(5)
+    await asyncio.gather(*(look(sn, times=3, note=note) for sn in numbers))
+    assert noted == [1]
+    monkeypatch.setattr(poller, "_NOTE_SECONDS", 0.0)
+    await look(numbers[0], times=3, note=note)
+    assert len(noted) > 2
+
+
+async def test_when_the_one_who_notes_has_left_another_does(sandbox, connections, monkeypatch):
+    monkeypatch.setattr(poller, "_NOTE_SECONDS", 0.0)
+    noted: list[str] = []
+
+    def noting(sn: str):
+        async def note() -> None:
+            noted.append(sn)
+
+        return note
+
+    first, second = opened(2)
+    async with Wait(CONN, sn=second, interval=0.05, note=noting(second)) as stays:
+        async with Wait(CONN, sn=first, interval=0.05, note=noting(first)) as leaves:
+            await asyncio.gather(*(one.look() for one in (leaves, stays)))
+            stayed = set(noted)
+        noted.clear()
+        await stays.look()
+    assert len(stayed) == 1
+    assert set(noted) <= {second}
+    assert noted
+
+
+async def test_an_itsm_that_does_not_answer_is_not_noted(sandbox, connections):
+    noted = []
+
+    async def note() -> None:
+        noted.append(1)
+
+    (sn,) = opened(1)
+    sandbox.fault("ticket_approval_result", "html")
+    async with Wait(CONN, sn=sn, interval=60, note=note) as wait:
+        with pytest.raises(errors.ItsmUnavailableError):
+            await wait.look()
+    assert noted == []
+
+
 async def test_who_knows_a_ticket_is_woken_only_by_news(sandbox, connections):
     (sn,) = opened(1)
     async with Wait(CONN, sn=sn, interval=0.05) as wait:

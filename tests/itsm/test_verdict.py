@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -148,6 +149,15 @@ def test_p3_a_verdict_of_another_type_is_an_outage(wrong):
 def test_a_verdict_survives_json():
     verdict = read([row("FINISHED", True)], approval("true"))
     assert Verdict.from_dict(json.loads(json.dumps(verdict.as_dict()))) == verdict
+
+
+def test_a_verdict_of_another_version_is_read():
+    made = Verdict(sn="REQ1", outcome=Outcome.APPROVED, reason="r", current_status="FINISHED")
+    values = made.seen("callback", datetime(2026, 11, 24, tzinfo=UTC)).as_dict()
+    assert (values["seen_by"], values["seen_at"]) == ("callback", "2026-11-24T00:00:00+00:00")
+    older = {key: value for key, value in values.items() if not key.startswith("seen_")}
+    assert Verdict.from_dict(older) == made
+    assert Verdict.from_dict({**older, "of_a_later_one": 1}) == made
 
 
 def test_a_timeout_keeps_the_ticket():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.plugins import actions, pages, views
+from airflow_provider_bkitsm.plugins import access, actions, pages, views
+from airflow_provider_bkitsm.plugins import routes as reading
 from airflow_provider_bkitsm.plugins.access import HEADER
 from airflow_provider_bkitsm.plugins.app import create_app
+from airflow_provider_bkitsm.plugins.headers import Secured
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from tests.plugins.database import airflow_database
 from tests.plugins.people import Person, auth_manager
@@ -22,6 +25,7 @@ READER = Person(reads=frozenset({DAG}))
 OWNER = Person(reads=frozenset({DAG}), changes=frozenset({DAG}))
 STRANGER = Person(reads=frozenset({"another"}), changes=frozenset({"another"}))
 NOBODY = Person()
+ACTIONS = ("/api/ticket/withdraw", "/api/ticket/remind")
 ACTION = {HEADER: "1", "Content-Type": "application/json"}
 
 
@@ -35,7 +39,7 @@ def wait(tmp_path_factory) -> Iterator[Registered]:
 def app() -> FastAPI:
     metadata = AirflowMetadata()
     made, seen = create_app(metadata), views.Views(metadata)
-    for one in (pages.router(), views.router(seen), actions.router(seen)):
+    for one in (pages.router(), reading.router(seen), actions.router(seen)):
         made.include_router(one)
     return made
 
@@ -44,7 +48,7 @@ def app() -> FastAPI:
 def visit(wait) -> Iterator[Any]:
     """Return a maker of browsers that have signed in to Airflow, or have not."""
     with auth_manager() as manager:
-        made = app()
+        made = Secured(app())
 
         def as_person(person: Person | None) -> TestClient:
             return TestClient(made, cookies={"_token": manager.sign_in(person)} if person else {})
@@ -82,6 +86,7 @@ def test_there_is_no_further_way_in():
         ("GET", "/assets/{name}"),
         ("GET", "/collectors"),
         ("GET", "/ticket"),
+        ("POST", "/api/ticket/remind"),
         ("POST", "/api/ticket/withdraw"),
     ]
 
@@ -114,15 +119,16 @@ def test_no_dag_id_opens_more_than_that_dag(visit, wait, dag_id, status):
     assert answer.status_code == status
 
 
-def test_another_dags_id_in_the_address_does_not_help(visit, wait):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_another_dags_id_in_the_address_does_not_help(visit, wait, action):
     body = task(wait, sn="REQ1", reason="no")
-    path = "/api/ticket/withdraw?dag_id=another"
-    assert visit(STRANGER).post(path, json=body, headers=ACTION).status_code == 403
+    assert visit(STRANGER).post(f"{action}?dag_id=another", json=body, headers=ACTION).status_code == 403
 
 
-def test_a_reader_may_not_withdraw(visit, wait):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_reader_may_change_nothing(visit, wait, action):
     body = task(wait, sn="REQ1", reason="no")
-    assert visit(READER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 403
+    assert visit(READER).post(action, json=body, headers=ACTION).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -137,9 +143,10 @@ def test_a_reader_may_not_withdraw(visit, wait):
         ({**ACTION, "Sec-Fetch-Site": "same-site"}, 403),
     ],
 )
-def test_another_sites_page_cannot_withdraw(visit, wait, headers, status):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_another_sites_page_can_change_nothing(visit, wait, headers, status, action):
     body = task(wait, sn="REQ1", reason="no")
-    answer = visit(OWNER).post("/api/ticket/withdraw", json=body, headers=headers)
+    answer = visit(OWNER).post(action, json=body, headers=headers)
     assert answer.status_code == status
 
 
@@ -152,9 +159,11 @@ def test_the_pages_own_request_passes(visit, wait, origin):
 
 
 @pytest.mark.parametrize("change", [{"sn": "REQ2"}, {"run_id": "other"}, {"task_id": "other"}, {"map_index": 0}])
-def test_only_the_ticket_that_was_shown_is_withdrawn(visit, wait, change):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_only_the_ticket_that_was_shown_is_meant(visit, wait, change, action):
     body = task(wait, sn="REQ1", reason="no") | change
-    assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 404
+    answer = visit(OWNER).post(action, json=body, headers=ACTION)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "The task has no such ticket")
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 256])
@@ -163,17 +172,47 @@ def test_a_withdrawal_needs_a_reason(visit, wait, reason):
     assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 422
 
 
-@pytest.mark.parametrize(
-    "path", ["/approvals", "/ticket", "/collectors", "/assets/approvals.js", "/api/approvals"]
-)
-def test_every_answer_says_what_it_may_load(visit, path):
-    headers = visit(READER).get(path).headers
+@pytest.mark.parametrize(("method", "path"), routes())
+@pytest.mark.parametrize("person", [None, NOBODY, READER])
+def test_every_answer_says_what_it_may_load(visit, method, path, person):
+    headers = visit(person).request(method, path, headers=ACTION).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
+    assert "frame-src" not in policy
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_itsms_callback_is_answered_with_them_too(visit):
+    assert "content-security-policy" in visit(None).post("/callback/a/b/1", content=b"{}").headers
+
+
+def test_only_a_tickets_page_may_frame_itsm(visit, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__ITSM_FRAME_ORIGIN", "https://itsm.example.com")
+    answers = [visit(READER).get(path) for path in ("/ticket", "/approvals", "/collectors", "/api/approvals")]
+    framing = ["frame-src https://itsm.example.com" in one.headers["content-security-policy"] for one in answers]
+    assert framing == [True, False, False, False]
 
 
 @pytest.mark.parametrize("name", ["shell.html", "..%2Fpages.py", "x.js"])
 def test_nothing_else_of_the_package_is_served(visit, name):
     assert visit(READER).get(f"/assets/{name}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("mapping", "name"), [("", "alice"), ("{}", "alice"), ('{"bob": "b"}', "alice"), ('{"alice": "a"}', "a")]
+)
+def test_a_person_is_called_as_the_mapping_says(monkeypatch, mapping, name):
+    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", mapping)
+    assert access.itsm_name(Person(name="alice")) == name
+
+
+def test_a_login_goes_before_a_display_name(monkeypatch):
+    monkeypatch.delenv("AIRFLOW__BKITSM__USER_MAPPING", raising=False)
+    assert access.itsm_name(SimpleNamespace(username="alice", get_name=lambda: "Alice Doe")) == "alice"
+
+
+@pytest.mark.parametrize("mapping", ["[", "[]", "7", '"x"'])
+def test_a_mapping_has_to_be_an_object(monkeypatch, mapping):
+    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", mapping)
+    with pytest.raises(HTTPException, match="user_mapping"):
+        access.itsm_name(Person(name="alice"))

@@ -1,20 +1,21 @@
-"""Withdrawing from Airflow, with the sandbox as ITSM."""
+"""Withdrawing and reminding from Airflow, with the sandbox as ITSM."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import actions, views
 from airflow_provider_bkitsm.plugins.access import HEADER
+from airflow_provider_bkitsm.plugins.reminding import NOT_CONFIGURED
 from tests.callback.conftest import FORM
 from tests.plugins.people import Person, auth_manager
 
@@ -41,7 +42,7 @@ def sn(connections, sandbox) -> str:
 
 
 @pytest.fixture
-def withdraw(metadata, sn, monkeypatch) -> Iterator[Any]:
+def act(metadata, sn, monkeypatch) -> Iterator[Any]:
     monkeypatch.setattr("airflow.models.dag.DagModel.get_team_name", lambda *_: None)
     seen = views.Views(metadata)
     seen.tickets = Tickets(sn)  # type: ignore[assignment]
@@ -49,13 +50,32 @@ def withdraw(metadata, sn, monkeypatch) -> Iterator[Any]:
     app.include_router(actions.router(seen))
     with auth_manager() as manager:
 
-        def post(name: str, reason: str = "not needed") -> Any:
+        def post(action: str, name: str, **more: str) -> Any:
             person = Person(name=name, reads=ALL, changes=ALL)
             client = TestClient(app, cookies={"_token": manager.sign_in(person)})
-            body = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "sn": sn, "reason": reason}
-            return client.post("/api/ticket/withdraw", json=body, headers={HEADER: "1"})
+            body = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "sn": sn, **more}
+            return client.post(f"/api/ticket/{action}", json=body, headers={HEADER: "1"})
 
         yield post
+
+
+@pytest.fixture
+def withdraw(act) -> Any:
+    return lambda name, reason="not needed": act("withdraw", name, reason=reason)
+
+
+SENT: list[dict[str, Any]] = []
+
+
+def sends(**what: Any) -> None:
+    SENT.append(what)
+
+
+@pytest.fixture
+def remind(act, monkeypatch) -> Any:
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", f"{__name__}.sends")
+    SENT.clear()
+    return lambda name="robot": act("remind", name)
 
 
 def test_who_opened_the_ticket_withdraws_it_in_their_own_name(withdraw, sn):
@@ -89,21 +109,42 @@ def test_a_mapping_that_cannot_be_read_lets_nobody_act(withdraw, sn, monkeypatch
     assert ItsmHook().get_ticket_status(sn).current_status == "RUNNING"
 
 
-@pytest.mark.parametrize(
-    ("mapping", "name"), [("", "alice"), ("{}", "alice"), ('{"bob": "b"}', "alice"), ('{"alice": "a"}', "a")]
-)
-def test_a_person_is_called_as_the_mapping_says(monkeypatch, mapping, name):
-    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", mapping)
-    assert actions.itsm_name(Person(name="alice")) == name
+def test_a_reminder_is_sent_with_what_itsm_says_now(remind, sn, sandbox):
+    answer = remind("carol")
+    assert (answer.status_code, answer.json()) == (200, {"approvers": ["alice"]})
+    (said,) = SENT
+    assert abs(datetime.now(UTC) - said.pop("waiting_since")) < timedelta(minutes=1)
+    url = f"{sandbox.url}/#/ticket/detail?id=1"
+    about = {"sn": sn, "title": FORM["title"], "ticket_url": url}
+    assert said == {**about, "approvers": ["alice"], "by": "carol"}
 
 
-def test_a_login_goes_before_a_display_name(monkeypatch):
-    monkeypatch.delenv("AIRFLOW__BKITSM__USER_MAPPING", raising=False)
-    assert actions.itsm_name(SimpleNamespace(username="alice", get_name=lambda: "Alice Doe")) == "alice"
+def test_who_reminds_is_called_as_itsm_knows_them(remind, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", '{"r@example.com": "robot"}')
+    remind("r@example.com")
+    assert SENT[0]["by"] == "robot"
 
 
-@pytest.mark.parametrize("mapping", ["[", "[]", "7", '"x"'])
-def test_a_mapping_has_to_be_an_object(monkeypatch, mapping):
-    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", mapping)
-    with pytest.raises(HTTPException, match="user_mapping"):
-        actions.itsm_name(Person(name="alice"))
+def test_nobody_is_reminded_twice_a_minute(remind):
+    assert [remind(name).status_code for name in ("carol", "dave")] == [200, 429]
+    assert len(SENT) == 1
+
+
+@pytest.mark.parametrize("end", ["approve", "reject", "withdraw"])
+def test_nobody_is_reminded_of_a_ticket_that_is_over(remind, sn, sandbox, end):
+    getattr(sandbox, end)(sn, remark="r")
+    answer = remind()
+    assert (answer.status_code, answer.json()["detail"]) == (409, actions.NOT_OPEN)
+    assert SENT == []
+
+
+def test_nobody_is_reminded_while_itsm_is_down(remind, sandbox):
+    sandbox.fault("get_ticket_status", "html", times=9)
+    assert remind().status_code == 503
+    assert SENT == []
+
+
+def test_without_a_function_there_is_nothing_to_send_with(remind, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", "")
+    answer = remind()
+    assert (answer.status_code, answer.json()["detail"]) == (404, NOT_CONFIGURED)

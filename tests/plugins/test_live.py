@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.models import TicketStatus
+from airflow_provider_bkitsm.plugins.asking import Asking
 from airflow_provider_bkitsm.plugins.live import LiveTickets
 from tests.callback.conftest import FORM, gateway_of
 
@@ -36,7 +37,7 @@ class Desk:
         self.now += timedelta(seconds=seconds)
 
     def tickets(self) -> LiveTickets:
-        return LiveTickets(gateway=self.gateway, clock=lambda: self.now)
+        return LiveTickets(Asking(gateway=self.gateway, clock=lambda: self.now))
 
 
 @pytest.fixture
@@ -137,8 +138,8 @@ async def test_a_silent_itsm_does_not_hold_the_page(desk, monkeypatch):
     async def never(*_: object, **__: object) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr("airflow_provider_bkitsm.plugins.live.ITSM_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.plugins.live.GatewayHook.get_tickets", never)
+    monkeypatch.setattr("airflow_provider_bkitsm.plugins.asking.ITSM_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.callback.itsm.GatewayHook.get_tickets", never)
     assert await desk.tickets().refresh([(CONN, "REQ1")]) is False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -9,15 +10,18 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.rows import Status
 from airflow_provider_bkitsm.itsm.outcome import Reason
-from airflow_provider_bkitsm.plugins import pages
+from airflow_provider_bkitsm.plugins import actions, pages, reminding
 
 ASSETS = Path(pages.__file__).with_name("assets")
-SCRIPT = (ASSETS / "approvals.js").read_text(encoding="utf-8")
 EVERYTHING = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.iterdir()}
+WORDS = EVERYTHING["words.js"]
+SCRIPTS = {name: text for name, text in EVERYTHING.items() if name.endswith(".js")}
+SHELL = EVERYTHING["shell.html"]
+ORIGIN = "https://itsm.example.com"
 
 
 def words(language: str) -> set[str]:
-    block = re.search(rf"\n    {language}: \{{(.*?)\n    \}},", SCRIPT, re.DOTALL)
+    block = re.search(rf"\n  {language}: \{{(.*?)\n  \}},", WORDS, re.DOTALL)
     assert block is not None
     return set(re.findall(r"(?:^|[,\s])(\w+): \"", block.group(1)))
 
@@ -27,15 +31,18 @@ def test_both_languages_have_the_same_words():
     assert len(words("en")) > 80
 
 
-def test_every_word_the_script_says_exists():
-    said = set(re.findall(r"say\(\"(\w+)\"", SCRIPT)) | set(re.findall(r"card\(\"(\w+)\"", SCRIPT))
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_word_a_script_says_exists(name):
+    said = set(re.findall(r"(?:say|card|button)\(\"(\w+)\"", SCRIPTS[name]))
     assert said - words("en") == set()
 
 
 def test_every_status_and_reason_has_its_words():
     assert {f"s_{one}" for one in Status} <= words("en")
+    assert {"by_callback", "by_poll"} <= words("en")
     spoken = {str(one) for one in Reason} - {str(Reason.OPEN), str(Reason.APPROVED)}
-    assert {one for one in spoken if f'"{one}":' not in SCRIPT} == set()
+    spoken |= {*reminding.REFUSALS, actions.NOT_OPEN, actions.NOBODY}
+    assert {one for one in spoken if f'"{one}":' not in WORDS} == set()
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -44,12 +51,48 @@ def test_nothing_is_loaded_from_elsewhere(name):
     assert addresses <= {"http://www.w3.org"}
 
 
-def test_texts_never_become_html():
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_texts_never_become_html(name):
     for risky in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("):
-        assert risky not in SCRIPT
+        assert risky not in SCRIPTS[name]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_a_script_imports_is_there(name):
+    for wanted, module in re.findall(r"import \{([^}]*)\} from \"\./([\w.]+)\"", SCRIPTS[name]):
+        offered = set(re.findall(r"export (?:async )?(?:function|const|class) (\w+)", SCRIPTS[module]))
+        assert {one.strip() for one in wanted.split(",")} <= offered
+
+
+def test_modules_that_all_pages_share_are_fetched_at_once():
+    fetched = set(re.findall(r"modulepreload\" href=\"assets/([\w.]+)\"", SHELL))
+    imported = {one for text in SCRIPTS.values() for one in re.findall(r"from \"\./([\w.]+)\"", text)}
+    assert fetched == imported - {"dialogs.js"}
 
 
 def test_the_shell_has_no_script_or_style_of_its_own():
-    assert re.findall(r"<script[^>]*>[^<]", EVERYTHING["shell.html"]) == []
-    assert "style=" not in EVERYTHING["shell.html"]
-    assert re.search(r"\son\w+=", EVERYTHING["shell.html"]) is None
+    assert re.findall(r"<script[^>]*>[^<]", SHELL) == []
+    assert "style=" not in SHELL
+    assert re.search(r"\son\w+=", SHELL) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "own", "origin"),
+    [
+        ("", "http://airflow", ""),
+        (f"{ORIGIN}/", "http://airflow", ORIGIN),
+        (ORIGIN, "", ORIGIN),
+        (f"{ORIGIN}; script-src *", "", ""),
+        ("*", "", ""),
+        ("javascript:alert(1)", "", ""),
+        ("https://airflow.example.com", "https://airflow.example.com/", ""),
+        ("https://airflow.example.com", "https://airflow.example.com/prefix", ""),
+    ],
+)
+def test_one_origin_other_than_airflows_may_be_framed(monkeypatch, caplog, setting, own, origin):
+    pages._origin.cache_clear()
+    monkeypatch.setenv("AIRFLOW__BKITSM__ITSM_FRAME_ORIGIN", setting)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", own)
+    with caplog.at_level(logging.WARNING):
+        assert [pages.frame_origin(), pages.frame_origin()] == [origin, origin]
+    assert len(caplog.records) == bool(setting and not origin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,9 +16,9 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins import views
+from airflow_provider_bkitsm.plugins import routes, views
 from tests.callback.conftest import FORM
-from tests.plugins.people import Person, auth_manager
+from tests.plugins.people import AuthManager, Person, auth_manager
 
 CONN, NOW = "bkitsm_default", datetime.now(UTC)
 READER = Person(reads=frozenset({"dag"}))
@@ -38,11 +38,15 @@ class Tickets:
     """Airflow's database."""
 
     founds: list[Found] = field(default_factory=list)
+    polled: dict[str, datetime] = field(default_factory=dict)
     reads: int = 0
 
     def waits(self, dag_ids: Collection[str], **_since: datetime) -> list[Found]:
         self.reads += 1
         return [one for one in self.founds if one.task.dag_id in dag_ids]
+
+    def polls(self, **_since: datetime) -> dict[str, datetime]:
+        return self.polled
 
     def of_run(self, dag_id: str, run_id: str) -> list[Found]:
         return [one for one in self.founds if (one.task.dag_id, one.task.run_id) == (dag_id, run_id)]
@@ -69,12 +73,22 @@ class Pages:
     """What a person asks and what there is to see."""
 
     client: TestClient
+    manager: AuthManager
     seen: views.Views
     tickets: Tickets
     store: Store
+    token: str = ""
+
+    def as_person(self, person: Person) -> Pages:
+        """Return the same pages as somebody else sees them."""
+        return replace(self, token=self.manager.sign_in(person))
+
+    def ask(self, path: str, **params: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self.client.get(f"/api/{path}", params=params, headers=headers)
 
     def get(self, path: str, **params: Any) -> Any:
-        answer = self.client.get(f"/api/{path}", params=params)
+        answer = self.ask(path, **params)
         assert answer.status_code == 200, answer.text
         assert "secret" not in answer.text
         assert "/bkitsm/callback/" not in answer.text
@@ -90,9 +104,10 @@ def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
     seen, tickets, store = views.Views(metadata), Tickets(), Store()
     seen.tickets, seen.collectors = tickets, store  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(views.router(seen))
-    with auth_manager() as manager, TestClient(app, cookies={"_token": manager.sign_in(READER)}) as client:
-        yield Pages(client=client, seen=seen, tickets=tickets, store=store)
+    app.include_router(routes.router(seen))
+    with auth_manager() as manager, TestClient(app) as client:
+        asking = Pages(client=client, manager=manager, seen=seen, tickets=tickets, store=store)
+        yield asking.as_person(READER)
 
 
 @pytest.fixture
@@ -137,11 +152,60 @@ def test_people_who_may_read_the_same_share_what_was_read(pages, wait):
     assert pages.tickets.reads == 1
 
 
-@pytest.mark.parametrize(
-    "nonsense", [{"view": "x"}, {"sort": "password"}, {"page": 0}, {"size": 1000}, {"search": "x" * 201}]
-)
-def test_nonsense_is_refused(pages, nonsense):
-    assert pages.client.get("/api/approvals", params=nonsense).status_code == 422
+def test_mine_is_each_persons_own(pages, wait):
+    """``alice`` approves everything here; people who may read the same DAGs share the rest."""
+    by_alice = wait("a")
+    wait("b", triggered_by="carol")
+    assert {row["run_id"] for row in pages.get("approvals", mine=True)["rows"]} == {"a", "b"}
+    carol = pages.as_person(replace(READER, name="carol"))
+    assert [row["run_id"] for row in carol.get("approvals", mine=True)["rows"]] == ["b"]
+    dave = pages.as_person(replace(READER, name="dave"))
+    told = dave.get("approvals", mine=True)
+    assert (told["rows"], told["waiting"]) == ([], 0)
+    assert by_alice.sn not in str(told)
+    for person in (pages, carol, dave):
+        assert person.get("approvals")["total"] == 2
+    assert pages.tickets.reads == 1
+
+
+def test_mine_goes_by_the_name_that_itsm_knows(pages, wait, monkeypatch):
+    wait()
+    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", '{"a@example.com": "alice"}')
+    assert pages.as_person(replace(READER, name="a@example.com")).get("approvals", mine=True)["total"] == 1
+
+
+def test_without_itsm_mine_is_what_is_known(pages, wait):
+    wait("a")
+    wait("b", triggered_by="alice")
+    pages.seen.metadata.gateways.clear()
+    told = pages.get("approvals", mine=True)
+    assert (told["itsm"], [(row["run_id"], row["stale"]) for row in told["rows"]]) == (False, [("b", True)])
+
+
+def test_rows_that_wait_say_when_their_connection_was_polled(pages, wait):
+    wait("a", registered_at=NOW - timedelta(minutes=5))
+    wait("b", registered_at=NOW - timedelta(minutes=5), conn_id="another")
+    pages.tickets.polled = {CONN: NOW}
+    polled = {row["run_id"]: row["polled_at"] for row in pages.get("approvals")["rows"]}
+    assert polled == {"a": NOW.isoformat(), "b": None}
+    assert pages.ticket("a")["ticket"]["polled_at"] == NOW.isoformat()
+
+
+@pytest.mark.parametrize(("origin", "framed"), [("", False), ("https://itsm.example.com", False), (None, True)])
+def test_itsms_page_is_framed_only_from_the_configured_origin(pages, wait, sandbox, monkeypatch, origin, framed):
+    monkeypatch.setenv("AIRFLOW__BKITSM__ITSM_FRAME_ORIGIN", sandbox.url if origin is None else origin)
+    wait()
+    url = f"{sandbox.url}/#/ticket/detail-iframe?id=1"
+    assert pages.ticket("run")["frame_url"] == (url if framed else "")
+
+
+@pytest.mark.parametrize("changes", [True, False])
+@pytest.mark.parametrize("function", ["", "builtins.print"])
+def test_a_reminder_is_offered_to_who_may_send_one(pages, wait, monkeypatch, changes, function):
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", function)
+    wait()
+    person = pages.as_person(replace(READER, changes=READER.reads if changes else frozenset()))
+    assert person.ticket("run")["reminds"] is (changes and bool(function))
 
 
 def test_a_ticket_tells_its_story(pages, wait):
@@ -189,6 +253,5 @@ def test_when_the_store_is_down_only_the_collectors_are_missing(pages, wait):
     pages.store.is_down = True
     assert pages.get("approvals")["total"] == 1
     assert pages.ticket("run")["collector"] is None
-    for path in ("collectors", "collector?bklog_conn_id=b&collector_config_id=1"):
-        answer = pages.client.get(f"/api/{path}")
+    for answer in (pages.ask("collectors"), pages.ask("collector", bklog_conn_id="b", collector_config_id=1)):
         assert (answer.status_code, answer.json()["detail"]) == (503, "the store is down")

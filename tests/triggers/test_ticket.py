@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from airflow.triggers.base import TaskSuccessEvent
 
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -107,6 +109,11 @@ async def test_a_connection_that_is_not_there_reaches_the_task(sn):
 
 
 async def registered(one: ItsmTicketTrigger, monkeypatch, *, fails: str = "none") -> list[tuple]:
+    """Run a trigger on a task instance; return what it wrote there, but for when ITSM was polled."""
+    return [one for one in await pushed(one, monkeypatch, fails=fails) if one[1] != POLLED_KEY]
+
+
+async def pushed(one: ItsmTicketTrigger, monkeypatch, *, fails: str = "none") -> list[tuple]:
     seen = []
 
     async def push(task_instance, key, value):
@@ -150,10 +157,29 @@ async def test_after_a_worker_the_button_is_there_already(sn, sandbox, monkeypat
 async def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(sn, sandbox, monkeypatch):
     sandbox.approve(sn)
     one = trigger(sn, ends_task=True)
-    pushed = {key: value for _, key, value in await registered(one, monkeypatch)}
-    assert pushed["return_value"]["outcome"] == "approved"
-    assert pushed["bkitsm_ticket_url"] == pushed["return_value"]["ticket_url"]
+    xcoms = {key: value for _, key, value in await registered(one, monkeypatch)}
+    assert xcoms["return_value"]["outcome"] == "approved"
+    assert xcoms["bkitsm_ticket_url"] == xcoms["return_value"]["ticket_url"]
     assert isinstance(await fired(one), TaskSuccessEvent)
+
+
+async def test_a_decision_says_that_a_poll_found_it(sn, sandbox):
+    sandbox.reject(sn, remark="r")
+    verdict = (await fire(trigger(sn)))["verdict"]
+    assert verdict["seen_by"] == "poll"
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(verdict["seen_at"])).total_seconds() < 60
+
+
+async def test_a_wait_notes_that_itsm_was_polled(sn, sandbox, monkeypatch):
+    sandbox.approve(sn)
+    (note,) = [value for _, key, value in await pushed(trigger(sn), monkeypatch) if key == POLLED_KEY]
+    assert note["conn_id"] == "bkitsm_default"
+    assert datetime.fromisoformat(note["at"]).tzinfo is not None
+
+
+async def test_p1_a_poll_that_cannot_be_noted_is_a_poll(sn, sandbox, monkeypatch):
+    sandbox.approve(sn)
+    assert await pushed(trigger(sn), monkeypatch, fails=POLLED_KEY)
 
 
 async def test_an_approval_that_cannot_be_written_goes_to_a_worker(sn, sandbox, monkeypatch):

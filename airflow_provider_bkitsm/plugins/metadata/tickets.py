@@ -8,20 +8,22 @@ always the same; a run's by the run.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
-from airflow_provider_bkitsm.callback.waiters import WAIT_PREFIX, Waiter
+from airflow_provider_bkitsm.approvals.rows import Found, TaskKey, moment, text
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
 from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
 
-_MOST_WAITING, _MOST_PAST = 5000, 2000
+_MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
+# Clocks of two machines differ by less.
+_SKEW = timedelta(minutes=1)
 _TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
 _KEYS = {"shown": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
 
@@ -43,6 +45,19 @@ class AirflowTickets:
         has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "shown")))
         query = _columns().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
         return _founds(_run(query.limit(_MOST_WAITING)))
+
+    def polls(self, *, since: datetime) -> dict[str, datetime]:
+        """Return when ITSM last answered a poll, by connection, of what was noted after ``since``.
+
+        Waits of any DAG note it, one for all: a connection's poll is not about a DAG.
+        """
+        from airflow.models.xcom import XComModel
+        from sqlalchemy import select
+
+        noted = (XComModel.key == POLLED_KEY, XComModel.timestamp >= since)
+        query = select(XComModel.value).where(*noted).order_by(XComModel.timestamp.desc()).limit(_MOST_NOTES)
+        polls = [_poll(row.value) for row in _run(query)]
+        return dict(sorted((one for one in polls if one), key=lambda one: one[1]))
 
 
 def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[Found]:
@@ -70,6 +85,7 @@ def _columns(has: str = "") -> Select[Any]:
     wait, shown, result, verdict = _xcoms().values()
     query = select(
         *(getattr(TaskInstance, name) for name in _TASK),
+        DagRun.triggering_user_name.label("triggered_by"),
         *(wait.key, wait.value.label("wait"), wait.timestamp.label("wait_time")),
         *(shown.value.label("url"), shown.timestamp.label("url_time")),
         *(result.value.label("result"), verdict.value.label("verdict")),
@@ -116,9 +132,17 @@ def _found(row: Row[Any]) -> Found:
         registered_at=row.wait_time or row.url_time,
         started_at=row.start_date,
         ended_at=row.end_date,
+        triggered_by=row.triggered_by or "",
         approval_seconds=registered.approval_seconds if registered else None,
         verdict=_verdict(row.result) or _verdict(row.verdict),
     )
+
+
+def _poll(value: Any) -> tuple[str, datetime] | None:
+    """Read a note of a poll; None for one that is none, or speaks of the future."""
+    noted = value if isinstance(value, Mapping) else {}
+    conn_id, at = text(noted.get("conn_id")), moment(noted.get("at"))
+    return (conn_id, at) if conn_id and at and at < datetime.now(UTC) + _SKEW else None
 
 
 def _verdict(value: Any) -> Mapping[str, Any] | None:

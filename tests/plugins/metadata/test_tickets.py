@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event, select, update
 
 from airflow_provider_bkitsm.approvals.rows import Found
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
@@ -19,6 +20,7 @@ from tests.plugins.rows import DAG, Registered, insert_dag, insert_waits
 
 NUMBERS = itertools.count(1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LATE = "2999-01-01T00:00:00+00:00"
 URL = "https://itsm.example.com/#/ticket/1"
 
 
@@ -71,6 +73,41 @@ def test_an_open_wait_is_found_with_what_it_registered(wait):
     assert (found.approval_seconds, found.verdict, found.ticket_url) == (3600, None, "")
     assert found.registered_at is not None
     assert found.registered_at.tzinfo is not None
+
+
+def test_a_wait_names_who_started_its_run(wait):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    one = wait()
+    assert read(one)[0].triggered_by == ""
+    with create_session(scoped=False) as session:
+        started = update(DagRun).where(DagRun.run_id == one.run_id)
+        session.execute(started.values(triggering_user_name="Alice Doe"))
+    assert read(one)[0].triggered_by == "Alice Doe"
+
+
+def test_the_latest_note_of_a_poll_counts_for_its_connection(wait):
+    now = datetime.now(UTC)
+    notes = {"a": [now - timedelta(minutes=3), now, now - timedelta(minutes=2)], "b": [now - timedelta(minutes=1)]}
+    for conn_id, times in notes.items():
+        for at in times:
+            put(wait(), POLLED_KEY, {"conn_id": conn_id, "at": at.isoformat()})
+    polls = AirflowTickets().polls(since=LONG_AGO)
+    assert {name: polls[name] for name in notes} == {"a": now, "b": now - timedelta(minutes=1)}
+    assert AirflowTickets().polls(since=now + timedelta(minutes=1)) == {}
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        *(None, 7, "x", [], {}, {"conn_id": "c"}, {"conn_id": 7, "at": "2026-11-24T00:00:00Z"}),
+        *({"conn_id": "c", "at": at} for at in (LATE, "soon", 7, "2026-11-24T00:00:00")),
+    ],
+)
+def test_a_note_that_is_none_is_passed_over(wait, note):
+    put(wait(), POLLED_KEY, note)
+    assert "c" not in AirflowTickets().polls(since=LONG_AGO)
 
 
 def test_nothing_is_read_of_dags_that_are_not_named(wait):

@@ -1,0 +1,123 @@
+"""Reminding approvers by a function of the operator's own: ITSM has no call that does it for an open ticket.
+
+The function is foreign: it may hang, and its errors may hold anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Hashable
+from functools import cache, partial
+from importlib import import_module
+from time import monotonic
+from typing import Any
+
+from fastapi import HTTPException
+
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+log = logging.getLogger(__name__)
+
+Remind = Callable[..., object]
+
+NOT_CONFIGURED = "Airflow has no function that sends reminders"
+JUST_SENT = "The approvers were reminded less than a minute ago"
+BUSY = "Too many reminders are being sent; try again later"
+NO_ANSWER = "The reminder may not have been sent: its function does not answer"
+NOT_SENT = "The reminder was not sent: its function failed"
+REFUSALS = (NOT_CONFIGURED, JUST_SENT, BUSY, NO_ANSWER, NOT_SENT)
+
+_PAUSE_SECONDS = 60.0
+_MOST_AT_ONCE = 4
+_REMEMBERED = 10_000
+
+
+def reminder() -> Remind | None:
+    """Import the function that ``[bkitsm] remind`` names; None when there is none. Blocks."""
+    return _imported(airflow_conf().get("bkitsm", "remind", fallback="") or "")
+
+
+@cache
+def _imported(name: str) -> Remind | None:
+    """Import it once; what is wrong with it is told once, without what it said itself."""
+    if not name:
+        return None
+    module, _, function_name = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), function_name)
+    except Exception as error:
+        log.warning("[bkitsm] remind cannot be imported (%s); nobody can send reminders", type(error).__name__)
+        return None
+    if not callable(found):
+        log.warning("[bkitsm] remind names no function; nobody can send reminders")
+        return None
+    imported: Remind = found
+    return imported
+
+
+class Reminders:
+    """Calls the function: for each ticket once a minute, a few at a time, each for a limited time.
+
+    :param seconds: how long is waited for the function; a thread cannot be stopped, so it goes on.
+    :param clock: seconds, never going back.
+    """
+
+    def __init__(self, *, seconds: float = 10.0, clock: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._sent: dict[Hashable, float] = {}
+        self._running = 0
+
+    async def send(self, function: Remind, ticket: Hashable, **what: Any) -> None:
+        """Call the function.
+
+        :param ticket: whose reminder it is.
+        :raises HTTPException: it was not called, failed, or has not answered in time.
+        """
+        self._take_turn(ticket)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._in_thread(partial(function, **what))
+        except TimeoutError:
+            raise HTTPException(504, NO_ANSWER) from None
+        except Exception as error:
+            log.warning("[bkitsm] remind failed for %s: %s", ticket, type(error).__name__)
+            raise HTTPException(502, NOT_SENT) from None
+
+    def _take_turn(self, ticket: Hashable) -> None:
+        now = self._clock()
+        if now - self._sent.get(ticket, -_PAUSE_SECONDS) < _PAUSE_SECONDS:
+            raise HTTPException(429, JUST_SENT, headers={"Retry-After": str(int(_PAUSE_SECONDS))})
+        if self._running >= _MOST_AT_ONCE:
+            raise HTTPException(503, BUSY)
+        if len(self._sent) >= _REMEMBERED:
+            self._sent.clear()
+        self._sent[ticket] = now
+
+    async def _in_thread(self, call: Callable[[], object]) -> None:
+        """Call in a thread of its own, which neither takes the pages' nor holds up the server's end."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def tell(error: Exception | None) -> None:
+            self._running -= 1
+            if done.done():
+                return
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+        def run() -> None:
+            error = None
+            try:
+                call()
+            except Exception as raised:
+                error = raised
+            loop.call_soon_threadsafe(tell, error)
+
+        self._running += 1
+        threading.Thread(target=run, name="bkitsm-remind", daemon=True).start()
+        await done

@@ -1,0 +1,186 @@
+"""How long the approvals page takes to show its first row, in a browser, with 2,000 tickets waiting.
+
+    python -m benchmarks.approvals_page [--rounds 15] [--sqlite]
+
+Airflow's API server with one process, headless Chromium, and a sandbox that knows every waiting ticket and takes
+20 ms for each request. In Airflow's database are 2,000 waiting tasks, 2,000 decided ones, and 4,000 other deferred
+tasks with 100,000 XComs. A time runs from the navigation to the frame in which the first row is drawn, live status
+and steps included. Between two visits passes more time than anything but a step is remembered for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.sandbox.control import SandboxControl
+from benchmarks.callback_endpoint import CONN_ID, ITSM_SECONDS, api_server
+from benchmarks.report import machine, publish
+from benchmarks.sandbox_throughput import opened, quick_sandbox
+from demo.browser import Browser, browser
+from demo.local_airflow import LocalAirflow
+from demo.processes import ends_orderly
+from tests.collectors.servers import postgres
+from tests.plugins.rows import insert_dag, insert_waits
+
+SECTION = "approvals_page"
+WAITING, DECIDED, OTHERS, NOISE = 2_000, 2_000, 4_000, 100_000
+TARGET_SECONDS = 1.0
+# Nothing is remembered for longer, but for steps.
+PAUSE_SECONDS = 6.0
+PAGE, FRAMED = "the page itself", "inside Airflow, whose own page loads first"
+
+# Notes when a row is on the screen, in whatever document it comes.
+WATCH = """
+function look() {
+  if (document.querySelector("tbody tr")) window.firstRow = performance.now();
+  else setTimeout(look, 5);
+}
+look();
+"""
+FROM_NAVIGATION = "return (performance.timeOrigin + window.firstRow - window.top.performance.timeOrigin) / 1000"
+
+Times = Mapping[str, Sequence[float]]
+
+
+def fill(sandbox: SandboxControl) -> None:
+    """Fill Airflow's database."""
+    version = insert_dag()
+    with ThreadPoolExecutor(4) as pool:
+        sns = list(pool.map(lambda _number: opened(sandbox), range(WAITING)))
+    insert_waits(sns, dag_version=version, conn_id=CONN_ID)
+    ended = [f"REQ2099{number:010}" for number in range(DECIDED)]
+    _decide(insert_waits(ended, dag_version=version, conn_id=CONN_ID, prefix="ended"))
+    _make_noise(version)
+
+
+def _decide(registered: Sequence[Any]) -> None:
+    from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+
+    metadata = AirflowMetadata()
+    approved = Verdict(
+        sn="",
+        outcome=Outcome.APPROVED,
+        reason="approved",
+        current_status="FINISHED",
+        title="Ticket",
+        ticket_url="https://itsm.example.com/",
+    )
+    logging.getLogger("airflow_provider_bkitsm").setLevel(logging.WARNING)
+    for one in registered:
+        if not metadata.resume(one.waiter, replace(approved, sn=one.sn)):
+            raise RuntimeError(f"{one.sn} does not wait")
+
+
+def _make_noise(version: Any) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import insert, select
+
+    numbers = (f"REQ2098{number:010}" for number in range(OTHERS))
+    insert_waits(numbers, dag_version=version, prefix="noise", classpath="some.other.Trigger")
+    others = select(DagRun.id, DagRun.dag_id, DagRun.run_id).where(DagRun.run_id.startswith("noise"))
+    with create_session(scoped=False) as session:
+        wheres = [
+            {"dag_run_id": run.id, "dag_id": run.dag_id, "run_id": run.run_id, "task_id": "wait", "map_index": -1}
+            for run in session.execute(others)
+        ]
+        for turn in range(NOISE // OTHERS):
+            xcoms = [{**where, "key": f"key_{turn}", "value": {"rows": turn}} for where in wheres]
+            session.execute(insert(XComModel), xcoms)
+
+
+def visits(window: Browser, airflow: LocalAirflow) -> Mapping[str, Callable[[], float]]:
+    """Return the ways to the page; each goes there and returns the seconds until the first row was drawn."""
+
+    def visit(path: str, frame: str) -> float:
+        window.open(f"{airflow.url}/{path}")
+        if frame:
+            window.into_frame(frame)
+        window.wait(lambda: window.script("return window.firstRow"), "no row")
+        taken: float = window.script(FROM_NAVIGATION)
+        return taken
+
+    return {
+        PAGE: lambda: visit("bkitsm/approvals", ""),
+        FRAMED: lambda: visit("plugin/bkitsm-approvals", "bkitsm/approvals"),
+    }
+
+
+@contextmanager
+def set_up(url: str | None) -> Iterator[Mapping[str, Callable[[], float]]]:
+    """Start everything, and sign in."""
+    with ExitStack() as stack:
+        if url is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bkitsm-")))
+            url = f"sqlite:///{home / 'airflow.db'}?timeout=60"
+        sandbox = stack.enter_context(quick_sandbox())
+        airflow = stack.enter_context(api_server(sandbox, url))
+        fill(sandbox)
+        sandbox.fault("", "delay", times=10**9, seconds=ITSM_SECONDS)
+        window = stack.enter_context(browser())
+        window.sign_in(airflow.url, airflow.username, airflow.password)
+        window.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        yield visits(window, airflow)
+
+
+def measure(rounds: int, url: str | None) -> Times:
+    """Visit the page in turns."""
+    with set_up(url) as ways:
+        for visit in ways.values():
+            visit()  # the first visit imports what the later ones find in memory
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, visit in ways.items():
+                time.sleep(PAUSE_SECONDS)
+                times[name].append(visit())
+    return times
+
+
+def report(times: Times, database: str) -> str:
+    """Return the section of the page."""
+    rounds = len(times[PAGE])
+    lines = [
+        f"{machine('fastapi')}; {database}, headless Chromium. {WAITING:,} tickets wait, {DECIDED:,} are decided,"
+        f" {OTHERS:,} other tasks have {NOISE:,} XComs. {rounds} visits each, seconds from the navigation to the"
+        " first row.",
+        "",
+        "| | median | 90 % | longest |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, taken in times.items():
+        ordered = sorted(taken)
+        slow = ordered[int(0.9 * (len(ordered) - 1))]
+        lines.append(f"| {name} | {median(ordered):.2f} | {slow:.2f} | {ordered[-1]:.2f} |")
+    return "\n".join([*lines, "", f"Target for the page itself: under {TARGET_SECONDS:g} s."])
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description="The approvals page's first row.")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--sqlite", action="store_true", help="metadata in SQLite; only printed")
+    given = parser.parse_args()
+    with ends_orderly(), ExitStack() as stack:
+        url = None if given.sqlite else stack.enter_context(postgres())
+        times = measure(given.rounds, url)
+    if given.sqlite:
+        print(report(times, "SQLite"))
+    else:
+        publish(SECTION, report(times, "PostgreSQL"))
+
+
+if __name__ == "__main__":
+    main()
