@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,15 @@ settings.register_profile("provider", deadline=None, suppress_health_check=[Heal
 settings.load_profile("provider")
 
 Connect = Callable[..., None]
+AIRFLOW = tuple(int(part) for part in version("apache-airflow-core").split(".")[:2])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("since_airflow"):
+            since, why = mark.args
+            if tuple(map(int, since.split("."))) > AIRFLOW:
+                item.add_marker(pytest.mark.skip(reason=f"since Airflow {since}: {why}"))
 
 
 @pytest.fixture

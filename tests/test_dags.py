@@ -44,9 +44,9 @@ def test_a_dag_is_parsed_without_connections_network_or_heavy_modules(path):
 def test_a_dag_survives_airflows_serialisation(path):
     after = """
 from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization as S
+from tests.serialising import serialised
 dag = next(one for one in names.values() if isinstance(one, DAG))
-print(sorted(S.from_dict(S.to_dict(dag)).task_ids))
+print(sorted(serialised(dag).task_ids))
 """
     assert TASKS[path.stem] in _parse(path, after)
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
+
+from tests.serialising import serialised
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -19,7 +20,7 @@ def test_the_first_dag_is_short_and_whole():
     exec(EXAMPLES[0], names)
     dag = next(one.dag for one in names.values() if getattr(one, "task_id", None) == "apply")
     assert isinstance(dag, DAG)
-    assert len(DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks) == 4
+    assert len(serialised(dag).tasks) == 4
 
 
 def test_the_gate_for_any_service_can_be_built():
