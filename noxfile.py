@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -18,12 +19,15 @@ CONSTRAINTS = {
     "3.3": "constraints.txt",
 }
 OLDEST, NEWEST = min(CONSTRAINTS), max(CONSTRAINTS)
-UNIT = ("tests", "--ignore=tests/e2e")
+# Two files at a time, each on one worker: it shares servers.
+PARALLEL = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+UNIT = ("tests", "--ignore=tests/e2e", *PARALLEL)
 # The rooms that touch Airflow; the others are the same on each.
 QUICK = (
     *("tests/callback", "tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),
     *("tests/sensors", "tests/triggers", "tests/testing"),
     *("tests/test_dags.py", "tests/test_get_provider_info.py", "tests/test_readme.py", "tests/test_tasks.py"),
+    *PARALLEL,
 )
 
 nox.needs_version = ">=2026.2"
@@ -74,6 +78,23 @@ def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml allows."""
     _ready(session, "--resolution", "lowest-direct")
     session.run("python", "-m", "pytest", "--show-capture=no", "-q", *(session.posargs or UNIT))
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "airflow"),
+    [("3.11", OLDEST), ("3.13", NEWEST)],
+    ids=[f"airflow-{OLDEST}", f"airflow-{NEWEST}"],
+)
+def installed(session: nox.Session, airflow: str) -> None:
+    """The built wheel beside a plain Airflow: ``make wheel`` first."""
+    (wheel,) = Path("dist").glob("*.whl")
+    session.install("apache-airflow", str(wheel), "--constraint", CONSTRAINTS[airflow])
+    session.env["AIRFLOW_HOME"] = os.path.abspath(session.create_tmp())
+    session.run("uv", "pip", "check", external=True)
+    listed = session.run("airflow", "providers", "list", "--output", "json", silent=True)
+    if "airflow-provider-bkitsm" not in str(listed):
+        session.error("Airflow does not list the provider")
 
 
 @nox.session
