@@ -46,7 +46,7 @@ if shutil.which("pyenv"):
 def _ready(session: nox.Session, *install: str) -> None:
     """Install the provider, and keep Airflow's files out of the person's own home."""
     session.install("--editable", ".[test]", *install)
-    session.env["AIRFLOW_HOME"] = os.path.abspath(session.create_tmp())
+    session.env["AIRFLOW_HOME"] = os.path.join(os.path.abspath(session.virtualenv.location), "airflow")
     session.run("python", "-c", "import airflow, sys; print('Airflow', airflow.__version__, sys.version)")
 
 
@@ -90,7 +90,7 @@ def installed(session: nox.Session, airflow: str) -> None:
     """The built wheel beside a plain Airflow: ``make wheel`` first."""
     (wheel,) = Path("dist").glob("*.whl")
     session.install("apache-airflow", str(wheel), "--constraint", CONSTRAINTS[airflow])
-    session.env["AIRFLOW_HOME"] = os.path.abspath(session.create_tmp())
+    session.env["AIRFLOW_HOME"] = os.path.join(os.path.abspath(session.virtualenv.location), "airflow")
     session.run("uv", "pip", "check", external=True)
     listed = session.run("airflow", "providers", "list", "--output", "json", silent=True)
     if "airflow-provider-bkitsm" not in str(listed):
