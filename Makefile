@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 CHAOS := $(VENV)/.chaos
+NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test lint docs docs-serve bench bench-quick chaos clean
+.PHONY: help demo test coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,7 +16,13 @@ help:
 	@echo "make demo DECIDE=approve   the same unattended (approve, reject or withdraw)"
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
-	@echo "make lint                  ruff and mypy --strict"
+	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
+	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
+	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
+	@echo "make lint                  ruff, mypy --strict, directions of imports, spelling, dead code, licence headers"
+	@echo "make headers               add the licence header where it lacks"
+	@echo "make wheel                 build wheel and sdist into dist, and check them"
+	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, strictly"
 	@echo "make docs-serve            the same on http://127.0.0.1:8000, built anew at every change"
 	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
@@ -34,13 +41,50 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(KEEP),--keep)
 
+# Two at a time, but for the end-to-end tests, which have one Airflow. A file stays together: it shares servers.
+UNIT := --ignore=tests/e2e --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 test: $(STAMP)
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest tests $(UNIT) --cov --cov-report=term
+	$(BIN)/python -m pytest tests/e2e
+endif
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest tests $(UNIT) --cov --cov-report=term
+
+test-quick: $(STAMP)
+	$(NOX) --session quick
+
+test-matrix: $(STAMP)
+	$(NOX) --session unit lowest installed e2e
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	git ls-files -z | xargs -0 $(BIN)/codespell
+	$(BIN)/vulture
+	$(BIN)/python -m tools.headers --check
+
+headers: $(STAMP)
+	$(BIN)/python -m tools.headers
+
+wheel: $(STAMP)
+	$(BIN)/python -m tools.wheel
+	$(BIN)/twine check --strict dist/*
+
+# The newest patch of each Airflow, and the newest of all else that goes with it.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header --upgrade --quiet
+
+# Airflow 3.2 allows later versions of these two, and cannot run `dag.test()` with them.
+constraints: $(STAMP)
+	echo 'apache-airflow~=3.1.0' | $(COMPILE) --extra test -c - -o constraints/airflow-3.1.txt
+	printf '%s\n' 'apache-airflow~=3.2.0' 'starlette<1' 'fastapi<0.137' | $(COMPILE) --extra test -c - -o constraints/airflow-3.2.txt
+	$(COMPILE) --all-extras -o constraints.txt
 
 # MkDocs counts warnings only where it may show them: no --quiet.
 docs: $(STAMP)
@@ -70,4 +114,4 @@ chaos: $(CHAOS)
 	$(BIN)/python -m tests.chaos.processes
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build site
+	rm -rf $(VENV) .nox .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build site

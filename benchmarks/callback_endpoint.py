@@ -104,7 +104,7 @@ class Rows:
 
 def approved(sandbox: SandboxControl, gateway: Gateway, base: str, number: int) -> Callback:
     """Open a ticket, approve it, and return its callback, which nobody has posted yet."""
-    from airflow_provider_bkitsm.callback.address import callback_meta
+    from airflow_provider_bkitsm.hooks.callback_address import callback_meta
 
     tag = creation_tag(number)
     meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=datetime.now(UTC))

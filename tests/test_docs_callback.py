@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from airflow_provider_bkitsm.callback.address import LIFE
 from airflow_provider_bkitsm.callback.answers import Result, answer
-from airflow_provider_bkitsm.callback.signing import EXTRAS, HEADER
+from airflow_provider_bkitsm.hooks.callback_address import LIFE
+from airflow_provider_bkitsm.hooks.callback_signing import EXTRAS, HEADER
 from tests.collectors.servers import find_binary, free_port, served, temporary_home
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "callback.md").read_text()

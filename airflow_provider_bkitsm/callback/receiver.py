@@ -15,12 +15,12 @@ from functools import partial
 from time import time
 from typing import Protocol, TypeVar
 
-from airflow_provider_bkitsm.callback.address import read_claim
 from airflow_provider_bkitsm.callback.answers import Result
 from airflow_provider_bkitsm.callback.body import Notice, read_notice
 from airflow_provider_bkitsm.callback.itsm import read_verdicts
-from airflow_provider_bkitsm.callback.signing import Claim, is_signed, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.hooks.callback_address import read_claim
+from airflow_provider_bkitsm.hooks.callback_signing import Claim, is_signed, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.opening import is_marked

@@ -5,15 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.version_compat import airflow_conf
-
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
-
-
-def callbacks_wanted() -> bool:
-    """Whether ``[bkitsm] callback`` is on."""
-    return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
 
 
 async def push_xcom(task_instance: Any, key: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.callback.registering import callbacks_wanted
+from airflow_provider_bkitsm.hooks.callback_address import callback_meta
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def callbacks_wanted() -> bool:
+    """Whether ``[bkitsm] callback`` is on."""
+    return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
+
+
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
     """Return a ticket's ``meta`` with this Airflow's callback added, where one is wanted and possible.
 
     :raises ItsmConfigurationError: the connection's signing keys cannot be used.
     """
-    from airflow_provider_bkitsm.callback.address import callback_meta
-
     base = callback_base()
     if base is None:
         return dict(meta) if meta else None

@@ -11,11 +11,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from airflow_provider_bkitsm.callback.address import ROUTE
 from airflow_provider_bkitsm.callback.answers import answer
 from airflow_provider_bkitsm.callback.body import SIZE_LIMIT
 from airflow_provider_bkitsm.callback.receiver import Arrived, Metadata, Receiver
-from airflow_provider_bkitsm.callback.signing import HEADER
+from airflow_provider_bkitsm.hooks.callback_address import ROUTE
+from airflow_provider_bkitsm.hooks.callback_signing import HEADER
 from airflow_provider_bkitsm.version_compat import count
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_bkitsm.callback.registering import callbacks_wanted, is_mapped_over, push_xcom
+from airflow_provider_bkitsm.callback.registering import is_mapped_over, push_xcom
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.hooks.callback import callbacks_wanted
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of

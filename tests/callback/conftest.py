@@ -12,8 +12,8 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
-from airflow_provider_bkitsm.callback.signing import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.hooks.callback_signing import Claim, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.opening import marked_title

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import DAG, Asset, task
 from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_bkitsm.callback.registering import callbacks_wanted, is_mapped_over, push_xcom
+from airflow_provider_bkitsm.callback.registering import is_mapped_over, push_xcom
 from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
@@ -26,13 +26,6 @@ async def test_the_registration_goes_to_airflows_own_table_under_the_tickets_num
     await push_xcom(waiting, wait_key("REQ1"), WAITER.as_dict())
     (message,) = sent
     assert (message.key, message.map_index, message.value) == ("bkitsm_wait:REQ1", 3, WAITER.as_dict())
-
-
-@pytest.mark.parametrize(("said", "wanted"), [(None, True), ("True", True), ("False", False)])
-def test_callbacks_can_be_switched_off(monkeypatch, said, wanted):
-    if said:
-        monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK", said)
-    assert callbacks_wanted() is wanted
 
 
 class Own(ItsmTicketSensor):

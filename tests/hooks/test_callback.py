@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_bkitsm.hooks import callback as module
-from airflow_provider_bkitsm.hooks.callback import callback_base, with_callback
+from airflow_provider_bkitsm.hooks.callback import callback_base, callbacks_wanted, with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
@@ -16,6 +16,13 @@ TAG = "0123456789abcdef0123456789abcdef"
 @pytest.fixture(autouse=True)
 def _said_anew():
     module._say_that_there_is_none.cache_clear()
+
+
+@pytest.mark.parametrize(("said", "wanted"), [(None, True), ("True", True), ("False", False)])
+def test_callbacks_can_be_switched_off(monkeypatch, said, wanted):
+    if said:
+        monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK", said)
+    assert callbacks_wanted() is wanted
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.callback.body import SIZE_LIMIT, read_notice
 from airflow_provider_bkitsm.callback.receiver import Arrived
-from airflow_provider_bkitsm.callback.signing import HEADER, Claim, sign, signing_keys
+from airflow_provider_bkitsm.hooks.callback_signing import HEADER, Claim, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import read_gateway
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.plugins import app as module

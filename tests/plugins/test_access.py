@@ -56,8 +56,17 @@ def visit(wait) -> Iterator[Any]:
         yield as_person
 
 
+def api_routes(router: Any) -> Iterator[APIRoute]:
+    """FastAPI has the routes of an included router among the others, or in later versions keeps that router whole."""
+    for one in router.routes:
+        if isinstance(one, APIRoute):
+            yield one
+        elif included := getattr(one, "original_router", None):
+            yield from api_routes(included)
+
+
 def routes() -> list[tuple[str, str]]:
-    found = [one for one in app().routes if isinstance(one, APIRoute)]
+    found = api_routes(app())
     return [(method, one.path) for one in found for method in one.methods if "/callback/" not in one.path]
 
 

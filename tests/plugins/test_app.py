@@ -15,9 +15,9 @@ import requests
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.callback.address import callback_meta
 from airflow_provider_bkitsm.callback.receiver import Waiting
-from airflow_provider_bkitsm.callback.signing import HEADER
+from airflow_provider_bkitsm.hooks.callback_address import callback_meta
+from airflow_provider_bkitsm.hooks.callback_signing import HEADER
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins.app import create_app
 from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of

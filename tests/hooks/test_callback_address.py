@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from airflow_provider_bkitsm.callback.address import LIFE, callback_meta, read_claim
-from airflow_provider_bkitsm.callback.signing import HEADER, Claim, is_signed, signing_keys
+from airflow_provider_bkitsm.hooks.callback_address import LIFE, callback_meta, read_claim
+from airflow_provider_bkitsm.hooks.callback_signing import HEADER, Claim, is_signed, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

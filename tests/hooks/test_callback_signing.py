@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.callback.signing import Claim, is_signed, sign, signing_keys
+from airflow_provider_bkitsm.hooks.callback_signing import Claim, is_signed, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_bkitsm.callback.signing import HEADER, Claim, sign, signing_keys
+from airflow_provider_bkitsm.hooks.callback_signing import HEADER, Claim, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.checks import TAG_LIMIT
 

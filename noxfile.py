@@ -1,0 +1,109 @@
+"""Every Airflow and Python that is supported: ``make test-matrix``, and its quick part ``make test-quick``.
+
+Each Airflow minor has a file of versions that belong together, renewed by ``make constraints``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+PYTHONS = ("3.11", "3.12", "3.13")
+CONSTRAINTS = {
+    "3.1": "constraints/airflow-3.1.txt",
+    "3.2": "constraints/airflow-3.2.txt",
+    "3.3": "constraints.txt",
+}
+OLDEST, NEWEST = min(CONSTRAINTS), max(CONSTRAINTS)
+# Two files at a time, each on one worker: it shares servers.
+PARALLEL = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+# The documentation is built with the newest only.
+UNIT = ("tests", "--ignore=tests/e2e", "--ignore=tests/test_docs_site.py", *PARALLEL)
+# The rooms that touch Airflow; the others are the same on each.
+QUICK = (
+    *("tests/callback", "tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),
+    *("tests/sensors", "tests/triggers", "tests/testing"),
+    *("tests/test_dags.py", "tests/test_get_provider_info.py", "tests/test_readme.py", "tests/test_tasks.py"),
+    *PARALLEL,
+)
+
+nox.needs_version = ">=2026.2"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = True
+nox.options.reuse_venv = "yes"
+
+if shutil.which("pyenv"):
+    # Its names for Pythons that are not switched on exist, and fail.
+    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)
+    ours = [one for one in listed.stdout.split() if one.rpartition(".")[0] in PYTHONS]
+    os.environ.setdefault("PYENV_VERSION", ":".join(ours))
+
+
+def _ready(session: nox.Session, *install: str) -> None:
+    """Install the provider, and keep Airflow's files out of the person's own home."""
+    session.install("--editable", ".[test]", *install)
+    session.env["AIRFLOW_HOME"] = os.path.join(os.path.abspath(session.virtualenv.location), "airflow")
+    session.run("python", "-c", "import airflow, sys; print('Airflow', airflow.__version__, sys.version)")
+
+
+def _test(session: nox.Session, airflow: str, *what: str) -> None:
+    _ready(session, "--constraint", CONSTRAINTS[airflow])
+    session.run("python", "-m", "pytest", "--show-capture=no", "-q", *(session.posargs or what))
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("airflow", list(CONSTRAINTS), ids=[f"airflow-{one}" for one in CONSTRAINTS])
+def unit(session: nox.Session, airflow: str) -> None:
+    """All but the end-to-end tests: DAGs imported and serialised, provider info against Airflow's schema."""
+    _test(session, airflow, *UNIT)
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "airflow"),
+    [("3.11", OLDEST), ("3.13", NEWEST)],
+    ids=[f"airflow-{OLDEST}", f"airflow-{NEWEST}"],
+)
+def e2e(session: nox.Session, airflow: str) -> None:
+    """A real Airflow, the oldest and the newest."""
+    _test(session, airflow, "tests/e2e")
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml allows."""
+    _ready(session, "--resolution", "lowest-direct", "--constraint", "constraints/lowest.txt")
+    session.run("python", "-m", "pytest", "--show-capture=no", "-q", *(session.posargs or UNIT))
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "airflow"),
+    [("3.11", OLDEST), ("3.13", NEWEST)],
+    ids=[f"airflow-{OLDEST}", f"airflow-{NEWEST}"],
+)
+def installed(session: nox.Session, airflow: str) -> None:
+    """The built wheel beside a plain Airflow: ``make wheel`` first."""
+    (wheel,) = Path("dist").glob("*.whl")
+    session.install("apache-airflow", str(wheel), "--constraint", CONSTRAINTS[airflow])
+    session.env["AIRFLOW_HOME"] = os.path.join(os.path.abspath(session.virtualenv.location), "airflow")
+    session.run("uv", "pip", "check", external=True)
+    listed = session.run("airflow", "providers", "list", "--output", "json", silent=True)
+    if "airflow-provider-bkitsm" not in str(listed):
+        session.error("Airflow does not list the provider")
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "airflow"),
+    [("3.12", "3.1"), ("3.13", "3.2")],
+    ids=["airflow-3.1", "airflow-3.2"],
+)
+def quick(session: nox.Session, airflow: str) -> None:
+    """What an older Airflow could break, each on one Python."""
+    _test(session, airflow, *QUICK)
