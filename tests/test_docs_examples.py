@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, Settings
-from tests.docs_examples import hooks
+from tests.docs_examples import hooks, remind
 from tests.serialising import serialised
 
 FOLDER = Path(__file__).parent / "docs_examples"
@@ -31,7 +33,7 @@ TASKS = {
 
 
 def test_every_example_is_known():
-    assert set(NAMES) == {*TASKS, "hooks"}
+    assert set(NAMES) == {*TASKS, "hooks", "remind"}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -46,6 +48,17 @@ def test_the_hooks_examples_answer(connections):
     assert hooks.open_tickets.function("robot") == [sn]
     assert asyncio.run(hooks.statuses([sn])) == {sn: "RUNNING"}
     assert 1001 in hooks.collectors.function(2)
+
+
+def test_the_reminder_says_who_asks_whom_about_what(monkeypatch):
+    sent = []
+    monkeypatch.setenv("CHAT_ADDRESS", "http://chat.example.com/room")
+    monkeypatch.setattr(remind.requests, "post", lambda address, **what: sent.append((address, what)) or Mock())
+    since = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+    remind.remind(sn="REQ1", title="T", ticket_url="u", approvers=["a", "b"], waiting_since=since, by="c")
+    ((address, what),) = sent
+    assert address == "http://chat.example.com/room"
+    assert what["json"] == {"text": "c asks a, b to look at T (REQ1), open since 2026-11-24 09:30 UTC: u"}
 
 
 def test_the_quick_starts_settings_lead_to_the_sandbox_as_it_starts_by_itself():
