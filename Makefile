@@ -8,7 +8,7 @@ CHAOS := $(VENV)/.chaos
 NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos clean
+.PHONY: help demo test test-e2e coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make demo DECIDE=approve   the same unattended (approve, reject or withdraw)"
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
+	@echo "make test-e2e              those alone"
 	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
 	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
@@ -48,9 +49,12 @@ test: $(STAMP)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest tests $(UNIT) --cov --cov-report=term
-	$(BIN)/python -m pytest tests/e2e
+	$(MAKE) coverage
+	$(MAKE) test-e2e
 endif
+
+test-e2e: $(STAMP)
+	$(BIN)/python -m pytest tests/e2e
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest tests $(UNIT) --cov --cov-report=term

@@ -77,7 +77,7 @@ def e2e(session: nox.Session, airflow: str) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml allows."""
-    _ready(session, "--resolution", "lowest-direct", "--constraint", "constraints/lowest.txt")
+    _ready(session, "--resolution", "lowest-direct")
     session.run("python", "-m", "pytest", "--show-capture=no", "-q", *(session.posargs or UNIT))
 
 
