@@ -87,6 +87,20 @@ def test_a_search_that_became_shorter_meanwhile_ends_with_its_last_page():
     assert server.pages == [1, 2, 1]
 
 
+def test_the_page_before_a_missing_one_is_read_again_for_what_moved_up():
+    def leave(server):
+        if len(server.bodies) == 2:
+            server.numbers.remove(5)
+
+    server = Server(1, 2, 3, 4, 5, between=leave)
+    assert (ids(server), server.pages) == ([5, 4, 3, 2, 1], [1, 2, 3, 2])
+
+
+def test_a_first_page_that_is_missing_is_an_error():
+    with pytest.raises(errors.ItsmUnavailableError):
+        ids(lambda call: NO_SUCH_PAGE)
+
+
 def test_an_error_that_is_not_a_missing_page_is_raised():
     def down_on_the_second(call):
         return page([3, 2], 2) if call.body["page"] == 1 else errors.ItsmUnavailableError("down", code="1306201")
