@@ -120,7 +120,7 @@ def _rows(collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: 
         yield f"日志路径-{number}：", _text(path)
     for key in sorted(payload):
         yield f"ETL {key}：", _summary(key, payload[key])
-    yield "ETL JSON：", _text(canonical(payload).decode("utf-8"))
+    yield "ETL JSON：", _text(canonical(payload).decode())
     yield "ETL SHA-256：", digest
 
 

@@ -131,15 +131,16 @@ async def test_every_waiter_resumes_and_each_by_its_own_verdict_source(sn, sandb
 async def test_p1_what_goes_wrong_with_one_waiter_does_not_stop_the_others(sn, sandbox, arrive, metadata):
     class Broken(FakeMetadata):
         def resume(self, waiter, verdict):
-            super().resume(waiter, verdict)
-            if len(self.resumed) == 1:
+            if waiter is WAITER:
                 raise RuntimeError("database is locked")
-            return True
+            time.sleep(0.2)
+            return super().resume(waiter, verdict)
 
-    broken = Broken(gateways=metadata.gateways, waits={sn: Waiting(waiters=(WAITER, WAITER), known=True)})
+    slower = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1])
+    broken = Broken(gateways=metadata.gateways, waits={sn: Waiting(waiters=(WAITER, slower), known=True)})
     sandbox.approve(sn)
     assert await Receiver(metadata=broken).receive(arrive(sn)) is Result.FAILED
-    assert len(broken.resumed) == 2
+    assert [waiter for waiter, _ in broken.resumed] == [slower]
 
 
 async def test_p1_another_api_server_was_quicker(sn, sandbox, receiver, arrive, metadata, monkeypatch):
@@ -200,6 +201,63 @@ async def test_p4_the_status_only_says_when_to_answer(sn, receiver, arrive, meta
     assert await receiver.receive(arrive(sn, body=forged)) is Result.ANSWERED_FIRST
     await settled(receiver)
     assert metadata.resumed == []
+
+
+INSIDE = {"current_status": "REVOKED"}
+
+
+async def test_what_goes_wrong_after_the_answer_is_counted_and_logged(
+    sn, sandbox, receiver, arrive, metadata, counted, monkeypatch, caplog
+):
+    def locked(*_):
+        raise RuntimeError("database is locked")
+
+    monkeypatch.setattr(metadata, "resume", locked)
+    sandbox.withdraw(sn)
+    assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+    assert counted == ["bkitsm.callback.answered_first", "bkitsm.callback.failed"]
+    assert f"callback for ticket {sn}: failed (RuntimeError)" in caplog.messages
+
+
+async def test_what_is_checked_after_the_answer_ends_and_makes_room(
+    sn, sandbox, receiver, arrive, counted, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "BACKGROUND_LIMIT", 1)
+    monkeypatch.setattr(module, "BACKGROUND_SECONDS", 0.2)
+    sandbox.fault("token/verify", "delay", seconds=3)
+    assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+    assert f"callback for ticket {sn}: unavailable (no answer in 0.2 s)" in caplog.messages
+    assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"body": {"token": "A" * 88}}, "refused_token (its token was not made by ITSM"),
+        ({"signed": {"tag": OTHER_TAG}}, "refused_misdirected (its signature is another approval's)"),
+        ({}, "still_open"),
+    ],
+)
+async def test_the_log_tells_the_ticket_and_why(sn, receiver, arrive, caplog, changes, said):
+    caplog.set_level(logging.INFO)
+    await receiver.receive(arrive(sn, **changes))
+    assert any(line.startswith(f"callback for ticket {sn}: {said}") for line in caplog.messages)
+
+
+async def test_the_log_tells_what_itsm_answered_and_who_is_not_waited_for(
+    sn, sandbox, receiver, arrive, metadata, caplog
+):
+    caplog.set_level(logging.INFO)
+    sandbox.fault("token/verify", "html", times=9)
+    await receiver.receive(arrive(sn))
+    metadata.waits.clear()
+    await receiver.receive(arrive(sn))
+    failed, unknown = (line for line in caplog.messages if line.startswith(f"callback for ticket {sn}: "))
+    assert "unavailable (expected ITSM's JSON envelope" in failed
+    assert unknown.endswith(": unknown")
 
 
 async def test_what_is_checked_after_the_answer_is_bounded(sn, receiver, arrive, metadata, monkeypatch):

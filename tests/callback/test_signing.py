@@ -84,6 +84,26 @@ def test_p8_keys_that_are_blank_short_or_no_texts_are_refused_without_being_show
     assert "too short" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ([], "must be a list of texts"),
+        ({"a": NEW}, "must be a list of texts"),
+        ([NEW, " "], "holds a blank key"),
+        ([7], "holds a blank key"),
+        ("x" * 15, "fewer than 16 characters"),
+        (f" {'x' * 15} ", "fewer than 16 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_told_with_the_connections_name(wrong, what):
+    with pytest.raises(ItsmConfigurationError, match=f"connection 'itsm': extra 'callback_signing_keys' .*{what}"):
+        keys(wrong)
+
+
+def test_sixteen_characters_are_enough():
+    assert is_signed(keys(" " + "x" * 16), CLAIM, sign(keys(["x" * 16]), CLAIM))
+
+
 def test_p8_a_key_is_not_the_secret_itself():
     assert b"s3cret" not in keys()[0]
     assert len(keys()[0]) == 32

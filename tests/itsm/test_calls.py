@@ -236,7 +236,10 @@ def test_fast_approval_sends_no_service_and_never_the_text_false():
         ({"dynamic_fields": ["x"]}, "dynamic_fields[0]"),
         ({"dynamic_fields": [DYNAMIC, DYNAMIC | {"name": ""}]}, "dynamic_fields[1].name"),
         ({"dynamic_fields": [DYNAMIC | {"name": "n" * 33}]}, "dynamic_fields[0].name has 33 characters"),
-        ({"dynamic_fields": [DYNAMIC | {"type": "TEXT"}]}, "dynamic_fields[0] needs a type, one of STRING, INT, LINK"),
+        (
+            {"dynamic_fields": [DYNAMIC | {"type": "TEXT"}]},
+            "dynamic_fields[0] needs a type, one of STRING, INT, LINK",
+        ),
         ({"dynamic_fields": [DYNAMIC | {"type": ["INT"]}]}, "dynamic_fields[0]"),
         ({"dynamic_fields": [DYNAMIC | {"value": 5}]}, "dynamic_fields[0].value"),
         ({"dynamic_fields": [DYNAMIC | {"value": "v" * 256}]}, "dynamic_fields[0].value has 256 characters"),

@@ -41,7 +41,7 @@ def test_p6_an_empty_filter_is_never_dropped_silently(name, empty):
 
 
 def test_p6_an_unknown_filter_would_be_ignored_by_itsm_and_is_refused():
-    with pytest.raises(TypeError, match="no filter page, tga$"):
+    with pytest.raises(TypeError, match=r"no filter page, tga$"):
         write_filters({"tga": "x", "page": 1})
 
 

@@ -106,5 +106,5 @@ def test_an_export_that_itsm_would_refuse_is_not_sent(missing):
 
 @pytest.mark.parametrize("empty", ["", None])
 def test_all_that_is_missing_or_empty_is_named(empty):
-    with pytest.raises(errors.ItsmInvalidRequestError, match="^create_service_catalog needs name, project_key; "):
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"^create_service_catalog needs name, project_key; "):
         service_calls.create_service_catalog(name=empty, project_key=empty)

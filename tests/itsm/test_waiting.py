@@ -110,7 +110,11 @@ def test_errors_that_cannot_pass_stop_the_wait(error):
 
 def test_p3_a_ticket_itsm_does_not_know_is_an_error_after_three_looks():
     wait, missing = Wait(interval=1), errors.ItsmTicketNotFoundError("gone")
-    assert [wait.missed(missing, NOW) for _ in range(3)] == [Pause(seconds=2), Pause(seconds=4), Failed(error=missing)]
+    assert [wait.missed(missing, NOW) for _ in range(3)] == [
+        Pause(seconds=2),
+        Pause(seconds=4),
+        Failed(error=missing),
+    ]
 
 
 def test_p1_an_outage_at_the_deadline_is_waited_out_for_an_hour():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
@@ -24,7 +25,7 @@ class Wire:
     path: str
     sent: dict[str, Any] | None
     data: Any = field(default_factory=list)
-    read: type = type(None)
+    read: type = NoneType
     method: str = "POST"
     esb: str | None = ""
     is_write: bool = False

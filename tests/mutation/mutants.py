@@ -14,7 +14,7 @@ _NAME = re.compile(r"(?:x_|xǁ(?P<of>\w+?)ǁ)(?P<name>\w+)__mutmut_\d+")
 # mutmut's exit codes: what is none of these was noticed by a failing test.
 _STATUS = {0: "survived", 5: "no tests", 33: "no tests", None: "not run"}
 _TIMEOUTS = frozenset({-24, 24, 36, 152, 255})
-_SMALL = ast.Constant | ast.Name | ast.operator | ast.cmpop | ast.boolop | ast.unaryop | ast.keyword
+_SMALL = ast.Name | ast.operator | ast.cmpop | ast.boolop | ast.unaryop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,12 @@ def _mutant(key: str, exit_code: int | None, sources: dict[str, ast.AST]) -> Mut
 
 
 def _shown(path: list[tuple[ast.AST, ast.AST]]) -> tuple[ast.AST, ast.AST]:
-    return next(both for both in reversed(path) if not isinstance(both[0], _SMALL))
+    """Return the smallest pieces that can be understood by themselves."""
+    return next(both for both in reversed(path) if not isinstance(both[0], _SMALL) and not _is_number(both[0]))
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str)
 
 
 def _is_text(node: ast.AST) -> bool:
