@@ -55,6 +55,12 @@ def test_p8_a_users_own_receiver_gets_no_signature_of_ours():
     assert meta(own) == own
 
 
+@pytest.mark.parametrize(("conn_id", "tag"), [("c", "t"), ("x" * 250, "x" * 32)])
+def test_parts_may_be_as_short_or_as_long_as_they_get(conn_id, tag):
+    claim = Claim(conn_id=conn_id, tag=tag, expires=1_900_000_000)
+    assert read_claim(conn_id=conn_id, tag=tag, expires="1900000000") == claim
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -228,6 +228,22 @@ def test_an_unanswered_question_is_an_error_and_no_question_needs_no_answer():
     assert drive(read_all([], VerdictPolicy()), lambda _: pytest.fail("asked")) == {}
 
 
+def test_a_difference_is_told_in_plain_values():
+    found = _find(_open(), _seen(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
+    assert found.as_dict() == {
+        "bklog_conn_id": "bklog",
+        "collector_config_id": 7,
+        "kind": "refused_but_applying",
+        "action": "close",
+        "ticket_sn": "SN1",
+        "ticket_url": "http://itsm/1",
+        "owner": {"dag_id": "dag", "run_id": "run", "task_id": "apply", "map_index": -1},
+        "applying_since": (NOW - SOON).isoformat(),
+        "said": "ITSM ticket SN1 is rejected: refused by an approver",
+    }
+    assert replace(found, row=replace(found.row, owner=None)).as_dict()["owner"] is None
+
+
 def test_p8_the_report_is_json_without_the_payload():
     refused = _find(_open(), _seen(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
     told = report([refused, _find(_open(), WAITING)], [refused])
