@@ -39,7 +39,10 @@ def test_what_is_no_registration_is_nobody(wrong):
 
 def test_an_approval_without_a_worker_leaves_what_the_worker_would_have_left():
     verdict = replace(VERDICT, ticket_url="https://itsm.example.com/1")
-    assert xcoms_of(verdict) == {"return_value": verdict.as_dict(), "ticket_url": "https://itsm.example.com/1"}
+    assert xcoms_of(verdict) == {
+        "return_value": verdict.as_dict(),
+        "bkitsm_ticket_url": "https://itsm.example.com/1",
+    }
 
 
 def test_the_key_fits_airflows_column_for_any_number():
