@@ -30,6 +30,7 @@ def gateway() -> Gateway:
         ({"Retry-After": ""}, None),
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "0.5"}, 0.5),
+        ({"Retry-After": "0"}, 0.0),
         ({"Retry-After": "Tue, 24 Nov 2026 08:01:30 GMT"}, 90.0),
         ({"Retry-After": "Tue, 24 Nov 2026 09:01:30 +0100"}, 90.0),
         ({"Retry-After": "Tue, 24 Nov 2026 08:01:30 -0000"}, 90.0),
