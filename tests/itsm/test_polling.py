@@ -62,6 +62,16 @@ def test_a_round_takes_as_few_batches_as_it_can(tickets, requests):
     assert len(taken(plan, 10)) == requests
 
 
+def test_the_connection_may_change_how_many_a_batch_holds():
+    plan = schedule(*names(100))
+    plan.limit_to(20)
+    assert [len(one) for one in taken(plan, 0)] == [20] * 5
+    plan.failed(plan.next_batch(10), DOWN, 10, timed_out=True)
+    for now in range(20, 200, 10):
+        taken(plan, now)
+    assert plan.chunk == 20
+
+
 def test_rounds_come_a_little_early_never_late():
     plan = Schedule(chance=lambda: 1.0)
     plan.add("A", interval=10.0, now=0)

@@ -10,8 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from tests.mutation.allowed import Allowed, read_allowed
@@ -19,49 +18,58 @@ from tests.mutation.mutants import PACKAGE, Mutant, read
 
 FOLDER = Path("mutants")
 PAGE = Path("docs/mutation.md")
+# pytest's exit codes: a test failed, or a module could not even be imported.
+_FAILED = frozenset({1, 2})
 _MARKS = "<!-- measured -->\n", "<!-- end -->\n"
-_ORDER = ("killed", "killed alone", "timeout", "survived: prose of a message", "survived: see below", "survived")
+# The last words about a mutant, as the page has them.
+_LABELS = {
+    "killed": "killed: a test failed",
+    "alone": "killed in a process of its own: it runs while modules are imported",
+    "timeout": "killed: the tests did not end",
+    "prose": "survived: words of an error's message",
+    "allowed": "survived: see the next table",
+}
 
 
 def main() -> int:
-    """Judge every mutant, print what is left unexplained, write the counts into the page."""
-    allowed = read_allowed()
-    judged = [_judged(one, allowed) for one in read(FOLDER)]
-    unexplained = [one for one in judged if one.status in ("survived", "no tests", "not run")]
-    stale = allowed.stale(judged)
-    for one in unexplained:
-        print(f"{one.status}: {one.function}: {one.change}  ({one.name})")
-    for function, change in stale:
-        print(f"on the list, but no survivor any more: {function}: {change}")
-    if not (unexplained or stale):
-        _write(_table(judged) + allowed.table())
-    print(_table(judged))
-    return bool(unexplained or stale)
+    """Judge every mutant; print what is left unexplained, or write the counts into the page."""
+    allowed, mutants = read_allowed(), list(read(FOLDER))
+    judged = [(_judge(one, allowed), one) for one in mutants]
+    wrong = [f"{said}: {one.function}: {one.change}  ({one.name})" for said, one in judged if said not in _LABELS]
+    wrong += [f"listed, but no survivor: {where}: {change}" for where, change in allowed.stale(mutants)]
+    counts = _table(Counter(said for said, _ in judged))
+    print(*wrong, counts, sep="\n")
+    if not wrong:
+        _write(f"{counts}\n{allowed.table(mutants)}")
+    return bool(wrong)
 
 
-def _judged(mutant: Mutant, allowed: Allowed) -> Mutant:
-    """Return a mutant with the last word about it as its status."""
+def _judge(mutant: Mutant, allowed: Allowed) -> str:
     if not mutant.is_left:
-        return mutant
+        return mutant.status
     if mutant.is_prose:
-        return replace(mutant, status="survived: prose of a message")
+        return "prose"
     if allowed.reason(mutant):
-        return replace(mutant, status="survived: see below")
-    return replace(mutant, status="killed alone") if _dies_alone(mutant) else mutant
+        return "allowed"
+    return "alone" if _dies_alone(mutant) else mutant.status
 
 
 def _dies_alone(mutant: Mutant) -> bool:
-    module = mutant.name.rpartition(".")[0].removeprefix(f"{PACKAGE}.")
-    *rooms, name = module.split(".")
-    test = Path("tests", *rooms, f"test_{name}.py")
-    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", str(test)]
-    chosen = os.environ | {"MUTANT_UNDER_TEST": mutant.name, "PYTHONPATH": str(FOLDER.resolve())}
-    return subprocess.run(command, cwd=FOLDER, env=chosen, capture_output=True, check=False).returncode == 1
+    """Whether the module's own tests fail with it, and do not fail without it."""
+    *rooms, name = mutant.name.rpartition(".")[0].removeprefix(f"{PACKAGE}.").split(".")
+    test = "/".join(["tests", *rooms, f"test_{name}.py"])
+    return _exit_code(test, "") == 0 and _exit_code(test, mutant.name) in _FAILED
 
 
-def _table(judged: Iterable[Mutant]) -> str:
-    counts = Counter(one.status for one in judged)
-    rows = [f"| {status} | {counts[status]:,} |" for status in sorted(counts)]
+@cache
+def _exit_code(test: str, chosen: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", test]
+    env = os.environ | {"MUTANT_UNDER_TEST": chosen, "PYTHONPATH": str(FOLDER.resolve())}
+    return subprocess.run(command, cwd=FOLDER, env=env, capture_output=True, check=False).returncode
+
+
+def _table(counts: Counter[str]) -> str:
+    rows = [f"| {_LABELS.get(said, said)} | {counts[said]:,} |" for said in (*_LABELS, *(counts.keys() - _LABELS))]
     return "\n".join(["| Mutants | Number |", "| --- | ---: |", *rows, f"| **all** | {counts.total():,} |", ""])
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.mutation.mutants import Mutant
 
+LIST = Path(__file__).with_name("allowed.toml")
 Key = tuple[str, str]
 
 
@@ -23,3 +27,26 @@ class Allowed:
     def stale(self, mutants: Iterable[Mutant]) -> list[Key]:
         """Return what is listed without need."""
         return sorted(self.reasons.keys() - {(one.function, one.change) for one in mutants if one.is_left})
+
+    def table(self, mutants: Iterable[Mutant]) -> str:
+        """Return the survivors on the list as a Markdown table, by reason and function."""
+        found: dict[tuple[str, str], int] = defaultdict(int)
+        for one in mutants:
+            if one.is_left and (why := self.reason(one)):
+                found[why, one.function] += 1
+        rows = [f"| {why} | `{function}` | {number} |" for (why, function), number in sorted(found.items())]
+        return "\n".join(["| Why it survives | Where | Number |", "| --- | --- | ---: |", *rows, ""])
+
+
+def read_allowed(path: Path = LIST) -> Allowed:
+    """Read the list: groups with a reason each, and in them the changes of each function."""
+    groups = tomllib.loads(path.read_text(encoding="utf-8"))["allowed"]
+    listed = [
+        ((function, change), group["why"])
+        for group in groups
+        for function, changes in group["mutants"].items()
+        for change in changes
+    ]
+    if len(dict(listed)) != len(listed):
+        raise ValueError(f"{path.name} names a mutant twice")
+    return Allowed(reasons=dict(listed))
