@@ -139,4 +139,4 @@ def test_a_good_look_and_an_outage_forget_earlier_refusals():
         for _ in range(5):
             assert isinstance(wait.missed(refused, NOW), Pause)
         forget(WAITING if forget == wait.saw else errors.ItsmUnavailableError("down"), NOW)
-    assert isinstance(wait.missed(refused, NOW), Pause)
+    assert [type(wait.missed(refused, NOW)) for _ in range(6)] == [Pause] * 5 + [Failed]

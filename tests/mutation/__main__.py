@@ -47,7 +47,7 @@ def main() -> int:
 def _judge(mutant: Mutant, allowed: Allowed) -> str:
     if not mutant.is_left:
         return mutant.status
-    if mutant.is_prose:
+    if allowed.is_prose(mutant):
         return "prose"
     if allowed.reason(mutant):
         return "allowed"

@@ -16,13 +16,18 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:
-    """Reasons by function and change."""
+    """Reasons by function and change, and the functions whose texts are sentences for people."""
 
     reasons: dict[Key, str]
+    sentences: frozenset[str]
 
     def reason(self, mutant: Mutant) -> str | None:
         """Return why this mutant may survive; None where nobody said so."""
         return self.reasons.get((mutant.function, mutant.change))
+
+    def is_prose(self, mutant: Mutant) -> bool:
+        """Whether only the words of a message are different."""
+        return mutant.is_text and (mutant.is_raised or mutant.function in self.sentences)
 
     def stale(self, mutants: Iterable[Mutant]) -> list[Key]:
         """Return what is listed without need."""
@@ -39,14 +44,14 @@ class Allowed:
 
 
 def read_allowed(path: Path = LIST) -> Allowed:
-    """Read the list: groups with a reason each, and in them the changes of each function."""
-    groups = tomllib.loads(path.read_text(encoding="utf-8"))["allowed"]
+    """Read the list: ``sentences``, and groups with a reason each, in them the changes of each function."""
+    told = tomllib.loads(path.read_text(encoding="utf-8"))
     listed = [
         ((function, change), group["why"])
-        for group in groups
+        for group in told["allowed"]
         for function, changes in group["mutants"].items()
         for change in changes
     ]
     if len(dict(listed)) != len(listed):
         raise ValueError(f"{path.name} names a mutant twice")
-    return Allowed(reasons=dict(listed))
+    return Allowed(reasons=dict(listed), sentences=frozenset(told["sentences"]))

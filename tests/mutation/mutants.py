@@ -25,14 +25,16 @@ class Mutant:
     :param name: as mutmut calls it.
     :param function: module, class and function, without the package.
     :param change: the smallest piece of source that tells what is different, before and after.
-    :param is_prose: the words of an error's message are different, and nothing else.
+    :param is_text: the words of a text with blanks are different, and nothing else.
+    :param is_raised: it is in a ``raise``.
     """
 
     name: str
     function: str
     change: str
     status: str
-    is_prose: bool = False
+    is_text: bool = False
+    is_raised: bool = False
 
     @property
     def is_left(self) -> bool:
@@ -78,7 +80,8 @@ def mutant(name: str, status: str, sources: dict[str, ast.AST]) -> Mutant:
         function=".".join(filter(None, where)),
         change=" => ".join(ast.unparse(one) for one in _shown(path)),
         status=status,
-        is_prose=any(isinstance(one, ast.Raise) for one, _ in path) and all(map(_is_prose, path[-1])),
+        is_text=all(map(_is_text, path[-1])),
+        is_raised=any(isinstance(one, ast.Raise) for one, _ in path),
     )
 
 
@@ -104,5 +107,5 @@ def _is_small(node: ast.AST) -> bool:
     return is_word or isinstance(node, _SMALL)
 
 
-def _is_prose(node: ast.AST) -> bool:
+def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip()

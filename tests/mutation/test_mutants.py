@@ -33,15 +33,17 @@ def made(old: str, new: str):
 )
 def test_a_change_is_shown_as_small_as_it_can_be_understood(old, new, change):
     found = made(old, new)
-    assert (found.change, found.function, found.is_prose) == (change, "itsm.calls.f", False)
+    assert (found.change, found.function, found.is_text) == (change, "itsm.calls.f", False)
 
 
-@pytest.mark.parametrize(
-    ("new", "is_prose"),
-    [('f"{a} is too small" "XX to be takenXX"', True), ("None", False), ('f"{a} is too small"', True)],
-)
-def test_words_of_a_message_are_prose_and_its_absence_is_not(new, is_prose):
-    assert made('f"{a} is too small" " to be taken"', new).is_prose is is_prose
+@pytest.mark.parametrize(("new", "is_text"), [('f"{a} is too small" "XX to be takenXX"', True), ("None", False)])
+def test_other_words_of_a_message_are_told_from_its_absence(new, is_text):
+    found = made('f"{a} is too small" " to be taken"', new)
+    assert (found.is_text, found.is_raised) == (is_text, True)
+
+
+def test_a_text_that_is_a_name_is_no_prose():
+    assert not made('"sn"', '"SN"').is_text
 
 
 def test_a_method_is_named_with_its_class():
