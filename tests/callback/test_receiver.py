@@ -212,11 +212,13 @@ async def test_what_goes_wrong_after_the_answer_is_counted_and_logged(
     def locked(*_):
         raise RuntimeError("database is locked")
 
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(metadata, "resume", locked)
     sandbox.withdraw(sn)
     assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
     await settled(receiver)
     assert counted == ["bkitsm.callback.answered_first", "bkitsm.callback.failed"]
+    assert f"callback for ticket {sn}: answered_first" in caplog.messages
     assert f"callback for ticket {sn}: failed (RuntimeError)" in caplog.messages
 
 
@@ -277,6 +279,23 @@ async def test_rotated_keys_are_believed_and_unusable_ones_are_not(sn, sandbox, 
     ):
         metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=configured)
         assert await receiver.receive(arrived) is said
+
+
+async def test_p8_keys_that_cannot_be_used_are_told_in_the_log_and_not_shown(
+    sn, sandbox, receiver, arrive, metadata, caplog
+):
+    arrived = arrive(sn)
+    metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=["too short"])
+    assert await receiver.receive(arrived) is Result.REFUSED_SIGNATURE
+    assert any("'bkitsm_default': extra 'callback_signing_keys'" in line for line in caplog.messages)
+    assert "too short" not in caplog.text
+
+
+@pytest.mark.parametrize(("late", "said"), [(0, Result.STILL_OPEN), (1, Result.REFUSED_EXPIRED)])
+async def test_p4_a_signature_is_good_up_to_its_last_second(sn, arrive, metadata, late, said):
+    arrived = arrive(sn)
+    receiver = Receiver(metadata=metadata, clock=lambda: float(arrived.expires) + late)
+    assert await receiver.receive(arrived) is said
 
 
 async def test_p8_no_log_shows_token_signature_or_body(sn, sandbox, receiver, arrive, token, caplog):
