@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 OLD, NEW = "an-old-key-long-enough", "a-new-key-long-enough"
 CLAIM = Claim(conn_id="itsm", tag="0123456789abcdef", expires=1_900_000_000)
+SIGNED = "v1=32abc5e4a63a12537719c6e68404b5cca1ea45df508662c41cecf55304da1b1f"
 
 
 def keys(
@@ -70,6 +71,19 @@ def test_the_form_has_another_name_for_them():
     assert keys(f"{NEW},{OLD}", name="callback_signing_secret") == keys([NEW, OLD])
     with pytest.raises(ItsmConfigurationError, match="callback_signing_secret"):
         keys("too short", name="callback_signing_secret")
+
+
+@pytest.mark.parametrize("blank", [None, ""])
+def test_an_entry_that_is_blank_is_not_given(blank):
+    extra = {"callback_signing_secret": blank, "callback_signing_keys": [NEW]}
+    gateway = Gateway(conn_id="itsm", root="https://x", app_code="a", app_secret="s3cret", extra=extra)
+    assert signing_keys(gateway) == keys([NEW])
+    assert keys(blank or "") == keys()
+
+
+def test_a_signature_made_by_another_version_of_the_provider_is_believed():
+    """A ticket is signed when it is opened and answered days later, perhaps after an upgrade."""
+    assert sign(keys(), CLAIM) == SIGNED
 
 
 def test_own_keys_replace_the_app_secret():

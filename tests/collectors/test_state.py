@@ -284,7 +284,9 @@ def test_no_ticket_is_to_be_withdrawn_where_none_came_p5(row: CollectorRow) -> N
         with pytest.raises(CollectItsmConflict) as caught:
             EVENTS[event](row)
         assert "Withdraw" not in str(caught.value)
-        assert str(caught.value).endswith(("a retry is refused.", "looks for it again.", "goes on with that ticket."))
+        assert str(caught.value).endswith(
+            ("a retry is refused.", "looks for it again.", "goes on with that ticket.")
+        )
 
 
 def test_p5_a_ticket_of_an_older_application_is_to_be_withdrawn() -> None:

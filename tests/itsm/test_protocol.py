@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.protocol import decode
+from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm.protocol import Front, decode
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -151,6 +151,13 @@ def test_p3_anything_that_is_not_an_envelope_is_an_outage_not_an_answer(content)
 )
 def test_p3_success_needs_result_true_and_code_zero(envelope):
     refused(200, body(**envelope, data={"sn": "REQ1"}))
+
+
+def test_a_call_the_esb_does_not_offer_is_named():
+    call = calls.get_approver("REQ1", 15)
+    assert call.path_at(Front.GATEWAY) == "get_approver/"
+    with pytest.raises(errors.ItsmConfigurationError, match=r"^the ESB does not offer get_approver; "):
+        call.path_at(Front.ESB)
 
 
 def test_success_under_an_error_status_is_not_believed():
