@@ -249,6 +249,16 @@ async def test_the_log_tells_the_ticket_and_why(sn, receiver, arrive, caplog, ch
     assert any(line.startswith(f"callback for ticket {sn}: {said}") for line in caplog.messages)
 
 
+async def test_the_log_is_as_loud_as_it_is_bad(sn, receiver, arrive, metadata, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    await receiver.receive(arrive(sn))
+    await receiver.receive(arrive(sn, signed={"tag": OTHER_TAG}))
+    monkeypatch.delattr(FakeMetadata, "waiting")
+    await receiver.receive(arrive(sn))
+    levels = [(one.levelname, bool(one.exc_info)) for one in caplog.records if one.name == module.__name__]
+    assert levels == [("INFO", False), ("WARNING", False), ("ERROR", True)]
+
+
 async def test_the_log_tells_what_itsm_answered_and_who_is_not_waited_for(
     sn, sandbox, receiver, arrive, metadata, caplog
 ):

@@ -317,7 +317,7 @@ def test_reads_of_one_ticket_need_its_number(build):
 
 @pytest.mark.parametrize("sns", [[], [""], ["REQ1", None]])
 def test_approval_results_are_never_asked_for_nothing(sns):
-    with pytest.raises(errors.ItsmInvalidRequestError):
+    with pytest.raises(errors.ItsmInvalidRequestError, match="at least one ticket number"):
         calls.ticket_approval_result(sns)
 
 

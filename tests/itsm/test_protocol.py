@@ -28,7 +28,8 @@ def refused(status: int, content: bytes, content_type: str | None = JSON, **head
 
 @pytest.mark.parametrize("data", [{"sn": "REQ1"}, [], None, "text"])
 def test_success_returns_the_data(data):
-    assert decode(200, JSON, body(result=True, code=0, message="success", data=data)) == data
+    for code in (0, "0"):
+        assert decode(200, JSON, body(result=True, code=code, message="success", data=data)) == data
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,11 @@ def test_p3_anything_that_is_not_an_envelope_is_an_outage_not_an_answer(content)
 )
 def test_p3_success_needs_result_true_and_code_zero(envelope):
     refused(200, body(**envelope, data={"sn": "REQ1"}))
+
+
+@pytest.mark.parametrize("code", [None, False, True, [1], {}, 1.5])
+def test_what_is_no_code_is_not_shown_as_one(code):
+    assert refused(200, body(result=False, code=code, message="m")).code is None
 
 
 def test_a_call_the_esb_does_not_offer_is_named():

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict
 
 SN = "REQ20261124000003"
 DEFAULT = VerdictPolicy()
@@ -153,6 +153,25 @@ def test_a_verdict_survives_json():
 def test_a_timeout_keeps_the_ticket():
     late = read([row("RUNNING")]).timed_out()
     assert (late.sn, late.outcome, late.reason) == (SN, Outcome.TIMED_OUT, Reason.DEADLINE)
+
+
+def test_a_verdict_tells_all_that_was_read():
+    assert read([row("FINISHED", True)], approval("true", "")) == Verdict(
+        sn=SN,
+        outcome=Outcome.APPROVED,
+        reason="approved",
+        current_status="FINISHED",
+        title="t",
+        ticket_url="https://itsm.example.com/#/ticket/detail?id=3",
+        decided_at="2026-11-24T00:48:43+00:00",
+        approvers=(Decision(operator="carol", approved=True, remark="", decided_at="2026-11-24T00:48:43+00:00"),),
+        evidence_required=True,
+    )
+
+
+def test_an_end_that_nobody_answered_has_the_time_of_the_tickets_last_change():
+    assert read([row("REVOKED")]).decided_at == "2026-11-24T00:48:44+00:00"
+    assert read([row("REVOKED", update_at=None)]).decided_at is None
 
 
 def test_a_remark_is_the_first_that_was_written():
