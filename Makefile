@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 CHAOS := $(VENV)/.chaos
 NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
+MUTATION := $(VENV)/.mutation
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-e2e coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos clean
+.PHONY: help demo test test-e2e coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +30,7 @@ help:
 	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-quick           the same in small, written nowhere (two minutes)"
 	@echo "make chaos                 crashes and kills, write docs/reliability.md (twenty minutes)"
+	@echo "make mutation              whether the tests notice mistakes in the pure core (an hour and a half)"
 	@echo "make clean                 remove what these targets made"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -117,5 +119,13 @@ chaos: $(CHAOS)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.processes
 
+$(MUTATION): $(STAMP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
+	@touch $(MUTATION)
+
+mutation: $(MUTATION)
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/python -m tests.mutation
+
 clean:
-	rm -rf $(VENV) .nox .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build site
+	rm -rf $(VENV) .nox mutants .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build site

@@ -7,7 +7,6 @@ hold templates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -46,11 +45,11 @@ class Waiter(ReadsVerdict):
         return asdict(self)
 
     @classmethod
-    def from_value(cls, value: object) -> Waiter | None:
+    def from_value(cls, value: Any) -> Waiter | None:
         """Read what ``as_dict`` returned; None when it is something else."""
         try:
-            waiter = cls(**value) if isinstance(value, Mapping) else None
-            return waiter if waiter and UUID(waiter.ti_id) and isinstance(waiter.conn_id, str) else None
+            waiter = cls(**value)
+            return waiter if UUID(waiter.ti_id) and isinstance(waiter.conn_id, str) else None
         except (TypeError, ValueError, AttributeError):
             return None
 

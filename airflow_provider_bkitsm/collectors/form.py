@@ -135,7 +135,7 @@ def _rows(
         yield _text(label), _text(value)
     for key in sorted(payload):
         yield f"ETL {key}：", _summary(key, payload[key])
-    yield "ETL JSON：", _text(canonical(payload).decode("utf-8"))
+    yield "ETL JSON：", _text(canonical(payload).decode())
     yield "ETL SHA-256：", digest
 
 

@@ -317,10 +317,10 @@ def _time(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
         if known.get(key) in (None, ""):
             yield f"{prefix}option.{key} is missing (needed for is_time)"
     form = known.get("time_format")
-    if not isinstance(form, str) or not form:
+    if form in (None, ""):
         return
     number = field.get("field_type") in ("int", "long")
-    if number != form.startswith("epoch_"):
+    if not isinstance(form, str) or number != form.startswith("epoch_"):
         wanted = "an epoch_* format" if number else "a format other than epoch_*"
         yield f"{prefix}option.time_format must be {wanted} for a {field.get('field_type')}, not {form!r}"
 

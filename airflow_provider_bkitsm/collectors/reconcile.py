@@ -193,8 +193,8 @@ def find(
     if kind is Kind.STILL_WAITING:
         kind = _waits(row, run_is_over=run_is_over, now=now, limits=limits)
     in_hand = not run_is_over and now - _last_change(row, seen) < limits.grace
-    later = Action.LEFT_TO_ITS_RUN if in_hand else _LATER.get(kind, Action.NONE)
-    return Finding(row=row, kind=kind, action=_AT_ONCE.get(kind, later), said=said)
+    action = _AT_ONCE.get(kind) or (Action.LEFT_TO_ITS_RUN if in_hand else _LATER[kind])
+    return Finding(row=row, kind=kind, action=action, said=said)
 
 
 def report(findings: Sequence[Finding], closed: Iterable[Finding]) -> dict[str, Any]:

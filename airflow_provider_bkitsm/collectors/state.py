@@ -327,4 +327,4 @@ def _changed(row: CollectorRow, now: datetime, **values: Any) -> CollectorRow:
 
 def _storable(reason: str) -> str:
     """Keep what every database takes: no NUL (PostgreSQL), no lone surrogates, no endless tracebacks."""
-    return reason.encode("utf-8", "replace").decode().replace("\x00", "")[:_REASON_LIMIT]
+    return reason.encode(errors="replace").decode().replace("\x00", "")[:_REASON_LIMIT]

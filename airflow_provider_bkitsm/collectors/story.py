@@ -26,7 +26,6 @@ def story(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[di
 
 def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
     brought = " ".join(_BROUGHT.get(entry.event, _anything)(entry.detail).split())
-    cut = limit is not None and len(brought) > limit
     return {
         "when": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "event": entry.event,
@@ -35,8 +34,12 @@ def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
         "ticket": entry.ticket_sn or "",
         "owner": _path(entry.owner),
         "actor": _actor(entry),
-        "brought": f"{brought[: (limit or 1) - 1]}…" if cut else brought,
+        "brought": brought if limit is None else _shortened(brought, limit),
     }
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _path(owner: Owner | None) -> str:
@@ -49,7 +52,7 @@ def _path(owner: Owner | None) -> str:
 def _actor(entry: AuditEntry) -> str:
     """Say who did it; the run is left out where the owner beside it names the same one."""
     run = f" of run {entry.owner.run_id} of DAG {entry.owner.dag_id}" if entry.owner else ""
-    return (entry.actor or "").replace(run, "") if run else entry.actor or ""
+    return (entry.actor or "").replace(run, "")
 
 
 def _application(detail: Detail) -> str:
@@ -79,18 +82,22 @@ def _anything(detail: Detail) -> str:
     return json.dumps(detail, ensure_ascii=False, sort_keys=True) if detail else ""
 
 
-def _the(key: str) -> Callable[[Detail], str]:
-    return lambda detail: str(detail.get(key) or "")
+def _plain(detail: Detail, key: str) -> str:
+    return str(detail.get(key) or "")
+
+
+def _reason(detail: Detail) -> str:
+    return _plain(detail, "reason")
 
 
 _BROUGHT: Mapping[str, Callable[[Detail], str]] = {
     "apply": _application,
     "bypassed": _application,
     "recreate": lambda _: "no ticket was found; it is opened once more",
-    "ticket_opened": _the("url"),
-    "create_refused": _the("reason"),
+    "ticket_opened": lambda detail: _plain(detail, "url"),
+    "create_refused": _reason,
     "decided": _verdict,
     "provisioned": _result,
-    "etl_failed": _the("reason"),
-    "fail": _the("reason"),
+    "etl_failed": _reason,
+    "fail": _reason,
 }

@@ -22,7 +22,7 @@ def gateway_root(host: str, *, port: int | None, schema: str | None) -> str:
     :raises ValueError: it is no address; the text says why and shows nothing of it.
     """
     said = (schema or "").strip().strip("/")
-    scheme, path = (said.lower(), "") if said.lower() in _SCHEMES else ("https", said)
+    scheme, path = (said, "") if said.lower() in _SCHEMES else ("https", said)
     url = _split(host if "://" in host else f"{scheme}://{host}")
     for why, refused in _REFUSED.items():
         if refused(url):

@@ -67,7 +67,7 @@ def sign(keys: Iterable[bytes], claim: Claim) -> str:
 
 def is_signed(keys: Iterable[bytes], claim: Claim, signature: str) -> bool:
     """Whether one of the keys made this signature; takes as long whichever it was, or none."""
-    given = signature.encode("utf-8", "replace")
+    given = signature.encode(errors="replace")
     matches = [hmac.compare_digest(sign([key], claim).encode(), given) for key in keys]
     return any(matches)
 

@@ -17,10 +17,10 @@ def read_extra(text: str | None) -> dict[str, Any]:
 
     :raises ValueError: the text is no JSON object.
     """
-    if not (text or "").strip():
+    if text is None or not text.strip():
         return {}
     try:
-        extra = json.loads(text or "")
+        extra = json.loads(text)
     except ValueError:
         extra = None
     if not isinstance(extra, dict):

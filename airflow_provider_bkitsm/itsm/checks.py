@@ -76,7 +76,7 @@ def _bad(where: str, what: str) -> ItsmInvalidRequestError:
 def _is_http_url(value: object) -> bool:
     try:
         url = urlsplit(value) if isinstance(value, str) else None
-        return url is not None and url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
+        return url is not None and url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         return False
 

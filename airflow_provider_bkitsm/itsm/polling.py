@@ -180,7 +180,6 @@ class Schedule:
         ticket.failures += 1
         ticket.suspect += suspect
         self._backing_off.add(sn)
-        self._fresh.pop(sn, None)
         heappush(self._retries, (now + _backoff(ticket.interval, ticket.failures), next(self._numbers), sn))
 
     def _fresh_batch(self) -> list[str]:

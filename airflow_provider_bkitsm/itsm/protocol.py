@@ -172,7 +172,7 @@ def _without_halves(answer: Any, body: bytes) -> Any:
     """Replace halves of surrogate pairs, which JSON can spell but no log, XCom or database can store."""
     if b"\\ud" not in body.lower():
         return answer
-    return json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
+    return json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
 
 
 def _without_envelope(

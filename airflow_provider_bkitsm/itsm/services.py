@@ -73,4 +73,4 @@ def check_form(known: Iterable[ServiceField], fields: Mapping[str, Any]) -> None
 
 
 def _empty(value: object) -> bool:
-    return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+    return value in (None, [], {}) or (isinstance(value, str) and not value.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,10 +16,11 @@ CUSTOM = {
         {"label": "名称：", "value": "app"},
         {"children": [{"label": "Days: ", "value": 7}, {"label": "Paths", "value": ["/a"]}, "nonsense"]},
         "nonsense",
+        {"label": "X", "value": "x", "children": {"label": "Y"}},
         {"label": None},
     ]
 }
-ROWS = (("名称", "app"), ("Days", "7"), ("Paths", '[\n "/a"\n]'), ("", ""))
+ROWS = (("名称", "app"), ("Days", "7"), ("Paths", '[\n "/a"\n]'), ("X", "x"), ("", ""))
 
 
 def field(value: Any, **more: Any) -> FormField:
@@ -37,13 +39,25 @@ def test_any_other_text_stays_text(text):
     assert shown_field(field(text)) == Shown(name="Name", text=text)
 
 
+def test_a_field_is_plain_json():
+    shown = shown_field(field(CUSTOM)).as_dict()
+    assert json.loads(json.dumps(shown)) == {"name": "Name", "text": "", "rows": [list(row) for row in ROWS]}
+
+
 def test_a_choice_is_shown_as_itsm_shows_it():
     assert shown_field(field("true", display_value="通过")).text == "通过"
     assert shown_field(field("x", display_value="")).text == "x"
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("<b>", "<b>"), (7, "7"), ({"a": 1}, '{\n "a": 1\n}'), (None, "null")]
+    ("value", "text"),
+    [
+        ("<b>", "<b>"),
+        (7, "7"),
+        ({"a": "名"}, '{\n "a": "名"\n}'),
+        (None, "null"),
+        (date(2026, 11, 24), '"2026-11-24"'),
+    ],
 )
 def test_values_become_readable(value, text):
     assert as_text(value) == text

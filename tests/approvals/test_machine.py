@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_provider_bkitsm.approvals.machine import HEIGHT, WIDTH, picture
@@ -34,6 +36,14 @@ def test_boxes_lie_inside_and_apart():
         assert one.height / 2 <= one.y <= HEIGHT - one.height / 2
     apart = [abs(a.x - b.x) >= a.width or abs(a.y - b.y) >= a.height for a in boxes for b in boxes if a is not b]
     assert all(apart)
+
+
+def test_the_picture_is_plain_json_and_every_way_has_its_line():
+    drawn = json.loads(json.dumps(picture(NOT, [(NOT, APPLYING)]).as_dict()))
+    assert (drawn["width"], drawn["height"]) == (WIDTH, HEIGHT)
+    assert len(drawn["boxes"]) == 4
+    assert len({way["path"] for way in drawn["ways"]}) == 5
+    assert all(way["path"].startswith("M ") for way in drawn["ways"])
 
 
 def test_labels_are_the_log_platforms():

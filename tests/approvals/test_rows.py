@@ -192,3 +192,61 @@ def test_a_row_is_plain_json():
 
     text = json.dumps(row_of(found(), live(created_at=NOW)).as_dict())
     assert json.loads(text) | {"dag_id": "d", "status": "waiting", "open": True} == json.loads(text)
+
+
+def test_a_row_tells_what_is_known_of_it():
+    row = row_of(found(ticket_url="https://itsm/1"), live(), collector="7 (bklog)").as_dict()
+    told = {
+        "dag_id": "d",
+        "run_id": "r",
+        "task_id": "t",
+        "map_index": -1,
+        "sn": "REQ1",
+        "conn_id": "itsm",
+        "title": "T",
+        "ticket_url": "https://itsm/1",
+        "status": "waiting",
+        "open": True,
+        "reason": "",
+        "since": NOW.isoformat(),
+        "registered_at": NOW.isoformat(),
+        "read_at": NOW.isoformat(),
+        "decided_at": None,
+        "collector": "7 (bklog)",
+    }
+    assert row | told == row
+
+
+def test_what_only_airflow_knows_is_told_without_itsm():
+    row = row_of(found(), None)
+    assert (row.title, row.ticket_url, row.read_at, row.collector) == ("", "", None, "")
+
+
+def test_a_wait_that_resumes_is_not_told_a_reason_or_a_decision_yet():
+    row = row_of(found("running", verdict=verdict(Outcome.WAITING), ended_at=NOW), live("FINISHED"))
+    assert (row.status, row.reason, row.decided_at) == (Status.RESUMING, "", None)
+
+
+def test_a_decision_without_a_time_was_taken_when_the_task_ended():
+    row = row_of(found("success", verdict=verdict(Outcome.APPROVED), ended_at=NOW), None)
+    assert row.decided_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("own", "verdicts", "lives", "shown"),
+    [
+        ("https://a", "https://b", "https://c", "https://a"),
+        ("", "https://b", "https://c", "https://b"),
+        ("", "javascript:b", "https://c", "https://c"),
+        ("", "", None, ""),
+    ],
+)
+def test_the_address_is_the_first_that_is_known(own, verdicts, lives, shown):
+    known = found("success", ticket_url=own, verdict=verdict(Outcome.APPROVED, ticket_url=verdicts))
+    assert row_of(known, lives and live(ticket_url=lives)).ticket_url == shown
+
+
+def test_the_title_the_task_acted_on_wins():
+    known = found("success", verdict=verdict(Outcome.APPROVED))
+    assert row_of(known, live(title="another")).title == "T"
+    assert row_of(found(), live(title="another")).title == "another"

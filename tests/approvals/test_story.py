@@ -74,3 +74,19 @@ def test_times_leave_as_utc():
     assert told["created_at"] == "2026-11-24T00:48:41+00:00"
     assert told["entries"][0]["at"] == "2026-11-24T00:48:43+00:00"
     json.dumps(told)
+
+
+def test_a_story_tells_what_itsm_says_of_the_ticket():
+    info = TicketInfo(**INFO, end_at="2026-11-24 09:00:00", ticket_url="https://itsm/1", fields=[ASKED])
+    told = story_of(info, TicketLogs(sn="REQ1"), TicketStatus(current_status="FINISHED")).as_dict()
+    # The status was read last.
+    assert (told["title"], told["current_status"], told["creator"]) == ("T", "FINISHED", "bob")
+    assert (told["ended_at"], told["ticket_url"]) == ("2026-11-24T01:00:00+00:00", "https://itsm/1")
+    assert told["form"] == [{"name": "审批内容", "text": "please", "rows": ()}]
+    assert story().as_dict()["ended_at"] is None
+
+
+def test_an_entry_tells_who_and_what_and_a_step_that_waits_has_no_time():
+    happened, waits = story(log(operator=""), steps=[STEP]).as_dict()["entries"]
+    assert (happened["kind"], happened["people"], happened["message"]) == ("event", (), "m")
+    assert (waits["kind"], waits["at"], waits["message"]) == ("pending", None, "审批")

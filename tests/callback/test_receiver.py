@@ -141,15 +141,16 @@ async def test_every_waiter_resumes_and_each_by_its_own_verdict_source(sn, sandb
 async def test_p1_what_goes_wrong_with_one_waiter_does_not_stop_the_others(sn, sandbox, arrive, metadata):
     class Broken(FakeMetadata):
         def resume(self, waiter, verdict):
-            super().resume(waiter, verdict)
-            if len(self.resumed) == 1:
+            if waiter is WAITER:
                 raise RuntimeError("database is locked")
-            return True
+            time.sleep(0.2)
+            return super().resume(waiter, verdict)
 
-    broken = Broken(gateways=metadata.gateways, waits={sn: Waiting(waiters=(WAITER, WAITER), known=True)})
+    slower = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1])
+    broken = Broken(gateways=metadata.gateways, waits={sn: Waiting(waiters=(WAITER, slower), known=True)})
     sandbox.approve(sn)
     assert await Receiver(metadata=broken).receive(arrive(sn)) is Result.FAILED
-    assert len(broken.resumed) == 2
+    assert [waiter for waiter, _ in broken.resumed] == [slower]
 
 
 async def test_p1_another_api_server_was_quicker(sn, sandbox, receiver, arrive, metadata, monkeypatch):
@@ -212,6 +213,75 @@ async def test_p4_the_status_only_says_when_to_answer(sn, receiver, arrive, meta
     assert metadata.resumed == []
 
 
+INSIDE = {"current_status": "REVOKED"}
+
+
+async def test_what_goes_wrong_after_the_answer_is_counted_and_logged(
+    sn, sandbox, receiver, arrive, metadata, counted, monkeypatch, caplog
+):
+    def locked(*_):
+        raise RuntimeError("database is locked")
+
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(metadata, "resume", locked)
+    sandbox.withdraw(sn)
+    assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+    assert counted == ["bkitsm.callback.answered_first", "bkitsm.callback.failed"]
+    assert f"callback for ticket {sn}: answered_first" in caplog.messages
+    assert f"callback for ticket {sn}: failed (RuntimeError)" in caplog.messages
+
+
+async def test_what_is_checked_after_the_answer_ends_and_makes_room(
+    sn, sandbox, receiver, arrive, counted, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "BACKGROUND_LIMIT", 1)
+    monkeypatch.setattr(module, "BACKGROUND_SECONDS", 0.2)
+    sandbox.fault("token/verify", "delay", seconds=3)
+    assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+    assert f"callback for ticket {sn}: unavailable (no answer in 0.2 s)" in caplog.messages
+    assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
+    await settled(receiver)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"body": {"token": "A" * 88}}, "refused_token (its token was not made by ITSM"),
+        ({"signed": {"tag": OTHER_TAG}}, "refused_misdirected (its signature is another approval's)"),
+        ({}, "still_open"),
+    ],
+)
+async def test_the_log_tells_the_ticket_and_why(sn, receiver, arrive, caplog, changes, said):
+    caplog.set_level(logging.INFO)
+    await receiver.receive(arrive(sn, **changes))
+    assert any(line.startswith(f"callback for ticket {sn}: {said}") for line in caplog.messages)
+
+
+async def test_the_log_is_as_loud_as_it_is_bad(sn, receiver, arrive, metadata, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    await receiver.receive(arrive(sn))
+    await receiver.receive(arrive(sn, signed={"tag": OTHER_TAG}))
+    monkeypatch.delattr(FakeMetadata, "waiting")
+    await receiver.receive(arrive(sn))
+    levels = [(one.levelname, bool(one.exc_info)) for one in caplog.records if one.name == module.__name__]
+    assert levels == [("INFO", False), ("WARNING", False), ("ERROR", True)]
+
+
+async def test_the_log_tells_what_itsm_answered_and_who_is_not_waited_for(
+    sn, sandbox, receiver, arrive, metadata, caplog
+):
+    caplog.set_level(logging.INFO)
+    sandbox.fault("token/verify", "html", times=9)
+    await receiver.receive(arrive(sn))
+    metadata.waits.clear()
+    await receiver.receive(arrive(sn))
+    failed, unknown = (line for line in caplog.messages if line.startswith(f"callback for ticket {sn}: "))
+    assert "unavailable (expected ITSM's JSON envelope" in failed
+    assert unknown.endswith(": unknown")
+
+
 async def test_what_is_checked_after_the_answer_is_bounded(sn, receiver, arrive, metadata, monkeypatch):
     monkeypatch.setattr(module, "BACKGROUND_LIMIT", 0)
     assert await receiver.receive(arrive(sn, body={"current_status": "REVOKED"})) is Result.LEFT_TO_POLL
@@ -229,6 +299,23 @@ async def test_rotated_keys_are_believed_and_unusable_ones_are_not(sn, sandbox, 
     ):
         metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=configured)
         assert await receiver.receive(arrived) is said
+
+
+async def test_p8_keys_that_cannot_be_used_are_told_in_the_log_and_not_shown(
+    sn, sandbox, receiver, arrive, metadata, caplog
+):
+    arrived = arrive(sn)
+    metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=["too short"])
+    assert await receiver.receive(arrived) is Result.REFUSED_SIGNATURE
+    assert any("'bkitsm_default': extra 'callback_signing_keys'" in line for line in caplog.messages)
+    assert "too short" not in caplog.text
+
+
+@pytest.mark.parametrize(("late", "said"), [(0, Result.STILL_OPEN), (1, Result.REFUSED_EXPIRED)])
+async def test_p4_a_signature_is_good_up_to_its_last_second(sn, arrive, metadata, late, said):
+    arrived = arrive(sn)
+    receiver = Receiver(metadata=metadata, clock=lambda: float(arrived.expires) + late)
+    assert await receiver.receive(arrived) is said
 
 
 async def test_p8_no_log_shows_token_signature_or_body(sn, sandbox, receiver, arrive, token, caplog):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key
+from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key, xcoms_of
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
@@ -35,6 +35,14 @@ def test_a_registration_survives_the_database():
 )
 def test_what_is_no_registration_is_nobody(wrong):
     assert Waiter.from_value(wrong) is None
+
+
+def test_an_approval_without_a_worker_leaves_what_the_worker_would_have_left():
+    verdict = replace(VERDICT, ticket_url="https://itsm.example.com/1")
+    assert xcoms_of(verdict) == {
+        "return_value": verdict.as_dict(),
+        "bkitsm_ticket_url": "https://itsm.example.com/1",
+    }
 
 
 def test_the_key_fits_airflows_column_for_any_number():

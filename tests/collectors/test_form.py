@@ -56,6 +56,11 @@ def test_title() -> None:
     assert title == "【日志采集】蓝鲸-app-runtime-20261124 #a1b2c3d4"
 
 
+def test_a_title_holds_nothing_that_itsm_changes_or_refuses() -> None:
+    title = ticket_title(space=" a\n<b>  &", collector_name="c\U0001f600", created=DAY, marker="12345678")
+    assert title == "【日志采集】a \uff1cb\uff1e \uff06-c?-20261124 #12345678"
+
+
 @given(
     space=st.text(min_size=1, max_size=200),
     name=st.text(min_size=1, max_size=200),
@@ -78,6 +83,13 @@ def test_a_long_title_is_cut_in_the_middle() -> None:
     title = ticket_title(space="s" * 128, collector_name="n" * 64, created=DAY, marker="12345678")
     assert len(title) == 128
     assert title.endswith("nnn-20261124 #12345678")
+
+
+def test_a_title_that_just_fits_is_not_cut() -> None:
+    fits = ticket_title(space="space", collector_name="name", created=DAY, marker="12345678")
+    for limit, cut in ((len(fits), False), (len(fits) - 1, True)):
+        title = ticket_title(space="space", collector_name="name", created=DAY, marker="12345678", limit=limit)
+        assert (len(title), "…" in title) == (limit, cut)
 
 
 @pytest.mark.parametrize("room", [1, 2, 3])
@@ -136,6 +148,28 @@ def test_detail_shows_what_is_approved() -> None:
     assert json.loads(rows["ETL JSON："]) == PAYLOAD
     assert rows["ETL SHA-256："] == DIGEST
     assert [label for label in rows if label.startswith("ETL ")][:6] == [f"ETL {key}：" for key in sorted(PAYLOAD)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("fields", [], "-"),
+        ("fields", None, ""),
+        ("fields", [{"field_name": "a", "field_type": "string", "is_analyzed": True}], "a string is_analyzed"),
+        ("fields", [{"field_name": "a", "is_analyzed": False, "is_delete": "yes"}], "a"),
+        ("view_roles", [1, 2], "[1, 2]"),
+        ("alias_settings", [], "[]"),
+        ("etl_params", {"b": 1, "a": "名"}, '{"a": "名", "b": 1}'),
+        ("table_id", "名", "名"),
+    ],
+)
+def test_every_value_is_spelled_for_people(key: str, value: Any, shown: str) -> None:
+    payload = PAYLOAD | {key: value}
+    assert _rows(etl_payload=payload, digest=digest(payload))[f"ETL {key}："] == shown
+
+
+def test_the_form_holds_characters_not_escapes() -> None:
+    assert "运行日志" in collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
 
 
 @pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.payload import (
+    ETL_KINDS,
     RESERVED_NAMES,
     bare_table_id,
     canonical,
@@ -62,9 +63,8 @@ OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSO
 def _problems(payload: Any, row: dict[str, Any] | None = None) -> list[str]:
     with pytest.raises(InvalidCleanConfig) as caught:
         validate_clean_config(payload, collector_row=row)
-    for problem in caught.value.problems:
-        assert problem in str(caught.value)
-    assert "No ticket was opened" in str(caught.value)
+    problems = caught.value.problems
+    assert f"has {len(problems)} problem(s): {'; '.join(problems)}. No ticket was opened" in str(caught.value)
     assert not caught.value.retry_safe
     return list(caught.value.problems)
 
@@ -110,6 +110,18 @@ def test_verify_gives_the_approved_payload() -> None:
 
 
 @pytest.mark.parametrize(
+    ("payload", "approved", "told"),
+    [
+        (None, "sha256:1", r"\(missing\) is not the approved one \(sha256:1\)"),
+        ({}, None, r"\(sha256:44136f\w+\) is not the approved one \(unknown\)"),
+    ],
+)
+def test_a_mismatch_tells_what_was_found_and_what_was_approved(payload: Any, approved: Any, told: str) -> None:
+    with pytest.raises(CollectItsmDigestMismatch, match=told):
+        verify(payload, approved)
+
+
+@pytest.mark.parametrize(
     ("payload", "approved"),
     [(BODY | {"retention": 8}, digest(BODY)), (None, digest(BODY)), (None, None), (BODY, None), (BODY, "")],
 )
@@ -138,8 +150,13 @@ def test_all_problems_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("payload", ["{}", [], None, 7])
 def test_a_payload_is_an_object(payload: Any) -> None:
-    with pytest.raises(InvalidCleanConfig, match="must be an object"):
+    with pytest.raises(InvalidCleanConfig, match=f"must be an object, not {type(payload).__name__}"):
         validate_clean_config(payload, collector_row=None)
+
+
+def test_a_payload_that_would_not_come_back_from_the_store_is_refused() -> None:
+    with pytest.raises(InvalidCleanConfig, match="not plain JSON"):
+        validate_clean_config(BODY | {"unknown_to_us": float("nan")}, collector_row=None)
 
 
 @pytest.mark.parametrize(
@@ -185,12 +202,34 @@ def test_types_and_ranges(key: str, value: Any) -> None:
     ("key", "value"),
     [
         *[("storage_replies", 0), ("total_shards_per_node", None), ("retention", 3650), ("unknown_to_us", 1)],
-        ("etl_params", {"retain_extra_json": True, "ext_json_config": {"expand_depth": 3}}),
+        *[
+            ("etl_params", {"retain_extra_json": True, "ext_json_config": {"expand_depth": depth}})
+            for depth in (1, 2, 3)
+        ],
         ("etl_params", {"separator": " ", "metadata_fields": [{"field_name": "x", "metadata_type": "path"}]}),
     ],
 )
 def test_what_the_platform_takes_passes(key: str, value: Any) -> None:
     assert validate_clean_config(BODY | {key: value}, collector_row=None)[key] == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("retention", 0, "retention must be at least 1, not 0"),
+        ("retention", "7", "retention must be an integer, not '7'"),
+        ("etl_config", "json", f"etl_config must be one of {', '.join(ETL_KINDS)}, not 'json'"),
+        ("view_roles", "x", "view_roles must be a list, not 'x'"),
+        ("is_platform_index", 1, "is_platform_index must be true or false, not 1"),
+        (
+            "etl_params",
+            {"retain_extra_json": True, "ext_json_config": {"expand_depth": 4}},
+            "etl_params.ext_json_config.expand_depth must be one of 1, 2, 3, not 4",
+        ),
+    ],
+)
+def test_a_problem_tells_what_is_taken_and_what_was_given(key: str, value: Any, problem: str) -> None:
+    assert _problems(BODY | {key: value}) == [problem]
 
 
 @pytest.mark.parametrize("key", ["need_assessment", "assessment_config"])
@@ -256,6 +295,10 @@ def test_field_rules(changed: dict[str, Any], key: str) -> None:
     assert problem.startswith(f"fields[0].{key} ")
 
 
+def test_strings_may_be_analyzed() -> None:
+    validate_clean_config(_field(is_analyzed=True), collector_row=None)
+
+
 @pytest.mark.parametrize("name", ["level", "user", "ts", "logs", "__extra"])
 def test_names_that_are_not_reserved(name: str) -> None:
     assert name not in RESERVED_NAMES
@@ -297,6 +340,9 @@ def test_one_time_field_only() -> None:
         ("string", {}, ["time_zone", "time_format"]),
         ("string", {"time_format": "yyyy"}, ["time_zone"]),
         ("string", {"time_zone": 0}, ["time_format"]),
+        ("string", {"time_zone": 8, "time_format": ""}, ["time_format"]),
+        ("string", {"time_zone": "", "time_format": "yyyy"}, ["time_zone"]),
+        ("string", {"time_zone": 8, "time_format": 5}, ["time_format"]),
         ("string", {"time_zone": 8, "time_format": "epoch_millis"}, ["time_format"]),
         ("double", {"time_zone": 8, "time_format": "epoch_millis"}, ["time_format"]),
         ("int", {"time_zone": 8, "time_format": "yyyy"}, ["time_format"]),
@@ -309,6 +355,20 @@ def test_time_rules(kind: str, option: dict[str, Any] | None, keys: list[str]) -
         del field["option"]
     problems = _problems(BODY | {"fields": [field]})
     assert [problem.split()[0] for problem in problems] == [f"fields[0].option.{key}" for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "told"),
+    [
+        ("string", "epoch_millis", "must be a format other than epoch_* for a string, not 'epoch_millis'"),
+        ("string", 5, "must be a format other than epoch_* for a string, not 5"),
+        ("long", "yyyy", "must be an epoch_* format for a long, not 'yyyy'"),
+        ("int", 5, "must be an epoch_* format for a int, not 5"),
+    ],
+)
+def test_a_time_format_is_told_what_would_fit(kind: str, form: Any, told: str) -> None:
+    field = TIME | {"field_type": kind, "option": {"time_zone": 0, "time_format": form}}
+    assert _problems(BODY | {"fields": [field]}) == [f"fields[0].option.time_format {told}"]
 
 
 @pytest.mark.parametrize(
@@ -344,9 +404,15 @@ def test_the_existing_table_is_kept(full: str | None, bare: str | None) -> None:
         assert problem.startswith("table_id must stay 'app_runtime_log'")
 
 
-def test_a_prefixed_name_is_told_its_bare_form() -> None:
-    (problem,) = _problems(BODY | {"table_id": "2_bklog.x"}, {"table_id": "2_bklog.x"})
-    assert problem == "table_id must be the bare name 'x', not '2_bklog.x'"
+@pytest.mark.parametrize("name", ["2_bklog.x", "a.2_bklog.x"])
+def test_a_prefixed_name_is_told_its_bare_form(name: str) -> None:
+    (problem,) = _problems(BODY | {"table_id": name}, {"table_id": name})
+    assert problem == f"table_id must be the bare name 'x', not '{name}'"
+
+
+@pytest.mark.parametrize("processor", [None, "", "transfer"])
+def test_the_platforms_own_processor_is_taken(processor: str | None) -> None:
+    validate_clean_config(BODY, collector_row={"etl_processor": processor})
 
 
 def test_collectors_of_the_data_platform_are_refused() -> None:

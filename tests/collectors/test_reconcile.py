@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.collectors.reconcile import (
     find,
     read_all,
     report,
+    since,
     undecided,
 )
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner, new_row
@@ -226,6 +227,34 @@ def test_an_unanswered_question_is_an_error_and_no_question_needs_no_answer():
     with pytest.raises(errors.ItsmUnavailableError):
         drive(read_all(["A"], VerdictPolicy()), lambda _: errors.ItsmUnavailableError("down"))
     assert drive(read_all([], VerdictPolicy()), lambda _: pytest.fail("asked")) == {}
+
+
+def test_it_is_applying_since_the_ticket_was_first_asked_for_not_since_the_last_change():
+    row = replace(_open(), create_started_at=NOW - timedelta(days=8))
+    assert since(row) == NOW - timedelta(days=8)
+    assert _find(row, WAITING).kind is Kind.OVERDUE
+    assert since(_bypassed(SOON)) == NOW - SOON
+
+
+def test_an_application_that_needs_no_approval_tells_what_went_wrong():
+    for error, told in ((None, "(no error is recorded)"), ("cluster full", "(cluster full)")):
+        assert f"but it is not complete {told}" in _find(replace(_bypassed(LATE), last_error=error)).said
+
+
+def test_a_difference_is_told_in_plain_values():
+    found = _find(_open(), _seen(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
+    assert found.as_dict() == {
+        "bklog_conn_id": "bklog",
+        "collector_config_id": 7,
+        "kind": "refused_but_applying",
+        "action": "close",
+        "ticket_sn": "SN1",
+        "ticket_url": "http://itsm/1",
+        "owner": {"dag_id": "dag", "run_id": "run", "task_id": "apply", "map_index": -1},
+        "applying_since": (NOW - SOON).isoformat(),
+        "said": "ITSM ticket SN1 is rejected: refused by an approver",
+    }
+    assert replace(found, row=replace(found.row, owner=None)).as_dict()["owner"] is None
 
 
 def test_p8_the_report_is_json_without_the_payload():

@@ -32,8 +32,9 @@ def test_labels(value: str, zh: str, en: str) -> None:
     assert (state_label(value, language="zh"), state_label(value)) == (zh, en)
 
 
-def test_a_mapped_owner_shows_its_index() -> None:
-    assert str(replace(MINE, map_index=2)) == "task apply[2] of run run of DAG dag"
+@pytest.mark.parametrize(("index", "shown"), [(-1, "apply"), (0, "apply[0]"), (2, "apply[2]")])
+def test_only_a_mapped_owner_shows_its_index(index: int, shown: str) -> None:
+    assert str(replace(MINE, map_index=index)) == f"task {shown} of run run of DAG dag"
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,105 @@ def test_every_event_may_be_delivered_twice(event: str, name: str) -> None:
     assert EVENTS[event](once) is once
 
 
+# What a person reads who has to sort it out: which ticket, whose application, how it stands.
+REFUSALS: list[tuple[CollectorRow, Event, str]] = [
+    (OPEN, EVENTS["recreate"], "the application is applying and its ticket is SN1."),
+    (INTENT, EVENTS["recreate late"], "its ticket is being opened by another try."),
+    (
+        OPEN,
+        EVENTS["opened other sn"],
+        "ticket SN2 cannot be taken, the application is applying and its ticket is SN1.",
+    ),
+    (
+        INTENT,
+        EVENTS["opened no sn"],
+        "ticket (no number) cannot be taken, the application is applying and its ticket is none.",
+    ),
+    (REFUSED, EVENTS["opened"], "ticket SN1 cannot be taken, the application is fail_apply"),
+    (OPEN, EVENTS["refused"], "this application has SN1."),
+    (
+        OPEN,
+        EVENTS["fail old sn"],
+        "ticket SN0 is not the ticket of its current application (SN1, held by task apply ",
+    ),
+    (INTENT, EVENTS["fail"], "ticket SN1 is not the ticket of its current application (not known yet, held by "),
+    (OPEN, lambda row: state.fail(row, sn="", reason="why", now=T1), "ticket (no number) is not the ticket of "),
+    (
+        OPEN,
+        EVENTS["fail by old tag"],
+        "the application marked tag0 is not the current one, which task apply of run ",
+    ),
+    (OPEN, EVENTS["fail unnamed"], "the application marked (nothing) is not the current one"),
+    (FAILED, EVENTS["resume"], "cannot be resumed: ticket SN1 is rejected."),
+    (OPEN, EVENTS["provisioned"], "cannot be provisioned: ticket SN1 is not decided yet."),
+    (REJECTED, EVENTS["complete"], "cannot be completed: ticket SN1 is rejected."),
+    (
+        ETL_FAILED,
+        EVENTS["provisioned"],
+        "cannot be provisioned: its application (ticket SN1 is approved) has failed (no).",
+    ),
+    (
+        ETL_FAILED,
+        EVENTS["complete"],
+        "cannot be completed: its application (ticket SN1 is approved) has failed (no).",
+    ),
+    (
+        APPROVED,
+        EVENTS["complete"],
+        "ticket SN1 is approved, but its ETL was not applied yet (no attempt is recorded).",
+    ),
+    (SUCCESS, EVENTS["fail"], "has completed (ticket SN1 is approved)"),
+    (INTENT, EVENTS["apply other"], "by task apply of run run of DAG dag (ticket: not known yet)."),
+    (OPEN, EVENTS["apply other"], "(ticket: SN1 http://itsm/1)."),
+    (replace(OPEN, ticket_url=None), EVENTS["apply other"], "(ticket: SN1)."),
+]
+
+
+@pytest.mark.parametrize(("row", "event", "told"), REFUSALS)
+def test_a_refusal_tells_which_ticket_and_how_it_stands(row: CollectorRow, event: Event, told: str) -> None:
+    with pytest.raises(ItsmError) as caught:
+        event(row)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("row", [BYPASSED, OPEN])
+def test_no_ticket_is_to_be_withdrawn_where_none_came_p5(row: CollectorRow) -> None:
+    for event in ("recreate", "recreate old tag", "refused", "refused old tag"):
+        with pytest.raises(CollectItsmConflict) as caught:
+            EVENTS[event](row)
+        assert "Withdraw" not in str(caught.value)
+        assert str(caught.value).endswith(
+            ("a retry is refused.", "looks for it again.", "goes on with that ticket.")
+        )
+
+
+def test_p5_a_ticket_of_an_older_application_is_to_be_withdrawn() -> None:
+    with pytest.raises(CollectItsmConflict, match=r"is not the current one.*Withdraw ticket SN0: "):
+        EVENTS["opened old tag"](OPEN)
+
+
+@pytest.mark.parametrize("tag", ["t", "t" * 32])
+def test_a_tag_may_be_as_short_or_as_long_as_itsm_keeps_it(tag: str) -> None:
+    assert state.apply(FAILED, payload=PAYLOAD, tag=tag, owner=MINE, now=T1).tag == tag
+
+
+def test_a_new_application_counts_on_from_what_is_stored() -> None:
+    row = state.apply(replace(FAILED, version=5, application=3), payload=PAYLOAD, tag="tag2", owner=MINE, now=T1)
+    assert (row.version, row.application) == (5, 4)
+
+
+def test_a_ticket_is_stored_with_its_address() -> None:
+    assert (OPEN.ticket_sn, OPEN.ticket_url) == ("SN1", "http://itsm/1")
+
+
+@pytest.mark.parametrize(
+    ("row", "event"),
+    [(INTENT, "opened"), (APPROVED, "provisioned"), (PROVISIONED, "complete"), (ETL_FAILED, "resume")],
+)
+def test_what_went_wrong_is_forgotten_once_it_went_right(row: CollectorRow, event: str) -> None:
+    assert EVENTS[event](replace(row, last_error="down")).last_error is None
+
+
 def test_apply_stores_the_intent_and_nothing_of_the_application_before_p7() -> None:
     row = state.apply(SUCCESS, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1)
     assert row == CollectorRow(
@@ -332,9 +431,9 @@ def test_the_first_verdict_stands(outcome: Outcome) -> None:
         assert state.decided(row, sn="SN1", outcome=later, now=T1) is row
 
 
-@pytest.mark.parametrize("outcome", ["waiting", "", "yes", "APPROVED"])
-def test_what_is_no_verdict_is_never_stored_p3(outcome: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
+@pytest.mark.parametrize(("outcome", "told"), [("waiting", "still open"), ("", "Outcome"), ("yes", "'yes'")])
+def test_what_is_no_verdict_is_never_stored_p3(outcome: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         state.decided(OPEN, sn="SN1", outcome=outcome, now=T1)
 
 

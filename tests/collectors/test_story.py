@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -57,18 +58,31 @@ def test_a_row_tells_when_what_which_and_who():
     ]
 
 
+def test_times_are_utc_wherever_the_machine_is(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        assert story([_entry()])[0]["when"] == "2026-01-02T03:04:05Z"
+    time.tzset()
+
+
+def test_nobody_did_it_where_nobody_is_known():
+    assert story([_entry(actor=None)])[0]["actor"] == ""
+
+
 def test_what_is_not_known_is_empty_and_another_run_is_named():
     other = "task reconcile of run other of DAG reconcile"
-    nobody, elsewhere, mapped = story(
+    nobody, elsewhere, mapped, first = story(
         [
             _entry(ticket_sn=None, owner=None, actor=None),
             _entry(actor=other),
             _entry(owner=Owner(dag_id="d", run_id="r", task_id="t", map_index=3)),
+            _entry(owner=Owner(dag_id="d", run_id="r", task_id="t", map_index=0)),
         ]
     )
     assert (nobody["ticket"], nobody["owner"], nobody["actor"]) == ("", "", "")
     assert elsewhere["actor"] == other
-    assert mapped["owner"] == "d/r/t[3]"
+    assert (mapped["owner"], first["owner"]) == ("d/r/t[3]", "d/r/t[0]")
 
 
 def test_the_order_is_kept_and_times_are_utc():
@@ -98,8 +112,8 @@ def test_the_order_is_kept_and_times_are_utc():
         ),
         (
             "provisioned",
-            {"result": {"table_id": "2_x", "index_set_id": 3, "z": 1}},
-            "table_id 2_x, index_set_id 3",
+            {"result": {"index_set_id": 3, "etl_config": "bk_log_json", "table_id": "2_x", "z": 1}},
+            "table_id 2_x, etl_config bk_log_json, index_set_id 3",
         ),
         ("provisioned", {}, ""),
         ("etl_failed", {"reason": "down"}, "down"),

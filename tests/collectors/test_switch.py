@@ -58,6 +58,21 @@ def test_p3_exceptions_that_cannot_be_read_are_an_error_even_for_other_businesse
                 gate(for_all, text, bk_biz_id=business)
 
 
+@pytest.mark.parametrize(
+    ("for_all", "for_businesses", "told"),
+    [
+        ("of", "", "collect_itsm = 'of' cannot be read: a switch is on or off"),
+        ("on", "5=of", "collect_itsm_businesses = 'of' cannot be read: a switch is on or off"),
+        ("on", "5=on, 2", "collect_itsm_businesses = '5=on, 2' cannot be read: '2' is no entry"),
+        ("on", "2=on,2=off", "collect_itsm_businesses = '2=on,2=off' cannot be read: business 2 is in it twice"),
+    ],
+)
+def test_what_cannot_be_read_is_shown_and_why(for_all, for_businesses, told):
+    with pytest.raises(ItsmConfigurationError) as caught:
+        gate(for_all, for_businesses, bk_biz_id=7)
+    assert str(caught.value).startswith(f"[bkitsm] {told}")
+
+
 @given(st.text(), st.text(), st.integers(-9, 9))
 def test_p3_off_needs_the_word(for_all, for_businesses, business):
     try:

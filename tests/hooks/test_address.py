@@ -27,6 +27,11 @@ ROOT = "https://bkapi.example.com/api/x"
         (ROOT, 80, None, "https://bkapi.example.com:80/api/x"),
         ("bkapi.example.com:8080/api", None, "http", "http://bkapi.example.com:8080/api"),
         ("HTTP://127.0.0.1:8099/api", None, None, "http://127.0.0.1:8099/api"),
+        ("bkapi.example.com", 8443, "https", "https://bkapi.example.com:8443"),
+        ("https://BOX", 8443, None, "https://BOX:8443"),
+        ("https://bkapi.example.com:", 8443, None, "https://bkapi.example.com:8443"),
+        ("https://bkapi.example.com/X/api/X/", None, None, "https://bkapi.example.com/X/api/X"),
+        ("bkapi.example.com", None, " /X/api/X/ ", "https://bkapi.example.com/X/api/X"),
         ("https://[::1]/api", 8099, None, "https://[::1]:8099/api"),
     ],
 )

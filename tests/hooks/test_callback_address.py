@@ -20,22 +20,25 @@ def gateway(conn_id: str = "itsm") -> Gateway:
     return Gateway(conn_id=conn_id, root="https://itsm.example.com", app_code="a", app_secret="s3cret")
 
 
-def meta(given=None, *, base: str = BASE, conn_id: str = "itsm") -> dict:
-    return callback_meta(given, base=base, gateway=gateway(conn_id), tag=TAG, now=NOW)
+def meta(given=None, *, base: str = BASE, conn_id: str = "itsm", tag: str = TAG) -> dict:
+    return callback_meta(given, base=base, gateway=gateway(conn_id), tag=tag, now=NOW)
 
 
-@pytest.mark.parametrize("base", [BASE, f"{BASE}/", f"{BASE}/prefix", "http://localhost:8080"])
+@pytest.mark.parametrize("base", [BASE, f"{BASE}/", f"{BASE}/prefix", f"{BASE}/X", "http://localhost:8080"])
 def test_the_address_keeps_the_bases_path(base):
     url = meta(base=base)["callback_url"]
     assert url.startswith(f"{base.rstrip('/')}/bkitsm/callback/itsm/{TAG}/")
 
 
-@pytest.mark.parametrize("conn_id", ["itsm", "my itsm", "a:b#c!(d)", "日本"])
-def test_the_address_reads_back_into_what_was_signed(conn_id):
-    made = meta(conn_id=conn_id)
-    conn, tag, expires = (unquote(part) for part in urlsplit(made["callback_url"]).path.split("/")[-3:])
-    claim = read_claim(conn_id=conn, tag=tag, expires=expires)
-    assert claim == Claim(conn_id=conn_id, tag=TAG, expires=int((NOW + LIFE).timestamp()))
+@pytest.mark.parametrize(
+    ("conn_id", "tag"),
+    [("itsm", TAG), ("my itsm", TAG), ("a:b#c!(d)", TAG), ("日本", TAG), ("a/b", TAG), ("itsm", "a/b")],
+)
+def test_the_address_reads_back_into_what_was_signed(conn_id, tag):
+    made = meta(conn_id=conn_id, tag=tag)
+    *_, conn, marked, expires = (unquote(part) for part in urlsplit(made["callback_url"]).path.split("/"))
+    claim = read_claim(conn_id=conn, tag=marked, expires=expires)
+    assert claim == Claim(conn_id=conn_id, tag=tag, expires=int((NOW + LIFE).timestamp()))
     assert is_signed(signing_keys(gateway(conn_id)), claim, made["headers"][HEADER])
 
 
@@ -53,6 +56,12 @@ def test_what_the_user_gave_stays():
 def test_p8_a_users_own_receiver_gets_no_signature_of_ours():
     own = {"callback_url": "https://example.com/mine"}
     assert meta(own) == own
+
+
+@pytest.mark.parametrize(("conn_id", "tag"), [("c", "t"), ("x" * 250, "x" * 32)])
+def test_parts_may_be_as_short_or_as_long_as_they_get(conn_id, tag):
+    claim = Claim(conn_id=conn_id, tag=tag, expires=1_900_000_000)
+    assert read_claim(conn_id=conn_id, tag=tag, expires="1900000000") == claim
 
 
 @pytest.mark.parametrize(

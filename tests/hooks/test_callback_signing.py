@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 OLD, NEW = "an-old-key-long-enough", "a-new-key-long-enough"
 CLAIM = Claim(conn_id="itsm", tag="0123456789abcdef", expires=1_900_000_000)
+SIGNED = "v1=32abc5e4a63a12537719c6e68404b5cca1ea45df508662c41cecf55304da1b1f"
 
 
 def keys(
@@ -72,6 +73,19 @@ def test_the_form_has_another_name_for_them():
         keys("too short", name="callback_signing_secret")
 
 
+@pytest.mark.parametrize("blank", [None, ""])
+def test_an_entry_that_is_blank_is_not_given(blank):
+    extra = {"callback_signing_secret": blank, "callback_signing_keys": [NEW]}
+    gateway = Gateway(conn_id="itsm", root="https://x", app_code="a", app_secret="s3cret", extra=extra)
+    assert signing_keys(gateway) == keys([NEW])
+    assert keys(blank or "") == keys()
+
+
+def test_a_signature_made_by_another_version_of_the_provider_is_believed():
+    """A ticket is signed when it is opened and answered days later, perhaps after an upgrade."""
+    assert sign(keys(), CLAIM) == SIGNED
+
+
 def test_own_keys_replace_the_app_secret():
     assert not is_signed(keys([NEW]), CLAIM, sign(keys(), CLAIM))
 
@@ -82,6 +96,26 @@ def test_p8_keys_that_are_blank_short_or_no_texts_are_refused_without_being_show
         keys(wrong)
     assert NEW not in str(refused.value)
     assert "too short" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ([], "must be a list of texts"),
+        ({"a": NEW}, "must be a list of texts"),
+        ([NEW, " "], "holds a blank key"),
+        ([7], "holds a blank key"),
+        ("x" * 15, "fewer than 16 characters"),
+        (f" {'x' * 15} ", "fewer than 16 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_told_with_the_connections_name(wrong, what):
+    with pytest.raises(ItsmConfigurationError, match=f"connection 'itsm': extra 'callback_signing_keys' .*{what}"):
+        keys(wrong)
+
+
+def test_sixteen_characters_are_enough():
+    assert is_signed(keys(" " + "x" * 16), CLAIM, sign(keys(["x" * 16]), CLAIM))
 
 
 def test_p8_a_key_is_not_the_secret_itself():

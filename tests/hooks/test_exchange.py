@@ -8,9 +8,10 @@ import pytest
 from airflow.sdk import Connection
 from hypothesis import given
 from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.exchange import LONGEST_PAUSE, asked_pause, write
+from airflow_provider_bkitsm.hooks.exchange import LONGEST_PAUSE, NoAnswerError, Reply, asked_pause, read, write
 from airflow_provider_bkitsm.itsm import calls, errors
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -29,6 +30,7 @@ def gateway() -> Gateway:
         ({"Retry-After": ""}, None),
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "0.5"}, 0.5),
+        ({"Retry-After": "0"}, 0.0),
         ({"Retry-After": "Tue, 24 Nov 2026 08:01:30 GMT"}, 90.0),
         ({"Retry-After": "Tue, 24 Nov 2026 09:01:30 +0100"}, 90.0),
         ({"Retry-After": "Tue, 24 Nov 2026 08:01:30 -0000"}, 90.0),
@@ -61,11 +63,44 @@ def test_a_body_is_json_and_a_read_has_none(gateway):
     request = write(gateway, calls.ticket_approval_result(["REQ1"]))
     assert (request.method, request.body) == ("POST", b'{"sn": ["REQ1"]}')
     assert request.headers["Content-Type"] == "application/json"
-    assert write(gateway, calls.get_ticket_status("REQ1")).body is None
+    assert request.url == "https://x/ticket_approval_result/"
+    read_only = write(gateway, calls.get_ticket_status("REQ1"))
+    assert (read_only.method, read_only.params, read_only.body) == ("GET", {"sn": "REQ1"}, None)
+    assert "Content-Type" not in read_only.headers
+
+
+def test_an_answer_is_read_whatever_the_case_of_its_headers():
+    headers = CaseInsensitiveDict({"content-type": "text/html", "X-BKAPI-REQUEST-ID": "r1"})
+    assert read(502, headers, b"<html>") == Reply(
+        status_code=502, content_type="text/html", body=b"<html>", request_id="r1", retry_after=None
+    )
+
+
+@pytest.mark.parametrize(("asked", "pause"), [("7", 7.0), ("Thu, 24 Nov 2050 08:00:00 GMT", LONGEST_PAUSE)])
+def test_an_answer_tells_the_pause_it_asks_for(asked, pause):
+    assert read(429, {"Retry-After": asked}, b"").retry_after == pause
+
+
+def test_no_answer_tells_whom_was_asked_and_not_what_the_network_said(gateway):
+    error = NoAnswerError(gateway, OSError("s3cret"), sent=False, dropped=True, late=True)
+    assert str(error) == "no answer from https://x (OSError)"
+    assert (error.sent, error.dropped, error.late) == (False, True, True)
+
+
+READ = calls.get_ticket_status("REQ1")
+WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m")
+
+
+@pytest.mark.parametrize(
+    ("dropped", "call", "again"), [(True, READ, True), (False, READ, False), (True, WRITE, False)]
+)
+def test_p2_only_a_read_on_a_connection_that_was_cut_is_sent_again(gateway, dropped, call, again):
+    error = NoAnswerError(gateway, OSError(), sent=True, dropped=dropped, late=False)
+    assert error.calls_for_another(call) is again
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), float("inf"), {1, 2}, datetime.now(UTC)])
 def test_what_is_not_json_is_refused_before_anything_is_sent(gateway, value):
     call = calls.create_ticket(creator="a", fields={"title": "t", "x": value}, service_id=1)
-    with pytest.raises(errors.ItsmInvalidRequestError, match="nothing was sent"):
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"^create_ticket: .* \((Type|Value)Error\); nothing"):
         write(gateway, call)

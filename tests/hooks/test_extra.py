@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.hooks.extra import read_extra, secrets_of
         ('{"extra__bkitsm__verify": "no", "verify": true}', {"verify": True}),
         ('{"extra__bkitsm__verify": "no", "verify": ""}', {"verify": "no"}),
         ('{"extra__bkitsm__verify": null}', {}),
+        ('{"extra__bkitsm__a__b__c": 1, "a__b": 2}', {"a__b__c": 1, "a__b": 2}),
     ],
 )
 def test_only_what_is_given_counts(text, extra):
@@ -39,7 +40,7 @@ def test_p8_what_is_no_object_is_refused_without_showing_it(text):
         ({"callback_signing_secret": "one-key, another"}, {"one-key", "another"}),
         ({"callback_signing_keys": ["one-key", " another ", None, {"a": "b"}]}, {"one-key", "another"}),
         ({"callback_signing_keys": {"a": "b"}}, set()),
-        ({"proxy": "http://proxy:3128"}, set()),
+        ({"proxy": "http://proxy:3128", "access_token": "a"}, {"a"}),
         ({"proxy": "http://me:p%40ss@proxy"}, {"http://me:p%40ss@proxy", "p%40ss", "p@ss"}),
         ({"proxy": "http://[me:pass@proxy"}, {"http://[me:pass@proxy"}),
     ],

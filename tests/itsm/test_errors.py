@@ -59,4 +59,6 @@ def test_every_error_says_whether_a_retry_is_safe(name):
 def test_an_error_shows_code_and_request():
     error = errors.ItsmError("refused", code=0, request_id="r1")
     assert str(error) == "refused [code 0, request r1]"
+    assert str(errors.ItsmError("refused", code="E1")) == "refused [code E1]"
+    assert str(errors.ItsmError("refused", code="", request_id="")) == "refused"
     assert str(errors.ItsmError("refused")) == "refused"

@@ -41,5 +41,10 @@ def test_p6_an_empty_filter_is_never_dropped_silently(name, empty):
 
 
 def test_p6_an_unknown_filter_would_be_ignored_by_itsm_and_is_refused():
-    with pytest.raises(TypeError, match="tga"):
-        write_filters({"tga": "x"})
+    with pytest.raises(TypeError, match=r"no filter page, tga$"):
+        write_filters({"tga": "x", "page": 1})
+
+
+def test_p6_no_filter_at_all_would_find_everybodys_tickets():
+    with pytest.raises(ItsmInvalidRequestError, match="without any filter"):
+        write_filters({"tag": None})

@@ -16,6 +16,8 @@ from airflow_provider_bkitsm.itsm.opening import (
 
 TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
 SINCE = datetime(2026, 11, 24, tzinfo=UTC)
+# A day earlier, as ITSM's clock may be behind ours, and in Shanghai time.
+ASKED = {"tag": TAG, "creator": "alice", "create_at__gte": "2026-11-23 08:00:00"}
 
 
 def item(number: int, **more: Any) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def search(*pages: list[dict[str, Any]]) -> tuple[list[str], int]:
     try:
         while True:
             page = {"page": asked + 1, "total_page": len(pages), "count": 99, "items": pages[asked]}
-            assert (call.body or {})["tag"] == TAG
+            assert call.body == ASKED | {"page": asked + 1, "page_size": 100}
             asked += 1
             call = flow.send(call.parse(page))
     except StopIteration as stop:

@@ -34,10 +34,27 @@ def test_a_refusal_by_a_ticket_that_is_over_is_a_normal_answer(status):
     assert found.current_status == status
 
 
+def test_an_operation_that_was_taken_returns_how_the_ticket_stands_now():
+    """The flow may be a moment late: that is no refusal."""
+    sent = []
+
+    def answer(call):
+        sent.append(call.body or call.params)
+        return {"current_status": "RUNNING"} if call.method == "GET" else []
+
+    flow = operate(sn="REQ1", action_type="WITHDRAW", operator="alice", action_message="m")
+    assert drive(flow, answer).current_status == "RUNNING"
+    assert sent == [
+        {"sn": "REQ1", "action_type": "WITHDRAW", "operator": "alice", "action_message": "m"},
+        {"sn": "REQ1"},
+    ]
+
+
 def test_a_refusal_by_an_open_ticket_is_a_conflict():
-    with pytest.raises(errors.ItsmConflictError, match="SUSPENDED") as caught:
+    with pytest.raises(errors.ItsmConflictError, match="SUSPENDED: no ") as caught:
         withdraw(operate_ticket=REFUSED, get_ticket_status={"current_status": "SUSPENDED"})
     assert caught.value.code == 3900004
+    assert str(caught.value).startswith("WITHDRAW of ticket REQ1 by alice was not done")
 
 
 def test_p3_a_refusal_by_a_number_that_two_tickets_carry_is_ambiguous():
@@ -63,7 +80,7 @@ def test_an_outage_is_not_asked_about():
 
 def test_a_lost_answer_and_an_open_ticket_leave_the_outcome_unknown():
     lost = errors.ItsmOutcomeUnknownError("lost")
-    with pytest.raises(errors.ItsmOutcomeUnknownError, match="RUNNING"):
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="lost; ticket REQ1 is still RUNNING"):
         withdraw(operate_ticket=lost, get_ticket_status={"current_status": "RUNNING"})
 
 

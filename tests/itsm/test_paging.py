@@ -87,12 +87,37 @@ def test_a_search_that_became_shorter_meanwhile_ends_with_its_last_page():
     assert server.pages == [1, 2, 1]
 
 
+def test_the_page_before_a_missing_one_is_read_again_for_what_moved_up():
+    def leave(server):
+        if len(server.bodies) == 2:
+            server.numbers.remove(5)
+
+    server = Server(1, 2, 3, 4, 5, between=leave)
+    assert (ids(server), server.pages) == ([5, 4, 3, 2, 1], [1, 2, 3, 2])
+
+
+def test_a_first_page_that_is_missing_is_an_error():
+    asked = []
+
+    def empty(call):
+        asked.append(call)
+        return NO_SUCH_PAGE
+
+    with pytest.raises(errors.ItsmUnavailableError):
+        ids(empty)
+    assert len(asked) == 1
+
+
 def test_an_error_that_is_not_a_missing_page_is_raised():
+    asked = []
+
     def down_on_the_second(call):
-        return page([3, 2], 2) if call.body["page"] == 1 else errors.ItsmUnavailableError("down", code="1306201")
+        asked.append(call.body["page"])
+        return page([3, 2], 2) if asked == [1] else errors.ItsmUnavailableError("down", code="1306201")
 
     with pytest.raises(errors.ItsmUnavailableError, match="down"):
         ids(down_on_the_second)
+    assert asked == [1, 2]
 
 
 def test_a_page_that_should_be_there_and_fails_is_an_error():

@@ -52,5 +52,29 @@ def test_a_long_list_of_what_is_wrong_is_cut():
 
 @pytest.mark.parametrize("answer", [None, {}, "REQ1", [1], ["REQ1", None]])
 def test_a_list_of_texts_is_nothing_else(answer):
-    with pytest.raises(errors.ItsmUnexpectedAnswerError):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match="list of texts"):
         parsing.texts(answer)
+
+
+@pytest.mark.parametrize(("value", "text"), [(3, "3"), (0, "0"), (-1, "-1"), ("V3", "V3"), ("", "")])
+def test_a_number_may_stand_for_a_text(value, text):
+    assert parsing.one(models.Workflow)({"version_number": value}).version_number == text
+
+
+@pytest.mark.parametrize(
+    ("value", "names"), [("a,b", ("a", "b")), (",a,", ("a",)), ("", ()), (["a", "b"], ("a", "b")), ([], ())]
+)
+def test_people_are_listed_or_joined_by_commas(value, names):
+    assert parsing.one(models.Approver)({"approver": value}).approver == names
+
+
+@pytest.mark.parametrize("value", [5, True, {"a": 1}, [5]])
+def test_nothing_else_names_people(value):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match="approver"):
+        parsing.one(models.Approver)({"approver": value})
+
+
+@pytest.mark.parametrize("value", [True, 1.5, ["V3"], {"V3": 1}])
+def test_nothing_else_stands_for_a_text(value):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match="version_number"):
+        parsing.one(models.Workflow)({"version_number": value})

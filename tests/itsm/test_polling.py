@@ -62,6 +62,16 @@ def test_a_round_takes_as_few_batches_as_it_can(tickets, requests):
     assert len(taken(plan, 10)) == requests
 
 
+def test_the_connection_may_change_how_many_a_batch_holds():
+    plan = schedule(*names(100))
+    plan.limit_to(20)
+    assert [len(one) for one in taken(plan, 0)] == [20] * 5
+    plan.failed(plan.next_batch(10), DOWN, 10, timed_out=True)
+    for now in range(20, 200, 10):
+        taken(plan, now)
+    assert plan.chunk == 20
+
+
 def test_rounds_come_a_little_early_never_late():
     plan = Schedule(chance=lambda: 1.0)
     plan.add("A", interval=10.0, now=0)
@@ -146,6 +156,63 @@ def test_it_never_gets_smaller_than_one():
     plan = schedule("A", chunk=1)
     plan.failed(plan.next_batch(0), DOWN, 0, timed_out=True)
     assert plan.chunk == 1
+
+
+def test_it_grows_after_every_eighth_good_answer():
+    plan = schedule(*names(400), chunk=40)
+    plan.failed(plan.next_batch(0), DOWN, 0, timed_out=True)
+    sizes = []
+    for _ in range(17):
+        plan.answered(plan.next_batch(0))
+        sizes.append(plan.chunk)
+    assert sizes == [20] * 7 + [25] * 8 + [30] * 2
+
+
+def test_an_answer_forgets_the_failures_before():
+    plan = schedule("A")
+    plan.failed(plan.next_batch(0), DOWN, 0)
+    assert taken(plan, 20) == [("A",)]
+    plan.failed(plan.next_batch(30), DOWN, 30)
+    assert plan.next_batch(49) == ()
+    assert plan.next_batch(50) == ("A",)
+
+
+def test_a_failing_ticket_that_is_waited_for_anew_is_asked_about_at_once():
+    plan = schedule("A")
+    plan.failed(plan.next_batch(0), DOWN, 0)
+    plan.discard("A")
+    plan.add("A", interval=10.0, now=1)
+    assert plan.next_batch(1) == ("A",)
+
+
+def test_failures_are_in_a_row_only_without_an_answer_between():
+    plan = schedule(*names(10), chunk=1)
+    for _ in range(3):
+        plan.failed(plan.next_batch(0), DOWN, 0)
+        plan.answered(plan.next_batch(0))
+        plan.failed(plan.next_batch(0), DOWN, 0)
+    assert plan.next_batch(0)
+
+
+@pytest.mark.parametrize(
+    "kind", [errors.ItsmAuthenticationError, errors.ItsmPermissionError, errors.ItsmRateLimitedError]
+)
+def test_who_is_not_let_in_pauses_for_all_whatever_the_code(kind):
+    plan = schedule(*names(10), chunk=1)
+    for _ in range(3):
+        plan.failed(plan.next_batch(0), kind("no", code=1640301), 0)
+    assert plan.next_batch(0) == ()
+
+
+def test_failures_of_those_who_left_pause_whoever_comes_for_a_second():
+    plan = schedule(*names(3), chunk=1)
+    batches = [plan.next_batch(0) for _ in range(3)]
+    for batch in batches:
+        plan.discard(batch[0])
+    for batch in batches:
+        plan.failed(batch, DOWN, 0)
+    plan.add("A", interval=10.0, now=0)
+    assert (plan.next_batch(0.9), plan.next_batch(1)) == ((), ("A",))
 
 
 def test_three_failures_in_a_row_pause_the_whole_connection():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.protocol import decode
+from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm.protocol import Front, decode
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -28,7 +28,8 @@ def refused(status: int, content: bytes, content_type: str | None = JSON, **head
 
 @pytest.mark.parametrize("data", [{"sn": "REQ1"}, [], None, "text"])
 def test_success_returns_the_data(data):
-    assert decode(200, JSON, body(result=True, code=0, message="success", data=data)) == data
+    for code in (0, "0"):
+        assert decode(200, JSON, body(result=True, code=code, message="success", data=data)) == data
 
 
 @pytest.mark.parametrize(
@@ -67,20 +68,56 @@ def test_a_code_decides_the_error(status, code, kind):
     ("status", "kind"),
     [
         (200, errors.ItsmUnavailableError),
+        (201, errors.ItsmUnavailableError),
+        (204, errors.ItsmUnavailableError),
+        (299, errors.ItsmUnavailableError),
+        (300, errors.ItsmEndpointNotFoundError),
         (301, errors.ItsmEndpointNotFoundError),
+        (399, errors.ItsmEndpointNotFoundError),
+        (400, errors.ItsmInvalidRequestError),
         (401, errors.ItsmAuthenticationError),
         (403, errors.ItsmPermissionError),
         (404, errors.ItsmEndpointNotFoundError),
-        (429, errors.ItsmRateLimitedError),
+        (405, errors.ItsmEndpointNotFoundError),
+        (408, errors.ItsmUnavailableError),
         (413, errors.ItsmInvalidRequestError),
+        (429, errors.ItsmRateLimitedError),
+        (498, errors.ItsmInvalidRequestError),
+        (499, errors.ItsmUnavailableError),
         (500, errors.ItsmUnavailableError),
         (502, errors.ItsmUnavailableError),
     ],
 )
 def test_a_page_instead_of_an_envelope_is_judged_by_its_status_and_never_shown(status, kind):
-    error = refused(status, b"<html>secret page</html>", HTML)
+    error = refused(status, b"<html>secret page</html>", HTML, request_id="r1", retry_after=7.0)
     assert type(error) is kind
+    assert f"got HTTP {status} with text/html" in str(error)
+    assert ("redirects" in str(error)) == (status in range(300, 400))
     assert "secret page" not in str(error)
+    assert error.request_id == "r1"
+    assert getattr(error, "retry_after", 7.0) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(HTML, "text/html"), (None, "no content type"), ("x" * 200, "x" * 80), ("a b", "a b")]
+)
+def test_what_came_instead_is_named_in_at_most_80_characters(given, shown):
+    assert refused(502, b"", given).message == f"expected ITSM's JSON envelope, got HTTP 502 with {shown}"
+
+
+def test_a_refusal_is_shown_in_at_most_500_characters():
+    assert refused(200, body(result=False, code=1, message="m" * 900)).message == "ITSM answered: " + "m" * 500
+    assert refused(200, body(result=False, code=1)).message == "ITSM answered: no message"
+
+
+@pytest.mark.parametrize(("own", "header", "kept"), [("r1", "r2", "r1"), (None, "r2", "r2"), (5, None, "5")])
+def test_the_envelopes_own_request_id_wins(own, header, kept):
+    assert refused(200, body(result=False, code=1, request_id=own), request_id=header).request_id == kept
+
+
+def test_halves_of_characters_do_not_leave_the_parser():
+    content = b'{"result": true, "code": 0, "data": {"title": "a\\uD83D", "sn": "\\u8bf7\\ud83d\\ude00"}}'
+    assert decode(200, JSON, content) == {"title": "a?", "sn": "\u8bf7\U0001f600"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +152,18 @@ def test_p3_anything_that_is_not_an_envelope_is_an_outage_not_an_answer(content)
 )
 def test_p3_success_needs_result_true_and_code_zero(envelope):
     refused(200, body(**envelope, data={"sn": "REQ1"}))
+
+
+@pytest.mark.parametrize("code", [None, False, True, [1], {}, 1.5])
+def test_what_is_no_code_is_not_shown_as_one(code):
+    assert refused(200, body(result=False, code=code, message="m")).code is None
+
+
+def test_a_call_the_esb_does_not_offer_is_named():
+    call = calls.get_approver("REQ1", 15)
+    assert call.path_at(Front.GATEWAY) == "get_approver/"
+    with pytest.raises(errors.ItsmConfigurationError, match=r"^the ESB does not offer get_approver; "):
+        call.path_at(Front.ESB)
 
 
 def test_success_under_an_error_status_is_not_believed():

@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.itsm.services import (
     find_log_service,
     find_service,
 )
+from tests.itsm import flows
 
 DETAIL = {"service_id": 7, "name": "onboarding", "fields": [{"key": "title"}]}
 KNOWN = [
@@ -24,15 +25,17 @@ KNOWN = [
 
 
 def drive(flow: Any, *answers: Any) -> Any:
-    try:
-        call = next(flow)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                call = flow.throw(answer)
-            call = flow.send(call.parse(answer))
-    except StopIteration as stop:
-        return stop.value
-    raise AssertionError("the flow asked for more")
+    """Run a flow that asks for a list of log services, or for service 7."""
+    said = iter(answers)
+
+    def answer(call):
+        if call.path == "get_services/":
+            assert call.params == {"display_role": "LOG_SEARCH", "display_type": "API"}
+        else:
+            assert (call.path, call.params) == ("get_service_detail/", {"service_id": "7"})
+        return next(said)
+
+    return flows.drive(flow, answer)
 
 
 def test_a_named_service_is_read():
@@ -40,8 +43,9 @@ def test_a_named_service_is_read():
 
 
 def test_an_unknown_service_is_its_own_error():
-    with pytest.raises(errors.CollectItsmNotExists, match="no ticket was opened"):
+    with pytest.raises(errors.CollectItsmNotExists, match="no service 7; no ticket was opened") as caught:
         drive(find_service(7), errors.ItsmNotFoundError("x", code=3900404))
+    assert caught.value.code == 3900404
 
 
 def test_the_log_platforms_service_is_found_when_there_is_exactly_one():
@@ -49,7 +53,7 @@ def test_the_log_platforms_service_is_found_when_there_is_exactly_one():
 
 
 def test_without_a_log_service_the_error_says_so():
-    with pytest.raises(errors.CollectItsmNotExists):
+    with pytest.raises(errors.CollectItsmNotExists, match="no ticket was opened"):
         drive(find_log_service(), [])
 
 
@@ -65,9 +69,20 @@ def test_a_good_form_passes(form):
 
 def test_every_problem_of_a_form_is_named_at_once():
     with pytest.raises(errors.ItsmInvalidRequestError) as caught:
-        check_form(KNOWN, {"title": " ", "colour": "red"})
-    for name in ("title", "approvals", "colour"):
-        assert name in str(caught.value)
+        check_form(KNOWN, {"title": " ", "colour": "red", "size": 1})
+    assert ": colour, size; " in str(caught.value)
+    assert ": approvals, title)" in str(caught.value)
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", [], {}])
+def test_what_is_required_must_not_be_empty(empty):
+    with pytest.raises(errors.ItsmInvalidRequestError, match="approvals"):
+        check_form(KNOWN, {"title": "t", "approvals": empty})
+
+
+@pytest.mark.parametrize("given", [0, False, "0", ["a"]])
+def test_nothing_and_no_are_answers_too(given):
+    check_form(KNOWN, {"title": "t", "approvals": given})
 
 
 def test_the_built_in_approval_needs_its_three_fields():

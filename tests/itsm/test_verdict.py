@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict
 
 SN = "REQ20261124000003"
 DEFAULT = VerdictPolicy()
@@ -131,12 +131,12 @@ def test_p3_a_form_fields_default_is_not_evidence():
 
 
 def test_p3_a_ticket_left_out_of_the_answer_is_an_error():
-    with pytest.raises(errors.ItsmTicketNotFoundError):
+    with pytest.raises(errors.ItsmTicketNotFoundError, match=SN):
         read([row("FINISHED", True, sn="REQ20261124000004")])
 
 
 def test_p3_two_tickets_with_one_number_are_an_error():
-    with pytest.raises(errors.ItsmAmbiguousError):
+    with pytest.raises(errors.ItsmAmbiguousError, match=f"2 tickets numbered {SN}"):
         read([row("FINISHED", True), row("RUNNING")])
 
 
@@ -161,4 +161,49 @@ def test_a_verdict_of_another_version_is_read():
 
 
 def test_a_timeout_keeps_the_ticket():
-    assert read([row("RUNNING")]).timed_out().outcome is Outcome.TIMED_OUT
+    late = read([row("RUNNING")]).timed_out()
+    assert (late.sn, late.outcome, late.reason) == (SN, Outcome.TIMED_OUT, Reason.DEADLINE)
+
+
+def test_a_verdict_tells_all_that_was_read():
+    assert read([row("FINISHED", True)], approval("true", "")) == Verdict(
+        sn=SN,
+        outcome=Outcome.APPROVED,
+        reason="approved",
+        current_status="FINISHED",
+        title="t",
+        ticket_url="https://itsm.example.com/#/ticket/detail?id=3",
+        decided_at="2026-11-24T00:48:43+00:00",
+        approvers=(Decision(operator="carol", approved=True, remark="", decided_at="2026-11-24T00:48:43+00:00"),),
+        evidence_required=True,
+    )
+
+
+def test_an_end_that_nobody_answered_has_the_time_of_the_tickets_last_change():
+    assert read([row("REVOKED")]).decided_at == "2026-11-24T00:48:44+00:00"
+    assert read([row("REVOKED", update_at=None)]).decided_at is None
+
+
+def test_a_remark_is_the_first_that_was_written():
+    answered = step("APPROVAL", ("r7f", "RADIO", "true"), ("xd6", "TEXT", ""), ("P14", "TEXT", "go ahead"))
+    assert [one.remark for one in read([row("FINISHED", True)], answered).approvers] == ["go ahead"]
+    silent = step("APPROVAL", ("r7f", "RADIO", "true"), ("xd6", "TEXT", None))
+    assert [one.remark for one in read([row("FINISHED", True)], silent).approvers] == [""]
+
+
+@pytest.mark.parametrize(
+    ("found", "logs", "sentence"),
+    [
+        (row("RUNNING"), [], "is waiting: the ticket is still open"),
+        (row("REVOKED"), [], "is withdrawn: the ticket was withdrawn"),
+        (row("FINISHED", True), [approval("true", "")], "is approved (carol approved)"),
+        (row("FINISHED", True), [step("APPROVAL")], "is approved (carol answered)"),
+        (
+            row("FINISHED"),
+            [approval("true"), approval("false", "no") | {"operator": ""}],
+            "is rejected: refused by an approver (carol approved: fine; the system refused: no)",
+        ),
+    ],
+)
+def test_a_verdict_is_told_in_one_sentence(found, logs, sentence):
+    assert read([found], *logs).describe() == f"ITSM ticket {SN} {sentence}"

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Wait
+from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Wait, approval_time, ticket_number
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -22,13 +22,47 @@ def verdict(outcome: Outcome) -> Verdict:
 WAITING = verdict(Outcome.WAITING)
 
 
+def test_a_number_is_taken_without_the_blanks_around_it():
+    assert ticket_number(" REQ1\n") == "REQ1"
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", "None", " None "])
+def test_p3_an_empty_number_is_an_error_never_a_wait(empty):
+    with pytest.raises(errors.ItsmConfigurationError, match="ticket_sn is empty"):
+        ticket_number(empty)
+
+
+@pytest.mark.parametrize(
+    ("given", "time"),
+    [
+        (None, None),
+        (LATER - NOW, LATER - NOW),
+        (90, timedelta(seconds=90)),
+        ("1.5", timedelta(seconds=1.5)),
+        (0, timedelta(0)),
+    ],
+)
+def test_people_may_take_seconds_or_a_timedelta_or_for_ever(given, time):
+    assert approval_time(given) == time
+
+
+@pytest.mark.parametrize("wrong", ["soon", "", "inf", 1e300])
+def test_what_is_no_time_is_shown(wrong):
+    with pytest.raises(errors.ItsmConfigurationError) as caught:
+        approval_time(wrong)
+    assert "approval_timeout" in str(caught.value)
+    assert repr(wrong) in str(caught.value)
+
+
 def test_an_open_ticket_is_looked_at_again_after_the_interval():
     assert Wait(interval=30, deadline=LATER).saw(WAITING, NOW) == Pause(seconds=30)
     assert Wait(interval=30).saw(WAITING, NOW) == Pause(seconds=30)
 
 
 def test_the_last_look_is_at_the_deadline_not_an_interval_later():
-    assert Wait(interval=30, deadline=LATER).saw(WAITING, LATER - timedelta(seconds=4)) == Pause(seconds=4)
+    for left in (4, 0.5):
+        now = LATER - timedelta(seconds=left)
+        assert Wait(interval=30, deadline=LATER).saw(WAITING, now) == Pause(seconds=left)
 
 
 def test_an_open_ticket_at_the_deadline_has_timed_out():
@@ -59,6 +93,7 @@ def test_errors_that_pass_back_off_and_recover():
     ]
     wait.saw(WAITING, NOW)
     assert wait.missed(down, NOW) == Pause(seconds=20)
+    assert Wait(interval=0.1).missed(down, NOW) == Pause(seconds=0.2)
 
 
 def test_the_gateways_own_pause_is_obeyed():
@@ -75,13 +110,17 @@ def test_errors_that_cannot_pass_stop_the_wait(error):
 
 def test_p3_a_ticket_itsm_does_not_know_is_an_error_after_three_looks():
     wait, missing = Wait(interval=1), errors.ItsmTicketNotFoundError("gone")
-    assert [type(wait.missed(missing, NOW)) for _ in range(3)] == [Pause, Pause, Failed]
+    assert [wait.missed(missing, NOW) for _ in range(3)] == [
+        Pause(seconds=2),
+        Pause(seconds=4),
+        Failed(error=missing),
+    ]
 
 
 def test_p1_an_outage_at_the_deadline_is_waited_out_for_an_hour():
     wait, down = Wait(interval=1, deadline=NOW), errors.ItsmUnavailableError("down")
-    assert isinstance(wait.missed(down, NOW + timedelta(minutes=59)), Pause)
-    assert isinstance(wait.missed(down, NOW + timedelta(minutes=61)), Failed)
+    assert isinstance(wait.missed(down, NOW + timedelta(minutes=60)), Pause)
+    assert isinstance(wait.missed(down, NOW + timedelta(minutes=60, seconds=1)), Failed)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +133,10 @@ def test_p1_a_refused_read_does_not_end_a_wait_of_days_before_it_has_lasted(kind
     assert sum(step.seconds for step in steps if isinstance(step, Pause)) >= 600
 
 
-def test_a_good_look_forgets_earlier_refusals():
+def test_a_good_look_and_an_outage_forget_earlier_refusals():
     wait, refused = Wait(interval=1), errors.ItsmPermissionError("x")
-    for _ in range(4):
-        wait.missed(refused, NOW)
-    wait.saw(WAITING, NOW)
-    assert all(isinstance(wait.missed(refused, NOW), Pause) for _ in range(5))
+    for forget in (wait.saw, wait.missed):
+        for _ in range(5):
+            assert isinstance(wait.missed(refused, NOW), Pause)
+        forget(WAITING if forget == wait.saw else errors.ItsmUnavailableError("down"), NOW)
+    assert [type(wait.missed(refused, NOW)) for _ in range(6)] == [Pause] * 5 + [Failed]
