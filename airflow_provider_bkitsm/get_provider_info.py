@@ -42,6 +42,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules("operators", "ticket", "collector"),
         "sensors": _modules("sensors", "ticket"),
         "triggers": _modules("triggers", "ticket"),
+        "notifications": [
+            f"{_PACKAGE}.notifications.ticket.{name}" for name in ("ItsmTicketNotifier", "ItsmCommentNotifier")
+        ],
         "extra-links": [f"{_PACKAGE}.links.ticket.ItsmTicketLink"],
         "connection-types": [
             _connection_type("bkitsm", "itsm.ItsmHook", "BlueKing ITSM"),

@@ -52,6 +52,13 @@ def mask_secret(secret: Any) -> None:
     mask(secret)
 
 
+def redact(value: Any) -> Any:
+    """Return a value without what Airflow hides in logs; loaded late like :func:`mask_secret`."""
+    from airflow.sdk.log import redact as hidden  # type: ignore[attr-defined]
+
+    return hidden(value)
+
+
 def count(name: str) -> None:
     """Add one to a counter of Airflow's core, where an API server or scheduler exports its own."""
     try:
@@ -87,5 +94,6 @@ __all__ = [
     "airflow_conf",
     "count",
     "mask_secret",
+    "redact",
     "workers_do_no_more",
 ]

@@ -32,7 +32,8 @@ def test_every_module_and_class_named_exists():
     for room in ("hooks", "operators", "sensors", "triggers"):
         for module in INFO[room][0]["python-modules"]:
             import_module(module)
-    classes = [one["hook-class-name"] for one in INFO["connection-types"]] + INFO["extra-links"] + INFO["cli"]
+    classes = [one["hook-class-name"] for one in INFO["connection-types"]] + INFO["extra-links"]
+    classes += INFO["cli"] + INFO["notifications"]
     for path in classes:
         module, _, name = path.rpartition(".")
         assert hasattr(import_module(module), name)

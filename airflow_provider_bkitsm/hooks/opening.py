@@ -71,11 +71,15 @@ class TicketOpener:
 
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
         ``create_ticket`` may take to appear (default 120).
+    :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
     :param sleep: the clock's seam, for tests.
     """
 
-    def __init__(self, *, hook: ItsmHook, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, *, hook: ItsmHook, calls_back: bool = True, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self.hook = hook
+        self.calls_back = calls_back
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self._sleep = sleep
 
@@ -114,13 +118,14 @@ class TicketOpener:
     def open(self, handle: Handle, **request: Any) -> Opened:
         """Open a ticket; when the answer is lost, wait for it to appear.
 
-        ITSM is asked to call back, unless ``meta`` names an address of its own.
+        Where ITSM is to call back, it is asked to, unless ``meta`` names an address of its own.
 
         :param request: the other parameters of ``create_ticket``.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
-        request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
+        if self.calls_back:
+            request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
             ticket = self.hook.create_ticket(tag=handle.tag, creator=handle.creator, **request)
         except ItsmOutcomeUnknownError as lost:
