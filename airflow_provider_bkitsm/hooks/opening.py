@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.callback import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.operating import call_off
@@ -218,6 +219,7 @@ class TicketOpener:
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> TicketSummary:
         found = self.look_for(handle, seconds=self.settle)
         if found:
+            telemetry.adopted(self.hook.bkitsm_conn_id)
             return found
         raise ItsmOutcomeUnknownError(
             f"{lost.message}. No ticket marked #{marker(handle.tag)} was seen in {self.settle:.0f} s; a retry"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.tasks import CallsItsm
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         opener.settle = min(opener.settle, _SETTLE_SECONDS)
         found = opener.find(handle)
         if found is not None:
+            telemetry.adopted(self.bkitsm_conn_id)
             return found
         form, service_id = self._form(handle.tag), self.service_id or self.hook.gateway.text("service_id")
         service = self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))

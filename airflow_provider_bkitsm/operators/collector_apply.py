@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmHasApply,
     StoreUnavailable,
@@ -193,6 +194,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             self.store.recreate(*self.key, tag=handle.tag, seen=handle.since)
+        else:
+            telemetry.adopted(self.bkitsm_conn_id)
         return found
 
     def _record(self, tag: str, ticket: Opened) -> CollectorRow:

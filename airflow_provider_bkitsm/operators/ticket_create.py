@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned
 
@@ -88,6 +89,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             request = self._request(handle, context)
             memory.begins(request["fields"]["title"])
             ticket = (opener.open_shared if self.approval_key else opener.open)(handle, **request)
+        else:
+            telemetry.adopted(self.bkitsm_conn_id)
         memory.knows(ticket)
         show_ticket(context["ti"], ticket.ticket_url)
         return ticket

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.decisions import (
     DEFAULT_APPROVAL_TIMEOUT,
     WaitsForDecision,
@@ -152,6 +153,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
             return PokeReturnValue(is_done=False)
+        began = context["ti"].start_date
+        telemetry.decided(step.verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began)
         return PokeReturnValue(is_done=True, xcom_value=self.conclude(self.settled(step.verdict), context))
 
     def _could_not_read(self, error: ItsmError) -> PokeReturnValue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.commenting import comment
 
@@ -39,7 +40,7 @@ def test_an_open_ticket_is_told_plainly(sn, sandbox):
 
 
 def test_so_is_one_that_was_withdrawn(sn, sandbox):
-    ItsmHook().operate_ticket(sn=sn, action_type="WITHDRAW", operator="robot", action_message="m")
+    call_off(ItsmHook(), sn=sn, why="m")
     with pytest.raises(errors.ItsmConflictError, match="was not finished but is REVOKED"):
         said(sn)
 
