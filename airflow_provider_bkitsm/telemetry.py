@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 from airflow_provider_bkitsm import version_compat
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.callback.answers import Result
     from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
@@ -66,8 +65,8 @@ def _quietly(emit: Callable[P, None]) -> Callable[P, None]:
 
 
 @_quietly
-def called_back(result: Result) -> None:
-    """Count what became of a callback; API server."""
+def called_back(result: str) -> None:
+    """Count what became of a callback, see ``callback.answers.Result``; API server."""
     _emit(CALLBACK, result=result)
 
 

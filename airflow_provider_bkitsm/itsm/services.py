@@ -69,8 +69,8 @@ def service_for(
         return None
     if service_id is None:
         raise ItsmInvalidRequestError(
-            "no service_id was given, neither here nor in the connection's extra, and fast_approval is off; no"
-            " ticket was opened"
+            "no service_id was given, neither to the task nor in the connection's extra, and fast_approval is"
+            " off; no ticket was opened"
         )
     detail = yield from find_service(service_id)
     check_form(detail.fields, form)

@@ -147,6 +147,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
             request = {"service_id": service.service_id, "fields": stored, "meta": meta}
             row = self._open(row, first=row.tag == tag, **request)
         show_ticket(context["ti"], row.ticket_url)
+        self._seen = {"sn": row.ticket_sn, "outcome": Outcome.WAITING, "ticket_url": row.ticket_url}
         return str(row.ticket_sn)
 
     def _begin(self, step: Callable[..., CollectorRow], **intent: Any) -> CollectorRow:

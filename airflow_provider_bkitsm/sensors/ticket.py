@@ -124,7 +124,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             raise ValueError(
                 'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
             )
-        self.end_from_trigger = end_from_trigger
+        self.may_end_in_triggerer = end_from_trigger
         if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
             self.start_from_trigger = self.start_trigger_args is not None
