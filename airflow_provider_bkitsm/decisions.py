@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_bkitsm.callback.registering import ends_without_worker, is_mapped_over
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, OnNotApproved, ReadsVerdict
+from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, OnNotApproved, ReadsVerdict, TellsLineage
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
 
 
-class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
+class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, _Task):
     """A task whose second half is a wait in the triggerer."""
 
     approval_timeout: timedelta | float | str | None
     on_not_approved: OnNotApproved
     on_timeout: OnAbandoned
     when_killed: OnAbandoned
-    end_from_trigger: bool
+    # Not "end_from_trigger": beside listeners Airflow refuses every DAG with a task that has this attribute set.
+    may_end_in_triggerer: bool
     poke_interval: float
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -53,10 +54,11 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
         """End the ticket of a wait that timed out, if it is to be; a decision that came first wins (P5)."""
         from airflow_provider_bkitsm.hooks.operating import give_up
 
-        if verdict.outcome is not Outcome.TIMED_OUT or self.on_timeout == "keep":
-            return verdict
-        policy = self.hook.verdict_policy(**self.verdict_settings)
-        return give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+        if verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw":
+            policy = self.hook.verdict_policy(**self.verdict_settings)
+            verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+        self._seen = verdict.as_dict()
+        return verdict
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
@@ -93,7 +95,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, _Task):
             "poll_interval": self.poke_interval,
             "approval_timeout": self.approval_timeout,
             "withdraw_when_killed": self.when_killed == "withdraw",
-            "ends_task": self.end_from_trigger and self.is_ours(*_AFTER) and ends_without_worker(self),
+            "ends_task": self.may_end_in_triggerer and self.is_ours(*_AFTER) and ends_without_worker(self),
             **self.verdict_settings,
         }
 

@@ -45,6 +45,9 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"class-name": f"{_PACKAGE}.decorators.approval.bkitsm_approval_task", "name": "bkitsm_approval"}
         ],
+        "notifications": [
+            f"{_PACKAGE}.notifications.ticket.{name}" for name in ("ItsmTicketNotifier", "ItsmCommentNotifier")
+        ],
         "extra-links": [f"{_PACKAGE}.links.ticket.ItsmTicketLink"],
         "connection-types": [
             _connection_type("bkitsm", "itsm.ItsmHook", "BlueKing ITSM"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +35,25 @@ class CallsItsm:
         from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 
         return ItsmHook(self.bkitsm_conn_id)
+
+
+class TellsLineage:
+    """Tells OpenLineage of the ticket the task has seen; called by its provider, where that is installed."""
+
+    bkitsm_conn_id: str
+    _seen: Mapping[str, Any] | None = None
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """Return the facet ``bkitsm_approval``, see :mod:`airflow_provider_bkitsm.lineage`."""
+        from airflow_provider_bkitsm.lineage import approval_lineage
+
+        return approval_lineage(
+            self._seen, conn_id=self.bkitsm_conn_id, service_id=getattr(self, "service_id", None)
+        )
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return the same: a refusal fails the task."""
+        return self.get_openlineage_facets_on_complete(task_instance)
 
 
 class ReadsVerdict:

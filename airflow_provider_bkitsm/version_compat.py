@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 
 import airflow
@@ -67,13 +68,48 @@ def mask_secret(secret: Any) -> None:
     mask(secret)
 
 
-def count(name: str) -> None:
-    """Add one to a counter of Airflow's core, where an API server or scheduler exports its own."""
+def redact(value: Any) -> Any:
+    """Return a value without what Airflow hides in logs; loaded late like :func:`mask_secret`."""
+    from airflow.sdk.log import redact as hidden  # type: ignore[attr-defined]
+
+    return hidden(value)
+
+
+def stats() -> Any:
+    """Return the metrics that this process exports: on a worker those of the task SDK, elsewhere the core's.
+
+    Since 3.2 there are two of them in every process, and Airflow has told but one of them where to send to.
+    """
     try:
-        from airflow.observability.stats import Stats
+        from airflow.sdk._shared.observability.metrics import stats as of_the_sdk
     except ImportError:  # Airflow 3.1
-        from airflow.stats import Stats  # type: ignore[assignment]
-    Stats.incr(name)
+        from airflow.stats import Stats
+
+        return Stats
+    told = getattr(of_the_sdk, "_factory", None) or getattr(of_the_sdk.Stats, "factory", None)
+    if getattr(told, "__name__", "NoStatsLogger") != "NoStatsLogger":
+        return of_the_sdk.Stats
+    from airflow.observability.stats import Stats as OfTheCore
+
+    return OfTheCore
+
+
+@cache
+def metrics_have_tags() -> bool:
+    """Whether metrics go to Datadog, OpenTelemetry or StatsD with InfluxDB's tags, and not to plain StatsD."""
+
+    def on(option: str) -> bool:
+        return bool(airflow_conf().getboolean("metrics", option, fallback=False))
+
+    return on("statsd_datadog_enabled") or on("statsd_influxdb_enabled" if on("statsd_on") else "otel_on")
+
+
+@cache
+def hostname() -> str:
+    """Return this machine's name as Airflow's own metrics have it; for triggerers, which have Airflow's core."""
+    from airflow.utils.net import get_hostname
+
+    return str(get_hostname())  # type: ignore[no-untyped-call]
 
 
 _PLAIN_XCOM = "airflow.sdk.execution_time.xcom.BaseXCom"
@@ -100,8 +136,11 @@ __all__ = [
     "BranchMixIn",
     "DownstreamTasksSkipped",
     "airflow_conf",
-    "count",
     "function_arguments",
+    "hostname",
     "mask_secret",
+    "metrics_have_tags",
+    "redact",
+    "stats",
     "workers_do_no_more",
 ]

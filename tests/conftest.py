@@ -89,6 +89,7 @@ class FakeTask:
     @property
     def context(self) -> Any:
         """What ``execute`` is given."""
+        began = self.began or datetime.now(UTC)
         ti = SimpleNamespace(
             dag_id="dag",
             run_id=self.run_id,
@@ -96,9 +97,9 @@ class FakeTask:
             map_index=-1,
             try_number=self.try_number + self.clear_number,
             max_tries=self.clear_number,
+            start_date=began,
             xcom_push=self._push,
         )
-        began = self.began or datetime.now(UTC)
         run = SimpleNamespace(dag_id="dag", run_after=began, start_date=began, run_id=self.run_id)
         return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 

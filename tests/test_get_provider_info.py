@@ -38,8 +38,8 @@ def test_every_module_and_class_named_exists():
     for room in ("hooks", "operators", "sensors", "triggers"):
         for module in INFO[room][0]["python-modules"]:
             import_module(module)
-    classes = [one["hook-class-name"] for one in INFO["connection-types"]] + INFO["extra-links"] + INFO["cli"]
-    classes += [one["class-name"] for one in INFO["task-decorators"]]
+    classes = [one["hook-class-name"] for one in INFO["connection-types"]] + INFO["extra-links"]
+    classes += [*INFO["cli"], *INFO["notifications"], *(one["class-name"] for one in INFO["task-decorators"])]
     for path in classes:
         module, _, name = path.rpartition(".")
         assert hasattr(import_module(module), name)

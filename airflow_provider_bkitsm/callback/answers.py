@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Result(StrEnum):
-    """What became of a callback; the value is the last part of its counter's name."""
+    """What became of a callback; it is counted under this value."""
 
     RESUMED = "resumed"
     STILL_OPEN = "still_open"

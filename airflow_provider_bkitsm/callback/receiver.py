@@ -84,7 +84,7 @@ class Receiver:
 
     :param metadata: Airflow's side.
     :param run: keeps blocking functions off the event loop.
-    :param count: counts under a name.
+    :param count: counts results.
     :param clock: seconds since 1970.
     """
 
@@ -93,7 +93,7 @@ class Receiver:
         *,
         metadata: Metadata,
         run: Run = asyncio.to_thread,
-        count: Callable[[str], object] = lambda _name: None,
+        count: Callable[[Result], object] = lambda _result: None,
         clock: Callable[[], float] = time,
     ) -> None:
         self._metadata = metadata
@@ -192,7 +192,7 @@ class Receiver:
         failed = result is Result.FAILED
         level = logging.ERROR if failed else logging.WARNING if why else logging.INFO
         log.log(level, "callback%s: %s%s", about, result, why and f" ({why})", exc_info=failed)
-        self._count(f"bkitsm.callback.{result}")
+        self._count(result)
         return result
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.callback import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.operating import call_off
@@ -71,11 +72,15 @@ class TicketOpener:
 
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
         ``create_ticket`` may take to appear (default 120).
+    :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
     :param sleep: the clock's seam, for tests.
     """
 
-    def __init__(self, *, hook: ItsmHook, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, *, hook: ItsmHook, calls_back: bool = True, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self.hook = hook
+        self.calls_back = calls_back
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self._sleep = sleep
 
@@ -114,13 +119,14 @@ class TicketOpener:
     def open(self, handle: Handle, **request: Any) -> Opened:
         """Open a ticket; when the answer is lost, wait for it to appear.
 
-        ITSM is asked to call back, unless ``meta`` names an address of its own.
+        Where ITSM is to call back, it is asked to, unless ``meta`` names an address of its own.
 
         :param request: the other parameters of ``create_ticket``.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
-        request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
+        if self.calls_back:
+            request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
             ticket = self.hook.create_ticket(tag=handle.tag, creator=handle.creator, **request)
         except ItsmOutcomeUnknownError as lost:
@@ -213,6 +219,7 @@ class TicketOpener:
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> TicketSummary:
         found = self.look_for(handle, seconds=self.settle)
         if found:
+            telemetry.adopted(self.hook.bkitsm_conn_id)
             return found
         raise ItsmOutcomeUnknownError(
             f"{lost.message}. No ticket marked #{marker(handle.tag)} was seen in {self.settle:.0f} s; a retry"

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import operating
 from airflow_provider_bkitsm.itsm.calls import TicketAction
@@ -75,4 +76,5 @@ def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verd
 def _call_off(hook: ItsmHook, sn: str, why: str) -> TicketStatus:
     status = hook.run(operating.call_off(sn=sn, account=hook.gateway.username, action_message=why))
     log.info("ticket %s is %s: %s", sn, status.current_status, why)
+    telemetry.withdrawn(hook.bkitsm_conn_id, status)
     return status

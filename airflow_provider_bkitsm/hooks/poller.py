@@ -6,10 +6,11 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
 from airflow_provider_bkitsm.itsm.models import ApprovalResult
@@ -56,6 +57,7 @@ class Poller:
         self._changed.set()
         if not self._tasks:
             self._spawn(self._poll())
+            self._spawn(self._report())
 
     async def remove(self, wait: Wait) -> None:
         """Let somebody leave; the last one closes the client."""
@@ -86,6 +88,15 @@ class Poller:
                 # Nobody would be told of anything any more: rather try again.
                 log.exception("the poll of connection %s stumbled", self.hook.bkitsm_conn_id)
                 await asyncio.sleep(_STUMBLED_SECONDS)
+
+    async def _report(self) -> None:
+        """Say how many wait, now and then; in a thread, since the first metric of a process looks up a host."""
+        while True:
+            now, waits = datetime.now(UTC), [one for some in self._waits.values() for one in some]
+            oldest = min((one.since for one in waits), default=now)
+            age = max(0.0, (now - oldest).total_seconds())
+            await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, len(waits), age)
+            await asyncio.sleep(telemetry.GAUGE_SECONDS)
 
     async def _ask_next(self) -> None:
         await self._asking.acquire()
@@ -196,6 +207,7 @@ class Poller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        telemetry.waiting(self.hook.bkitsm_conn_id, 0, 0.0)
         await self.hook.forget_connection()
 
 
@@ -211,7 +223,19 @@ class Wait:
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
     """
 
-    __slots__ = ("_conn_id", "_dated", "_due", "_next", "created_at", "interval", "known", "note", "poller", "sn")
+    __slots__ = (
+        "_began",
+        "_conn_id",
+        "_dated",
+        "_due",
+        "_next",
+        "created_at",
+        "interval",
+        "known",
+        "note",
+        "poller",
+        "sn",
+    )
 
     poller: Poller
 
@@ -223,6 +247,7 @@ class Wait:
         self.interval = interval
         self.created_at: datetime | None = None
         self.known: str | None = None
+        self._began = datetime.now(UTC)
         self._conn_id = conn_id
         self._dated = dated
         self._due = math.inf
@@ -254,6 +279,11 @@ class Wait:
     def hook(self) -> ItsmAsyncHook:
         """The client that all who wait here share."""
         return self.poller.hook
+
+    @property
+    def since(self) -> datetime:
+        """When the ticket was opened, as far as it is known: latest when its wait began."""
+        return self.created_at or self._began
 
     @property
     def wants_creation(self) -> bool:

@@ -69,6 +69,7 @@ class TicketInfo(ItsmModel):
     create_at: ShanghaiTime
     update_at: TimeOrNone = None
     end_at: TimeOrNone = None
+    is_commented: bool = False
     fields: tuple[FormField, ...] = ()
     ticket_url: str = ""
     iframe_ticket_url: str = ""

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 _CLOCK_MARGIN = timedelta(days=1)
 _MARKER_LENGTH = 8
 _DIGEST_LENGTH = 8
+_MARKED = re.compile(r"#[0-9a-f]{8}\b")
 _SHOWN = re.compile(r"#[0-9a-f]{8}-([0-9a-f]{8})$")
 
 
@@ -46,6 +47,11 @@ def marked_title(title: str, tag: str, *, digest: str = "") -> str:
 def is_marked(title: str, tag: str) -> bool:
     """Whether a title carries this tag's marker: only a ticket opened for that approval does."""
     return f"#{marker(tag)}" in title
+
+
+def shows_marker(title: str) -> bool:
+    """Whether a title carries any tag's marker: this provider opened the ticket."""
+    return _MARKED.search(title) is not None
 
 
 def asks_for(title: str, digest: str) -> bool:

@@ -56,6 +56,27 @@ def find_log_service() -> Flow[ServiceDetail]:
     return (yield from find_service(services[0].id))
 
 
+def service_for(
+    form: Mapping[str, Any], *, service_id: int | str | None, fast_approval: bool
+) -> Flow[int | str | None]:
+    """Check a form against the service it is for, and return that service; None is the built-in approval.
+
+    :raises ItsmInvalidRequestError: no service is named, or it does not take this form.
+    :raises CollectItsmNotExists: there is no such service.
+    """
+    if fast_approval:
+        check_form(FAST_APPROVAL_FIELDS, form)
+        return None
+    if service_id is None:
+        raise ItsmInvalidRequestError(
+            "no service_id was given, neither to the task nor in the connection's extra, and fast_approval is"
+            " off; no ticket was opened"
+        )
+    detail = yield from find_service(service_id)
+    check_form(detail.fields, form)
+    return service_id
+
+
 def check_form(known: Iterable[ServiceField], fields: Mapping[str, Any]) -> None:
     """Refuse a form ITSM would refuse, naming every problem at once (reference 4.1.1).
 

@@ -36,8 +36,8 @@ def ticket_number(given: object) -> str:
     sn = str(given or "").strip()
     if not sn or sn == "None":
         raise ItsmConfigurationError(
-            "ticket_sn is empty: the task that opens the ticket has not returned its number. Nothing is"
-            " waited for; a retry reads the number again"
+            "ticket_sn is empty: the task that opens the ticket has not returned its number. Nothing was"
+            " done; a retry reads the number again"
         )
     return sn
 

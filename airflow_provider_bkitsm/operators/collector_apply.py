@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmHasApply,
     StoreUnavailable,
@@ -151,6 +152,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
             request = {"service_id": service.service_id, "fields": stored, "meta": meta}
             row = self._open(row, first=row.tag == tag, **request)
         show_ticket(context["ti"], row.ticket_url)
+        self._seen = {"sn": row.ticket_sn, "outcome": Outcome.WAITING, "ticket_url": row.ticket_url}
         return str(row.ticket_sn)
 
     def _begin(self, step: Callable[..., CollectorRow], **intent: Any) -> CollectorRow:
@@ -198,6 +200,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             self.store.recreate(*self.key, tag=handle.tag, seen=handle.since)
+        else:
+            telemetry.adopted(self.bkitsm_conn_id)
         return found
 
     def _record(self, tag: str, ticket: Opened) -> CollectorRow:

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
+from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict, TellsLineage
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class KeepsState(_Task):
         return open_store(self.store_conn_id, actor=self._actor)
 
 
-class CollectorOperator(CallsItsm, KeepsState, BaseOperator):
+class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
     """One collector, two platforms, one store.
 
     :param collector_config_id: the collector. (templated)

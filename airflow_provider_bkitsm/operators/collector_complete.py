@@ -52,12 +52,17 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         """Complete or fail the application of this run."""
         row = self.own_row(context)
         if row.has_success or (row.is_applying and row.provisioned_at is not None):
-            row = self.store.complete(*self.key, tag=row.tag)
+            row = self._tell_lineage(self.store.complete(*self.key, tag=row.tag))
             self.log.info("collector %s is complete: %s", row.collector_config_id, row.state.value)
             return _summary(row, f"{row.standing if row.is_bypassed else 'approved'} and provisioned")
         reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
-        row = self.store.fail(*self.key, tag=row.tag, reason=reason)
+        row = self._tell_lineage(self.store.fail(*self.key, tag=row.tag, reason=reason))
         return self._conclude(row, reason)
+
+    def _tell_lineage(self, row: CollectorRow) -> CollectorRow:
+        if row.outcome is not None and not row.is_bypassed:
+            self._seen = row.outcome_detail
+        return row
 
     def _why_not(self, row: CollectorRow) -> str:
         if row.is_bypassed:

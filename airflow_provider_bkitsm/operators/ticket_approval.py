@@ -106,7 +106,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         self.require_evidence = require_evidence
         self.poke_interval = poke_interval
         needs_worker = compare_parameters or self.approved_task_ids or self.rejected_task_ids
-        self.end_from_trigger = end_from_trigger and not needs_worker
+        self.may_end_in_triggerer = end_from_trigger and not needs_worker
 
     def execute(self, context: Context) -> Any:
         """Open or adopt the ticket, and give the worker back."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned
 
@@ -89,6 +89,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             request = self._request(handle, context)
             memory.begins(request["fields"]["title"])
             ticket = (opener.open_shared if self.approval_key else opener.open)(handle, **request)
+        else:
+            telemetry.adopted(self.bkitsm_conn_id)
         memory.knows(ticket)
         show_ticket(context["ti"], ticket.ticket_url)
         return ticket
@@ -194,16 +196,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         return self.creator or self.hook.gateway.username
 
     def _check(self, form: Mapping[str, Any]) -> int | str | None:
-        from airflow_provider_bkitsm.itsm.services import FAST_APPROVAL_FIELDS, check_form, find_service
+        from airflow_provider_bkitsm.itsm.services import service_for
 
-        if self.fast_approval:
-            check_form(FAST_APPROVAL_FIELDS, form)
-            return None
         service_id = self.service_id or self.hook.gateway.text("service_id")
-        if service_id is None:
-            raise ItsmInvalidRequestError(
-                "no service_id was given, neither to the task nor in the connection's extra, and"
-                " fast_approval is off; no ticket was opened"
-            )
-        check_form(self.hook.run(find_service(service_id)).fields, form)
-        return service_id
+        return self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))

@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.callback.body import SIZE_LIMIT
 from airflow_provider_bkitsm.callback.receiver import Arrived, Metadata, Receiver
 from airflow_provider_bkitsm.hooks.callback_address import ROUTE
 from airflow_provider_bkitsm.hooks.callback_signing import HEADER
-from airflow_provider_bkitsm.version_compat import count
+from airflow_provider_bkitsm.telemetry import called_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ _THREADS = 4
 def create_app(metadata: Metadata) -> FastAPI:
     """Return the app with the callback route, and no pages about itself."""
     app = FastAPI(title="BlueKing ITSM", docs_url=None, redoc_url=None, openapi_url=None)
-    receiver = Receiver(metadata=metadata, run=_in_thread, count=count)
+    receiver = Receiver(metadata=metadata, run=_in_thread, count=called_back)
 
     @app.post(ROUTE)
     async def callback(request: Request, conn_id: str, tag: str, expires: str) -> JSONResponse:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.decisions import (
     DEFAULT_APPROVAL_TIMEOUT,
     WaitsForDecision,
@@ -123,7 +124,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             raise ValueError(
                 'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
             )
-        self.end_from_trigger = end_from_trigger
+        self.may_end_in_triggerer = end_from_trigger
         if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
             self.start_from_trigger = self.start_trigger_args is not None
@@ -152,6 +153,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
             return PokeReturnValue(is_done=False)
+        began = context["ti"].start_date
+        telemetry.decided(step.verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began)
         return PokeReturnValue(is_done=True, xcom_value=self.conclude(self.settled(step.verdict), context))
 
     def _could_not_read(self, error: ItsmError) -> PokeReturnValue:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.operating import call_off, read_status
@@ -47,6 +48,7 @@ async def _end(hook: ItsmAsyncHook, sn: str) -> None:
     account = (await hook.aget_conn()).gateway.username
     status = await hook.run(call_off(sn=sn, account=account, action_message=_WHY))
     log.info("ticket %s is %s: %s", sn, status.current_status, _WHY)
+    telemetry.withdrawn(hook.bkitsm_conn_id, status)
 
 
 async def _goes_on(task_instance: Any) -> bool:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.registering import is_mapped_over, push_xcom
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key, xcoms_of
 from airflow_provider_bkitsm.hooks.callback import callbacks_wanted
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
@@ -76,6 +78,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self._fired = False
         self._time: timedelta | None = None
         self._shown = False
+        self._registered = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -157,6 +160,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         try:
             if callbacks_wanted():
                 await push_xcom(task_instance, wait_key(sn), waiter.as_dict())
+                self._registered = True
         except Exception as error:
             self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
@@ -197,10 +201,16 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             payload = {"error": str(step.error), "kind": type(step.error).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
         self.log.info("%s", step.verdict.describe())
+        self._time_it(step.verdict)
         verdict = step.verdict.seen("poll", datetime.now(UTC))
         if await self._is_told(verdict):
             return TaskSuccessEvent()
         return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
+
+    def _time_it(self, verdict: Verdict) -> None:
+        began = getattr(self.task_instance, "start_date", None)
+        expected = self._registered and shows_marker(verdict.title)
+        telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
 
     async def _is_told(self, verdict: Verdict) -> bool:
         """Write an approved task's XComs, where it may end here.

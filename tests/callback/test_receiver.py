@@ -34,7 +34,7 @@ async def test_a_decision_resumes_with_what_itsm_says(
     assert await receiver.receive(arrive(sn, body=lie)) is Result.RESUMED
     ((waiter, verdict),) = metadata.resumed
     assert (waiter, verdict.sn, verdict.outcome) == (WAITER, sn, outcome)
-    assert counted == ["bkitsm.callback.resumed"]
+    assert counted == ["resumed"]
 
 
 REFUSALS = {
@@ -70,7 +70,7 @@ async def test_p4_a_signature_for_one_approval_resumes_no_other_tickets_tasks(
     getattr(sandbox, decide)(sn)
     assert await receiver.receive(arrive(sn, signed={"tag": OTHER_TAG})) is Result.REFUSED_MISDIRECTED
     assert metadata.resumed == []
-    assert counted == ["bkitsm.callback.refused_misdirected"]
+    assert counted == ["refused_misdirected"]
 
 
 async def test_p4_nor_where_the_answer_comes_first(sn, sandbox, receiver, arrive, metadata, counted):
@@ -79,7 +79,7 @@ async def test_p4_nor_where_the_answer_comes_first(sn, sandbox, receiver, arrive
     assert await receiver.receive(misdirected) is Result.ANSWERED_FIRST
     await settled(receiver)
     assert metadata.resumed == []
-    assert "bkitsm.callback.refused_misdirected" in counted
+    assert "refused_misdirected" in counted
 
 
 async def test_p4_the_title_in_the_body_directs_nothing(sn, sandbox, receiver, arrive, metadata):
@@ -118,7 +118,7 @@ async def test_p3_finished_without_evidence_resumes_as_rejected(sn, sandbox, rec
 async def test_p6_a_ticket_nobody_waits_for_is_never_asked_about(sandbox, receiver, arrive, counted):
     assert await receiver.receive(arrive("REQ20991231000001")) is Result.UNKNOWN
     assert not any(sandbox.requests(path) for path in ALLOWED)
-    assert counted == ["bkitsm.callback.unknown"]
+    assert counted == ["unknown"]
 
 
 async def test_p1_a_callback_after_the_wait_is_taken_and_does_nothing(sn, sandbox, receiver, arrive, metadata):
@@ -227,7 +227,7 @@ async def test_what_goes_wrong_after_the_answer_is_counted_and_logged(
     sandbox.withdraw(sn)
     assert await receiver.receive(arrive(sn, body=INSIDE)) is Result.ANSWERED_FIRST
     await settled(receiver)
-    assert counted == ["bkitsm.callback.answered_first", "bkitsm.callback.failed"]
+    assert counted == ["answered_first", "failed"]
     assert f"callback for ticket {sn}: answered_first" in caplog.messages
     assert f"callback for ticket {sn}: failed (RuntimeError)" in caplog.messages
 

@@ -35,6 +35,8 @@ DAG_IDS = (
         "shared_approval",
         "mixed_businesses",
         "shown",
+        "notified",
+        "notifier_fails",
     ),
 )
 # A business of the log platform.

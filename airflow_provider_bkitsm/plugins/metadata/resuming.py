@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.receiver import Waiting
 from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key, xcoms_of
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
@@ -81,6 +82,8 @@ class AirflowMetadata:
         from airflow.utils.retries import run_with_db_retries
 
         resumed: bool = run_with_db_retries()(_resume, waiter, verdict)
+        if resumed:
+            telemetry.decided(verdict, conn_id=waiter.conn_id, way="callback")
         return resumed
 
 

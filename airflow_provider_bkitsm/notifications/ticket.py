@@ -1,0 +1,175 @@
+"""``ItsmTicketNotifier`` and ``ItsmCommentNotifier``: a failure becomes a ticket, or a comment on one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.notifier import BaseNotifier
+
+from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.tasks import CallsItsm
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_bkitsm.hooks.opening import Handle, Opened
+
+# Airflow ends a worker 20 s after its task ([core] task_success_overtime), callbacks included.
+_SETTLE_SECONDS = 10.0
+
+
+class ItsmNotifier(CallsItsm, BaseNotifier):
+    """Tells ITSM something when Airflow calls back.
+
+    :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
+    :param context: Airflow gives it to the callback of a deadline.
+    """
+
+    template_fields: Sequence[str] = ("bkitsm_conn_id",)
+    _templates: dict[str, Any] | None = None
+
+    def __init__(self, *, bkitsm_conn_id: str = "bkitsm_default", context: Context | None = None) -> None:
+        super().__init__(context)
+        self.bkitsm_conn_id = bkitsm_conn_id
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render, anew each time: a DAG processor tells of several runs with one notifier."""
+        if self._templates is None:
+            self._templates = {name: getattr(self, name) for name in self.template_fields}
+        for name, template in self._templates.items():
+            setattr(self, name, template)
+        self.__dict__.pop("hook", None)
+        super().render_template_fields(context, jinja_env)
+
+    async def async_notify(self, context: Context) -> None:
+        """Do as ``notify`` does, in a thread that holds up no other."""
+        from asgiref.sync import sync_to_async
+
+        await sync_to_async(self.notify, thread_sensitive=False)(context)
+
+
+class ItsmTicketNotifier(ItsmNotifier):
+    """Opens a ticket when a task or a DAG fails, or a deadline is missed; never two for the same failure.
+
+    It is found again by a tag made from connection, DAG, run, task and map index, or the deadline's number. While
+    it is open, later failures of the same task in the same run, its retries included, open no further one. Nobody
+    waits for the ticket, so ITSM calls nobody back. What Airflow hides in its logs is hidden in the ticket, too.
+
+    :param title: title of the ticket; cut where with its marker it would be longer than 128 characters.
+        (templated)
+    :param fields: the service's submit form by key, without ``title``. (templated)
+    :param service_id: the ITSM service; None takes the connection's. (templated)
+    :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
+        (names joined by commas) and ``APPROVAL_CONTENT``.
+    :param creator: who opens it; None takes the connection's user. (templated)
+    :param failure_key: names the failure in place of what Airflow says: whatever has the same key has one ticket
+        as long as that is open. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "title",
+        "fields",
+        "service_id",
+        "creator",
+        "failure_key",
+        "bkitsm_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        fields: Mapping[str, Any] | None = None,
+        service_id: int | str | None = None,
+        fast_approval: bool = False,
+        creator: str | None = None,
+        failure_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.fields = fields
+        self.service_id = service_id
+        self.fast_approval = fast_approval
+        self.creator = creator
+        self.failure_key = failure_key
+
+    def notify(self, context: Context) -> None:
+        """Open the ticket, unless it is there already.
+
+        :raises ItsmError: no ticket was opened, or it is not known; see its message.
+        """
+        from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
+        from airflow_provider_bkitsm.itsm.opening import creation_tag
+        from airflow_provider_bkitsm.notifications.failure import failure_of
+
+        failure = failure_of(context, key=self.failure_key)
+        tag = creation_tag(self.bkitsm_conn_id, "failure", *failure.names)
+        creator = self.creator or self.hook.gateway.username
+        ticket = self._opened(Handle(tag=tag, creator=creator, since=ANY_TIME, began=failure.began))
+        self.log.info("ITSM ticket %s tells of this failure", ticket.sn)
+
+    def _opened(self, handle: Handle) -> Opened:
+        from airflow_provider_bkitsm.hooks.opening import TicketOpener
+        from airflow_provider_bkitsm.itsm.services import service_for
+
+        opener = TicketOpener(hook=self.hook, calls_back=False)
+        opener.settle = min(opener.settle, _SETTLE_SECONDS)
+        found = opener.find(handle)
+        if found is not None:
+            telemetry.adopted(self.bkitsm_conn_id)
+            return found
+        form, service_id = self._form(handle.tag), self.service_id or self.hook.gateway.text("service_id")
+        service = self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))
+        return opener.open_shared(handle, service_id=service, fast_approval=self.fast_approval, fields=form)
+
+    def _form(self, tag: str) -> dict[str, Any]:
+        from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT
+        from airflow_provider_bkitsm.itsm.opening import marked_title
+        from airflow_provider_bkitsm.version_compat import redact
+
+        room = TITLE_LIMIT - len(marked_title("", tag))
+        title = str(redact(self.title))[:room]
+        return {**redact(dict(self.fields or {})), "title": marked_title(title, tag)}
+
+
+class ItsmCommentNotifier(ItsmNotifier):
+    """Comments on a finished ticket, such as the approval of what has failed since; ITSM calls that rating it.
+
+    ITSM takes one comment for each ticket, once it is finished: a ticket that has one keeps it, and one that is
+    open, withdrawn or terminated is an error. What Airflow hides in its logs is hidden in the comment, too.
+
+    :param ticket_sn: number of the ticket. (templated)
+    :param stars: 1 to 6.
+    :param comments: the text; ITSM takes 255 characters, what is longer is cut. (templated)
+    :param operator: who comments, at most 16 characters; None takes the connection's user. (templated)
+    """
+
+    template_fields: Sequence[str] = ("ticket_sn", "comments", "operator", "bkitsm_conn_id")
+
+    def __init__(
+        self, *, ticket_sn: str, stars: int, comments: str = "", operator: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.ticket_sn = ticket_sn
+        self.stars = stars
+        self.comments = comments
+        self.operator = operator
+
+    def notify(self, context: Context) -> None:  # noqa: ARG002
+        """Comment, unless somebody did.
+
+        :raises ItsmError: there is no comment, or it is not known; see its message.
+        """
+        from airflow_provider_bkitsm.itsm.commenting import comment
+        from airflow_provider_bkitsm.itsm.waiting import ticket_number
+        from airflow_provider_bkitsm.version_compat import redact
+
+        sn = ticket_number(self.ticket_sn)
+        operator = self.operator or self.hook.gateway.username
+        text = str(redact(self.comments))
+        if self.hook.run(comment(sn=sn, stars=self.stars, operator=operator, comments=text)):
+            self.log.info("commented on ITSM ticket %s", sn)
+        else:
+            self.log.warning("ITSM ticket %s has a comment already, and takes but one: nothing was sent", sn)

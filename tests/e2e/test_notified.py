@@ -1,0 +1,27 @@
+"""ITSM is told of failures: by a worker, the DAG processor and, of a missed deadline, the triggerer."""
+
+from __future__ import annotations
+
+from demo.airflow_api import wait_until
+
+
+def test_each_failure_opens_one_ticket(airflow, control):
+    run = airflow.api.trigger("notified")
+    wanted = [f"Run of {run} failed", f"Run of {run} is late", f"Task of {run} failed"]
+
+    def told() -> list[str]:
+        return sorted(title for one in control.tickets() if run in (title := one["title"].partition(" #")[0]))
+
+    wait_until(lambda: told() == wanted, 60, told)
+    (task,) = (one["sn"] for one in control.tickets() if one["title"].startswith(f"Task of {run}"))
+    assert control.ticket(task)["fields"]["APPROVAL_CONTENT"] == "the disk is full"
+
+
+def test_p8_a_notifier_that_fails_hides_nothing_and_tells_no_secret(airflow):
+    run = airflow.api.trigger("notifier_fails")
+    assert airflow.api.wait_for_run("notifier_fails", run, seconds=60) == "failed"
+    told = "ITSM has no service 404404; no ticket was opened"
+    wait_until(lambda: told in airflow.api.log("notifier_fails", run, "fails_too"), 30, lambda: "no such line")
+    log = airflow.api.log("notifier_fails", run, "fails_too")
+    assert "the disk is full" in log
+    assert "sandbox-secret" not in log
