@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
@@ -36,10 +36,16 @@ def wait(tmp_path_factory) -> Iterator[Registered]:
         yield insert_waits(["REQ1"], dag_version=insert_dag())[0]
 
 
-def app() -> FastAPI:
+def parts() -> tuple[FastAPI, list[APIRouter]]:
+    """Return the callback's app and the rooms that are added to it."""
     metadata = AirflowMetadata()
-    made, seen = create_app(metadata), views.Views(metadata)
-    for one in (pages.router(), reading.router(seen), actions.router(seen)):
+    seen = views.Views(metadata)
+    return create_app(metadata), [pages.router(), reading.router(seen), actions.router(seen)]
+
+
+def app() -> FastAPI:
+    made, rooms = parts()
+    for one in rooms:
         made.include_router(one)
     return made
 
@@ -56,17 +62,9 @@ def visit(wait) -> Iterator[Any]:
         yield as_person
 
 
-def api_routes(router: Any) -> Iterator[APIRoute]:
-    """FastAPI has the routes of an included router among the others; later versions keep that router whole."""
-    for one in router.routes:
-        if isinstance(one, APIRoute):
-            yield one
-        elif included := getattr(one, "original_router", None):
-            yield from api_routes(included)
-
-
 def routes() -> list[tuple[str, str]]:
-    found = api_routes(app())
+    made, rooms = parts()
+    found = [one for room in (made, *rooms) for one in room.routes if isinstance(one, APIRoute)]
     return [(method, one.path) for one in found for method in one.methods if "/callback/" not in one.path]
 
 
