@@ -53,7 +53,7 @@ def visit(wait) -> Iterator[Any]:
 
 
 def api_routes(router: Any) -> Iterator[APIRoute]:
-    """FastAPI has the routes of an included router among the others, or in later versions keeps that router whole."""
+    """FastAPI has the routes of an included router among the others; later versions keep that router whole."""
     for one in router.routes:
         if isinstance(one, APIRoute):
             yield one
