@@ -126,8 +126,7 @@ def nothing(_data: object) -> None:
 
 
 def _unexpected(model: type[ItsmModel], error: ValidationError) -> ItsmUnexpectedAnswerError:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    wrong = sorted({".".join(map(str, problem["loc"])) or "the whole answer" for problem in problems})
+    wrong = sorted({".".join(map(str, problem["loc"])) or "the whole answer" for problem in error.errors()})
     more = "" if len(wrong) <= _KEYS_SHOWN else f" and {len(wrong) - _KEYS_SHOWN} more"
     named = ", ".join(wrong[:_KEYS_SHOWN])[:500]
     return ItsmUnexpectedAnswerError(f"ITSM's {model.__name__} is not as known, see: {named}{more}")

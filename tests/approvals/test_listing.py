@@ -54,6 +54,24 @@ def test_no_page_is_larger_than_itsm_is_asked_about_at_once(asked, given):
     assert len(page_of(rows, Wanted(size=asked)).rows) == given
 
 
+@pytest.mark.parametrize(
+    ("sort", "ordered"), [(Sort.TITLE, [2, 3, 1]), (Sort.DAG, [3, 1, 2]), (Sort.STATUS, [1, 3, 2])]
+)
+def test_texts_are_sorted_whatever_their_case(sort, ordered):
+    rows = [
+        row(1, title="c", dag="B", current_status="FINISHED"),
+        row(2, title="A", dag="c"),
+        row(3, title="b", dag="a", current_status="SUSPENDED"),
+    ]
+    assert numbers(page_of(rows, Wanted(sort=sort, descending=False)).rows) == ordered
+
+
+def test_a_page_is_plain_json():
+    page = json.loads(json.dumps(page_of([row(1)], Wanted()).as_dict()))
+    assert (page["page"], page["pages"], page["total"], page["waiting"], page["decided"]) == (1, 1, 1, 1, 0)
+    assert [one["sn"] for one in page["rows"]] == ["REQ0001"]
+
+
 def test_nothing_is_one_empty_page():
     page = page_of([], Wanted())
     assert (page.rows, page.page, page.pages, page.total) == ((), 1, 1, 0)
@@ -121,21 +139,3 @@ def test_mine_leaves_only_what_has_to_do_with_me():
 
 def test_nothing_is_a_strangers():
     assert page_of(ALL, Wanted(view=View.ALL, mine=True)).total == 0
-
-
-@pytest.mark.parametrize(
-    ("sort", "ordered"), [(Sort.TITLE, [2, 3, 1]), (Sort.DAG, [3, 1, 2]), (Sort.STATUS, [1, 3, 2])]
-)
-def test_texts_are_sorted_whatever_their_case(sort, ordered):
-    rows = [
-        row(1, title="c", dag="B", current_status="FINISHED"),
-        row(2, title="A", dag="c"),
-        row(3, title="b", dag="a", current_status="SUSPENDED"),
-    ]
-    assert numbers(page_of(rows, Wanted(sort=sort, descending=False)).rows) == ordered
-
-
-def test_a_page_is_plain_json():
-    page = json.loads(json.dumps(page_of([row(1)], Wanted()).as_dict()))
-    assert (page["page"], page["pages"], page["total"], page["waiting"], page["decided"]) == (1, 1, 1, 1, 0)
-    assert [one["sn"] for one in page["rows"]] == ["REQ0001"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -58,12 +57,9 @@ def test_a_row_tells_when_what_which_and_who():
     ]
 
 
-def test_times_are_utc_wherever_the_machine_is(monkeypatch):
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("TZ", "Asia/Shanghai")
-        time.tzset()
-        assert story([_entry()])[0]["when"] == "2026-01-02T03:04:05Z"
-    time.tzset()
+@pytest.mark.usefixtures("in_shanghai")
+def test_times_are_utc_wherever_the_machine_is():
+    assert story([_entry()])[0]["when"] == "2026-01-02T03:04:05Z"
 
 
 def test_nobody_did_it_where_nobody_is_known():

@@ -25,6 +25,13 @@ def test_times_are_shanghai_and_become_aware_utc(text, moment):
     assert parsing.from_shanghai(text) == moment
 
 
+@pytest.mark.usefixtures("in_shanghai")
+def test_times_are_utc_wherever_the_machine_is():
+    moment = parsing.from_shanghai("2026-11-24 08:48:44")
+    assert isinstance(moment, datetime)
+    assert moment.isoformat() == "2026-11-24T00:48:44+00:00"
+
+
 def test_a_time_goes_there_and_back():
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert parsing.from_shanghai(parsing.to_shanghai(moment)) == moment

@@ -89,6 +89,66 @@ def test_the_shortest_interval_counts():
     assert plan.wake_at(0) is None
 
 
+def test_a_longer_interval_changes_nothing():
+    plan = schedule("A", interval=2.0)
+    plan.add("A", interval=10.0, now=0)
+    taken(plan, 0)
+    assert plan.wake_at(0) == 2
+
+
+def test_to_wait_for_a_ticket_once_more_does_not_put_its_round_off():
+    plan = schedule("A")
+    taken(plan, 0)
+    plan.add("A", interval=10.0, now=5)
+    assert taken(plan, 5) == [("A",)]
+    assert plan.wake_at(5) == 10
+
+
+def test_one_look_is_enough_for_a_new_ticket():
+    plan = schedule("A")
+    plan.answered(plan.next_batch(0))
+    assert plan.wake_at(0) == 10
+
+
+def test_a_round_nobody_is_in_any_more_wakes_nobody():
+    plan = schedule("A", "B")
+    plan.add("A", interval=3.0, now=0)
+    taken(plan, 0)
+    plan.discard("B")
+    wakes, now = [], 0.0
+    for _ in range(5):
+        now = plan.wake_at(now)
+        wakes.append(now)
+        taken(plan, now)
+    assert wakes == [3, 6, 9, 12, 15]
+
+
+def test_a_round_ends_with_the_last_who_is_in_it():
+    plan = schedule("A", "B")
+    taken(plan, 0)
+    plan.discard("A")
+    assert plan.wake_at(0) == 10
+    plan.discard("B")
+    plan.add("C", interval=25.0, now=0)
+    taken(plan, 0)
+    assert plan.wake_at(0) == 25
+
+
+@pytest.mark.parametrize(("hurried", "again"), [(9.0, [("A",)]), (9.9, [])])
+def test_whoever_was_just_asked_about_is_left_out_of_a_round(hurried, again):
+    plan = schedule("A")
+    taken(plan, 0)
+    plan.hurry("A")
+    taken(plan, hurried)
+    assert taken(plan, 10) == again
+
+
+def test_short_rounds_leave_nobody_out():
+    plan = schedule("A", interval=0.2)
+    taken(plan, 0)
+    assert taken(plan, 0.2) == [("A",)]
+
+
 def test_whoever_has_left_is_not_asked_about():
     plan = schedule("A", "B")
     taken(plan, 0)
@@ -120,6 +180,15 @@ def test_a_failing_chunk_backs_off_and_does_not_block_the_others():
     plan.answered(second)
     assert taken(plan, 10) == [second]
     assert taken(plan, 20) == [first, second]
+
+
+def test_more_retries_than_a_batch_holds_come_in_several_batches():
+    plan = schedule(*names(4), chunk=2)
+    batches = [plan.next_batch(5), plan.next_batch(5)]
+    for batch in batches:
+        plan.failed(batch, DOWN, 5)
+    assert taken(plan, 20) == []
+    assert taken(plan, 25) == batches
 
 
 def test_a_ticket_that_spoils_its_batches_is_soon_alone():
@@ -166,6 +235,14 @@ def test_it_grows_after_every_eighth_good_answer():
         plan.answered(plan.next_batch(0))
         sizes.append(plan.chunk)
     assert sizes == [20] * 7 + [25] * 8 + [30] * 2
+
+
+def test_a_small_limit_is_come_back_to_one_by_one():
+    plan = schedule(*names(40), chunk=4)
+    plan.failed(plan.next_batch(0), DOWN, 0, timed_out=True)
+    for _ in range(8):
+        plan.answered(plan.next_batch(0))
+    assert plan.chunk == 3
 
 
 def test_an_answer_forgets_the_failures_before():
