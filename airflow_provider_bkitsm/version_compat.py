@@ -86,12 +86,26 @@ def stats() -> Any:
         from airflow.stats import Stats
 
         return Stats
-    told = getattr(of_the_sdk, "_factory", None) or getattr(of_the_sdk.Stats, "factory", None)
-    if getattr(told, "__name__", "NoStatsLogger") != "NoStatsLogger":
+    if _is_told(of_the_sdk):
         return of_the_sdk.Stats
-    from airflow.observability.stats import Stats as OfTheCore
+    from airflow.observability import stats as of_the_core
 
-    return OfTheCore
+    if not RENDERS_IN_TRIGGERER and not _is_told(of_the_core):
+        _tell(of_the_core.Stats)
+    return of_the_core.Stats
+
+
+def _is_told(of_one: Any) -> bool:
+    factory = getattr(of_one, "_factory", None) or getattr(of_one.Stats, "factory", None)
+    return getattr(factory, "__name__", "NoStatsLogger") != "NoStatsLogger"
+
+
+@cache
+def _tell(core: Any) -> None:
+    """Tell where to send to, which Airflow 3.2 forgets in its API server."""
+    from airflow.observability.metrics import stats_utils
+
+    core.initialize(factory=stats_utils.get_stats_factory(core))  # type: ignore[call-arg,unused-ignore]
 
 
 @cache

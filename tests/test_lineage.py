@@ -11,9 +11,11 @@ import pytest
 from attrs import asdict, define
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator, CollectorCompleteOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.version_compat import AirflowFailException
+from tests.operators.test_collector import CLEAN
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 PROVIDER, CLIENT = "airflow.providers.openlineage", "openlineage"
@@ -111,3 +113,17 @@ def test_airflow_takes_a_wait_beside_listeners(sensor):
     """It refuses every task that has this attribute set, which is for triggers that know of no worker."""
     more = {"ticket_sn": "x"} if sensor is ItsmTicketSensor else {"title": "t", "compare_parameters": False}
     assert not getattr(sensor(task_id="wait", **more), "end_from_trigger", False)
+
+
+def test_a_collectors_application_tells_of_its_ticket_and_its_end_of_the_verdict(
+    openlineage, connections, sandbox, task
+):
+    common = {"collector_config_id": 1001, "bk_biz_id": 2}
+    apply = CollectorApplyOperator(task_id="apply", clean_config=CLEAN, approvers="alice", **common)
+    sn = apply.execute(task("apply").context)
+    assert (facet(apply)["sn"], facet(apply)["outcome"]) == (sn, "waiting")
+    sandbox.reject(sn)
+    complete = CollectorCompleteOperator(task_id="complete", on_not_approved="pass", **common)
+    complete.execute(task("complete").context)
+    told = facet(complete)
+    assert (told["sn"], told["outcome"], told["approvers"][0]["operator"]) == (sn, "rejected", "alice")

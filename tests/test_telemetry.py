@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -184,3 +186,16 @@ def test_a_ticket_that_is_ended_is_counted_unless_a_decision_came_first(seen, sn
     sandbox.approve(other)
     call_off(ItsmHook(), sn=other, why="w")
     assert seen.names == ["bkitsm.withdrawn,bkitsm_default"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_worker_uses_the_task_sdks_metrics_and_all_others_the_cores(monkeypatch, told):
+    """Airflow 3.1 has but the core's."""
+    of_the_sdk = None
+    with contextlib.suppress(ImportError):
+        of_the_sdk = import_module("airflow.sdk._shared.observability.metrics.stats")
+        factory = SimpleNamespace(__name__="get_statsd_logger") if told else None
+        monkeypatch.setattr(of_the_sdk, "_factory", factory, raising=False)
+    ours = version_compat.stats()
+    assert (of_the_sdk is not None and ours is of_the_sdk.Stats) is (told and of_the_sdk is not None)
+    assert all(hasattr(ours, metric.kind) for metric in telemetry.METRICS)
