@@ -1,0 +1,1 @@
+"""The DAGs that the documentation shows; ``tests/test_docs_examples.py`` loads and serialises each."""
