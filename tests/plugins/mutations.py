@@ -219,8 +219,8 @@ def play(count: int, *, forger: Forger, dag_version: Any) -> Played:
 def endpoint(results: Counter[str]) -> Iterator[TestClient]:
     """Serve the endpoint on Airflow's database and count what becomes of callbacks."""
 
-    def count(name: str) -> None:
-        results[name] += 1
+    def count(result: str) -> None:
+        results[result] += 1
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "called_back", count)
