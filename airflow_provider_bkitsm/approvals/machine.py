@@ -89,7 +89,7 @@ def _box(state: CollectorState, *, current: bool, visited: bool) -> Box:
     return Box(
         state=state.value,
         zh=state_label(state, language="zh"),
-        en=state_label(state, language="en"),
+        en=state_label(state),
         x=x,
         y=y,
         width=_BOX_WIDTH,

@@ -43,7 +43,7 @@ def canonical(payload: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         plain = json.loads(text) == payload
-        spelled = text.encode("utf-8")
+        spelled = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidCleanConfig(_refusal(f"payload: not plain JSON ({error})")) from error
     if not plain:

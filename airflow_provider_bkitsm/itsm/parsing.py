@@ -96,8 +96,6 @@ def one(model: type[M]) -> Callable[[object], M]:
             return model.model_validate(data)
         except ValidationError as error:
             raise _unexpected(model, error) from None
-        except RecursionError:
-            raise ItsmUnexpectedAnswerError(f"ITSM's {model.__name__} is nested too deeply") from None
 
     return parse
 

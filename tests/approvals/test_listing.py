@@ -60,8 +60,8 @@ def test_no_page_is_larger_than_itsm_is_asked_about_at_once(asked, given):
 def test_texts_are_sorted_whatever_their_case(sort, ordered):
     rows = [
         row(1, title="c", dag="B", current_status="FINISHED"),
-        row(2, title="A", dag="c"),
-        row(3, title="b", dag="a", current_status="SUSPENDED"),
+        row(2, title="a", dag="c"),
+        row(3, title="B", dag="a", current_status="SUSPENDED"),
     ]
     assert numbers(page_of(rows, Wanted(sort=sort, descending=False)).rows) == ordered
 

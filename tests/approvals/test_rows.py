@@ -215,6 +215,7 @@ def test_a_row_tells_what_is_known_of_it():
         "collector": "7 (bklog)",
     }
     assert row | told == row
+    assert type(row["status"]) is str
 
 
 def test_what_only_airflow_knows_is_told_without_itsm():

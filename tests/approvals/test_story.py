@@ -40,6 +40,7 @@ def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
         ([ANSWER | {"value": "false"}, REMARK], Kind.REFUSED, "fine"),
         ([ANSWER | {"value": "True"}], Kind.REFUSED, ""),
         ([ANSWER | {"value": ""}], Kind.ANSWERED, ""),
+        ([ANSWER, REMARK | {"value": ""}, REMARK], Kind.APPROVED, "fine"),
         ([], Kind.ANSWERED, ""),
     ],
 )
@@ -89,4 +90,5 @@ def test_a_story_tells_what_itsm_says_of_the_ticket():
 def test_an_entry_tells_who_and_what_and_a_step_that_waits_has_no_time():
     happened, waits = story(log(operator=""), steps=[STEP]).as_dict()["entries"]
     assert (happened["kind"], happened["people"], happened["message"]) == ("event", (), "m")
+    assert type(happened["kind"]) is str
     assert (waits["kind"], waits["at"], waits["message"]) == ("pending", None, "审批")

@@ -21,6 +21,10 @@ def test_only_the_number_and_the_token_are_read():
     assert read_notice(raw()) == Notice(sn="REQ20261124000003", token="t" * 88)
 
 
+def test_a_body_may_be_as_large_as_the_limit():
+    assert read_notice(raw().ljust(SIZE_LIMIT)) is not None
+
+
 @pytest.mark.parametrize("optional", ["current_status", "approve_result", "title"])
 def test_nothing_that_is_not_used_is_demanded(optional):
     assert read_notice(raw(**{optional: ...})) is not None

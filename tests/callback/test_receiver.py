@@ -267,6 +267,7 @@ async def test_the_log_is_as_loud_as_it_is_bad(sn, receiver, arrive, metadata, m
     await receiver.receive(arrive(sn))
     levels = [(one.levelname, bool(one.exc_info)) for one in caplog.records if one.name == module.__name__]
     assert levels == [("INFO", False), ("WARNING", False), ("ERROR", True)]
+    assert caplog.messages[-1] == f"callback for ticket {sn}: failed (AttributeError)"
 
 
 async def test_the_log_tells_what_itsm_answered_and_who_is_not_waited_for(
@@ -307,7 +308,8 @@ async def test_p8_keys_that_cannot_be_used_are_told_in_the_log_and_not_shown(
     arrived = arrive(sn)
     metadata.gateways["bkitsm_default"] = gateway_of(sandbox, callback_signing_keys=["too short"])
     assert await receiver.receive(arrived) is Result.REFUSED_SIGNATURE
-    assert any("'bkitsm_default': extra 'callback_signing_keys'" in line for line in caplog.messages)
+    told = "connection 'bkitsm_default': extra 'callback_signing_keys'"
+    assert any(line.startswith(told) for line in caplog.messages)
     assert "too short" not in caplog.text
 
 

@@ -341,6 +341,7 @@ def test_one_time_field_only() -> None:
         ("string", {"time_format": "yyyy"}, ["time_zone"]),
         ("string", {"time_zone": 0}, ["time_format"]),
         ("string", {"time_zone": 8, "time_format": ""}, ["time_format"]),
+        ("long", {"time_zone": 8, "time_format": ""}, ["time_format"]),
         ("string", {"time_zone": "", "time_format": "yyyy"}, ["time_zone"]),
         ("string", {"time_zone": 8, "time_format": 5}, ["time_format"]),
         ("string", {"time_zone": 8, "time_format": "epoch_millis"}, ["time_format"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import pytest
 
@@ -54,6 +55,13 @@ def test_every_error_says_whether_a_retry_is_safe(name):
     assert issubclass(kind, errors.ItsmError)
     assert kind.retry_safe is RETRY_SAFE[name]
     assert (kind.__doc__ or "").strip()
+
+
+def test_an_error_crosses_from_one_process_to_another_whole():
+    error = errors.ItsmRateLimitedError("slow down", code=1642902, request_id="r1", retry_after=7.0)
+    assert str(error.args[0]) == "slow down"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), vars(copy)) == (str(error), vars(error))
 
 
 def test_an_error_shows_code_and_request():

@@ -57,6 +57,47 @@ def test_a_long_list_of_what_is_wrong_is_cut():
         parsing.one(models.TicketLogs)(row)
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (None, "the whole answer"),
+        ({}, "sn"),
+        ({"sn": "REQ1", "logs": [{"form_data": [{}]}]}, "logs.0.form_data.0.key"),
+        ({"logs": [5] * 9}, "logs.0, logs.1, logs.2, logs.3, logs.4, logs.5, logs.6, logs.7, logs.8, sn"),
+        (
+            {"logs": [5] * 10},
+            "logs.0, logs.1, logs.2, logs.3, logs.4, logs.5, logs.6, logs.7, logs.8, logs.9 and 1 more",
+        ),
+    ],
+)
+def test_the_places_that_are_wrong_are_told(answer, told):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
+        parsing.one(models.TicketLogs)(answer)
+    assert str(caught.value) == f"ITSM's TicketLogs is not as known, see: {told}"
+
+
+def nested(depth):
+    catalog = {"id": "no number"}
+    for _ in range(depth):
+        catalog = {"id": 1, "children": [catalog]}
+    return catalog
+
+
+def test_a_place_deep_inside_is_cut_and_one_too_deep_is_not_looked_for():
+    with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
+        parsing.one(models.ServiceCatalog)(nested(60))
+    place = str(caught.value).removeprefix("ITSM's ServiceCatalog is not as known, see: ")
+    assert (len(place), place[:22]) == (500, "children.0.children.0.")
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match=r"^ITSM's ServiceCatalog is n"):
+        parsing.one(models.ServiceCatalog)(nested(300))
+
+
+@pytest.mark.parametrize("answer", [None, {}, "text"])
+def test_a_list_is_nothing_else(answer):
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match="a list of Service from"):
+        parsing.many(models.Service)(answer)
+
+
 @pytest.mark.parametrize("answer", [None, {}, "REQ1", [1], ["REQ1", None]])
 def test_a_list_of_texts_is_nothing_else(answer):
     with pytest.raises(errors.ItsmUnexpectedAnswerError, match="list of texts"):
