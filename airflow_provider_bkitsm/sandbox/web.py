@@ -68,7 +68,7 @@ def _add_decisions(routes: APIRouter, world: World) -> None:
         number: int,
         *,
         answer: Annotated[str, Form()],
-        operator: Annotated[str, Form()],
+        operator: Annotated[str, Form(min_length=1)],
         remark: Annotated[str, Form()] = "",
         back: Annotated[str, Form()] = "list",
     ) -> RedirectResponse:
