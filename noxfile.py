@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every Airflow and Python that is supported: ``make test-matrix``, and its quick part ``make test-quick``.
 
 Each Airflow minor has a file of versions that belong together, renewed by ``make constraints``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waiting for the decision on a ticket and drawing the conclusion: what sensor and approval operator share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything this provider raises on purpose, in one place: the tree below :class:`ItsmError`."""
 
 from airflow_provider_bkitsm.collectors.errors import (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow learns about this provider without importing its hooks and operators."""
 
 from __future__ import annotations

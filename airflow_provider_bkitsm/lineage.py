@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The approval as an OpenLineage facet; loaded only by OpenLineage's own provider, where that is installed."""
 
 from __future__ import annotations

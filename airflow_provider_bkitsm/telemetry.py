@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Metrics, among Airflow's own: never an error, and never in anybody's way (docs/telemetry.md)."""
 
 from __future__ import annotations

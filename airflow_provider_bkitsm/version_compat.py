@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What moved between Airflow's minors; the only place that knows."""
 
 from __future__ import annotations

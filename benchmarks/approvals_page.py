@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long the approvals page takes to show its first row, in a browser, with 2,000 tickets waiting.
 
     python -m benchmarks.approvals_page [--rounds 15] [--sqlite]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the callback endpoint takes for a callback, and whether that grows with the number of waiting tasks.
 
     python -m benchmarks.callback_endpoint [--rounds 3] [--seconds 10]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Thousands of callbacks that are almost right: whether any changes anything, or breaks the endpoint.
 
     python -m benchmarks.callback_mutations [--count 10000] [--seed 1]

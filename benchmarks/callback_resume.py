@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long after a decision the next task starts: by ITSM's callback, and by Airflow's own human-in-the-loop.
 
     python -m benchmarks.callback_resume [--runs 20] [--postgres]

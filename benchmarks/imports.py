@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What importing the operators and sensors adds to the parsing of a DAG file, ours and the Jira provider's.
 
     python -m benchmarks.imports [--quick]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What others do while they wait for a ticket: the triggers ours is measured against."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A plot without a plotting library: bars on a logarithmic scale, as SVG."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where figures are kept: ``docs/benchmarks.md``, a section for each benchmark, which writes only its own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many status requests a sandbox answers per second on one core, so that it never limits another measurement.
 
 ``python -m benchmarks.sandbox_throughput``. The sandbox runs on one core, the load on the others.

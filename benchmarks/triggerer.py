@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's trigger runner in a process of its own, with a supervisor that keeps everything in memory.
 
 ``TriggerRunner`` is Airflow's own, and so is the way it talks to its supervisor; only the database behind that one

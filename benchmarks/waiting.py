@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What waiting for tickets costs ITSM and the triggerer: ours, and what else could be done.
 
     python -m benchmarks.waiting [--quick]

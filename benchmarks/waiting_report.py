@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is measured about waiting, and the section of the page that shows it."""
 
 from __future__ import annotations

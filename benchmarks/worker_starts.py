@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often a worker is started for one approved wait: ours, Airflow's human in the loop, the Jira sensor.
 
     python -m benchmarks.worker_starts [--quick]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log collector goes live only after its ITSM ticket is approved.
 
 apply -> wait -> provision_etl -> complete. Not approved: the collector ends in ``fail_apply``, its ETL is never

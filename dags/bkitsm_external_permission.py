@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Somebody from outside may see logs, once the business's maintainers have agreed, and until a day that is set.
 
 check -> ask -> grant, or inform.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many collectors go live after one approval: a single ticket lists them all.
 
 prepare -> for each collector: approve -> provision_etl.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every five minutes, every collector that waits for its approval is compared with its ITSM ticket.
 
 Differences are in the log of ``reconcile`` and in its XCom. Nothing is completed or provisioned here: an approved

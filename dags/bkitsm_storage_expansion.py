@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Retention, replicas or shards of a live collector are changed only after its ITSM ticket is approved.
 
 plan -> apply -> wait -> provision_etl -> complete.

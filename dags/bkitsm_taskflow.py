@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Old indices are deleted once somebody has seen the list and agreed; the whole DAG in functions.
 
 find -> approve -> delete. Where `find` finds nothing, the others are skipped and nobody is asked.

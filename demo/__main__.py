@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m demo``: Airflow, the sandbox and one collector's approval, from nothing to the decision's result."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The few calls of Airflow's REST API that a demo and the e2e tests need."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A headless Chromium for the pages' tests and pictures."""
 
 from __future__ import annotations

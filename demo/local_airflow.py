@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Airflow on this machine: API server, scheduler, DAG processor and triggerer, in a home of its own."""
 
 from __future__ import annotations

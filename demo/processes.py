@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that leave nothing behind: each in its own session, ended together, stragglers found by their home."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the demo's run ended in, and whether that is as it should be. Pure."""
 
 from __future__ import annotations

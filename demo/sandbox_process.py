@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sandbox as a process beside Airflow, and the connections to it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lets MkDocs show docstrings that name others as Sphinx does: ``:class:`~package.module.Name```."""
 
 from __future__ import annotations

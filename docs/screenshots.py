@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m docs.screenshots``: the pictures in ``docs/pictures``, taken of a real Airflow with the sandbox."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What MkDocs does besides when it builds the site, see ``mkdocs.yml``.
 
 Pages come from ``docs/`` and from two files at the root of the repository. They are read in the repository too,

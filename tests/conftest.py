@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What most tests need: a sandbox, connections to it, and a task's context."""
 
 from __future__ import annotations

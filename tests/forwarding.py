@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Passing requests on to another server, for servers that stand in front of one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow's other processes see of a DAG."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DAGs of this repository, as the DAG processor sees them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What holds for every page: its links lead somewhere, its code is tested, the commands it names are there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The proxy of docs/callback.md, run by a real nginx: it lets the callback through and nothing else."""
 
 from __future__ import annotations

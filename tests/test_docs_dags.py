@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the page on DAGs says of each is so, and what it shows is there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DAGs that the documentation shows: Airflow takes them, and the hooks' calls are there."""
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ TASKS = {
     "collector": {"apply", "wait", "provision", "complete"},
     "decorator": {"approve"},
     "first_approval": {"approval", "restart"},
+    "notifier": {"load"},
     "own_service": {"approval"},
     "shared_approval": {"approve"},
     "two_tasks": {"ask", "approved", "withdraw"},

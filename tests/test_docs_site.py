@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The documentation as a site: built without a warning, and complete in itself."""
 
 from __future__ import annotations

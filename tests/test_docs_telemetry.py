@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page on telemetry names every metric as it is, and its Prometheus settings fit them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page on messages quotes what the package still says, and knows every error."""
 
 from __future__ import annotations

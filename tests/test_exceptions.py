@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one tree of exceptions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What OpenLineage is told of an approval; with a stand-in for its provider where that is not installed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The examples of the README, in both languages, are what it says: they parse, and Airflow takes them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every task about a ticket has."""
 
 from __future__ import annotations

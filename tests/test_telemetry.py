@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each metric, at the moment it is about."""
 
 from __future__ import annotations

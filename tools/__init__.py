@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What looks after this repository; no part of the package."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every Python file says its licence in its first line: ``make headers`` adds it, ``make lint`` checks it.
 
 Files without a line of code have nothing to license.

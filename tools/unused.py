@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is meant to be unused, for the check for dead code: ``_.name`` counts as a use of that name."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds wheel and sdist into ``dist`` and checks them: the same bytes each time, and only what belongs there.
 
 The build tool gives every file in an archive the same fixed time, or the one in ``SOURCE_DATE_EPOCH``.

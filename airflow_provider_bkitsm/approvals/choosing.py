@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which ticket a task instance's page is about."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket's form as the approver read it: each field a text, or the rows of a custom form."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which addresses of ITSM may be shown in a frame: those of the one origin that was configured."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One page of the list: filtered, searched, sorted, counted."""
 
 from __future__ import annotations

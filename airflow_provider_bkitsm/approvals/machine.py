@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A collector's states as a small picture, with the way it has gone highlighted."""
 
 from __future__ import annotations

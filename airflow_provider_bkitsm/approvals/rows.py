@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A row of the approvals page: what Airflow knows of a wait, joined with how ITSM says the ticket stands."""
 
 from __future__ import annotations

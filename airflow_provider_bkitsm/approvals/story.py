@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket's story: what was asked, what happened in which order, and whose turn it is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What became of a callback, and what ITSM is told.
 
 ITSM takes a callback for delivered when it reads HTTP 200 or 201 and a JSON ``code`` equal to the int 0; all

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading the body of a callback: only what is needed, and nothing of it is believed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ITSM is asked about a callback: is its token real, and how does the ticket stand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Four locks, cheapest first: shape, signature, ITSM's token, and ITSM's own answer about the ticket.
 
 Nothing of a callback is used for a decision but the ticket's number, and that only for tickets a task waits for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Registering a wait from the triggerer, and what a waiting task must say about itself."""
 
 from __future__ import annotations

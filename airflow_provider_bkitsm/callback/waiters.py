@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who waits for a ticket: a waiting task registers itself, and the callback finds it by the ticket's number.
 
 The registration is an XCom on the waiting task instance. Its key carries the sn, because XCom keys are indexed

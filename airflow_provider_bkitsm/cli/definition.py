@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``airflow bkitsm ...``: what Airflow's command line is told (3.2 and later). Nothing heavy is imported."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole story of a collector, from the audit."""
 
 from __future__ import annotations

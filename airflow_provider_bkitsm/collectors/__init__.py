@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who holds a collector, and how far its application got.
 
 ``row``, ``state``, ``payload``, ``form``, ``switch`` and ``story`` are pure; ``store`` keeps the rows in a SQL

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Engines for the store: opened late, safe across forks, silent about passwords.
 
 Airflow forks its workers, so no connection is kept between two uses (``NullPool``): a pooled one would be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can go wrong with a collector's application; all of it is part of the ``ItsmError`` tree."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the approver sees: the ticket's title and the collector with its ETL payload. Pure.
 
 ITSM's database may hold no character beyond the basic plane: in the title it refuses the ticket, in another

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ETL payload: its canonical form and digest, and the rules it has to satisfy before a ticket is opened.
 
 The rules are those of the log platform's clean-config endpoint (reference 3.2 to 3.4), checked here because

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparing the applications that are under way with what ITSM says about their tickets.
 
 The log platform has a job for this, every five minutes (reference 5.4). This one asks about our own tickets only

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The version of the store's tables, and the steps from each version to the next.
 
 No alembic: it would bring an environment of scripts for what is a list of functions here, it takes no lock of its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state machine of a collector's application: a row and an event in, a new row or an error out.
 
 Pure. Every event may be delivered twice: the second time returns the row it was given (``recreate``, a claim,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Changing the storage of a collector that is live: what it has, what it would have, what that takes. Pure.
 
 The log platform knows no call for this: its clean config is written anew with everything else as it is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The collectors' states in a SQL database: every change is one transaction, decided by compare-and-set.
 
 A change reads the row, asks ``state`` what it becomes, and writes it only if the row's version is still the

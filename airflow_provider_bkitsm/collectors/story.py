@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The audit of a collector as rows to read: what happened, when, to which ticket, and whose doing it was. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a collector of a business needs an approval at all: the log platform's FEATURE_COLLECTOR_ITSM. Pure.
 
 There, whatever goes wrong turns the switch off, and with it the approval (reference 1.5, W7). Here it is off only

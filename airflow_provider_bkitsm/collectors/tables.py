@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The store's tables, alike on SQLite, PostgreSQL and MySQL/MariaDB, and their rows as Python objects."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``@task.bkitsm_approval``: a function says what is asked, people answer in ITSM, their verdict is returned."""
 
 from __future__ import annotations

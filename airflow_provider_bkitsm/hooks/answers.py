@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An answer, or the lack of one, turned into what the caller of a hook gets: a result or an ``ItsmError``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``BkLogHook``: the log platform's collectors over the API gateway ``bk-log-search``.
 
 Errors are HTTP 200 with ``result`` false and a code that is text; a downstream platform's own code may shine

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking ITSM to call back: the configured address, added to the ``meta`` of a ticket that is being opened."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a callback goes: the address and header that ITSM keeps with the ticket and posts to once."""
 
 from __future__ import annotations

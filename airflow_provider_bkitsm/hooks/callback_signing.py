@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The signature a callback carries: made by the worker that opens the ticket, checked by the API server.
 
 Both know nothing in common but the connection, so the key is derived from its app secret, or from its extra

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Airflow connection read into what the gateway needs, with errors that name the field to mend."""
 
 from __future__ import annotations

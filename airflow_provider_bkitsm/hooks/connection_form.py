@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fields of both connection types: one table, from which every Airflow minor gets its form.
 
 Airflow 3.2 and later read it from the provider info; 3.1 asks the hook class, in the terms of wtforms.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes out to the gateway and what comes back, the same for every transport."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection's extra, whoever wrote it: a form, a JSON text or the query of a URI."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ItsmHook`` and ``ItsmAsyncHook``: an Airflow connection turned into a BK-ITSM client.
 
 Both offer ITSM's calls under ITSM's names, with the parameters of :mod:`airflow_provider_bkitsm.itsm.calls`;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening a ticket exactly once, although ``create_ticket`` may do its work and lose its answer (P2)."""
 
 from __future__ import annotations

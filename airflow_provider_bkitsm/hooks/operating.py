@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operating on a ticket through a hook; see :mod:`airflow_provider_bkitsm.itsm.operating`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One poll for all tickets of a connection that this event loop waits for, however many they are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing a collector's ETL payload into the log platform, and looking until it is there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow's Test button is told: a sentence for the administrator, never a secret, never an exception."""
 
 from __future__ import annotations

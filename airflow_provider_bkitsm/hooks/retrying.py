@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads are tried again when that may help; writes never are, since their answer may merely have been lost."""
 
 from __future__ import annotations

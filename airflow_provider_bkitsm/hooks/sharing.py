@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One client for all who use the same connection in the same event loop.
 
 In a triggerer, a thousand waits for tickets of one ITSM then keep one pool of connections. It lives as long as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the collectors' approval state is kept: an Airflow connection, or a file below ``AIRFLOW_HOME``."""
 
 from __future__ import annotations

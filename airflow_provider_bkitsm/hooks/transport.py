@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sending one call over the gateway and bringing back the raw reply: all that sync and async do differently.
 
 Redirects are never followed: ITSM answers a POST without trailing slash with a 301, which would turn it into

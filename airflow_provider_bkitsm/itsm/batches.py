@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking for many tickets in several calls: ITSM names no limit, but gateways and databases have one."""
 
 from __future__ import annotations

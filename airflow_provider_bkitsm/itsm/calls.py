@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One builder per ITSM call, named as ITSM names them; each returns a :class:`~.protocol.Call`.
 
 Parameters left at None are not sent. Facts: methods, paths and rules of the measured v2 server.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is checked before anything is sent: ITSM would refuse it later, with a worse message."""
 
 from __future__ import annotations

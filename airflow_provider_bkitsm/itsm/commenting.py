@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commenting on a ticket, which in ITSM is rating it: once, and only when it is finished."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one tree of errors: what ITSM answered, and whether trying again is safe.
 
 Every error carries ITSM's ``code`` (an int on most endpoints, a string on seven of them), the server's

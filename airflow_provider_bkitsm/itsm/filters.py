@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ``get_tickets`` can search by (reference 4.11), and how it is written."""
 
 from __future__ import annotations

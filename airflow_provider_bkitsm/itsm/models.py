@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ITSM's answers hold, frozen and typed; keys not listed here are kept as extra attributes.
 
 Field names are ITSM's own. Times arrive as naive Asia/Shanghai text and leave as aware UTC.

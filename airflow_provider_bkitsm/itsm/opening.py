@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding the ticket that was already opened for an approval, so that no second one is (promise P2).
 
 ``create_ticket`` has no idempotency key. Two handles survive a lost answer: ``tag``, which ``get_tickets``

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operating on a ticket: ITSM's only refusal is a catch-all, so the ticket's own state says what happened."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a ticket's state means for the DAG that waits for it: one enum, one pure function."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading every page of a search, one page at a time and only as far as its rows are wanted."""
 
 from __future__ import annotations

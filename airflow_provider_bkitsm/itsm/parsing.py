@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turning an answer's ``data`` into models: the base of all models, the odd types ITSM uses, and the parsers.
 
 Whatever a server sends ends in a model or an :class:`~.errors.ItsmUnexpectedAnswerError`.

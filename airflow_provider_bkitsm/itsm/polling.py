@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which tickets to ask ITSM about next: the pure half of one connection's shared poll.
 
 Tickets that are waited for with the same interval are asked about in rounds, in as few batches as they fit

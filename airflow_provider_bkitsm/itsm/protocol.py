@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call and its answer: the shape of a request, and decoding what came back.
 
 ITSM's HTTP status says nothing: business errors and even crash pages are HTTP 200. Success is a JSON object

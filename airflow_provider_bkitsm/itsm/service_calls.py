@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builders of ITSM's calls about services; see :mod:`~airflow_provider_bkitsm.itsm.calls`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding a service and checking a form against it, before any ticket exists."""
 
 from __future__ import annotations

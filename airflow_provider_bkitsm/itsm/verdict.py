@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading one ticket's verdict: the authoritative state, its verdict source, and the evidence behind it."""
 
 from __future__ import annotations

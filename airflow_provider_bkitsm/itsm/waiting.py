@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When to look at a ticket again, and when to stop: the pure half of every wait.
 
 State and clock in, decision out; sensor and trigger only carry it out.

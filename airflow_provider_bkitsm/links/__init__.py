@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Buttons on the task page."""

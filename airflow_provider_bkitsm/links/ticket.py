@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The button on a task's page that opens its ITSM ticket."""
 
 from __future__ import annotations

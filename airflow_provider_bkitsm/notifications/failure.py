@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a callback of Airflow is about, told from its context: a task, a run, or a missed deadline."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ItsmTicketNotifier`` and ``ItsmCommentNotifier``: a failure becomes a ticket, or a comment on one."""
 
 from __future__ import annotations

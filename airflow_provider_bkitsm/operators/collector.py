@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators that take a log collector through its approval: plan, apply, provision its ETL, complete, reconcile.
 
 The collector's approval state is kept in a store of ours, because the log platform offers no call that sets

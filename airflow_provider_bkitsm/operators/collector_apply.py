@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Applying for a collector: the intent is stored, then the ticket opened, once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the collector operators share: one collector, two platforms, one store, and the ticket's verdict."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Going on without a ticket, where an administrator has switched the approval off for a business."""
 
 from __future__ import annotations

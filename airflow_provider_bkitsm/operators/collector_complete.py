@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ending a collector's application, one way or the other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Provisioning what was approved: written into the log platform and read back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding the applications that store and ITSM disagree about."""
 
 from __future__ import annotations

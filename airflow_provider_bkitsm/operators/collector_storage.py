@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Working out a change of a live collector's storage, before anybody is asked."""
 
 from __future__ import annotations

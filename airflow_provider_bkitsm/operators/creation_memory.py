@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a task remembers of the ticket it opens, past a crash of its worker (promises P2 and P7)."""
 
 from __future__ import annotations

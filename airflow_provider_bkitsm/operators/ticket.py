@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators for any ITSM ticket: open one, wait for its decision, operate on one."""
 
 from airflow_provider_bkitsm.operators.ticket_approval import ItsmApprovalOperator

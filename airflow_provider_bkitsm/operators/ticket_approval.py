@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The everyday gate: ask people in an ITSM ticket, and go on only when they said yes."""
 
 from __future__ import annotations

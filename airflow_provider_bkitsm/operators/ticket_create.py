@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening a ticket in any ITSM service."""
 
 from __future__ import annotations

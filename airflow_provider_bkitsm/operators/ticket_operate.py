@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operating on a ticket: withdraw, terminate, suspend, resume."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who is signed in to Airflow, and what of it they may see and change: all by Airflow's own auth manager.
 
 Routes of a plugin inherit no authentication. Every route but the callback asks here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person may do from Airflow about a ticket, in ITSM by their own name there. Nobody approves here.
 
 Withdrawing: ITSM decides whether they may, as if they had asked it themselves. Reminding: a function sends it.

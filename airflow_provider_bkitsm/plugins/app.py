@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The HTTP edge of the callback. It inherits no authentication: the callback verifies itself."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking ITSM for a page that must come although ITSM is down: within a short time, and not again right after."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server.
 
 Every component of Airflow loads its plugins, so nothing heavy is imported before the first request.

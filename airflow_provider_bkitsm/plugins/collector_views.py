@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collectors and their history from the approval store, for those who may read the DAG that applied."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The headers that every answer carries, whatever became of the request."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How tickets stand in ITSM right now: one search per connection and page, remembered for a few seconds.
 
 After a failure what is remembered is shown as stale for a while.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of the tickets that are listed anyway ITSM calls a person's own: two searches per connection."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The approvals pages: one HTML shell, its scripts and its style, from the package; nothing from elsewhere."""
 
 from __future__ import annotations

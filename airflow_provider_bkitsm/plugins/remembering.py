@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Answers that are shared for a moment: many people look at the same page, which asks anew every few seconds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reminding approvers by a function of the operator's own: ITSM has no call that does it for an open ticket.
 
 The function is foreign: it may hang, and its errors may hold anything.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking ITSM for everything about one ticket, within a short time."""
 
 from __future__ import annotations

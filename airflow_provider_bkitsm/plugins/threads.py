@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Threads for what blocks: pages get a few, and so database connections, of their own.
 
 Callbacks and Airflow's pages keep theirs.

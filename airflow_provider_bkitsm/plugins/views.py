@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the approvals pages are told, limited to the DAGs the signed-in person may read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m airflow_provider_bkitsm.sandbox``: serve a sandbox until it is interrupted."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How ITSM's views answer, whichever door a request came through (reference 3)."""
 
 from __future__ import annotations

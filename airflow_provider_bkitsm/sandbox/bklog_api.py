@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The log platform's collectors behind the gateway (collector reference 3, 4 and 7)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Posting a ticket's callback as ITSM does: once, without a time limit, lost unless accepted (reference 6)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the log platform's clean-config endpoint takes (collector reference 3.2 to 3.4). Pure."""
 
 from __future__ import annotations

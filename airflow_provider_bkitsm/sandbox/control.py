@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person, an administrator or another client would do to a running sandbox, as methods."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sandbox's own API below ``/sandbox``: what tests and demos need and no real platform offers.
 
 It has no authentication, so it answers this machine only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a sandbox's state survives: JSON documents in one SQLite table, written through."""
 
 from __future__ import annotations

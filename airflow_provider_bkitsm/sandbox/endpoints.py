@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which calls ITSM has, under which names and methods at which door (reference 1.1)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BK-ITSM behind the ESB: names of its own, either method, HTTP 200 for everything (reference 1, 2.1, 2.3)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Services from exports, as ``import_service`` takes them: so a sandbox can run a real installation's flow. Pure.
 
 Understood are flows of steps that people take (reference 4.19): an export's start, submit step, NORMAL and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can happen to a ticket: pure functions over one ticket, the clock passed in.
 
 Each either moves the ticket or raises :class:`~.refusals.Refusal` and leaves it as it was. Rules: reference 4.7

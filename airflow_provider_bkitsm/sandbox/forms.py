@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ``create_ticket`` takes: the rules of reference 4.1, in the order the server applies them. Pure."""
 
 from __future__ import annotations

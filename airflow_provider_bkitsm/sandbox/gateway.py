@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands in front of both platforms: the API gateway's checks and its own answers (reference 1, 2.3)."""
 
 from __future__ import annotations

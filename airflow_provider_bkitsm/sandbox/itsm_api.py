@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BK-ITSM behind the API gateway: exact methods, exact paths."""
 
 from __future__ import annotations

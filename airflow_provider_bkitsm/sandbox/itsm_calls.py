@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ITSM's calls that change a ticket as a whole (reference 4.1, 4.7, 4.15 to 4.17)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The part of a ticket's life that takes time: its start and each step's end, a moment later, and its callback.
 
 A worker does that work, as in ITSM; while it is stopped nothing starts and no answer has an effect.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults on demand: the one place where a sandbox misbehaves, in front of every platform route."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times as ITSM writes and reads them: Asia/Shanghai, without an offset."""
 
 from __future__ import annotations

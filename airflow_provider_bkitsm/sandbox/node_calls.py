@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ITSM's calls that answer on one step, or hand it over (reference 4.8 to 4.10)."""
 
 from __future__ import annotations

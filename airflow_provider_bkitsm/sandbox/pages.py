@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tickets and collectors as the pages show them: readable, with nothing left to decide for a template. Pure."""
 
 from __future__ import annotations

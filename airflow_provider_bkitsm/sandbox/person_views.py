@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How tickets look to one person, and in the collections that are open by accident (reference 1, 4.12)."""
 
 from __future__ import annotations

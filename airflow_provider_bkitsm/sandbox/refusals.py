@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How ITSM says no: codes and wordings (reference 3). The words are opaque to clients; the codes are not."""
 
 from __future__ import annotations

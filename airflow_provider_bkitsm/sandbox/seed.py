@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The collectors and clusters a new sandbox has."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sandbox in this process: for tests, and for anybody who wants one without a second terminal."""
 
 from __future__ import annotations

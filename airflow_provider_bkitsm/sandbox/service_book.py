@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All services and catalogues of a sandbox: the shipped ones, and what was imported, which survives a restart."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ITSM's calls that create or replace services and catalogues (reference 4.19, 4.20)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ITSM's calls that ask about services, catalogues and flows (reference 4.19, 4.21)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How services look in ITSM's answers (reference 4.19, 4.21)."""
 
 from __future__ import annotations

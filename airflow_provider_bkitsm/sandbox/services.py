@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shape of a service: its submit form and the steps people take. The shipped ones are in ``shipped``."""
 
 from __future__ import annotations

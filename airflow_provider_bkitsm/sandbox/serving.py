@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serving the application with uvicorn, in a way that a fault can reach the connection."""
 
 from __future__ import annotations

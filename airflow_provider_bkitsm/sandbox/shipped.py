@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The services a sandbox ships, with numbers that stay."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket: what is known of it, and what follows from that. Its moves are in ``flow``."""
 
 from __future__ import annotations

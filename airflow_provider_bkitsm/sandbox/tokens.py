@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Callback tokens: 88 characters that prove "sent by some ITSM of this kind" and nothing else (reference 7).
 
 As in ITSM, the text under the encryption is a constant of the installation, and the key is a public default.

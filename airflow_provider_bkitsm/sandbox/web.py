@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages where a person sees what waits, approves or rejects it, and sees what became of the collectors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything a sandbox knows: tickets, collectors, the lost-callback list, and the requests it received.
 
 All access is from one event loop, so nothing is locked. Reads are served from memory, writes go through.

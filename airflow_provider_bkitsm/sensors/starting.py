@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a wait may start in the triggerer with no worker before it, and what it is started with.
 
 Airflow 3.3 renders a trigger's templates in the triggerer. Where a value would not reach the trigger as it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ItsmTicketSensor``: waits for the decision on an ITSM ticket."""
 
 from __future__ import annotations

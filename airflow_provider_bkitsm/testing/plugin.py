@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests of DAGs that ask for approvals. Importing this costs next to nothing."""
 
 from __future__ import annotations

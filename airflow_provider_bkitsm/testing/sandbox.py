@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sandbox with what tests need besides: connections to it, and people who decide by themselves."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ending the ticket of a wait that a person gave up, and only then (promise P5)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ItsmTicketTrigger``: waits for a ticket's decision in the triggerer."""
 
 from __future__ import annotations

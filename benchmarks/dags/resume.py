@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same gate twice: ITSM's callback, and Airflow's own human-in-the-loop operator."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One approval, waited for in three ways; the peers' tasks note each time a worker takes them up."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which ticket a task's page shows."""
 
 from __future__ import annotations

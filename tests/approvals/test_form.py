@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The form as the approver read it."""
 
 from __future__ import annotations

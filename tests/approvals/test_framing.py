@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which addresses get into a frame."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What has to do with the person who looks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a row says, for everything Airflow and ITSM may know."""
 
 from __future__ import annotations

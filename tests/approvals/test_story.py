@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket's story from recorded answers of a real server, and from made ones."""
 
 from __future__ import annotations

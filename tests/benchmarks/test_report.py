@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each benchmark writes its own section of the page and leaves the others alone."""
 
 from __future__ import annotations

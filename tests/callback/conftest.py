@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A callback for a ticket of the sandbox, and an Airflow that only remembers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ITSM is told (reference 6.3), and how little an outsider learns."""
 
 from __future__ import annotations

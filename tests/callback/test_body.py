@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading a callback's body."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Four locks, and what becomes of a callback that opens them all; ITSM is the sandbox."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A waiting task says who it is, and what an approval may do with it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The long ones: counted, and written to ``docs/reliability.md``.
 
     python -m tests.chaos [machine] [crashes] [contention]

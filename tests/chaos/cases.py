@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run of the main job: brought to a point, decided on, and looked at when it has ended."""
 
 from __future__ import annotations

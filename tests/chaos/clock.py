@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A clock that moves when a test says so, for everything that opens tickets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What takes minutes runs only when it is asked for: ``pytest -m chaos``, or ``make chaos``."""
 
 from __future__ import annotations

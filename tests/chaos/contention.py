@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many runs at once that apply for the same few collectors, some of them crashing on the way."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crashes around ``create_ticket``, through the real operators, against the sandbox over HTTP.
 
 Every approval is applied for by a task whose tries crash at drawn points, until one gets through. Then the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sandbox without a network: its application called directly, one request after the other."""
 
 from __future__ import annotations

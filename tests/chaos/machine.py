@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stateful test: whatever Airflow, ITSM, people and crashes do in whatever order, the promises hold.
 
 Every rule is one step; after each the invariants are checked, and at the end every run is driven to its end and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ten points of a collector's way to its approval and beyond, and how a run is stopped at each of them."""
 
 from __future__ import annotations

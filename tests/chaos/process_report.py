@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the page says about killed processes."""
 
 from __future__ import annotations

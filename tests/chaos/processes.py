@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m tests.chaos.processes``: kill every component while runs stand at ten points of their flow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A round: runs are brought to their points, something is killed and started again, every run has to end well."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs of DAGs, the store, the sandbox and the clock of one example; and what must always be true of them.
 
 Airflow's part is played here: tries, retries, clears, and the order of a run's tasks.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The places between two steps of a task, where a test may stop it, kill it or lose what it sent.
 
 A seam is a function that is told the place (``Point``) and either returns, or raises, or returns an ``Order``:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Airflow that notices in seconds what is dead, and tries again at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that can be killed, on this machine: PostgreSQL, a sandbox, an Airflow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many runs, few collectors: one ticket for each at any time, and one run that holds it (promise P2)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One approval, one ticket, whatever crashes around ``create_ticket`` (promise P2)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The promises hold under everything the machine does; the long version is ``python -m tests.chaos``."""
 
 from __future__ import annotations

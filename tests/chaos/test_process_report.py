@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page says what was killed where, and what became of it."""
 
 from __future__ import annotations

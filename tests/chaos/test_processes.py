@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real processes that are killed: every run ends with ITSM's verdict, with one ticket, and none is withdrawn."""
 
 from __future__ import annotations

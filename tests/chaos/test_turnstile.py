@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A held request stands still until it may go on, or is cut."""
 
 from __future__ import annotations

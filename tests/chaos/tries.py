@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tries of tasks that stop at every seam until they are told to go on, all in one thread.
 
 A try is a greenlet: whoever drives it decides at each stop whether it goes on, is killed there, or waits while

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A gateway in front of the sandbox that can hold chosen requests: the flow then stands still at a known point."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow's command line is told."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The history of a collector as an administrator asks for it, at both doors."""
 
 from __future__ import annotations

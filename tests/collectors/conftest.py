@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One store, three databases: every test that asks for ``engine`` runs on each of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers of our own: started on a free port in a temporary directory, stopped and removed after."""
 
 from __future__ import annotations

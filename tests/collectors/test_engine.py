@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Engines open nothing before their first use and keep secrets to themselves (P8)."""
 
 from __future__ import annotations

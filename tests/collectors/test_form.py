@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the approver sees."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The payload's one spelling, and every rule of the clean-config endpoint (reference 3.2 to 3.4)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every way an application and its ticket can disagree, and what follows from it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A collector's row: what it says of itself."""
 
 from __future__ import annotations

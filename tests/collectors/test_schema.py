@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The store's tables are made, adopted and migrated, whoever else does so at the same time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that is killed comes back on its data."""
 
 from __future__ import annotations

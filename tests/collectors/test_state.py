@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state machine: every event in every state, then invariants over random histories."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a change of storage comes to, from a collector's detail as the log platform gives it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The store on SQLite, PostgreSQL and MariaDB: round trips, audit, races between threads and processes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The switch is off where somebody wrote so, and nowhere else (P3)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A database as the store first made it, before its schema had a version: tables and data, literally.
 
 Written down and not derived, so that no later change of the code changes what is migrated.

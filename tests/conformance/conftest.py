@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each conformance case is put to the sandbox as it comes over the wire, and to the provider's own client."""
 
 from __future__ import annotations

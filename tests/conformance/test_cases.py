@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All 63 cases of the reference are there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conformance cases about deciding, operating on and commenting tickets."""
 
 from __future__ import annotations

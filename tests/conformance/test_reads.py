@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conformance cases about reading tickets and verdicts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``@task.bkitsm_approval``: the function is asked for its form again after an approval, people are not."""
 
 from __future__ import annotations

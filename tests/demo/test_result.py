@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a demo's run is as it should be."""
 
 from __future__ import annotations

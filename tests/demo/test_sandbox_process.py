@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sandbox of its own process keeps its state in a file."""
 
 from __future__ import annotations

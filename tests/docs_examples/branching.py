@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Another way to go on, where people say no."""
 
 # --8<-- [start:dag]

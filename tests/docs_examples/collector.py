@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job, with a collector that is known when the DAG is written."""
 
 # --8<-- [start:dag]

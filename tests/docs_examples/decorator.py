@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An approval as a function, by the name editors complete."""
 
 # --8<-- [start:dag]

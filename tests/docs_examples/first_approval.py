@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The quick start's DAG: a restart that waits for a person's yes."""
 
 # --8<-- [start:dag]

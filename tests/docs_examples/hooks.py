@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hooks, in tasks of one's own."""
 
 # --8<-- [start:sync]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A failed task opens a ticket, a failed run rates the approval it had, a late run opens a ticket."""
 
 # --8<-- [start:dag]

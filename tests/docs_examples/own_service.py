@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A service of one's own, with a form of its own, that decides in a form field."""
 
 # --8<-- [start:dag]

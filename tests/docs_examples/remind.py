@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What sends a reminder, for ``[bkitsm] remind``: here to a chat that takes messages at an address of its own."""
 
 # --8<-- [start:remind]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One approval for many mapped tasks."""
 
 # --8<-- [start:dag]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening and waiting as two tasks, and a third that ends what nobody waits for."""
 
 # --8<-- [start:dag]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A browser that is signed in to Airflow, and what is looked for in it."""
 
 from __future__ import annotations

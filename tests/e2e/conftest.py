@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One sandbox, and one Airflow for each kind of database, for all end-to-end tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run that waits for a ticket, what a person does to it, and what became of its callbacks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server in front of another one that handles one request at a time, like an ITSM with a single worker."""
 
 from __future__ import annotations

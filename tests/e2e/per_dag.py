@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's simple auth manager, but one of its people knows one DAG only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A function that sends reminders, as somebody's company would have one: here it writes them down."""
 
 from __future__ import annotations

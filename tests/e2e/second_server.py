@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A second API server on the same Airflow, with all that can be configured for the pages, below a path of its own.
 
 Starting one takes long on a busy machine: every test that wants something configured shares it.

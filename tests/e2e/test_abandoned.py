@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tickets whose wait ends without a decision, and waits that only seem to end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gate for any service on a running Airflow: every way to wait, mapped tickets, deadlines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a callback does besides telling of a decision, and what a forged one does: nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The connection form on a running Airflow: offered, saved, shown without secrets, tested by its button."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real DAGs on a running Airflow, approved and refused; the onboarding has a module of its own."""
 
 from __future__ import annotations

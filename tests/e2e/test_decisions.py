@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every decision, by callback with polling practically off, and by polling with the callback blocked."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The everyday gate in a running Airflow: alone, with branches, and one approval for many."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ITSM is told of failures: by a worker, the DAG processor and, of a missed deadline, the triggerer."""
 
 from __future__ import annotations

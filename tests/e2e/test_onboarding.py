@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job on a running Airflow: a collector goes live only after its ticket is approved."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's own processes: two that hear the same, one that goes and comes back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Callbacks that cross with what people and tasks do in Airflow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The approval switched off for a business, on a running Airflow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The approvals pages in a real browser, inside a real Airflow."""
 
 from __future__ import annotations

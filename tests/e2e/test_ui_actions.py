@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person does from the ticket's page, in a real browser: withdraw, remind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages where all is configured: a path, a function for reminders, ITSM's own page, a store in PostgreSQL."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who may read one DAG and not another, in a real Airflow: nothing of the other one is to be seen anywhere."""
 
 from __future__ import annotations

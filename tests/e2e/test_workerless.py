@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits without a worker: none before the wait, none after an approval."""
 
 from __future__ import annotations

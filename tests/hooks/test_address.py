@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gateway's address out of host, port and schema."""
 
 from __future__ import annotations

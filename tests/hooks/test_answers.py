@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever a server answers to whichever call, the end is a result or an ``ItsmError``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking ITSM to call back, from the configuration."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The address and header ITSM keeps with a ticket."""
 
 from __future__ import annotations

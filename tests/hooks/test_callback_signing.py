@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who may call back: only who holds a signature of ours (promise P4)."""
 
 from __future__ import annotations

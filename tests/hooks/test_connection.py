@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Airflow connection read into a gateway."""
 
 from __future__ import annotations

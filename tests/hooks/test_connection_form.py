@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The form of both connection types, for every Airflow minor from one table."""
 
 from __future__ import annotations

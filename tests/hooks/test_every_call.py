@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every call of both clients at both fronts, answered by a running sandbox."""
 
 from __future__ import annotations

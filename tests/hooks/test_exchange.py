@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is sent and what is read, whatever the transport."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection's extra, whoever wrote it."""
 
 from __future__ import annotations

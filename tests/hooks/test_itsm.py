@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both ITSM clients against a running sandbox: same calls, same errors."""
 
 from __future__ import annotations

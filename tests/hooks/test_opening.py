@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One approval, one ticket, whatever happens to the answer of ``create_ticket`` (promise P2)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operating on tickets that may already be over."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shared poll against a running sandbox: few questions, everybody's answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing an ETL payload and looking until it is there."""
 
 from __future__ import annotations

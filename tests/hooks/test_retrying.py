@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is tried again, how often, and after which pause."""
 
 from __future__ import annotations

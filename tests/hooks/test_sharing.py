@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One client for all hooks of a connection in one event loop, for as long as one of them uses it."""
 
 from __future__ import annotations

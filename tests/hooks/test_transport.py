@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both transports send the same, and say alike whether anything left."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Driving a flow without any network."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking for more tickets than one call may."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is sent, and what is refused before anything is sent."""
 
 from __future__ import annotations

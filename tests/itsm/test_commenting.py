@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A comment is a rating: once, and only of a finished ticket."""
 
 from __future__ import annotations

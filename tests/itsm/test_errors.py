@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tree of errors: whether the same call may simply be made again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """P3, over every kind of answer: only an explicit approval with evidence is "approved"; the first verdict stands.
 
 The table of outcomes is read as the design has it, through the code that reads a real ticket; then every recorded

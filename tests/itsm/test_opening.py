@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding the ticket already opened for an approval (promise P2)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a refusal means is read from the ticket."""
 
 from __future__ import annotations

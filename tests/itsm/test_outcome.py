@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outcome table of the design, exhaustively (promise P3: fail closed)."""
 
 from __future__ import annotations

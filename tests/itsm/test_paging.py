@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every page of a search, against servers that move rows and lie."""
 
 from __future__ import annotations

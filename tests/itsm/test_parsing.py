@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ITSM's odd types, and parsers that end in a model or an error that shows nothing."""
 
 from __future__ import annotations

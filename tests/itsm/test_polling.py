@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shared poll's schedule: who is asked about when, and what failures do. No clock, no network."""
 
 from __future__ import annotations

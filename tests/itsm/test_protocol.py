@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decoding what ITSM, its gateway and the ESB answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every answer recorded from a real BK-ITSM v2 server is understood (message texts left out: never matched)."""
 
 from __future__ import annotations

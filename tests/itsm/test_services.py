@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Services are found and forms checked before any ticket exists."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading one ticket's verdict, against answers shaped as a real server's."""
 
 from __future__ import annotations

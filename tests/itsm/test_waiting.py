@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a wait looks again and when it stops."""
 
 from __future__ import annotations

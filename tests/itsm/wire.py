@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of the tables of calls: what is sent where, and what becomes of the answer."""
 
 from __future__ import annotations

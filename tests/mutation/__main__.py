@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read what mutmut found; fail if a mutant survived that is neither prose nor on the list with its reason.
 
 mutmut imports everything before it chooses a mutant, so what runs during the imports never meets one. A

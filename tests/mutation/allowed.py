@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The committed list of mutants that may survive, each with its reason: ``allowed.toml`` beside this module."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mutants that mutmut made, and how they fared, read from its folder ``mutants/``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Telling one failure from another."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Notifiers against a running sandbox."""
 
 from __future__ import annotations

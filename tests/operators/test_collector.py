@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A collector's way through its approval, step by step, against both platforms."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the approval is switched off, no ticket is opened and the audit says why; no error switches it off."""
 
 from __future__ import annotations

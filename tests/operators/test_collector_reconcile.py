@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Store and ITSM compared, with every way they can disagree made in the sandbox."""
 
 from __future__ import annotations

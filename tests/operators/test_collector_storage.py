@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A live collector's storage, changed only after an approval that shows what it takes."""
 
 from __future__ import annotations

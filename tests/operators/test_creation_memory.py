@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a retry knows of the tries before it (promises P2 and P7)."""
 
 from __future__ import annotations

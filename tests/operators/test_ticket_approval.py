@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The everyday gate: one task that asks, waits and draws the conclusion."""
 
 from __future__ import annotations

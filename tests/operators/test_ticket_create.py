@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening and operating on any ticket."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The callback's fixtures, one floor up; and Airflow's real database."""
 
 from __future__ import annotations

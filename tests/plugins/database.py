@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A database of Airflow's own for this process."""
 
 from __future__ import annotations

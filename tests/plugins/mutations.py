@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Callbacks that are almost right: thousands of them, posted to the real endpoint on a real database (P4).
 
 Four tickets: one that was approved and is waited for, which every forgery is after; another such one; one that is

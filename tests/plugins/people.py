@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """People who sign in, and an auth manager that knows what each may do with which DAG."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of Airflow's database: task instances that wait for tickets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who gets through which route: everybody is asked, but for ITSM's callback."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The HTTP edge of the callback, with the sandbox as ITSM."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asking an ITSM that may be down."""
 
 from __future__ import annotations

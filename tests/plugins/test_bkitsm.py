@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow loads in every component."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collectors as the page shows them, limited to the DAGs a person may read."""
 
 from __future__ import annotations

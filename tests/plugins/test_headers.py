@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every answer may load, and who may frame it."""
 
 from __future__ import annotations

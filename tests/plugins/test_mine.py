@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose tickets ITSM says they are, with the sandbox as ITSM."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Callbacks that are almost right change nothing; ``python -m benchmarks.callback_mutations`` plays 10,000."""
 
 from __future__ import annotations

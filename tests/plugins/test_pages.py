@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the pages are made of: complete in both languages, and nothing but the package's own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sharing an answer for a moment."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A foreign function that sends reminders: when it is called, and what is told of its failures."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the routes that read take, and refuse."""
 
 from __future__ import annotations

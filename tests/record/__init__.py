@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What was recorded of a real BK-ITSM v2 server: 170 exchanges, without message texts (which are never matched).
 
 ``{gateway}`` and ``{esb}`` stand for the roots of ITSM at either door; other paths are the server's own.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A plain HTTP client of the sandbox: what it answers is asserted as it comes over the wire."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One sandbox a module; tests tell their tickets apart by number."""
 
 from __future__ import annotations

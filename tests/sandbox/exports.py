@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Services as ITSM exports them, as small as they can be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Something that takes callbacks and answers as a test wants."""
 
 from __future__ import annotations

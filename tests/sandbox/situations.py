@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For every recorded exchange, how to bring its situation about here, and how the ticket stands afterwards."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bringing about, in a sandbox, the situations in which a real server was recorded."""
 
 from __future__ import annotations

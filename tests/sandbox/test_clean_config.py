@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Refusals of the clean-config endpoint; nothing is written by any of them."""
 
 from __future__ import annotations

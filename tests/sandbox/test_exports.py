@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A service imported from an export behaves as its flow says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of callbacks, and which request a fault strikes."""
 
 from __future__ import annotations

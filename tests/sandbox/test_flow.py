@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket's life, from its start to every kind of end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What create_ticket takes and refuses, each with the code of the recorded server."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls about a ticket as a whole that no other file has: comments, followers, edited fields."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls about one step that no other file has: handing over, and deciding with no form."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sandbox answers every recorded exchange as the real server did, in all that a client can observe.
 
 Compared are HTTP status, content type, keys of the envelope, ``code`` with its type, keys and types of ``data``,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What survives a restart, and what the numbers do."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a wait begins: in the triggerer if every value reaches it there, else on a worker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waiting for a ticket on a worker; the triggerer's half is in ``tests/triggers``."""
 
 from __future__ import annotations

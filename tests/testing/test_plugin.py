@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The test kit, as a DAG author gets it: installed, and used as the documentation says."""
 
 from __future__ import annotations

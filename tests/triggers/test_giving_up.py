@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket ends with its wait only if a person ended that (promise P5)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's metadata database, as the callback needs it: who waits, and resuming them.
 
 Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint hands tasks back the same way.

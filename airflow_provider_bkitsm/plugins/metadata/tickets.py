@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's metadata database, as the approvals pages need it: who waits for which ticket, who waited.
 
 Three ways lead to the rows, all by index, however many XComs there are: open waits by their triggers, of which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gate for any service: one ticket, waited for in every mode; and tickets that are mapped."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits that only the callback can end soon, and waits that poll every few seconds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The everyday gate, alone and shared."""
 
 from __future__ import annotations

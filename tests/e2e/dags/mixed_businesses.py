@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collectors of several businesses at once, of which some need no approval."""
 
 from __future__ import annotations

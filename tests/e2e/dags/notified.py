@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Failures that ITSM is told of: a task's, its run's, and a missed deadline."""
 
 from __future__ import annotations

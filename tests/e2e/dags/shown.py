@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ticket with any title, for the approvals pages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits that no worker begins or ends, and some that need one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's database as the callback uses it: who waits, and exactly one resume for each."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow's database as the approvals pages read it."""
 
 from __future__ import annotations
