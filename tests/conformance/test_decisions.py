@@ -145,4 +145,4 @@ def test_case_57_comments(stage, hook):
     assert late is errors.ItsmInvalidRequestError
     hook.comment_ticket(sn=finished, stars=5, operator="admin")
     assert comment(finished) == 3900005
-    assert hook.get_ticket_info(finished).model_extra["is_commented"] is True
+    assert hook.get_ticket_info(finished).is_commented is True
