@@ -99,12 +99,9 @@ def installed(session: nox.Session, airflow: str) -> None:
         session.error("Airflow does not list the provider")
 
 
+# On the Python that runs it: CI has no other for certain.
 @nox.session
-@nox.parametrize(
-    ("python", "airflow"),
-    [("3.12", "3.1"), ("3.13", "3.2")],
-    ids=["airflow-3.1", "airflow-3.2"],
-)
+@nox.parametrize("airflow", ["3.1", "3.2"], ids=["airflow-3.1", "airflow-3.2"])
 def quick(session: nox.Session, airflow: str) -> None:
-    """What an older Airflow could break, each on one Python."""
+    """What an older Airflow could break."""
     _test(session, airflow, *QUICK)
