@@ -32,6 +32,9 @@ QUICK = (
     *PARALLEL,
 )
 
+# What the machine trusts, as pip does: a company's proxy signs with its own.
+os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+
 nox.needs_version = ">=2026.2"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
