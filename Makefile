@@ -65,7 +65,7 @@ test-quick: $(STAMP)
 	$(NOX) --session quick
 
 test-matrix: $(STAMP)
-	$(NOX) --session unit lowest installed e2e
+	$(NOX) --session unit lowest installed lineage e2e
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

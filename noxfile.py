@@ -102,6 +102,13 @@ def installed(session: nox.Session, airflow: str) -> None:
         session.error("Airflow does not list the provider")
 
 
+@nox.session(python=PYTHONS[0])
+def lineage(session: nox.Session) -> None:
+    """OpenLineage's own provider, for which the other sessions have a stand-in: a listener is there, and the facets."""
+    session.install("--editable", ".[openlineage]", "--constraint", CONSTRAINTS[NEWEST])
+    _test(session, NEWEST, "tests/test_lineage.py", "tests/test_dags.py")
+
+
 # On the Python that runs it: CI has no other for certain.
 @nox.session
 @nox.parametrize("airflow", ["3.1", "3.2"], ids=["airflow-3.1", "airflow-3.2"])
