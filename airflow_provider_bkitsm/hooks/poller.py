@@ -12,10 +12,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
 from airflow_provider_bkitsm.itsm.models import ApprovalResult
-from airflow_provider_bkitsm.itsm.polling import DEFAULT_CHUNK, Batch, Schedule
+from airflow_provider_bkitsm.itsm.polling import Batch, Schedule
 from airflow_provider_bkitsm.itsm.verdict import only_row
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,7 @@ class Poller:
 
     async def _take_chunk_size(self) -> None:
         try:
-            gateway = (await self.hook.aget_conn()).gateway
-            size = gateway.whole("batch_size", DEFAULT_CHUNK, least=1)
+            size = batch_size((await self.hook.aget_conn()).gateway)
         except Exception as error:
             log.warning("connection %s could not be read: %s", self.hook.bkitsm_conn_id, error)
         else:
