@@ -29,6 +29,7 @@ import psutil
 from sqlalchemy import text
 
 from airflow_provider_bkitsm.collectors.engine import server_engine
+from airflow_provider_bkitsm.hooks.callback_address import callback_meta
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
@@ -105,8 +106,6 @@ class Rows:
 
 def approved(sandbox: SandboxControl, gateway: Gateway, base: str, number: int) -> Callback:
     """Open a ticket, approve it, and return its callback, which nobody has posted yet."""
-    from airflow_provider_bkitsm.hooks.callback_address import callback_meta
-
     tag = creation_tag(number)
     meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=datetime.now(UTC))
     form = {"title": marked_title("Measured", tag), "APPROVER": "admin", "APPROVAL_CONTENT": "c"}
