@@ -20,14 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from benchmarks.callback_endpoint import CONN_ID, ITSM_SECONDS, api_server
-from benchmarks.report import machine, publish
+from benchmarks.report import machine, publish, spread
 from benchmarks.sandbox_throughput import opened, quick_sandbox
 from demo.browser import Browser, browser
 from demo.local_airflow import LocalAirflow
@@ -161,10 +160,7 @@ def report(times: Times, database: str) -> str:
         "| | median | 90 % | longest |",
         "| --- | ---: | ---: | ---: |",
     ]
-    for name, taken in times.items():
-        ordered = sorted(taken)
-        slow = ordered[int(0.9 * (len(ordered) - 1))]
-        lines.append(f"| {name} | {median(ordered):.2f} | {slow:.2f} | {ordered[-1]:.2f} |")
+    lines += [f"| {name} | {spread(taken)} |" for name, taken in times.items()]
     return "\n".join([*lines, "", f"Target for the page itself: under {TARGET_SECONDS:g} s."])
 
 
@@ -177,10 +173,7 @@ def main() -> None:
     with ends_orderly(), ExitStack() as stack:
         url = None if given.sqlite else stack.enter_context(postgres())
         times = measure(given.rounds, url)
-    if given.sqlite:
-        print(report(times, "SQLite"))
-    else:
-        publish(SECTION, report(times, "PostgreSQL"))
+    publish(SECTION, report(times, "SQLite" if given.sqlite else "PostgreSQL"), only_print=given.sqlite)
 
 
 if __name__ == "__main__":

@@ -29,11 +29,12 @@ import psutil
 from sqlalchemy import text
 
 from airflow_provider_bkitsm.collectors.engine import server_engine
+from airflow_provider_bkitsm.hooks.callback_address import callback_meta
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from benchmarks.report import machine, publish
-from benchmarks.sandbox_throughput import quick_sandbox
+from benchmarks.sandbox_throughput import opened, quick_sandbox
 from demo.local_airflow import LocalAirflow
 from demo.processes import ends_orderly, marked_with
 from tests.collectors.servers import postgres
@@ -105,15 +106,9 @@ class Rows:
 
 def approved(sandbox: SandboxControl, gateway: Gateway, base: str, number: int) -> Callback:
     """Open a ticket, approve it, and return its callback, which nobody has posted yet."""
-    from airflow_provider_bkitsm.hooks.callback_address import callback_meta
-
     tag = creation_tag(number)
     meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=datetime.now(UTC))
-    form = {"title": marked_title("Measured", tag), "APPROVER": "admin", "APPROVAL_CONTENT": "c"}
-    fields = [{"key": key, "value": value} for key, value in form.items()]
-    sn = sandbox.call("POST", "create_ticket", json={"fast_approval": True, "creator": "admin", "fields": fields})[
-        "sn"
-    ]
+    sn = opened(sandbox, title=marked_title("Measured", tag))
     sandbox.approve(sn)
     return Callback(
         sn=sn,

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from benchmarks.report import machine, publish
+from benchmarks.report import machine, publish, spread
 from demo.airflow_api import AirflowApi
 from demo.local_airflow import LocalAirflow
 from demo.processes import ends_orderly
@@ -58,8 +58,7 @@ class Gates:
         if sn:
             self.itsm.decide(sn, "approve", "")
         else:
-            path = f"dags/{HUMAN}/dagRuns/{run}/taskInstances/wait/-1/hitlDetails"
-            self.api.call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+            self.api.choose(HUMAN, run, "wait", "Approve")
 
 
 @contextmanager
@@ -85,9 +84,8 @@ def report(measured: Mapping[str, Sequence[tuple[float, float]]], database: str)
         "| --- | --- | --- | --- | --- |",
     ]
     for dag, name in NAMES.items():
-        ended, started = (sorted(column) for column in zip(*measured[dag], strict=True))
-        slow = started[int(0.9 * (len(started) - 1))]
-        lines.append(f"| {name} | {median(ended):.2f} | {median(started):.2f} | {slow:.2f} | {started[-1]:.2f} |")
+        ended, started = zip(*measured[dag], strict=True)
+        lines.append(f"| {name} | {median(ended):.2f} | {spread(started)} |")
     callback, human = (median(started for _, started in measured[dag]) for dag in (CALLBACK, HUMAN))
     ratio = f"Callback against human in the loop: {callback / human:.2f} times (target: at most 0.5)."
     return "\n".join([*lines, "", ratio])

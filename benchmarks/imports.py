@@ -83,11 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What importing the operators costs.")
     parser.add_argument("--quick", action="store_true", help="a few runs, nothing is written")
     quick = parser.parse_args().quick
-    text = report(measure(2 if quick else 15))
-    if quick:
-        print(text)
-    else:
-        publish(SECTION, text)
+    publish(SECTION, report(measure(2 if quick else 15)), only_print=quick)
 
 
 if __name__ == "__main__":

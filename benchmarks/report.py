@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
@@ -19,10 +21,17 @@ def machine(*packages: str) -> str:
     return ", ".join([cores, f"{_memory()} GB", f"Python {platform.python_version()}", *with_them])
 
 
-def publish(section: str, text: str, *, page: Path = PAGE) -> None:
+def publish(section: str, text: str, *, only_print: bool = False, page: Path = PAGE) -> None:
     """Print a result and put it between the page's markers of this section."""
     print(text)
-    page.write_text(replaced(page.read_text(), section, text))
+    if not only_print:
+        page.write_text(replaced(page.read_text(), section, text))
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Return three cells of a table: the median, what 90 % kept, the longest."""
+    ordered = sorted(seconds)
+    return f"{median(ordered):.2f} | {ordered[int(0.9 * (len(ordered) - 1))]:.2f} | {ordered[-1]:.2f}"
 
 
 def replaced(page: str, section: str, text: str) -> str:

@@ -84,9 +84,9 @@ def started(*options: str) -> tuple[subprocess.Popen[str], str]:
     return server, found[0]
 
 
-def opened(sandbox: SandboxControl) -> str:
+def opened(sandbox: SandboxControl, *, title: str = "t") -> str:
     """Open a ticket."""
-    fields = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+    fields = {"title": title, "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
     body = {
         "fast_approval": True,
         "creator": "carol",

@@ -187,10 +187,9 @@ def main() -> None:
             lambda kind: bench.cost(kind, scale.many, scale.many_seconds, stalls=True),
         )
     text = report(scale, few, many, decisions, plot=PLOT.name)
+    publish(SECTION, text, only_print=quick)
     if quick:
-        print(text)
         return
-    publish(SECTION, text)
     panels = {"Requests to ITSM per minute": "requests", "CPU of the triggerer, % of a core": "cpu"}
     shown = {
         title: {name: middle(few, kind, what) for kind, name in NAMES.items() if kind != IDLE}

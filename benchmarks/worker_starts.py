@@ -109,8 +109,7 @@ def measure(seconds: float) -> dict[str, int]:
 def _approve(api: AirflowApi, runs: Mapping[str, str], itsm: SandboxProcess, issues: Jira) -> None:
     issues.status = "Done"
     itsm.decide(api.xcom(OURS, runs[OURS], "ask"), "approve", "")
-    path = f"dags/{HUMAN}/dagRuns/{runs[HUMAN]}/taskInstances/wait/-1/hitlDetails"
-    api.call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+    api.choose(HUMAN, runs[HUMAN], "wait", "Approve")
 
 
 def report(found: Mapping[str, int], seconds: float) -> str:
@@ -137,10 +136,7 @@ def main() -> None:
     seconds = 5.0 if quick else 60.0
     with ends_orderly():
         text = report(measure(seconds), seconds)
-    if quick:
-        print(text)
-    else:
-        publish(SECTION, text)
+    publish(SECTION, text, only_print=quick)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import requests
+
+T = TypeVar("T")
 
 ENDED = frozenset({"success", "failed"})
 # A busy SQLite makes Airflow wait for up to a minute.
@@ -91,6 +93,11 @@ class AirflowApi:
         }
         self.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
+    def choose(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer a task of Airflow's own human-in-the-loop."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
     def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task as a person does."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
@@ -98,24 +105,22 @@ class AirflowApi:
 
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 120) -> str:
         """Wait until a run has ended and return its state."""
-        ended: str = wait_until(
+        return wait_until(
             lambda: state if (state := self.run_state(dag_id, run_id)) in ENDED else None,
             seconds,
             lambda: f"run {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
-        return ended
 
     def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 60) -> str:
         """Wait until a task is in one of these states."""
-        reached: str = wait_until(
+        return wait_until(
             lambda: state if (state := self.task_states(dag_id, run_id).get(task_id) or "") in states else None,
             seconds,
             lambda: f"{task_id} is not {states}: {self.task_states(dag_id, run_id)}",
         )
-        return reached
 
 
-def wait_until(look: Any, seconds: float, otherwise: Any) -> Any:
+def wait_until(look: Callable[[], T | None], seconds: float, otherwise: Callable[[], object]) -> T:
     """Look until there is something to see.
 
     :raises TimeoutError: with what ``otherwise`` says.

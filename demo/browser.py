@@ -94,8 +94,7 @@ class Browser:
             except WebDriverException:
                 return None  # it was drawn anew meanwhile
 
-        found: WebElement = wait_until(look, seconds, lambda: f"no {css} {text!r} in: {self.text()[:2000]}")
-        return found
+        return wait_until(look, seconds, lambda: f"no {css} {text!r} in: {self.text()[:2000]}")
 
     def all(self, css: str) -> list[WebElement]:
         """Return the elements there are."""

@@ -17,7 +17,8 @@ import requests
 from airflow_provider_bkitsm.callback.answers import Result, answer
 from airflow_provider_bkitsm.hooks.callback_address import LIFE
 from airflow_provider_bkitsm.hooks.callback_signing import EXTRAS, HEADER
-from tests.collectors.servers import find_binary, free_port, served, temporary_home
+from demo.processes import free_ports
+from tests.collectors.servers import find_binary, served, temporary_home
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "callback.md").read_text()
 CALLBACK = "/bkitsm/callback/bkitsm_default/0123456789abcdef/1900000000"
@@ -87,7 +88,7 @@ def nginx(configuration: str, port: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def proxy(upstream: Upstream) -> Iterator[str]:
     """Serve the page's example, on this machine's addresses and without TLS."""
-    port = free_port()
+    (port,) = free_ports(1)
     (server,) = re.findall(r"```nginx\n(.*?)```", PAGE, re.DOTALL)
     ours = {
         "listen 443 ssl;": f"listen 127.0.0.1:{port};",

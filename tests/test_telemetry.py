@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_bkitsm import telemetry, version_compat
-from airflow_provider_bkitsm.hooks import poller
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 from airflow_provider_bkitsm.hooks.operating import call_off
+from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
 from airflow_provider_bkitsm.itsm.opening import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -132,7 +132,7 @@ def test_what_became_of_a_callback_is_counted(seen):
 
 async def test_a_poller_says_how_many_wait_and_at_its_end_that_nobody_does(seen, sn, monkeypatch):
     monkeypatch.setattr(telemetry, "GAUGE_SECONDS", 0.05)
-    async with poller.Wait(CONN, sn=sn, interval=60), poller.Wait(CONN, sn=sn, interval=60, dated=True) as wait:
+    async with TicketWait(CONN, sn=sn, interval=60), TicketWait(CONN, sn=sn, interval=60, dated=True) as wait:
         await wait.look()
         wait.created_at = datetime.now(UTC) - timedelta(hours=1)
         while 3600 not in seen.values:

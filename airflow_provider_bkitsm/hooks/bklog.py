@@ -10,13 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow.sdk import BaseHook
-
-from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.connection_form import HasForm
+from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
-from airflow_provider_bkitsm.hooks.reporting import tell
-from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, open_envelope
 
@@ -41,7 +36,7 @@ class BkLogCollectorNotFoundError(BkLogError):
     """The log platform does not show such a collector to this business and user."""
 
 
-class BkLogHook(HasForm, BaseHook):
+class BkLogHook(BlueKingHook):
     """Synchronous client of the log platform.
 
     :param bklog_conn_id: connection of type ``bklog``; its host is the gateway root, e.g.
@@ -56,23 +51,6 @@ class BkLogHook(HasForm, BaseHook):
     def __init__(self, bklog_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.bklog_conn_id = bklog_conn_id
-        self._transport: SyncTransport | None = None
-
-    def get_conn(self) -> SyncTransport:
-        """Return the transport of this hook's connection, opened once."""
-        if self._transport is None:
-            self._transport = SyncTransport(read_gateway(self.get_connection(self.bklog_conn_id)))
-        return self._transport
-
-    @property
-    def gateway(self) -> Gateway:
-        """The gateway and who calls it."""
-        return self.get_conn().gateway
-
-    def close(self) -> None:
-        """Close the HTTP session."""
-        if self._transport is not None:
-            self._transport.close()
 
     def list_collectors(self, *, bk_biz_id: int, **filters: object) -> Iterator[Collector]:
         """Yield a business's collectors, page by page.
@@ -131,11 +109,8 @@ class BkLogHook(HasForm, BaseHook):
         """Stop a collector, by default together with its index set."""
         self._post(f"databus_collectors/{collector_config_id}/stop/", {"is_stop_index_set": is_stop_index_set})
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Read one page of collectors of business 0: needs the app's grant, changes nothing."""
-        return tell(self._report, self.bklog_conn_id)
-
     def _report(self) -> str:
+        """Read one page of collectors of business 0, which needs the app's grant."""
         self._get("databus_collectors/", bk_biz_id=0, page=1, pagesize=1)
         return (
             f"the log platform answers: app {self.gateway.app_code!r} may read collectors; whether it may write"

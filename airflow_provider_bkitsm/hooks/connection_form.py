@@ -121,19 +121,3 @@ def _widget(field: dict[str, Any]) -> Any:
     if schema.get("format") == "password":
         widget = PasswordField
     return widget(field["label"], validators=[Optional(), *choice], description=field["description"])
-
-
-class HasForm:
-    """Gives a hook's connection form to Airflow 3.1; later ones read the provider info."""
-
-    conn_type: str
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the connection form's own fields."""
-        return form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's fields look in the form."""
-        return field_behaviour(cls.conn_type)

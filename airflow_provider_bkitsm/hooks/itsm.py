@@ -7,8 +7,8 @@ they differ in nothing but the transport.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar, Unpack
 
 from airflow.sdk import BaseHook
 from asgiref.sync import sync_to_async
@@ -16,48 +16,22 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_bkitsm.hooks import sharing
 from airflow_provider_bkitsm.hooks.answers import unanswered, understand
+from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.connection_form import HasForm
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError
-from airflow_provider_bkitsm.hooks.reporting import tell
+from airflow_provider_bkitsm.hooks.itsm_calls import ItsmAsyncCalls, ItsmCalls
 from airflow_provider_bkitsm.hooks.retrying import policy
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport, SyncTransport
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm import batches, calls, errors, models, paging, service_calls
 from airflow_provider_bkitsm.itsm.filters import TicketFilters
 from airflow_provider_bkitsm.itsm.models import R, TicketOfUser, TicketSummary
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
-P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmHook, P], T]:
-    """Turn a call's builder into the method that sends it."""
-
-    def method(hook: ItsmHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return hook.send(build(*args, **kwargs))
-
-    return _named(method, build)
-
-
-def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[ItsmAsyncHook, P], Awaitable[T]]:
-    """Turn a call's builder into the coroutine method that sends it."""
-
-    async def method(hook: ItsmAsyncHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await hook.send(build(*args, **kwargs))
-
-    return _named(method, build)
-
-
-def _named(method: F, build: Callable[..., Any]) -> F:
-    method.__doc__, method.__name__ = build.__doc__, build.__name__
-    method.is_itsm_call = True  # type: ignore[attr-defined]
-    return method
-
-
-class ItsmHook(HasForm, BaseHook):
+class ItsmHook(ItsmCalls, BlueKingHook):
     """Synchronous BK-ITSM client.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
@@ -71,54 +45,13 @@ class ItsmHook(HasForm, BaseHook):
     def __init__(self, bkitsm_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.bkitsm_conn_id = bkitsm_conn_id
-        self._transport: SyncTransport | None = None
-
-    create_ticket = _sync(calls.create_ticket)
-    get_ticket_status = _sync(calls.get_ticket_status)
-    get_ticket_info = _sync(calls.get_ticket_info)
-    get_ticket_logs = _sync(calls.get_ticket_logs)
-    get_tickets = _sync(calls.get_tickets)
-    ticket_approval_result = _sync(calls.ticket_approval_result)
-    token_verify = _sync(calls.token_verify)
-    operate_ticket = _sync(calls.operate_ticket)
-    get_tickets_by_user = _sync(calls.get_tickets_by_user)
-    callback_failed_ticket = _sync(calls.callback_failed_ticket)
-    operate_node = _sync(calls.operate_node)
-    approve = _sync(calls.approve)
-    comment_ticket = _sync(calls.comment_ticket)
-    get_approver = _sync(calls.get_approver)
-    get_approve_node_result = _sync(calls.get_approve_node_result)
-    get_services = _sync(service_calls.get_services)
-    get_service_detail = _sync(service_calls.get_service_detail)
-    get_service_catalogs = _sync(service_calls.get_service_catalogs)
-    get_service_roles = _sync(service_calls.get_service_roles)
-    get_workflow_detail = _sync(service_calls.get_workflow_detail)
-    import_service = _sync(service_calls.import_service)
-    update_service = _sync(service_calls.update_service)
-    create_service_catalog = _sync(service_calls.create_service_catalog)
-
-    @property
-    def gateway(self) -> Gateway:
-        """The gateway and who calls it."""
-        return self.get_conn().gateway
-
-    def get_conn(self) -> SyncTransport:
-        """Return the transport of this hook's connection, opened once."""
-        if self._transport is None:
-            self._transport = SyncTransport(read_gateway(self.get_connection(self.bkitsm_conn_id)))
-        return self._transport
-
-    def close(self) -> None:
-        """Close the HTTP session."""
-        if self._transport is not None:
-            self._transport.close()
 
     def send(self, call: Call[T]) -> T:
         """Send one call and parse its answer; a read is tried again while that may help.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
-        size = _batch_size(self.gateway)
+        size = batch_size(self.gateway)
         if batches.is_too_large(call, size):
             return self.run(batches.in_batches(call, size))
         answer: T = Retrying(**policy(call, self.gateway))(self._once, call)
@@ -152,7 +85,7 @@ class ItsmHook(HasForm, BaseHook):
         :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; many ``sns`` are
             searched for in pieces, as ``ticket_approval_result`` does.
         """
-        return self._rows(paging.tickets(batch_size=_batch_size(self.gateway), **filters))
+        return self._rows(paging.tickets(batch_size=batch_size(self.gateway), **filters))
 
     def iter_tickets_by_user(
         self, *, user: str, view_type: calls.UserView | str, service_id: int | None = None
@@ -168,11 +101,8 @@ class ItsmHook(HasForm, BaseHook):
         """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
         return _verdict_policy(self.gateway, of_the_task)
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Make two harmless reads: one that needs the app, one that needs its user to be verified."""
-        return tell(self._report, self.bkitsm_conn_id)
-
     def _report(self) -> str:
+        """Make two reads: one that needs the app, one that needs its user to be verified."""
         seen = _visible(self.gateway, self._once(service_calls.get_services()))
         try:
             self._once(calls.ticket_approval_result(["connection-test"]))
@@ -181,7 +111,7 @@ class ItsmHook(HasForm, BaseHook):
         return f"ITSM answers: {seen}, and verdicts can be read"
 
 
-class ItsmAsyncHook(BaseHook):
+class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     """Asynchronous BK-ITSM client, for triggers. Use as ``async with``, in one event loop.
 
     All hooks of one connection in one event loop share one pool of HTTP connections; the last that leaves its
@@ -194,30 +124,6 @@ class ItsmAsyncHook(BaseHook):
         super().__init__()
         self.bkitsm_conn_id = bkitsm_conn_id
         self._shared: sharing.Shared | None = None
-
-    create_ticket = _async(calls.create_ticket)
-    get_ticket_status = _async(calls.get_ticket_status)
-    get_ticket_info = _async(calls.get_ticket_info)
-    get_ticket_logs = _async(calls.get_ticket_logs)
-    get_tickets = _async(calls.get_tickets)
-    ticket_approval_result = _async(calls.ticket_approval_result)
-    token_verify = _async(calls.token_verify)
-    operate_ticket = _async(calls.operate_ticket)
-    get_tickets_by_user = _async(calls.get_tickets_by_user)
-    callback_failed_ticket = _async(calls.callback_failed_ticket)
-    operate_node = _async(calls.operate_node)
-    approve = _async(calls.approve)
-    comment_ticket = _async(calls.comment_ticket)
-    get_approver = _async(calls.get_approver)
-    get_approve_node_result = _async(calls.get_approve_node_result)
-    get_services = _async(service_calls.get_services)
-    get_service_detail = _async(service_calls.get_service_detail)
-    get_service_catalogs = _async(service_calls.get_service_catalogs)
-    get_service_roles = _async(service_calls.get_service_roles)
-    get_workflow_detail = _async(service_calls.get_workflow_detail)
-    import_service = _async(service_calls.import_service)
-    update_service = _async(service_calls.update_service)
-    create_service_catalog = _async(service_calls.create_service_catalog)
 
     async def __aenter__(self) -> ItsmAsyncHook:
         return self
@@ -263,7 +169,7 @@ class ItsmAsyncHook(BaseHook):
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
         gateway = (await self.aget_conn()).gateway
-        size = _batch_size(gateway)
+        size = batch_size(gateway)
         if batches.is_too_large(call, size):
             return await self.run(batches.in_batches(call, size))
         return await AsyncRetrying(**policy(call, gateway))(self._once, call)
@@ -297,7 +203,7 @@ class ItsmAsyncHook(BaseHook):
         :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; many ``sns`` are
             searched for in pieces, as ``ticket_approval_result`` does.
         """
-        size = _batch_size((await self.aget_conn()).gateway)
+        size = batch_size((await self.aget_conn()).gateway)
         async for row in self._rows(paging.tickets(batch_size=size, **filters)):
             yield row
 
@@ -317,8 +223,8 @@ class ItsmAsyncHook(BaseHook):
         return _verdict_policy((await self.aget_conn()).gateway, of_the_task)
 
 
-def _batch_size(gateway: Gateway) -> int:
-    """How many tickets one call may ask for: the connection's extra ``batch_size``."""
+def batch_size(gateway: Gateway) -> int:
+    """Return how many tickets one call may ask for: the connection's extra ``batch_size``."""
     return gateway.whole("batch_size", batches.DEFAULT_SIZE, least=1)
 
 

@@ -39,10 +39,8 @@ _ORPHAN = (
     " starts, have it deleted in ITSM, then clear the task"
 )
 
-
 # For tickets that may have been opened by any run, long ago.
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-
 
 # A ticket as its opening, or a search, knows it.
 Opened = CreatedTicket | TicketSummary

@@ -6,17 +6,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
 from airflow_provider_bkitsm.itsm.models import ApprovalResult
-from airflow_provider_bkitsm.itsm.polling import DEFAULT_CHUNK, Batch, Schedule
+from airflow_provider_bkitsm.itsm.polling import Batch, Schedule
 from airflow_provider_bkitsm.itsm.verdict import only_row
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +27,10 @@ _AT_A_TIME = 4
 # New waits are gathered this long, so that a burst of them shares its first questions.
 _GATHER_SECONDS = 0.1
 _STUMBLED_SECONDS = 5.0
-# A deadline that is computed twice differs by less.
-_SAME_MOMENT = 0.01
 # So often one who waits notes that ITSM answers, however many wait.
 _NOTE_SECONDS = 60.0
 
 Look = ApprovalResult | ItsmError
-Note = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Poller:
@@ -44,23 +43,23 @@ class Poller:
     def __init__(self, conn_id: str) -> None:
         self.hook = ItsmAsyncHook(conn_id)
         self._schedule = Schedule()
-        self._waits: dict[str, list[Wait]] = {}
+        self._waits: dict[str, list[TicketWait]] = {}
         self._changed = asyncio.Event()
         self._asking = asyncio.Semaphore(_AT_A_TIME)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._noter: Wait | None = None
+        self._noter: TicketWait | None = None
         self._noted_at = -math.inf
 
-    def add(self, wait: Wait) -> None:
+    def add(self, wait: TicketWait) -> None:
         """Let somebody wait; the first one starts the poll."""
         self._waits.setdefault(wait.sn, []).append(wait)
-        self._schedule.add(wait.sn, interval=wait.interval, now=_now())
+        self._schedule.add(wait.sn, interval=wait.interval, now=loop_time())
         self._changed.set()
         if not self._tasks:
             self._spawn(self._poll())
             self._spawn(self._report())
 
-    async def remove(self, wait: Wait) -> None:
+    async def remove(self, wait: TicketWait) -> None:
         """Let somebody leave; the last one closes the client."""
         left = [one for one in self._waits[wait.sn] if one is not wait]
         if left:
@@ -76,7 +75,7 @@ class Poller:
         self._schedule.ask_at(sn, at)
         self._changed.set()
 
-    def is_last(self, wait: Wait) -> bool:
+    def is_last(self, wait: TicketWait) -> bool:
         """Whether nobody else waits."""
         return len(self._waits) == 1 and self._waits.get(wait.sn) == [wait]
 
@@ -103,7 +102,7 @@ class Poller:
         await self._asking.acquire()
         batch: Batch = ()
         try:
-            batch = self._schedule.next_batch(_now())
+            batch = self._schedule.next_batch(loop_time())
         finally:
             if not batch:
                 self._asking.release()
@@ -114,8 +113,7 @@ class Poller:
 
     async def _take_chunk_size(self) -> None:
         try:
-            gateway = (await self.hook.aget_conn()).gateway
-            size = gateway.whole("batch_size", DEFAULT_CHUNK, least=1)
+            size = batch_size((await self.hook.aget_conn()).gateway)
         except Exception as error:
             log.warning("connection %s could not be read: %s", self.hook.bkitsm_conn_id, error)
         else:
@@ -125,7 +123,7 @@ class Poller:
         self._changed.clear()
         try:
             # Not wait_for: on Python 3.11 that one can swallow a cancellation.
-            async with asyncio.timeout_at(self._schedule.wake_at(_now())):
+            async with asyncio.timeout_at(self._schedule.wake_at(loop_time())):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -149,13 +147,13 @@ class Poller:
 
     def _note(self, batch: Batch) -> None:
         """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
-        if _now() - self._noted_at < _NOTE_SECONDS:
+        if loop_time() - self._noted_at < _NOTE_SECONDS:
             return
         here = (wait for sn in batch for wait in self._waits.get(sn, ()))
         if self._noter is None or self._noter not in self._waits.get(self._noter.sn, ()):
             self._noter = next((wait for wait in here if wait.note), None)
         if self._noter is not None and self._noter.note is not None:
-            self._noted_at = _now()
+            self._noted_at = loop_time()
             self._spawn(self._noter.note())
 
     async def _try_to_learn_creation(self, batch: Batch) -> None:
@@ -179,7 +177,7 @@ class Poller:
         if not error.retry_safe:
             # A secret may have been rotated: the connection is read anew.
             await self.hook.forget_connection()
-        self._schedule.failed(batch, error, _now(), timed_out=isinstance(error, ItsmTimeoutError))
+        self._schedule.failed(batch, error, loop_time(), timed_out=isinstance(error, ItsmTimeoutError))
         for sn in batch:
             self._tell(sn, error)
 
@@ -194,7 +192,7 @@ class Poller:
                 self._tell(sn, error)
 
     def _tell(self, sn: str, look: Look) -> None:
-        now = _now()
+        now = loop_time()
         for wait in self._waits.get(sn, ()):
             wait.tell(look, now)
 
@@ -212,111 +210,6 @@ class Poller:
         await self.hook.forget_connection()
 
 
-class Wait:
-    """One who waits for a ticket; use as ``async with``.
-
-    Thousands of these sleep side by side, so each is small, and nobody is woken to be told what is known already.
-    ``known`` is the ticket's status so far as it needs no telling: while ITSM goes on saying so, ``look`` does not
-    return. It holds for one look.
-
-    :param interval: seconds between two looks.
-    :param dated: ``created_at`` is wanted, which the first look brings.
-    :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
-    """
-
-    __slots__ = (
-        "_began",
-        "_conn_id",
-        "_dated",
-        "_due",
-        "_next",
-        "created_at",
-        "interval",
-        "known",
-        "note",
-        "poller",
-        "sn",
-    )
-
-    poller: Poller
-
-    def __init__(
-        self, conn_id: str, *, sn: str, interval: float, dated: bool = False, note: Note | None = None
-    ) -> None:
-        self.sn = sn
-        self.note = note
-        self.interval = interval
-        self.created_at: datetime | None = None
-        self.known: str | None = None
-        self._began = datetime.now(UTC)
-        self._conn_id = conn_id
-        self._dated = dated
-        self._due = math.inf
-        self._next: asyncio.Future[ApprovalResult] | None = None
-
-    async def __aenter__(self) -> Wait:
-        here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
-        self.poller = here.get(self._conn_id) or here.setdefault(self._conn_id, Poller(self._conn_id))
-        self.poller.add(self)
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        if self.poller.is_last(self):
-            del _POLLERS[asyncio.get_running_loop()][self._conn_id]
-        await self.poller.remove(self)
-
-    def look(self, within: float | None = None) -> asyncio.Future[ApprovalResult]:
-        """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
-
-        :param within: after so many seconds it is asked about before its turn, and told in any case.
-        :raises ItsmError: ITSM was asked, and this came of it.
-        """
-        self._next = asyncio.get_running_loop().create_future()
-        if within is not None:
-            self._be_told_by(_now() + within)
-        return self._next
-
-    @property
-    def hook(self) -> ItsmAsyncHook:
-        """The client that all who wait here share."""
-        return self.poller.hook
-
-    @property
-    def since(self) -> datetime:
-        """When the ticket was opened, as far as it is known: latest when its wait began."""
-        return self.created_at or self._began
-
-    @property
-    def wants_creation(self) -> bool:
-        """Whether it is still to be learnt when the ticket was opened."""
-        return self._dated and self.created_at is None
-
-    def tell(self, look: Look, now: float) -> None:
-        """Take in what was seen; of no use to somebody who is busy with what was seen before."""
-        if self._next is None or self._next.done():
-            return
-        if isinstance(look, ItsmError):
-            self._next.set_exception(look)
-        elif look.current_status != self.known or now >= self._due:
-            self._next.set_result(look)
-        else:
-            return
-        self._next = self.known = None
-
-    def learn(self, created_at: datetime | None) -> None:
-        """Take in when the ticket was opened, which is news."""
-        self.created_at = created_at
-        self.known = None
-
-    def _be_told_by(self, due: float) -> None:
-        if abs(due - self._due) < _SAME_MOMENT:
-            return
-        self._due = due
-        self.poller.ask_at(self.sn, due)
-
-
-_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
-
-
-def _now() -> float:
+def loop_time() -> float:
+    """Return the running event loop's time in seconds, which is no time of day."""
     return asyncio.get_running_loop().time()

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from airflow_provider_bkitsm.sandbox import gateway, refusals
 from airflow_provider_bkitsm.sandbox.asked import Asked
 from airflow_provider_bkitsm.sandbox.endpoints import Endpoint
-from airflow_provider_bkitsm.sandbox.refusals import OPERATION_FAILED, SERVER_ERROR, Refusal
+from airflow_provider_bkitsm.sandbox.refusals import SERVER_ERROR, Refusal
 from airflow_provider_bkitsm.sandbox.world import World
 
 
@@ -62,7 +62,7 @@ def unwrapped(code: str, message: str) -> Response:
 def _failed(endpoint: Endpoint, problem: Exception) -> Response:
     """Answer what the server did not expect: its two kinds of endpoints differ."""
     if endpoint.wrapped:
-        return refused(Refusal(OPERATION_FAILED, refusals.unexpected(str(problem)).message))
+        return refused(refusals.unexpected(str(problem)))
     return unwrapped(SERVER_ERROR, str(problem))
 
 

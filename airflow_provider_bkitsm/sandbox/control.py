@@ -188,7 +188,7 @@ class SandboxControl:
         status: int = 502,
         code: int | str = 3900004,
         seconds: float = 1.0,
-        retry_after: int | str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         """Make the next requests of a path fail, or the next callbacks; see :class:`~.faults.Fault`."""
         more = {"status": status, "code": code, "seconds": seconds, "retry_after": retry_after}

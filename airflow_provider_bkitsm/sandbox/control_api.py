@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
 from airflow_provider_bkitsm.sandbox import callbacks, flow, lifecycle
-from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Fault, Kind
+from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.saas import issue_jwt
 from airflow_provider_bkitsm.sandbox.seed import collector
@@ -45,18 +45,6 @@ class Decision(BaseModel):
     approve: bool
     remark: str = ""
     operator: str | None = None
-
-
-class NewFault(BaseModel):
-    """See :class:`~.faults.Fault`."""
-
-    kind: Kind | CallbackKind
-    path: str = ""
-    times: int = 1
-    status: int = 502
-    code: int | str = 3900004
-    seconds: float = 1.0
-    retry_after: int | None = None
 
 
 def only_from_here(request: Request) -> None:
@@ -111,7 +99,10 @@ def _add_ticket_routes(routes: APIRouter, world: World) -> None:
     @routes.post("/tickets/{sn}/finish_without_evidence")
     async def finish_without_evidence(sn: str) -> dict[str, Any]:
         found = _one(world, sn)
-        await _try(world, found, flow.finish_without_evidence)
+        try:
+            await lifecycle.change(world, found, lambda: flow.finish_without_evidence(found, world.clock()))
+        except Refusal as refusal:
+            raise HTTPException(409, refusal.message) from refusal
         return _shown(found)
 
 
@@ -149,9 +140,9 @@ def _add_fault_routes(routes: APIRouter, world: World) -> None:
         return [asdict(one) for one in world.faults.pending]
 
     @routes.post("/faults", status_code=201)
-    async def add_fault(fault: NewFault) -> dict[str, Any]:
-        world.faults.pending.append(Fault(**fault.model_dump()))
-        return fault.model_dump()
+    async def add_fault(fault: Fault) -> dict[str, Any]:
+        world.faults.pending.append(fault)
+        return asdict(fault)
 
     @routes.delete("/faults", status_code=204)
     async def clear_faults() -> None:
@@ -185,13 +176,6 @@ def _add_itsm_routes(routes: APIRouter, world: World) -> None:
         found = _one(world, sn)
         sent = callbacks.callback_body(world, found) | body
         return {"accepted": await callbacks.deliver(world, found, sent)}
-
-
-async def _try(world: World, ticket: Ticket, move: Any) -> None:
-    try:
-        await lifecycle.change(world, ticket, lambda: move(ticket, world.clock()))
-    except Refusal as refusal:
-        raise HTTPException(409, refusal.message) from refusal
 
 
 def _one(world: World, sn: str) -> Ticket:

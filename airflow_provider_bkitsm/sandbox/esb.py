@@ -41,9 +41,7 @@ def router(world: World) -> APIRouter:
         caller = gateway.caller_of(request, given)
         if not gateway.knows(caller, world.settings):
             return esb_answer(GENERAL, "app code or app secret is wrong")
-        if not caller.user and not caller.verified:
-            return esb_answer(GENERAL, "user authentication failed")
-        if world.settings.demand_verified_user and not caller.verified:
+        if not caller.verified and (world.settings.demand_verified_user or not caller.user):
             return esb_answer(GENERAL, "user authentication failed")
         return await _forwarded(world, endpoint, given, caller.verified_user)
 

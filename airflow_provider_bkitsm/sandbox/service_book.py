@@ -34,10 +34,6 @@ class ServiceBook(Mapping[int, Service]):
     def __len__(self) -> int:
         return len(self._services)
 
-    def of_ticket(self, number: int) -> Service:
-        """Return the service a stored ticket was opened in."""
-        return self._services[number]
-
     def named(self, name: str) -> Service | None:
         """Return the service of a name, which is unique."""
         return next((one for one in self._services.values() if one.name == name), None)

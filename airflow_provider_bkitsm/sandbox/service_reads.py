@@ -9,6 +9,8 @@ from airflow_provider_bkitsm.sandbox import refusals, service_views
 from airflow_provider_bkitsm.sandbox.asked import Asked
 from airflow_provider_bkitsm.sandbox.services import Service
 
+_NO_OBJECT = (refusals.OBJECT_NOT_FOUND, "查找对象不存在")
+
 
 async def get_services(asked: Asked) -> Any:
     """Services by display role, display type, catalogue and kind."""
@@ -21,7 +23,7 @@ async def get_services(asked: Asked) -> Any:
 
 async def get_service_detail(asked: Asked) -> Any:
     """A service's form."""
-    return service_views.service_detail(_service(asked, refusals.OBJECT_NOT_FOUND, "查找对象不存在"))
+    return service_views.service_detail(_service(asked, *_NO_OBJECT))
 
 
 async def get_service_roles(asked: Asked) -> Any:
@@ -36,11 +38,7 @@ async def get_service_catalogs(asked: Asked) -> Any:
 
 async def get_workflow_detail(asked: Asked) -> Any:
     """A flow's version; the gateway's own definition does not lead here (reference 1.1)."""
-    wanted = str(asked.args.get("workflow_id"))
-    service = asked.world.services.get(int(wanted)) if wanted.isdecimal() else None
-    if service is None:
-        raise refusals.Refusal(refusals.OBJECT_NOT_FOUND, "查找对象不存在")
-    return service_views.workflow(service)
+    return service_views.workflow(_service(asked, *_NO_OBJECT, key="workflow_id"))
 
 
 def _wanted(service: Service, asked: Asked) -> bool:
@@ -53,8 +51,9 @@ def _wanted(service: Service, asked: Asked) -> bool:
     return all(str(value) == asked.args[key] for key, value in has.items() if asked.args.get(key))
 
 
-def _service(asked: Asked, code: int, message: str) -> Service:
-    wanted = str(asked.args.get("service_id"))
+def _service(asked: Asked, code: int, message: str, *, key: str = "service_id") -> Service:
+    """Return the service of a number; a flow has that of its service."""
+    wanted = str(asked.args.get(key))
     service = asked.world.services.get(int(wanted)) if wanted.isdecimal() else None
     if service is None:
         raise refusals.Refusal(code, message)

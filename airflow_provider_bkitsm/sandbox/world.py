@@ -65,7 +65,7 @@ class World:
         meta = self._database.load("meta")
         self.services = ServiceBook(database=self._database)
         for body in self._database.load("ticket").values():
-            self._index(Ticket(service=self.services.of_ticket(body.pop("service_id")), **body))
+            self._index(Ticket(service=self.services[body.pop("service_id")], **body))
         stored = {int(key): row for key, row in self._database.load("collector").items()}
         self.collectors = {row["collector_config_id"]: dict(row) for row in COLLECTORS} | stored
         self.lost_callbacks = dict.fromkeys(self._database.load("lost_callback"))

@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 from airflow_provider_bkitsm.version_compat import TELLS_OF_KILLS, workers_do_no_more
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.hooks.poller import Wait as Looks
+    from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
@@ -121,7 +121,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             await self.on_kill()
 
     async def _wait(self) -> Done | Failed:
-        from airflow_provider_bkitsm.hooks.poller import Wait as Looks
+        from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
 
         try:
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
@@ -133,7 +133,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         # when it was too early to go back to a worker.
         await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
         step = None
-        looking = Looks(
+        looking = TicketWait(
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
@@ -165,7 +165,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         except Exception as error:
             self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
-    async def _look(self, looks: Looks, wait: Wait) -> Step:
+    async def _look(self, looks: TicketWait, wait: Wait) -> Step:
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
             await self._show(row.ticket_url)

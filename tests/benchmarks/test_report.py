@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from benchmarks.report import PAGE, publish, replaced
+from benchmarks.report import PAGE, publish, replaced, spread
 
 TEXT = "# Page\n\n<!-- a -->\n<!-- /a -->\n\nbetween\n\n<!-- b -->\nold\n<!-- /b -->\nend\n"
 
@@ -18,6 +18,17 @@ def test_a_section_is_replaced_and_all_else_stays(tmp_path):
     publish("b", "new \\1", page=page)
     publish("b", "newer", page=page)
     assert page.read_text() == TEXT.replace("<!-- b -->\nold\n<!-- /b -->", "<!-- b -->\n\nnewer\n\n<!-- /b -->")
+
+
+def test_what_is_only_printed_changes_no_page(tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text(TEXT)
+    publish("b", "new", only_print=True, page=page)
+    assert (page.read_text(), capsys.readouterr().out) == (TEXT, "new\n")
+
+
+def test_times_are_told_by_their_middle_and_their_end():
+    assert spread([float(one) for one in range(11, 0, -1)]) == "6.00 | 10.00 | 11.00"
 
 
 def test_a_section_that_is_missing_is_an_error():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import kill_tree
+from demo.processes import free_ports, kill_tree
 
 START_SECONDS = 60
 
@@ -41,7 +41,7 @@ def postgres_server() -> Iterator[Server]:
     initdb, program = find_binary("initdb"), find_binary("postgres")
     if initdb is None or program is None:
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
-    port = free_port()
+    (port,) = free_ports(1)
     with temporary_home("postgres") as (home, user):
         data = home / "data"
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
@@ -57,7 +57,7 @@ def redis_server() -> Iterator[Server]:
     program = find_binary("redis-server")
     if program is None:
         pytest.skip("no redis-server binary on this machine")
-    port = free_port()
+    (port,) = free_ports(1)
     with temporary_home(None) as (home, user):
         options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), "--save", ""]
         with Server([program, *options], home, user, port, url=f"redis://127.0.0.1:{port}/0") as server:
@@ -70,7 +70,7 @@ def mariadb() -> Iterator[str]:
     install, server = find_binary("mariadb-install-db"), find_binary("mariadbd")
     if install is None or server is None:
         pytest.skip("no MariaDB server binaries (mariadb-install-db, mariadbd) on this machine")
-    port = free_port()
+    (port,) = free_ports(1)
     with temporary_home("mysql") as (home, user):
         data = f"--datadir={home / 'data'}"
         _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal"], home, user)
@@ -180,9 +180,3 @@ def _answering(url: str) -> str:
 def _listens(port: int) -> bool:
     with closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from demo.airflow_api import wait_until
 from demo.processes import (
     Process,
     alone,
@@ -36,16 +36,9 @@ def start(home: Path, program: str) -> Process:
     return Process(name="program", command=[sys.executable, "-c", program], env=environment(home), logs=home)
 
 
-def wait_for(seen) -> None:
-    until = time.monotonic() + 20
-    while not seen() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert seen()
-
-
 def test_what_moved_to_a_session_of_its_own_is_found_and_ended(tmp_path):
     process = start(tmp_path, STUBBORN)
-    wait_for(lambda: len(list(marked_with(tmp_path))) == 2)
+    wait_until(lambda: len(list(marked_with(tmp_path))) == 2, 20, lambda: "not seen")
     stop_all([process], home=tmp_path)
     assert list(marked_with(tmp_path)) == []
 
@@ -64,7 +57,7 @@ def test_other_homes_are_left_alone(tmp_path):
     for home in (mine, other):
         home.mkdir()
     kept = start(other, "import time; time.sleep(600)")
-    wait_for(lambda: list(marked_with(other)))
+    wait_until(lambda: list(marked_with(other)), 20, lambda: "not seen")
     stop_all([], home=mine)
     kept.check()
     stop_all([kept], home=other)
@@ -108,7 +101,7 @@ def test_a_home_is_for_one_demo_at_a_time(tmp_path):
 
 def test_killed_it_leaves_no_descendant_whatever_session_that_moved_to(tmp_path):
     process = start(tmp_path, STUBBORN)
-    wait_for(lambda: len(list(marked_with(tmp_path))) == 2)
+    wait_until(lambda: len(list(marked_with(tmp_path))) == 2, 20, lambda: "not seen")
     process.kill_tree()
     assert process.has_ended
     assert list(marked_with(tmp_path)) == []

@@ -224,7 +224,7 @@ def test_both_clients_offer_the_same_searches():
 
 
 def test_both_clients_offer_the_same_calls():
-    calls = [name for name, one in vars(ItsmHook).items() if getattr(one, "is_itsm_call", False)]
+    calls = [name for name, one in inspect.getmembers(ItsmHook) if hasattr(one, "is_itsm_call")]
     assert len(calls) == 23
     for name in calls:
         assert callable(getattr(ItsmAsyncHook, name))

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from airflow_provider_bkitsm.hooks import poller
+from airflow_provider_bkitsm.hooks import poller, ticket_wait
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.poller import Wait
+from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
 from airflow_provider_bkitsm.itsm import errors
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
@@ -27,7 +27,7 @@ def asked(sandbox) -> list[list[str]]:
 
 
 async def look(sn: str, times: int = 1, **more):
-    async with Wait(CONN, sn=sn, **{"interval": 0.1} | more) as wait:
+    async with TicketWait(CONN, sn=sn, **{"interval": 0.1} | more) as wait:
         return [await wait.look() for _ in range(times)], wait
 
 
@@ -43,7 +43,7 @@ async def test_many_who_wait_share_their_questions(sandbox, connections):
 async def test_two_who_wait_for_one_ticket_ask_once(sandbox, connections):
     (sn,) = opened(1)
     async with AsyncExitStack() as stack:
-        waits = [await stack.enter_async_context(Wait(CONN, sn=sn, interval=60)) for _ in range(2)]
+        waits = [await stack.enter_async_context(TicketWait(CONN, sn=sn, interval=60)) for _ in range(2)]
         rows = await asyncio.gather(*(one.look() for one in waits))
     assert [one.sn for one in rows] == [sn, sn]
     assert asked(sandbox) == [[sn]]
@@ -51,7 +51,7 @@ async def test_two_who_wait_for_one_ticket_ask_once(sandbox, connections):
 
 async def test_whoever_comes_later_is_asked_about_at_once(sandbox, connections):
     first, second = opened(2)
-    async with Wait(CONN, sn=first, interval=3600) as wait:
+    async with TicketWait(CONN, sn=first, interval=3600) as wait:
         await wait.look()
         assert (await look(second, interval=3600))[0][0].sn == second
     assert asked(sandbox) == [[first], [second]]
@@ -59,12 +59,12 @@ async def test_whoever_comes_later_is_asked_about_at_once(sandbox, connections):
 
 async def test_the_last_one_to_leave_closes_everything(sandbox, connections):
     (sn,) = opened(1)
-    async with Wait(CONN, sn=sn, interval=60) as wait:
+    async with TicketWait(CONN, sn=sn, interval=60) as wait:
         await wait.look()
         shared = wait.poller
         assert shared._tasks
     assert not shared._tasks
-    assert not poller._POLLERS[asyncio.get_running_loop()]
+    assert not ticket_wait._POLLERS[asyncio.get_running_loop()]
     before = len(asked(sandbox))
     await look(sn)
     assert len(asked(sandbox)) == before + 1
@@ -110,7 +110,7 @@ async def test_a_batch_holds_as_many_as_the_connection_says(sandbox, connections
 async def test_p1_an_outage_is_told_and_survived(sandbox, connections):
     (sn,) = opened(1)
     sandbox.fault("ticket_approval_result", "html")
-    async with Wait(CONN, sn=sn, interval=0.1) as wait:
+    async with TicketWait(CONN, sn=sn, interval=0.1) as wait:
         with pytest.raises(errors.ItsmUnavailableError):
             await wait.look()
         assert (await wait.look()).sn == sn
@@ -119,7 +119,7 @@ async def test_p1_an_outage_is_told_and_survived(sandbox, connections):
 async def test_a_rotated_secret_is_picked_up(sandbox, connections):
     login = {"login": "sandbox", "password": "old"}
     connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"read_retries": 0}, **login)
-    async with Wait(CONN, sn="REQ1", interval=0.05) as wait:
+    async with TicketWait(CONN, sn="REQ1", interval=0.05) as wait:
         with pytest.raises(errors.ItsmAuthenticationError):
             await wait.look()
         login["password"] = "sandbox-secret"
@@ -128,15 +128,8 @@ async def test_a_rotated_secret_is_picked_up(sandbox, connections):
             await wait.look()
 
 
-async def test_a_deadline_asks_before_its_turn(sandbox, connections):
-    (sn,) = opened(1)
-    async with Wait(CONN, sn=sn, interval=3600) as wait:
-        await wait.look()
-        assert (await wait.look(within=0.05)).sn == sn
-
-
 async def test_a_connection_that_does_not_exist_is_an_error_not_a_hang(connections):
-    async with Wait("nowhere", sn="REQ1", interval=0.05) as wait:
+    async with TicketWait("nowhere", sn="REQ1", interval=0.05) as wait:
         with pytest.raises(errors.ItsmError):
             await wait.look()
 
@@ -152,7 +145,7 @@ async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch
         return next_batch(schedule, now)
 
     monkeypatch.setattr(poller.Schedule, "next_batch", stumble)
-    async with Wait(CONN, sn=sn, interval=60) as wait:
+    async with TicketWait(CONN, sn=sn, interval=60) as wait:
         assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
 
 
@@ -181,8 +174,8 @@ async def test_when_the_one_who_notes_has_left_another_does(sandbox, connections
         return note
 
     first, second = opened(2)
-    async with Wait(CONN, sn=second, interval=0.05, note=noting(second)) as stays:
-        async with Wait(CONN, sn=first, interval=0.05, note=noting(first)) as leaves:
+    async with TicketWait(CONN, sn=second, interval=0.05, note=noting(second)) as stays:
+        async with TicketWait(CONN, sn=first, interval=0.05, note=noting(first)) as leaves:
             await asyncio.gather(*(one.look() for one in (leaves, stays)))
             stayed = set(noted)
         noted.clear()
@@ -200,36 +193,7 @@ async def test_an_itsm_that_does_not_answer_is_not_noted(sandbox, connections):
 
     (sn,) = opened(1)
     sandbox.fault("ticket_approval_result", "html")
-    async with Wait(CONN, sn=sn, interval=60, note=note) as wait:
+    async with TicketWait(CONN, sn=sn, interval=60, note=note) as wait:
         with pytest.raises(errors.ItsmUnavailableError):
             await wait.look()
     assert noted == []
-
-
-async def test_who_knows_a_ticket_is_woken_only_by_news(sandbox, connections):
-    (sn,) = opened(1)
-    async with Wait(CONN, sn=sn, interval=0.05) as wait:
-        wait.known = (await wait.look()).current_status
-        news = wait.look()
-        while len(asked(sandbox)) < 5:
-            await asyncio.sleep(0.01)
-        assert not news.done()
-        await asyncio.to_thread(sandbox.approve, sn)
-        assert (await news).current_status == "FINISHED"
-
-
-async def test_p1_an_error_is_news(sandbox, connections):
-    (sn,) = opened(1)
-    async with Wait(CONN, sn=sn, interval=0.05) as wait:
-        wait.known = (await wait.look()).current_status
-        sandbox.fault("ticket_approval_result", "refuse")
-        with pytest.raises(errors.ItsmError):
-            await wait.look()
-        assert (await wait.look()).sn == sn
-
-
-async def test_a_deadline_is_told_what_is_known(sandbox, connections):
-    (sn,) = opened(1)
-    async with Wait(CONN, sn=sn, interval=3600) as wait:
-        wait.known = (await wait.look()).current_status
-        assert (await wait.look(within=0.05)).current_status == "RUNNING"

@@ -28,7 +28,7 @@ const collectors = {
   table(told) {
     const mine = JSON.stringify(collectors.chosen);
     return el("div", { class: "sheet" }, el("table", {}, el("caption", { class: "hidden" }, say("collectors")),
-      el("thead", {}, el("tr", {}, ["collector", "status", "title", "when"].map((name) => el("th", { scope: "col" }, say(name))))),
+      heads("collector", "status", "title", "when"),
       el("tbody", {}, told.rows.map((row) => {
         const key = collectors.key(row), name = `${row.collector_config_id}`;
         const choose = () => { collectors.chosen = key; history.replaceState(null, "", `?${query(key)}`); refresh(); };
@@ -40,17 +40,19 @@ const collectors = {
       }))));
   },
   one(told, now) {
-    return [
+    return el("div", {},
       card("states", drawing(told.picture), told.error ? el("div", { class: "notice error" }, `${say("last_error")}: ${told.error}`) : null),
-      card("history", el("div", { class: "sheet" }, el("table", {}, el("thead", {}, el("tr", {}, ["when", "event", "change", "note"].map((name) => el("th", { scope: "col" }, say(name))))),
+      card("history", el("div", { class: "sheet" }, el("table", {}, heads("when", "event", "change", "note"),
         el("tbody", {}, [...told.history].reverse().map((entry) => el("tr", {},
           el("td", { class: "time" }, ago(entry.at, now)), el("td", {}, el("span", { class: "mono" }, entry.event), el("div", { class: "small soft" }, say("application", entry.application))),
           el("td", { class: "small" }, entry.from_state === entry.to_state ? entry.to_state : `${entry.from_state} → ${entry.to_state}`),
-          el("td", { class: "small" }, [entry.sn, entry.reason].filter(Boolean).join(" · "))))))),
-      ), card("payload", pairs([say("digest"), el("span", { class: "mono" }, told.digest)]), el("br"), json(told.payload)),
-    ].flat().reduce((all, one) => (all.append(one), all), el("div", {}));
+          el("td", { class: "small" }, [entry.sn, entry.reason].filter(Boolean).join(" · ")))))))),
+      card("payload", pairs([say("digest"), el("span", { class: "mono" }, told.digest)]), el("br"), json(told.payload)));
   },
 };
+function heads(...names) {
+  return el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, say(name)))));
+}
 function drawing(picture) {
   const arrow = (id) => svg("marker", { id, class: id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" }, svg("path", { d: "M 0 0 L 8 4 L 0 8 z" }));
   const ways = picture.ways.map((way) => svg("path", { class: `way ${way.times ? "gone" : ""}`, d: way.path, "marker-end": `url(#${way.times ? "gone" : "open"})`, "data-way": `${way.start} ${way.end}` }));

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hooks of both platforms have in common: a form, a gateway, one HTTP session, Airflow's Test button."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.reporting import tell
+from airflow_provider_bkitsm.hooks.transport import SyncTransport
+
+
+class BlueKingHook(BaseHook):
+    """A synchronous hook; a subclass keeps its connection's id under the name in ``conn_name_attr``."""
+
+    conn_name_attr: str
+    conn_type: str
+    _transport: SyncTransport | None = None
+
+    def get_conn_id(self) -> str:
+        """Return the id of this hook's connection."""
+        return str(getattr(self, self.conn_name_attr))
+
+    def get_conn(self) -> SyncTransport:
+        """Return the transport of this hook's connection, opened once."""
+        if self._transport is None:
+            self._transport = SyncTransport(read_gateway(self.get_connection(self.get_conn_id())))
+        return self._transport
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway and who calls it."""
+        return self.get_conn().gateway
+
+    def close(self) -> None:
+        """Close the HTTP session."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Return whether the connection can be used, and a sentence about it; only reads are made."""
+        return tell(self._report, self.get_conn_id())
+
+    @abstractmethod
+    def _report(self) -> str:
+        """Make harmless reads and return what they showed.
+
+        :raises ItsmError: something is wrong.
+        """
+
+    # Airflow 3.1 asks for these; later ones read the provider info.
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's own fields."""
+        return form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how Airflow's fields look in the form."""
+        return field_behaviour(cls.conn_type)
