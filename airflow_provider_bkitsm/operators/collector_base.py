@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.operators.parameters import number
 from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict, TellsLineage
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
@@ -187,11 +187,3 @@ def this_task(context: Context) -> Owner:
     ti = context["ti"]
     index = -1 if ti.map_index is None else ti.map_index
     return Owner(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
-
-
-def number(name: str, value: object) -> int:
-    """Read a rendered parameter as a whole number."""
-    try:
-        return int(str(value).strip())
-    except ValueError:
-        raise ItsmConfigurationError(f"{name} must be a number, not {value!r}; nothing was done") from None

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
-from airflow_provider_bkitsm.operators.collector_base import (
-    VerdictReadingOperator,
-    standing,
-)
+from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
