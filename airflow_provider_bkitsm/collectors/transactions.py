@@ -31,7 +31,7 @@ class Transactions:
     """Opens transactions on an engine; the tables are created or migrated before the first one."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._ready = False
 
     @contextmanager
@@ -43,14 +43,14 @@ class Transactions:
         """
         with self._translated(UNTOUCHED):
             self._prepare()
-            with self._engine.connect() as connection:
+            with self.engine.connect() as connection:
                 yield connection
                 with self._translated(_UNSURE):
                     connection.commit()
 
     def _prepare(self) -> None:
         if not self._ready:
-            bring_up_to_date(self._engine)
+            bring_up_to_date(self.engine)
             self._ready = True
 
     @contextmanager
@@ -60,7 +60,7 @@ class Transactions:
             yield
         except _UNAVAILABLE as error:
             raise (LostRaceError if is_race(error) else StoreUnavailable)(
-                f"The database of collector states cannot be used ({driver_reason(error, self._engine)}). "
+                f"The database of collector states cannot be used ({driver_reason(error, self.engine)}). "
                 f"{consequence}; a retry is safe."
             ) from None
 
