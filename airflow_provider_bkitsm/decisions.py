@@ -6,21 +6,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_bkitsm.callback.registering import ends_without_worker, is_mapped_over
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, OnNotApproved, ReadsVerdict, TellsLineage
+from airflow_provider_bkitsm.tasks import (
+    CallsItsm,
+    OnAbandoned,
+    OnNotApproved,
+    ReadsVerdict,
+    TaskMixin,
+    TellsLineage,
+)
+from airflow_provider_bkitsm.triggers.ending import ends_without_worker, is_mapped_over
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
-
-    _Task = BaseOperator
-else:
-    # A mixin: Airflow would give an operator class of its own an __init__ that ends the chain.
-    _Task = object
 
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
@@ -29,7 +31,7 @@ _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
 
 
-class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, _Task):
+class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
     """A task whose second half is a wait in the triggerer."""
 
     approval_timeout: timedelta | float | str | None
@@ -103,9 +105,3 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, _Task):
     def is_ours(self, *steps: str) -> bool:
         """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
         return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
-
-
-def check_on_not_approved(given: str) -> None:
-    """Refuse what no task can do, while the DAG is written."""
-    if given not in ("fail", "skip", "pass"):
-        raise ValueError(f"on_not_approved must be fail, skip or pass, not {given!r}")

@@ -8,7 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
     from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+    TaskMixin = BaseOperator
+else:
+    # Airflow would give an operator class of its own an __init__ that ends the chain.
+    TaskMixin = object
 
 # XCom of a task that holds its ticket's address, for the button.
 TICKET_URL_KEY = "bkitsm_ticket_url"
@@ -18,11 +25,23 @@ OnNotApproved = Literal["fail", "skip", "pass"]
 OnAbandoned = Literal["withdraw", "keep"]
 
 
+def check_on_not_approved(given: OnNotApproved) -> OnNotApproved:
+    """Refuse what no task can do, while the DAG is written."""
+    if given not in ("fail", "skip", "pass"):
+        raise ValueError(f"on_not_approved must be fail, skip or pass, not {given!r}")
+    return given
+
+
 def check_on_abandoned(name: str, given: OnAbandoned) -> OnAbandoned:
     """Refuse what nobody can do with a ticket, while the DAG is written."""
     if given not in ("withdraw", "keep"):
         raise ValueError(f"{name} must be withdraw or keep, not {given!r}")
     return given
+
+
+def map_index(ti: Any) -> int:
+    """Return a task instance's map index; -1 for one that is not mapped, however Airflow says so."""
+    return -1 if ti.map_index is None else int(ti.map_index)
 
 
 class CallsItsm:

@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator, CollectorCompleteOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
-from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
+from airflow_provider_bkitsm.tasks import (
+    CallsItsm,
+    ReadsVerdict,
+    check_on_abandoned,
+    check_on_not_approved,
+    map_index,
+)
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 
@@ -29,3 +39,22 @@ def test_whoever_reads_a_verdict_reads_it_in_the_same_place():
         assert isinstance(reader, ReadsVerdict)
         assert isinstance(reader, CallsItsm | ItsmTicketTrigger)
         assert reader.verdict_settings == settings
+
+
+@pytest.mark.parametrize("known", ["fail", "skip", "pass"])
+def test_what_a_refusal_does_is_one_of_three(known):
+    assert check_on_not_approved(known) == known
+    with pytest.raises(ValueError, match="on_not_approved must be fail, skip or pass, not"):
+        check_on_not_approved(known.upper())
+
+
+@pytest.mark.parametrize("known", ["withdraw", "keep"])
+def test_what_becomes_of_an_open_ticket_is_one_of_two(known):
+    assert check_on_abandoned("on_kill", known) == known
+    with pytest.raises(ValueError, match="on_kill must be withdraw or keep, not"):
+        check_on_abandoned("on_kill", known.upper())
+
+
+@pytest.mark.parametrize(("said", "index"), [(None, -1), (-1, -1), (0, 0), (3, 3)])
+def test_a_task_that_is_not_mapped_has_one_index(said, index):
+    assert map_index(SimpleNamespace(map_index=said)) == index

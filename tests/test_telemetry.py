@@ -147,7 +147,7 @@ async def test_a_trigger_times_what_it_sees(seen, sn, sandbox, monkeypatch, reco
     async def push(*_anything) -> None:
         """Registered."""
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.ticket.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
     monkeypatch.setattr(telemetry, "_ON_ITS_WAY", -1.0 if recovered else 3600.0)
     sandbox.approve(sn)
     one = ItsmTicketTrigger(ticket_sn=sn, bkitsm_conn_id=CONN, poll_interval=9, approval_timeout=None)

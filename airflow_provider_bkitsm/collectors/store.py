@@ -8,49 +8,41 @@ does not change is not written, so every step may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, select
-from sqlalchemy import exc as sql
+from sqlalchemy import Connection, Engine, select
 
 from airflow_provider_bkitsm.collectors import state
-from airflow_provider_bkitsm.collectors.engine import reason as driver_reason
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
-from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreUnavailable
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
-from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
 from airflow_provider_bkitsm.collectors.tables import (
     AuditEntry,
     audit_from,
     audit_table,
     collector_table,
-    owner_values,
+    of_collector,
     row_from,
-    row_values,
 )
+from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, LostRaceError, Transactions
+from airflow_provider_bkitsm.collectors.writing import write
 
 __all__ = ["AuditEntry", "CollectorStore", "server_engine", "sqlite_engine"]
 
 Key = tuple[str, int]
-Transition = Callable[[CollectorRow, datetime], CollectorRow]
 
 _ATTEMPTS = 20
-_UNAVAILABLE = (sql.DBAPIError, sql.TimeoutError)
-# Deadlock, outdated snapshot (MySQL, MariaDB); serialization failure, deadlock (PostgreSQL). Nothing of such
-# a transaction is kept: it lost a race, the database is fine.
-_MYSQL_RACES = frozenset({1213, 1020})
-_POSTGRES_RACES = frozenset({"40001", "40P01"})
-_UNTOUCHED = "Nothing was changed and the ticket is untouched"
-_UNSURE = "The change is stored whole or not at all, it is not known which; the ticket is untouched"
 
 
-class _LostRaceError(StoreUnavailable):
-    """Another writer was faster; read again."""
+class Transition(Protocol):
+    """What becomes of a row; one of ``state``, its arguments given."""
+
+    def __call__(self, row: CollectorRow, *, now: datetime) -> CollectorRow: ...
 
 
 def _utc_now() -> datetime:
@@ -71,20 +63,19 @@ class CollectorStore:
     def __init__(
         self, engine: Engine, *, now: Callable[[], datetime] = _utc_now, actor: str | None = None
     ) -> None:
-        self._engine = engine
+        self._transactions = Transactions(engine)
         self._now = now
         self._actor = actor
-        self._ready = False
 
     def get(self, bklog_conn_id: str, collector_config_id: int) -> CollectorRow:
         """Return a collector's row; one nobody applied for is ``not_apply`` with version 0."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return self._read(connection, (bklog_conn_id, collector_config_id))
 
     def by_ticket(self, sn: str) -> CollectorRow | None:
         """Return the row whose current application has this ticket, or None."""
         query = select(collector_table).where(collector_table.c.ticket_sn == sn)
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             found = connection.execute(query).one_or_none()
             return None if found is None else row_from(found._asdict())
 
@@ -94,24 +85,21 @@ class CollectorStore:
         query = select(collector_table).where(columns.state == CollectorState.APPLYING.value)
         if bklog_conn_id is not None:
             query = query.where(columns.bklog_conn_id == bklog_conn_id)
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             found = connection.execute(query.order_by(columns.bklog_conn_id, columns.collector_config_id))
             return [row_from(row._asdict()) for row in found]
 
     def latest(self, limit: int) -> list[CollectorRow]:
         """Return the rows that changed last, the latest first."""
         query = select(collector_table).order_by(collector_table.c.updated_at.desc()).limit(limit)
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return [row_from(row._asdict()) for row in connection.execute(query)]
 
     def history(self, bklog_conn_id: str, collector_config_id: int) -> list[AuditEntry]:
         """Return every stored change of a collector, oldest first."""
-        columns = audit_table.c
-        query = select(audit_table).where(
-            columns.bklog_conn_id == bklog_conn_id, columns.collector_config_id == collector_config_id
-        )
-        with self._transaction() as connection:
-            found = connection.execute(query.order_by(columns.version))
+        query = select(audit_table).where(of_collector(audit_table, bklog_conn_id, collector_config_id))
+        with self._transactions.begin() as connection:
+            found = connection.execute(query.order_by(audit_table.c.version))
             return [audit_from(entry._asdict()) for entry in found]
 
     def apply(
@@ -127,7 +115,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "apply",
-            lambda row, now: state.apply(row, payload=payload, tag=tag, owner=owner, now=now),
+            partial(state.apply, payload=payload, tag=tag, owner=owner),
             tag=tag,
             etl_digest=digest(payload),
         )
@@ -146,7 +134,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "bypassed",
-            lambda row, now: state.bypass(row, payload=payload, tag=tag, owner=owner, setting=setting, now=now),
+            partial(state.bypass, payload=payload, tag=tag, owner=owner, setting=setting),
             tag=tag,
             etl_digest=digest(payload),
             setting=setting,
@@ -157,7 +145,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "recreate",
-            lambda row, now: state.recreate(row, tag=tag, seen=seen, now=now),
+            partial(state.recreate, tag=tag, seen=seen),
             tag=tag,
         )
 
@@ -171,7 +159,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "ticket_opened",
-            lambda row, now: state.ticket_opened(row, tag=tag, sn=sn, url=url, now=now),
+            partial(state.ticket_opened, tag=tag, sn=sn, url=url),
             tag=tag,
             url=url,
         )
@@ -183,7 +171,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "create_refused",
-            lambda row, now: state.create_refused(row, tag=tag, reason=reason, now=now),
+            partial(state.create_refused, tag=tag, reason=reason),
             tag=tag,
             reason=reason,
         )
@@ -201,7 +189,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "decided",
-            lambda row, now: state.decided(row, sn=sn, outcome=outcome, detail=detail, now=now),
+            partial(state.decided, sn=sn, outcome=outcome, detail=detail),
             outcome=str(outcome),
             detail=dict(detail or {}),
         )
@@ -213,7 +201,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "resume",
-            lambda row, now: state.resume(row, sn=sn, tag=tag, now=now),
+            partial(state.resume, sn=sn, tag=tag),
         )
 
     def provisioned(
@@ -229,7 +217,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "provisioned",
-            lambda row, now: state.provisioned(row, sn=sn, tag=tag, result=result, now=now),
+            partial(state.provisioned, sn=sn, tag=tag, result=result),
             result=dict(result or {}),
         )
 
@@ -246,7 +234,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "etl_failed",
-            lambda row, now: state.etl_failed(row, sn=sn, tag=tag, reason=reason, now=now),
+            partial(state.etl_failed, sn=sn, tag=tag, reason=reason),
             reason=reason,
         )
 
@@ -257,7 +245,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "complete",
-            lambda row, now: state.complete(row, sn=sn, tag=tag, now=now),
+            partial(state.complete, sn=sn, tag=tag),
         )
 
     def fail(
@@ -273,7 +261,7 @@ class CollectorStore:
         return self._change(
             (bklog_conn_id, collector_config_id),
             "fail",
-            lambda row, now: state.fail(row, sn=sn, tag=tag, reason=reason, now=now),
+            partial(state.fail, sn=sn, tag=tag, reason=reason),
             reason=reason,
         )
 
@@ -281,112 +269,24 @@ class CollectorStore:
         for _ in range(_ATTEMPTS):
             try:
                 return self._attempt(key, event, transition, detail)
-            except _LostRaceError:
+            except LostRaceError:
                 continue
         raise StoreUnavailable(
             f"Collector {key[1]} ({key[0]}) was changed by others {_ATTEMPTS} times while {event} was to be "
-            f"stored. {_UNTOUCHED}; a retry is safe."
+            f"stored. {UNTOUCHED}; a retry is safe."
         )
 
     def _attempt(self, key: Key, event: str, transition: Transition, detail: dict[str, Any]) -> CollectorRow:
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             row = self._read(connection, key)
-            changed = transition(row, self._now())
+            changed = transition(row, now=self._now())
             if changed == row:
                 return row
             stored = replace(changed, version=row.version + 1)
-            _write(connection, row, stored)
-            entry = _audit_values(row, stored, event=event, actor=self._actor, detail=detail)
-            connection.execute(audit_table.insert().values(**entry))
+            write(connection, row, stored, event=event, actor=self._actor, detail=detail)
         return stored
 
     def _read(self, connection: Connection, key: Key) -> CollectorRow:
-        found = connection.execute(select(collector_table).where(_is(*key))).one_or_none()
+        query = select(collector_table).where(of_collector(collector_table, *key))
+        found = connection.execute(query).one_or_none()
         return new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """Open a transaction that is committed at the end of the block, and rolled back by any error."""
-        with self._translated(_UNTOUCHED):
-            self._prepare()
-            with self._engine.connect() as connection:
-                yield connection
-                with self._translated(_UNSURE):
-                    connection.commit()
-
-    def _prepare(self) -> None:
-        if not self._ready:
-            bring_up_to_date(self._engine)
-            self._ready = True
-
-    @contextmanager
-    def _translated(self, consequence: str) -> Iterator[None]:
-        """Turn the database's errors into ours; the cause is dropped, since its text may hold the URL."""
-        try:
-            yield
-        except _UNAVAILABLE as error:
-            raise (_LostRaceError if _is_race(error) else StoreUnavailable)(
-                f"The database of collector states cannot be used ({driver_reason(error, self._engine)}). "
-                f"{consequence}; a retry is safe."
-            ) from None
-
-
-def _is(bklog_conn_id: str, collector_config_id: int) -> ColumnElement[bool]:
-    columns = collector_table.c
-    return and_(columns.bklog_conn_id == bklog_conn_id, columns.collector_config_id == collector_config_id)
-
-
-def _write(connection: Connection, row: CollectorRow, stored: CollectorRow) -> None:
-    """Write ``stored`` over ``row``.
-
-    :raises _LostRaceError: ``row`` is not the stored one any more.
-    :raises CollectItsmConflict: the new ticket number already is another collector's.
-    """
-    if row.version == 0:
-        _insert(connection, stored)
-        return
-    key = _is(row.bklog_conn_id, row.collector_config_id)
-    unchanged = and_(key, collector_table.c.version == row.version)
-    try:
-        result = connection.execute(collector_table.update().where(unchanged).values(**row_values(stored)))
-    except sql.IntegrityError:
-        raise CollectItsmConflict(
-            f"{row.name}: ticket {stored.ticket_sn} already is another collector's. Nothing was changed; a "
-            "retry is refused. ITSM does not keep its numbers unique: have this one looked at."
-        ) from None
-    if result.rowcount != 1:
-        raise _LostRaceError(f"{row.name} was changed by another. {_UNTOUCHED}; a retry is safe.")
-
-
-def _insert(connection: Connection, stored: CollectorRow) -> None:
-    try:
-        connection.execute(collector_table.insert().values(**row_values(stored)))
-    except sql.IntegrityError:
-        raise _LostRaceError(f"{stored.name} was changed by another. {_UNTOUCHED}; a retry is safe.") from None
-
-
-def _audit_values(
-    row: CollectorRow, stored: CollectorRow, *, event: str, actor: str | None, detail: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "bklog_conn_id": stored.bklog_conn_id,
-        "collector_config_id": stored.collector_config_id,
-        "version": stored.version,
-        "application": stored.application,
-        "event": event,
-        "from_state": row.state.value,
-        "to_state": stored.state.value,
-        "ticket_sn": stored.ticket_sn,
-        **owner_values(stored.owner),
-        "actor": actor,
-        "detail": detail,
-        "at": stored.updated_at,
-    }
-
-
-def _is_race(error: sql.SQLAlchemyError) -> bool:
-    origin = error.orig if isinstance(error, sql.DBAPIError) else None
-    if origin is None:
-        return False
-    number = origin.args[0] if origin.args else None
-    return getattr(origin, "pgcode", None) in _POSTGRES_RACES or number in _MYSQL_RACES

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Integer,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
@@ -165,6 +167,12 @@ class AuditEntry:
     actor: str | None
     detail: dict[str, Any]
     at: datetime
+
+
+def of_collector(table: Table, bklog_conn_id: str, collector_config_id: int) -> ColumnElement[bool]:
+    """Return the condition that a table's row is about this collector."""
+    columns = table.c
+    return and_(columns.bklog_conn_id == bklog_conn_id, columns.collector_config_id == collector_config_id)
 
 
 def row_values(row: CollectorRow) -> dict[str, Any]:

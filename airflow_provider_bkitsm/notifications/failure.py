@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.tasks import map_index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,8 @@ def _task(context: Mapping[str, Any]) -> Failure | None:
     ti = context.get("ti")
     if ti is None or "reason" in context:
         return None
-    index = -1 if ti.map_index is None else ti.map_index
-    return Failure(names=("task", ti.dag_id, ti.run_id, ti.task_id, str(index)), began=_began(ti))
+    names = ("task", ti.dag_id, ti.run_id, ti.task_id, str(map_index(ti)))
+    return Failure(names=names, began=_began(ti))
 
 
 def _run(context: Mapping[str, Any]) -> Failure | None:

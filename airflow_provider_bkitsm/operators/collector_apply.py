@@ -3,37 +3,29 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.collectors.errors import (
-    CollectItsmHasApply,
-    StoreUnavailable,
-)
+from airflow_provider_bkitsm.collectors.errors import CollectItsmHasApply, StoreUnavailable
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
-    ItsmConfigurationError,
     ItsmInvalidRequestError,
     ItsmPermissionError,
 )
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import show_ticket
-from airflow_provider_bkitsm.operators.collector_base import (
-    VerdictReadingOperator,
-    number,
-    this_task,
-)
+from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
 from airflow_provider_bkitsm.operators.collector_bypass import SkipsWaits, read_gate
+from airflow_provider_bkitsm.operators.parameters import json_value, names, number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.collectors.submit_form import Question
     from airflow_provider_bkitsm.collectors.switch import Gate
     from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
     from airflow_provider_bkitsm.itsm.models import ServiceDetail
@@ -117,44 +109,59 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
 
     def execute(self, context: Context) -> str | None:
         """Check everything, store the intent, then open the ticket and record its number, or say why not."""
+        from airflow_provider_bkitsm.collectors.eligibility import check_eligible
         from airflow_provider_bkitsm.collectors.payload import validate_clean_config
 
         collector = self.collector()
         gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
-        _refuse_native_gate(collector)
-        payload = validate_clean_config(_object(self.clean_config), collector_row=collector)
+        check_eligible(collector)
+        payload = validate_clean_config(json_value(self.clean_config), collector_row=collector)
         intent = {"payload": payload, "tag": uuid.uuid4().hex, "owner": this_task(context)}
-        if not gate.is_on:
-            row = self._begin(self.store.bypass, **intent, setting=gate.setting)
-            if row.is_bypassed:
-                self.log.warning("%s: %s. No ticket was opened", row.name, row.standing)
-                self.skip_waits(context)
-                return None
-            self.log.warning("%s now, but this application began with a ticket and keeps it", gate.setting)
+        if not gate.is_on and self._bypasses(gate, **intent):
+            self.skip_waits(context)
+            return None
         return self._ask(collector, gate, context, **intent)
+
+    def _bypasses(self, gate: Gate, **intent: Any) -> bool:
+        """Store that no approval is needed, unless this application began with a ticket."""
+        row = self._begin(self.store.bypass, **intent, setting=gate.setting)
+        if row.is_bypassed:
+            self.log.warning("%s: %s. No ticket was opened", row.name, row.standing)
+        else:
+            self.log.warning("%s now, but this application began with a ticket and keeps it", gate.setting)
+        return row.is_bypassed
 
     def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:
         """Open the ticket, or find the one an earlier try opened."""
         from airflow_provider_bkitsm.collectors.payload import digest
+        from airflow_provider_bkitsm.collectors.submit_form import submit_form
         from airflow_provider_bkitsm.itsm.services import check_form
 
         payload, tag, service = intent["payload"], intent["tag"], self._service()
-        form = partial(self._form, service, collector, context["dag_run"].run_after)
-        check_form(service.fields, form(payload=payload, etl_digest=digest(payload), tag=tag))
-        row = self._begin(self.store.apply, **intent)
-        if row.is_bypassed:
-            self.store.fail(*self.key, tag=row.tag, reason=f"{gate.setting} now, and it was not complete yet")
-            row = self._begin(self.store.apply, **intent)
-        if row.etl_digest != digest(payload):
-            self.log.warning("an earlier try asked for another ETL payload, %s: that one stands", row.etl_digest)
+        known, opened = {field.key for field in service.fields}, context["dag_run"].run_after
+        form = partial(submit_form, self._question(), collector=collector, known=known, opened=opened)
+        check_form(service.fields, form(payload=payload, digest=digest(payload), tag=tag))
+        row = self._apply(gate, **intent)
         if row.ticket_sn is None:
-            stored = form(payload=row.etl_payload or {}, etl_digest=str(row.etl_digest), tag=str(row.tag))
+            stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
             meta = self.render_template(self.meta, context) if self.meta else None
             request = {"service_id": service.service_id, "fields": stored, "meta": meta}
             row = self._open(row, first=row.tag == tag, **request)
         show_ticket(context["ti"], row.ticket_url)
         self._seen = {"sn": row.ticket_sn, "outcome": Outcome.WAITING, "ticket_url": row.ticket_url}
         return str(row.ticket_sn)
+
+    def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
+        """Store the intent to ask, or take up the one an earlier try has stored."""
+        from airflow_provider_bkitsm.collectors.payload import digest
+
+        row = self._begin(self.store.apply, **intent)
+        if row.is_bypassed:
+            self.store.fail(*self.key, tag=row.tag, reason=f"{gate.setting} now, and it was not complete yet")
+            row = self._begin(self.store.apply, **intent)
+        if row.etl_digest != digest(intent["payload"]):
+            self.log.warning("an earlier try asked for another ETL payload, %s: that one stands", row.etl_digest)
+        return row
 
     def _begin(self, step: Callable[..., CollectorRow], **intent: Any) -> CollectorRow:
         try:
@@ -220,78 +227,17 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         service_id = self.service_id or self.hook.gateway.text("service_id")
         return self.hook.run(find_service(service_id) if service_id else find_log_service())
 
-    def _form(
-        self,
-        service: ServiceDetail,
-        collector: Mapping[str, Any],
-        opened: datetime,
-        *,
-        payload: Mapping[str, Any],
-        etl_digest: str,
-        tag: str,
-    ) -> dict[str, Any]:
-        from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest, ticket_title
-        from airflow_provider_bkitsm.itsm.opening import marked_title, marker
+    def _question(self) -> Question:
+        from airflow_provider_bkitsm.collectors.submit_form import Question
 
-        known = {field.key for field in service.fields}
-        detail = collector_detail(
-            collector=collector, etl_payload=payload, digest=etl_digest, more=self.detail_rows
+        return Question(
+            bk_biz_id=self.bk_biz_id,
+            approvers=names(self.approvers),
+            reason=str(self.reason or ""),
+            space=self.space,
+            detail_rows=self.detail_rows,
+            fields=self.fields,
+            approvers_field=self.approvers_field,
+            detail_field=self.detail_field,
+            reason_field=self.reason_field,
         )
-        filled = {
-            "title": ticket_title(
-                space=self.space or str(collector.get("space_name") or self.bk_biz_id),
-                collector_name=str(collector.get("collector_config_name") or self.collector_config_id),
-                created=opened,
-                marker=marker(tag),
-            ),
-            "bk_biz_id": str(self.bk_biz_id),
-            self.approvers_field: _names(self.approvers),
-            self.reason_field: str(self.reason or ""),
-            self.detail_field: detail,
-        }
-        wanted = {"title", self.approvers_field, self.detail_field}
-        kept = {key: value for key, value in filled.items() if (key in known or key in wanted) and value}
-        form = kept | dict(self.fields or {})
-        if "title" in (self.fields or {}):
-            form["title"] = marked_title(str(form["title"]), tag)
-        if not shows_digest(({"value": value} for value in form.values()), etl_digest):
-            raise ItsmInvalidRequestError(
-                f"the ticket's form would not show {etl_digest}, the digest of what is approved; leave"
-                f" {self.detail_field!r} out of fields. No ticket was opened"
-            )
-        return form
-
-
-def _object(clean_config: Mapping[str, Any] | str) -> Any:
-    """Read a payload that a template rendered to JSON text."""
-    if not isinstance(clean_config, str):
-        return clean_config
-    try:
-        return json.loads(clean_config)
-    except ValueError:
-        return clean_config
-
-
-def _refuse_native_gate(collector: Mapping[str, Any]) -> None:
-    """Refuse what would end in two tickets for one collector, or in an ETL that cannot be written."""
-    number = collector.get("collector_config_id")
-    if collector.get("itsm_ticket_status") == "applying":
-        raise CollectItsmHasApply(
-            f"the log platform itself is applying for collector {number} (ticket"
-            f" {collector.get('itsm_ticket_sn')}). No ticket was opened; a retry succeeds once that one has"
-            " ended"
-        )
-    if collector.get("etl_processor") == "bkbase":
-        raise ItsmConfigurationError(
-            f"collector {number} is cleaned by the data platform (etl_processor bkbase); only transfer is"
-            " supported. No ticket was opened"
-        )
-
-
-def _names(people: object) -> str:
-    """Join names the way ITSM wants several people: a JSON list would become one nonsense person.
-
-    A native template may have turned ``"1001,1002"`` into a tuple, and ``"1001"`` into a number.
-    """
-    listed = people if isinstance(people, list | tuple) else str(people or "").split(",")
-    return ",".join(str(name).strip() for name in listed if str(name).strip())

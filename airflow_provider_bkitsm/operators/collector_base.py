@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict, TellsLineage
+from airflow_provider_bkitsm.operators.parameters import number
+from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict, TaskMixin, TellsLineage, map_index
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
-    _Task = BaseOperator
-else:
-    # A mixin: Airflow would give an operator class of its own an __init__ that ends the chain.
-    _Task = object
 
-
-class KeepsState(_Task):
+class KeepsState(TaskMixin):
     """Has the store of its connection, made when it is first used. The audit tells which task changed it."""
 
     store_conn_id: str | None
@@ -185,13 +180,4 @@ def this_task(context: Context) -> Owner:
     from airflow_provider_bkitsm.collectors.row import Owner
 
     ti = context["ti"]
-    index = -1 if ti.map_index is None else ti.map_index
-    return Owner(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
-
-
-def number(name: str, value: object) -> int:
-    """Read a rendered parameter as a whole number."""
-    try:
-        return int(str(value).strip())
-    except ValueError:
-        raise ItsmConfigurationError(f"{name} must be a number, not {value!r}; nothing was done") from None
+    return Owner(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index(ti))

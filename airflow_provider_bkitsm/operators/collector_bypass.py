@@ -5,17 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_bkitsm.tasks import TaskMixin, map_index
 from airflow_provider_bkitsm.version_compat import BranchMixIn, DownstreamTasksSkipped, airflow_conf
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.switch import Gate
-
-    _Task = BaseOperator
-else:
-    # A mixin: Airflow would give an operator class of its own an __init__ that ends the chain.
-    _Task = object
 
 
 def read_gate(bk_biz_id: int) -> Gate:
@@ -31,7 +27,7 @@ def read_gate(bk_biz_id: int) -> Gate:
     return switch.gate(for_all, for_businesses, bk_biz_id=bk_biz_id)
 
 
-class SkipsWaits(BranchMixIn, _Task):
+class SkipsWaits(BranchMixIn, TaskMixin):
     """A task that can say to Airflow that nothing is to be waited for.
 
     It has to be said: a wait that is given an empty number fails, whatever the reason (P3). For a wait that is
@@ -44,7 +40,7 @@ class SkipsWaits(BranchMixIn, _Task):
         Of tasks mapped over collectors, each that opens no ticket returns no number, so no wait is mapped over it.
         """
         waits, ti = self.waits(), context["ti"]
-        index = -1 if ti.map_index is None else ti.map_index
+        index = map_index(ti)
         if not waits or (index >= 0 and self.get_closest_mapped_task_group() is None):
             return
         self.log.info("Nothing to wait for: skipping %s", waits)

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
-from airflow_provider_bkitsm.operators.collector_base import (
-    VerdictReadingOperator,
-    standing,
-)
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
+from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -46,7 +43,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.on_not_approved = on_not_approved
+        self.on_not_approved = check_on_not_approved(on_not_approved)
         self.on_open_ticket = check_on_abandoned("on_open_ticket", on_open_ticket)
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -6,18 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_bkitsm.collectors.errors import (
-    CollectItsmDigestMismatch,
-)
-from airflow_provider_bkitsm.itsm.errors import (
-    ItsmError,
-)
+from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.operators.collector_base import (
-    VerdictReadingOperator,
-    number,
-    standing,
-)
+from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
+from airflow_provider_bkitsm.operators.parameters import number
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.operators.collector_base import CollectorOperator, number
+from airflow_provider_bkitsm.operators.collector_base import CollectorOperator
+from airflow_provider_bkitsm.operators.parameters import number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -9,14 +9,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.decisions import (
-    DEFAULT_APPROVAL_TIMEOUT,
-    WaitsForDecision,
-    check_on_not_approved,
-)
+from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.operators.ticket_create import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
@@ -92,9 +88,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_on_not_approved(on_not_approved)
         self.approval_timeout = approval_timeout
-        self.on_not_approved = on_not_approved
+        self.on_not_approved = check_on_not_approved(on_not_approved)
         usual: OnAbandoned = "keep" if self.approval_key else "withdraw"
         self.on_timeout = check_on_abandoned("on_timeout", on_timeout or usual)
         self.when_killed = check_on_abandoned("on_kill", on_kill or usual)

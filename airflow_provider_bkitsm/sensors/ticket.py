@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.decisions import (
-    DEFAULT_APPROVAL_TIMEOUT,
-    WaitsForDecision,
-    check_on_not_approved,
-)
+from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.sensors.starting import start_args
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned
+from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -110,11 +106,10 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     ) -> None:
         kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
         super().__init__(**kwargs)
-        check_on_not_approved(on_not_approved)
         self.ticket_sn = ticket_sn
         self.bkitsm_conn_id = bkitsm_conn_id
         self.approval_timeout = approval_timeout
-        self.on_not_approved = on_not_approved
+        self.on_not_approved = check_on_not_approved(on_not_approved)
         self.on_timeout = check_on_abandoned("on_timeout", on_timeout)
         self.when_killed = check_on_abandoned("on_kill", on_kill)
         self.verdict_field = verdict_field

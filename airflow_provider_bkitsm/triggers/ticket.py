@@ -6,20 +6,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.callback.registering import is_mapped_over, push_xcom
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key, xcoms_of
-from airflow_provider_bkitsm.hooks.callback import callbacks_wanted
+from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
-from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
+from airflow_provider_bkitsm.tasks import ReadsVerdict
+from airflow_provider_bkitsm.triggers.ending import is_mapped_over
+from airflow_provider_bkitsm.triggers.notes import Notes
 from airflow_provider_bkitsm.version_compat import TELLS_OF_KILLS, workers_do_no_more
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.withdraw_when_killed = withdraw_when_killed
         self._fired = False
         self._time: timedelta | None = None
-        self._shown = False
-        self._registered = False
+        self._notes = Notes(None)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -96,6 +96,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
+        self._notes = Notes(self.task_instance)
         try:
             step = await self._wait()
         except Exception as error:
@@ -138,7 +139,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             sn=sn,
             interval=self.poll_interval,
             dated=self._time is not None,
-            note=self._note_poll,
+            note=partial(self._notes.polled, self.bkitsm_conn_id),
         )
         async with looking as looks:
             while step is None:
@@ -146,29 +147,24 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         return step
 
     async def _register(self, sn: str) -> None:
-        task_instance = self.task_instance
-        if task_instance is None:
+        if self.task_instance is None:
             return
         self.ends_task = self.ends_task and not is_mapped_over(getattr(self, "task", None))
         waiter = Waiter(
-            ti_id=str(task_instance.id),
+            ti_id=str(self.task_instance.id),
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
             approval_seconds=self._time.total_seconds() if self._time else None,
             **self.verdict_settings,
         )
-        try:
-            if callbacks_wanted():
-                await push_xcom(task_instance, wait_key(sn), waiter.as_dict())
-                self._registered = True
-        except Exception as error:
-            self.log.warning("ITSM's callback will not find this task, polling will: %r", error)
+        await self._notes.register(sn, waiter)
 
     async def _look(self, looks: TicketWait, wait: Wait) -> Step:
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
-            await self._show(row.ticket_url)
+            if not self.after_worker:
+                await self._notes.show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)
             verdict = await looks.hook.run(verdict_of(row, policy))
             if looks.created_at is not None:
@@ -180,22 +176,6 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             return wait.missed(known, datetime.now(UTC))
         return wait.saw(verdict, datetime.now(UTC))
 
-    async def _note_poll(self) -> None:
-        """Note for the approvals pages that ITSM answered a poll; of no account to the wait."""
-        polled = {"conn_id": self.bkitsm_conn_id, "at": datetime.now(UTC).isoformat()}
-        try:
-            if self.task_instance is not None:
-                await push_xcom(self.task_instance, POLLED_KEY, polled)
-        except Exception as error:
-            self.log.debug("when ITSM was polled could not be noted: %r", error)
-
-    async def _show(self, ticket_url: str) -> None:
-        """Make the ticket's button appear, once, where no worker has done so."""
-        if self.task_instance is None or self.after_worker or self._shown or not ticket_url:
-            return
-        self._shown = True
-        await push_xcom(self.task_instance, TICKET_URL_KEY, ticket_url)
-
     async def _event(self, step: Done | Failed) -> TriggerEvent:
         """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
         if isinstance(step, Failed):
@@ -204,30 +184,19 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.log.info("%s", step.verdict.describe())
         self._time_it(step.verdict)
         verdict = step.verdict.seen("poll", datetime.now(UTC))
-        if await self._is_told(verdict):
+        if await self._ends_here(verdict):
             return TaskSuccessEvent()
         return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
 
     def _time_it(self, verdict: Verdict) -> None:
         began = getattr(self.task_instance, "start_date", None)
-        expected = self._registered and shows_marker(verdict.title)
+        expected = self._notes.registered and shows_marker(verdict.title)
         telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
 
-    async def _is_told(self, verdict: Verdict) -> bool:
-        """Write an approved task's XComs, where it may end here.
-
-        Not as the event's own ones: Airflow stores those as JSON inside JSON.
-        """
+    async def _ends_here(self, verdict: Verdict) -> bool:
+        """Whether the task is over with this event; all it leaves behind is written by then."""
         may_end = self.ends_task and self.task_instance is not None and workers_do_no_more()
-        if not may_end or verdict.outcome is not Outcome.APPROVED:
-            return False
-        try:
-            for key, value in xcoms_of(verdict).items():
-                await push_xcom(self.task_instance, key, value)
-        except Exception as error:
-            self.log.warning("The task ends on a worker, its XComs could not be written here: %r", error)
-            return False
-        return True
+        return may_end and verdict.outcome is Outcome.APPROVED and await self._notes.conclude(verdict)
 
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""

@@ -92,8 +92,8 @@ class SeamedStore(CollectorStore):
         self.seam = seam
 
     def _attempt(self, key: Key, event: str, transition: Transition, detail: dict[str, Any]) -> CollectorRow:
-        def stopped(row: CollectorRow, now: datetime) -> CollectorRow:
-            changed = transition(row, now)
+        def stopped(row: CollectorRow, *, now: datetime) -> CollectorRow:
+            changed = transition(row, now=now)
             self.seam(Point(kind="changing", name=event))
             return changed
 

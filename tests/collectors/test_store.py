@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_bkitsm.collectors import store as store_module
+from airflow_provider_bkitsm.collectors import writing
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
@@ -31,6 +31,7 @@ from airflow_provider_bkitsm.collectors.payload import digest, verify
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table
+from airflow_provider_bkitsm.collectors.transactions import LostRaceError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 KEY = ("bklog", 7)
@@ -252,7 +253,7 @@ def test_row_and_audit_are_one_transaction(store: CollectorStore, monkeypatch: p
     def broken(*_: Any, **__: Any) -> dict[str, Any]:
         raise RuntimeError("no audit")
 
-    monkeypatch.setattr(store_module, "_audit_values", broken)
+    monkeypatch.setattr(writing, "_audit_values", broken)
     with pytest.raises(RuntimeError, match="no audit"):
         store.create_refused(*KEY, tag="tag0", reason="x")
     monkeypatch.undo()
@@ -299,7 +300,7 @@ def test_a_race_that_is_lost_all_the_time_ends(engine: Engine) -> None:
     with pytest.raises(StoreUnavailable, match=r"changed by others 20 times.*Nothing was changed") as caught:
         slow.etl_failed(*KEY, sn="SN1", reason="mine")
     assert caught.value.retry_safe
-    assert not isinstance(caught.value, store_module._LostRaceError)
+    assert not isinstance(caught.value, LostRaceError)
 
 
 def _outcome(step: Callable[[], CollectorRow]) -> str:

@@ -27,14 +27,14 @@ def test_nothing_is_opened_before_the_first_use(monkeypatch, tmp_path):
 
 def test_an_airflow_connection_becomes_an_engine_that_survives_forks(connect):
     connect("db", conn_type="postgres", host="127.0.0.1", port=5, login="u", password="p4ss", schema="s")
-    engine = open_store("db")._engine
+    engine = open_store("db")._transactions.engine
     assert (engine.dialect.name, type(engine.pool)) == ("postgresql", NullPool)
 
 
 def test_the_configured_connection_is_the_default(connect, monkeypatch):
     connect("configured", conn_type="postgres", host="127.0.0.1", login="u", password="p", schema="s")
     monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "configured")
-    assert open_store()._engine.dialect.name == "postgresql"
+    assert open_store()._transactions.engine.dialect.name == "postgresql"
 
 
 def test_a_connection_that_is_no_database_is_named(connect):

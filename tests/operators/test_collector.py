@@ -429,6 +429,13 @@ def test_approvers_survive_native_templates(flow, sandbox, approvers, asked):
     assert sandbox.ticket(flow.apply(approvers=approvers))["fields"]["approvals"] == asked
 
 
+@pytest.mark.parametrize("wrong", [{"on_not_approved": "Fail"}, {"on_open_ticket": "close"}])
+def test_p3_an_end_that_nobody_knows_is_refused_while_the_dag_is_written(wrong):
+    """It would pass a refusal by, as ``pass`` does."""
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        CollectorCompleteOperator(task_id="complete", collector_config_id=1, bk_biz_id=2, **wrong)
+
+
 def test_a_verdict_source_that_was_wrong_can_be_mended(flow, sandbox):
     sandbox.approve(flow.apply())
     with pytest.raises(AirflowFailException, match="missing or unreadable"):

@@ -122,7 +122,7 @@ async def pushed(one: ItsmTicketTrigger, monkeypatch, *, fails: str = "none") ->
         if key.startswith(fails):
             raise RuntimeError("the supervisor is gone")
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.ticket.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
     assert await fired(one)
     return seen

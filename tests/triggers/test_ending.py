@@ -1,32 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A waiting task says who it is, and what an approval may do with it."""
+"""Which waits an approval may end without a worker."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from airflow.sdk import DAG, Asset, task
-from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_bkitsm.callback.registering import is_mapped_over, push_xcom
-from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
-
-WAITER = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="itsm")
-
-
-async def test_the_registration_goes_to_airflows_own_table_under_the_tickets_number(monkeypatch):
-    sent = []
-
-    async def asend(message):
-        sent.append(message)
-
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), raising=False)
-    waiting = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3)
-    await push_xcom(waiting, wait_key("REQ1"), WAITER.as_dict())
-    (message,) = sent
-    assert (message.key, message.map_index, message.value) == ("bkitsm_wait:REQ1", 3, WAITER.as_dict())
+from airflow_provider_bkitsm.triggers.ending import is_mapped_over
 
 
 class Own(ItsmTicketSensor):
