@@ -104,7 +104,7 @@ def installed(session: nox.Session, airflow: str) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lineage(session: nox.Session) -> None:
-    """OpenLineage's own provider, for which the other sessions have a stand-in: a listener is there, and the facets."""
+    """OpenLineage's own provider, facets and listener, for which the other sessions have a stand-in."""
     session.install("--editable", ".[openlineage]", "--constraint", CONSTRAINTS[NEWEST])
     _test(session, NEWEST, "tests/test_lineage.py", "tests/test_dags.py")
 

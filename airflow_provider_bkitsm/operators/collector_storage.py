@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -76,7 +77,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
             daily = float(self.daily_gb_per_host)
         except ValueError:
             daily = -1.0
-        if not daily >= 0:
+        if not 0 <= daily < math.inf:
             raise ItsmConfigurationError(
                 f"daily_gb_per_host must be a number of GB, not {self.daily_gb_per_host!r}; nothing was done"
             )

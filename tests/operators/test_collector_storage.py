@@ -133,6 +133,7 @@ def test_the_plan_changes_nothing_and_says_what_is_there(expansion, sandbox):
         ({"hosts": "many"}, ItsmConfigurationError),
         ({"daily_gb_per_host": "much"}, ItsmConfigurationError),
         ({"daily_gb_per_host": -1}, ItsmConfigurationError),
+        ({"daily_gb_per_host": "inf"}, ItsmConfigurationError),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(expansion, wrong, error):
