@@ -90,6 +90,8 @@ def airflow(
     env = {
         **itsm.control.connections(settle_seconds=2),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        # No test changes a DAG's file: to parse them all every ten seconds would take a core.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
         # One who may only look, one whom another auth manager limits to a DAG, and one without any role.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,single:user,nobody:",
