@@ -7,6 +7,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmHasApply,
     CollectItsmNotFound,
     InvalidCleanConfig,
+    StoreRaceLost,
     StoreTooNew,
     StoreUnavailable,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "ItsmTimeoutError",
     "ItsmUnavailableError",
     "ItsmUnexpectedAnswerError",
+    "StoreRaceLost",
     "StoreTooNew",
     "StoreUnavailable",
 ]

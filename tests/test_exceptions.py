@@ -40,5 +40,6 @@ def test_only_what_is_safe_says_so():
         "ItsmTimeoutError",
         "ItsmUnavailableError",
         "ItsmUnexpectedAnswerError",
+        "StoreRaceLost",
         "StoreUnavailable",
     }

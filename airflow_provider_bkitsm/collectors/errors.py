@@ -62,3 +62,7 @@ class StoreUnavailable(ItsmError):
     """
 
     retry_safe = True
+
+
+class StoreRaceLost(StoreUnavailable):
+    """Another writer was faster. A change is tried again by itself; a read is left to its task's retry."""

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, select
 
 from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
-from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.collectors.tables import (
@@ -29,7 +29,7 @@ from airflow_provider_bkitsm.collectors.tables import (
     of_collector,
     row_from,
 )
-from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, LostRaceError, Transactions
+from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.collectors.writing import write
 
 __all__ = ["AuditEntry", "CollectorStore", "server_engine", "sqlite_engine"]
@@ -269,7 +269,7 @@ class CollectorStore:
         for _ in range(_ATTEMPTS):
             try:
                 return self._attempt(key, event, transition, detail)
-            except LostRaceError:
+            except StoreRaceLost:
                 continue
         raise StoreUnavailable(
             f"Collector {key[1]} ({key[0]}) was changed by others {_ATTEMPTS} times while {event} was to be "

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.engine import reason as driver_reason
-from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
 
 UNTOUCHED = "Nothing was changed and the ticket is untouched"
@@ -21,10 +21,6 @@ _UNAVAILABLE = (sql.DBAPIError, sql.TimeoutError)
 # a transaction is kept: it lost a race, the database is fine.
 _MYSQL_RACES = frozenset({1213, 1020})
 _POSTGRES_RACES = frozenset({"40001", "40P01"})
-
-
-class LostRaceError(StoreUnavailable):
-    """Another writer was faster; read again."""
 
 
 class Transactions:
@@ -38,7 +34,7 @@ class Transactions:
     def begin(self) -> Iterator[Connection]:
         """Open a transaction that is committed at the end of the block, and rolled back by any error.
 
-        :raises LostRaceError: the database gave way to another transaction.
+        :raises StoreRaceLost: the database gave way to another transaction.
         :raises StoreUnavailable: it cannot be used; the message says whether the change may be stored.
         """
         with self._translated(UNTOUCHED):
@@ -59,7 +55,7 @@ class Transactions:
         try:
             yield
         except _UNAVAILABLE as error:
-            raise (LostRaceError if is_race(error) else StoreUnavailable)(
+            raise (StoreRaceLost if is_race(error) else StoreUnavailable)(
                 f"The database of collector states cannot be used ({driver_reason(error, self.engine)}). "
                 f"{consequence}; a retry is safe."
             ) from None

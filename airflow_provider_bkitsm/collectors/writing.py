@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy import exc as sql
 
-from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
+from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreRaceLost
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.tables import (
     audit_table,
@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.collectors.tables import (
     owner_values,
     row_values,
 )
-from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, LostRaceError
+from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED
 
 
 def write(
@@ -32,7 +32,7 @@ def write(
 ) -> None:
     """Write ``stored`` over ``row``, and what happened into the audit.
 
-    :raises LostRaceError: ``row`` is not the stored one any more.
+    :raises StoreRaceLost: ``row`` is not the stored one any more.
     :raises CollectItsmConflict: the new ticket number already is another collector's.
     """
     (_insert if row.version == 0 else _update)(connection, row, stored)
@@ -62,8 +62,8 @@ def _update(connection: Connection, row: CollectorRow, stored: CollectorRow) -> 
         raise _lost(row)
 
 
-def _lost(row: CollectorRow) -> LostRaceError:
-    return LostRaceError(f"{row.name} was changed by another. {UNTOUCHED}; a retry is safe.")
+def _lost(row: CollectorRow) -> StoreRaceLost:
+    return StoreRaceLost(f"{row.name} was changed by another. {UNTOUCHED}; a retry is safe.")
 
 
 def _audit_values(row: CollectorRow, stored: CollectorRow) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
     CollectItsmHasApply,
     CollectItsmNotFound,
+    StoreRaceLost,
     StoreUnavailable,
 )
 from airflow_provider_bkitsm.collectors.payload import digest, verify
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table
-from airflow_provider_bkitsm.collectors.transactions import LostRaceError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 KEY = ("bklog", 7)
@@ -300,7 +300,7 @@ def test_a_race_that_is_lost_all_the_time_ends(engine: Engine) -> None:
     with pytest.raises(StoreUnavailable, match=r"changed by others 20 times.*Nothing was changed") as caught:
         slow.etl_failed(*KEY, sn="SN1", reason="mine")
     assert caught.value.retry_safe
-    assert not isinstance(caught.value, LostRaceError)
+    assert not isinstance(caught.value, StoreRaceLost)
 
 
 def _outcome(step: Callable[[], CollectorRow]) -> str:

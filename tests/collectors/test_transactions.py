@@ -11,10 +11,10 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError, TimeoutError
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
-from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import new_row
 from airflow_provider_bkitsm.collectors.tables import collector_table, row_values
-from airflow_provider_bkitsm.collectors.transactions import LostRaceError, Transactions, is_race
+from airflow_provider_bkitsm.collectors.transactions import Transactions, is_race
 from tests.collectors.test_store import Clock
 
 
@@ -57,7 +57,7 @@ def test_a_block_is_kept_whole_or_not_at_all(file_engine: Engine, fails: bool) -
     "said", [_Said(1213, "Deadlock"), _Said(1020), _Said("x", pgcode="40001"), _Said(pgcode="40P01")]
 )
 def test_what_gave_way_to_another_is_a_lost_race(file_engine: Engine, said: _Said) -> None:
-    with pytest.raises(LostRaceError), Transactions(file_engine).begin():
+    with pytest.raises(StoreRaceLost), Transactions(file_engine).begin():
         raise OperationalError("UPDATE", None, said)
 
 
@@ -66,7 +66,7 @@ def test_anything_else_is_an_outage(file_engine: Engine, said: _Said) -> None:
     safe = pytest.raises(StoreUnavailable, match=r"Nothing was changed.*a retry is safe")
     with safe as caught, Transactions(file_engine).begin():
         raise OperationalError("UPDATE", None, said)
-    assert not isinstance(caught.value, LostRaceError)
+    assert not isinstance(caught.value, StoreRaceLost)
 
 
 def test_who_waited_too_long_for_a_connection_lost_no_race() -> None:

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
-from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
+from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreRaceLost
 from airflow_provider_bkitsm.collectors.row import CollectorRow, new_row
 from airflow_provider_bkitsm.collectors.tables import audit_from, audit_table
-from airflow_provider_bkitsm.collectors.transactions import LostRaceError, Transactions
+from airflow_provider_bkitsm.collectors.transactions import Transactions
 from airflow_provider_bkitsm.collectors.writing import write
 from tests.collectors.test_store import Clock
 
@@ -47,7 +47,7 @@ def test_p2_who_has_read_an_older_row_lost_the_race(connection: Connection) -> N
     _write(connection, NEW, FIRST)
     _write(connection, FIRST, SECOND)
     for row in (NEW, FIRST):
-        with pytest.raises(LostRaceError, match="changed by another"):
+        with pytest.raises(StoreRaceLost, match="changed by another"):
             _write(connection, row, replace(SECOND, version=row.version + 1))
 
 
