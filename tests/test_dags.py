@@ -35,42 +35,49 @@ EDGES = {
 }
 # What must not be loaded while a DAG is parsed: clients, the store's database layer, the sandbox.
 HEAVY = ("requests", "httpx", "sqlalchemy", "airflow_provider_bkitsm.sandbox", "fastapi")
-# In a process without any connection, with the network forbidden.
+# In a process without any connection, with the network forbidden. All are parsed before any is serialised: that loads
+# more.
 PROGRAM = """
 import json, runpy, socket, sys
 import airflow.sdk
-before = set(sys.modules)
 def forbidden(*args, **kwargs):
     raise AssertionError("a connection was opened while the DAG was parsed")
 socket.socket.connect = forbidden
-dag = runpy.run_path(sys.argv[1])["dag"]
-loaded = set(sys.modules) - before
-dag.params.validate()
+def parse(path):
+    before = set(sys.modules)
+    return runpy.run_path(path)["dag"], sorted(set(sys.modules) - before)
+parsed = [parse(path) for path in sys.argv[1:]]
 from airflow.serialization import serialized_objects
 # Airflow 3.1 calls it SerializedDAG.
 serialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-stored = serialization.from_dict(serialization.to_dict(dag))
-print(json.dumps({
-    "dag_id": stored.dag_id,
-    "loaded": sorted(loaded),
-    "edges": {one.task_id: sorted(one.downstream_task_ids) for one in stored.tasks},
-    "doc": dag.doc_md,
-    "tags": sorted(dag.tags),
-    "params": list(dag.params),
-    "undescribed": [name for name in dag.params if not dag.params.get_param(name).description],
-    "runs": [str(dag.schedule), dag.catchup, dag.max_active_runs, dag.is_paused_upon_creation],
-}))
+def told(dag, loaded):
+    dag.params.validate()
+    stored = serialization.from_dict(serialization.to_dict(dag))
+    return {
+        "dag_id": stored.dag_id,
+        "loaded": loaded,
+        "edges": {one.task_id: sorted(one.downstream_task_ids) for one in stored.tasks},
+        "doc": dag.doc_md,
+        "tags": sorted(dag.tags),
+        "params": list(dag.params),
+        "undescribed": [name for name in dag.params if not dag.params.get_param(name).description],
+        "runs": [str(dag.schedule), dag.catchup, dag.max_active_runs, dag.is_paused_upon_creation],
+    }
+print(json.dumps([told(*one) for one in parsed]))
 """
 
 
-@cache
 def parsed(name: str) -> dict[str, Any]:
-    """Import a DAG file, serialise its DAG, and tell about it."""
-    command = [sys.executable, "-c", PROGRAM, str(ROOT / "dags" / f"{name}.py")]
+    """Return what is to be known of a DAG whose file was imported, and which was serialised."""
+    return _all_parsed()[name]
+
+
+@cache
+def _all_parsed() -> dict[str, dict[str, Any]]:
+    command = [sys.executable, "-c", PROGRAM, *(str(ROOT / "dags" / f"{name}.py") for name in DAGS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    return dict(zip(DAGS, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
 @pytest.mark.parametrize("name", DAGS)
