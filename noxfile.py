@@ -22,8 +22,9 @@ CONSTRAINTS = {
 OLDEST, NEWEST = min(CONSTRAINTS), max(CONSTRAINTS)
 # Two files at a time, each on one worker: it shares servers.
 PARALLEL = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
-# The documentation is built with the newest only.
-UNIT = ("tests", "--ignore=tests/e2e", "--ignore=tests/test_docs_site.py", *PARALLEL)
+# The documentation is built with the newest only, and workers are killed in its Airflow.
+ONCE = ("tests/test_docs_site.py", "tests/chaos/test_processes.py")
+UNIT = ("tests", "--ignore=tests/e2e", *(f"--ignore={one}" for one in ONCE), *PARALLEL)
 # The rooms that touch Airflow; the others are the same on each.
 QUICK = (
     *("tests/callback", "tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),

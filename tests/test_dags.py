@@ -35,8 +35,7 @@ EDGES = {
 }
 # What must not be loaded while a DAG is parsed: clients, the store's database layer, the sandbox.
 HEAVY = ("requests", "httpx", "sqlalchemy", "airflow_provider_bkitsm.sandbox", "fastapi")
-# In a process without any connection, with the network forbidden. All are parsed before any is serialised: that loads
-# more.
+# In a process without any connection, with the network forbidden. Serialising loads more: all are parsed before.
 PROGRAM = """
 import json, runpy, socket, sys
 import airflow.sdk

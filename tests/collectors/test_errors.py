@@ -14,6 +14,7 @@ ALL = [
     errors.CollectItsmNotFound,
     errors.CollectItsmDigestMismatch,
     errors.InvalidCleanConfig,
+    errors.StoreRaceLost,
     errors.StoreUnavailable,
 ]
 
@@ -44,4 +45,4 @@ def test_a_payloads_problems_come_one_by_one() -> None:
 
 
 def test_only_an_unavailable_store_is_worth_a_retry() -> None:
-    assert [kind for kind in ALL if kind.retry_safe] == [errors.StoreUnavailable]
+    assert [kind for kind in ALL if kind.retry_safe] == [errors.StoreRaceLost, errors.StoreUnavailable]

@@ -40,6 +40,7 @@ RETRY_SAFE = {
     "ItsmUnavailableError": True,
     "ItsmUnexpectedAnswerError": True,
     "StoreTooNew": False,
+    "StoreRaceLost": True,
     "StoreUnavailable": True,
 }
 
