@@ -66,6 +66,10 @@ def test_what_is_there_is_copied_and_nothing_the_endpoint_does_not_take():
     assert present_clean_config(DETAIL) == PRESENT
 
 
+def test_a_table_named_in_full_stays_the_same_table():
+    assert present_clean_config(DETAIL | {"table_id": "2_bklog.app_runtime"}) == PRESENT
+
+
 @pytest.mark.parametrize("detail", [{"table_id": None}, {"table_id": ""}])
 def test_a_collector_without_etl_has_no_storage_to_change(detail):
     with pytest.raises(InvalidCleanConfig, match="1001 has no ETL yet"):
