@@ -39,8 +39,8 @@ def present_clean_config(detail: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidCleanConfig(
             f"collector {number} has no ETL yet, so there is no storage to change: onboard it first. {_NO_TICKET}"
         )
-    shards = detail.get("es_shards") or detail.get("storage_shards_nums")
-    config = _given({**detail, "table_id": bare_table_id(detail), "es_shards": shards}, BODY_KEYS)
+    renamed = {"table_id": bare_table_id(detail), "es_shards": detail.get("storage_shards_nums")}
+    config = _given({**detail, **renamed}, BODY_KEYS)
     fields = [field for field in config.get("fields") or () if not field.get("is_built_in")]
     return config | {
         "etl_params": _given(config.get("etl_params") or {}, ETL_PARAM_KEYS),

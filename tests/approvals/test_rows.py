@@ -221,7 +221,7 @@ def test_a_row_tells_what_is_known_of_it():
 
 def test_what_only_airflow_knows_is_told_without_itsm():
     row = row_of(found(), None)
-    assert (row.title, row.ticket_url, row.read_at, row.collector) == ("", "", None, "")
+    assert (row.title, row.ticket_url, row.read_at, row.collector, row.creator) == ("", "", None, "", "")
 
 
 def test_a_wait_that_resumes_is_not_told_a_reason_or_a_decision_yet():

@@ -66,6 +66,10 @@ def test_what_is_there_is_copied_and_nothing_the_endpoint_does_not_take():
     assert present_clean_config(DETAIL) == PRESENT
 
 
+def test_a_table_named_in_full_stays_the_same_table():
+    assert present_clean_config(DETAIL | {"table_id": "2_bklog.app_runtime"}) == PRESENT
+
+
 @pytest.mark.parametrize("detail", [{"table_id": None}, {"table_id": ""}])
 def test_a_collector_without_etl_has_no_storage_to_change(detail):
     with pytest.raises(InvalidCleanConfig, match="1001 has no ETL yet"):
@@ -83,12 +87,19 @@ def test_only_the_storage_is_changed():
         ({"retention": 7, "es_shards": None}, "nothing would change"),
         ({}, "nothing would change"),
         ({"retention": 0}, "retention must be at least 1"),
-        ({"storage_cluster_id": 4}, "not storage_cluster_id"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anybody_is_asked(wanted, said):
     with pytest.raises(InvalidCleanConfig, match=said):
         changed_storage(DETAIL, wanted)
+
+
+def test_what_is_no_storage_is_named_beside_what_is():
+    with pytest.raises(InvalidCleanConfig) as caught:
+        changed_storage(DETAIL, {"storage_cluster_id": 4, "retention": 30, "colour": 1})
+    takes = "takes retention, allocation_min_days, storage_replies, es_shards, not colour, storage_cluster_id."
+    assert takes in str(caught.value)
+    assert caught.value.problems == ("colour", "storage_cluster_id")
 
 
 def test_a_collector_of_the_data_platform_is_refused():
@@ -111,6 +122,19 @@ def test_the_approver_sees_every_change_and_the_capacity_before_after_and_betwee
     ((key, value),) = after.items()
     assert rows[f"变更 {key}："] == f"{PRESENT[key]} → {value}"
     assert changed_keys(PRESENT, PRESENT | after) == [key]
+
+
+def test_what_was_not_set_is_shown_as_such_and_estimated_with_the_platforms_one_replica():
+    before = {key: value for key, value in PRESENT.items() if key != "storage_replies"}
+    rows = storage_rows(before, PRESENT | {"storage_replies": 0}, daily_gb_per_host=10, hosts=5)
+    assert rows["变更 storage_replies："] == "- → 0"
+    assert rows["容量估算（GB）："] == "变更前 1200，变更后 600，差额 -600"
+
+
+def test_the_approver_sees_what_the_estimate_was_made_of():
+    formula = storage_rows(PRESENT, PRESENT, daily_gb_per_host=10.5, hosts=5)["估算公式："]
+    factors = "10.5 * 主机数量 5 * 存储转化率 1.5 * 份数（副本数 + 1） * （日志保留天数 + 1）"
+    assert formula == f"单机日志增量 {factors}"
 
 
 @pytest.mark.parametrize(

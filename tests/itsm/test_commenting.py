@@ -70,12 +70,13 @@ def test_a_lost_answer_whose_work_was_done_is_done(sn, sandbox):
 def test_a_lost_answer_whose_work_was_not_done_says_so(sn, sandbox):
     sandbox.approve(sn)
     sandbox.fault("comment", "html")
-    with pytest.raises(errors.ItsmOutcomeUnknownError, match="shows no comment"):
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match=f"ticket {sn} shows no comment"):
         said(sn)
 
 
-def test_a_refusal_names_who_was_refused(sn, sandbox):
+def test_a_refusal_names_who_was_refused_where_and_by_what_code(sn, sandbox):
     sandbox.approve(sn)
     sandbox.fault("comment", "refuse", code=3900005)
-    with pytest.raises(errors.ItsmConflictError, match="refused the comment of robot"):
+    with pytest.raises(errors.ItsmConflictError, match=f"refused the comment of robot on ticket {sn}") as caught:
         said(sn)
+    assert caught.value.code == 3900005

@@ -6,6 +6,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from airflow_provider_bkitsm.itsm.opening import (
     asks_for,
     creation_tag,
@@ -13,6 +15,7 @@ from airflow_provider_bkitsm.itsm.opening import (
     is_marked,
     marked_title,
     marker,
+    shows_marker,
 )
 
 TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
@@ -68,6 +71,21 @@ def test_p4_a_title_is_marked_for_one_tag_only():
     assert is_marked(marked_title("Go live", TAG), TAG)
     assert not is_marked(marked_title("Go live", TAG), "f" * 32)
     assert not is_marked("Go live", TAG)
+
+
+@pytest.mark.parametrize(
+    ("title", "ours"),
+    [
+        (marked_title("Go live", TAG), True),
+        (marked_title("Go live", TAG, digest="sha256:ab12ab12ab12"), True),
+        ("Go live #0123abcd, please", True),
+        ("Go live", False),
+        ("Go live #123", False),
+        ("Go live #0123abcde", False),
+    ],
+)
+def test_a_title_shows_whether_this_provider_opened_the_ticket(title, ours):
+    assert shows_marker(title) is ours
 
 
 def test_the_marker_ends_the_title():

@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.itsm.services import (
     check_form,
     find_log_service,
     find_service,
+    service_for,
 )
 from tests.itsm import flows
 
@@ -90,3 +91,24 @@ def test_the_built_in_approval_needs_its_three_fields():
     check_form(FAST_APPROVAL_FIELDS, {"title": "t", "APPROVER": "a", "APPROVAL_CONTENT": "c"})
     with pytest.raises(errors.ItsmInvalidRequestError, match="APPROVAL_CONTENT"):
         check_form(FAST_APPROVAL_FIELDS, {"title": "t", "APPROVER": "a"})
+
+
+APPROVAL = {"title": "t", "APPROVER": "a", "APPROVAL_CONTENT": "c"}
+
+
+def test_the_built_in_approval_is_no_service_and_is_not_asked_for():
+    assert drive(service_for(APPROVAL, service_id=7, fast_approval=True)) is None
+    with pytest.raises(errors.ItsmInvalidRequestError, match="missing or empty: APPROVER"):
+        drive(service_for(APPROVAL | {"APPROVER": ""}, service_id=None, fast_approval=True))
+
+
+@pytest.mark.parametrize("service_id", [7, "7"])
+def test_a_form_is_checked_against_the_service_it_is_for(service_id):
+    assert drive(service_for({"title": "t"}, service_id=service_id, fast_approval=False), DETAIL) == service_id
+    with pytest.raises(errors.ItsmInvalidRequestError, match="unknown to this service: APPROVAL_CONTENT, "):
+        drive(service_for(APPROVAL, service_id=service_id, fast_approval=False), DETAIL)
+
+
+def test_without_a_service_nothing_is_asked():
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"no service_id was given.*no ticket was opened"):
+        drive(service_for(APPROVAL, service_id=None, fast_approval=False))

@@ -152,6 +152,12 @@ def test_a_verdict_survives_json():
     assert Verdict.from_dict(json.loads(json.dumps(verdict.as_dict()))) == verdict
 
 
+def test_a_verdict_leaves_as_plain_json():
+    values = read([row("FINISHED", True)], approval("true")).as_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert type(values["outcome"]) is str
+
+
 def test_a_verdict_of_another_version_is_read():
     made = Verdict(sn="REQ1", outcome=Outcome.APPROVED, reason="r", current_status="FINISHED")
     values = made.seen("callback", datetime(2026, 11, 24, tzinfo=UTC)).as_dict()
