@@ -44,8 +44,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(KEEP),--keep)
 
-# Two at a time, but for the end-to-end tests, which have one Airflow. A file stays together: it shares servers.
-UNIT := --ignore=tests/e2e --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# Three at a time, but for the end-to-end tests, which have one Airflow. A file stays together: it shares servers.
+UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test: $(STAMP)
 ifdef ARGS

@@ -20,8 +20,8 @@ CONSTRAINTS = {
     "3.3": "constraints.txt",
 }
 OLDEST, NEWEST = min(CONSTRAINTS), max(CONSTRAINTS)
-# Two files at a time, each on one worker: it shares servers.
-PARALLEL = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+# A file stays on one worker: it shares servers. Many tests wait more than they compute: three for two cores.
+PARALLEL = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
 # The documentation is built with the newest only, and workers are killed in its Airflow.
 ONCE = ("tests/test_docs_site.py", "tests/chaos/test_processes.py")
 UNIT = ("tests", "--ignore=tests/e2e", *(f"--ignore={one}" for one in ONCE), *PARALLEL)

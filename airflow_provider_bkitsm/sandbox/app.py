@@ -32,15 +32,9 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    for routes in (
-        itsm_api.router(world),
-        esb.router(world),
-        saas.router(world),
-        bklog_api.router(world),
-        control_api.router(world),
-        web.router(world),
-    ):
-        # Included, FastAPI would make each route a second time, which is most of what starting a sandbox costs.
-        app.router.routes.extend(routes.routes)
+    app.state.world = world
+    for room in (itsm_api, esb, saas, bklog_api, control_api, web):
+        # Included, FastAPI would make each route anew, which would be most of what starting a sandbox costs.
+        app.router.routes.extend(room.routes.routes)
     app.add_middleware(Misbehave, world=world)
     return app

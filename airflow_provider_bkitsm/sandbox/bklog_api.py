@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_bkitsm.sandbox import clean_config, gateway
+from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT
 from airflow_provider_bkitsm.sandbox.world import World
@@ -46,23 +47,21 @@ class Asked:
         return self.world.collectors[self.number]
 
 
-def router(world: World) -> APIRouter:
-    """Return the routes below the log platform's gateway root."""
-    routes = APIRouter(prefix=BKLOG_ROOT)
+routes = APIRouter(prefix=BKLOG_ROOT)
 
-    @routes.api_route("/{path:path}", methods=list(gateway.METHODS))
-    async def dispatch(request: Request, path: str) -> Response:
-        name, number = _resource(path)
-        handler = _CALLS.get((request.method, name))
-        if handler is None:
-            return gateway.not_found()
-        away = gateway.turn_away(gateway.caller_of(request), world.settings)
-        if away is not None:
-            return away
-        query, body = dict(request.query_params), await request.body()
-        return _answer(lambda: handler(Asked(world=world, number=number, query=query, body=_json(body))))
 
-    return routes
+@routes.api_route("/{path:path}", methods=list(gateway.METHODS))
+async def dispatch(world: InWorld, request: Request, path: str) -> Response:
+    """Answer as the gateway, or as the log platform behind it."""
+    name, number = _resource(path)
+    handler = _CALLS.get((request.method, name))
+    if handler is None:
+        return gateway.not_found()
+    away = gateway.turn_away(gateway.caller_of(request), world.settings)
+    if away is not None:
+        return away
+    query, body = dict(request.query_params), await request.body()
+    return _answer(lambda: handler(Asked(world=world, number=number, query=query, body=_json(body))))
 
 
 def _resource(path: str) -> tuple[str, int]:

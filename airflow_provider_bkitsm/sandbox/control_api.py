@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
 from airflow_provider_bkitsm.sandbox import callbacks, flow, lifecycle
+from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.saas import issue_jwt
@@ -53,15 +54,7 @@ def only_from_here(request: Request) -> None:
         raise HTTPException(403, "the control API answers this machine only")
 
 
-def router(world: World) -> APIRouter:
-    """Return the control routes."""
-    routes = APIRouter(prefix=CONTROL_ROOT, dependencies=[Depends(only_from_here)])
-    _add_ticket_routes(routes, world)
-    _add_collector_routes(routes, world)
-    _add_request_routes(routes, world)
-    _add_fault_routes(routes, world)
-    _add_itsm_routes(routes, world)
-    return routes
+routes = APIRouter(prefix=CONTROL_ROOT, dependencies=[Depends(only_from_here)])
 
 
 async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
@@ -82,100 +75,119 @@ async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
     )
 
 
-def _add_ticket_routes(routes: APIRouter, world: World) -> None:
-    @routes.get("/tickets")
-    async def tickets() -> list[dict[str, Any]]:
-        return [_shown(one) for one in world.tickets.values()]
-
-    @routes.get("/tickets/{sn}")
-    async def ticket(sn: str) -> dict[str, Any]:
-        return _shown(_one(world, sn))
-
-    @routes.post("/tickets/{sn}/decide")
-    async def decide_ticket(sn: str, wanted: Decision) -> dict[str, Any]:
-        await decide(world, _one(world, sn), wanted)
-        return _shown(_one(world, sn))
-
-    @routes.post("/tickets/{sn}/finish_without_evidence")
-    async def finish_without_evidence(sn: str) -> dict[str, Any]:
-        found = _one(world, sn)
-        try:
-            await lifecycle.change(world, found, lambda: flow.finish_without_evidence(found, world.clock()))
-        except Refusal as refusal:
-            raise HTTPException(409, refusal.message) from refusal
-        return _shown(found)
+@routes.get("/tickets")
+async def tickets(world: InWorld) -> list[dict[str, Any]]:
+    """Return every ticket."""
+    return [_shown(one) for one in world.tickets.values()]
 
 
-def _add_collector_routes(routes: APIRouter, world: World) -> None:
-    @routes.get("/collectors")
-    async def collectors() -> list[dict[str, Any]]:
-        return [_with_writes(world, number) for number in world.collectors]
-
-    @routes.get("/collectors/{number}")
-    async def one_collector(number: int) -> dict[str, Any]:
-        if number not in world.collectors:
-            raise HTTPException(404, f"no collector {number}")
-        return _with_writes(world, number)
-
-    @routes.put("/collectors/{number}")
-    async def put_collector(number: int, row: dict[str, Any]) -> dict[str, Any]:
-        name = str(row.get("collector_config_name") or f"collector-{number}")
-        world.save_collector(collector(number, name) | row | {"collector_config_id": number})
-        return _with_writes(world, number)
+@routes.get("/tickets/{sn}")
+async def ticket(world: InWorld, sn: str) -> dict[str, Any]:
+    """Return one ticket."""
+    return _shown(_one(world, sn))
 
 
-def _add_request_routes(routes: APIRouter, world: World) -> None:
-    @routes.get("/requests")
-    async def requests(path: str = "") -> list[dict[str, Any]]:
-        return [asdict(one) for one in world.requests if path in one.path]
-
-    @routes.get("/requests/counts")
-    async def request_counts() -> dict[str, int]:
-        return dict(world.request_counts)
+@routes.post("/tickets/{sn}/decide")
+async def decide_ticket(world: InWorld, sn: str, wanted: Decision) -> dict[str, Any]:
+    """Answer as a person would."""
+    await decide(world, _one(world, sn), wanted)
+    return _shown(_one(world, sn))
 
 
-def _add_fault_routes(routes: APIRouter, world: World) -> None:
-    @routes.get("/faults")
-    async def pending_faults() -> list[dict[str, Any]]:
-        return [asdict(one) for one in world.faults.pending]
-
-    @routes.post("/faults", status_code=201)
-    async def add_fault(fault: Fault) -> dict[str, Any]:
-        world.faults.pending.append(fault)
-        return asdict(fault)
-
-    @routes.delete("/faults", status_code=204)
-    async def clear_faults() -> None:
-        world.faults.pending.clear()
+@routes.post("/tickets/{sn}/finish_without_evidence")
+async def finish_without_evidence(world: InWorld, sn: str) -> dict[str, Any]:
+    """Finish a ticket that nobody has approved."""
+    found = _one(world, sn)
+    try:
+        await lifecycle.change(world, found, lambda: flow.finish_without_evidence(found, world.clock()))
+    except Refusal as refusal:
+        raise HTTPException(409, refusal.message) from refusal
+    return _shown(found)
 
 
-def _add_itsm_routes(routes: APIRouter, world: World) -> None:
-    @routes.post("/worker", status_code=204)
-    async def worker(running: bool) -> None:
-        """Stop or start the worker that lets tickets move."""
-        (world.worker.set if running else world.worker.clear)()
+@routes.get("/collectors")
+async def collectors(world: InWorld) -> list[dict[str, Any]]:
+    """Return every collector, and how often its ETL was written."""
+    return [_with_writes(world, number) for number in world.collectors]
 
-    @routes.delete("/counters", status_code=204)
-    async def forget_counters() -> None:
-        """Begin the day's ticket numbers again."""
-        world.forget_counters()
 
-    @routes.get("/jwt")
-    async def attested(user: str = "", verified: bool = False, seconds: float = 300) -> dict[str, str]:
-        """Return what a gateway would attest, for calls past it."""
-        return {"jwt": issue_jwt(world.installation, user=user, verified=verified, seconds=seconds)}
+@routes.get("/collectors/{number}")
+async def one_collector(world: InWorld, number: int) -> dict[str, Any]:
+    """Return one collector."""
+    if number not in world.collectors:
+        raise HTTPException(404, f"no collector {number}")
+    return _with_writes(world, number)
 
-    @routes.get("/tickets/{sn}/callback")
-    async def callback(sn: str) -> dict[str, Any]:
-        """Return what ITSM posts for a ticket as it stands now, a good token included."""
-        return callbacks.callback_body(world, _one(world, sn))
 
-    @routes.post("/tickets/{sn}/callback")
-    async def post_callback(sn: str, body: dict[str, Any]) -> dict[str, bool]:
-        """Post a callback again, or one that is not true; the keys given replace ITSM's."""
-        found = _one(world, sn)
-        sent = callbacks.callback_body(world, found) | body
-        return {"accepted": await callbacks.deliver(world, found, sent)}
+@routes.put("/collectors/{number}")
+async def put_collector(world: InWorld, number: int, row: dict[str, Any]) -> dict[str, Any]:
+    """Make a collector, or another of it."""
+    name = str(row.get("collector_config_name") or f"collector-{number}")
+    world.save_collector(collector(number, name) | row | {"collector_config_id": number})
+    return _with_writes(world, number)
+
+
+@routes.get("/requests")
+async def requests(world: InWorld, path: str = "") -> list[dict[str, Any]]:
+    """Return the requests to paths that hold ``path``."""
+    return [asdict(one) for one in world.requests if path in one.path]
+
+
+@routes.get("/requests/counts")
+async def request_counts(world: InWorld) -> dict[str, int]:
+    """Return how many requests there were, by method and path."""
+    return dict(world.request_counts)
+
+
+@routes.get("/faults")
+async def pending_faults(world: InWorld) -> list[dict[str, Any]]:
+    """Return the faults that are still to come."""
+    return [asdict(one) for one in world.faults.pending]
+
+
+@routes.post("/faults", status_code=201)
+async def add_fault(world: InWorld, fault: Fault) -> dict[str, Any]:
+    """Let something go wrong."""
+    world.faults.pending.append(fault)
+    return asdict(fault)
+
+
+@routes.delete("/faults", status_code=204)
+async def clear_faults(world: InWorld) -> None:
+    """Let nothing more go wrong."""
+    world.faults.pending.clear()
+
+
+@routes.post("/worker", status_code=204)
+async def worker(world: InWorld, running: bool) -> None:
+    """Stop or start the worker that lets tickets move."""
+    (world.worker.set if running else world.worker.clear)()
+
+
+@routes.delete("/counters", status_code=204)
+async def forget_counters(world: InWorld) -> None:
+    """Begin the day's ticket numbers again."""
+    world.forget_counters()
+
+
+@routes.get("/jwt")
+async def attested(world: InWorld, user: str = "", verified: bool = False, seconds: float = 300) -> dict[str, str]:
+    """Return what a gateway would attest, for calls past it."""
+    return {"jwt": issue_jwt(world.installation, user=user, verified=verified, seconds=seconds)}
+
+
+@routes.get("/tickets/{sn}/callback")
+async def callback(world: InWorld, sn: str) -> dict[str, Any]:
+    """Return what ITSM posts for a ticket as it stands now, a good token included."""
+    return callbacks.callback_body(world, _one(world, sn))
+
+
+@routes.post("/tickets/{sn}/callback")
+async def post_callback(world: InWorld, sn: str, body: dict[str, Any]) -> dict[str, bool]:
+    """Post a callback again, or one that is not true; the keys given replace ITSM's."""
+    found = _one(world, sn)
+    sent = callbacks.callback_body(world, found) | body
+    return {"accepted": await callbacks.deliver(world, found, sent)}
 
 
 def _one(world: World, sn: str) -> Ticket:

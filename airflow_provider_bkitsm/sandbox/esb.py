@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_bkitsm.sandbox import gateway
 from airflow_provider_bkitsm.sandbox.answering import answer_to
+from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.endpoints import AT_ESB, Endpoint
 from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT
 from airflow_provider_bkitsm.sandbox.world import World
@@ -25,27 +26,25 @@ _KEPT_BACK = frozenset(
 )
 
 
-def router(world: World) -> APIRouter:
-    """Return the routes below ITSM's root at the ESB."""
-    routes = APIRouter(prefix=ESB_ROOT)
+routes = APIRouter(prefix=ESB_ROOT)
 
-    @routes.api_route("/{path:path}", methods=["GET", "POST"])
-    async def dispatch(request: Request, path: str) -> Response:
-        endpoint = AT_ESB.get(path.removesuffix("/"))
-        if endpoint is None:
-            return esb_answer(NO_COMPONENT, "component not found")
-        try:
-            given = await _given(request)
-        except ValueError:
-            return esb_answer(BAD_ARGUMENT, "the arguments are no JSON object")
-        caller = gateway.caller_of(request, given)
-        if not gateway.knows(caller, world.settings):
-            return esb_answer(GENERAL, "app code or app secret is wrong")
-        if not caller.verified and (world.settings.demand_verified_user or not caller.user):
-            return esb_answer(GENERAL, "user authentication failed")
-        return await _forwarded(world, endpoint, given, caller.verified_user)
 
-    return routes
+@routes.api_route("/{path:path}", methods=["GET", "POST"])
+async def dispatch(world: InWorld, request: Request, path: str) -> Response:
+    """Answer as the ESB, or as ITSM behind it."""
+    endpoint = AT_ESB.get(path.removesuffix("/"))
+    if endpoint is None:
+        return esb_answer(NO_COMPONENT, "component not found")
+    try:
+        given = await _given(request)
+    except ValueError:
+        return esb_answer(BAD_ARGUMENT, "the arguments are no JSON object")
+    caller = gateway.caller_of(request, given)
+    if not gateway.knows(caller, world.settings):
+        return esb_answer(GENERAL, "app code or app secret is wrong")
+    if not caller.verified and (world.settings.demand_verified_user or not caller.user):
+        return esb_answer(GENERAL, "user authentication failed")
+    return await _forwarded(world, endpoint, given, caller.verified_user)
 
 
 def esb_answer(code: int, message: str) -> Response:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_bkitsm.sandbox import answering, gateway
+from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.endpoints import AT_SAAS, Endpoint
 from airflow_provider_bkitsm.sandbox.itsm_search import paged
 from airflow_provider_bkitsm.sandbox.person_views import detail
@@ -23,23 +24,21 @@ _KEY_ID, _ALGORITHM = "sandbox-gateway", "HS256"
 _V2 = ("service", "workflow", "state", "field", "transition", "role_type", "workflow_version", "ticket")
 
 
-def router(world: World) -> APIRouter:
-    """Return the routes below ITSM's own root."""
-    routes = APIRouter(prefix=SAAS_ROOT)
+routes = APIRouter(prefix=SAAS_ROOT)
 
-    @routes.api_route("/{path:path}", methods=list(gateway.METHODS))
-    async def dispatch(request: Request, path: str) -> Response:
-        if not path.endswith("/"):
-            return gateway.with_slash(request)
-        name = path.removesuffix("/")
-        endpoint = AT_SAAS.get(name)
-        if endpoint is None:
-            return _other(world, request, name)
-        if request.method != endpoint.method:
-            return answering.unwrapped("METHOD_NOT_ALLOWED", f"方法 “{request.method}” 不被允许。")
-        return await _called(world, request, endpoint)
 
-    return routes
+@routes.api_route("/{path:path}", methods=list(gateway.METHODS))
+async def dispatch(world: InWorld, request: Request, path: str) -> Response:
+    """Answer as ITSM does to whom no gateway has sent."""
+    if not path.endswith("/"):
+        return gateway.with_slash(request)
+    name = path.removesuffix("/")
+    endpoint = AT_SAAS.get(name)
+    if endpoint is None:
+        return _other(world, request, name)
+    if request.method != endpoint.method:
+        return answering.unwrapped("METHOD_NOT_ALLOWED", f"方法 “{request.method}” 不被允许。")
+    return await _called(world, request, endpoint)
 
 
 async def _called(world: World, request: Request, endpoint: Endpoint) -> Response:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from airflow_provider_bkitsm.sandbox.control_api import Decision, decide
+from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.pages import shown_collector, shown_ticket
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import World
@@ -30,56 +31,56 @@ _PROBLEMS = {
 }
 
 
-def router(world: World) -> APIRouter:
-    """Return the pages."""
-    routes = APIRouter()
-    _add_pages(routes, world)
-    _add_decisions(routes, world)
-    return routes
+routes = APIRouter()
 
 
-def _add_pages(routes: APIRouter, world: World) -> None:
-    @routes.get("/")
-    @routes.get("/weixin/")
-    async def overview(problem: str = "") -> HTMLResponse:
-        newest, now = world.newest_first(), world.clock()
-        return _page(
-            "overview.html",
-            page="tickets",
-            waiting=[shown_ticket(one, now) for one in newest if not one.over],
-            decided=[shown_ticket(one, now) for one in newest if one.over][:_RECENT],
-            problem=_PROBLEMS.get(problem, ""),
-        )
-
-    @routes.get("/collectors")
-    async def collectors() -> HTMLResponse:
-        rows = [shown_collector(row, world.etl_writes[number]) for number, row in world.collectors.items()]
-        return _page("collectors.html", page="collectors", collectors=rows)
-
-    @routes.get("/ticket/{number}")
-    async def ticket(number: int, problem: str = "") -> HTMLResponse:
-        shown = shown_ticket(_ticket(world, number), world.clock())
-        return _page("ticket.html", page="tickets", ticket=shown, problem=_PROBLEMS.get(problem, ""))
+@routes.get("/")
+@routes.get("/weixin/")
+async def overview(world: InWorld, problem: str = "") -> HTMLResponse:
+    """Show what waits, and what was decided last."""
+    newest, now = world.newest_first(), world.clock()
+    return _page(
+        "overview.html",
+        page="tickets",
+        waiting=[shown_ticket(one, now) for one in newest if not one.over],
+        decided=[shown_ticket(one, now) for one in newest if one.over][:_RECENT],
+        problem=_PROBLEMS.get(problem, ""),
+    )
 
 
-def _add_decisions(routes: APIRouter, world: World) -> None:
-    @routes.post("/ticket/{number}/decide")
-    async def decide_ticket(
-        request: Request,
-        number: int,
-        *,
-        answer: Annotated[str, Form()],
-        operator: Annotated[str, Form(min_length=1)],
-        remark: Annotated[str, Form()] = "",
-        back: Annotated[str, Form()] = "list",
-    ) -> RedirectResponse:
-        _only_from_this_page(request)
-        found, approves = _ticket(world, number), answer == "approve"
-        problem = "" if approves or remark.strip() else "remark"
-        if not problem:
-            problem = await _decided(world, found, Decision(approve=approves, remark=remark, operator=operator))
-        address = f"/ticket/{number}" if back == "ticket" else "/"
-        return RedirectResponse(address + (f"?problem={problem}" if problem else ""), status_code=303)
+@routes.get("/collectors")
+async def collectors(world: InWorld) -> HTMLResponse:
+    """Show what became of the collectors."""
+    rows = [shown_collector(row, world.etl_writes[number]) for number, row in world.collectors.items()]
+    return _page("collectors.html", page="collectors", collectors=rows)
+
+
+@routes.get("/ticket/{number}")
+async def ticket(world: InWorld, number: int, problem: str = "") -> HTMLResponse:
+    """Show one ticket."""
+    shown = shown_ticket(_ticket(world, number), world.clock())
+    return _page("ticket.html", page="tickets", ticket=shown, problem=_PROBLEMS.get(problem, ""))
+
+
+@routes.post("/ticket/{number}/decide")
+async def decide_ticket(
+    world: InWorld,
+    request: Request,
+    number: int,
+    *,
+    answer: Annotated[str, Form()],
+    operator: Annotated[str, Form(min_length=1)],
+    remark: Annotated[str, Form()] = "",
+    back: Annotated[str, Form()] = "list",
+) -> RedirectResponse:
+    """Take a decision, and show the page it was taken on."""
+    _only_from_this_page(request)
+    found, approves = _ticket(world, number), answer == "approve"
+    problem = "" if approves or remark.strip() else "remark"
+    if not problem:
+        problem = await _decided(world, found, Decision(approve=approves, remark=remark, operator=operator))
+    address = f"/ticket/{number}" if back == "ticket" else "/"
+    return RedirectResponse(address + (f"?problem={problem}" if problem else ""), status_code=303)
 
 
 async def _decided(world: World, ticket: Ticket, wanted: Decision) -> str:
