@@ -21,6 +21,12 @@ class BlueKingHook(BaseHook):
     conn_type: str
     _transport: SyncTransport | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Airflow 3.1 looks for them in a hook's class alone, not in those above it.
+        cls.get_connection_form_widgets = classmethod(_widgets)  # type: ignore[method-assign,assignment]
+        cls.get_ui_field_behaviour = classmethod(_behaviour)  # type: ignore[method-assign,assignment]
+
     def get_conn_id(self) -> str:
         """Return the id of this hook's connection."""
         return str(getattr(self, self.conn_name_attr))
@@ -52,14 +58,12 @@ class BlueKingHook(BaseHook):
         :raises ItsmError: something is wrong.
         """
 
-    # Airflow 3.1 asks for these; later ones read the provider info.
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the connection form's own fields."""
-        return form_widgets(cls.conn_type)
+def _widgets(cls: type[BlueKingHook]) -> dict[str, Any]:
+    """Return the connection form's own fields; Airflow 3.1 asks for them, later ones read the provider info."""
+    return form_widgets(cls.conn_type)
 
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's fields look in the form."""
-        return field_behaviour(cls.conn_type)
+
+def _behaviour(cls: type[BlueKingHook]) -> dict[str, Any]:
+    """Return how Airflow's own fields look in the form, likewise."""
+    return field_behaviour(cls.conn_type)

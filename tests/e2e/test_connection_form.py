@@ -78,7 +78,7 @@ def test_the_button_says_what_works(api, itsm, conn_type, extra, said):
 def test_the_button_tests_a_saved_connection_with_the_secrets_the_page_does_not_know(api, itsm):
     api.call("POST", "connections", json=filled_in(itsm, "bkitsm", "kept", **GRANTS) | {"port": itsm.port})
     shown = api.call("GET", "connections/kept")
-    del shown["team_name"]
+    shown.pop("team_name", None)  # new in Airflow 3.2, and not the form's
     # The page sends an empty text for what the connection leaves open.
     passed, message = button(api, {key: value or "" for key, value in shown.items()})
     assert passed, message

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.conftest import POSTGRES
 
 DATABASES = (POSTGRES,)
@@ -14,6 +16,7 @@ def ran_on_a_worker(api, run: str, task: str) -> bool:
     return bool(api.task(DAG, run, task)["hostname"])
 
 
+@pytest.mark.since_airflow("3.3", "a wait begins on a worker before")
 def test_an_approved_wait_never_touches_a_worker(airflow, itsm):
     api = airflow.api
     run = api.trigger(DAG)

@@ -32,7 +32,10 @@ def wtforms(monkeypatch) -> None:
 
 @pytest.mark.parametrize("conn_type", HOOKS)
 def test_airflow_3_1_is_offered_the_same_fields(wtforms, conn_type):
-    widgets = HOOKS[conn_type].get_connection_form_widgets()
+    hook = HOOKS[conn_type]
+    # It does not look for them in a parent.
+    assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= set(vars(hook))
+    widgets = hook.get_connection_form_widgets()
     assert list(widgets) == list(TYPES[conn_type]["conn-fields"])
     for name, widget in widgets.items():
         shown, field = widget.param.dump(), FIELDS[conn_type][name]
