@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from threading import Barrier
 from typing import Any
 
@@ -15,8 +15,8 @@ from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from demo.airflow_api import AirflowApi, wait_until
 from demo.local_airflow import LocalAirflow
 
-# So long after its deferral a task may go back to a worker, and its trigger has looked for the first time.
-SETTLED = timedelta(seconds=7)
+# So long after a callback can find it a task may go back to a worker, and its trigger has looked once.
+SETTLED = 6.0
 DECISIONS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "terminate": "terminated"}
 
 
@@ -33,6 +33,7 @@ class Gate:
     run: str
     tasks: tuple[str, ...] = ("wait",)
     sn: str = ""
+    _found: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def open(cls, airflow: LocalAirflow, itsm: SandboxControl, dag: str, *tasks: str, **conf: Any) -> Gate:
@@ -111,8 +112,7 @@ class Gate:
         found = self.api.task(self.dag, self.run, task)
         if found["state"] != "deferred" or self.xcom(task, f"bkitsm_wait:{self.sn}") is None:
             return False
-        since = datetime.fromisoformat(found["trigger"]["created_date"])
-        return datetime.now(UTC) - since > SETTLED
+        return time.monotonic() - self._found.setdefault(task, time.monotonic()) > SETTLED
 
     def _lines(self, log: str) -> Iterable[str]:
         return (self.airflow.process_logs / f"{log}.log").read_text(errors="replace").splitlines()
