@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 CHAOS := $(VENV)/.chaos
+# Whatever takes what pip takes.
+PIP_INSTALL ?= $(BIN)/pip install --quiet --disable-pip-version-check
 NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
 MUTATION := $(VENV)/.mutation
 BENCHMARKS := waiting worker_starts imports
@@ -38,7 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d; name one: make PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "Installing into $(VENV) (about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -100,7 +102,7 @@ docs-serve: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 $(PEERS): $(STAMP)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $(PEERS)
 
 bench: $(PEERS)
@@ -110,7 +112,7 @@ bench-quick: $(PEERS)
 	set -e; for one in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$one --quick; done
 
 $(CHAOS): $(STAMP)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,chaos]'
+	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,chaos]'
 	@command -v redis-server >/dev/null || ! command -v apt-get >/dev/null || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server >/dev/null; }
 	@touch $(CHAOS)
@@ -120,7 +122,7 @@ chaos: $(CHAOS)
 	$(BIN)/python -m tests.chaos.processes
 
 $(MUTATION): $(STAMP)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
+	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,mutation]'
 	@touch $(MUTATION)
 
 mutation: $(MUTATION)

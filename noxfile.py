@@ -27,8 +27,8 @@ ONCE = ("tests/test_docs_site.py", "tests/chaos/test_processes.py")
 UNIT = ("tests", "--ignore=tests/e2e", *(f"--ignore={one}" for one in ONCE), *PARALLEL)
 # The rooms that touch Airflow; the others are the same on each.
 QUICK = (
-    *("tests/callback", "tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),
-    *("tests/sensors", "tests/triggers", "tests/testing"),
+    *("tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),
+    *("tests/sensors", "tests/triggers"),
     *("tests/test_dags.py", "tests/test_get_provider_info.py", "tests/test_readme.py", "tests/test_tasks.py"),
     *PARALLEL,
 )
