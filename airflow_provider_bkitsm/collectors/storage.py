@@ -57,7 +57,8 @@ def changed_storage(detail: Mapping[str, Any], wanted: Mapping[str, int | None])
     unknown = sorted(set(wanted) - set(STORAGE_KEYS))
     if unknown:
         raise InvalidCleanConfig(
-            f"storage takes {', '.join(STORAGE_KEYS)}, not {', '.join(unknown)}. {_NO_TICKET}", problems=unknown
+            f"storage takes {', '.join(STORAGE_KEYS)}, not {', '.join(unknown)}. {_NO_TICKET}",
+            problems=[f"{key}: is not of the storage" for key in unknown],
         )
     before = present_clean_config(detail)
     after = before | {key: value for key, value in wanted.items() if value is not None}

@@ -58,6 +58,11 @@ class TicketStatus(ItsmModel):
     ticket_url: str = ""
     iframe_ticket_url: str = ""
 
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Whom its current steps ask, each once."""
+        return tuple(dict.fromkeys(name for step in self.current_steps for name in step.processors))
+
 
 class TicketInfo(ItsmModel):
     """Answer of ``get_ticket_info``. An approval field shows ``"true"`` before anybody decided."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
 
+from airflow_provider_bkitsm.itsm.batches import DEFAULT_SIZE
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmError,
@@ -21,7 +22,6 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmRateLimitedError,
 )
 
-DEFAULT_CHUNK = 50
 # Rounds come up to a twentieth early, never late, so that triggerers do not march in step.
 _JITTER = 0.05
 _LONGEST_PAUSE = 300.0
@@ -68,7 +68,7 @@ class Schedule:
     :param chance: a number from 0 to 1, the seam for tests.
     """
 
-    def __init__(self, *, chunk: int = DEFAULT_CHUNK, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, *, chunk: int = DEFAULT_SIZE, chance: Callable[[], float] = random.random) -> None:
         self._limit = self.chunk = chunk
         self._chance = chance
         self._tickets: dict[str, _Ticket] = {}

@@ -112,11 +112,10 @@ async def _open_ticket(views: Views, found: Found) -> dict[str, Any]:
         raise HTTPException(503, str(error) or "ITSM does not answer") from None
     if status.current_status in ENDED:
         raise HTTPException(409, NOT_OPEN)
-    approvers = list(dict.fromkeys(name for step in status.current_steps for name in step.processors))
-    if not approvers:
+    if not status.waits_for:
         raise HTTPException(409, NOBODY)
     about = {"sn": found.sn, "title": info.title, "ticket_url": info.ticket_url}
-    return {**about, "approvers": approvers, "waiting_since": info.create_at}
+    return {**about, "approvers": list(status.waits_for), "waiting_since": info.create_at}
 
 
 async def _hook(views: Views, found: Found) -> GatewayHook:

@@ -98,9 +98,8 @@ class LiveTickets:
                 )
 
     def _step(self, status: TicketStatus) -> _Step:
-        people = (name for step in status.current_steps for name in step.processors)
         names = ", ".join(step.name for step in status.current_steps if step.name)
-        return _Step(name=names, approvers=tuple(dict.fromkeys(people)), read_at=self._itsm.clock())
+        return _Step(name=names, approvers=status.waits_for, read_at=self._itsm.clock())
 
     def _steps_wanted(self, conn_id: str, sns: list[str]) -> list[str]:
         """Return the tickets whose step is not known or old, longest unknown first, as many as one turn takes."""

@@ -99,7 +99,7 @@ def test_what_is_no_storage_is_named_beside_what_is():
         changed_storage(DETAIL, {"storage_cluster_id": 4, "retention": 30, "colour": 1})
     takes = "takes retention, allocation_min_days, storage_replies, es_shards, not colour, storage_cluster_id."
     assert takes in str(caught.value)
-    assert caught.value.problems == ("colour", "storage_cluster_id")
+    assert caught.value.problems == ("colour: is not of the storage", "storage_cluster_id: is not of the storage")
 
 
 def test_a_collector_of_the_data_platform_is_refused():

@@ -31,6 +31,7 @@ MODELS = [one for one in vars(models).values() if isinstance(one, type) and issu
 def test_people_are_split_and_unknown_keys_kept():
     status = parsing.one(models.TicketStatus)(STATUS | {"is_commented": False})
     assert status.current_steps[0].processors == ("admin", "admin2")
+    assert status.waits_for == ("admin", "admin2")
     assert status.is_commented is False  # type: ignore[attr-defined]
 
 
@@ -124,3 +125,9 @@ def test_any_answer_ends_in_a_model_or_an_itsm_error(model, answer):
             parse(answer)
         except errors.ItsmUnexpectedAnswerError:
             continue
+
+
+def test_who_is_asked_in_two_steps_is_named_once():
+    steps = [{"state_id": 15, "processors": "carol,alice"}, {"state_id": 16, "processors": "alice,bob"}]
+    status = parsing.one(models.TicketStatus)({"current_status": "RUNNING", "current_steps": steps})
+    assert status.waits_for == ("carol", "alice", "bob")
