@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import requests
@@ -61,11 +62,16 @@ class AirflowApi:
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return a task's XCom; None when there is none."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
-        keys = [one["key"] for one in self.call("GET", path)["xcom_entries"]]
-        if key not in keys:
+        if self.xcom_written(dag_id, run_id, task_id, key) is None:
             return None
-        return self.call("GET", f"{path}/{key}", params={"deserialize": "false"})["value"]
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.call("GET", path, params={"deserialize": "false"})["value"]
+
+    def xcom_written(self, dag_id: str, run_id: str, task_id: str, key: str) -> datetime | None:
+        """Return when a task's XCom was written; None when there is none."""
+        entries = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries")
+        written = (one["timestamp"] for one in entries["xcom_entries"] if one["key"] == key)
+        return next(map(datetime.fromisoformat, written), None)
 
     def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
         """Return the buttons of a task's page, by label."""

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
@@ -16,7 +16,7 @@ from demo.airflow_api import AirflowApi, wait_until
 from demo.local_airflow import LocalAirflow
 
 # So long after a callback can find it a task may go back to a worker, and its trigger has looked once.
-SETTLED = 6.0
+SETTLED = timedelta(seconds=6)
 DECISIONS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "terminate": "terminated"}
 
 
@@ -33,7 +33,6 @@ class Gate:
     run: str
     tasks: tuple[str, ...] = ("wait",)
     sn: str = ""
-    _found: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def open(cls, airflow: LocalAirflow, itsm: SandboxControl, dag: str, *tasks: str, **conf: Any) -> Gate:
@@ -109,10 +108,10 @@ class Gate:
         return self.xcom("ask")
 
     def _settled(self, task: str) -> bool:
-        found = self.api.task(self.dag, self.run, task)
-        if found["state"] != "deferred" or self.xcom(task, f"bkitsm_wait:{self.sn}") is None:
+        if self.api.task(self.dag, self.run, task)["state"] != "deferred":
             return False
-        return time.monotonic() - self._found.setdefault(task, time.monotonic()) > SETTLED
+        since = self.api.xcom_written(self.dag, self.run, task, f"bkitsm_wait:{self.sn}")
+        return since is not None and datetime.now(UTC) - since > SETTLED
 
     def _lines(self, log: str) -> Iterable[str]:
         return (self.airflow.process_logs / f"{log}.log").read_text(errors="replace").splitlines()
