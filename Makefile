@@ -46,8 +46,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(KEEP),--keep)
 
-# Three at a time, but for the end-to-end tests, which have one Airflow. A file stays together: it shares servers.
+# Three at a time; a file stays together: it shares servers.
 UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# Two Airflows at a time, one for each kind of database.
+E2E := tests/e2e --numprocesses=2 --dist=loadgroup
 
 test: $(STAMP)
 ifdef ARGS
@@ -58,7 +60,7 @@ else
 endif
 
 test-e2e: $(STAMP)
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest $(E2E)
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest tests $(UNIT) --cov --cov-report=term

@@ -25,6 +25,8 @@ PARALLEL = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
 # The documentation is built with the newest only, and workers are killed in its Airflow.
 ONCE = ("tests/test_docs_site.py", "tests/chaos/test_processes.py")
 UNIT = ("tests", "--ignore=tests/e2e", *(f"--ignore={one}" for one in ONCE), *PARALLEL)
+# One Airflow for each kind of database.
+E2E = ("tests/e2e", "--numprocesses=2", "--dist=loadgroup")
 # The rooms that touch Airflow; the others are the same on each.
 QUICK = (
     *("tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),
@@ -76,7 +78,7 @@ def unit(session: nox.Session, airflow: str) -> None:
 )
 def e2e(session: nox.Session, airflow: str) -> None:
     """A real Airflow, the oldest and the newest."""
-    _test(session, airflow, "tests/e2e")
+    _test(session, airflow, *E2E)
 
 
 @nox.session(python=PYTHONS[0])

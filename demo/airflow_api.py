@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import requests
@@ -15,6 +16,11 @@ T = TypeVar("T")
 ENDED = frozenset({"success", "failed"})
 # A busy SQLite makes Airflow wait for up to a minute.
 _SECONDS = 90
+# SQLite refuses a write at once when another process has written since the transaction read; Airflow rolls it
+# back and answers HTTP 500, so that the same call may be made again.
+_REFUSED = "Database error"
+_TRIES = 4
+_MOST = 2000
 
 
 class AirflowApi:
@@ -34,10 +40,14 @@ class AirflowApi:
 
     def call(self, method: str, path: str, *, root: str = "api/v2", **more: Any) -> Any:
         """Call ``/api/v2/<path>`` and return its JSON; what Airflow's pages ask for themselves is below ``ui``."""
-        answer = self._http.request(method, f"{self.url}/{root}/{path}", timeout=_SECONDS, **more)
-        if not answer.ok:
-            raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
-        return answer.json() if answer.content else None
+        for _ in range(_TRIES):
+            answer = self._http.request(method, f"{self.url}/{root}/{path}", timeout=_SECONDS, **more)
+            if answer.ok:
+                return answer.json() if answer.content else None
+            if not (answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and _REFUSED in answer.text):
+                break
+            time.sleep(0.5)
+        raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:_MOST]}")
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run and return its id; the scheduler does the rest."""

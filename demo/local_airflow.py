@@ -40,6 +40,7 @@ _PATIENT = "timeout=60"
 _ALWAYS = {
     "API__HOST": "127.0.0.1",
     "API__WORKERS": "1",
+    "API__EXPOSE_STACKTRACE": "True",
     "CORE__EXECUTOR": "LocalExecutor",
     "CORE__PARALLELISM": "4",
     "CORE__LOAD_EXAMPLES": "False",

@@ -46,9 +46,15 @@ SQLITE, POSTGRES = "sqlite", "postgres"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two workers, each has an Airflow of its own: tests of one database stay together."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.xdist_group(_database(item)))
+
+
+def _database(item: pytest.Function) -> str:
+    return str(item.callspec.params.get("airflow", SQLITE)) if hasattr(item, "callspec") else SQLITE
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
