@@ -14,10 +14,9 @@ import requests
 T = TypeVar("T")
 
 ENDED = frozenset({"success", "failed"})
-# A busy SQLite makes Airflow wait for up to a minute.
 _SECONDS = 90
-# SQLite refuses a write at once when another process has written since the transaction read; Airflow rolls it
-# back and answers HTTP 500, so that the same call may be made again.
+# A busy SQLite lets Airflow wait, and then refuses: Airflow has rolled back and answers HTTP 500, so that the same
+# call may be made again.
 _REFUSED = "Database error"
 _TRIES = 4
 _MOST = 2000

@@ -35,7 +35,9 @@ _HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
 _START_SECONDS = 120.0
 _USER = "admin"
 # SQLite lets one process write at a time; on a slow disk the others have to wait longer than its default of 5 s.
-_PATIENT = "timeout=60"
+# Not much longer: Airflow's API server notes on its event loop who triggers a run, and while that waits for a lock
+# that one of its own threads holds, neither goes on.
+_PATIENT = "timeout=10"
 # Small, quick to react, and nothing that asks the network.
 _ALWAYS = {
     "API__HOST": "127.0.0.1",

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 from demo.airflow_api import wait_until
+from tests.e2e.conftest import POSTGRES
+
+DATABASES = (POSTGRES,)
 
 
 def test_each_failure_opens_one_ticket(airflow, control):
