@@ -37,6 +37,8 @@ QUICK = (
 
 # What the machine trusts, as pip does: a company's proxy signs with its own.
 os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+# As pip does; else each of Airflow's processes may have to compile what it imports.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 nox.needs_version = ">=2026.2"
 nox.options.default_venv_backend = "uv"

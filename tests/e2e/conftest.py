@@ -45,6 +45,7 @@ NEEDS_NO_APPROVAL = 7
 SQLITE, POSTGRES = "sqlite", "postgres"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist then adds the group to the name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two workers, each has an Airflow of its own: tests of one database stay together."""
     for item in items:
