@@ -49,7 +49,7 @@ demo: $(STAMP)
 # Three at a time; a file stays together: it shares servers.
 UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 # Two Airflows at a time, one for each kind of database.
-E2E := tests/e2e --numprocesses=2 --dist=loadgroup
+E2E := tests/e2e --numprocesses=2
 
 test: $(STAMP)
 ifdef ARGS

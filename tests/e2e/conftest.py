@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
@@ -45,17 +47,22 @@ NEEDS_NO_APPROVAL = 7
 SQLITE, POSTGRES = "sqlite", "postgres"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist then adds the group to the name
+class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
+    """Of several workers, each has an Airflow of its own: the tests of one database stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByDatabase:
+    return ByDatabase(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two workers, each has an Airflow of its own: tests of one database stay together."""
     for item in items:
-        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group(_database(item)))
-
-
-def _database(item: pytest.Function) -> str:
-    return str(item.callspec.params.get("airflow", SQLITE)) if hasattr(item, "callspec") else SQLITE
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
