@@ -57,8 +57,9 @@ JSON = st.recursive(
     # Lone surrogates are no text; they are refused, see below.
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=12,
 )
-OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON)
+OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=5)
 
 
 def _problems(payload: Any, row: dict[str, Any] | None = None) -> list[str]:
