@@ -93,7 +93,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 # Airflow 3.2 allows later versions of these two, and cannot run `dag.test()` with them.
 constraints: $(STAMP)
 	echo 'apache-airflow~=3.1.0' | $(COMPILE) --extra test -c - -o constraints/airflow-3.1.txt
-	printf '%s\n' 'apache-airflow~=3.2.0' 'starlette<1' 'fastapi<0.137' | $(COMPILE) --extra test -c - -o constraints/airflow-3.2.txt
+	printf '%s\n' 'apache-airflow~=3.2.0' 'svcs<26' 'fastapi<0.137' | $(COMPILE) --extra test -c - -o constraints/airflow-3.2.txt
 	$(COMPILE) --all-extras -o constraints.txt
 
 # MkDocs counts warnings only where it may show them: no --quiet.
