@@ -27,7 +27,7 @@ DAG_IDS = (
     *(f"bkitsm_{name}" for name in ("storage_expansion", "external_permission", "taskflow", "many_collectors")),
     "bkitsm_reconcile",
     *("any_service", "mapped_tickets", "timed_out"),
-    *("by_callback", "by_poll", "two_waits", "withdraws_its_own"),
+    *("by_callback", "by_poll", "two_waits", "held", "withdraws_its_own"),
     *(
         "workerless",
         "nothing_to_wait_for",

@@ -16,7 +16,10 @@ from tests.e2e.one_at_a_time import one_at_a_time
 
 DATABASES = (SQLITE, POSTGRES)
 SINGLE = "itsm_with_one_worker"
-NAMES = ("cleared", "cleared_at_once", "killed", "killed_at_once", "suspended")
+# A task that is queued when a person clears it, or a run that ends meanwhile, is Airflow's own to lose: see
+# docs/troubleshooting.md. These wait with nothing queued behind them.
+HELD = ("cleared", "cleared_at_once")
+NAMES = ("killed", "killed_at_once", "suspended")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +36,12 @@ def single(airflow, itsm) -> Iterator[str]:
 def gates(airflow, control, single) -> dict[str, Gate]:
     """Start a run for each test at once."""
     opened = {name: Gate.open(airflow, control, "by_callback") for name in NAMES}
+    opened |= {name: Gate.open(airflow, control, "held") for name in HELD}
     opened["inside"] = Gate.open(airflow, control, "withdraws_its_own", conn_id=single)
     return {name: gate.waits() for name, gate in opened.items()}
 
 
-@pytest.mark.parametrize("name", ["cleared", "cleared_at_once"])
+@pytest.mark.parametrize("name", HELD)
 def test_p1_p2_a_wait_cleared_by_a_person_waits_for_the_same_ticket_again(gates, name):
     gate = gates[name]
     clear, approve = partial(gate.api.clear, gate.dag, gate.run, ["wait"]), partial(gate.decide, "approve")
@@ -47,6 +51,8 @@ def test_p1_p2_a_wait_cleared_by_a_person_waits_for_the_same_ticket_again(gates,
     else:
         at_once(clear, approve)
     gate.retried("wait")
+    gate.api.wait_for_task(gate.dag, gate.run, "wait", "success")
+    gate.release()
     assert gate.end() == "success"
     assert gate.xcom("then") == f"{gate.sn} approved"
     assert gate.tries()["ask"] == 1
@@ -101,8 +107,7 @@ def test_p4_a_callback_about_a_ticket_nobody_waits_for_is_taken_and_changes_noth
 def test_p1_a_withdraw_from_inside_the_run_ends_the_wait_with_one_worker_everywhere(gates):
     """ITSM calls back before it answers the withdraw, and can be asked nothing until it has."""
     gate = gates["inside"]
-    gate.api.wait_for_task(gate.dag, gate.run, "hold", "deferred")
-    gate.api.set_task_state(gate.dag, gate.run, "hold", "success")
+    gate.release()
     assert gate.end() == "failed"
     assert gate.states() == {"ask": "success", "hold": "success", "withdraw": "success", "wait": "failed"}
     assert gate.xcom("wait", "verdict")["outcome"] == "withdrawn"

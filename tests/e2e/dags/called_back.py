@@ -16,6 +16,11 @@ PARAMS = {"content": Param("now"), "callback_url": Param(""), "conn_id": Param("
 CONN = {"bkitsm_conn_id": "{{ params.conn_id }}"}
 
 
+def hold() -> TimeDeltaSensor:
+    """Return a task that ends when somebody says so."""
+    return TimeDeltaSensor(task_id="hold", delta=timedelta(days=1), deferrable=True)
+
+
 def ask() -> ItsmCreateTicketOperator:
     fields = {"APPROVER": "admin", "APPROVAL_CONTENT": "{{ params.content }}"}
     meta = {"callback_url": "{{ params.callback_url }}"}
@@ -33,6 +38,11 @@ for dag_id, interval in {"by_callback": NEVER, "by_poll": SOON}.items():
     with DAG(dag_id, schedule=None, params=PARAMS):
         then(ItsmTicketSensor(task_id="wait", ticket_sn=ask().output, poke_interval=interval, **CONN).output)
 
+# Neither what is behind the wait nor the run's end comes before the held task does.
+with DAG("held", schedule=None, params=PARAMS):
+    wait = ItsmTicketSensor(task_id="wait", ticket_sn=ask().output, poke_interval=NEVER, **CONN)
+    hold() >> then(wait.output)
+
 with DAG("two_waits", schedule=None, params=PARAMS):
     ticket = ask()
     then(ItsmTicketSensor(task_id="wait", ticket_sn=ticket.output, poke_interval=NEVER, **CONN).output)
@@ -47,9 +57,7 @@ with DAG("two_waits", schedule=None, params=PARAMS):
 with DAG("withdraws_its_own", schedule=None, params=PARAMS):
     ticket = ask()
     ItsmTicketSensor(task_id="wait", ticket_sn=ticket.output, poke_interval=NEVER, **CONN)
-    # Ends when somebody says so: then the ticket is no longer needed.
-    hold = TimeDeltaSensor(task_id="hold", delta=timedelta(days=1), deferrable=True)
-    hold >> ItsmOperateTicketOperator(
+    hold() >> ItsmOperateTicketOperator(
         task_id="withdraw",
         ticket_sn=ticket.output,
         action_type="WITHDRAW",
