@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from airflow_provider_bkitsm.sandbox.app import create_app
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Application    {settings.app_code}",
     ]
     print("\n".join(lines), flush=True)  # noqa: T201 - this is a command's output
-    server.run([bound])
+    # Ctrl-C is how it ends: uvicorn shuts down first, and raises it then.
+    with suppress(KeyboardInterrupt):
+        server.run([bound])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -45,6 +46,17 @@ def test_the_public_address_is_the_tickets(lines):
     url = f"{lines['ITSM'].strip()}/create_ticket/"
     answer = requests.post(url, json=body, headers=headers, timeout=20).json()
     assert answer["data"]["ticket_url"] == "https://itsm.example.com/#/ticket/detail?id=1"
+
+
+def test_ctrl_c_ends_it_without_a_word():
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        page = process.stdout.readline().split()[-1]
+        assert requests.get(page, timeout=20).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
 
 
 def test_it_starts_without_airflow():
