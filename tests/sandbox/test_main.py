@@ -4,6 +4,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import requests
@@ -20,16 +22,22 @@ def test_the_options_have_the_documented_defaults():
     assert given.demand_verified_user is False
 
 
+@contextmanager
+def serving(*more: str, stderr: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run the command; whatever happens it has ended afterwards."""
+    process = subprocess.Popen([*COMMAND, *more], stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
 @pytest.fixture(scope="module")
 def lines():
     more = ["--port", "0", "--public-url", "https://itsm.example.com/", "--app-secret", "s3cret"]
-    process = subprocess.Popen([*COMMAND, *more], stdout=subprocess.PIPE, text=True)
-    try:
+    with serving(*more) as process:
         yield dict(process.stdout.readline().split(maxsplit=1) for _ in range(4))
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
 
 
 def test_the_command_says_where_it_is(lines):
@@ -49,9 +57,7 @@ def test_the_public_address_is_the_tickets(lines):
 
 
 def test_ctrl_c_ends_it_without_a_word():
-    with subprocess.Popen(
-        [*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with serving("--port", "0", stderr=subprocess.PIPE) as process:
         page = process.stdout.readline().split()[-1]
         assert requests.get(page, timeout=20).status_code == 200
         process.send_signal(signal.SIGINT)
