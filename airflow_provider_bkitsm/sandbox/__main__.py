@@ -7,10 +7,11 @@ import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 from airflow_provider_bkitsm.sandbox.app import create_app
 from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
-from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, Settings
+from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, LogServices, Settings
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,6 +33,13 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="seconds until a new ticket reaches its first step (%(default)s)",
     )
     parser.add_argument(
+        "--log-services",
+        choices=get_args(LogServices),
+        default=Settings.log_services,
+        help="the log platform's services: an approval, the one ITSM installs, or both (%(default)s)",
+    )
+    parser.add_argument("--utf8mb4", action="store_true", help="store characters of four bytes (emoji) too")
+    parser.add_argument(
         "--demand-verified-user",
         action="store_true",
         help="refuse a bare bk_username where an API gateway does by default",
@@ -51,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         database=given.database,
         public_url=(given.public_url or url).rstrip("/"),
         start_delay=given.start_delay,
+        log_services=given.log_services,
+        utf8mb4=given.utf8mb4,
         demand_verified_user=given.demand_verified_user,
     )
     server = server_of(create_app(settings))

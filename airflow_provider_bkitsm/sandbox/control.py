@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import requests
 
-from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Kind
+from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Kind, TaskKind
 from airflow_provider_bkitsm.sandbox.settings import (
     BKLOG_ROOT,
     CONTROL_ROOT,
@@ -158,6 +158,14 @@ class SandboxControl:
         """Let tickets move again."""
         self._control("POST", "worker", params={"running": "true"})
 
+    def delete_node(self, service_id: int, state_id: int, *, signal: bool = True) -> None:
+        """Delete a node of a service's live workflow while tickets are open, as an administrator does.
+
+        :param signal: ITSM's page deletes the node's variables too, so that its result no longer counts; a node
+            whose row alone is deleted goes on counting.
+        """
+        self._control("DELETE", f"services/{service_id}/nodes/{state_id}", params={"signal": str(signal).lower()})
+
     def forget_counters(self) -> None:
         """Begin the day's ticket numbers again, as ITSM does after an empty Redis: numbers come twice."""
         self._control("DELETE", "counters")
@@ -182,7 +190,7 @@ class SandboxControl:
     def fault(
         self,
         path: str,
-        kind: Kind | CallbackKind,
+        kind: Kind | CallbackKind | TaskKind,
         *,
         times: int = 1,
         status: int = 502,
@@ -190,7 +198,7 @@ class SandboxControl:
         seconds: float = 1.0,
         retry_after: int | None = None,
     ) -> None:
-        """Make the next requests of a path fail, or the next callbacks; see :class:`~.faults.Fault`."""
+        """Make the next requests of a path fail, or callbacks, or automatic steps; see :class:`~.faults.Fault`."""
         more = {"status": status, "code": code, "seconds": seconds, "retry_after": retry_after}
         self._control("POST", "faults", json={"kind": kind, "path": path, "times": times, **more})
 

@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.saas import issue_jwt
 from airflow_provider_bkitsm.sandbox.seed import collector
-from airflow_provider_bkitsm.sandbox.services import filled_in
+from airflow_provider_bkitsm.sandbox.services import Node, filled_in
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import World
@@ -35,6 +35,7 @@ _SHOWN = (
     "meta",
     "status",
     "orphan",
+    "stuck",
     "create_at",
     "end_at",
 )
@@ -62,17 +63,24 @@ async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
 
     :raises HTTPException: nobody is asked, or not this person.
     """
-    node = ticket.current_node
     operator = wanted.operator or next(iter(ticket.waits_for), "")
+    node = ticket.node_of(operator) or ticket.current_node
     if node is None:
         raise HTTPException(409, "nobody is asked at the moment")
     if operator not in ticket.waits_for:
         raise HTTPException(409, f"{operator or 'nobody'} is not asked at the moment")
-    values = filled_in(node, approve=wanted.approve, remark=wanted.remark)
+    values = _page_form(ticket, node, wanted)
     now = world.clock()
     await lifecycle.change(
         world, ticket, lambda: flow.answer(ticket, node, operator, values, now, source="WEB"), at_once=True
     )
+
+
+def _page_form(ticket: Ticket, node: Node, wanted: Decision) -> dict[str, str]:
+    """Fill a step's form; the submit step, to which a ticket was sent back, keeps what it holds."""
+    if node.state_id == ticket.service.submit_state_id:
+        return {key: str(value) for key, value in ticket.fields.items()}
+    return filled_in(node, approve=wanted.approve, remark=wanted.remark)
 
 
 @routes.get("/tickets")
@@ -188,6 +196,15 @@ async def post_callback(world: InWorld, sn: str, body: dict[str, Any]) -> dict[s
     found = _one(world, sn)
     sent = callbacks.callback_body(world, found) | body
     return {"accepted": await callbacks.deliver(world, found, sent)}
+
+
+@routes.delete("/services/{number}/nodes/{state_id}", status_code=204)
+async def delete_node(world: InWorld, number: int, state_id: int, *, signal: bool = True) -> None:
+    """Delete a node of a service's live workflow, as an administrator does while tickets are open."""
+    try:
+        world.services.delete_node(number, state_id, signal=signal)
+    except LookupError as problem:
+        raise HTTPException(404, f"no node {state_id} in service {number}") from problem
 
 
 def _one(world: World, sn: str) -> Ticket:

@@ -1,28 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services from exports, as ``import_service`` takes them: so a sandbox can run a real installation's flow. Pure.
 
-Understood are flows of steps that people take (reference 4.19): an export's start, submit step, NORMAL and
-APPROVAL steps, and transitions that depend on nothing but an approval's result.
+Understood are an export's start, its submit step, steps of people (NORMAL, APPROVAL, SIGN), automatic steps (TASK,
+WEBHOOK), parallel branches (ROUTER-P to COVERAGE), and transitions that depend on nothing but an approval's
+result. A sandbox calls nobody: what an automatic step yields is the ``value`` of its output variables.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_bkitsm.sandbox import refusals
-from airflow_provider_bkitsm.sandbox.services import Field, Node, Service
+from airflow_provider_bkitsm.sandbox.services import Field, FinishCondition, Node, Service
 
 _VERDICT = "NODE_APPROVE_RESULT"
-_PEOPLE_STEPS = frozenset({"NORMAL", "APPROVAL"})
-_KNOWN = _PEOPLE_STEPS | {"START", "END"}
+_STEPS = frozenset({"NORMAL", "APPROVAL", "SIGN", "TASK", "WEBHOOK", "ROUTER-P", "COVERAGE"})
+_KNOWN = _STEPS | {"START", "END"}
+_PEOPLE: Mapping[str, tuple[str, ...]] = {"EMPTY": ()}
+_REVOKE_ANY, _REVOKE_ASSIGNED = 1, 3
+_DESCRIBED = (
+    *("layout", "regex", "regex_config", "custom_regex", "kv_relation", "show_type", "show_conditions"),
+    *("source_type", "source_uri"),
+)
 
 
 def service_of(number: int, body: Mapping[str, Any]) -> Service:
     """Return the service of an export.
 
-    :raises Refusal: it has steps that no person takes, or no submit step.
+    :raises Refusal: it has steps of a type that is not understood, or no submit step.
     """
     flow = body["workflow"]
     states = {one["id"]: one for one in _values(flow["states"])}
@@ -42,6 +49,8 @@ def service_of(number: int, body: Mapping[str, Any]) -> Service:
         form=_form(submit, fields),
         nodes=tuple(_node(states[one], fields, leads) for one in leads.walk(submit["id"])),
         revocable=bool(flow.get("is_revocable")),
+        revoke_until=_revoke_until(flow.get("revoke_config") or {}),
+        auto_approve=bool(flow.get("is_auto_approve")),
         display_role=str(body.get("display_role") or ""),
         display_type=str(body.get("display_type") or "OPEN"),
         catalog_id=body.get("catalog_id"),
@@ -55,40 +64,88 @@ class _Transitions:
     def __init__(self, transitions: Iterable[Mapping[str, Any]], states: Mapping[int, Any]) -> None:
         self._states = states
         self._leads: dict[int, dict[bool, int]] = {}
-        for one in transitions:
-            for verdict in _verdicts(one):
+        self._all: dict[int, list[int]] = {}
+        codes = _variable_codes(states)
+        # The default line first: a line with a condition wins where its condition holds.
+        for one in sorted(transitions, key=lambda one: len(_verdicts(one, codes)), reverse=True):
+            self._all.setdefault(one["from_state"], []).append(one["to_state"])
+            for verdict in _verdicts(one, codes):
                 self._leads.setdefault(one["from_state"], {})[verdict] = one["to_state"]
 
     def targets(self, state: int) -> dict[bool, int | None]:
         """Return the next step by verdict; None is the end."""
         found = self._leads.get(state, {})
-        return {verdict: self._person_step(found.get(verdict)) for verdict in (True, False)}
+        return {verdict: self._step(found.get(verdict)) for verdict in (True, False)}
+
+    def branches(self, state: int) -> tuple[int, ...]:
+        """Return every step a state leads to."""
+        found = map(self._step, sorted(self._all.get(state, [])))
+        return tuple(one for one in found if one is not None)
 
     def walk(self, state: int) -> list[int]:
         """Return every step behind a state, each once, nearest first."""
         seen: list[int] = []
         ahead = [state]
         while ahead:
-            for target in self.targets(ahead.pop(0)).values():
-                if target is not None and target not in seen:
+            here = ahead.pop(0)
+            for target in (*self.targets(here).values(), *self.branches(here)):
+                if target is not None and target not in seen and target != state:
                     seen.append(target)
                     ahead.append(target)
         return seen
 
-    def _person_step(self, state: int | None) -> int | None:
+    def _step(self, state: int | None) -> int | None:
         known = None if state is None else self._states.get(state)
-        return int(known["id"]) if known and known["type"] in _PEOPLE_STEPS else None
+        return int(known["id"]) if known and known["type"] in _STEPS else None
 
 
-def _verdicts(transition: Mapping[str, Any]) -> tuple[bool, ...]:
+def _outputs(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list((state.get("variables") or {}).get("outputs") or [])
+
+
+def _variable_codes(states: Mapping[int, Any]) -> dict[str, str]:
+    """Return what the variables of all steps mean, by their keys."""
+    outputs = [one for state in states.values() for one in _outputs(state)]
+    return {str(one["key"]): str((one.get("meta") or {}).get("code") or "") for one in outputs}
+
+
+def _expressions(condition: Any) -> list[Mapping[str, Any]]:
+    outer = (condition or {}).get("expressions") or []
+    return [one for group in outer for one in group.get("expressions") or []]
+
+
+def _verdicts(transition: Mapping[str, Any], codes: Mapping[str, str]) -> tuple[bool, ...]:
     """Return the verdicts with which a transition is taken."""
-    outer = (transition.get("condition") or {}).get("expressions") or []
-    inner = [one for group in outer for one in group.get("expressions") or []]
-    for one in inner:
-        meta = one.get("meta") or {}
-        if meta.get("code") == _VERDICT:
+    for one in _expressions(transition.get("condition")):
+        if ((one.get("meta") or {}).get("code") or codes.get(str(one.get("key")))) == _VERDICT:
             return (str(one.get("value")).lower() == "true",)
     return (True, False)
+
+
+def _revoke_until(config: Mapping[str, Any]) -> Literal["first", "any"] | int:
+    if config.get("type") == _REVOKE_ANY:
+        return "any"
+    return int(config.get("state") or 0) if config.get("type") == _REVOKE_ASSIGNED else "first"
+
+
+def _finish(state: Mapping[str, Any]) -> FinishCondition:
+    codes = _variable_codes({state["id"]: state})
+    return FinishCondition(
+        comparisons=tuple(
+            (codes.get(str(one.get("key")), ""), str(one.get("condition")), float(one.get("value") or 0))
+            for one in _expressions(state.get("finish_condition"))
+        )
+    )
+
+
+def _yield(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return what the log entry of an automatic step holds."""
+    if state["type"] == "WEBHOOK":
+        return (dict((state.get("extras") or {}).get("webhook_info") or {}),)
+    variables = [
+        {"key": one["key"], "name": one.get("name", ""), "value": one.get("value")} for one in _outputs(state)
+    ]
+    return ({"output_variables": variables},) if state["type"] == "TASK" else ()
 
 
 def _form(submit: Mapping[str, Any], fields: Mapping[int, Any]) -> tuple[Field, ...]:
@@ -104,35 +161,47 @@ def _node(state: Mapping[str, Any], fields: Mapping[int, Any], leads: _Transitio
         state_id=state["id"],
         name=str(state["name"]),
         fields=own,
-        kind="APPROVAL" if state["type"] == "APPROVAL" else "NORMAL",
+        kind=state["type"],
         people_from=people if kind == "VARIABLE" else None,
-        people=tuple(one for one in people.split(",") if one) if kind == "PERSON" else ("admin",),
+        people=_PEOPLE.get(kind, ("admin",))
+        if kind != "PERSON"
+        else tuple(one for one in people.split(",") if one),
         starter=kind == "STARTER",
-        everybody=bool(state.get("is_multi")),
+        everybody=bool(state.get("is_multi")) or state["type"] == "SIGN",
+        in_turn=bool(state.get("is_sequential")),
+        finish=_finish(state),
+        skippable=bool(state.get("is_allow_skip")),
+        ends_when_refused=bool((state.get("extras") or {}).get("enable_terminate_ticket_when_rejected")),
+        output=_yield(state),
         deliverable=bool(state.get("can_deliver")),
         terminable=bool(state.get("is_terminable")),
         targets=leads.targets(state["id"]),
+        branches=leads.branches(state["id"]) if state["type"] == "ROUTER-P" else (),
     )
 
 
 def _field(one: Mapping[str, Any]) -> Field:
     meta = one.get("meta") or {}
-    conditions = json.dumps(one.get("show_conditions") or {})
+    conditions, choice = json.dumps(one.get("show_conditions") or {}), one.get("choice") or []
     return Field(
         key=str(one["key"]),
         name=str(one["name"]),
         type=str(one["type"]),
         required=one.get("validate_type") == "REQUIRE",
         on_refusal='"true"' in conditions,
-        choice=tuple((str(pair["key"]), str(pair["name"])) for pair in one.get("choice") or []),
+        choice=tuple((str(pair["key"]), str(pair["name"])) for pair in choice) if one["type"] != "TABLE" else (),
+        required_cells=tuple((str(pair["key"]), str(pair["name"])) for pair in choice if pair.get("required")),
         default=_default(one),
         code=str(meta.get("code") or ""),
         desc=str(one.get("desc") or ""),
+        more={key: one[key] for key in _DESCRIBED if one.get(key)},
     )
 
 
-def _default(one: Mapping[str, Any]) -> str | None:
+def _default(one: Mapping[str, Any]) -> Any:
     text = str(one.get("default") or "")
+    if one["type"] == "CUSTOM-FORM" and text:
+        return json.loads(text)
     return (text.lower() if one["type"] == "RADIO" else text) or None
 
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 Kind = Literal["html", "status", "drop_answer", "delay", "refuse", "etl_refuse", "app_refused"]
 CallbackKind = Literal["callback_lost", "callback_late", "callback_twice"]
+TaskKind = Literal["task_failed"]
+
+Subject = Literal["request", "callback", "task"]
 
 _ETL_PATH = "update_or_create_clean_config/"
 
@@ -24,9 +27,12 @@ class Fault:
 
     Of callbacks (``path`` is then the ticket's number, or part of it): ``callback_lost``: never sent, and on no
     list. ``callback_late``: sent after so many ``seconds``. ``callback_twice``: sent a second time.
+
+    Of automatic steps (``path`` as with callbacks): ``task_failed``: a TASK or WEBHOOK step fails, and the ticket
+    stays RUNNING for ever.
     """
 
-    kind: Kind | CallbackKind
+    kind: Kind | CallbackKind | TaskKind
     path: str = ""
     times: int = 1
     status: int = 502
@@ -35,9 +41,11 @@ class Fault:
     retry_after: int | None = None
 
     @property
-    def of_callbacks(self) -> bool:
-        """Whether it is about callbacks, not requests."""
-        return self.kind.startswith("callback_")
+    def subject(self) -> Subject:
+        """What it befalls."""
+        if self.kind.startswith("callback_"):
+            return "callback"
+        return "task" if self.kind.startswith("task_") else "request"
 
     def strikes(self, path: str) -> bool:
         """Whether it is this request's turn to fail."""
@@ -53,14 +61,18 @@ class Faults:
 
     def take(self, path: str) -> Fault | None:
         """Return the fault of a request, if one is due, and use it up."""
-        return self._take(path, of_callbacks=False)
+        return self._take(path, "request")
 
     def take_of_callback(self, sn: str) -> Fault | None:
         """Return the fault of a ticket's callback, if one is due, and use it up."""
-        return self._take(sn, of_callbacks=True)
+        return self._take(sn, "callback")
 
-    def _take(self, path: str, *, of_callbacks: bool) -> Fault | None:
-        due = (one for one in self.pending if one.of_callbacks == of_callbacks and one.strikes(path))
+    def take_of_task(self, sn: str) -> Fault | None:
+        """Return the fault of a ticket's automatic step, if one is due, and use it up."""
+        return self._take(sn, "task")
+
+    def _take(self, path: str, subject: Subject) -> Fault | None:
+        due = (one for one in self.pending if one.subject == subject and one.strikes(path))
         fault = next(due, None)
         if fault is not None:
             fault.times -= 1

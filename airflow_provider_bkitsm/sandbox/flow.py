@@ -7,40 +7,62 @@ to 4.9 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals
-from airflow_provider_bkitsm.sandbox.moments import shanghai
-from airflow_provider_bkitsm.sandbox.services import Field, Node
+from airflow_provider_bkitsm.sandbox.itsm.log_entries import write
+from airflow_provider_bkitsm.sandbox.itsm.storage import stored
+from airflow_provider_bkitsm.sandbox.services import (
+    AUTOMATIC_KINDS,
+    PEOPLE_KINDS,
+    TITLE_KEY,
+    Field,
+    Node,
+    filled_in_briefly,
+)
 from airflow_provider_bkitsm.sandbox.tickets import (
-    AT_SUBMIT,
+    FAILED,
     FINISHED,
-    NOT_STARTED,
     REVOKED,
+    RUNNING,
     SUSPENDED,
     TERMINATED,
+    Step,
     Ticket,
-    form_data,
 )
 
 SYSTEM_ACCOUNT = "admin"
-_ACTION_NAMES = {"SUSPEND": "挂起", "UNSUSPEND": "恢复", "WITHDRAW": "撤销", "TERMINATE": "终止"}
+TITLE_LIMIT = 128
+_SYSTEM = "system"
+_AUTOMATIC_REMARK = {True: "检测到当前处理人为空，系统自动过单", False: "检测到当前处理人包含提单人，系统自动过单"}
 
 
 def begin(ticket: Ticket) -> None:
     """Let the flow reach the submit step."""
-    if ticket.node == NOT_STARTED and not ticket.over:
-        ticket.node = AT_SUBMIT
+    if not ticket.started and not ticket.over:
+        ticket.started = True
+        _open(ticket, ticket.service.submit_state_id)
 
 
 def submit(ticket: Ticket, now: float) -> None:
-    """Leave the submit step in the creator's name."""
-    if ticket.node != AT_SUBMIT or ticket.over:
+    """Leave the submit step in the creator's name; from then on the title is the stored one.
+
+    A title that is too long once it is escaped, or a number that is none, stops the flow for ever.
+    """
+    if not ticket.started or ticket.submitted or ticket.over or ticket.stuck:
         return
-    _log(ticket, now, ticket.creator, "流程开始.", "WEB")
-    form = form_data(ticket.service, ticket.service.form, ticket.fields)
-    _log(ticket, now, ticket.creator, f"{ticket.creator} 处理【提单】", "WEB", kind="NORMAL", form=form)
-    _move_to(ticket, AT_SUBMIT + 1, now)
+    node = ticket.service.submit_node
+    write(ticket, now, ticket.creator, "流程开始.", "WEB")
+    write(ticket, now, ticket.creator, _handled(ticket.creator, node), "WEB", node=node, form=ticket.fields)
+    ticket.submitted = True
+    title = str(ticket.fields[TITLE_KEY])
+    _close(ticket, node.state_id, FINISHED)
+    if len(title) > TITLE_LIMIT:
+        ticket.stuck = "title"
+        return
+    ticket.title = title
+    _enter(ticket, ticket.service.nodes[0].state_id if ticket.service.nodes else None, now)
 
 
 def node_for(ticket: Ticket, state_id: object, operator: str) -> Node:
@@ -50,10 +72,10 @@ def node_for(ticket: Ticket, state_id: object, operator: str) -> Node:
     """
     if ticket.over:
         raise refusals.forbidden("抱歉，单据已关闭，无法操作")
-    node = ticket.current_node
-    if node is None or str(state_id) != str(node.state_id):
+    node = next((one for one in ticket.open_nodes if str(one.state_id) == str(state_id)), None)
+    if node is None:
         raise refusals.forbidden(f"抱歉，当前节点：{state_id} 已经结束")
-    if operator not in ticket.waits_for:
+    if not ticket.may_answer(node, operator):
         raise refusals.forbidden(f"抱歉，{operator}不能操作该节点（没有权限或操作类型不支持）")
     return node
 
@@ -80,36 +102,77 @@ def answer(
 
     Once the node has what it needs, further answers are taken without effect: the first decision wins.
     """
-    if ticket.queued:
+    step = ticket.steps[str(node.state_id)]
+    if step.decided:
         return
     yes = node.says_yes(values)
-    ticket.values |= values
     ticket.last_approver = operator
-    ticket.answered[operator] = "true" if yes else "false"
-    said = f"{operator} 已处理【{node.name}】({'通过' if yes else '拒绝'})"
-    form = form_data(ticket.service, node.fields, values)
-    _log(ticket, now, operator, said, source, kind=node.kind, form=form)
+    step.answers.append([operator, "true" if yes else "false"])
+    step.values = dict(values)
+    step.pending.append(operator)
+    if node.state_id == ticket.service.submit_state_id:
+        form = {one.key: stored(one, values[one.key]) for one in node.fields if one.key in values}
+        ticket.fields |= form
+        ticket.title = str(ticket.fields[TITLE_KEY])
+    else:
+        form = dict(values)
+        ticket.values |= values
+    write(ticket, now, operator, _handled(operator, node, values), source, node=node, form=form)
     _touch(ticket, now, operator)
-    ticket.queued = not (node.everybody and ticket.waits_for)
+    step.decided = _is_decided(ticket, node, step)
 
 
 def settle(ticket: Ticket, now: float) -> None:
-    """Finish a node that has its answer, and go on to the next."""
-    node = ticket.current_node
-    if not ticket.queued or node is None:
-        return
-    yes = all(one == "true" for one in ticket.answered.values())
-    if node.kind == "APPROVAL":
-        ticket.results[str(node.state_id)] = yes
-    position = ticket.node + 1 if node.targets is None else ticket.service.position(node.targets[yes])
-    _move_to(ticket, position, now)
+    """Give the answers their effect: finish the nodes that have what they need, and go on."""
+    for state_id in list(ticket.open):
+        step, node = ticket.steps.get(str(state_id)), ticket.service.node(state_id)
+        if step is None or node is None or not step.pending or ticket.over:
+            continue
+        step.pending = []
+        if step.decided:
+            _finish_node(ticket, node, step, now)
 
 
 def deliver(ticket: Ticket, node: Node, operator: str, now: float, *, people: str, message: str) -> None:
     """Hand a node over to other people."""
     ticket.delivered[str(node.state_id)] = people
     _touch(ticket, now, operator)
-    _log(ticket, now, operator, f"{operator} 转单【{node.name}】给 {people}，原因：{message}", "API")
+    said = f"{operator} 转单【{node.name}】给 {people}({people})({message})."
+    write(ticket, now, operator, said, "API", node=node, form=[])
+
+
+def automatic_nodes(ticket: Ticket) -> Iterator[Node]:
+    """Yield the open nodes that go on without a person: tasks, and approvals that ask nobody or the creator."""
+    if ticket.over:
+        return
+    for node in map(ticket.service.node, ticket.open):
+        if node is not None and _goes_on_by_itself(ticket, node):
+            yield node
+
+
+def run_automatic(ticket: Ticket, node: Node, now: float, *, fails: bool = False) -> None:
+    """Do what an automatic node does.
+
+    :param fails: a task fails: it stays where it is, without an entry in the log.
+    """
+    if ticket.over or node not in list(automatic_nodes(ticket)):
+        return
+    if node.kind not in AUTOMATIC_KINDS:
+        _approve_automatically(ticket, node, now)
+        return
+    step = ticket.steps[str(node.state_id)]
+    if fails:
+        step.status = FAILED
+        return
+    said = (
+        f"自动处理单据任务【{node.name}】执行成功."
+        if node.kind == "TASK"
+        else f"WebHook任务【{node.name}】执行成功"
+    )
+    source = "AUTOMATIC" if node.kind == "TASK" else "SYS"
+    write(ticket, now, _SYSTEM, said, source, node=node, form=[dict(one) for one in node.output])
+    _touch(ticket, now, _SYSTEM)
+    _finish_node(ticket, node, step, now)
 
 
 def operate(
@@ -120,12 +183,16 @@ def operate(
     :param operator: who the log names.
     :param acting: who the permission is checked for, if another (the parameter ``username``).
     """
-    who = acting or operator
+    node = ticket.service.node(ticket.open[0]) if ticket.open else None
     {"WITHDRAW": _withdraw, "TERMINATE": _terminate, "SUSPEND": _suspend, "UNSUSPEND": _unsuspend}[action](
-        ticket, who, now
+        ticket, acting or operator, now
     )
     _touch(ticket, now, str(operator))
-    _log(ticket, now, str(operator), f"{operator} {_ACTION_NAMES[action]}单据，原因：{message}", "API")
+    if action == "WITHDRAW":
+        write(ticket, now, str(operator), f"{operator} 撤销单据.", "API", node=node, form=[])
+        return
+    said = {"SUSPEND": f"挂起了单据：{message}.", "UNSUSPEND": "恢复了单据.", "TERMINATE": "关闭了单据."}[action]
+    write(ticket, now, str(operator), f"{operator} {said}", "SYS")
 
 
 def finish_without_evidence(ticket: Ticket, now: float) -> None:
@@ -144,6 +211,89 @@ def _check_value(field: Field, text: str, *, refuses: bool) -> None:
         raise refusals.invalid(f"【{field.name}】的值不在选项中")
 
 
+def _handled(operator: str, node: Node, values: dict[str, Any] | None = None) -> str:
+    """Return the message of an answer; it ends with the name of the decision, where the node asks for one."""
+    if node.kind == "NORMAL" or node.opinion is None:
+        return f"{operator} 处理【{node.name}】"
+    return f"{operator} 已处理【{node.name}】({node.opinion.shown((values or {}).get(node.opinion.key))})"
+
+
+def _is_decided(ticket: Ticket, node: Node, step: Step) -> bool:
+    if not node.everybody:
+        return True
+    people = ticket.processors(node)
+    refusals_given = sum(given == "false" for _, given in step.answers)
+    agreed = len(step.answers) - refusals_given
+    return node.finish.holds(people=len(people), yes=agreed, no=refusals_given) or not set(people) - set(
+        step.people
+    )
+
+
+def _finish_node(ticket: Ticket, node: Node, step: Step, now: float) -> None:
+    """Leave a node. One of type SIGN ends in an error of the server: nothing follows it, for ever."""
+    _close(ticket, node.state_id, FINISHED)
+    if node.kind == "APPROVAL":
+        ticket.results[str(node.state_id)] = step.yes
+    if node.kind == "SIGN":
+        return
+    if node.ends_when_refused and not step.yes:
+        _end(ticket, TERMINATED, now)
+        write(ticket, now, _SYSTEM, f"{_SYSTEM} 关闭了单据.", "SYS")
+        return
+    if node.state_id == ticket.service.submit_state_id:
+        _enter(ticket, ticket.service.nodes[0].state_id, now)
+    else:
+        _enter(ticket, ticket.service.next_state(node, yes=step.yes), now)
+
+
+def _enter(ticket: Ticket, state_id: int | None, now: float) -> None:
+    node = None if state_id is None else ticket.service.node(state_id)
+    if node is None:
+        if not ticket.open:
+            _finish(ticket, now)
+        return
+    if node.kind == "ROUTER-P":
+        for branch in node.branches:
+            _enter(ticket, branch, now)
+    elif node.kind == "COVERAGE":
+        if not ticket.open:
+            _enter(ticket, ticket.service.next_state(node, yes=True), now)
+    else:
+        _open(ticket, node.state_id)
+
+
+def _open(ticket: Ticket, state_id: int) -> None:
+    """Visit a node; if it was visited before, the visits to the nodes behind it are dropped."""
+    if str(state_id) in ticket.steps:
+        for later in ticket.service.states_after(state_id):
+            ticket.steps.pop(str(later), None)
+    ticket.steps[str(state_id)] = Step(state_id=state_id)
+    ticket.open.append(state_id)
+
+
+def _close(ticket: Ticket, state_id: int, status: str) -> None:
+    ticket.open.remove(state_id)
+    ticket.steps[str(state_id)].status = status
+
+
+def _goes_on_by_itself(ticket: Ticket, node: Node) -> bool:
+    step = ticket.steps[str(node.state_id)]
+    if node.kind in AUTOMATIC_KINDS:
+        return step.status == RUNNING
+    if node.kind != "APPROVAL" or step.decided:
+        return False
+    people = ticket.asked(node)
+    return (node.skippable and not ticket.processors(node)) or (
+        ticket.service.auto_approve and ticket.creator in people
+    )
+
+
+def _approve_automatically(ticket: Ticket, node: Node, now: float) -> None:
+    nobody = not ticket.processors(node)
+    values = filled_in_briefly(node, approve=True, remark=_AUTOMATIC_REMARK[nobody])
+    answer(ticket, node, _SYSTEM if nobody else ticket.creator, values, now, source="SYS")
+
+
 def _withdraw(ticket: Ticket, who: str | None, now: float) -> None:
     if ticket.over:
         raise refusals.forbidden("抱歉，单据已经结束，无法撤销")
@@ -154,7 +304,7 @@ def _withdraw(ticket: Ticket, who: str | None, now: float) -> None:
         raise refusals.forbidden("抱歉，当前流程配置无法撤单，请联系服务负责人")
     if not ticket.withdrawable:
         raise refusals.forbidden("抱歉，单据执行中，无法撤销")
-    ticket.raced = ticket.node == AT_SUBMIT
+    ticket.raced = not ticket.submitted
     _end(ticket, REVOKED, now)
 
 
@@ -179,24 +329,18 @@ def _unsuspend(ticket: Ticket, who: str | None, _now: float) -> None:
 def _check_processor(ticket: Ticket, who: str | None) -> None:
     if ticket.over:
         raise refusals.forbidden("抱歉，单据已关闭，无法操作")
-    node = ticket.current_node
-    if node is None or who not in ticket.processors(node):
+    if not any(who in ticket.processors(node) for node in ticket.open_nodes if node.kind in PEOPLE_KINDS):
         raise refusals.forbidden(f"抱歉，{who}无权操作该单据")
-
-
-def _move_to(ticket: Ticket, position: int, now: float) -> None:
-    ticket.answered, ticket.queued = {}, False
-    ticket.node = position
-    if position > len(ticket.service.nodes):
-        _finish(ticket, now)
 
 
 def _finish(ticket: Ticket, now: float) -> None:
     _end(ticket, FINISHED, now)
-    _log(ticket, now, "", "流程结束.", "SYS")
+    write(ticket, now, "", "流程结束.", "SYS")
 
 
 def _end(ticket: Ticket, status: str, now: float) -> None:
+    for state_id in list(ticket.open):
+        _close(ticket, state_id, TERMINATED)
     ticket.status, ticket.end_at, ticket.update_at = status, now, now
 
 
@@ -204,25 +348,3 @@ def _touch(ticket: Ticket, now: float, operator: str) -> None:
     ticket.update_at = now
     if operator not in ticket.updated_by:
         ticket.updated_by.append(operator)
-
-
-def _log(
-    ticket: Ticket,
-    now: float,
-    operator: str,
-    message: str,
-    source: str,
-    *,
-    kind: str = "",
-    form: list[dict[str, Any]] | None = None,
-) -> None:
-    ticket.logs.append(
-        {
-            "operator": operator,
-            "operate_at": shanghai(now),
-            "message": message,
-            "source": source,
-            "form_data": form or {},
-            "from_state_type": kind,
-        }
-    )

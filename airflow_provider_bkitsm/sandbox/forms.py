@@ -3,67 +3,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals
+from airflow_provider_bkitsm.sandbox.itsm.storage import (
+    EMPTY,
+    check_value,
+    has_four_byte_characters,
+    stops_the_flow,
+    stored,
+)
 from airflow_provider_bkitsm.sandbox.services import TITLE_KEY, Field, Service
 from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL
 
 TITLE_LIMIT, TAG_LIMIT = 128, 32
 _DYNAMIC_TYPES = frozenset({"STRING", "INT", "LINK"})
 _DYNAMIC_NAME_LIMIT, _DYNAMIC_VALUE_LIMIT = 32, 255
-_STRUCTURED = frozenset({"CUSTOM-FORM", "TABLE"})
-_EMPTY: tuple[object, ...] = (None, "", [], {})
-_LAST_BASIC = "\uffff"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """A ticket somebody may open.
 
+    :param title: as it was sent; the stored one is among the fields, and replaces it when the flow has started.
     :param doomed: it is opened, but its flow will never start.
+    :param stuck: why its flow will hang, see :class:`~.tickets.Ticket`.
     :param late_problem: the server notices only after opening it, and then answers with this.
     """
 
     service: Service
     creator: str
+    title: str
     fields: dict[str, Any]
     meta: dict[str, Any]
     tag: str | None
     attention: bool
     doomed: bool
+    stuck: str
     late_problem: refusals.Refusal | None
 
 
 def read_draft(
-    args: Mapping[str, Any], *, services: Mapping[int, Service], user: str, basic_plane_only: bool
+    args: Mapping[str, Any],
+    *,
+    services: Mapping[int, Service],
+    user: str,
+    utf8mb4: bool,
+    businesses: Collection[int],
 ) -> Draft:
     """Read the body of ``create_ticket``.
 
     :param services: all there are, by number.
     :param user: the *verified* user, who is the creator if the body names none; else "".
+    :param utf8mb4: the database stores characters of four bytes.
+    :param businesses: those of the configuration platform.
     :raises Refusal: nothing is opened.
     """
     service = _service(args, services)
     meta = _meta(args, service)
-    fields = submitted(args.get("fields"))
+    sent = submitted(args.get("fields"))
     creator = _creator(args, user)
-    _check_form(service, fields)
-    fields = {key: _stored(_known(service, key), value) for key, value in fields.items()}
-    if basic_plane_only and _beyond_basic_plane(fields[TITLE_KEY]):
+    _check_form(service, sent, businesses)
+    fields = {key: stored(_known(service, key), value) for key, value in sent.items()}
+    if not utf8mb4 and has_four_byte_characters(sent[TITLE_KEY]):
         raise refusals.unexpected('(1366, "Incorrect string value for column `title` at row 1")')
     late = _dynamic_problem(args.get("dynamic_fields"))
-    spoiled = basic_plane_only and any(map(_beyond_basic_plane, fields.values()))
+    unstorable = not utf8mb4 and any(map(has_four_byte_characters, fields.values()))
+    hangs = any(stops_the_flow(_known(service, key), value) for key, value in fields.items())
     return Draft(
         service=service,
         creator=creator,
-        fields=fields,
+        title=sent[TITLE_KEY],
+        # What could not be stored leaves all fields empty.
+        fields={} if unstorable else fields,
+        stuck="fields" if unstorable else "submit" if hangs else "",
         meta=meta,
         tag=_tag(args),
         attention=bool(args.get("attention")),
-        doomed=late is not None or spoiled,
+        doomed=late is not None or unstorable,
         late_problem=late,
     )
 
@@ -126,14 +145,17 @@ def _creator(args: Mapping[str, Any], user: str) -> str:
     return str(creator)
 
 
-def _check_form(service: Service, fields: dict[str, Any]) -> None:
+def _check_form(service: Service, fields: dict[str, Any], businesses: Collection[int]) -> None:
     if TITLE_KEY not in fields:
         raise refusals.unexpected(f"'{TITLE_KEY}'")
     missing = sorted(one.key for one in service.form if one.required and one.key not in fields)
     if missing:
         raise refusals.cannot_create(f"单据创建失败，缺少参数：{missing}")
     for key, value in fields.items():
-        _check_value(_known(service, key), value)
+        field = _known(service, key)
+        _check_value(field, value)
+        if value not in EMPTY:
+            check_value(field, value, businesses)
 
 
 def _known(service: Service, key: str) -> Field:
@@ -146,22 +168,10 @@ def _known(service: Service, key: str) -> Field:
 def _check_value(field: Field, value: Any) -> None:
     if field.key == TITLE_KEY and not isinstance(value, str):
         raise refusals.cannot_create(f"object of type '{type(value).__name__}' has no len()")
-    if field.required and value in _EMPTY:
+    if field.required and value in EMPTY:
         raise refusals.cannot_create(f"【{field.name}】为必填项")
     if field.key == TITLE_KEY and len(value) > TITLE_LIMIT:
         raise refusals.cannot_create("标题不能超过120个字符")
-    if field.choice and str(value) not in dict(field.choice):
-        raise refusals.cannot_create(f"【{field.name}】的值不在选项中")
-
-
-def _stored(field: Field, value: Any) -> Any:
-    """Turn lists and objects into text, as ITSM does: a JSON list of approvers becomes one odd name."""
-    structured = isinstance(value, list | dict) and field.type not in _STRUCTURED
-    return str(value) if structured else value
-
-
-def _beyond_basic_plane(value: Any) -> bool:
-    return isinstance(value, str) and any(letter > _LAST_BASIC for letter in value)
 
 
 def _tag(args: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox import flow, forms, itsm_views, lifecycle, refusals
 from airflow_provider_bkitsm.sandbox.asked import Asked
+from airflow_provider_bkitsm.sandbox.itsm.storage import stored
 from airflow_provider_bkitsm.sandbox.tickets import FINISHED, split_names
 
 _TICKET_ACTIONS = ("SUSPEND", "UNSUSPEND", "WITHDRAW", "TERMINATE")
@@ -21,7 +22,8 @@ async def create_ticket(asked: Asked) -> Any:
         asked.args,
         services=world.services,
         user=asked.user,
-        basic_plane_only=world.settings.basic_plane_only,
+        utf8mb4=world.settings.utf8mb4,
+        businesses=world.settings.businesses,
     )
     ticket = lifecycle.open_ticket(world, draft)
     if draft.late_problem is not None:
@@ -74,10 +76,10 @@ async def edit_field(asked: Asked) -> Any:
     ticket, values = asked.ticket, forms.submitted(asked.args["fields"])
     if ticket.over:
         raise refusals.Refusal("FORM_VALIDATE_ERROR", "抱歉，单据已关闭，无法操作")
-    known = {one.key for one in ticket.service.form} | _SYSTEM_FIELDS
-    if not set(values) <= known:
+    form = {one.key: one for one in ticket.service.form}
+    if not set(values) <= set(form) | _SYSTEM_FIELDS:
         raise refusals.Refusal("FORM_VALIDATE_ERROR", "字段不存在")
-    ticket.fields |= values
+    ticket.fields |= {key: stored(form[key], one) if key in form else one for key, one in values.items()}
     ticket.title = str(ticket.fields["title"])
     asked.world.save(ticket)
     return []

@@ -11,7 +11,7 @@ from airflow_provider_bkitsm.sandbox import itsm_views, refusals, tokens
 from airflow_provider_bkitsm.sandbox.asked import Asked
 from airflow_provider_bkitsm.sandbox.itsm_search import matches, of_person, paged
 from airflow_provider_bkitsm.sandbox.person_views import personal
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket
 
 _PATH = "/openapi/ticket/"
 
@@ -93,7 +93,9 @@ async def get_approve_node_result(asked: Asked) -> Any:
     """A finished node's verdict."""
     state_id = str(asked.args.get("state_id"))
     tickets = asked.world.by_sn(asked.args.get("sn"))
-    nodes = [one for ticket in tickets for one in ticket.service.nodes if str(one.state_id) == state_id]
-    if not nodes or state_id not in tickets[0].results:
-        raise refusals.invalid("节点不存在或未结束")
-    return itsm_views.node_result(tickets[0], nodes[0])
+    step = tickets[0].steps.get(state_id) if tickets else None
+    if step is None:
+        raise refusals.invalid(f"sn[{asked.args.get('sn')}], state[{state_id}] 未查到对应的节点状态")
+    if step.status != FINISHED:
+        raise refusals.invalid(f"sn[{asked.args.get('sn')}], state[{state_id}] 当前节点状态为非结束状态")
+    return itsm_views.node_result(tickets[0], step)

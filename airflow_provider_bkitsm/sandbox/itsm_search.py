@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from airflow_provider_bkitsm.sandbox import refusals
+from airflow_provider_bkitsm.sandbox.itsm_views import business
 from airflow_provider_bkitsm.sandbox.moments import from_shanghai
 from airflow_provider_bkitsm.sandbox.tickets import RUNNING, Ticket
 
@@ -22,7 +23,7 @@ FILTERS: dict[str, Filter] = {
     "username": lambda ticket, wanted: ticket.status == RUNNING and wanted in ticket.waits_for,
     "service_id__in": lambda ticket, wanted: str(ticket.service_id) in map(str, wanted),
     "project_key": lambda _ticket, wanted: str(wanted) == "0",
-    "bk_biz_id__in": lambda _ticket, wanted: "-1" in map(str, wanted),
+    "bk_biz_id__in": lambda ticket, wanted: str(business(ticket)) in map(str, wanted),
     "current_status__in": lambda ticket, wanted: ticket.status in wanted,
     "create_at__gte": lambda ticket, wanted: int(ticket.create_at) >= from_shanghai(wanted),
     "create_at__lte": lambda ticket, wanted: int(ticket.create_at) <= from_shanghai(wanted),
@@ -45,8 +46,8 @@ VIEWS: dict[str, Callable[[Ticket, str], bool]] = {
     "my_history": lambda ticket, person: ticket.creator == person or person in ticket.updated_by,
     "my_dealt": lambda ticket, person: any(line["operator"] == person for line in ticket.logs),
     "my_attention": lambda ticket, person: person in ticket.followers,
-    "my_approval": lambda ticket, person: (
-        ticket.current_node is not None and ticket.current_node.kind == "APPROVAL" and person in ticket.waits_for
+    "my_approval": lambda ticket, person: any(
+        node.kind == "APPROVAL" and person in ticket.asked(node) for node in ticket.open_nodes
     ),
 }
 

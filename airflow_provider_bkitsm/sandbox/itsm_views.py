@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from airflow_provider_bkitsm.sandbox.itsm.log_entries import complex_entries, simple_entries
 from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
 from airflow_provider_bkitsm.sandbox.service_views import form_field
-from airflow_provider_bkitsm.sandbox.services import TITLE, Field, Node, Service
+from airflow_provider_bkitsm.sandbox.services import AUTOMATIC_KINDS, TITLE, Field, Node, Service
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.tickets import AT_SUBMIT, SUSPENDED, Ticket, form_data
+from airflow_provider_bkitsm.sandbox.tickets import FAILED, SUSPENDED, Step, Ticket, answered_form, submitted_form
 
 _OPERATIONS = {
     "WITHDRAW": "撤单",
@@ -27,7 +29,6 @@ STATUS_NAMES = {
     "REVOKED": "已撤销",
 }
 _SYSTEM_FIELDS = (("impact", "影响范围"), ("urgency", "紧急程度"), ("priority", "优先级"))
-_SIMPLE_LOG = ("operator", "operate_at", "message", "source")
 
 
 def ticket_url(settings: Settings, ticket: Ticket) -> str:
@@ -58,7 +59,7 @@ def info(settings: Settings, ticket: Ticket) -> dict[str, Any]:
     del shown["service_type"]
     return shown | {
         "current_steps": steps(ticket, full=False),
-        "fields": _info_fields(ticket) if ticket.started else [],
+        "fields": _info_fields(ticket) if ticket.started or ticket.stuck == "fields" else [],
     }
 
 
@@ -80,7 +81,7 @@ def summary(settings: Settings, ticket: Ticket) -> dict[str, Any]:
         "end_at": maybe_shanghai(ticket.end_at),
         "creator": ticket.creator,
         "create_at": shanghai(ticket.create_at),
-        "bk_biz_id": -1,
+        "bk_biz_id": business(ticket),
         "ticket_url": ticket_url(settings, ticket),
         "iframe_ticket_url": iframe_url(settings, ticket),
     }
@@ -101,42 +102,53 @@ def approval_result(settings: Settings, ticket: Ticket) -> dict[str, Any]:
 
 def logs(ticket: Ticket, *, complex_form: bool) -> dict[str, Any]:
     """``get_ticket_logs``, oldest first."""
-    lines = ticket.logs
-    if not complex_form:
-        lines = [{key: line[key] for key in _SIMPLE_LOG} for line in lines]
     return {
         "sn": ticket.sn,
         "title": ticket.title,
         "create_at": shanghai(ticket.create_at),
         "creator": ticket.creator,
-        "logs": lines,
+        "logs": complex_entries(ticket) if complex_form else simple_entries(ticket),
     }
 
 
-def node_result(ticket: Ticket, node: Node) -> dict[str, Any]:
-    """``get_approve_node_result``."""
-    remarks = [ticket.values.get(one.key, "") for one in node.fields if one.type == "TEXT"]
+def node_result(ticket: Ticket, step: Step) -> dict[str, Any]:
+    """``get_approve_node_result``: of the last answer, and true if any of its RADIO fields is."""
+    node = ticket.service.node(step.state_id)
+    fields = node.fields if node else ()
+    radios = [step.values.get(one.key) for one in fields if one.type == "RADIO"]
+    remarks = [step.values.get(one.key, "") for one in fields if one.type == "TEXT"]
     return {
-        "name": node.name,
-        "processed_user": ticket.last_approver,
-        "approve_result": ticket.results[str(node.state_id)],
-        "approve_remark": next(filter(None, remarks), ""),
+        "name": node.name if node else "",
+        "processed_user": ",".join(step.people),
+        "approve_result": "true" in radios,
+        "approve_remark": next(filter(None, remarks), "") if radios else "",
     }
+
+
+def business(ticket: Ticket) -> int:
+    """Return the business a ticket is about; -1 for none."""
+    value = str(ticket.fields.get("bk_biz_id") or "")
+    return int(value) if value.isdecimal() else -1
 
 
 def steps(ticket: Ticket, *, full: bool) -> list[dict[str, Any]]:
-    """Return the current step as a list, with its form when ``full``."""
+    """Return the current steps, with their forms when ``full``."""
     service = ticket.service
-    if not ticket.over and ticket.node == AT_SUBMIT:
+    if ticket.at_submit:
         step = _step("提单", service.submit_state_id, "OPEN", "")
         return [step | (_form(service, service.form, service.submit_state_id) if full else {})]
-    node = service.nodes[0] if ticket.raced and service.nodes else ticket.current_node
-    if node is None:
-        return []
-    step = _step(node.name, node.state_id, "PERSON", ",".join(ticket.processors(node)))
-    step["status"] = "QUEUEING" if ticket.answered else "RUNNING"
+    nodes = service.nodes[:1] if ticket.raced else [service.node(one) for one in ticket.open]
+    return [_current(ticket, node, full=full) for node in nodes if node is not None]
+
+
+def _current(ticket: Ticket, node: Node, *, full: bool) -> dict[str, Any]:
+    automatic = node.kind in AUTOMATIC_KINDS
+    step = _step(node.name, node.state_id, "PERSON", "" if automatic else ",".join(ticket.processors(node)))
+    visit = ticket.steps.get(str(node.state_id))
+    if visit is not None:
+        step["status"] = FAILED if visit.status == FAILED else "QUEUEING" if visit.answers else "RUNNING"
     more = ("DELIVER",) * node.deliverable + ("TERMINATE",) * node.terminable
-    return [step | (_form(service, node.fields, node.state_id, *more) if full else {})]
+    return step | (_form(ticket.service, node.fields, node.state_id, *more) if full else {})
 
 
 def _step(name: str, state_id: int, kind: str, people: str) -> dict[str, Any]:
@@ -171,12 +183,15 @@ def _operations(*keys: str) -> list[dict[str, Any]]:
 
 def _info_fields(ticket: Ticket) -> list[dict[str, Any]]:
     service = ticket.service
-    rows = form_data(service, [TITLE], ticket.fields)
-    rows += [_system_field(key, name, None, "") for key, name in _SYSTEM_FIELDS]
-    rows.append(_system_field("current_status", "工单状态", ticket.status, STATUS_NAMES[ticket.status]))
-    rows += form_data(service, service.form, ticket.fields)
+    # What could not be stored is not even there with its default.
+    form = [replace(one, default=None) for one in service.form] if ticket.stuck == "fields" else service.form
+    rows = submitted_form(service, [TITLE], ticket.fields)
+    rows += [_system_field(key, name, None, "") for key, name in _SYSTEM_FIELDS if service.ranked]
+    status = ticket.status if ticket.submitted else None
+    rows.append(_system_field("current_status", "工单状态", status, STATUS_NAMES[status] if status else ""))
+    rows += submitted_form(service, form, ticket.fields)
     for node in service.nodes:
-        rows += form_data(service, node.fields, ticket.values)
+        rows += answered_form(service, node.fields, ticket.values)
     return [row | {"id": number} for number, row in enumerate(rows, start=ticket.id * 100)]
 
 

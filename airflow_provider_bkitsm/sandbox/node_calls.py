@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox import flow, forms, lifecycle, refusals
 from airflow_provider_bkitsm.sandbox.asked import Asked
-from airflow_provider_bkitsm.sandbox.services import Node, filled_in
+from airflow_provider_bkitsm.sandbox.services import Node, filled_in_briefly
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 
 _NODE_ACTIONS = ("TRANSITION", "CLAIM", "DISTRIBUTE", "DELIVER", "TERMINATE")
@@ -44,18 +44,17 @@ async def proceed_approval(asked: Asked) -> Any:
 
 
 async def _decide(asked: Asked, ticket: Ticket, state_id: Any, approver: str, *, yes: bool, remark: str) -> Any:
-    node = ticket.current_node
+    node = next((one for one in ticket.open_nodes if str(one.state_id) == str(state_id)), None)
     # The step must be RUNNING: QUEUEING, with an answer just given, will not do.
     if (
         node is None
         or node.kind != "APPROVAL"
-        or str(node.state_id) != str(state_id)
-        or ticket.answered
-        or approver not in ticket.waits_for
+        or ticket.steps[str(node.state_id)].answers
+        or approver not in ticket.asked(node)
     ):
         said = f"单据审批失败，{approver}不是当前节点的审批人，无法审批"
         raise refusals.Refusal(refusals.OPERATION_FAILED, f"单据操作失败: {said}")
-    values, now = filled_in(node, approve=yes, remark=remark), asked.world.clock()
+    values, now = filled_in_briefly(node, approve=yes, remark=remark), asked.world.clock()
     await lifecycle.change(asked.world, ticket, lambda: flow.answer(ticket, node, approver, values, now))
     return []
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_bkitsm.sandbox.itsm.log_entries import complex_entries
 from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
 from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket, split_names
 
@@ -19,11 +20,15 @@ Row = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A form field: either text, or rows of a CUSTOM-FORM."""
+    """A form field: either text, or rows of a CUSTOM-FORM.
+
+    :param unreadable: a CUSTOM-FORM that was sent as text, which ITSM's page cannot show as a form.
+    """
 
     name: str
     text: str = ""
     rows: tuple[Row, ...] = ()
+    unreadable: bool = False
 
 
 def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
@@ -44,15 +49,15 @@ def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
         "people": ticket.waits_for,
         "step": node.name if node else "",
         "by": ticket.last_approver,
-        "orphan": ticket.orphan,
+        "orphan": ticket.orphan or bool(ticket.stuck),
         "over": ticket.over,
         "fields": [
-            field_of(one.name, ticket.fields.get(one.key), names=one.type == "MEMBERS")
+            field_of(one.name, ticket.fields.get(one.key), kind=one.type)
             for one in ticket.service.form[1:]
             if ticket.fields.get(one.key) not in (None, "")
         ],
-        "logs": [_log_line(line) for line in ticket.logs],
-        "version": f"{ticket.status}-{ticket.node}-{len(ticket.logs)}",
+        "logs": [_log_line(line) for line in complex_entries(ticket)],
+        "version": f"{ticket.status}-{ticket.open}-{len(ticket.logs)}",
     }
 
 
@@ -89,22 +94,22 @@ def age(seconds: float) -> str:
     return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"
 
 
-def field_of(name: str, value: Any, *, names: bool = False) -> Shown:
-    """Return a field's value: a CUSTOM-FORM as rows, anything else as text."""
+def field_of(name: str, value: Any, *, kind: str) -> Shown:
+    """Return a field's value as it is stored: a CUSTOM-FORM as rows, anything else as text.
+
+    A CUSTOM-FORM that was sent as text is stored with ``&quot;``; ITSM's page cannot parse it, nor does this one.
+    """
     rows = _form_rows(value)
     if rows:
         return Shown(name=name, rows=rows)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
-    return Shown(name=name, text=", ".join(split_names(text)) if names else text)
+    if isinstance(value, str):
+        text = ", ".join(split_names(value)) if kind == "MEMBERS" else value
+        return Shown(name=name, text=text, unreadable=kind == "CUSTOM-FORM" and value.lstrip().startswith("{"))
+    return Shown(name=name, text=json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def _form_rows(value: Any) -> tuple[Row, ...]:
-    """Return the rows of a CUSTOM-FORM given as an object or as its JSON text (collector reference 2.4)."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return ()
+    """Return the rows of a CUSTOM-FORM (collector reference 2.4)."""
     blocks = value.get("form_data") if isinstance(value, dict) else None
     return tuple(row for block in blocks for row in _block_rows(block)) if isinstance(blocks, list) else ()
 

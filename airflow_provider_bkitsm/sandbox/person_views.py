@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox.itsm_views import STATUS_NAMES, summary
+from airflow_provider_bkitsm.sandbox.itsm_views import STATUS_NAMES, business, summary
 from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket
@@ -66,7 +66,7 @@ def detail(ticket: Ticket, *, catalog: str = "") -> dict[str, Any]:
         "has_relationships": False,
         "priority_name": "--",
         "meta": {},
-        "bk_biz_id": -1,
+        "bk_biz_id": business(ticket),
         "project_key": "0",
         "task_schemas": [],
         "creator": f"{ticket.creator}({ticket.creator.upper()})",
@@ -90,8 +90,8 @@ def detail(ticket: Ticket, *, catalog: str = "") -> dict[str, Any]:
 
 
 def _steps(ticket: Ticket, *, more: bool = False) -> list[dict[str, Any]]:
-    node = ticket.current_node
-    if node is None:
-        return []
-    step = {"id": node.state_id, "tag": "DEFAULT", "name": node.name}
-    return [step | {"state_id": node.state_id, "type": node.kind}] if more else [step]
+    return [
+        {"id": node.state_id, "tag": "DEFAULT", "name": node.name}
+        | ({"state_id": node.state_id, "type": node.kind} if more else {})
+        for node in ticket.open_nodes
+    ]

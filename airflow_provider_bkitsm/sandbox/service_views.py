@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import json
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox.services import TITLE_KEY, Field, Node, Service
@@ -30,14 +30,13 @@ def workflow(service: Service) -> dict[str, Any]:
     """``get_workflow_detail``: steps, what leads where, and all fields."""
     submit: dict[str, Any] = {"id": service.submit_state_id, "name": "提单", "type": "NORMAL", "is_builtin": True}
     states = [submit, *({"id": one.state_id, "name": one.name, "type": one.kind} for one in service.nodes)]
-    numbers = [one["id"] for one in states]
     return {
         "name": f"{service.name}_work_flow",
         "flow_type": "other",
         "desc": service.desc,
         "version_number": str(service.id),
         "states": states,
-        "transitions": [{"from_state": here, "to_state": there, "name": ""} for here, there in pairwise(numbers)],
+        "transitions": _transitions(service),
         "fields": [form_field(service, one, service.submit_state_id) for one in service.form],
     }
 
@@ -45,8 +44,8 @@ def workflow(service: Service) -> dict[str, Any]:
 def form_field(service: Service, one: Field, state_id: int) -> dict[str, Any]:
     """Return a field as steps show it."""
     title, submit = one.key == TITLE_KEY, state_id == service.submit_state_id
-    return {
-        "id": service.field_id(one),
+    shown = {
+        "id": service.field_id(one.key),
         "is_readonly": False,
         "source_type": "CUSTOM",
         "source_uri": "",
@@ -65,19 +64,30 @@ def form_field(service: Service, one: Field, state_id: int) -> dict[str, Any]:
         "state_id": "" if title else state_id,
         "source": "TABLE" if title else "CUSTOM",
     }
+    return {key: one.more.get(key, value) for key, value in shown.items()}
+
+
+def _transitions(service: Service) -> list[dict[str, Any]]:
+    first = [(service.submit_state_id, one.state_id) for one in service.nodes[:1]]
+    more = [
+        (one.state_id, target)
+        for one in service.nodes
+        for target in dict.fromkeys((*service.followers(one), *one.branches))
+        if target is not None
+    ]
+    return [{"from_state": here, "to_state": there, "name": ""} for here, there in first + more]
 
 
 def _detail_field(service: Service, one: Field) -> dict[str, Any]:
     more = {
-        "default": one.default or "",
+        "default": one.default if isinstance(one.default, str) else json.dumps(one.default) if one.default else "",
         "layout": "COL_12",
-        "api_info": {},
         "kv_relation": {},
         "show_type": 1,
         "show_conditions": {},
     }
     hidden = ("is_readonly", "workflow_id", "state_id", "source")
-    shown = form_field(service, one, service.submit_state_id) | more
+    shown = form_field(service, one, service.submit_state_id) | more | dict(one.more)
     return {key: value for key, value in shown.items() if key not in hidden}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 ITSM_ROOT = "/api/bk-itsm/prod/v2/itsm"
 ESB_ROOT = "/api/c/compapi/v2/itsm"
@@ -12,6 +13,8 @@ SAAS_ROOT = "/openapi"
 BKLOG_ROOT = "/api/bk-log-search/prod"
 CONTROL_ROOT = "/sandbox"
 DEFAULT_PORT = 8099
+
+LogServices = Literal["approval", "built-in", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,12 @@ class Settings:
         takes half of ``start_delay``.
     :param demand_verified_user: refuse a bare ``bk_username`` where a gateway does by default; a deployment
         that has put the application on its white list does not.
-    :param basic_plane_only: the measured server's database takes no character beyond the basic plane
-        (reference 4.1.1).
+    :param auto_approve_delay: seconds until a step approves itself that asks nobody, or asks the ticket's creator
+        where the flow allows that.
+    :param utf8mb4: the database stores characters of four bytes (emoji, rare Han); the measured server's does not.
+    :param log_services: which services have the log platform's display role (``LOG_SEARCH``): an approval by the
+        people the form names, the one ITSM installs, or both.
+    :param businesses: the businesses of the configuration platform; the built-in log service takes no others.
     """
 
     app_code: str = "sandbox"
@@ -36,7 +43,10 @@ class Settings:
     start_delay: float = 0.3
     decision_delay: float | None = None
     demand_verified_user: bool = False
-    basic_plane_only: bool = True
+    auto_approve_delay: float = 5.0
+    utf8mb4: bool = False
+    log_services: LogServices = "approval"
+    businesses: tuple[int, ...] = (2,)
 
     @property
     def settle_after(self) -> float:

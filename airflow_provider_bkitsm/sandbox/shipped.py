@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox.services import TITLE, YES_NO, Field, Node, Service, approval
+from airflow_provider_bkitsm.sandbox.itsm.live_workflow import LiveWorkflow
+from airflow_provider_bkitsm.sandbox.itsm.log_service import LOG_SEARCH, log_service
+from airflow_provider_bkitsm.sandbox.services import TITLE, Field, Node, Service, approval
+from airflow_provider_bkitsm.sandbox.settings import LogServices
 
 NO_CATALOG = 1
 FAST_APPROVAL = 2
@@ -46,37 +50,6 @@ _COLLECTOR_FORM = (
     Field(key="collector_detail", name="采集详情", type="CUSTOM-FORM"),
     Field(key="apply_reason", name="申请原因", type="TEXT", required=False),
 )
-_BUILT_IN_FORM = (
-    TITLE,
-    Field(key="bk_biz_id", name="业务", type="SELECT"),
-    Field(key="expect_access_data", name="期望接入日期", type="DATE"),
-    Field(key="single_log_size", name="单条日志大小", type="INT"),
-    Field(key="single_host_peak", name="单机流量峰值", type="INT"),
-    Field(key="single_host_log_volume", name="单机增长日志量", type="INT"),
-    Field(key="expect_host_size", name="预计接入主机数量", type="INT"),
-    Field(key="log_keep_days", name="日志保留天数", type="INT"),
-    Field(key="hot_data_days", name="热数据天数"),
-    Field(key="apply_reason", name="申请原因", type="TEXT", required=False),
-    Field(key="collector_detail", name="采集详情", type="CUSTOM-FORM", required=False),
-    Field(key="capacity_formula", name="容量计算公式", type="CUSTOM-FORM", required=False),
-)
-_ASSESSMENT = Node(
-    state_id=1701,
-    name="评估采集容量",
-    kind="NORMAL",
-    fields=(
-        Field(key="approval_result", name="审批结果", type="RADIO", choice=YES_NO, default="true"),
-        Field(
-            key="can_use_independent_es_cluster",
-            name="是否使用独立集群",
-            type="RADIO",
-            choice=(("true", "是"), ("false", "否")),
-            default="false",
-        ),
-        Field(key="remark_1", name="备注", type="TEXT", required=False),
-        Field(key="remark_2", name="备注", type="TEXT", on_refusal=True),
-    ),
-)
 
 
 def _simple(number: int, name: str, desc: str, *nodes: Node, revocable: bool = True) -> Service:
@@ -116,7 +89,7 @@ SERVICES: dict[int, Service] = {
             desc="A log collector goes live after one approval",
             form=_COLLECTOR_FORM,
             nodes=(approval(1101, "接入审批", people_from="approvals"),),
-            display_role="LOG_SEARCH",
+            display_role=LOG_SEARCH,
             display_type="API",
         ),
         _simple(ONE_APPROVAL, "单级审批", "One approval", _from_form(1201, "审批")),
@@ -136,15 +109,19 @@ SERVICES: dict[int, Service] = {
             "The administrator may hand the approval over",
             approval(80, "审批节点", deliverable=True, terminable=True),
         ),
-        Service(
-            id=LOG_BUILT_IN,
-            name="日志平台容量评估",
-            desc="As the log platform ships it: the verdict is the field approval_result",
-            form=_BUILT_IN_FORM,
-            nodes=(_ASSESSMENT,),
-            revocable=False,
-            display_role="LOG_SEARCH_BUILTIN",
-            display_type="API",
-        ),
+        log_service(LOG_BUILT_IN),
     )
 }
+
+
+def services(log_services: LogServices) -> dict[int, Service]:
+    """Return the services of a new sandbox; ``log_services`` are those with the log platform's display role."""
+    approval, built_in = SERVICES[LOG_COLLECTOR], SERVICES[LOG_BUILT_IN]
+    return SERVICES | {
+        LOG_COLLECTOR: _for_log_platform(approval, log_services in {"approval", "both"}),
+        LOG_BUILT_IN: _for_log_platform(built_in, log_services in {"built-in", "both"}),
+    }
+
+
+def _for_log_platform(service: Service, installed: bool) -> Service:
+    return replace(service, display_role=LOG_SEARCH if installed else "", live=LiveWorkflow())

@@ -44,6 +44,7 @@ class World:
     :param lost_callbacks: numbers whose callback was not accepted (a dict for its order).
     :param etl_writes: how often each collector's clean configuration was written.
     :param worker: set while ITSM's background worker runs.
+    :param scheduled: the automatic steps the worker has on its list, by ticket and ``state_id``.
     """
 
     settings: Settings
@@ -57,15 +58,16 @@ class World:
     installation: str = ""
     faults: Faults = field(default_factory=Faults)
     worker: asyncio.Event = field(default_factory=asyncio.Event)
+    scheduled: set[tuple[int, int]] = field(default_factory=set)
     _by_sn: dict[str, list[Ticket]] = field(default_factory=dict)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._database = Database(file=self.settings.database)
         meta = self._database.load("meta")
-        self.services = ServiceBook(database=self._database)
+        self.services = ServiceBook(database=self._database, log_services=self.settings.log_services)
         for body in self._database.load("ticket").values():
-            self._index(Ticket(service=self.services[body.pop("service_id")], **body))
+            self._index(Ticket.from_document(self.services[body.pop("service_id")], body))
         stored = {int(key): row for key, row in self._database.load("collector").items()}
         self.collectors = {row["collector_config_id"]: dict(row) for row in COLLECTORS} | stored
         self.lost_callbacks = dict.fromkeys(self._database.load("lost_callback"))
@@ -82,7 +84,7 @@ class World:
             service=draft.service,
             id=max(self.tickets, default=0) + 1,
             sn=self._next_sn(draft.service.sn_prefix, shanghai(now)[:10].replace("-", "")),
-            title=draft.fields["title"],
+            title=draft.title,
             creator=draft.creator,
             fields=draft.fields,
             create_at=now,
@@ -90,6 +92,7 @@ class World:
             tag=draft.tag,
             meta=draft.meta,
             orphan=draft.doomed,
+            stuck=draft.stuck,
             updated_by=[draft.creator],
             followers=[draft.creator] if draft.attention else [],
         )

@@ -35,10 +35,10 @@ def test_a_ticket_of_it_goes_where_the_verdict_leads(client, server, yes, then):
     assert client.verdict(sn) == ("FINISHED", yes)
 
 
-def test_a_step_no_person_takes_is_refused():
+def test_a_step_of_a_type_that_is_not_understood_is_refused():
     export = one_approval("x")
-    export["workflow"]["states"]["4"]["type"] = "TASK"
-    with pytest.raises(Refusal, match="TASK"):
+    export["workflow"]["states"]["4"]["type"] = "TASK-SOPS"
+    with pytest.raises(Refusal, match="TASK-SOPS"):
         service_of(30, export)
 
 

@@ -102,7 +102,7 @@ def test_the_same_body_twice_makes_two_tickets(client):
 
 def test_a_list_of_approvers_becomes_one_odd_name(client, server):
     sn = client.opened(fields={"APPROVER": ["alice", "bob"]})
-    assert server.ticket(sn)["waits_for"] == ["['alice'", "'bob']"]
+    assert server.ticket(sn)["waits_for"] == ["['alice'", " 'bob']"]
 
 
 def test_processors_given_with_the_ticket_replace_the_flows(client, server):

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from airflow_provider_bkitsm.sandbox import shipped
-from tests.sandbox.client import OPINION
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.settings import Settings
+from tests.sandbox.client import OPINION, Client
 
 NAIVE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
@@ -110,10 +112,19 @@ def test_a_nodes_result_and_its_approvers(client, server):
     assert (result["processed_user"], result["approve_result"], result["approve_remark"]) == ("bob", True, "fine")
 
 
-@pytest.mark.parametrize("role", ["LOG_SEARCH", "LOG_SEARCH_BUILTIN"])
-def test_a_display_role_finds_exactly_one_service(client, role):
-    (row,) = client.get("get_services", display_role=role, display_type="API")["data"]
-    assert set(row) == {"id", "name", "service_type", "desc"}
+@pytest.mark.parametrize(
+    ("installed", "numbers"),
+    [
+        ("approval", [shipped.LOG_COLLECTOR]),
+        ("built-in", [shipped.LOG_BUILT_IN]),
+        ("both", [shipped.LOG_COLLECTOR, shipped.LOG_BUILT_IN]),
+    ],
+)
+def test_the_log_platforms_display_role_finds_the_services_installed_for_it(installed, numbers):
+    with SandboxServer(Settings(log_services=installed)) as server:
+        rows = Client(server).get("get_services", display_role="LOG_SEARCH", display_type="API")["data"]
+    assert [one["id"] for one in rows] == numbers
+    assert all(set(one) == {"id", "name", "service_type", "desc"} for one in rows)
 
 
 @pytest.mark.parametrize("params", [{"service_type": "change"}, {"display_role": "X"}, {"catalog_id": 999}])

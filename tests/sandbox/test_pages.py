@@ -32,13 +32,18 @@ def block(*rows):
     ],
 )
 def test_a_form_becomes_rows_and_anything_else_text(value, shown):
-    assert field_of("n", value) == shown
+    assert field_of("n", value, kind="STRING") == shown
 
 
 @pytest.mark.parametrize("value", [{"form_data": "x"}, {"form_data": []}, {"form_data": ["x", 1]}])
 def test_a_form_without_rows_is_text(value):
-    assert field_of("n", value).text
+    assert field_of("n", value, kind="STRING").text
 
 
 def test_names_are_separated():
-    assert field_of("n", "a,b", names=True).text == "a, b"
+    assert field_of("n", "a,b", kind="MEMBERS").text == "a, b"
+
+
+def test_a_custom_form_that_was_sent_as_text_is_unreadable():
+    stored = "{&quot;form_data&quot;: []}"
+    assert field_of("n", stored, kind="CUSTOM-FORM") == Shown(name="n", text=stored, unreadable=True)

@@ -63,7 +63,7 @@ def test_without_a_file_nothing_survives():
 
 
 def test_a_database_that_takes_every_character(settings):
-    with SandboxServer(replace(settings, basic_plane_only=False)) as server:
+    with SandboxServer(replace(settings, utf8mb4=True)) as server:
         sn = Client(server).opened(fields={"title": "hi 😀"})
         assert server.ticket(sn)["title"] == "hi 😀"
 
