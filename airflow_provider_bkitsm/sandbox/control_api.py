@@ -36,6 +36,9 @@ _SHOWN = (
     "status",
     "orphan",
     "stuck",
+    "started",
+    "submitted",
+    "queued",
     "create_at",
     "end_at",
 )

@@ -78,7 +78,9 @@ class _Transitions:
         return {verdict: self._step(found.get(verdict)) for verdict in (True, False)}
 
     def branches(self, state: int) -> tuple[int, ...]:
-        """Return every step a state leads to."""
+        """Return every step a parallel gateway leads to."""
+        if self._states[state]["type"] != "ROUTER-P":
+            return ()
         found = map(self._step, sorted(self._all.get(state, [])))
         return tuple(one for one in found if one is not None)
 
@@ -88,7 +90,7 @@ class _Transitions:
         ahead = [state]
         while ahead:
             here = ahead.pop(0)
-            for target in (*self.targets(here).values(), *self.branches(here)):
+            for target in (*self.branches(here), *self.targets(here).values()):
                 if target is not None and target not in seen and target != state:
                     seen.append(target)
                     ahead.append(target)
@@ -176,7 +178,7 @@ def _node(state: Mapping[str, Any], fields: Mapping[int, Any], leads: _Transitio
         deliverable=bool(state.get("can_deliver")),
         terminable=bool(state.get("is_terminable")),
         targets=leads.targets(state["id"]),
-        branches=leads.branches(state["id"]) if state["type"] == "ROUTER-P" else (),
+        branches=leads.branches(state["id"]),
     )
 
 
