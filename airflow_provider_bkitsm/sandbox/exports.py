@@ -196,7 +196,8 @@ def _field(one: Mapping[str, Any]) -> Field:
         default=_default(one),
         code=str(meta.get("code") or ""),
         desc=str(one.get("desc") or ""),
-        more={key: one[key] for key in _DESCRIBED if one.get(key)},
+        more={key: one[key] for key in _DESCRIBED if key in one}
+        | ({"choice": choice} if one["type"] == "TABLE" else {}),
     )
 
 

@@ -7,12 +7,13 @@ to 4.9 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.itsm.log_entries import write
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
+from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sandbox.services import (
     AUTOMATIC_KINDS,
     PEOPLE_KINDS,
@@ -106,7 +107,7 @@ def answer(
     if step.decided:
         return
     yes = node.says_yes(values)
-    ticket.last_approver = operator
+    ticket.last_answer_by = operator
     step.answers.append([operator, "true" if yes else "false"])
     step.values = dict(values)
     step.pending.append(operator)
@@ -170,7 +171,7 @@ def run_automatic(ticket: Ticket, node: Node, now: float, *, fails: bool = False
         else f"WebHook任务【{node.name}】执行成功"
     )
     source = "AUTOMATIC" if node.kind == "TASK" else "SYS"
-    write(ticket, now, _SYSTEM, said, source, node=node, form=[dict(one) for one in node.output])
+    write(ticket, now, _SYSTEM, said, source, node=node, form=[_yielded(one, now) for one in node.output])
     _touch(ticket, now, _SYSTEM)
     _finish_node(ticket, node, step, now)
 
@@ -267,6 +268,7 @@ def _open(ticket: Ticket, state_id: int) -> None:
     if str(state_id) in ticket.steps:
         for later in ticket.service.states_after(state_id):
             ticket.steps.pop(str(later), None)
+        del ticket.steps[str(state_id)]
     ticket.steps[str(state_id)] = Step(state_id=state_id)
     ticket.open.append(state_id)
 
@@ -274,6 +276,13 @@ def _open(ticket: Ticket, state_id: int) -> None:
 def _close(ticket: Ticket, state_id: int, status: str) -> None:
     ticket.open.remove(state_id)
     ticket.steps[str(state_id)].status = status
+
+
+def _yielded(output: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return what an automatic step yields; variables have the time at which they were set."""
+    if "output_variables" not in output:
+        return dict(output)
+    return {"output_variables": [{**one, "update_at": shanghai(now)} for one in output["output_variables"]]}
 
 
 def _goes_on_by_itself(ticket: Ticket, node: Node) -> bool:

@@ -25,7 +25,7 @@ STATUS_NAMES = {
     "RUNNING": "处理中",
     "SUSPENDED": "被挂起",
     "FINISHED": "已完成",
-    "TERMINATED": "被终止",
+    "TERMINATED": "已终止",
     "REVOKED": "已撤销",
 }
 _SYSTEM_FIELDS = (("impact", "影响范围"), ("urgency", "紧急程度"), ("priority", "优先级"))

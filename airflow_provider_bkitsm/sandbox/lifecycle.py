@@ -87,7 +87,7 @@ def _run(world: World, ticket: Ticket, node: Node) -> None:
 
 
 def _go_on(world: World, ticket: Ticket) -> None:
-    if ticket.over or ticket.orphan or ticket.stuck:
+    if ticket.over or ticket.orphan or (ticket.stuck and ticket.started):
         return
     if not ticket.submitted:
         world.spawn(_start(world, ticket))

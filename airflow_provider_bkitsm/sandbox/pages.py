@@ -48,7 +48,7 @@ def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
         "age": age(now - ticket.create_at),
         "people": ticket.waits_for,
         "step": node.name if node else "",
-        "by": ticket.last_approver,
+        "by": ticket.last_answer_by,
         "orphan": ticket.orphan or bool(ticket.stuck),
         "over": ticket.over,
         "fields": [

@@ -85,7 +85,7 @@ class Ticket:
     raced: bool = False
     end_at: float | None = None
     updated_by: list[str] = field(default_factory=list)
-    last_approver: str = ""
+    last_answer_by: str = ""
     delivered: dict[str, str] = field(default_factory=dict)
     results: dict[str, bool] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
@@ -159,6 +159,12 @@ class Ticket:
         return self.status == FINISHED and self.service.live.conjunction(self.results)
 
     @property
+    def last_approver(self) -> str:
+        """Who has answered on the approval node visited last, the latest first."""
+        visits = [step for key, step in self.steps.items() if self._kind(key) == "APPROVAL"]
+        return ",".join(reversed(visits[-1].people)) if visits else ""
+
+    @property
     def waits_for(self) -> list[str]:
         """Whoever can answer now."""
         names = [name for node in self.open_nodes for name in self.asked(node)]
@@ -177,6 +183,10 @@ class Ticket:
     def may_answer(self, node: Node, person: str) -> bool:
         """Whether ITSM takes an answer: also a second one of somebody whose first had no effect yet."""
         return person in self.asked(node) or person in self.steps[str(node.state_id)].pending
+
+    def _kind(self, state_id: str) -> str:
+        node = self.service.node(int(state_id))
+        return node.kind if node else ""
 
     def processors(self, node: Node) -> list[str]:
         """Return the people of a node; ``meta.state_processors`` and handing over replace the flow's own."""
@@ -197,7 +207,11 @@ def split_names(names: str) -> list[str]:
 def submitted_form(service: Service, form: Iterable[Field], values: dict[str, Any]) -> list[dict[str, Any]]:
     """Return fields of the submit form with their values; choices are shown by their keys."""
     rows = [(one, values.get(one.key, one.default)) for one in form]
-    return [_row(service, one, value, "" if value is None else value) for one, value in rows]
+    return [_row(service, one, value, _shown(one, value)) for one, value in rows]
+
+
+def _shown(field: Field, value: Any) -> Any:
+    return "" if value is None and field.type != "CUSTOM-FORM" else value
 
 
 def answered_form(service: Service, form: Iterable[Field], values: dict[str, Any]) -> list[dict[str, Any]]:

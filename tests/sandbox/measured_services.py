@@ -61,12 +61,13 @@ def _one(number: int, **more: Any) -> Flow:
 
 _ANY_TIME = {"type": 1, "state": 0}
 _SKIP = (("is_allow_skip", True), ("processors_type", "VARIABLE"))
-_TASK = Step(
-    id=300,
-    name="调接口",
-    kind="TASK",
-    more=(("variables", {"outputs": [{"key": "tcount2", "name": "数量", "value": 2}]}),),
-)
+
+
+def _task(key: str) -> Step:
+    variables = {"outputs": [{"key": key, "name": "数量", "value": 2}]}
+    return Step(id=300, name="调接口", kind="TASK", more=(("variables", variables),))
+
+
 FLOWS: dict[int, Flow] = {
     19: Flow(steps=(Step(id=88, name="审批", people="approver", more=(("processors_type", "VARIABLE"),)),)),
     21: _one(97, more=(("can_deliver", True), ("is_terminable", True))),
@@ -120,8 +121,8 @@ FLOWS: dict[int, Flow] = {
         steps=(Step(id=230, name="甲审批"), Step(id=231, name="乙审批", people=",bob,")),
         parallel=True,
     ),
-    51: Flow(steps=(_TASK, Step(id=237, name="二级审批", people=",bob,"))),
-    52: Flow(steps=(_TASK,)),
+    51: Flow(steps=(_task("tcount"), Step(id=237, name="二级审批", people=",bob,"))),
+    52: Flow(steps=(_task("tcount2"),)),
     56: _two(260),
     60: _one(301, people="approver", more=_SKIP),
 }
@@ -177,7 +178,11 @@ def _recorded_fields(number: int) -> list[dict[str, Any]]:
 
 def _created_in(number: int) -> Iterator[dict[str, Any]]:
     for name, one in EVIDENCE.items():
-        if name.startswith("create_ticket__") and one["request"].get("service_id") == number and one["body"]["data"]:
+        if (
+            name.startswith("create_ticket__")
+            and one["request"].get("service_id") == number
+            and one["body"]["data"]
+        ):
             yield one
 
 
@@ -190,7 +195,8 @@ def _fields(number: int, flow: Flow) -> Iterator[dict[str, Any]]:
     asking = [one for one in flow.steps if one.kind != "TASK"]
     for step, group in zip(asking, _groups(rows, asking), strict=True):
         for place, row in enumerate(group):
-            yield _field(step.id * 10 + place, row, required=_is_required(group, place))
+            opinion = next((one["key"] for one in group if one["type"] == "RADIO" and one["key"] != "urgent"), "")
+            yield _field(step.id * 10 + place, row, required=_is_required(group, place), opinion=opinion)
 
 
 def _groups(rows: list[dict[str, Any]], steps: list[Step]) -> Iterator[list[dict[str, Any]]]:
@@ -206,10 +212,11 @@ def _is_required(group: list[dict[str, Any]], place: int) -> bool:
     return group[place]["type"] != "TEXT" or (len(group) > 2 and place == len(group) - 1)
 
 
-def _field(number: int, row: dict[str, Any], *, required: bool) -> dict[str, Any]:
+def _field(number: int, row: dict[str, Any], *, required: bool, opinion: str = "") -> dict[str, Any]:
     kind, key = row["type"], row["key"]
     verdict = kind in {"RADIO", "SELECT"} and key != "urgent"
-    hidden = {"expressions": [{"key": "x", "condition": "==", "value": "true", "type": "RADIO"}], "type": "and"}
+    remark = kind == "TEXT" and bool(opinion)
+    hides = {"value": "true" if required else "false", "type": "RADIO", "condition": "==", "key": opinion}
     return {
         "id": number,
         "key": key,
@@ -220,9 +227,10 @@ def _field(number: int, row: dict[str, Any], *, required: bool) -> dict[str, Any
         "choice": _YES_NO if verdict else _URGENT if key == "urgent" else [],
         "default": "true" if verdict and kind == "RADIO" else "",
         "meta": {"code": "APPROVE_RESULT"} if verdict and kind == "RADIO" else {},
-        "show_conditions": hidden if kind == "TEXT" and required else {},
-        "layout": "COL_12" if key == "title" else "COL_6",
-        "regex": "EMPTY" if verdict or key == "title" else "",
+        "show_conditions": {"expressions": [hides], "type": "and"} if remark else {},
+        "show_type": 0 if remark else 1,
+        "layout": "COL_12" if key == "title" or remark else "COL_6",
+        "regex": "EMPTY" if verdict or remark or key == "title" else "",
     }
 
 
