@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -204,14 +204,14 @@ def split_names(names: str) -> list[str]:
     return list(dict.fromkeys(name for name in names.split(",") if name))
 
 
-def submitted_form(service: Service, form: Iterable[Field], values: dict[str, Any]) -> list[dict[str, Any]]:
+def submitted_form(service: Service, form: Sequence[Field], values: dict[str, Any]) -> list[dict[str, Any]]:
     """Return fields of the submit form with their values; choices are shown by their keys."""
     rows = [(one, values.get(one.key, one.default)) for one in form]
-    return [_row(service, one, value, _shown(one, value)) for one, value in rows]
-
-
-def _shown(field: Field, value: Any) -> Any:
-    return "" if value is None and field.type != "CUSTOM-FORM" else value
+    # A form that was sent as null is shown as null; one that was not sent as an empty text.
+    nulls = {one.key for one in form if one.type == "CUSTOM-FORM" and one.key in values}
+    return [
+        _row(service, one, value, "" if value is None and one.key not in nulls else value) for one, value in rows
+    ]
 
 
 def answered_form(service: Service, form: Iterable[Field], values: dict[str, Any]) -> list[dict[str, Any]]:
