@@ -196,9 +196,13 @@ def _field(one: Mapping[str, Any]) -> Field:
         default=_default(one),
         code=str(meta.get("code") or ""),
         desc=str(one.get("desc") or ""),
-        more={key: one[key] for key in _DESCRIBED if key in one}
-        | ({"choice": choice} if one["type"] == "TABLE" else {}),
+        more={key: one[key] for key in _described(one["type"]) if key in one},
     )
+
+
+def _described(kind: str) -> tuple[str, ...]:
+    """Return the keys of a field's description that are shown as they are; of a table, its columns too."""
+    return (*_DESCRIBED, "choice") if kind == "TABLE" else _DESCRIBED
 
 
 def _default(one: Mapping[str, Any]) -> Any:
