@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bringing a recorded ticket about again: its steps are read from its own log and from the requests recorded of it."""
+"""Bringing a recorded ticket about again: its steps are read from its log and from the requests recorded of it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _DELETED = {
 _UPDATED = {"service_updated_while_open_then_no": 1, "service_updated_while_open_then_yes": 1}
 # Answers that were sent at the same moment: the worker does nothing in between.
 _AT_ONCE = {"countersign_same_person_no_then_yes_fast", "any_of_three_no_and_yes_at_once"}
+_ACTIONS = {"转单": "DELIVER", "撤销": "WITHDRAW", "挂起": "SUSPEND", "恢复": "UNSUSPEND", "关闭": "TERMINATE"}
 _LOST_ANSWERS = {"any_of_three_no_and_yes_at_once": ("alice", False)}
 
 
@@ -159,11 +160,10 @@ class Player:
         """Take the recorded steps; yield after each what was recorded then (``""`` at the end)."""
         self.settle(sn)
         yield "opened"
-        administered = self._administer(ticket, 0)
+        self._administer(ticket, 0)
         for done, step in enumerate(self._steps(ticket), start=1):
-            del administered
             yield from self._take(ticket, sn, step)
-            administered = self._administer(ticket, done)
+            self._administer(ticket, done)
         if ticket.situation in _AT_ONCE:
             who, yes = _LOST_ANSWERS.get(ticket.situation, ("", False))
             if who:
@@ -221,7 +221,7 @@ class Player:
         else:
             message = step["message"].partition("：")[2].rstrip(".") or "m"
             assert self.client.operate(sn, action, step["operator"], action_message=message)["result"]
-        yield {"DELIVER": "before_the_answer", "SUSPEND": "while_suspended"}.get(action, "")[:99] or action
+        yield {"DELIVER": "before_the_answer", "SUSPEND": "while_suspended"}.get(action, action)
 
     def _answer(self, ticket: Recorded, sn: str, step: dict[str, Any]) -> None:
         values = {one["key"]: one["value"] for one in step["form_data"]}
