@@ -40,6 +40,12 @@ class FormField(ItsmModel):
     display_value: Any = None
 
 
+class LogField(FormField):
+    """One field of a log entry. What an automatic step writes there has no key."""
+
+    key: str = ""
+
+
 class Step(ItsmModel):
     """A current step of the flow; ``processors`` are the people it waits for."""
 
@@ -88,7 +94,7 @@ class LogEntry(ItsmModel):
     operate_at: TimeOrNone = None
     message: str = ""
     source: str = ""
-    form_data: Annotated[tuple[FormField, ...], none_as_list] = ()
+    form_data: Annotated[tuple[LogField, ...], none_as_list] = ()
     from_state_type: str = ""
 
 

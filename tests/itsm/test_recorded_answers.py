@@ -17,6 +17,7 @@ RECORDED = {name: one for name, one in (ANSWERS | EVIDENCE).items() if one["kind
 UNANSWERED = {name for name, one in ANSWERS.items() if "status" not in one}
 POSTED = CALLBACKS | {name: one for name, one in EVIDENCE.items() if one["kind"] == "callback"}
 FORM: dict[str, Any] = {"title": "t"}
+SERVICE: dict[str, Any] = {"key": "request", "name": "n", "catalog_id": 1, "workflow": {"states": {}}}
 
 CALLS: dict[str, Callable[[], Call[Any]]] = {
     "create_ticket": lambda: calls.create_ticket(creator="admin", fields=FORM, service_id=1),
@@ -39,8 +40,8 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "get_service_detail": lambda: service_calls.get_service_detail(1),
     "get_service_catalogs": service_calls.get_service_catalogs,
     "get_service_roles": lambda: service_calls.get_service_roles(1),
-    "import_service": lambda: service_calls.import_service({"name": "n"}),
-    "update_service": lambda: service_calls.update_service(1, {"name": "n"}),
+    "import_service": lambda: service_calls.import_service(SERVICE),
+    "update_service": lambda: service_calls.update_service(1, SERVICE),
 }
 
 
@@ -65,9 +66,9 @@ def test_a_recorded_answer_is_read_or_is_an_error_of_itsm(name):
         data = decode(one["status"], one["content_type"], body.encode())
         if call is not None and not is_plain_log(one):
             call.parse(data)
-    except errors.ItsmError as problem:
+    except errors.ItsmError:
         if isinstance(one["body"], dict) and one["body"].get("result") is True:
-            assert isinstance(problem, errors.ItsmResponseError), problem
+            raise
     else:
         assert one["body"]["result"] is True
 
