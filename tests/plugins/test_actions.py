@@ -79,13 +79,13 @@ def remind(act, monkeypatch) -> Any:
     return lambda name="robot": act("remind", name)
 
 
-def test_who_opened_the_ticket_withdraws_it_in_their_own_name(withdraw, sn, bkitsm_connections):
+def test_who_opened_the_ticket_withdraws_it_in_their_own_name(withdraw, sn, sandbox):
     answer = withdraw("robot", "<b>changed my mind</b>")
     assert (answer.status_code, answer.json()) == (200, {"current_status": "REVOKED"})
     assert ItsmHook().get_ticket_status(sn).current_status == "REVOKED"
     # ITSM's log names who withdrew, but not the reason, which is in the request.
     assert ItsmHook().get_ticket_logs(sn).logs[-1].operator == "robot"
-    (request,) = bkitsm_connections.requests("operate_ticket")
+    (request,) = sandbox.requests("operate_ticket")
     assert "changed my mind" in request["body"]["action_message"]
 
 
