@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
-from airflow_provider_bkitsm.collectors.storage import present_clean_config
+from airflow_provider_bkitsm.collectors.read_back import present_clean_config
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.operators.collector import CollectorStoragePlanOperator
@@ -106,12 +106,12 @@ def test_a_change_the_platform_does_not_show_afterwards_is_an_error(expansion, s
     monkeypatch.setattr(f"{hooks}.provisioning.READ_BACK_PAUSES", (0.01,))
     honest = sandbox.collector
 
-    def ignores_shards(hook, number, payload):
-        sandbox.put_collector(number, **(honest(number) | {"retention": payload["retention"]}))
+    def changes_shards_only(hook, number, payload):
+        sandbox.put_collector(number, **(honest(number) | {"storage_shards_nums": payload["es_shards"]}))
         return {"index_set_id": 1}
 
-    monkeypatch.setattr(f"{hooks}.bklog.BkLogHook.update_or_create_clean_config", ignores_shards)
-    with pytest.raises(BkLogError, match="still shows something else: es_shards"):
+    monkeypatch.setattr(f"{hooks}.bklog.BkLogHook.update_or_create_clean_config", changes_shards_only)
+    with pytest.raises(BkLogError, match="still shows something else: retention is 7, not 30"):
         expansion.provision()
 
 
