@@ -6,12 +6,18 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmDigestMismatch,
     CollectItsmHasApply,
     CollectItsmNotFound,
+    CollectorStorageUnknown,
     InvalidCleanConfig,
     StoreRaceLost,
     StoreTooNew,
     StoreUnavailable,
 )
-from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError, BkLogUnavailableError
+from airflow_provider_bkitsm.hooks.bklog import (
+    BkLogCollectorNotFoundError,
+    BkLogError,
+    BkLogPermissionError,
+    BkLogUnavailableError,
+)
 from airflow_provider_bkitsm.itsm.errors import (
     CollectItsmNotExists,
     CollectItsmTokenIllega,
@@ -37,6 +43,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 __all__ = [
     "BkLogCollectorNotFoundError",
     "BkLogError",
+    "BkLogPermissionError",
     "BkLogUnavailableError",
     "CollectItsmConflict",
     "CollectItsmDigestMismatch",
@@ -44,6 +51,7 @@ __all__ = [
     "CollectItsmNotExists",
     "CollectItsmNotFound",
     "CollectItsmTokenIllega",
+    "CollectorStorageUnknown",
     "InvalidCleanConfig",
     "ItsmAmbiguousError",
     "ItsmAuthenticationError",

@@ -51,8 +51,8 @@ with DAG(
 
     @task
     def prepare(params: dict) -> list[dict]:
+        from airflow_provider_bkitsm.collectors.clean_config import digest, validate_clean_config
         from airflow_provider_bkitsm.collectors.form import detail_text
-        from airflow_provider_bkitsm.collectors.payload import bare_table_id, digest, validate_clean_config
         from airflow_provider_bkitsm.hooks.bklog import BkLogHook
         from airflow_provider_bkitsm.hooks.store import open_store
 
@@ -61,7 +61,7 @@ with DAG(
             row = bklog.get_collector(number, bk_biz_id=params["bk_biz_id"])
             if "applying" in (row["itsm_ticket_status"], store.get(bklog.bklog_conn_id, number).state):
                 raise ValueError(f"collector {number} is being applied for by somebody else. Nobody was asked")
-            table_id = bare_table_id(row) or row["collector_config_name_en"]
+            table_id = row.bare_table_id or row["collector_config_name_en"]
             config = validate_clean_config({**params["etl_config"], "table_id": table_id}, collector_row=row)
             shown = detail_text(collector=row, etl_payload=config, digest=digest(config))
             prepared.append({"collector_config_id": number, "clean_config": config, "shown": shown})

@@ -36,6 +36,7 @@ def test_only_what_is_safe_says_so():
     safe = {one.__name__ for one in ALL if one.retry_safe}
     assert safe == {
         "BkLogUnavailableError",
+        "CollectorStorageUnknown",
         "ItsmRateLimitedError",
         "ItsmTimeoutError",
         "ItsmUnavailableError",

@@ -51,6 +51,12 @@ class InvalidCleanConfig(ItsmError):
         self.problems = tuple(problems)
 
 
+class CollectorStorageUnknown(ItsmError):
+    """The log platform could not read the storage of a collector's table just then. Nothing was changed."""
+
+    retry_safe = True
+
+
 class StoreTooNew(ItsmError):
     """A newer provider made the tables of the collector states. Nothing was changed; upgrade this machine's."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_bkitsm.collectors.payload import canonical, verify
+from airflow_provider_bkitsm.collectors.clean_config import canonical, verify
 
 TITLE_LIMIT = 128
 """Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""

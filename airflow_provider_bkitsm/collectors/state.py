@@ -17,12 +17,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
     CollectItsmHasApply,
     CollectItsmNotFound,
 )
-from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 

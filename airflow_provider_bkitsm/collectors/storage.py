@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changing the storage of a collector that is live: what it has, what it would have, what that takes. Pure.
 
-The log platform knows no call for this: its clean config is written anew with everything else as it is
-(reference 6.2). So what is copied has to be exactly what is there.
+The log platform knows no call for this: its clean config is written anew with everything else as it is. So what is
+copied has to be exactly what is there, and what cannot be seen is shown to the approver.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_bkitsm.collectors.clean_config import validate_clean_config
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.form import capacity_gb
-from airflow_provider_bkitsm.collectors.payload import (
-    BODY_KEYS,
-    ETL_PARAM_KEYS,
-    FIELD_KEYS,
-    bare_table_id,
-    validate_clean_config,
-)
+from airflow_provider_bkitsm.collectors.read_back import present_clean_config
 
 STORAGE_KEYS = ("retention", "allocation_min_days", "storage_replies", "es_shards")
 """What may be changed: days kept, days until data moves to slower nodes, copies besides the first, shards."""
@@ -27,32 +22,13 @@ _DEFAULT_REPLIES = 1
 _NO_TICKET = "No ticket was opened"
 
 
-def present_clean_config(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload that would leave a collector as its detail shows it.
-
-    The detail shows more than the endpoint takes: built-in fields, metadata, nulls (reference 3.2 to 3.4, 4.2).
-
-    :raises InvalidCleanConfig: the collector has no table yet.
-    """
-    if not bare_table_id(detail):
-        number = detail.get("collector_config_id")
-        raise InvalidCleanConfig(
-            f"collector {number} has no ETL yet, so there is no storage to change: onboard it first. {_NO_TICKET}"
-        )
-    renamed = {"table_id": bare_table_id(detail), "es_shards": detail.get("storage_shards_nums")}
-    config = _given({**detail, **renamed}, BODY_KEYS)
-    fields = [field for field in config.get("fields") or () if not field.get("is_built_in")]
-    return config | {
-        "etl_params": _given(config.get("etl_params") or {}, ETL_PARAM_KEYS),
-        "fields": [{"is_delete": False, **_given(field, FIELD_KEYS)} for field in fields],
-    }
-
-
 def changed_storage(detail: Mapping[str, Any], wanted: Mapping[str, int | None]) -> dict[str, Any]:
     """Return the payload that changes a collector's storage and nothing else.
 
     :param wanted: of ``STORAGE_KEYS``; what is None stays as it is.
-    :raises InvalidCleanConfig: it has no ETL yet, nothing would change, or the platform would refuse it.
+    :raises InvalidCleanConfig: it has no ETL yet, is stopped, nothing would change, or the platform would
+        refuse it.
+    :raises CollectorStorageUnknown: the platform did not know the storage just then.
     """
     unknown = sorted(set(wanted) - set(STORAGE_KEYS))
     if unknown:
@@ -66,14 +42,33 @@ def changed_storage(detail: Mapping[str, Any], wanted: Mapping[str, int | None])
         raise InvalidCleanConfig(
             f"the collector's storage is as wanted already: nothing would change. {_NO_TICKET}"
         )
+    problems = list(_storage_problems(detail, after))
+    if problems:
+        number = detail.get("collector_config_id")
+        raise InvalidCleanConfig(
+            f"the storage of collector {number} cannot be changed: {'; '.join(problems)}. {_NO_TICKET}",
+            problems=problems,
+        )
     return validate_clean_config(after, collector_row=detail)
 
 
 def storage_rows(
-    before: Mapping[str, Any], after: Mapping[str, Any], *, daily_gb_per_host: float, hosts: int
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *,
+    daily_gb_per_host: float,
+    hosts: int,
+    hidden: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return what the approver is shown, value by label: every change, and the capacity before, after, between."""
+    """Return what the approver is shown, value by label.
+
+    Every change; what cannot be seen and what becomes of it; the capacity before, after, between.
+
+    :param hidden: what cannot be seen, as :func:`~.read_back.unseen` returns it.
+    """
     rows = {f"变更 {key}：": f"{before.get(key, '-')} → {after[key]}" for key in changed_keys(before, after)}
+    changed = set(changed_keys(before, after))
+    rows |= {f"注意 {key}：": text for key, text in (hidden or {}).items() if key not in changed}
     now, then = (_capacity(config, daily_gb_per_host, hosts) for config in (before, after))
     return rows | {
         "容量估算（GB）：": f"变更前 {now}，变更后 {then}，差额 {then - now:+}",
@@ -85,8 +80,9 @@ def storage_rows(
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return which parts of the storage differ."""
-    return [key for key in STORAGE_KEYS if key in after and before.get(key) != after[key]]
+    """Return which parts of the clean config differ, those of the storage first."""
+    keys = [*STORAGE_KEYS, *sorted({*before, *after} - set(STORAGE_KEYS))]
+    return [key for key in keys if key in after and before.get(key) != after[key]]
 
 
 def changed_by_others(
@@ -97,8 +93,16 @@ def changed_by_others(
     return [key for key in keys if present.get(key) not in (before.get(key), after.get(key))]
 
 
-def _given(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {key: values[key] for key in keys if values.get(key) is not None}
+def _storage_problems(detail: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Check what the platform's administrators are held to, and its public call is not."""
+    if detail.get("is_active") is False:
+        yield "the collector is stopped; start it first"
+    allocation, retention = after["allocation_min_days"], after["retention"]
+    if isinstance(allocation, int) and isinstance(retention, int) and 0 < retention <= allocation:
+        yield (
+            f"allocation_min_days {allocation} has to be less than retention {retention}: the logs would be"
+            " deleted before they move to slower nodes"
+        )
 
 
 def _capacity(config: Mapping[str, Any], daily_gb_per_host: float, hosts: int) -> int:

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, select
 
 from airflow_provider_bkitsm.collectors import state
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
-from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.collectors.tables import (
     AuditEntry,

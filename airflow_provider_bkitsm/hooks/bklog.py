@@ -8,18 +8,30 @@ through, so unknown codes are kept as they came.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
+from airflow_provider_bkitsm.collectors.collector import Collector
+from airflow_provider_bkitsm.collectors.platform_rules import StorageCluster
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, open_envelope
 
-Collector = Mapping[str, Any]
 _PAGE_SIZE = 1000
+_LONGEST_URL = 1000
+# A number no collector has: asking for it shows whether the platform answers this app, whoever the user is.
+_NO_COLLECTOR = 999_999_999
 _OK, _RATE_LIMITED, _SERVER_ERRORS = 200, 429, 500
-# The platform could not reach something behind it, or was asked too early (reference 7.2).
-_PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3600500", "3631108", "500001"})
+_NOT_FOUND, _BEYOND_THE_END, _DENIED = "3631001", "3600404", "9900403"
+# Something behind the platform did not answer or refused for now (3600002, 3600003, 3600015), a deployment is
+# running (3631108), the platform's own approval is under way (3631504). 3600500 and 500001 sound like these, but
+# are mostly faults of the payload that crash the platform's code each time.
+_PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504"})
+# The ESB's and the gateway's own: no answer from behind, or too many calls.
+_PASSING_FRONTS = frozenset({"1306429", "1642901", "1642902", "1642903", "1642904"})
+_ESB_OUTAGES = "13062"
 
 
 class BkLogError(ItsmError):
@@ -34,6 +46,10 @@ class BkLogUnavailableError(BkLogError):
 
 class BkLogCollectorNotFoundError(BkLogError):
     """The log platform does not show such a collector to this business and user."""
+
+
+class BkLogPermissionError(BkLogError):
+    """The connection's user lacks a right in the log platform; the message names where to ask for it."""
 
 
 class BkLogHook(BlueKingHook):
@@ -55,24 +71,36 @@ class BkLogHook(BlueKingHook):
     def list_collectors(self, *, bk_biz_id: int, **filters: object) -> Iterator[Collector]:
         """Yield a business's collectors, page by page.
 
-        The list is read rather than the detail: the detail asks ITSM and fails when ITSM is down.
+        The list is read rather than the detail: the detail asks ITSM and fails when ITSM is down. Older platforms
+        keep retention and storage cluster for ten minutes: after a change, read them from the detail.
+
+        :param filters: further parameters of the list, such as ``keyword``; ``ignore_display_config="true"`` shows
+            hidden collectors too.
         """
         page, seen, total = 1, 0, 1
         while seen < total:
-            found = self._get(
-                "databus_collectors/", bk_biz_id=bk_biz_id, page=page, pagesize=_PAGE_SIZE, **filters
-            )
-            rows = _rows(found)
+            rows, total = self._page(page, bk_biz_id=bk_biz_id, **filters)
             yield from rows
-            page, seen, total = page + 1, seen + len(rows), found["total"] if rows else 0
+            page, seen, total = page + 1, seen + len(rows), total if rows else 0
+
+    def _page(self, page: int, **filters: object) -> tuple[list[Collector], int]:
+        """Return one page and the total; a page that others' deletions have emptied is the end of the list."""
+        try:
+            data = self._get("databus_collectors/", page=page, pagesize=_PAGE_SIZE, **filters)
+        except BkLogError as error:
+            if page > 1 and str(error.code) == _BEYOND_THE_END:
+                return [], 0
+            raise
+        return _rows(data)
 
     def get_collector(self, collector_config_id: int, *, bk_biz_id: int) -> Collector:
-        """Return one collector as the list shows it.
+        """Return one collector as the list shows it; hidden ones too.
 
         :raises BkLogCollectorNotFoundError: it is not there.
         """
-        for row in self.list_collectors(bk_biz_id=bk_biz_id, collector_id_list=collector_config_id):
-            if row.get("collector_config_id") == collector_config_id:
+        chosen = {"collector_id_list": collector_config_id, "ignore_display_config": "true"}
+        for row in self.list_collectors(bk_biz_id=bk_biz_id, **chosen):
+            if row.number == collector_config_id:
                 return row
         raise BkLogCollectorNotFoundError(
             f"the log platform shows no collector {collector_config_id} in business {bk_biz_id}"
@@ -82,15 +110,20 @@ class BkLogHook(BlueKingHook):
         """Return one collector with its whole ETL and storage, which the list does not show.
 
         The platform asks ITSM for it if it ever opened a ticket for the collector itself, and fails if ITSM is
-        down (reference 4.2).
+        down.
         """
-        found: Collector = self._get(f"databus_collectors/{collector_config_id}/")
-        return found
+        data = self._get(f"databus_collectors/{collector_config_id}/")
+        if not isinstance(data, dict):
+            raise BkLogUnavailableError("the log platform's detail of a collector is not as known (an object)")
+        return Collector(data)
 
     def update_or_create_clean_config(
         self, collector_config_id: int, clean_config: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Write a collector's ETL and storage; a second identical call changes nothing."""
+        """Write a collector's ETL and storage; a second identical call changes nothing.
+
+        The answer repeats what was sent. What came of it only the collector's detail shows, a moment later.
+        """
         answer = self._post(
             f"databus_collectors/{collector_config_id}/update_or_create_clean_config/", clean_config
         )
@@ -109,13 +142,45 @@ class BkLogHook(BlueKingHook):
         """Stop a collector, by default together with its index set."""
         self._post(f"databus_collectors/{collector_config_id}/stop/", {"is_stop_index_set": is_stop_index_set})
 
+    def storage_clusters(self, *, bk_biz_id: int) -> dict[int, StorageCluster] | None:
+        """Return the storage clusters a business may use, or None where the platform does not tell this app.
+
+        The call is not among the gateway's public ones: an app needs a grant of the platform's administrators.
+        """
+        try:
+            data = self._get("databus_storage/cluster_groups/", bk_biz_id=bk_biz_id)
+        except BkLogError as error:
+            self.log.debug("the log platform does not tell its storage clusters: %s", error)
+            return None
+        rows = data if isinstance(data, list) else []
+        clusters = [_cluster(row) for row in rows if isinstance(row, dict)]
+        return {one.number: one for one in clusters if one is not None} or None
+
     def _report(self) -> str:
-        """Read one page of collectors of business 0, which needs the app's grant."""
-        self._get("databus_collectors/", bk_biz_id=0, page=1, pagesize=1)
+        """Make one read that every user may make, or list a page of the connection's own business."""
+        biz, app, user = self._own_business(), self.gateway.app_code, self.gateway.username
+        if biz is not None:
+            rows, total = _rows(self._get("databus_collectors/", bk_biz_id=biz, page=1, pagesize=1))
+            may_write = rows[0].get("permission", {}) if rows else {}
+            return (
+                f"the log platform answers: app {app!r} as {user!r} sees {total} collectors of business {biz}"
+                f"{_right_to_write(may_write)}"
+            )
+        with suppress(BkLogCollectorNotFoundError):
+            self.get_collector_detail(_NO_COLLECTOR)
         return (
-            f"the log platform answers: app {self.gateway.app_code!r} may read collectors; whether it may write"
-            " them (each call needs a grant of its own) only writing would show"
+            f"the log platform answers app {app!r}. What user {user!r} may see or write was not asked: for that,"
+            " put a business of theirs as bk_biz_id into the connection's extra"
         )
+
+    def _own_business(self) -> int | None:
+        """Return the business of the connection's extra; a negative number is a space, and 0 nobody's."""
+        text = self.gateway.text("bk_biz_id")
+        if text is None:
+            return None
+        if not text.removeprefix("-").isdecimal() or int(text) == 0:
+            raise self.gateway.wrong("bk_biz_id", "the number of a business")
+        return int(text)
 
     def _get(self, path: str, **params: object) -> Any:
         texts = {key: str(value) for key, value in params.items()}
@@ -139,28 +204,71 @@ def _as_is(data: Any) -> Any:
     return data
 
 
-def _rows(found: Any) -> list[Collector]:
-    if not isinstance(found, dict) or not isinstance(found.get("list"), list):
+def _rows(data: Any) -> tuple[list[Collector], int]:
+    """Return a page's rows and the total of all pages."""
+    rows, total = (data.get("list"), data.get("total")) if isinstance(data, dict) else (None, None)
+    if not isinstance(rows, list) or not isinstance(total, int) or not all(isinstance(row, dict) for row in rows):
         raise BkLogUnavailableError("the log platform's list of collectors is not as known (total, list)")
-    rows: list[Collector] = found["list"]
-    return rows
+    return [Collector(row) for row in rows], total
+
+
+def _cluster(row: Mapping[str, Any]) -> StorageCluster | None:
+    number, version, hot_warm = map(row.get, ("storage_cluster_id", "storage_version", "enable_hot_warm"))
+    if not isinstance(number, int):
+        return None
+    return StorageCluster(
+        number=number,
+        has_hot_warm=hot_warm if isinstance(hot_warm, bool) else None,
+        version=version if isinstance(version, str) and version else None,
+    )
+
+
+def _right_to_write(permission: Any) -> str:
+    right = permission.get("manage_collection_v2") if isinstance(permission, dict) else None
+    if right is None:
+        return "; whether it may write them, only writing would show"
+    return "" if right else ", but may not change the first of them (no right manage_collection_v2)"
 
 
 def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
     if envelope is None:
-        return _kind(reply, answered=False)(
+        return _kind_by_status(reply, answered=False)(
             f"expected the log platform's JSON envelope, got HTTP {reply.status_code}"
         )
-    kind = BkLogUnavailableError if str(envelope.code) in _PASSING_CODES else _kind(reply, answered=True)
-    return kind(
-        f"the log platform answered: {envelope.message[:500] or 'no message'}",
+    return _kind(reply, str(envelope.code))(
+        f"the log platform answered: {envelope.message[:500] or 'no message'}{_where_to_ask(envelope.data)}",
         code=envelope.code,
         request_id=envelope.request_id or reply.request_id,
     )
 
 
-def _kind(reply: Reply, *, answered: bool) -> type[BkLogError]:
+def _kind(reply: Reply, code: str) -> type[BkLogError]:
+    if code in _PASSING_CODES | _PASSING_FRONTS or code.startswith(_ESB_OUTAGES):
+        return BkLogUnavailableError
+    named = {_NOT_FOUND: BkLogCollectorNotFoundError, _DENIED: BkLogPermissionError}
+    return named.get(code) or _kind_by_status(reply, answered=True)
+
+
+def _kind_by_status(reply: Reply, *, answered: bool) -> type[BkLogError]:
     """Judge by the status: the platform refuses with HTTP 200, the gateway with its own; a page is an outage."""
     down = reply.status_code >= _SERVER_ERRORS or reply.status_code == _RATE_LIMITED
     page = reply.status_code == _OK and not answered
     return BkLogUnavailableError if down or page else BkLogError
+
+
+def _where_to_ask(data: Any) -> str:
+    """Return where the missing right can be asked for, if the platform gave an address that is one."""
+    url = data.get("apply_url") if isinstance(data, dict) else None
+    if (
+        not isinstance(url, str)
+        or len(url) > _LONGEST_URL
+        or not (url.isascii() and url.isprintable())
+        or " " in url
+    ):
+        return ""
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return ""
+    plain = address.scheme in ("http", "https") and address.hostname and "@" not in address.netloc
+    return f". The right can be asked for at {url}" if plain else ""

@@ -79,9 +79,15 @@ _ITSM: Fields = {
         "Settle seconds", "number", "How long a lost create_ticket may take to appear. Default: 120", minimum=0
     ),
 }
+_BKLOG: Fields = {
+    "bk_biz_id": _text(
+        "Business",
+        "A business the user may see: the Test button then lists its collectors. Default: none is asked",
+    ),
+}
 FIELDS: Mapping[str, Fields] = {
     "bkitsm": {**_CALLER, **_ITSM, **_TRANSPORT},
-    "bklog": {**_CALLER, **_TRANSPORT},
+    "bklog": {**_CALLER, **_BKLOG, **_TRANSPORT},
 }
 _GATEWAY_URLS = {
     "bkitsm": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",

@@ -110,17 +110,31 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     def execute(self, context: Context) -> str | None:
         """Check everything, store the intent, then open the ticket and record its number, or say why not."""
         from airflow_provider_bkitsm.collectors.eligibility import check_eligible
-        from airflow_provider_bkitsm.collectors.payload import validate_clean_config
 
         collector = self.collector()
         gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
         check_eligible(collector)
-        payload = validate_clean_config(json_value(self.clean_config), collector_row=collector)
+        payload = self._checked(collector)
         intent = {"payload": payload, "tag": uuid.uuid4().hex, "owner": this_task(context)}
         if not gate.is_on and self._bypasses(gate, **intent):
             self.skip_waits(context)
             return None
         return self._ask(collector, gate, context, **intent)
+
+    def _checked(self, collector: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the payload as it will be sent; what could not be checked is told to author and approver."""
+        from airflow_provider_bkitsm.collectors.clean_config import KNOWN_KEYS, validate_clean_config
+        from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, notices
+
+        clusters = self.bklog.storage_clusters(bk_biz_id=number("bk_biz_id", self.bk_biz_id))
+        facts = PlatformFacts(clusters=clusters)
+        payload = validate_clean_config(json_value(self.clean_config), collector_row=collector, facts=facts)
+        found = notices(payload, present=collector, facts=facts, known_keys=KNOWN_KEYS)
+        for one in found:
+            self.log.warning("%s", one.text)
+        rows = {f"提示-{index}：": one.chinese for index, one in enumerate(found, start=1)}
+        self.detail_rows = {**(self.detail_rows or {}), **rows}
+        return payload
 
     def _bypasses(self, gate: Gate, **intent: Any) -> bool:
         """Store that no approval is needed, unless this application began with a ticket."""
@@ -133,7 +147,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
 
     def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:
         """Open the ticket, or find the one an earlier try opened."""
-        from airflow_provider_bkitsm.collectors.payload import digest
+        from airflow_provider_bkitsm.collectors.clean_config import digest
         from airflow_provider_bkitsm.collectors.submit_form import submit_form
         from airflow_provider_bkitsm.itsm.services import check_form
 
@@ -153,7 +167,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent to ask, or take up the one an earlier try has stored."""
-        from airflow_provider_bkitsm.collectors.payload import digest
+        from airflow_provider_bkitsm.collectors.clean_config import digest
 
         row = self._begin(self.store.apply, **intent)
         if row.is_bypassed:

@@ -28,7 +28,8 @@ class CollectorCompleteOperator(VerdictReadingOperator):
     out, was killed or failed) is withdrawn, so that nobody decides about something that is over.
 
     Returns ``state``, ``ticket_sn``, ``outcome`` (``bypassed`` where no approval was needed), ``reason`` and
-    ``collector_config_id``.
+    ``collector_config_id``. Whatever somebody has changed in the log platform since the ETL was written, a native
+    approval above all, is in the reason and in the log.
 
     :param on_not_approved: what ``fail_apply`` does to this task, and with it to the run: ``fail`` for good,
         ``skip`` or ``pass``.
@@ -52,10 +53,34 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         if row.has_success or (row.is_applying and row.provisioned_at is not None):
             row = self._tell_lineage(self.store.complete(*self.key, tag=row.tag))
             self.log.info("collector %s is complete: %s", row.collector_config_id, row.state.value)
-            return _summary(row, f"{row.standing if row.is_bypassed else 'approved'} and provisioned")
+            reason = f"{row.standing if row.is_bypassed else 'approved'} and provisioned"
+            return _summary(row, "; ".join((reason, *self._changed_since(row))))
         reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
         row = self._tell_lineage(self.store.fail(*self.key, tag=row.tag, reason=reason))
         return self._conclude(row, reason)
+
+    def _changed_since(self, row: CollectorRow) -> list[str]:
+        """Say whether the log platform still has what was provisioned; if it cannot be read, that is no failure.
+
+        A native approval replays the payload parked with its ticket over ours, and nobody is told of it there.
+        """
+        from airflow_provider_bkitsm.collectors.read_back import differences
+
+        try:
+            detail = self.bklog.get_collector_detail(row.collector_config_id)
+        except ItsmError as error:
+            self.log.info("not checked whether the ETL is still as provisioned: %s", error)
+            return []
+        found = differences(row.etl_payload, detail) if row.etl_payload else []
+        changes = [f"changed in the log platform since: {'; '.join(found)}"] if found else []
+        if detail.is_natively_applying:
+            changes.append(
+                f"the log platform itself is applying (ticket {detail.get('itsm_ticket_sn')}): if that is"
+                " approved, the payload parked there replaces what was approved here"
+            )
+        for change in changes:
+            self.log.warning("collector %s: %s", row.collector_config_id, change)
+        return changes
 
     def _tell_lineage(self, row: CollectorRow) -> CollectorRow:
         if row.outcome is not None and not row.is_bypassed:

@@ -76,17 +76,16 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         """Keep why, and return what fails this task: for good, unless the same may work in a moment."""
         self.store.etl_failed(*self.key, tag=row.tag, reason=str(error))
         stays = "It still needs no approval" if row.is_bypassed else f"Ticket {row.ticket_sn} stays approved"
-        said = f"{error}. {stays}: %s writes the ETL again without asking anybody"
-        if error.retry_safe:
-            return type(error)(said % "a retry")
         if isinstance(error, CollectItsmDigestMismatch):
             return AirflowFailException(str(error))
-        return AirflowFailException(said % "once the reason is gone, clearing this task")
+        step = "a retry" if error.retry_safe else "once the reason is gone, clearing this task"
+        message = f"{error}. {stays}: {step} writes the ETL again without asking anybody"
+        return type(error)(message) if error.retry_safe else AirflowFailException(message)
 
     def _approved_payload(self, row: CollectorRow) -> dict[str, Any]:
         """Return the stored payload if it is, recomputed, the one whose digest the ticket shows."""
+        from airflow_provider_bkitsm.collectors.clean_config import verify
         from airflow_provider_bkitsm.collectors.form import shown_digests
-        from airflow_provider_bkitsm.collectors.payload import verify
 
         payload = verify(row.etl_payload, row.etl_digest)
         if row.is_bypassed:
@@ -103,23 +102,21 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         return payload
 
     def _provision(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        from airflow_provider_bkitsm.collectors.storage import changed_keys
         from airflow_provider_bkitsm.hooks.provisioning import provision
 
-        before = self.expected_before
-        if before is not None:
-            self._refuse_what_others_changed(payload, before)
+        if self.expected_before is not None:
+            self._refuse_what_others_changed(payload, self.expected_before)
         return provision(
             self.bklog,
             self.key[1],
             payload,
             bk_biz_id=number("bk_biz_id", self.bk_biz_id),
             start=self.start_collector,
-            also=changed_keys(before, payload) if before is not None else (),
         )
 
     def _refuse_what_others_changed(self, payload: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-        from airflow_provider_bkitsm.collectors.storage import changed_by_others, present_clean_config
+        from airflow_provider_bkitsm.collectors.read_back import present_clean_config
+        from airflow_provider_bkitsm.collectors.storage import changed_by_others
 
         present = present_clean_config(self.bklog.get_collector_detail(self.key[1]))
         changed = changed_by_others(present, before=before, after=payload)

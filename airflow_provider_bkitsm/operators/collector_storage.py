@@ -21,12 +21,14 @@ class CollectorStoragePlanOperator(CollectorOperator):
     Returns three XComs, each under its own key (``plan.output["clean_config"]``):
 
     - ``clean_config``: the whole payload, nothing but the storage changed, for :class:`CollectorApplyOperator`;
-    - ``detail_rows``: each change and the capacity before, after and between, for the same, so that the approver
-      sees them;
+    - ``detail_rows``: each change, what cannot be seen and may be lost, and the capacity before, after and
+      between, for the same, so that the approver sees them;
     - ``before``: the payload as it is now, for ``expected_before`` of :class:`CollectorProvisionEtlOperator`.
 
-    Fails for a collector without ETL, and if nothing would change. More and less are treated alike: the log
-    platform takes both without asking anybody, and a shorter retention deletes logs.
+    Starts from the collector's table as its detail shows it. Fails for a collector without ETL, for a stopped one,
+    for one whose clean config cannot be seen well enough to be written again, and if nothing would change. More
+    and less are treated alike: the log platform takes both without asking anybody, and a shorter retention deletes
+    logs.
 
     Parameters of :class:`~.collector_base.CollectorOperator`, and:
 
@@ -60,7 +62,8 @@ class CollectorStoragePlanOperator(CollectorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read, change, estimate."""
-        from airflow_provider_bkitsm.collectors.storage import changed_storage, present_clean_config, storage_rows
+        from airflow_provider_bkitsm.collectors.read_back import present_clean_config, unseen
+        from airflow_provider_bkitsm.collectors.storage import changed_storage, storage_rows
 
         given = {key: value for key, value in self.storage.items() if value not in (None, "")}
         wanted = {key: number(key, value) for key, value in given.items()}
@@ -68,9 +71,21 @@ class CollectorStoragePlanOperator(CollectorOperator):
         # The list is asked first: it alone says whether the collector is this business's.
         detail = self.bklog.get_collector_detail(self.collector()["collector_config_id"])
         before, after = present_clean_config(detail), changed_storage(detail, wanted)
-        rows = storage_rows(before, after, daily_gb_per_host=daily, hosts=hosts)
+        hidden = self._changed_since_approval(detail) | unseen(detail)
+        rows = storage_rows(before, after, daily_gb_per_host=daily, hosts=hosts, hidden=hidden)
         self.log.info("%s", "; ".join(f"{label}{value}" for label, value in rows.items()))
         return {"clean_config": after, "detail_rows": rows, "before": before}
+
+    def _changed_since_approval(self, detail: Mapping[str, Any]) -> dict[str, str]:
+        """Return, for the approver, what is not as it was approved last: others may have changed it since."""
+        from airflow_provider_bkitsm.collectors.read_back import differences
+
+        row = self.store.get(*self.key)
+        found = differences(row.etl_payload, detail) if row.has_success and row.etl_payload else []
+        if not found:
+            return {}
+        self.log.warning("the collector is not as it was approved last: %s", "; ".join(found))
+        return {"现状与上次审批不一致": "; ".join(found)}
 
     def _daily(self) -> float:
         try:

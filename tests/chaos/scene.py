@@ -19,8 +19,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import event
 
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
-from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks import exchange

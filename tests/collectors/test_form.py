@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.collectors.form import (
     capacity_gb,
@@ -20,7 +21,6 @@ from airflow_provider_bkitsm.collectors.form import (
     shows_digest,
     ticket_title,
 )
-from airflow_provider_bkitsm.collectors.payload import digest
 
 DAY = date(2026, 11, 24)
 COLLECTOR: dict[str, Any] = {

@@ -14,9 +14,9 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, even
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_bkitsm.collectors import schema
+from airflow_provider_bkitsm.collectors.clean_config import verify
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.payload import verify
 from airflow_provider_bkitsm.collectors.schema import MIGRATIONS, bring_up_to_date
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table, collector_table, metadata, schema_table

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from airflow_provider_bkitsm.collectors import state
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
     CollectItsmHasApply,
     CollectItsmNotFound,
 )
-from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome

@@ -3,77 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
+from airflow_provider_bkitsm.collectors.read_back import present_clean_config, unseen
 from airflow_provider_bkitsm.collectors.storage import (
     changed_by_others,
     changed_keys,
     changed_storage,
-    present_clean_config,
     storage_rows,
 )
+from tests.collectors.test_read_back import detail
 
-# What the platform shows besides what its endpoint takes: metadata, nulls, built-in fields.
-DETAIL: dict[str, Any] = {
-    "collector_config_id": 1001,
-    "collector_config_name": "app-runtime",
-    "table_id_prefix": "2_bklog.",
-    "table_id": "app_runtime",
-    "index_set_id": 10001,
-    "etl_processor": "transfer",
-    "etl_config": "bk_log_json",
-    "etl_params": {"retain_original_text": True, "separator": None, "es_unique_field_list": ["ip"]},
-    "fields": [
-        {
-            "field_name": "level",
-            "field_type": "string",
-            "alias_name": None,
-            "is_delete": False,
-            "tag": "dimension",
-        },
-        {"field_name": "user", "field_type": "string", "is_built_in": False},
-        {"field_name": "log", "field_type": "string", "is_built_in": True, "is_delete": False},
-    ],
-    "storage_cluster_id": 3,
-    "storage_cluster_name": "es",
-    "retention": 7,
-    "allocation_min_days": 0,
-    "storage_replies": 1,
-    "storage_shards_nums": 3,
-    "storage_shards_size": 30,
-    "total_shards_per_node": None,
-}
-PRESENT: dict[str, Any] = {
-    "table_id": "app_runtime",
-    "etl_config": "bk_log_json",
-    "etl_params": {"retain_original_text": True},
-    "fields": [
-        {"field_name": "level", "field_type": "string", "is_delete": False},
-        {"field_name": "user", "field_type": "string", "is_delete": False, "is_built_in": False},
-    ],
-    "storage_cluster_id": 3,
-    "retention": 7,
-    "allocation_min_days": 0,
-    "storage_replies": 1,
-    "es_shards": 3,
-}
+DETAIL = detail("natively_applying_after_write") | {"itsm_ticket_status": "success_apply"}
+PRESENT = present_clean_config(DETAIL)
+KINDS = ("bk_log_text", "natively_applying_after_write", "bk_log_delimiter", "bk_log_regexp")
+"""A recorded detail of each kind of cleaning."""
 
 
-def test_what_is_there_is_copied_and_nothing_the_endpoint_does_not_take():
-    assert present_clean_config(DETAIL) == PRESENT
-
-
-def test_a_table_named_in_full_stays_the_same_table():
-    assert present_clean_config(DETAIL | {"table_id": "2_bklog.app_runtime"}) == PRESENT
-
-
-@pytest.mark.parametrize("detail", [{"table_id": None}, {"table_id": ""}])
-def test_a_collector_without_etl_has_no_storage_to_change(detail):
-    with pytest.raises(InvalidCleanConfig, match="1001 has no ETL yet"):
-        present_clean_config(DETAIL | detail)
+@pytest.mark.parametrize("name", KINDS)
+def test_for_each_kind_of_cleaning_only_the_storage_is_changed(name):
+    shown = detail(name)
+    after = changed_storage(shown, {"retention": 30, "storage_replies": 2, "es_shards": None})
+    assert after == present_clean_config(shown) | {"retention": 30, "storage_replies": 2}
 
 
 def test_only_the_storage_is_changed():
@@ -100,6 +52,34 @@ def test_what_is_no_storage_is_named_beside_what_is():
     takes = "takes retention, allocation_min_days, storage_replies, es_shards, not colour, storage_cluster_id."
     assert takes in str(caught.value)
     assert caught.value.problems == ("colour: is not of the storage", "storage_cluster_id: is not of the storage")
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted", "problem"),
+    [
+        ("stopped", {"retention": 30}, "the collector is stopped"),
+        ("hot_warm_cluster", {"allocation_min_days": 7}, "allocation_min_days 7 has to be less than retention 7"),
+        ("hot_warm_cluster", {"retention": 3}, "allocation_min_days 3 has to be less than retention 3"),
+    ],
+)
+def test_what_the_platforms_administrators_are_held_to_counts_here_too(shown, wanted, problem):
+    with pytest.raises(InvalidCleanConfig, match=problem):
+        changed_storage(detail(shown), wanted)
+
+
+def test_logs_may_move_before_they_are_deleted():
+    after = changed_storage(detail("hot_warm_cluster"), {"allocation_min_days": 2})
+    assert (after["retention"], after["allocation_min_days"]) == (7, 2)
+
+
+def test_p3_the_approver_sees_what_cannot_be_seen_and_may_be_lost():
+    after = PRESENT | {"es_shards": 6}
+    rows = storage_rows(PRESENT, after, daily_gb_per_host=10, hosts=5, hidden=unseen(DETAIL))
+    assert rows["变更 es_shards："] == "3 → 6"
+    assert "注意 es_shards：" not in rows
+    assert rows["注意 storage_replies："] == "仅为日志平台的记录，不一定是实际值"
+    for key in ("total_shards_per_node", "alias_settings"):
+        assert rows[f"注意 {key}："].startswith("无法读取")
 
 
 def test_a_collector_of_the_data_platform_is_refused():

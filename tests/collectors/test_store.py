@@ -20,6 +20,7 @@ from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_bkitsm.collectors import writing
+from airflow_provider_bkitsm.collectors.clean_config import digest, verify
 from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
@@ -28,7 +29,6 @@ from airflow_provider_bkitsm.collectors.errors import (
     StoreRaceLost,
     StoreUnavailable,
 )
-from airflow_provider_bkitsm.collectors.payload import digest, verify
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
-from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.submit_form import Question, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 

@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_bkitsm.collectors import errors as collectors
-from airflow_provider_bkitsm.collectors.payload import digest
+from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
@@ -468,3 +468,79 @@ def test_provisioning_without_a_ticket_asks_nobody(flow, sandbox):
         flow.apply()
     with pytest.raises(AirflowFailException, match="no ticket yet"):
         flow.provision()
+
+
+def _rows(sandbox, sn: str) -> dict[str, str]:
+    import json
+
+    detail = sandbox.ticket(sn)["fields"]["collector_detail"]
+    form = json.loads(detail) if isinstance(detail, str) else detail
+    return {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
+
+
+def test_what_the_platform_does_not_tell_is_told_to_the_approver(flow, sandbox, monkeypatch):
+    hook = "airflow_provider_bkitsm.hooks.bklog.BkLogHook.storage_clusters"
+    monkeypatch.setattr(hook, lambda *_, **__: None)
+    rows = _rows(sandbox, flow.apply(detail_rows={"容量：": "1 GB"}))
+    assert rows["提示-1："].startswith("未核对：存储集群 3 是否存在")
+    assert rows["容量："] == "1 GB"
+
+
+def test_what_the_platform_tells_is_checked_before_anybody_is_asked(flow, sandbox, monkeypatch):
+    from airflow_provider_bkitsm.collectors.platform_rules import StorageCluster
+
+    hook = "airflow_provider_bkitsm.hooks.bklog.BkLogHook.storage_clusters"
+    monkeypatch.setattr(hook, lambda *_, **__: {4: StorageCluster(number=4)})
+    with pytest.raises(collectors.InvalidCleanConfig, match="storage_cluster_id 3 is no storage cluster"):
+        flow.apply()
+    assert sandbox.tickets() == []
+
+
+def test_p3_the_approver_is_shown_the_table_as_it_will_be_named(flow, sandbox):
+    rows = _rows(sandbox, flow.apply(clean_config=CLEAN | {"table_id": " App_Runtime "}))
+    assert rows["ETL table_id："] == "app_runtime"
+
+
+def test_nothing_is_written_while_the_platform_itself_applies_and_a_retry_goes_on(flow, sandbox):
+    sandbox.approve(flow.apply())
+    sandbox.put_collector(1001, itsm_ticket_status="applying", itsm_ticket_sn="REQ7")
+    with pytest.raises(BkLogError, match=r"itself is applying.*REQ7.*a retry writes the ETL again") as caught:
+        flow.provision()
+    assert caught.value.retry_safe
+    assert sandbox.collector(1001)["table_id"] is None
+    sandbox.put_collector(1001, itsm_ticket_status="fail_apply")
+    flow.provision()
+
+
+def test_a_refusal_with_a_percent_sign_is_told_as_it_is(flow, sandbox, monkeypatch):
+    def full(*_):
+        raise BkLogError("the log platform answered: storage cluster is 95% full, %s %d %(x)s", code="3631307")
+
+    sandbox.approve(flow.apply())
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.bklog.BkLogHook.update_or_create_clean_config", full)
+    with pytest.raises(AirflowFailException, match=r"95% full, %s %d %\(x\)s.*stays approved"):
+        flow.provision()
+    with pytest.raises(AirflowFailException, match="95% full"):
+        flow.complete()
+
+
+def test_a_native_approval_that_replays_its_payload_over_ours_is_told(flow, sandbox, caplog):
+    sandbox.approve(flow.apply())
+    flow.provision()
+    parked = {"retention": 3, "itsm_ticket_status": "applying", "itsm_ticket_sn": "REQ7"}
+    sandbox.put_collector(1001, **(sandbox.collector(1001) | parked))
+    with caplog.at_level("WARNING"):
+        reason = flow.complete()["reason"]
+    assert "changed in the log platform since: retention is 3, not 7" in reason
+    assert "itself is applying (ticket REQ7)" in reason
+    assert flow.row.state == "success_apply"
+
+
+def test_a_collector_is_completed_although_the_platform_cannot_be_read(flow, sandbox, monkeypatch):
+    def down(*_):
+        raise BkLogError("down")
+
+    sandbox.approve(flow.apply())
+    flow.provision()
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.bklog.BkLogHook.get_collector_detail", down)
+    assert flow.complete()["reason"] == "approved and provisioned"

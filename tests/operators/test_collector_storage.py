@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
-from airflow_provider_bkitsm.collectors.storage import present_clean_config
+from airflow_provider_bkitsm.collectors.read_back import present_clean_config
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.operators.collector import CollectorStoragePlanOperator
@@ -109,12 +109,12 @@ def test_a_change_the_platform_does_not_show_afterwards_is_an_error(expansion, s
     monkeypatch.setattr(f"{hooks}.provisioning.READ_BACK_PAUSES", (0.01,))
     honest = sandbox.collector
 
-    def ignores_shards(hook, number, payload):
-        sandbox.put_collector(number, **(honest(number) | {"retention": payload["retention"]}))
+    def changes_shards_only(hook, number, payload):
+        sandbox.put_collector(number, **(honest(number) | {"storage_shards_nums": payload["es_shards"]}))
         return {"index_set_id": 1}
 
-    monkeypatch.setattr(f"{hooks}.bklog.BkLogHook.update_or_create_clean_config", ignores_shards)
-    with pytest.raises(BkLogError, match="still shows something else: es_shards"):
+    monkeypatch.setattr(f"{hooks}.bklog.BkLogHook.update_or_create_clean_config", changes_shards_only)
+    with pytest.raises(BkLogError, match="still shows something else: retention is 7, not 30"):
         expansion.provision()
 
 
@@ -142,3 +142,40 @@ def test_the_plan_changes_nothing_and_says_what_is_there(expansion, sandbox):
 def test_a_plan_that_makes_no_sense_is_refused(expansion, wrong, error):
     with pytest.raises(error):
         expansion.plan(**wrong)
+
+
+FIELD = {"field_name": "level", "field_type": "string", "is_delete": False}
+KINDS = {
+    "bk_log_text": {"etl_params": {"original_text_tokenize_on_chars": "-,"}, "fields": []},
+    "bk_log_json": {"fields": [FIELD | {"alias_name": "severity"}], "etl_params": {"retain_extra_json": True}},
+    "bk_log_delimiter": {
+        "etl_params": {"separator": "|", "path_regexp": r"/(?P<app>\w+)/"},
+        "fields": [FIELD | {"field_index": 1}],
+    },
+    "bk_log_regexp": {"etl_params": {"separator_regexp": r"(?P<level>\w+)"}, "fields": [FIELD]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_for_each_kind_of_cleaning_the_storage_is_changed_and_nothing_is_lost(expansion, sandbox, kind):
+    sandbox.put_collector(1001, bk_biz_id=2, **(LIVE | {"etl_config": kind} | KINDS[kind]))
+    before = present_clean_config(sandbox.collector(1001))
+    sandbox.approve(expansion.ask())
+    expansion.provision()
+    assert expansion.complete()["state"] == "success_apply"
+    assert present_clean_config(sandbox.collector(1001)) == before | {"retention": 30, "es_shards": 6}
+
+
+def test_p3_the_approver_sees_what_nobody_can_see_beforehand(expansion, sandbox):
+    form = json.loads(sandbox.ticket(expansion.ask())["fields"]["collector_detail"])
+    labels = {row["label"] for row in form["form_data"][0]["children"]}
+    assert {"注意 total_shards_per_node：", "注意 alias_settings："} <= labels
+
+
+def test_what_was_changed_since_the_last_approval_is_told_when_somebody_asks_again(expansion, sandbox):
+    sandbox.approve(expansion.ask())
+    expansion.provision()
+    expansion.complete()
+    sandbox.put_collector(1001, **(sandbox.collector(1001) | {"retention": 3}))
+    rows = expansion.plan(storage={"retention": 60})["detail_rows"]
+    assert rows["注意 现状与上次审批不一致："] == "retention is 3, not 30"

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ETL payload: its canonical form and digest, and the rules it has to satisfy before a ticket is opened.
+
+The rules are those of the log platform's clean-config endpoint, checked here because there they would only be
+applied after the approval. What the platform takes is taken, except what does harm afterwards or cannot work: see
+``docs/collectors.md``. Pure.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_bkitsm.collectors.collector import as_collector
+from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
+from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, platform_problems
+from airflow_provider_bkitsm.collectors.reserved_names import is_reserved
+from airflow_provider_bkitsm.collectors.rules import Choice, Flag, Items, Kind, Shape, Text, Whole, shown
+
+TEXT, JSON, DELIMITER, REGEXP = "bk_log_text", "bk_log_json", "bk_log_delimiter", "bk_log_regexp"
+ETL_KINDS = (TEXT, JSON, DELIMITER, REGEXP)
+FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
+EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
+"""The time formats of numbers. The platform knows no other: ``epoch_nanos`` is a format of texts."""
+
+_NAME_START = re.compile("[a-zA-Z_]")
+_GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
+# What the platform's cleaning, written in Go, understands and Python spells otherwise: classes and the very end.
+_GO_ONLY = (
+    (re.compile(r"\\[pP](\{\^?\w+\}|\w)"), r"\\w"),
+    (re.compile(r"\\z"), r"\\Z"),
+    (re.compile(r"\(\?<(?=\w)"), "(?P<"),
+)
+
+
+class _TableName(Kind):
+    """The table's bare name; metadata lower-cases it and cuts blanks off both ends."""
+
+    wanted = "a table name"
+
+    def clean(self, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and value != "" and "\0" not in value
+
+    def problems(self, value: Any, place: str) -> Iterator[str]:
+        yield from super().problems(value, place)
+        if self.fits(value) and "." in value:
+            yield (
+                f"{place} must be the bare name {value.rpartition('.')[2]!r}, not {value!r}: with a dot in it, the"
+                " platform's list of the whole business fails from then on"
+            )
+
+
+_METADATA_FIELD = Shape(
+    keys={"field_name": Text(blank=False), "value": Text(), "metadata_type": Choice(("path",))},
+    required=frozenset({"field_name", "value", "metadata_type"}),
+    nullable=frozenset({"value"}),
+)
+_ETL_PARAMS = Shape(
+    keys={
+        "separator_regexp": Text(),
+        "is_grok": Flag(),
+        "separator": Text(trim=False),
+        "retain_original_text": Flag(),
+        "original_text_is_case_sensitive": Flag(),
+        "original_text_tokenize_on_chars": Text(trim=False),
+        "retain_extra_json": Flag(),
+        "ext_json_config": Shape(keys={"expand_depth": Choice((1, 2, 3))}, nullable=frozenset({"expand_depth"})),
+        "enable_retain_content": Flag(),
+        "record_parse_failure": Flag(),
+        "path_regexp": Text(),
+        "metadata_fields": Items(_METADATA_FIELD),
+    },
+    nullable=frozenset({"separator_regexp", "separator", "original_text_tokenize_on_chars", "path_regexp"}),
+)
+_FIELD = Shape(
+    keys={
+        "is_delete": Flag(),
+        "field_name": Text(),
+        "field_type": Text(),
+        "field_index": Whole(),
+        "alias_name": Text(),
+        "description": Text(),
+        "is_analyzed": Flag(),
+        "is_dimension": Flag(),
+        "is_time": Flag(),
+        "is_built_in": Flag(),
+        "is_case_sensitive": Flag(),
+        "tokenize_on_chars": Text(trim=False),
+        "option": Shape(),
+    },
+    required=frozenset({"is_delete"}),
+    nullable=frozenset(
+        ("field_name", "field_type", "field_index", "alias_name", "description", "tokenize_on_chars")
+    ),
+)
+_BODY = Shape(
+    keys={
+        "table_id": _TableName(),
+        "etl_config": Choice(ETL_KINDS, trim=True),
+        "storage_cluster_id": Whole(1),
+        "retention": Whole(1),
+        "allocation_min_days": Whole(0),
+        "storage_replies": Whole(0),
+        "es_shards": Whole(1),
+        "view_roles": Items(),
+        "etl_params": _ETL_PARAMS,
+        "fields": Items(_FIELD),
+        "total_shards_per_node": Whole(),
+        "is_platform_index": Flag(),
+        "platform_index_visibility": Shape(
+            keys={
+                "type": Choice(("multi_biz", "biz_attr")),
+                "bk_biz_ids": Items(Whole()),
+                "bk_biz_labels": Shape(),
+            },
+            required=frozenset({"type"}),
+            nullable=frozenset({"bk_biz_ids", "bk_biz_labels"}),
+        ),
+        "platform_index_filter": Shape(
+            keys={"field": Text(blank=False), "value_ref": Choice(("space_id", "bk_biz_id"))},
+            required=frozenset({"field", "value_ref"}),
+        ),
+        "need_assessment": Flag(),
+        "assessment_config": Shape(
+            keys={
+                "log_assessment": Text(blank=False),
+                "need_approval": Flag(),
+                "approvals": Items(Text(blank=False)),
+            },
+            required=frozenset({"log_assessment", "approvals"}),
+        ),
+        "alias_settings": Items(
+            Shape(
+                keys=dict.fromkeys(("field_name", "query_alias", "path_type"), Text(blank=False)),
+                required=frozenset({"field_name", "query_alias", "path_type"}),
+            )
+        ),
+    },
+    required=frozenset({"table_id", "etl_config", "storage_cluster_id", "retention", "allocation_min_days"}),
+    nullable=frozenset(
+        (
+            *("total_shards_per_node", "is_platform_index"),
+            *("platform_index_visibility", "platform_index_filter"),
+        )
+    ),
+)
+KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(_BODY.keys), tuple(_ETL_PARAMS.keys)
+"""The keys of a payload and of its ``etl_params`` that the log platform reads; it drops any other."""
+
+
+def canonical(payload: Mapping[str, Any]) -> bytes:
+    """Return the one spelling of a payload: keys sorted, no white space, UTF-8.
+
+    :raises InvalidCleanConfig: it is not plain JSON, so it would not come back from the store as it went in.
+    """
+    try:
+        text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        plain = json.loads(text) == payload
+        spelled = text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidCleanConfig(_refusal(f"payload: not plain JSON ({error})")) from error
+    if not plain:
+        raise InvalidCleanConfig(_refusal("payload: not plain JSON (tuples or keys that are not strings)"))
+    return spelled
+
+
+def digest(payload: Mapping[str, Any]) -> str:
+    """Return ``sha256:`` and the hex digest of the canonical payload, as shown to the approver."""
+    return f"sha256:{hashlib.sha256(canonical(payload)).hexdigest()}"
+
+
+def verify(payload: Mapping[str, Any] | None, approved: str | None) -> dict[str, Any]:
+    """Return the payload if it is the one that was approved.
+
+    :raises CollectItsmDigestMismatch: it is missing or another one; a missing payload is no success.
+    """
+    found = None if payload is None else digest(payload)
+    if payload is None or found != approved:
+        raise CollectItsmDigestMismatch(
+            f"The stored ETL payload ({found or 'missing'}) is not the approved one "
+            f"({approved or 'unknown'}). It was not applied, and a retry will refuse it "
+            "again; the ticket keeps its verdict. Apply again."
+        )
+    return dict(payload)
+
+
+def validate_clean_config(
+    payload: object, *, collector_row: Mapping[str, Any] | None, facts: PlatformFacts | None = None
+) -> dict[str, Any]:
+    """Check a payload and return what will be sent, which is what the digest has to be taken of.
+
+    What is sent is spelled as the log platform will read it, so that the approver sees that: the table's name in
+    lower case (or as the collector has it already), texts without blanks around them, no built-in fields, no
+    fields for plain text.
+
+    :param collector_row: the collector as the log platform lists or details it; None for one not read.
+    :param facts: what is known of the log platform as it is installed; None for nothing.
+    :raises InvalidCleanConfig: names every problem found, so that one correction is enough.
+    """
+    if not isinstance(payload, Mapping):
+        raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}"))
+    canonical(payload)
+    collector = as_collector(collector_row or {})
+    clean: dict[str, Any] = _BODY.clean(payload)
+    if collector.has_table_named(clean.get("table_id")):
+        clean["table_id"] = collector.bare_table_id
+    problems = [
+        *_BODY.problems(clean, ""),
+        *_body(clean),
+        *_etl_params(clean),
+        *_fields(clean),
+        *_collector(clean, collector_row or {}),
+        *platform_problems(clean, facts or PlatformFacts()),
+    ]
+    if problems:
+        raise InvalidCleanConfig(_refusal(*problems), problems=problems)
+    if "fields" in clean:
+        clean["fields"] = [] if clean["etl_config"] == TEXT else [dict(field) for _, field in _own(clean)]
+    return clean
+
+
+def _refusal(*problems: str) -> str:
+    return (
+        f"The ETL payload has {len(problems)} problem(s): {'; '.join(problems)}. No ticket was opened; "
+        "a retry fails the same way until the payload is corrected."
+    )
+
+
+def _body(payload: Mapping[str, Any]) -> Iterator[str]:
+    if payload.get("need_assessment") is True:
+        yield "need_assessment asks the log platform for a ticket of its own; leave it out, this DAG is the gate"
+    keys = ("platform_index_visibility", "platform_index_filter")
+    if payload.get("is_platform_index") is True:
+        yield from (f"{key} is missing (needed for is_platform_index)" for key in keys if payload.get(key) is None)
+    visibility = _object(payload.get("platform_index_visibility"))
+    for kind, key in (("multi_biz", "bk_biz_ids"), ("biz_attr", "bk_biz_labels")):
+        if visibility.get("type") == kind and not visibility.get(key):
+            yield f"platform_index_visibility.{key} is missing (needed for type {kind})"
+
+
+def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
+    params, kind = _object(payload.get("etl_params")), payload.get("etl_config")
+    if isinstance(params.get("ext_json_config"), Mapping) and (
+        kind != JSON or params.get("retain_extra_json") is not True
+    ):
+        yield f"etl_params.ext_json_config needs etl_config {JSON} and etl_params.retain_extra_json true"
+    if kind == DELIMITER and not params.get("separator"):
+        yield f"etl_params.separator is missing: without one, {DELIMITER} takes no line apart"
+    if kind == REGEXP and not params.get("separator_regexp"):
+        yield f"etl_params.separator_regexp is missing: without one, {REGEXP} finds no field"
+    for key in ("path_regexp", "separator_regexp"):
+        if isinstance(params.get(key), str) and (key == "path_regexp" or kind == REGEXP):
+            yield from _compile_problem(params[key], f"etl_params.{key}", grok=_is_grok(params, key))
+    yield from _tokens_problem(
+        params.get("original_text_tokenize_on_chars"), "etl_params.original_text_tokenize_on_chars"
+    )
+
+
+def _is_grok(params: Mapping[str, Any], key: str) -> bool:
+    return key == "separator_regexp" and params.get("is_grok") is True
+
+
+def _pattern(text: str, *, grok: bool) -> re.Pattern[str]:
+    """Compile a regular expression of Go's, with each grok pattern as any text.
+
+    :raises re.error: it does not compile.
+    """
+    plain = _GROK.sub("(?:.*)", text) if grok else text
+    try:
+        return re.compile(plain)
+    except re.error:
+        for only_go, python in _GO_ONLY:
+            plain = only_go.sub(python, plain)
+        return re.compile(plain)
+
+
+def _compile_problem(text: str, place: str, *, grok: bool) -> Iterator[str]:
+    try:
+        _pattern(text, grok=grok)
+    except (re.error, OverflowError, RecursionError) as error:
+        yield f"{place} does not compile ({error}): {shown(text)}"
+
+
+def _tokens_problem(value: Any, place: str) -> Iterator[str]:
+    """The platform reads the escapes in it, such as backslash and t for a tab."""
+    if not isinstance(value, str):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            codecs.decode(value, "unicode_escape")
+    except ValueError:
+        yield f"{place} must hold whole escapes only (a backslash is written as two), not {shown(value)}"
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _own(payload: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Give the fields a table is made of, with their positions: the log platform strips built-in ones."""
+    fields = payload.get("fields")
+    for index, field in enumerate(fields if isinstance(fields, list) else ()):
+        if isinstance(field, Mapping) and field.get("is_built_in") is not True:
+            yield index, field
+
+
+def _is_live(field: Mapping[str, Any]) -> bool:
+    return field.get("is_delete") is not True
+
+
+def _fields(payload: Mapping[str, Any]) -> Iterator[str]:
+    kind, fields = payload.get("etl_config"), payload.get("fields")
+    for index, field in enumerate(fields if isinstance(fields, list) else ()):
+        if isinstance(field, Mapping) and _is_live(field):
+            yield from _named(field, f"fields[{index}].")
+    for index, field in _own(payload):
+        yield from _field(field, f"fields[{index}].")
+        if kind in ETL_KINDS and kind != TEXT:
+            yield from _column(field, f"fields[{index}].", payload)
+    if kind not in ETL_KINDS or kind == TEXT or not isinstance(payload.get("fields", []), list):
+        return
+    if not any(_is_live(field) for _, field in _own(payload)):
+        yield f"fields needs at least one field that is not deleted for etl_config {kind}"
+    if sum(field.get("is_time") is True for _, field in _own(payload)) > 1:
+        yield "fields may hold one is_time field only, deleted ones counted"
+
+
+def _named(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key in ("field_name", "field_type"):
+        if field.get(key) in (None, ""):
+            yield f"{prefix}{key} is missing"
+
+
+def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Check what the platform checks of a field whatever the kind of cleaning, even if it then drops it."""
+    if not _is_live(field):
+        return
+    key = "alias_name" if field.get("alias_name") else "field_name"
+    if isinstance(field.get(key), str) and is_reserved(field[key]):
+        yield f"{prefix}{key} {field[key]!r} is reserved by the log platform"
+    if field.get("is_analyzed") is True and field.get("field_type") != "string":
+        yield f"{prefix}is_analyzed is for strings only"
+    if field.get("is_time") is True:
+        yield from _time(field, prefix)
+
+
+def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -> Iterator[str]:
+    """Check what a column of the table is made of, which depends on the kind of cleaning."""
+    kind = payload["etl_config"]
+    if kind == DELIMITER and field.get("field_index") is None:
+        yield f"{prefix}field_index is missing (needed for {DELIMITER})"
+    if kind == JSON and not _is_live(field) and field.get("field_name") is None:
+        yield f"{prefix}field_name is missing: which field is to be left out?"
+    if field.get("is_analyzed") is True:
+        yield from _tokens_problem(field.get("tokenize_on_chars"), f"{prefix}tokenize_on_chars")
+    if not _is_live(field):
+        return
+    field_type = field.get("field_type")
+    if isinstance(field_type, str) and field_type and field_type not in FIELD_TYPES:
+        types = ", ".join(FIELD_TYPES)
+        yield f"{prefix}field_type must be one of {types}, not {shown(field_type)}: that becomes a string"
+    yield from _column_name(field, prefix, payload)
+
+
+def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -> Iterator[str]:
+    """Check the column's name: in JSON the alias, if there is one, else the name."""
+    kind = payload["etl_config"]
+    key = "alias_name" if kind == JSON and field.get("alias_name") else "field_name"
+    name = field.get(key)
+    if not isinstance(name, str) or not name:
+        return
+    if key == "field_name" and field.get("alias_name") and is_reserved(name):
+        yield f"{prefix}field_name {name!r} is reserved by the log platform; an alias replaces it only in {JSON}"
+    if not _NAME_START.match(name):
+        yield f"{prefix}{key} must begin with a letter (a to z) or an underscore, not {shown(name)}"
+    if kind == REGEXP:
+        yield from _group(name, prefix, _object(payload.get("etl_params")))
+
+
+def _group(name: str, prefix: str, params: Mapping[str, Any]) -> Iterator[str]:
+    """Refuse a field the regular expression does not name: it stays empty for ever. Grok patterns hide names."""
+    text = params.get("separator_regexp")
+    if not isinstance(text, str) or not text or params.get("is_grok") is True:
+        return
+    try:
+        groups = _pattern(text, grok=False).groupindex
+    except (re.error, OverflowError, RecursionError):
+        return
+    if name not in groups:
+        names = ", ".join(groups) or "none"
+        yield f"{prefix}field_name {name!r} is no group of etl_params.separator_regexp, which names {names}"
+
+
+_TIME_RULES: Mapping[str, Callable[[Any], bool]] = {
+    "time_zone": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "time_format": lambda value: isinstance(value, str) and value != "",
+}
+_TIME_WANTED = {
+    "time_zone": "an integer such as 8; with anything else the platform can never show the collector again",
+    "time_format": "a text that is not empty",
+}
+
+
+def _time(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    option = _object(field.get("option"))
+    fitting: Sequence[str] = []
+    for key, fits in _TIME_RULES.items():
+        if key not in option:
+            yield f"{prefix}option.{key} is missing (needed for is_time)"
+        elif not fits(option[key]):
+            yield f"{prefix}option.{key} must be {_TIME_WANTED[key]}, not {shown(option[key])}"
+        else:
+            fitting = [*fitting, key]
+    if "time_format" not in fitting:
+        return
+    time_format, field_type = option["time_format"], field.get("field_type")
+    number = field_type in ("int", "long")
+    if number != (time_format in EPOCHS):
+        wanted = f"one of {', '.join(EPOCHS)}" if number else f"a format other than {', '.join(EPOCHS)}"
+        yield f"{prefix}option.time_format must be {wanted} for a {field_type}, not {time_format!r}"
+
+
+def _collector(payload: Mapping[str, Any], collector_row: Mapping[str, Any]) -> Iterator[str]:
+    """Check what depends on the collector: one table for ever, and only one kind of ETL processor."""
+    collector = as_collector(collector_row)
+    existing, wanted = collector.bare_table_id, payload.get("table_id")
+    if existing is not None and isinstance(wanted, str) and "." not in wanted and wanted != existing:
+        yield (
+            f"table_id must stay {existing!r}: another name makes a second table and leaves the collector "
+            "pointing to the first"
+        )
+    processor = collector.get("etl_processor")
+    if processor not in (None, "", "transfer"):
+        yield f"etl_processor {processor!r} of the collector is not supported, only transfer is"
