@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_bkitsm.sandbox.bklog_api import refused
+from airflow_provider_bkitsm.sandbox.bklog.api import refused
 from airflow_provider_bkitsm.sandbox.esb import esb_answer
 from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.gateway import crashed, gateway_answer
