@@ -174,8 +174,7 @@ def _list(arguments: Arguments) -> Any:
     rows = [row for row in arguments.platform.collectors.values() if _wanted(row, query)]
     rows.sort(key=lambda row: (row["updated_at"], row["collector_config_id"]), reverse=True)
     page = _page(rows, query["page"], query["pagesize"])
-    listed = [views.listed(arguments.platform, row, arguments.username) for row in page]
-    return {"total": len(rows), "list": listed}
+    return {"total": len(rows), "list": views.page(arguments.platform, page, arguments.username)}
 
 
 def _page(rows: list[Row], page: str, size: str) -> list[Row]:

@@ -28,16 +28,28 @@ _RIGHTS = {
 _UNKNOWN_STORAGE = {"storage_cluster_id": -1, "retention": 0}
 
 
-def listed(platform: LogPlatform, row: Row, username: str) -> Row:
-    """Return a row of the list.
+def page(platform: LogPlatform, rows: list[Row], username: str) -> list[Row]:
+    """Return a page of the list.
 
     :raises ValueError: the name of its table has a dot, which the platform does not survive.
     """
+    rights = dict(_RIGHTS)
+    # The right to search is asked for together with the page's index sets.
+    if not any(row["index_set_id"] for row in rows):
+        del rights["search_log_v2"]
+    return [_listed(platform, row) | {"permission": _allowed(platform, row, username, rights)} for row in rows]
+
+
+def _allowed(platform: LogPlatform, row: Row, username: str, rights: dict[str, str]) -> dict[str, bool]:
+    business = int(row["bk_biz_id"])
+    return {right: platform.allows(username, business, action) for right, action in rights.items()}
+
+
+def _listed(platform: LogPlatform, row: Row) -> Row:
     table_id = row["table_id"]
     storage = (platform.listed_storage(table_id) if table_id else None) or _UNKNOWN_STORAGE
     cluster = cluster_of(storage["storage_cluster_id"])
     name = cluster.name if cluster else ""
-    business = int(row["bk_biz_id"])
     return (
         row
         | (_table_name(table_id) if table_id else {})
@@ -55,9 +67,6 @@ def listed(platform: LogPlatform, row: Row, username: str) -> Row:
             "custom_name": _CUSTOM_NAME,
             "is_search": bool(row["is_active"] and row["index_set_id"]),
             "tags": [],
-            "permission": {
-                right: platform.allows(username, business, action) for right, action in _RIGHTS.items()
-            },
         }
     )
 
