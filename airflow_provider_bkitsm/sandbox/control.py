@@ -185,8 +185,8 @@ class SandboxControl:
         kind: Kind | CallbackKind,
         *,
         times: int = 1,
-        status: int = 502,
-        code: int | str = 3900004,
+        status: int | None = None,
+        code: int | str | None = None,
         seconds: float = 1.0,
         retry_after: int | None = None,
     ) -> None:

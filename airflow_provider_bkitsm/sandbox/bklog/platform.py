@@ -24,6 +24,7 @@ _CACHED_SECONDS = 600
 _FIRST_INDEX_SET = 9000
 _STORAGE_KEYS = ("storage_cluster_id", "retention", "allocation_min_days")
 _ETL_KEYS = ("etl_config", "etl_params", "fields", "table_id")
+DEFAULT_SHARDS = {"storage_shards_nums": 3, "storage_shards_size": 30}
 _SMALLEST = {"storage_cluster_id": 3, "retention": 7, "allocation_min_days": 0, "etl_config": TEXT}
 
 
@@ -133,10 +134,13 @@ class LogPlatform:
         """
         shown = self.shown(number) if number in self.collectors else {}
         kept = shown.get("table_id") and all(row.get(key) == shown.get(key) for key in _ETL_KEYS)
-        self.save({key: value for key, value in row.items() if key in COLUMNS})
         table_id = row.get("table_id")
+        columns = {key: value for key, value in row.items() if key in COLUMNS}
         if not table_id:
+            self.save(columns)
             return
+        cleaned = {"etl_config": TEXT, "index_set_id": self.index_set_of(row), **DEFAULT_SHARDS}
+        self.save(columns | {key: value for key, value in cleaned.items() if not columns[key]})
         body = {key: row[key] for key in (*_STORAGE_KEYS, *_ETL_KEYS) if row.get(key) is not None}
         body = _SMALLEST | body | {"table_id": table_id.rpartition(".")[2]}
         if not kept:

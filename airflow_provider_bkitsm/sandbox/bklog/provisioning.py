@@ -8,13 +8,12 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox.bklog import result_table
 from airflow_provider_bkitsm.sandbox.bklog.clean_config import BODY_RULE, normalized
-from airflow_provider_bkitsm.sandbox.bklog.platform import LogPlatform, Row, cluster_of
+from airflow_provider_bkitsm.sandbox.bklog.platform import DEFAULT_SHARDS, LogPlatform, Row, cluster_of
 from airflow_provider_bkitsm.sandbox.bklog.seed import Cluster
 from airflow_provider_bkitsm.sandbox.bklog.views import SCENARIOS, native_status
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 
 NO_CLUSTER, NO_HOT_WARM, DOWNSTREAM = "3631201", "3631208", "3600002"
-_SHARD_GIGABYTES = 30
 _ASSESSMENT_KEYS = ("need_assessment", "assessment_config")
 
 
@@ -52,7 +51,7 @@ def provision(platform: LogPlatform, number: int, config: Row) -> Row:
         "etl_config": config["etl_config"],
         "index_set_id": platform.index_set_of(row),
         "storage_shards_nums": config["es_shards"],
-        "storage_shards_size": row["storage_shards_size"] or _SHARD_GIGABYTES,
+        "storage_shards_size": row["storage_shards_size"] or DEFAULT_SHARDS["storage_shards_size"],
         "storage_replies": config["storage_replies"],
         "storage_cluster_type": cluster.kind,
         "is_nanos": row["is_nanos"]

@@ -121,7 +121,8 @@ def listed(read: Read = anything) -> Read:
     def read_list(value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise invalid("期望是一个列表类型。")
-        found, places = [], {}
+        found: list[Any] = []
+        places: dict[str, str] = {}
         for number, item in enumerate(value):
             try:
                 found.append(_given(read, item))

@@ -104,7 +104,7 @@ def detail(platform: LogPlatform, row: Row) -> Row:
 
 
 def _etl(platform: LogPlatform, row: Row) -> Row:
-    nothing = {
+    nothing: Row = {
         "storage_cluster_id": None,
         "retention": None,
         "etl_params": {},
