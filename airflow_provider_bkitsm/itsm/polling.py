@@ -29,6 +29,8 @@ _LONGEST_PAUSE = 300.0
 _GOOD_ANSWERS = 8
 # Whoever was asked about so shortly before is left out of a round.
 _JUST_NOW = 0.5
+# ITSM's own crashes: one ticket of a batch may be the cause. Any other outage is of something in front of it.
+_CRASHES = frozenset({"SERVER_500_ERROR", "3900500"})
 # Fewer failures in a row than this may be one chunk's own; from then on the connection is taken to be down.
 _FAILURES_IN_A_ROW = 3
 # Appointments of tickets that are no longer waited for are swept out when there are so many too many.
@@ -233,7 +235,7 @@ class Schedule:
 def _of_the_connection(error: ItsmError) -> bool:
     """Whether an error says nothing about the tickets asked for, but that nobody is being answered."""
     denied = isinstance(error, ItsmAuthenticationError | ItsmPermissionError | ItsmRateLimitedError)
-    return denied or (error.retry_safe and error.code is None)
+    return denied or (error.retry_safe and str(error.code) not in _CRASHES)
 
 
 def _backoff(interval: float, failures: int) -> float:

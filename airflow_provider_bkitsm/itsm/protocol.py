@@ -8,6 +8,7 @@ with ``result`` true and ``code`` 0; the API gateway in front answers with real 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,11 @@ from airflow_provider_bkitsm.itsm import errors
 
 T = TypeVar("T")
 _OK_STATUSES = frozenset({200, 201})
+_SERVER_ERRORS = 500
 _LONGEST_MESSAGE = 500
+# 1640401 is the gateway's 404. ITSM's own are numbers of its platform, and names.
+_GATEWAY_CODE = re.compile(r"16([45]\d\d)\d\d")
+_ITSM_CODE = re.compile(r"39\d{5}|[A-Z][A-Z0-9_]*")
 
 
 class Front(StrEnum):
@@ -145,7 +150,7 @@ def decode(
         raise _without_envelope(status_code, content_type, request_id=request_id, retry_after=retry_after)
     if envelope.ok and status_code in _OK_STATUSES:
         return envelope.data
-    kind = _ERROR_BY_CODE.get(str(envelope.code)) or _error_by_status(status_code)
+    kind = _error_by_envelope(status_code, str(envelope.code))
     message = f"ITSM answered: {envelope.message[:_LONGEST_MESSAGE] or 'no message'}"
     raise _build(kind, message, envelope.code, envelope.request_id or request_id, retry_after)
 
@@ -185,6 +190,22 @@ def _without_envelope(
     if status_code in range(300, 400):
         message += ": the connection's host redirects; use the gateway root itself"
     return _build(kind, message, None, request_id, retry_after)
+
+
+def _error_by_envelope(status_code: int, code: str) -> type[errors.ItsmError]:
+    """Judge by the code, if it is one of ITSM's: an outage in front of ITSM has a code as well.
+
+    With a server's error as HTTP status nothing in the body is believed. A gateway's code holds its own status.
+    """
+    if status_code >= _SERVER_ERRORS:
+        return errors.ItsmUnavailableError
+    if code in _ERROR_BY_CODE:
+        return _ERROR_BY_CODE[code]
+    gateway = _GATEWAY_CODE.fullmatch(code)
+    if gateway is not None:
+        return _error_by_status(int(gateway[1]))
+    about_the_request = status_code not in _OK_STATUSES or _ITSM_CODE.fullmatch(code)
+    return _error_by_status(status_code) if about_the_request else errors.ItsmUnavailableError
 
 
 def _error_by_status(status_code: int) -> type[errors.ItsmError]:

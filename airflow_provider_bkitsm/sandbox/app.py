@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from airflow_provider_bkitsm.sandbox import bklog_api, control_api, esb, itsm_api, lifecycle, saas, web
+from airflow_provider_bkitsm.sandbox import control_api, esb, itsm_api, lifecycle, saas, web
+from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.misbehave import Misbehave
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.world import World

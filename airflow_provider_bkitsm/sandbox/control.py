@@ -193,8 +193,8 @@ class SandboxControl:
         kind: Kind | CallbackKind | TaskKind,
         *,
         times: int = 1,
-        status: int = 502,
-        code: int | str = 3900004,
+        status: int | None = None,
+        code: int | str | None = None,
         seconds: float = 1.0,
         retry_after: int | None = None,
     ) -> None:
@@ -215,6 +215,24 @@ class SandboxControl:
         """Create or replace a collector; what is not given is a default."""
         stored: dict[str, Any] = self._control("PUT", f"collectors/{number}", json=row)
         return stored
+
+    def clean_config(self, number: int) -> dict[str, Any] | None:
+        """Return a collector's clean configuration of last time, as the log platform went on with it."""
+        body: dict[str, Any] | None = self._control("GET", f"collectors/{number}/clean_config")
+        return body
+
+    def set_bklog(self, **changes: Any) -> dict[str, Any]:
+        """Set the log platform up in another way; see :class:`~.bklog.platform.Setup`. What is not named stays."""
+        setup: dict[str, Any] = self._control("POST", "bklog", json=changes)
+        return setup
+
+    def clear_list_cache(self) -> None:
+        """Let the ten minutes pass for which the log platform's list keeps a table's storage."""
+        self._control("DELETE", "bklog/list_cache")
+
+    def decide_native(self, sn: str, *, approve: bool) -> None:
+        """Decide a ticket that the log platform itself has opened; approved, it replays what it has parked."""
+        self._control("POST", f"bklog/native/{sn}", params={"approve": str(approve).lower()})
 
     def _decide(self, sn: str, **decision: Any) -> dict[str, Any]:
         self.wait_for_step(sn)

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
 from airflow_provider_bkitsm.sandbox import callbacks, flow, lifecycle
+from airflow_provider_bkitsm.sandbox.bklog import control_api as bklog_control
 from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.saas import issue_jwt
-from airflow_provider_bkitsm.sandbox.seed import collector
 from airflow_provider_bkitsm.sandbox.services import Node, filled_in
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
@@ -59,6 +59,7 @@ def only_from_here(request: Request) -> None:
 
 
 routes = APIRouter(prefix=CONTROL_ROOT, dependencies=[Depends(only_from_here)])
+routes.include_router(bklog_control.routes)
 
 
 async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
@@ -114,28 +115,6 @@ async def finish_without_evidence(world: InWorld, sn: str) -> dict[str, Any]:
     except Refusal as refusal:
         raise HTTPException(409, refusal.message) from refusal
     return _shown(found)
-
-
-@routes.get("/collectors")
-async def collectors(world: InWorld) -> list[dict[str, Any]]:
-    """Return every collector, and how often its ETL was written."""
-    return [_with_writes(world, number) for number in world.collectors]
-
-
-@routes.get("/collectors/{number}")
-async def one_collector(world: InWorld, number: int) -> dict[str, Any]:
-    """Return one collector."""
-    if number not in world.collectors:
-        raise HTTPException(404, f"no collector {number}")
-    return _with_writes(world, number)
-
-
-@routes.put("/collectors/{number}")
-async def put_collector(world: InWorld, number: int, row: dict[str, Any]) -> dict[str, Any]:
-    """Make a collector, or another of it."""
-    name = str(row.get("collector_config_name") or f"collector-{number}")
-    world.save_collector(collector(number, name) | row | {"collector_config_id": number})
-    return _with_writes(world, number)
 
 
 @routes.get("/requests")
@@ -222,7 +201,3 @@ def _shown(ticket: Ticket) -> dict[str, Any]:
         "waits_for": ticket.waits_for,
         "approve_result": ticket.approve_result,
     }
-
-
-def _with_writes(world: World, number: int) -> dict[str, Any]:
-    return world.collectors[number] | {"etl_writes": world.etl_writes[number]}

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT
 from airflow_provider_bkitsm.sandbox.world import World
 
 GENERAL, NO_COMPONENT, BAD_ARGUMENT, NOT_JSON = 1306000, 1306404, 1306406, 1306206
+NO_ANSWER = 1306201
 _KEPT_BACK = frozenset(
     {"bk_app_code", "app_code", "bk_app_secret", "app_secret", "bk_token", "bk_ticket", "bk_username", "username"}
     | {"access_token", "signature"}
@@ -47,7 +48,7 @@ async def dispatch(world: InWorld, request: Request, path: str) -> Response:
     return await _forwarded(world, endpoint, given, caller.verified_user)
 
 
-def esb_answer(code: int, message: str) -> Response:
+def esb_answer(code: int | str, message: str) -> Response:
     """Return an answer of the ESB's own."""
     return _with_id({"result": False, "code": code, "data": None, "message": message})
 

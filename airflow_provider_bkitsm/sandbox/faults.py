@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["html", "status", "drop_answer", "delay", "refuse", "etl_refuse", "app_refused"]
+Kind = Literal["html", "page", "status", "esb", "drop_answer", "delay", "refuse", "etl_refuse", "app_refused"]
 CallbackKind = Literal["callback_lost", "callback_late", "callback_twice"]
 TaskKind = Literal["task_failed"]
 
@@ -19,11 +19,13 @@ _ETL_PATH = "update_or_create_clean_config/"
 class Fault:
     """A fault of the next ``times`` requests whose path contains ``path``, or of the next callbacks.
 
-    ``html``: the crash page with HTTP 200, nothing done. ``status``: that HTTP status as the gateway answers
-    it, with ``Retry-After`` if given, nothing done. ``refuse``: an envelope with that ``code``, nothing done;
-    ``etl_refuse``: the same for clean configurations only. ``app_refused``: the gateway or the ESB lets the
-    application not through. ``drop_answer``: the work is done, then the connection is cut. ``delay``: so many
-    ``seconds`` before the work.
+    Instead of the work: ``html``: the crash page with HTTP 200. ``page``: a proxy's page with that ``status``.
+    ``status``: that HTTP status as the gateway answers it, with its usual code or another ``code``, and
+    ``Retry-After`` if given. ``esb``: the ESB's own body with that ``code``; ``refuse``: the platform's envelope
+    with that ``code``; ``etl_refuse``: the same for clean configurations only; these with HTTP 200 or another
+    ``status``. ``app_refused``: the gateway or the ESB lets the application not through.
+
+    ``drop_answer``: the work is done, then the connection is cut. ``delay``: so many ``seconds`` before the work.
 
     Of callbacks (``path`` is then the ticket's number, or part of it): ``callback_lost``: never sent, and on no
     list. ``callback_late``: sent after so many ``seconds``. ``callback_twice``: sent a second time.
@@ -35,8 +37,8 @@ class Fault:
     kind: Kind | CallbackKind | TaskKind
     path: str = ""
     times: int = 1
-    status: int = 502
-    code: int | str = 3900004
+    status: int | None = None
+    code: int | str | None = None
     seconds: float = 1.0
     retry_after: int | None = None
 

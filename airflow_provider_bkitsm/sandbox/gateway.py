@@ -20,6 +20,11 @@ _CRASH_PAGE = """<!DOCTYPE html>
 <body><h1>应用异常</h1><p>系统出现异常, 请记录下错误场景并与开发人员联系!</p></body>
 </html>
 """
+_PROXY_PAGE = """<html>
+<head><title>{status}</title></head>
+<body><center><h1>{status}</h1></center><hr><center>openresty</center></body>
+</html>
+"""
 _PROOFS = ("access_token", "bk_token", "bk_ticket")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -87,6 +92,11 @@ def crashed() -> Response:
     return HTMLResponse(_CRASH_PAGE)
 
 
+def proxy_page(status: int) -> Response:
+    """The page of a proxy between the caller and the gateway, or between the gateway and the platform."""
+    return HTMLResponse(_PROXY_PAGE.format(status=status), status_code=status)
+
+
 def no_such_page() -> Response:
     """The page of a path outside every router of ITSM, with HTTP 200 too (reference 1)."""
     return HTMLResponse(_CRASH_PAGE.replace("500", "404"))
@@ -98,7 +108,7 @@ def only_through_gateway() -> Response:
 
 
 def gateway_answer(
-    status: int, code: int, name: str, message: str, headers: Mapping[str, str] | None = None
+    status: int, code: int | str, name: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return an answer of the gateway's own: a real HTTP status and its own body."""
     body = {"code_name": name, "code": code, "message": message, "data": None, "result": False}

@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_bkitsm.sandbox.bklog_api import refused
-from airflow_provider_bkitsm.sandbox.esb import esb_answer
+from airflow_provider_bkitsm.sandbox.bklog.api import refused
+from airflow_provider_bkitsm.sandbox.esb import NO_ANSWER, esb_answer
 from airflow_provider_bkitsm.sandbox.faults import Fault
-from airflow_provider_bkitsm.sandbox.gateway import crashed, gateway_answer
+from airflow_provider_bkitsm.sandbox.gateway import crashed, gateway_answer, proxy_page
 from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT, SAAS_ROOT
 from airflow_provider_bkitsm.sandbox.world import LoggedRequest, World
 
@@ -25,9 +25,12 @@ _NAMES = {
     400: (1640001, "INVALID_ARGS"),
     403: (1640301, "APP_NO_PERMISSION"),
     404: (1640401, "API_NOT_FOUND"),
+    413: (1641301, "BODY_TOO_LARGE"),
+    414: (1641401, "URI_TOO_LARGE"),
     429: (1642902, "RATE_LIMIT_RESTRICTION"),
     502: (1650200, "BAD_GATEWAY"),
     504: (1650401, "REQUEST_BACKEND_TIMEOUT"),
+    508: (1650801, "RECURSIVE_REQUEST_DETECTED"),
 }
 
 
@@ -64,12 +67,23 @@ def _instead(fault: Fault, path: str) -> ASGIApp:
         return crashed()
     if fault.kind == "app_refused":
         return _app_refused(path)
+    if fault.kind == "page":
+        return proxy_page(fault.status or 502)
     if fault.kind == "status":
-        code, name = _NAMES.get(fault.status, (fault.status * 1000, "ERROR"))
-        headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
-        return gateway_answer(fault.status, code, name, "sandbox fault", headers)
-    # An int code is ITSM's, a text the log platform's (and of ITSM's unwrapped endpoints).
-    return refused(fault.code, "sandbox fault")
+        return _status(fault, fault.status or 502)
+    if fault.kind == "esb":
+        answer = esb_answer(fault.code or NO_ANSWER, "sandbox fault")
+    else:
+        # An int code is ITSM's, a text the log platform's (and of ITSM's unwrapped endpoints).
+        answer = refused(fault.code or 3900004, "sandbox fault")
+    answer.status_code = fault.status or 200
+    return answer
+
+
+def _status(fault: Fault, status: int) -> ASGIApp:
+    usual, name = _NAMES.get(status, (status * 1000, "ERROR"))
+    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+    return gateway_answer(status, fault.code or usual, name, "sandbox fault", headers)
 
 
 def _app_refused(path: str) -> ASGIApp:

@@ -51,7 +51,8 @@ async def overview(world: InWorld, problem: str = "") -> HTMLResponse:
 @routes.get("/collectors")
 async def collectors(world: InWorld) -> HTMLResponse:
     """Show what became of the collectors."""
-    rows = [shown_collector(row, world.etl_writes[number]) for number, row in world.collectors.items()]
+    bklog = world.bklog
+    rows = [shown_collector(bklog.shown(number), bklog.etl_writes[number]) for number in bklog.collectors]
     return _page("collectors.html", page="collectors", collectors=rows)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything a sandbox knows: tickets, collectors, the lost-callback list, and the requests it received.
+"""Everything a sandbox knows: tickets, the log platform, the lost-callback list, the requests it received.
 
 All access is from one event loop, so nothing is locked. Reads are served from memory, writes go through.
 """
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals, tokens
+from airflow_provider_bkitsm.sandbox.bklog.platform import LogPlatform
 from airflow_provider_bkitsm.sandbox.database import Database
 from airflow_provider_bkitsm.sandbox.faults import Faults
 from airflow_provider_bkitsm.sandbox.forms import Draft
 from airflow_provider_bkitsm.sandbox.moments import shanghai
-from airflow_provider_bkitsm.sandbox.seed import COLLECTORS
 from airflow_provider_bkitsm.sandbox.service_book import ServiceBook
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
@@ -42,7 +42,6 @@ class World:
 
     :param clock: seconds since the epoch; the seam for tests.
     :param lost_callbacks: numbers whose callback was not accepted (a dict for its order).
-    :param etl_writes: how often each collector's clean configuration was written.
     :param worker: set while ITSM's background worker runs.
     :param scheduled: the automatic steps the worker has on its list, by ticket and ``state_id``.
     """
@@ -50,9 +49,7 @@ class World:
     settings: Settings
     clock: Callable[[], float] = time.time
     tickets: dict[int, Ticket] = field(default_factory=dict)
-    collectors: dict[int, dict[str, Any]] = field(default_factory=dict)
     lost_callbacks: dict[str, None] = field(default_factory=dict)
-    etl_writes: Counter[int] = field(default_factory=Counter)
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=_REQUESTS_KEPT))
     request_counts: Counter[str] = field(default_factory=Counter)
     installation: str = ""
@@ -68,10 +65,8 @@ class World:
         self.services = ServiceBook(database=self._database, log_services=self.settings.log_services)
         for body in self._database.load("ticket").values():
             self._index(Ticket.from_document(self.services[body.pop("service_id")], body))
-        stored = {int(key): row for key, row in self._database.load("collector").items()}
-        self.collectors = {row["collector_config_id"]: dict(row) for row in COLLECTORS} | stored
+        self.bklog = LogPlatform(database=self._database, clock=self.clock)
         self.lost_callbacks = dict.fromkeys(self._database.load("lost_callback"))
-        self.etl_writes = Counter({int(key): n for key, n in self._database.load("etl_writes").items()})
         self.installation = meta.get("installation") or tokens.new_installation()
         self._database.save("meta", "installation", self.installation)
         self._counters: dict[str, int] = meta.get("counters") or {}
@@ -132,17 +127,6 @@ class World:
     def newest_first(self) -> list[Ticket]:
         """Return all tickets."""
         return sorted(self.tickets.values(), key=lambda one: one.id, reverse=True)
-
-    def save_collector(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Take in a collector and write it through."""
-        self.collectors[int(row["collector_config_id"])] = row
-        self._database.save("collector", row["collector_config_id"], row)
-        return row
-
-    def count_etl_write(self, number: int) -> None:
-        """Remember that a collector's clean configuration was written."""
-        self.etl_writes[number] += 1
-        self._database.save("etl_writes", number, self.etl_writes[number])
 
     def lose_callback(self, sn: str) -> None:
         """Put a number on the lost-callback list."""

@@ -32,14 +32,15 @@ def test_a_collector_is_read_from_the_list(hook, sandbox):
 
 
 def test_all_collectors_of_a_business_are_listed(hook):
-    assert [row["collector_config_id"] for row in hook.list_collectors(bk_biz_id=2)] == [1001, 1002, 1003, 1004]
+    rows = hook.list_collectors(bk_biz_id=2)
+    assert sorted(row["collector_config_id"] for row in rows) == [1001, 1002, 1003, 1004]
     assert list(hook.list_collectors(bk_biz_id=99)) == []
 
 
 def test_the_detail_shows_the_etl_as_well(hook):
     hook.update_or_create_clean_config(1001, CLEAN)
     detail = hook.get_collector_detail(1001)
-    assert (detail["table_id"], detail["table_id_prefix"], detail["retention"]) == ("app", "2_bklog.", 7)
+    assert (detail["table_id"], detail["table_id_prefix"], detail["retention"]) == ("app", "2_bklog_", 7)
     with pytest.raises(BkLogError, match="不存在"):
         hook.get_collector_detail(9999)
 
@@ -53,7 +54,7 @@ def test_a_collector_that_is_not_there_is_its_own_error(hook, number, biz):
 def test_a_clean_config_is_written_twice_without_harm(hook):
     first = hook.update_or_create_clean_config(1001, CLEAN)
     assert hook.update_or_create_clean_config(1001, CLEAN) == first
-    assert hook.get_collector(1001, bk_biz_id=2)["table_id"] == "2_bklog.app"
+    assert hook.get_collector(1001, bk_biz_id=2)["table_id"] == "app"
 
 
 def test_a_refusal_keeps_its_text_code(hook):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,20 @@ def test_a_token_that_is_not_itsms_own_does_not_pass(client):
     assert client.call("token_verify", "nonsense").is_passed is False
 
 
+# Of something in front of ITSM: all but the pages have a code in their body.
+OUTAGES: list[dict[str, Any]] = [
+    {"kind": "status", "status": 502, "code": 1650201},
+    {"kind": "status", "status": 508},
+    {"kind": "esb", "code": 1306201},
+    {"kind": "esb", "code": 1306500},
+    {"kind": "esb", "code": 1308201, "status": 502},
+    {"kind": "esb", "code": 1306000, "status": 504},
+    {"kind": "refuse", "code": 3900004, "status": 500},
+    {"kind": "page", "status": 200},
+    {"kind": "page", "status": 503},
+]
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -92,6 +107,7 @@ def test_a_token_that_is_not_itsms_own_does_not_pass(client):
         ({"kind": "status", "status": 403}, errors.ItsmPermissionError),
         ({"kind": "status", "status": 301}, errors.ItsmEndpointNotFoundError),
         ({"kind": "refuse", "code": "SERVER_500_ERROR"}, errors.ItsmUnavailableError),
+        *((outage, errors.ItsmUnavailableError) for outage in OUTAGES),
         ({"kind": "drop_answer", "times": 2}, errors.ItsmUnavailableError),
     ],
 )
@@ -116,7 +132,9 @@ def test_a_rate_limit_names_its_pause(client, sandbox):
     assert caught.value.retry_after == 7
 
 
-@pytest.mark.parametrize("fault", [{"kind": "drop_answer"}, {"kind": "html"}, {"kind": "status", "status": 504}])
+@pytest.mark.parametrize(
+    "fault", [{"kind": "drop_answer"}, {"kind": "html"}, {"kind": "status", "status": 504}, *OUTAGES]
+)
 def test_p2_a_write_without_an_answer_has_an_unknown_outcome(client, sandbox, fault):
     sandbox.fault("create_ticket", **fault)
     with pytest.raises(errors.ItsmOutcomeUnknownError) as caught:

@@ -47,6 +47,22 @@ def test_p2_a_lost_answer_is_found_again(opener, sandbox):
     assert len(sandbox.tickets()) == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "esb", "code": 1308201, "status": 502},
+        {"kind": "status", "status": 504},
+        {"kind": "refuse", "code": 3900003, "status": 502},
+    ],
+)
+def test_p2_after_an_outage_with_a_code_the_ticket_is_looked_for_not_given_up(opener, sandbox, fault):
+    sandbox.fault("create_ticket", **fault)
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="looks for it again"):
+        opener.open(HANDLE, **REQUEST)
+    assert sandbox.requests("get_tickets")
+    assert len(sandbox.requests("create_ticket")) == 1
+
+
 def test_p2_an_outage_while_looking_is_waited_out(opener, sandbox):
     sandbox.fault("create_ticket", "drop_answer")
     sandbox.fault("get_tickets", "status", times=3)

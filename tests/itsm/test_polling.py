@@ -282,6 +282,22 @@ def test_who_is_not_let_in_pauses_for_all_whatever_the_code(kind):
     assert plan.next_batch(0) == ()
 
 
+@pytest.mark.parametrize("code", [None, 1650200, 1650401, 1306201, "1308201", "500"])
+def test_an_outage_with_a_code_is_about_no_ticket(code):
+    plan = schedule(*names(8), chunk=4)
+    for _ in range(3):
+        plan.failed(plan.next_batch(0), errors.ItsmUnavailableError("down", code=code), 0)
+    assert plan.next_batch(0) == ()
+    assert all(len(batch) == 4 for batch in taken(plan, 60))
+
+
+@pytest.mark.parametrize("code", ["SERVER_500_ERROR", 3900500])
+def test_a_crash_of_itsm_may_be_about_one_ticket_of_the_batch(code):
+    plan = schedule(*names(8), chunk=8)
+    plan.failed(plan.next_batch(0), errors.ItsmUnavailableError("crash", code=code), 0)
+    assert [len(batch) for batch in taken(plan, 60)] == [4, 4]
+
+
 def test_failures_of_those_who_left_pause_whoever_comes_for_a_second():
     plan = schedule(*names(3), chunk=1)
     batches = [plan.next_batch(0) for _ in range(3)]

@@ -75,7 +75,7 @@ def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
     fields = sandbox.ticket(flow.apply())["fields"]
     assert fields["approvals"] == "alice,bob"
     assert fields["apply_reason"] == "new service"
-    assert fields["title"].startswith("【日志采集】demo-app-runtime-")
+    assert fields["title"].startswith("【日志采集】2-app-runtime-")
     for shown in (flow.row.etl_digest, "bk_log_text", "/data/"):
         assert shown in fields["collector_detail"]
 

@@ -31,6 +31,36 @@ def test_a_status_is_the_gateways(client, server, status, code):
     assert (got.status_code, got.json()["code"], got.json()["result"]) == (status, code, False)
 
 
+@pytest.mark.parametrize("status", [200, 502, 503, 504])
+def test_a_proxys_page_has_the_status_it_was_given(client, server, status):
+    server.fault(CALL, "page", status=status)
+    got = answer(client)
+    assert (got.status_code, got.headers["content-type"]) == (status, "text/html; charset=utf-8")
+
+
+def test_the_gateway_has_more_codes_than_one_for_a_status(client, server):
+    server.fault(CALL, "status", status=502, code=1650201)
+    got = answer(client)
+    assert (got.status_code, got.json()["code"]) == (502, 1650201)
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [({}, 200, 1306201), ({"code": 1308201, "status": 502}, 502, 1308201), ({"status": 504}, 504, 1306201)],
+)
+def test_the_esb_reports_an_outage_with_a_code_and_whichever_status(client, server, given, status, code):
+    server.fault(CALL, "esb", **given)
+    got = answer(client)
+    assert (got.status_code, got.json()["code"], got.json()["result"]) == (status, code, False)
+    assert got.json()["request_id"]
+
+
+def test_a_platforms_envelope_may_have_a_servers_error_as_status(client, server):
+    server.fault(CALL, "refuse", code="3600500", status=500)
+    got = answer(client)
+    assert (got.status_code, got.json()["code"]) == (500, "3600500")
+
+
 def test_a_rate_limit_can_name_its_pause(client, server):
     server.fault(CALL, "status", status=429, retry_after=7)
     got = answer(client)

@@ -62,4 +62,4 @@ def test_the_documentations_example_runs(tmp_path):
             [sys.executable, "-m", *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout

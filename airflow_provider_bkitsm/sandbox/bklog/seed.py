@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collectors and clusters a new sandbox has."""
+"""The collectors and storage clusters of a new sandbox."""
 
 from __future__ import annotations
 
@@ -7,42 +7,77 @@ from dataclasses import dataclass
 from typing import Any
 
 BUSINESS = 2
+_MADE_AT = "2026-11-02 10:00:00+0800"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     """A storage cluster.
 
-    :param hot_warm: it can move old data to slower nodes.
+    :param version: of Elasticsearch; "" for a cluster of another kind.
+    :param hot_warm: the cluster can move old data to slower nodes.
     """
 
     id: int
     name: str
-    hot_warm: bool
+    version: str = "7.10.1"
+    kind: str = "elasticsearch"
+    hot_warm: bool = False
 
 
 CLUSTERS: dict[int, Cluster] = {
     one.id: one
     for one in (
-        Cluster(id=3, name="es-hot-warm", hot_warm=True),
-        Cluster(id=4, name="es-plain", hot_warm=False),
+        Cluster(id=3, name="es3"),
+        Cluster(id=4, name="es4", hot_warm=True),
+        Cluster(id=5, name="es5", version="5.4.0"),
+        Cluster(id=6, name="doris6", version="", kind="doris"),
     )
+}
+
+# Columns of the platform's table of collectors that no call of this sandbox changes.
+_COLUMNS: dict[str, Any] = {
+    "is_deleted": False,
+    "deleted_at": None,
+    "deleted_by": None,
+    "bkdata_biz_id": None,
+    "collector_plugin_id": None,
+    "bk_app_code": "bk_log_search",
+    "custom_type": "log",
+    "target_subscription_diff": {},
+    "data_link_id": None,
+    "bk_data_name": None,
+    "bkbase_table_id": None,
+    "processing_id": None,
+    "bkdata_data_id": None,
+    "can_use_independent_es_cluster": True,
+    "collector_package_count": 10,
+    "collector_output_format": None,
+    "collector_config_overlay": None,
+    "bkdata_data_id_sync_times": 0,
+    "bcs_cluster_id": None,
+    "extra_labels": None,
+    "add_pod_label": False,
+    "add_pod_annotation": False,
+    "yaml_config_enabled": False,
+    "yaml_config": "",
+    "rule_id": 0,
+    "log_group_id": None,
+    "enable_v4": False,
 }
 
 
 def collector(number: int, name: str, **more: Any) -> dict[str, Any]:
-    """Return a collector as the platform's list shows it (collector reference 1.2, 4.2)."""
+    """Return a collector as the platform's own table holds it: no ETL yet, deployed to hosts."""
     return {
+        **_COLUMNS,
         "collector_config_id": number,
         "collector_config_name": name,
         "collector_config_name_en": name.replace("-", "_"),
         "bk_biz_id": BUSINESS,
-        "space_uid": f"bkcc__{BUSINESS}",
-        "space_name": "demo",
         "description": "",
         "category_id": "application_check",
         "collector_scenario_id": "row",
-        "collector_scenario_name": "行日志文件",
         "environment": "linux",
         "target_object_type": "HOST",
         "target_node_type": "TOPO",
@@ -51,6 +86,7 @@ def collector(number: int, name: str, **more: Any) -> dict[str, Any]:
         "params": {"paths": [f"/data/{name}/logs/*.log"], "conditions": {"type": "none"}},
         "etl_processor": "transfer",
         "is_active": True,
+        "is_display": True,
         "subscription_id": number + 7000,
         "task_id_list": [str(number + 40000)],
         "bk_data_id": number + 500000,
@@ -59,18 +95,21 @@ def collector(number: int, name: str, **more: Any) -> dict[str, Any]:
         "table_id": None,
         "index_set_id": None,
         "etl_config": None,
-        "etl_params": {},
-        "fields": [],
-        "storage_cluster_id": None,
-        "retention": None,
-        "allocation_min_days": None,
-        "storage_replies": 1,
+        "storage_cluster_type": "elasticsearch",
         "storage_shards_nums": None,
-        "created_at": "2026-11-02 10:00:00+0800",
+        "storage_shards_size": None,
+        "storage_replies": 1,
+        "is_nanos": False,
+        "created_at": _MADE_AT,
         "created_by": "admin",
+        "updated_at": _MADE_AT,
         "updated_by": "admin",
         **more,
     }
+
+
+COLUMNS = frozenset(collector(0, ""))
+"""Names of a collector's columns."""
 
 
 def _paths(*paths: str) -> dict[str, Any]:
