@@ -59,7 +59,7 @@ def submit_form(
         own["title"] = marked_title(str(own["title"]), tag)
     filled = {
         "title": _title(question, collector, opened, tag),
-        "bk_biz_id": str(question.bk_biz_id),
+        "bk_biz_id": _business(question.bk_biz_id),
         question.approvers_field: question.approvers,
         question.reason_field: question.reason or "",
         question.detail_field: collector_detail(
@@ -77,7 +77,13 @@ def _title(question: Question, collector: Mapping[str, Any], opened: date, tag: 
     return ticket_title(space=str(space), collector_name=str(name), created=opened, marker=marker(tag))
 
 
-def _fitting(filled: Mapping[str, str], question: Question, known: Collection[str]) -> dict[str, str]:
+def _business(bk_biz_id: int | str) -> int | str:
+    """Return a business as the log platform sends it, a number."""
+    text = str(bk_biz_id).strip()
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+def _fitting(filled: Mapping[str, Any], question: Question, known: Collection[str]) -> dict[str, Any]:
     """Return what has a value and a field; what an approval cannot do without goes to ITSM in any case."""
     wanted = {"title", question.approvers_field, question.detail_field, *known}
     return {key: value for key, value in filled.items() if value and key in wanted}

@@ -252,7 +252,8 @@ def batch_size(gateway: Gateway) -> int:
 
 def _visible(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
     wanted = gateway.text("service_id")
-    lacks = "" if wanted in (None, *(str(one.id) for one in services)) else f", though not service {wanted}"
+    known = {str(one.id) for one in services} | {one.name for one in services}
+    lacks = "" if wanted is None or wanted in known else f", though not service {wanted}"
     return f"app {gateway.app_code!r} is accepted, {len(services)} services are visible{lacks}"
 
 

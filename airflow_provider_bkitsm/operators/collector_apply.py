@@ -141,7 +141,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         known, opened = {field.key for field in service.fields}, context["dag_run"].run_after
         form = partial(submit_form, self._question(), collector=collector, known=known, opened=opened)
         check_form(service.fields, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent)
+        row = self._apply(gate, **intent, **self._verdict_source(service))
         if row.ticket_sn is None:
             stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
             meta = self.render_template(self.meta, context) if self.meta else None
@@ -220,6 +220,25 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
                 f"ticket {ticket.sn} is open, but its number could not be stored: {error.message}. A retry"
                 " finds the ticket again instead of opening a second one"
             ) from error
+
+    def _verdict_source(self, service: ServiceDetail) -> dict[str, Any]:
+        """Find out where the service's verdict is read, before anybody is asked; the log says why there.
+
+        :raises ItsmInvalidRequestError: no verdict of this service could be believed.
+        """
+        from airflow_provider_bkitsm.itsm.verdict_source import read_workflow, verdict_source
+
+        workflow, unread = self.hook.run(read_workflow(service))
+        if workflow is None:
+            self.log.info("the flow of service %s cannot be read: %s", service.service_id, unread)
+        source = verdict_source(service, workflow, self.hook.verdict_policy(**self.verdict_settings))
+        about = f"service {service.service_id} ({service.name}): {source.problem or source.reason}"
+        if source.problem:
+            raise ItsmInvalidRequestError(f"{about}. No ticket was opened")
+        self.log.info("%s", about)
+        named = {key: value for key, value in self.verdict_settings.items() if value is not None}
+        settings = source.settings if source.settings is not None else named or None
+        return {"verdict_settings": settings, "service": about}
 
     def _service(self) -> ServiceDetail:
         from airflow_provider_bkitsm.itsm.services import find_log_service, find_service

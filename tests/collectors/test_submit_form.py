@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from typing import Any
 
 import pytest
 
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
+from airflow_provider_bkitsm.collectors.form import shows_digest
 from airflow_provider_bkitsm.collectors.payload import digest
 from airflow_provider_bkitsm.collectors.submit_form import Question, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
@@ -35,15 +35,16 @@ def test_every_field_of_the_log_services_form_is_filled() -> None:
     detail = form.pop("collector_detail")
     assert form == {
         "title": "【日志采集】demo-app-runtime-20261124 #01234567",
-        "bk_biz_id": "2",
+        "bk_biz_id": 2,
         "approvals": "alice,bob",
         "apply_reason": "why",
     }
-    assert digest(PAYLOAD) in detail
+    assert shows_digest([{"value": detail}], digest(PAYLOAD))
+    assert isinstance(detail, dict), "ITSM escapes a text, which its page then cannot parse"
 
 
 def test_further_rows_are_in_the_detail() -> None:
-    (form,) = json.loads(_form(detail_rows={"容量：": 12})["collector_detail"])["form_data"]
+    (form,) = _form(detail_rows={"容量：": 12})["collector_detail"]["form_data"]
     assert {"label": "容量：", "value": "12"}.items() <= form["children"][4].items()
 
 

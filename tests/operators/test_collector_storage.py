@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -66,7 +65,7 @@ def test_approved_the_storage_is_changed_and_nothing_else(expansion, sandbox):
 
 
 def test_the_approver_sees_what_it_takes(expansion, sandbox):
-    form = json.loads(sandbox.ticket(expansion.ask())["fields"]["collector_detail"])
+    form = sandbox.ticket(expansion.ask())["fields"]["collector_detail"]
     rows = {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
     assert rows["变更 retention："] == "7 → 30"
     assert rows["变更 es_shards："] == "3 → 6"
