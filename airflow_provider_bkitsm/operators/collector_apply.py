@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.collectors.service_fit import FieldPlan
     from airflow_provider_bkitsm.collectors.submit_form import Question
     from airflow_provider_bkitsm.collectors.switch import Gate
     from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import ServiceDetail
+    from airflow_provider_bkitsm.itsm.models import ServiceDetail, Workflow
 
 
 class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
@@ -134,14 +135,29 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:
         """Open the ticket, or find the one an earlier try opened."""
         from airflow_provider_bkitsm.collectors.payload import digest
+        from airflow_provider_bkitsm.collectors.service_fit import plan_fields
         from airflow_provider_bkitsm.collectors.submit_form import submit_form
         from airflow_provider_bkitsm.itsm.services import check_form
+        from airflow_provider_bkitsm.itsm.verdict_source import read_workflow, steps_of
 
-        payload, tag, service = intent["payload"], intent["tag"], self._service()
-        known, opened = {field.key for field in service.fields}, context["dag_run"].run_after
-        form = partial(submit_form, self._question(), collector=collector, known=known, opened=opened)
+        payload, tag, opened = intent["payload"], intent["tag"], context["dag_run"].run_after
+        question, service = self._question(), self._service()
+        workflow, unread = self.hook.run(read_workflow(service))
+        if workflow is None:
+            self.log.info("the flow of service %s cannot be read: %s", service.service_id, unread)
+        plan = plan_fields(
+            service,
+            keys=question.keys,
+            approvers=question.approvers,
+            steps=None if workflow is None else steps_of(workflow),
+            own=question.fields or {},
+            payload=payload,
+            opened=opened,
+        )
+        source = self._verdict_source(service, workflow, plan)
+        form = partial(submit_form, question, collector=collector, plan=plan, opened=opened)
         check_form(service.fields, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent, **self._verdict_source(service))
+        row = self._apply(gate, **intent, **source)
         if row.ticket_sn is None:
             stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
             meta = self.render_template(self.meta, context) if self.meta else None
@@ -221,24 +237,25 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
                 " finds the ticket again instead of opening a second one"
             ) from error
 
-    def _verdict_source(self, service: ServiceDetail) -> dict[str, Any]:
-        """Find out where the service's verdict is read, before anybody is asked; the log says why there.
+    def _verdict_source(
+        self, service: ServiceDetail, workflow: Workflow | None, plan: FieldPlan
+    ) -> dict[str, Any]:
+        """Find out where the service's verdict is read, before anybody is asked; the log says what goes where.
 
-        :raises ItsmInvalidRequestError: no verdict of this service could be believed.
+        :raises ItsmInvalidRequestError: the service does not fit; the error says everything that does not.
         """
-        from airflow_provider_bkitsm.itsm.verdict_source import read_workflow, verdict_source
+        from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
 
-        workflow, unread = self.hook.run(read_workflow(service))
-        if workflow is None:
-            self.log.info("the flow of service %s cannot be read: %s", service.service_id, unread)
         source = verdict_source(service, workflow, self.hook.verdict_policy(**self.verdict_settings))
-        about = f"service {service.service_id} ({service.name}): {source.problem or source.reason}"
-        if source.problem:
-            raise ItsmInvalidRequestError(f"{about}. No ticket was opened")
-        self.log.info("%s", about)
+        about = f"service {service.service_id} ({service.name})"
+        problems = [*plan.problems, *([source.problem] if source.problem else [])]
+        if problems:
+            raise ItsmInvalidRequestError(f"{about} does not fit: {'; '.join(problems)}. No ticket was opened")
+        for note in (source.reason, *plan.notes):
+            self.log.info("%s: %s", about, note)
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
         settings = source.settings if source.settings is not None else named or None
-        return {"verdict_settings": settings, "service": about}
+        return {"verdict_settings": settings, "service": f"{about}: {source.reason}"}
 
     def _service(self) -> ServiceDetail:
         from airflow_provider_bkitsm.itsm.services import find_log_service, find_service
