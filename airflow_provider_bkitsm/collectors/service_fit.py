@@ -16,8 +16,9 @@ from typing import Any
 import pendulum
 
 from airflow_provider_bkitsm.collectors.form import collector_detail, detail_text
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
-from airflow_provider_bkitsm.itsm.verdict_source import Step
+from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
 """The log platform's own keys. A service without them may have other fields of the same kind."""
@@ -69,6 +70,50 @@ class FieldPlan:
             rows["未提供（以 0 填写）："] = ", ".join(self.not_stated)
         spelled = collector_detail if self.detail is None or self.detail.type == _OBJECT else detail_text
         return spelled(more=rows, **shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceFit:
+    """How one service takes an application: what goes where, and where its verdict is read."""
+
+    service: ServiceDetail
+    plan: FieldPlan
+    verdict: VerdictSource
+
+    @property
+    def name(self) -> str:
+        """What logs and errors call the service."""
+        return f"service {self.service.service_id} ({self.service.name})"
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that does not fit."""
+        return (*self.plan.problems, *((self.verdict.problem,) if self.verdict.problem else ()))
+
+
+def choose(fits: Sequence[ServiceFit], *, approvers: str) -> tuple[ServiceFit, str]:
+    """Choose a service by what it has, and say why: it fits, and it asks the approvers that were named.
+
+    :raises ItsmInvalidRequestError: none fits, or several do alike; guessing could ask the wrong people.
+    """
+    fitting = [one for one in fits if not one.problems]
+    if not fitting:
+        reasons = ". ".join(f"{one.name} does not fit: {'; '.join(one.problems)}" for one in fits)
+        raise ItsmInvalidRequestError(f"{reasons}. No ticket was opened")
+    asking = [one for one in fitting if bool(one.plan.approvers) is bool(approvers)] or fitting
+    if len(asking) > 1:
+        listed = ", ".join(one.name for one in asking)
+        raise ItsmInvalidRequestError(
+            f"several services with display_role LOG_SEARCH fit: {listed}; name one as service_id. No ticket was"
+            " opened"
+        )
+    (chosen,) = asking
+    if len(fits) == 1:
+        return chosen, "it is the one"
+    if len(fitting) == 1:
+        return chosen, "no other of its role fits"
+    asks = f"it alone asks {approvers}" if approvers else "it alone needs no approvers named"
+    return chosen, asks
 
 
 def plan_fields(

@@ -43,24 +43,21 @@ def find_service(service_id: int | str) -> Flow[ServiceDetail]:
     return detail
 
 
-def find_log_service() -> Flow[ServiceDetail]:
-    """Find the log platform's own service, when none was named.
+def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
+    """Find the services for collectors, when none was named: the log platform's own has this display role.
 
     :raises CollectItsmNotExists: there is none.
-    :raises ItsmInvalidRequestError: there are several, and guessing could ask the wrong people.
     """
     services = yield service_calls.get_services(**_LOG_SEARCH)
     if not services:
         raise CollectItsmNotExists(
             "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"
-            " API; no ticket was opened"
+            " API; no ticket was opened. `airflow bkitsm import-service` makes one to name as service_id"
         )
-    if len(services) > 1:
-        listed = ", ".join(f"{service.id} ({service.name})" for service in services)
-        raise ItsmInvalidRequestError(
-            f"ITSM has several LOG_SEARCH services: {listed}; name one as service_id. No ticket was opened"
-        )
-    return (yield from find_service(services[0].id))
+    details = []
+    for service in services:
+        details.append((yield from find_service(service.id)))
+    return tuple(details)
 
 
 def is_number(service_id: int | str) -> bool:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, plan_fields
+from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, ServiceFit, choose, plan_fields
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
 from airflow_provider_bkitsm.itsm.services import check_form
-from airflow_provider_bkitsm.itsm.verdict_source import Step
+from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 from tests.record import EVIDENCE
 
 BUILT_IN = ServiceDetail.model_validate(EVIDENCE["get_service_detail__log_search_service"]["body"]["data"])
@@ -122,3 +123,35 @@ def test_a_field_that_was_named_and_is_not_there_is_a_problem_with_those_there_a
     (problem,) = _plan(BUILT_IN, keys=Keys(**{name: "mine"})).problems
     assert "no field 'mine'" in problem
     assert "bk_biz_id (SELECT)" in problem
+
+
+def _fit(number: int, *, approvers: bool = True, problem: str | None = None) -> ServiceFit:
+    kinds = {"collector_detail": "CUSTOM-FORM"} | ({"approvals": "MEMBERS"} if approvers else {})
+    service = _service(**kinds).model_copy(update={"service_id": number, "name": f"s{number}"})
+    return ServiceFit(
+        service=service, plan=_plan(service), verdict=VerdictSource(settings=None, reason="r", problem=problem)
+    )
+
+
+def test_of_several_services_the_one_that_asks_the_approvers_is_chosen_and_the_reason_is_said() -> None:
+    asking, built_in = _fit(1), _fit(2, approvers=False)
+    chosen, why = choose([built_in, asking], approvers="alice")
+    assert (chosen, why) == (asking, "it alone asks alice")
+    chosen, why = choose([built_in, asking], approvers="")
+    assert (chosen, why) == (built_in, "it alone needs no approvers named")
+    assert choose([built_in], approvers="alice")[0] == built_in
+
+
+def test_a_service_that_does_not_fit_is_passed_over() -> None:
+    chosen, why = choose([_fit(1, problem="nobody approves"), _fit(2, approvers=False)], approvers="alice")
+    assert (chosen.service.service_id, why) == (2, "no other of its role fits")
+
+
+def test_services_that_fit_alike_are_not_guessed_among() -> None:
+    with pytest.raises(ItsmInvalidRequestError, match=r"service 1 \(s1\), service 2 \(s2\); name one"):
+        choose([_fit(1), _fit(2)], approvers="alice")
+
+
+def test_where_none_fits_each_problem_of_each_is_named() -> None:
+    with pytest.raises(ItsmInvalidRequestError, match=r"service 1 .*: one\. service 2 .*: two\. No ticket"):
+        choose([_fit(1, problem="one"), _fit(2, problem="two")], approvers="alice")

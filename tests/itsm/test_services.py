@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.itsm.models import ServiceField
 from airflow_provider_bkitsm.itsm.services import (
     FAST_APPROVAL_FIELDS,
     check_form,
-    find_log_service,
+    find_log_services,
     find_service,
     service_for,
 )
@@ -69,24 +69,21 @@ def test_a_name_that_several_have_is_not_guessed_at():
         drive(find_service("change"), [*SERVICES, {"id": 12, "name": "change"}])
 
 
-def test_the_log_platforms_service_is_found_when_there_is_exactly_one():
+def test_services_for_collectors_are_those_of_the_log_platforms_role():
+    asked = []
+
     def answer(call):
-        if call.path == "get_service_detail/":
-            return DETAIL
-        assert call.params == {"display_role": "LOG_SEARCH", "display_type": "API"}
-        return [{"id": 7}]
+        asked.append((call.path, dict(call.params)))
+        return [{"id": 7}, {"id": 8}] if call.path == "get_services/" else DETAIL
 
-    assert flows.drive(find_log_service(), answer).service_id == 7
-
-
-def test_several_log_services_are_not_guessed_among():
-    with pytest.raises(errors.ItsmInvalidRequestError, match=r"7 \(a\), 8 \(b\)"):
-        drive(find_log_service(), [{"id": 7, "name": "a"}, {"id": 8, "name": "b"}])
+    assert len(flows.drive(find_log_services(), answer)) == 2
+    assert asked[0] == ("get_services/", {"display_role": "LOG_SEARCH", "display_type": "API"})
+    assert [params for _path, params in asked[1:]] == [{"service_id": "7"}, {"service_id": "8"}]
 
 
 def test_without_a_log_service_the_error_says_so():
     with pytest.raises(errors.CollectItsmNotExists, match="no ticket was opened"):
-        drive(find_log_service(), [])
+        drive(find_log_services(), [])
 
 
 @pytest.mark.parametrize("form", [{"title": "t", "approvals": "a"}, {"title": "t", "approvals": "a", "note": ""}])
