@@ -36,7 +36,10 @@ SHIPPED = "collector_service.json"
 # ITSM's own catalogue of the built-in approval, which people are not shown.
 _HIDDEN_CATALOG = "approve_service_catalog"
 # What a plan is made for when there is no application yet.
-_ANY_APPLICATION = {"payload": {"retention": 7, "allocation_min_days": 0}, "opened": date(2026, 1, 1)}
+_ANY_APPLICATION: dict[str, Any] = {
+    "payload": {"retention": 7, "allocation_min_days": 0},
+    "opened": date(2026, 1, 1),
+}
 _FILLED_BY_OPERATOR = frozenset({"title"})
 
 

@@ -98,8 +98,8 @@ def choose(fits: Sequence[ServiceFit], *, approvers: str) -> tuple[ServiceFit, s
     """
     fitting = [one for one in fits if not one.problems]
     if not fitting:
-        reasons = ". ".join(f"{one.name} does not fit: {'; '.join(one.problems)}" for one in fits)
-        raise ItsmInvalidRequestError(f"{reasons}. No ticket was opened")
+        reasons = ". ".join(f"{one.name}: {'; '.join(one.problems)}" for one in fits)
+        raise ItsmInvalidRequestError(f"the service does not fit: {reasons}. No ticket was opened")
     asking = [one for one in fitting if bool(one.plan.approvers) is bool(approvers)] or fitting
     if len(asking) > 1:
         listed = ", ".join(one.name for one in asking)

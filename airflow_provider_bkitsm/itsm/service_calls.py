@@ -60,7 +60,7 @@ def get_service_roles(
 def get_workflow_detail(workflow_id: int | str) -> Call[models.Workflow]:
     """Ask for a flow's version, as named by ``get_service_detail``.
 
-    ITSM's published gateway definition misspells the backend path of this call (``worklfow``), so the gateway
+    ITSM's published gateway definition misspells the backend path of this call, so the gateway
     answers with ITSM's page for unknown paths. The ESB's definition is right.
     """
     return Call(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
-    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
     from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
 
@@ -128,10 +127,8 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
         return row
 
 
-class ReadsStoredVerdict(ReadsVerdict):
+class ReadsStoredVerdict(CallsItsm, ReadsVerdict):
     """Reads a ticket's verdict where the application's service was found to have it."""
-
-    hook: ItsmHook
 
     def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:
         """Return where a ticket's verdict is read: as the task says, else as stored, else as the connection says.

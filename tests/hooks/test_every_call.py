@@ -108,7 +108,7 @@ def test_it_is_answered_or_known_not_to_be(call, front, sandbox, name):
 
 
 def test_what_the_gateways_definition_misspells_is_asked_of_the_esb(call, front, sandbox, caplog):
-    """The published definition sends ``get_workflow_detail`` to ``/openapi/worklfow/``: a page with HTTP 200."""
+    """The published definition misspells the path behind ``get_workflow_detail``: a page with HTTP 200."""
     caplog.set_level("INFO")
     assert call("get_workflow_detail", ONE_APPROVAL).states
     doors = [one["path"].split("/v2/itsm")[0] for one in sandbox.requests("get_workflow_detail")]
