@@ -10,7 +10,8 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 
 class GatewayHook(ItsmAsyncHook):

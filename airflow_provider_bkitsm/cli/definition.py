@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
+_VERBOSE: tuple[tuple[str, ...], dict[str, Any]] = (
+    ("-v", "--verbose"),
+    {"action": "store_true", "help": "Make logging output more verbose"},
+)
 HISTORY_HELP = "Tell everything that happened to a collector's applications, in order"
 
 HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -28,19 +32,60 @@ HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "help": "Output format (default: table, which shortens what an event brought)",
         },
     ),
-    (("-v", "--verbose"), {"action": "store_true", "help": "Make logging output more verbose"}),
+    _VERBOSE,
 )
 """Flags and options of ``history``, as argparse takes them."""
+
+_CONNECTION: tuple[tuple[str, ...], dict[str, Any]] = (
+    ("--bkitsm-conn-id",),
+    {"default": "bkitsm_default", "help": "Connection of ITSM (default: bkitsm_default)"},
+)
+IMPORT_HELP = "Create the shipped service for log collectors in ITSM and print its number; overwrites nothing"
+IMPORT_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("--name",), {"help": "Name of the service (default: as in the file)"}),
+    (("--catalog-id",), {"type": int, "help": "ITSM's catalogue it goes into (default: the only one there is)"}),
+    (("--file",), {"help": "Another export of a service, as JSON (default: the shipped one)"}),
+    _CONNECTION,
+    _VERBOSE,
+)
+"""Flags and options of ``import-service``."""
+
+CHECK_HELP = "Say which operators an ITSM service fits, and why not"
+CHECK_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("service",), {"help": "Number or name of the service"}),
+    (
+        ("--for",),
+        {
+            "choices": ("all", "collector", "approval"),
+            "default": "all",
+            "dest": "purpose",
+            "help": "CollectorApplyOperator, ItsmApprovalOperator, or both (default: all)",
+        },
+    ),
+    _CONNECTION,
+    _VERBOSE,
+)
+"""Flags and options of ``check-service``."""
+
+COMMANDS: dict[str, tuple[str, str, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]]] = {
+    "history": ("history.history", HISTORY_HELP, HISTORY),
+    "import-service": ("services.import_service", IMPORT_HELP, IMPORT_SERVICE),
+    "check-service": ("services.check_service", CHECK_HELP, CHECK_SERVICE),
+}
+"""Function below this package, help and arguments of each command."""
 
 
 def get_bkitsm_cli_commands() -> list[CLICommand]:
     """Return the provider's commands; named by ``cli`` in the provider info."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
-    history = ActionCommand(
-        name="history",
-        help=HISTORY_HELP,
-        func=lazy_load_command("airflow_provider_bkitsm.cli.history.history"),
-        args=[Arg(flags, **options) for flags, options in HISTORY],  # type: ignore[no-untyped-call]
-    )
-    return [GroupCommand(name="bkitsm", help="BlueKing ITSM: approvals and log collectors", subcommands=[history])]
+    commands = [
+        ActionCommand(
+            name=name,
+            help=about,
+            func=lazy_load_command(f"airflow_provider_bkitsm.cli.{function}"),
+            args=[Arg(flags, **options) for flags, options in arguments],  # type: ignore[no-untyped-call]
+        )
+        for name, (function, about, arguments) in COMMANDS.items()
+    ]
+    return [GroupCommand(name="bkitsm", help="BlueKing ITSM: approvals and log collectors", subcommands=commands)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the approver sees: the ticket's title and the collector with its ETL payload. Pure.
 
-ITSM's database may hold no character beyond the basic plane: in the title it refuses the ticket, in another
-field it accepts the ticket and never starts its flow (ITSM API reference 4.1.1). So none is ever sent.
+ITSM's database may hold no character beyond the basic plane. It refuses such a title; the objects of a CUSTOM-FORM
+are stored as JSON with escapes and take every character.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ TITLE_LIMIT = 128
 _SCHEME = "base_text_scheme"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
 _BEYOND_BASIC_PLANE = re.compile("[\U00010000-\U0010ffff]")
-# ITSM cleans HTML out of titles when saving; the full-width forms pass and read the same.
-_TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06"})
+# ITSM cleans HTML out of titles when saving and writes quotes as entities, six characters each, which its limit
+# counts; the full-width forms pass unchanged and read the same.
+_TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06", '"': "\uff02", "'": "\uff07"})
 
 Row = tuple[str, str]
 
@@ -53,17 +54,18 @@ def collector_detail(
     etl_payload: Mapping[str, Any],
     digest: str,
     more: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the JSON text of ITSM's CUSTOM-FORM field, in the log platform's shape (reference 2.4).
+) -> dict[str, Any]:
+    """Return the value of ITSM's CUSTOM-FORM field, in the log platform's shape.
 
-    Unlike there, the rows go on with the ETL payload and its digest, so that the approver sees what is
-    approved.
+    An object: ITSM escapes the quotes of a text, which its page then cannot parse, and stores an object as it is.
+    Unlike the log platform's, the rows go on with the ETL payload and its digest, so that the approver sees what
+    is approved.
 
     :param more: further rows, value by label, between collector and payload.
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
     """
     rows = [_node(label, value) for label, value in _rows(collector, etl_payload, digest, more or {})]
-    form = {
+    return {
         "config": {},
         "schemes": {
             _SCHEME: {
@@ -73,15 +75,20 @@ def collector_detail(
         },
         "form_data": [_node("", _text(collector.get("collector_config_name"))) | {"children": rows}],
     }
-    return json.dumps(form, ensure_ascii=False)
 
 
-def detail_text(*, collector: Mapping[str, Any], etl_payload: Mapping[str, Any], digest: str) -> str:
-    """Return the rows of ``collector_detail`` as lines, for a TEXT field.
+def detail_text(
+    *,
+    collector: Mapping[str, Any],
+    etl_payload: Mapping[str, Any],
+    digest: str,
+    more: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the rows of ``collector_detail`` as lines, for a TEXT or STRING field.
 
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
     """
-    return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest, {}))
+    return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest, more or {}))
 
 
 def shown_digests(fields: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -130,7 +137,9 @@ def _rows(
     kind = collector.get("collector_scenario_name") or collector.get("collector_scenario_id")
     yield "日志类型：", _text(kind)
     yield "日志字符集：", _text(collector.get("data_encoding"))
-    for number, path in enumerate((collector.get("params") or {}).get("paths") or (), start=1):
+    params = collector.get("params")
+    paths = params.get("paths") if isinstance(params, Mapping) else None
+    for number, path in enumerate(paths or (), start=1):
         yield f"日志路径-{number}：", _text(path)
     for label, value in more.items():
         yield _text(label), _text(value)
@@ -154,11 +163,10 @@ def _field_summary(field: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Spell any JSON value; characters beyond the basic plane become JSON's own escapes."""
+    """Return any JSON value as text."""
     if value is None:
         return ""
-    plain = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return _BEYOND_BASIC_PLANE.sub(lambda found: json.dumps(found[0])[1:-1], plain)
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _texts(value: Any) -> Iterator[str]:

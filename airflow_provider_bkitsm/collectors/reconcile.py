@@ -13,7 +13,7 @@ Pure: rows and ITSM's answers in, findings out.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,7 +26,8 @@ from airflow_provider_bkitsm.itsm.models import ApprovalResult
 from airflow_provider_bkitsm.itsm.opening import marker
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
 from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row, verdict_of
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row
+from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 
 Seen = Verdict | ItsmError
 """What came of reading one ticket."""
@@ -158,23 +159,24 @@ def since(row: CollectorRow) -> datetime:
     return row.create_started_at or row.updated_at
 
 
-def undecided(rows: Iterable[CollectorRow]) -> list[str]:
-    """Return the tickets to ask ITSM about: our own, and of these those without a verdict that stands."""
-    return [row.ticket_sn for row in rows if row.ticket_sn is not None and row.outcome is None]
+def undecided(rows: Iterable[CollectorRow]) -> dict[str, CollectorRow]:
+    """Return the rows to ask ITSM about, by ticket: our own, and of these those without a verdict that stands."""
+    return {row.ticket_sn: row for row in rows if row.ticket_sn is not None and row.outcome is None}
 
 
-def read_all(sns: Sequence[str], policy: VerdictPolicy) -> Flow[dict[str, Seen]]:
+def read_all(policies: Mapping[str, VerdictPolicy]) -> Flow[dict[str, Seen]]:
     """Read how tickets stand, all in one question; one that cannot be read does not stop the others.
 
+    :param policies: where each ticket's verdict is read, by the ticket's number.
     :raises ItsmError: the question itself was not answered, so nothing is known.
     """
-    if not sns:
+    if not policies:
         return {}
     found: dict[str, list[ApprovalResult]] = defaultdict(list)
-    for row in (yield calls.ticket_approval_result(sns)):
+    for row in (yield calls.ticket_approval_result(list(policies))):
         found[row.sn].append(row)
     seen: dict[str, Seen] = {}
-    for sn in sns:
+    for sn, policy in policies.items():
         try:
             seen[sn] = yield from verdict_of(only_row(sn, found[sn]), policy)
         except ItsmError as error:

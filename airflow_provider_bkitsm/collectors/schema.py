@@ -35,7 +35,12 @@ def _bypass(connection: Connection) -> None:
     add_column(connection, collector_table.c.bypassed_tag)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass)
+def _verdict_source(connection: Connection) -> None:
+    """Version 3. Where a ticket's verdict is read; older applications go on as connection and task say."""
+    add_column(connection, collector_table.c.verdict_settings)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and

@@ -32,8 +32,16 @@ TAG_LIMIT = 32
 _REASON_LIMIT = 4000
 
 
-def apply(row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime) -> CollectorRow:
-    """Store the intent, before any ticket exists (P7).
+def apply(
+    row: CollectorRow,
+    *,
+    payload: Mapping[str, Any],
+    tag: str,
+    owner: Owner,
+    verdict_settings: Mapping[str, Any] | None = None,
+    now: datetime,
+) -> CollectorRow:
+    """Store the intent, before any ticket exists (P7), and where the ticket's verdict will be read.
 
     A retry of the task that holds the application gets the row as it stands, with the tag and the payload of
     the first try (P2): compare ``row.tag`` with ``tag`` to tell the two apart, and use a random tag.
@@ -44,7 +52,9 @@ def apply(row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Own
     """
     if row.is_applying:
         return _held(row, owner)
-    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, create_started_at=now)
+    settings = None if verdict_settings is None else dict(verdict_settings)
+    more = {"create_started_at": now, "verdict_settings": settings}
+    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, **more)
 
 
 def bypass(

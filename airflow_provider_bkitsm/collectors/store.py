@@ -110,14 +110,21 @@ class CollectorStore:
         payload: Mapping[str, Any],
         tag: str,
         owner: Owner,
+        verdict_settings: Mapping[str, Any] | None = None,
+        service: str | None = None,
     ) -> CollectorRow:
-        """Store the intent to open a ticket; see ``state.apply``."""
+        """Store the intent to open a ticket; see ``state.apply``.
+
+        :param service: which service is asked and why its verdict is read so, for the audit.
+        """
+        about = {} if service is None else {"service": service}
         return self._change(
             (bklog_conn_id, collector_config_id),
             "apply",
-            partial(state.apply, payload=payload, tag=tag, owner=owner),
+            partial(state.apply, payload=payload, tag=tag, owner=owner, verdict_settings=verdict_settings),
             tag=tag,
             etl_digest=digest(payload),
+            **about,
         )
 
     def bypass(

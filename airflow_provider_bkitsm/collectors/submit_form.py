@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest, ticket_title
+from airflow_provider_bkitsm.collectors.form import shows_digest, ticket_title
+from airflow_provider_bkitsm.collectors.service_fit import (
+    APPROVERS_FIELD,
+    DETAIL_FIELD,
+    REASON_FIELD,
+    FieldPlan,
+    Keys,
+)
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.opening import marked_title, marker
 
@@ -29,16 +36,21 @@ class Question:
     space: str | None = None
     detail_rows: Mapping[str, Any] | None = None
     fields: Mapping[str, Any] | None = None
-    approvers_field: str = "approvals"
-    detail_field: str = "collector_detail"
-    reason_field: str = "apply_reason"
+    approvers_field: str = APPROVERS_FIELD
+    detail_field: str = DETAIL_FIELD
+    reason_field: str = REASON_FIELD
+
+    @property
+    def keys(self) -> Keys:
+        """The fields as the task names them."""
+        return Keys(approvers=self.approvers_field, detail=self.detail_field, reason=self.reason_field)
 
 
 def submit_form(
     question: Question,
     *,
     collector: Mapping[str, Any],
-    known: Collection[str],
+    plan: FieldPlan,
     opened: date,
     payload: Mapping[str, Any],
     digest: str,
@@ -47,7 +59,7 @@ def submit_form(
     """Return the fields of ``create_ticket``, value by key.
 
     :param collector: as the log platform's list shows it.
-    :param known: keys of the service's form.
+    :param plan: which field of the service takes what.
     :param opened: the day in the title; an aware time is read as people in Shanghai do.
     :param payload: the ETL payload, and ``digest`` its digest.
     :param tag: of the application; its marker ends the title, whoever wrote that.
@@ -57,16 +69,18 @@ def submit_form(
     own = dict(question.fields or {})
     if "title" in own:
         own["title"] = marked_title(str(own["title"]), tag)
-    filled = {
-        "title": _title(question, collector, opened, tag),
-        "bk_biz_id": str(question.bk_biz_id),
-        question.approvers_field: question.approvers,
-        question.reason_field: question.reason or "",
-        question.detail_field: collector_detail(
-            collector=collector, etl_payload=payload, digest=digest, more=question.detail_rows
-        ),
+    reason, more = question.reason or "", dict(question.detail_rows or {})
+    if reason and plan.reason is None:
+        more["申请原因："] = reason
+    shown = {"collector": collector, "etl_payload": payload, "digest": digest}
+    values = {
+        plan.approvers: question.approvers,
+        plan.reason: reason,
+        plan.detail.key if plan.detail else None: plan.detail_value(more=more, **shown),
+        "bk_biz_id" if plan.takes_business else None: _business(question.bk_biz_id),
     }
-    form = _fitting(filled, question, known) | own
+    filled = {key: value for key, value in values.items() if key is not None and value != ""}
+    form = {"title": _title(question, collector, opened, tag), **filled, **plan.filled, **own}
     _check_shows(digest, form, question)
     return form
 
@@ -77,10 +91,10 @@ def _title(question: Question, collector: Mapping[str, Any], opened: date, tag: 
     return ticket_title(space=str(space), collector_name=str(name), created=opened, marker=marker(tag))
 
 
-def _fitting(filled: Mapping[str, str], question: Question, known: Collection[str]) -> dict[str, str]:
-    """Return what has a value and a field; what an approval cannot do without goes to ITSM in any case."""
-    wanted = {"title", question.approvers_field, question.detail_field, *known}
-    return {key: value for key, value in filled.items() if value and key in wanted}
+def _business(bk_biz_id: int | str) -> int | str:
+    """Return a business as the log platform sends it, a number."""
+    text = str(bk_biz_id).strip()
+    return int(text) if text.removeprefix("-").isdecimal() else text
 
 
 def _check_shows(digest: str, form: Mapping[str, Any], question: Question) -> None:

@@ -100,6 +100,7 @@ collector_table = Table(
     Column("outcome", String(20)),
     Column("outcome_detail", JsonText),
     Column("bypassed_tag", _name(32)),
+    Column("verdict_settings", JsonText),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),

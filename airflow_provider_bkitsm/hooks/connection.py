@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.hooks.address import gateway_root
 from airflow_provider_bkitsm.hooks.extra import is_blank, read_extra, secrets_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 _GRANTS = ("access_token", "bk_token", "bk_ticket")
+# BlueKing's API gateway serves the ESB's components under this path of the same host.
+_ESB_PATH = "/api/c/compapi/v2/itsm"
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
 
@@ -52,8 +55,22 @@ class Gateway:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def url(self, call: Call[Any]) -> str:
-        """Return a call's address at this front."""
-        return f"{self.root}/{call.path_at(self.front)}"
+        """Return a call's address at its door, by default this front."""
+        if call.door in (None, self.front):
+            return f"{self.root}/{call.path_at(self.front)}"
+        return f"{self.esb_root}/{call.path_at(Front.ESB)}"
+
+    @property
+    def esb_root(self) -> str:
+        """The ESB's address: the connection's extra ``esb_url``, else the one beside the API gateway's."""
+        named = self.text("esb_url")
+        if named is None:
+            here = urlsplit(self.root)
+            return f"{here.scheme}://{here.netloc}{_ESB_PATH}"
+        try:
+            return gateway_root(named, port=None, schema=None)
+        except ValueError as error:
+            raise self.wrong("esb_url", f"the ESB's address ({error})") from None
 
     def headers(self) -> dict[str, str]:
         """Return the request headers, authorization included: never log them."""

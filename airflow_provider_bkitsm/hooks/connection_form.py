@@ -52,8 +52,13 @@ _TRANSPORT: Fields = {
     "read_timeout": _field("Read timeout", "number", "Seconds. Default: 30", minimum=0),
 }
 _ITSM: Fields = {
-    "service_id": _text("Service ID", "ITSM service tickets are opened in by default"),
+    "service_id": _text("Service", "Number or name of the ITSM service tickets are opened in by default"),
     "front": _text("Front", "gateway or esb. Default: known by the URL", enum=["gateway", "esb"]),
+    "esb_url": _text(
+        "ESB URL",
+        "The ESB's address, for the one call that ITSM's gateway definition misspells."
+        " Default: /api/c/compapi/v2/itsm at the gateway's host",
+    ),
     "bk_token": _secret("bk_token", "A user's login token, for the ESB"),
     # Airflow hides an entry of the extra by words in its name, and "ticket" is none of them.
     "bk_ticket_secret": _secret("bk_ticket", "A user's login ticket, for the ESB"),

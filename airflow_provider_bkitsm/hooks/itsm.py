@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError
 from airflow_provider_bkitsm.hooks.itsm_calls import ItsmAsyncCalls, ItsmCalls
-from airflow_provider_bkitsm.hooks.retrying import policy
+from airflow_provider_bkitsm.hooks.retrying import LEADS_NOWHERE, at_esb, falls_back, nowhere, policy
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm import batches, calls, errors, models, paging, service_calls
 from airflow_provider_bkitsm.itsm.filters import TicketFilters
@@ -54,8 +54,19 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         size = batch_size(self.gateway)
         if batches.is_too_large(call, size):
             return self.run(batches.in_batches(call, size))
-        answer: T = Retrying(**policy(call, self.gateway))(self._once, call)
+        try:
+            answer: T = Retrying(**policy(call, self.gateway))(self._once, call)
+        except errors.ItsmError as error:
+            if not falls_back(call, self.gateway):
+                raise
+            return self._at_esb(call, error)
         return answer
+
+    def _at_esb(self, call: Call[T], failure: errors.ItsmError) -> T:
+        try:
+            return self.send(at_esb(call, failure))
+        except LEADS_NOWHERE as error:
+            raise nowhere(call, failure, error) from error
 
     def _once(self, call: Call[T]) -> T:
         try:
@@ -172,7 +183,18 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         size = batch_size(gateway)
         if batches.is_too_large(call, size):
             return await self.run(batches.in_batches(call, size))
-        return await AsyncRetrying(**policy(call, gateway))(self._once, call)
+        try:
+            return await AsyncRetrying(**policy(call, gateway))(self._once, call)
+        except errors.ItsmError as error:
+            if not falls_back(call, gateway):
+                raise
+            return await self._at_esb(call, error)
+
+    async def _at_esb(self, call: Call[T], failure: errors.ItsmError) -> T:
+        try:
+            return await self.send(at_esb(call, failure))
+        except LEADS_NOWHERE as error:
+            raise nowhere(call, failure, error) from error
 
     async def _once(self, call: Call[T]) -> T:
         try:
@@ -230,7 +252,8 @@ def batch_size(gateway: Gateway) -> int:
 
 def _visible(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
     wanted = gateway.text("service_id")
-    lacks = "" if wanted in (None, *(str(one.id) for one in services)) else f", though not service {wanted}"
+    known = {str(one.id) for one in services} | {one.name for one in services}
+    lacks = "" if wanted is None or wanted in known else f", though not service {wanted}"
     return f"app {gateway.app_code!r} is accepted, {len(services)} services are visible{lacks}"
 
 

@@ -19,7 +19,8 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
 

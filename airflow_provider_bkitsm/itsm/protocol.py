@@ -38,7 +38,8 @@ class Call(Generic[T]):
 
     ``path`` is relative to the connection's gateway root and keeps ITSM's trailing slash (without it a POST
     is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated. ``batch`` names the
-    list in the body that may be sent in pieces.
+    list in the body that may be sent in pieces. ``esb_fallback`` marks reads that the API gateway's published
+    definition cannot deliver and the ESB can; ``door`` is where the call is sent, None the connection's own.
     """
 
     method: Literal["GET", "POST"]
@@ -51,6 +52,8 @@ class Call(Generic[T]):
     esb_path: str | None = None
     on_esb: bool = True
     batch: str | None = None
+    esb_fallback: bool = False
+    door: Front | None = None
 
     def path_at(self, front: Front) -> str:
         """Return the path at a front; the ESB has names of its own, and lacks some calls (reference 1.1).

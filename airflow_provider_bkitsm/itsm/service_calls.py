@@ -58,13 +58,18 @@ def get_service_roles(
 
 
 def get_workflow_detail(workflow_id: int | str) -> Call[models.Workflow]:
-    """Ask for a flow's version, as named by ``get_service_detail``; broken on current API gateways."""
+    """Ask for a flow's version, as named by ``get_service_detail``.
+
+    ITSM's published gateway definition misspells the backend path of this call, so the gateway
+    answers with ITSM's page for unknown paths. The ESB's definition is right.
+    """
     return Call(
         method="GET",
         path="get_workflow_detail",
         params={"workflow_id": str(workflow_id)},
         parse=parsing.one(models.Workflow),
         needs_verified_user=True,
+        esb_fallback=True,
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from airflow_provider_bkitsm.itsm import service_calls
@@ -12,7 +13,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
-from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.models import Service, ServiceDetail, ServiceField
 from airflow_provider_bkitsm.itsm.protocol import Flow
 
 # ITSM's built-in approval service; get_service_detail does not offer it by a fixed number (reference 4.1.3).
@@ -20,14 +21,19 @@ FAST_APPROVAL_FIELDS = tuple(
     ServiceField(key=key, type=kind)
     for key, kind in (("title", "STRING"), ("APPROVER", "MEMBERS"), ("APPROVAL_CONTENT", "TEXT"))
 )
+_NEAR_NAMES = 5
 _LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
 
 
 def find_service(service_id: int | str) -> Flow[ServiceDetail]:
     """Read a service's form.
 
+    :param service_id: number of the service, or its name; digits are always a number.
     :raises CollectItsmNotExists: there is no such service.
+    :raises ItsmInvalidRequestError: several services have this name.
     """
+    if not is_number(service_id):
+        service_id = yield from _named(str(service_id).strip())
     try:
         detail: ServiceDetail = yield service_calls.get_service_detail(service_id)
     except ItsmNotFoundError as error:
@@ -37,24 +43,49 @@ def find_service(service_id: int | str) -> Flow[ServiceDetail]:
     return detail
 
 
-def find_log_service() -> Flow[ServiceDetail]:
-    """Find the log platform's own service, when none was named.
+def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
+    """Find the services for collectors, when none was named: the log platform's own has this display role.
 
     :raises CollectItsmNotExists: there is none.
-    :raises ItsmInvalidRequestError: there are several, and guessing could ask the wrong people.
     """
     services = yield service_calls.get_services(**_LOG_SEARCH)
     if not services:
         raise CollectItsmNotExists(
             "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"
-            " API; no ticket was opened"
+            " API; no ticket was opened. `airflow bkitsm import-service` makes one to name as service_id"
         )
-    if len(services) > 1:
-        listed = ", ".join(f"{service.id} ({service.name})" for service in services)
+    details = []
+    for service in services:
+        details.append((yield from find_service(service.id)))
+    return tuple(details)
+
+
+def is_number(service_id: int | str) -> bool:
+    """Whether a service is named by its number; other texts are names."""
+    return str(service_id).strip().isdecimal()
+
+
+def _named(name: str) -> Flow[int]:
+    """Return the number of the only service with this name."""
+    services = yield service_calls.get_services()
+    found = [one for one in services if one.name.strip() == name]
+    if len(found) == 1:
+        return int(found[0].id)
+    if found:
+        numbers = ", ".join(str(one.id) for one in found)
         raise ItsmInvalidRequestError(
-            f"ITSM has several LOG_SEARCH services: {listed}; name one as service_id. No ticket was opened"
+            f"ITSM has several services named {name!r}: {numbers}; give the number. No ticket was opened"
         )
-    return (yield from find_service(services[0].id))
+    raise CollectItsmNotExists(f"ITSM has no service named {name!r}{_near(name, services)}. No ticket was opened")
+
+
+def _near(name: str, services: Iterable[Service]) -> str:
+    """Return the services whose names look like this one, for an error message."""
+    by_name = {one.name: one for one in services}
+    close = get_close_matches(name, by_name, n=_NEAR_NAMES, cutoff=0.4)
+    close += [one for one in by_name if one and one not in close and (name in one or one in name)]
+    listed = ", ".join(f"{by_name[one].name} ({by_name[one].id})" for one in close[:_NEAR_NAMES])
+    return f"; there are {listed}" if listed else f"; {len(by_name)} services are visible"
 
 
 def service_for(
@@ -75,7 +106,7 @@ def service_for(
         )
     detail = yield from find_service(service_id)
     check_form(detail.fields, form)
-    return service_id
+    return service_id if is_number(service_id) else detail.service_id
 
 
 def check_form(known: Iterable[ServiceField], fields: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.collectors.service_fit import ServiceFit
     from airflow_provider_bkitsm.collectors.submit_form import Question
     from airflow_provider_bkitsm.collectors.switch import Gate
     from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
@@ -47,16 +48,18 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     :param clean_config: the ETL payload as ``update_or_create_clean_config`` takes it: ``etl_config``,
         ``table_id`` (bare), ``storage_cluster_id``, ``retention`` (days), ``allocation_min_days``, ``fields``,
         ... The approver sees it and its digest. (templated)
-    :param approvers: who is asked: names, or one text with commas. (templated)
+    :param approvers: who is asked: names, or one text with commas. A service without a field for them asks its
+        own people. (templated)
     :param reason: why, for the approver. (templated)
-    :param service_id: the ITSM service; None takes the connection's, and if that has none the only service
-        with ``display_role`` LOG_SEARCH. (templated)
+    :param service_id: the ITSM service, by number or unique name; None takes the connection's, and if that has
+        none the service with ``display_role`` LOG_SEARCH that fits and asks the approvers. (templated)
     :param space: name of the business in the ticket's title; None takes the collector's. (templated)
     :param detail_rows: what else the approver is to see in ``detail_field``, value by label. (templated)
     :param fields: further form fields of the service, or other values for those filled here. (templated)
-    :param approvers_field: key of the form field that takes the approvers.
+    :param approvers_field: key of the form field that takes the approvers. Of a service without the default key
+        the only field of this kind is taken; so for the other two.
     :param detail_field: key of the form field that shows collector, ETL payload and digest.
-    :param reason_field: key of the form field that takes the reason.
+    :param reason_field: key of the form field that takes the reason; without one it is a row of the detail.
     :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
         address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     """
@@ -151,11 +154,13 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         from airflow_provider_bkitsm.collectors.submit_form import submit_form
         from airflow_provider_bkitsm.itsm.services import check_form
 
-        payload, tag, service = intent["payload"], intent["tag"], self._service()
-        known, opened = {field.key for field in service.fields}, context["dag_run"].run_after
-        form = partial(submit_form, self._question(), collector=collector, known=known, opened=opened)
+        payload, tag, opened = intent["payload"], intent["tag"], context["dag_run"].run_after
+        question = self._question()
+        fit = self._service(question, payload=payload, opened=opened)
+        service = fit.service
+        form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
         check_form(service.fields, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent)
+        row = self._apply(gate, **intent, **self._verdict_source(fit))
         if row.ticket_sn is None:
             stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
             meta = self.render_template(self.meta, context) if self.meta else None
@@ -235,11 +240,48 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
                 " finds the ticket again instead of opening a second one"
             ) from error
 
-    def _service(self) -> ServiceDetail:
-        from airflow_provider_bkitsm.itsm.services import find_log_service, find_service
+    def _verdict_source(self, fit: ServiceFit) -> dict[str, Any]:
+        """Return what the store keeps of where the verdict is read: the service's source, else the task's own."""
+        named = {key: value for key, value in self.verdict_settings.items() if value is not None}
+        settings = fit.verdict.settings if fit.verdict.settings is not None else named or None
+        return {"verdict_settings": settings, "service": f"{fit.name}: {fit.verdict.reason}"}
+
+    def _service(self, question: Question, **application: Any) -> ServiceFit:
+        """Choose the service by what it has, before anybody is asked; the log says why, and what goes where.
+
+        :raises ItsmInvalidRequestError: no service fits; the error says everything that does not.
+        """
+        from airflow_provider_bkitsm.collectors.service_fit import choose
+        from airflow_provider_bkitsm.itsm.services import find_log_services, find_service
 
         service_id = self.service_id or self.hook.gateway.text("service_id")
-        return self.hook.run(find_service(service_id) if service_id else find_log_service())
+        if service_id:
+            services: tuple[ServiceDetail, ...] = (self.hook.run(find_service(service_id)),)
+        else:
+            services = self.hook.run(find_log_services())
+        fits = [self._fit(one, question, **application) for one in services]
+        fit, why = choose(fits, approvers=question.approvers)
+        for note in (why, fit.verdict.reason, *fit.plan.notes):
+            self.log.info("%s: %s", fit.name, note)
+        return fit
+
+    def _fit(self, service: ServiceDetail, question: Question, **application: Any) -> ServiceFit:
+        from airflow_provider_bkitsm.collectors.service_fit import ServiceFit, plan_fields
+        from airflow_provider_bkitsm.itsm.verdict_source import read_workflow, steps_of, verdict_source
+
+        workflow, unread = self.hook.run(read_workflow(service))
+        if workflow is None:
+            self.log.info("the flow of service %s cannot be read: %s", service.service_id, unread)
+        plan = plan_fields(
+            service,
+            keys=question.keys,
+            approvers=question.approvers,
+            steps=None if workflow is None else steps_of(workflow),
+            own=question.fields or {},
+            **application,
+        )
+        policy = self.hook.verdict_policy(**self.verdict_settings)
+        return ServiceFit(service=service, plan=plan, verdict=verdict_source(service, workflow, policy))
 
     def _question(self) -> Question:
         from airflow_provider_bkitsm.collectors.submit_form import Question

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
-    from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
 
 class KeepsState(TaskMixin):
@@ -127,11 +127,23 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
         return row
 
 
-class VerdictReadingOperator(ReadsVerdict, CollectorOperator):
+class ReadsStoredVerdict(CallsItsm, ReadsVerdict):
+    """Reads a ticket's verdict where the application's service was found to have it."""
+
+    def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:
+        """Return where a ticket's verdict is read: as the task says, else as stored, else as the connection says.
+
+        The store is the authority: what it keeps was found out before the ticket was opened.
+        """
+        named = {key: value for key, value in self.verdict_settings.items() if value is not None}
+        return self.hook.verdict_policy(**{**(row.verdict_settings or {}), **named})
+
+
+class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
     """Also reads how the ticket of the collector's application stands.
 
-    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; give the same
-        as to the sensor. (templated)
+    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; None reads the
+        verdict where the application's service has it. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
     """
@@ -153,10 +165,9 @@ class VerdictReadingOperator(ReadsVerdict, CollectorOperator):
 
     def read_verdict(self, row: CollectorRow) -> Verdict:
         """Ask ITSM how the application's ticket stands."""
-        from airflow_provider_bkitsm.itsm.verdict import read_verdict
+        from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-        policy = self.hook.verdict_policy(**self.verdict_settings)
-        return self.hook.run(read_verdict(str(row.ticket_sn), policy))
+        return self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row)))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
         """Store the verdict of a ticket that has ended, unless one stands already.

@@ -126,7 +126,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
         from airflow_provider_bkitsm.hooks.operating import give_up
 
-        sn, policy = str(row.ticket_sn), self.hook.verdict_policy(**self.verdict_settings)
+        sn, policy = str(row.ticket_sn), self.verdict_policy_of(row)
         if self.on_open_ticket == "withdraw":
             return give_up(self.hook, sn=sn, why=_OVER, policy=policy)
         verdict = self.read_verdict(row)

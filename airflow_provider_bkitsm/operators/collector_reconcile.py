@@ -14,8 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.operators.collector_base import KeepsState
-from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict
+from airflow_provider_bkitsm.operators.collector_base import KeepsState, ReadsStoredVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 _OVER = frozenset({"success", "failed"})
 
 
-class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperator):
+class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
     """Compares every collector that is ``applying`` in the store with its ticket, and reports differences.
 
     ITSM is asked about our own tickets only (P6). Nothing is ever completed or provisioned: an approval goes on
@@ -53,8 +52,8 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
         are used, give each a task that names the log platforms whose tickets it has. (templated)
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
-    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; give the same
-        as to the tasks that wait. (templated)
+    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; None reads it
+        where the application's service has it. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
     """
@@ -118,10 +117,11 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
     def _read(self, rows: Sequence[CollectorRow]) -> dict[str, Seen]:
         from airflow_provider_bkitsm.collectors.reconcile import read_all, undecided
 
-        sns = undecided(rows)
-        if not sns:
+        open_rows = undecided(rows)
+        if not open_rows:
             return {}
-        return self.hook.run(read_all(sns, self.hook.verdict_policy(**self.verdict_settings)))
+        policies = {sn: self.verdict_policy_of(row) for sn, row in open_rows.items()}
+        return self.hook.run(read_all(policies))
 
     def _findings(self, rows: Sequence[CollectorRow], seen: Mapping[str, Seen], context: Context) -> list[Finding]:
         """Compare; what its run has changed since the store was read is left to the next look."""

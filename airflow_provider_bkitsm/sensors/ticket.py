@@ -134,7 +134,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
-        from airflow_provider_bkitsm.itsm.verdict import read_verdict
+        from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
         from airflow_provider_bkitsm.itsm.waiting import Done, Wait, ticket_number
 
         sn = ticket_number(self.ticket_sn)

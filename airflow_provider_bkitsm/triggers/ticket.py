@@ -16,7 +16,8 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, verdict_of
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.tasks import ReadsVerdict
 from airflow_provider_bkitsm.triggers.ending import is_mapped_over

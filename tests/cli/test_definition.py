@@ -5,18 +5,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
-from airflow_provider_bkitsm.cli.definition import get_bkitsm_cli_commands
+from airflow_provider_bkitsm.cli.definition import COMMANDS, get_bkitsm_cli_commands
 
 
 @pytest.fixture
 def arguments():
     (group,) = get_bkitsm_cli_commands()
-    (history,) = group.subcommands
-    assert (group.name, history.name) == ("bkitsm", "history")
-    return history.args
+    commands = {one.name: one for one in group.subcommands}
+    assert (group.name, list(commands)) == ("bkitsm", ["history", "import-service", "check-service"])
+    return commands["history"].args
+
+
+def test_every_command_leads_to_a_function():
+    (group,) = get_bkitsm_cli_commands()
+    for one in group.subcommands:
+        module, function = COMMANDS[one.name][0].split(".")
+        assert callable(getattr(import_module(f"airflow_provider_bkitsm.cli.{module}"), function))
 
 
 def test_a_collector_is_all_that_is_needed(arguments):

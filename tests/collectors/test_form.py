@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.collectors.form import (
     shows_digest,
     ticket_title,
 )
+from tests.record import EVIDENCE
 
 DAY = date(2026, 11, 24)
 COLLECTOR: dict[str, Any] = {
@@ -48,7 +49,7 @@ DIGEST = digest(PAYLOAD)
 
 def _rows(**changed: Any) -> dict[str, str]:
     arguments = {"collector": COLLECTOR, "etl_payload": PAYLOAD, "digest": DIGEST} | changed
-    form = json.loads(collector_detail(**arguments))
+    form = collector_detail(**arguments)
     return {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
 
 
@@ -58,8 +59,8 @@ def test_title() -> None:
 
 
 def test_a_title_holds_nothing_that_itsm_changes_or_refuses() -> None:
-    title = ticket_title(space=" a\n<b>  &", collector_name="c\U0001f600", created=DAY, marker="12345678")
-    assert title == "【日志采集】a \uff1cb\uff1e \uff06-c?-20261124 #12345678"
+    title = ticket_title(space=" a\n<b>  &\"'", collector_name="c\U0001f600", created=DAY, marker="12345678")
+    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c?-20261124 #12345678"
 
 
 @given(
@@ -77,7 +78,7 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
     assert title.endswith(f"-20261124 #{marker}")
     assert title.startswith("【日志采集】")
     assert max(title) <= "\uffff"
-    assert not set(title) & set("<>&\n")
+    assert not set(title) & set("<>&\n\"'"), "ITSM would store something else, and its limit counts that"
 
 
 def test_a_long_title_is_cut_in_the_middle() -> None:
@@ -113,7 +114,7 @@ def test_an_aware_time_gives_the_day_in_shanghai() -> None:
 
 
 def test_detail_has_the_log_platforms_shape() -> None:
-    form = json.loads(collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST))
+    form = collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
     assert form["config"] == {}
     assert form["schemes"] == {
         "base_text_scheme": {
@@ -169,22 +170,36 @@ def test_every_value_is_spelled_for_people(key: str, value: Any, shown: str) -> 
     assert _rows(etl_payload=payload, digest=digest(payload))[f"ETL {key}："] == shown
 
 
-def test_the_form_holds_characters_not_escapes() -> None:
-    assert "运行日志" in collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
+def test_the_form_is_the_structure_that_was_recorded_to_come_back_intact() -> None:
+    """An object: a JSON text is stored with its quotes escaped, and ITSM's page cannot parse it any more."""
+    sent = EVIDENCE["create_ticket__log_search_approved"]["request"]["fields"]
+    (recorded,) = (field["value"] for field in sent if field["key"] == "collector_detail")
+    (stored,) = (
+        field["value"]
+        for field in EVIDENCE["get_ticket_info__log_search_approved"]["body"]["data"]["fields"]
+        if field["key"] == "collector_detail"
+    )
+    assert stored == recorded
+    form = collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
+    assert form.keys() == recorded.keys()
+    assert (form["config"], form["schemes"]) == (recorded["config"], recorded["schemes"])
+    (block,), (theirs,) = form["form_data"], recorded["form_data"]
+    assert block.keys() == theirs.keys()
+    assert {tuple(row) for row in block["children"]} == {tuple(row) for row in theirs["children"]}
 
 
-@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}])
+@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}, "{'paths': ['/a.log']}"])
 def test_a_collector_without_parameters_is_tolerated(params: Any) -> None:
     rows = _rows(collector={"collector_scenario_id": "row", "params": params})
     assert (rows["名称："], rows["日志类型："]) == ("", "row")
     assert not any(label.startswith("日志路径") for label in rows)
 
 
-def test_characters_itsm_cannot_store_are_escaped() -> None:
-    """The approver still reads JSON of exactly the digested payload."""
+def test_every_character_is_shown_as_it_is() -> None:
+    """ITSM stores an object as JSON with escapes, whatever its database takes."""
     payload = PAYLOAD | {"note": "\U0001f600"}
     rows = _rows(etl_payload=payload, digest=digest(payload))
-    assert max("".join(rows.values())) <= "\uffff"
+    assert rows["ETL note："] == "\U0001f600"
     assert json.loads(rows["ETL JSON："]) == payload
 
 
@@ -194,9 +209,10 @@ def test_further_rows_stand_between_collector_and_payload() -> None:
     assert _rows(more={"更多：": 7})["更多："] == "7"
 
 
-def test_text_has_the_same_rows() -> None:
-    text = detail_text(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
-    assert text.splitlines() == [f"{label}{value}" for label, value in _rows().items()]
+@pytest.mark.parametrize("more", [None, {"更多：": 7}])
+def test_text_has_the_same_rows(more: Any) -> None:
+    text = detail_text(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST, more=more)
+    assert text.splitlines() == [f"{label}{value}" for label, value in _rows(more=more).items()]
 
 
 @pytest.mark.parametrize("make", [collector_detail, detail_text])
@@ -211,7 +227,11 @@ def test_a_digest_of_something_else_is_never_shown_p3(make: Any) -> None:
         DIGEST,
         detail_text(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST),
         collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST),
-        json.loads(collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)),
+        # Tickets of earlier versions hold JSON text, as ITSM has stored it.
+        json.dumps(collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)),
+        json.dumps(collector_detail(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)).replace(
+            '"', "&quot;"
+        ),
         [{"a": [None, 1, {"b": f"({DIGEST})"}]}],
     ],
 )

@@ -75,7 +75,7 @@ def test_an_application_that_needs_no_approval_is_its_runs_and_never_asked_about
     found = _find(row, over=over)
     assert (found.kind, found.action) == (Kind.BYPASSED, action)
     assert "no approval is needed ([bkitsm] collect_itsm = off)" in str(found)
-    assert undecided([row]) == []
+    assert undecided([row]) == {}
 
 
 WAITING = _seen(Outcome.WAITING, Reason.OPEN)
@@ -193,7 +193,7 @@ def test_every_kind_says_something_and_names_the_run():
 
 def test_p6_only_own_tickets_without_a_verdict_are_asked_about():
     decided = replace(_open(outcome=Outcome.REJECTED), ticket_sn="SN2")
-    assert undecided([_intent(), _open(), decided]) == ["SN1"]
+    assert list(undecided([_intent(), _open(), decided])) == ["SN1"]
 
 
 def _row(sn: str, status: str = "RUNNING", **more: Any) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def test_one_ticket_that_cannot_be_read_does_not_stop_the_others():
         found = answers[call.path]
         return found if isinstance(found, list) else found[asked[-1][1]]
 
-    seen = drive(read_all(["A", "B", "C", "D", "E"], VerdictPolicy()), answer)
+    seen = drive(read_all(dict.fromkeys("ABCDE", VerdictPolicy())), answer)
     kinds = {sn: getattr(one, "outcome", type(one)) for sn, one in seen.items()}
     assert kinds == {
         "A": Outcome.WAITING,
@@ -226,8 +226,8 @@ def test_one_ticket_that_cannot_be_read_does_not_stop_the_others():
 
 def test_an_unanswered_question_is_an_error_and_no_question_needs_no_answer():
     with pytest.raises(errors.ItsmUnavailableError):
-        drive(read_all(["A"], VerdictPolicy()), lambda _: errors.ItsmUnavailableError("down"))
-    assert drive(read_all([], VerdictPolicy()), lambda _: pytest.fail("asked")) == {}
+        drive(read_all({"A": VerdictPolicy()}), lambda _: errors.ItsmUnavailableError("down"))
+    assert drive(read_all({}), lambda _: pytest.fail("asked")) == {}
 
 
 def test_it_is_applying_since_the_ticket_was_first_asked_for_not_since_the_last_change():

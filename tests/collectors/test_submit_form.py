@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from typing import Any
 
@@ -11,8 +10,11 @@ import pytest
 
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
+from airflow_provider_bkitsm.collectors.form import shows_digest
+from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, plan_fields
 from airflow_provider_bkitsm.collectors.submit_form import Question, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
 
 TAG = "0123456789abcdef0123456789abcdef"
 COLLECTOR: dict[str, Any] = {
@@ -21,13 +23,29 @@ COLLECTOR: dict[str, Any] = {
     "space_name": "demo",
 }
 PAYLOAD: dict[str, Any] = {"table_id": "t", "etl_config": "bk_log_text", "retention": 7}
-ALL = {"title", "bk_biz_id", "approvals", "apply_reason", "collector_detail"}
+DAY = date(2026, 11, 24)
+ALL = {
+    "title": "STRING",
+    "bk_biz_id": "STRING",
+    "approvals": "MEMBERS",
+    "apply_reason": "TEXT",
+    "collector_detail": "CUSTOM-FORM",
+}
 
 
-def _form(collector: dict[str, Any] = COLLECTOR, known: set[str] = ALL, **asked: Any) -> dict[str, Any]:
+def _plan(question: Question, known: dict[str, str]) -> FieldPlan:
+    fields = tuple(ServiceField(key=key, type=kind) for key, kind in known.items())
+    own = question.fields or {}
+    request = {"approvers": question.approvers, "steps": None, "payload": PAYLOAD, "opened": DAY, "own": own}
+    return plan_fields(ServiceDetail(service_id=1, fields=fields), keys=question.keys, **request)
+
+
+def _form(
+    collector: dict[str, Any] = COLLECTOR, known: dict[str, str] | None = None, **asked: Any
+) -> dict[str, Any]:
     question = Question(**({"bk_biz_id": 2, "approvers": "alice,bob", "reason": "why"} | asked))
-    request = {"opened": date(2026, 11, 24), "payload": PAYLOAD, "digest": digest(PAYLOAD), "tag": TAG}
-    return submit_form(question, collector=collector, known=known, **request)
+    request = {"opened": DAY, "payload": PAYLOAD, "digest": digest(PAYLOAD), "tag": TAG}
+    return submit_form(question, collector=collector, plan=_plan(question, known or ALL), **request)
 
 
 def test_every_field_of_the_log_services_form_is_filled() -> None:
@@ -35,15 +53,16 @@ def test_every_field_of_the_log_services_form_is_filled() -> None:
     detail = form.pop("collector_detail")
     assert form == {
         "title": "【日志采集】demo-app-runtime-20261124 #01234567",
-        "bk_biz_id": "2",
+        "bk_biz_id": 2,
         "approvals": "alice,bob",
         "apply_reason": "why",
     }
-    assert digest(PAYLOAD) in detail
+    assert shows_digest([{"value": detail}], digest(PAYLOAD))
+    assert isinstance(detail, dict), "ITSM escapes a text, which its page then cannot parse"
 
 
 def test_further_rows_are_in_the_detail() -> None:
-    (form,) = json.loads(_form(detail_rows={"容量：": 12})["collector_detail"])["form_data"]
+    (form,) = _form(detail_rows={"容量：": 12})["collector_detail"]["form_data"]
     assert {"label": "容量：", "value": "12"}.items() <= form["children"][4].items()
 
 
@@ -59,9 +78,16 @@ def test_the_title_names_business_and_collector_one_way_or_another(collector, as
     assert _form(COLLECTOR | collector, **asked)["title"] == f"【日志采集】{title}-20261124 #01234567"
 
 
-def test_what_the_form_has_no_field_for_is_left_out_but_for_what_an_approval_needs() -> None:
-    """ITSM refuses a form that lacks them, where it would drop them without a word: nobody would be asked."""
-    assert set(_form(known=set())) == {"title", "approvals", "collector_detail"}
+def test_a_reason_without_a_field_is_a_row_of_the_detail():
+    form = _form(known={key: kind for key, kind in ALL.items() if key not in ("apply_reason", "bk_biz_id")})
+    assert set(form) == {"title", "approvals", "collector_detail"}
+    rows = form["collector_detail"]["form_data"][0]["children"]
+    assert {"label": "申请原因：", "value": "why"}.items() <= rows[4].items()
+
+
+def test_a_text_field_takes_the_detail_as_lines():
+    detail = _form(known=ALL | {"collector_detail": "TEXT"})["collector_detail"]
+    assert f"ETL SHA-256：{digest(PAYLOAD)}" in detail.splitlines()
 
 
 def test_what_is_empty_is_left_out() -> None:
@@ -70,7 +96,8 @@ def test_what_is_empty_is_left_out() -> None:
 
 def test_a_service_may_call_its_fields_as_it_likes() -> None:
     keys = {"approvers_field": "who", "reason_field": "why", "detail_field": "what"}
-    assert set(_form(known=set(keys.values()), **keys)) == {"title", "who", "why", "what"}
+    known = {"title": "STRING", "who": "MEMBERS", "why": "TEXT", "what": "CUSTOM-FORM"}
+    assert set(_form(known=known, **keys)) == {"title", "who", "why", "what"}
 
 
 def test_fields_of_ones_own_come_first_and_further_ones_are_sent() -> None:
@@ -84,10 +111,11 @@ def test_p2_a_title_of_ones_own_still_carries_the_marker() -> None:
 
 def test_p3_a_form_that_hides_the_digest_is_refused() -> None:
     with pytest.raises(ItsmInvalidRequestError, match="leave 'what' out of fields"):
-        _form(detail_field="what", fields={"what": "something else"})
+        _form(known=ALL | {"what": "TEXT"}, detail_field="what", fields={"what": "something else"})
 
 
 def test_p3_the_digest_of_something_else_is_never_shown() -> None:
-    request = {"opened": date(2026, 11, 24), "payload": PAYLOAD, "digest": digest({}), "tag": TAG}
+    question = Question(bk_biz_id=2, approvers="a")
+    request = {"opened": DAY, "payload": PAYLOAD, "digest": digest({}), "tag": TAG}
     with pytest.raises(CollectItsmDigestMismatch):
-        submit_form(Question(bk_biz_id=2, approvers="a"), collector=COLLECTOR, known=ALL, **request)
+        submit_form(question, collector=COLLECTOR, plan=_plan(question, ALL), **request)

@@ -77,7 +77,7 @@ def runs(airflow, control) -> dict[str, Run]:
 
 def detail(control, sn: str) -> dict[str, str]:
     """Return the rows a collector's ticket shows."""
-    form = json.loads(control.ticket(sn)["fields"]["collector_detail"])
+    form = control.ticket(sn)["fields"]["collector_detail"]
     return {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
 
 

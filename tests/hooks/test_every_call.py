@@ -90,8 +90,7 @@ def call(request, front):
 def wanted(name: str, front: str) -> type[errors.ItsmError] | None:
     if front == "esb":
         return errors.ItsmConfigurationError if name in NOT_AT_ESB else None
-    # The gateway's own definition of this one leads nowhere (reference 1.1).
-    return errors.ItsmUnavailableError if name == "get_workflow_detail" else None
+    return None
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -106,6 +105,44 @@ def test_it_is_answered_or_known_not_to_be(call, front, sandbox, name):
             call(name, *args, **kwargs)
     if error is errors.ItsmConfigurationError:
         assert len(sandbox.requests()) == before
+
+
+def test_what_the_gateways_definition_misspells_is_asked_of_the_esb(call, front, sandbox, caplog):
+    """The published definition misspells the path behind ``get_workflow_detail``: a page with HTTP 200."""
+    caplog.set_level("INFO")
+    assert call("get_workflow_detail", ONE_APPROVAL).states
+    doors = [one["path"].split("/v2/itsm")[0] for one in sandbox.requests("get_workflow_detail")]
+    if front == "esb":
+        assert doors == ["/api/c/compapi"]
+        return
+    assert doors == ["/api/bk-itsm/prod", "/api/c/compapi"], "each door once, the gateway first"
+    assert "cannot deliver get_workflow_detail" in caplog.text
+    assert "asking the ESB" in caplog.text
+
+
+@pytest.mark.parametrize("front", ["gateway"], indirect=True)
+def test_where_neither_door_delivers_both_failures_are_told(call, front, sandbox):
+    sandbox.fault("compapi", "status", status=404)
+    with pytest.raises(errors.ItsmEndpointNotFoundError, match=r"does not deliver it.*HTTP 200.*esb_url"):
+        call("get_workflow_detail", ONE_APPROVAL)
+
+
+@pytest.mark.parametrize("front", ["gateway"], indirect=True)
+def test_a_refusal_of_the_gateway_is_not_taken_to_the_esb(call, front, sandbox):
+    sandbox.fault("get_workflow_detail", "app_refused")
+    with pytest.raises(errors.ItsmPermissionError):
+        call("get_workflow_detail", ONE_APPROVAL)
+    assert len(sandbox.requests("get_workflow_detail")) == 1
+
+
+@pytest.mark.parametrize("front", ["gateway"], indirect=True)
+def test_the_esb_may_be_elsewhere(call, sandbox, connections):
+    login = {"conn_type": "bkitsm", "host": sandbox.itsm_url, **LOGIN}
+    connections("front", **login | {"extra": {"esb_url": sandbox.esb_url}})
+    assert call("get_workflow_detail", ONE_APPROVAL).states
+    connections("front", **login | {"extra": {"esb_url": "ftp://x"}})
+    with pytest.raises(errors.ItsmConfigurationError, match="esb_url"):
+        call("get_workflow_detail", ONE_APPROVAL)
 
 
 def test_no_call_is_left_out():

@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.itsm.models import ServiceField
 from airflow_provider_bkitsm.itsm.services import (
     FAST_APPROVAL_FIELDS,
     check_form,
-    find_log_service,
+    find_log_services,
     find_service,
     service_for,
 )
@@ -27,21 +27,19 @@ KNOWN = [
 
 
 def drive(flow: Any, *answers: Any) -> Any:
-    """Run a flow that asks for a list of log services, or for service 7."""
+    """Run a flow that asks for lists of services, or for the form of one."""
     said = iter(answers)
 
     def answer(call):
-        if call.path == "get_services/":
-            assert call.params == {"display_role": "LOG_SEARCH", "display_type": "API"}
-        else:
-            assert (call.path, call.params) == ("get_service_detail/", {"service_id": "7"})
+        assert call.path in ("get_services/", "get_service_detail/")
         return next(said)
 
     return flows.drive(flow, answer)
 
 
-def test_a_named_service_is_read():
-    assert drive(find_service(7), DETAIL).name == "onboarding"
+@pytest.mark.parametrize("named", [7, "7", " 7 "])
+def test_digits_are_a_services_number(named):
+    assert drive(find_service(named), DETAIL).name == "onboarding"
 
 
 def test_an_unknown_service_is_its_own_error():
@@ -50,18 +48,42 @@ def test_an_unknown_service_is_its_own_error():
     assert caught.value.code == 3900404
 
 
-def test_the_log_platforms_service_is_found_when_there_is_exactly_one():
-    assert drive(find_log_service(), [{"id": 7}], DETAIL).service_id == 7
+SERVICES = [{"id": 7, "name": "日志采集接入"}, {"id": 8, "name": "日志采集接入(旧)"}, {"id": 9, "name": "change"}]
+
+
+def test_a_service_is_found_by_its_name():
+    assert drive(find_service("日志采集接入"), SERVICES, DETAIL).service_id == 7
+
+
+def test_a_name_nobody_has_is_told_with_those_that_are_near():
+    with pytest.raises(errors.CollectItsmNotExists) as caught:
+        drive(find_service("日志接入"), SERVICES)
+    assert "日志采集接入 (7)" in str(caught.value)
+    assert "change" not in str(caught.value)
+    with pytest.raises(errors.CollectItsmNotExists, match="3 services are visible"):
+        drive(find_service("xyz"), SERVICES)
+
+
+def test_a_name_that_several_have_is_not_guessed_at():
+    with pytest.raises(errors.ItsmInvalidRequestError, match="named 'change': 9, 12; give the number"):
+        drive(find_service("change"), [*SERVICES, {"id": 12, "name": "change"}])
+
+
+def test_services_for_collectors_are_those_of_the_log_platforms_role():
+    asked = []
+
+    def answer(call):
+        asked.append((call.path, dict(call.params)))
+        return [{"id": 7}, {"id": 8}] if call.path == "get_services/" else DETAIL
+
+    assert len(flows.drive(find_log_services(), answer)) == 2
+    assert asked[0] == ("get_services/", {"display_role": "LOG_SEARCH", "display_type": "API"})
+    assert [params for _path, params in asked[1:]] == [{"service_id": "7"}, {"service_id": "8"}]
 
 
 def test_without_a_log_service_the_error_says_so():
     with pytest.raises(errors.CollectItsmNotExists, match="no ticket was opened"):
-        drive(find_log_service(), [])
-
-
-def test_several_log_services_are_not_guessed_among():
-    with pytest.raises(errors.ItsmInvalidRequestError, match=r"7 \(a\), 8 \(b\)"):
-        drive(find_log_service(), [{"id": 7, "name": "a"}, {"id": 8, "name": "b"}])
+        drive(find_log_services(), [])
 
 
 @pytest.mark.parametrize("form", [{"title": "t", "approvals": "a"}, {"title": "t", "approvals": "a", "note": ""}])
@@ -107,6 +129,11 @@ def test_a_form_is_checked_against_the_service_it_is_for(service_id):
     assert drive(service_for({"title": "t"}, service_id=service_id, fast_approval=False), DETAIL) == service_id
     with pytest.raises(errors.ItsmInvalidRequestError, match="unknown to this service: APPROVAL_CONTENT, "):
         drive(service_for(APPROVAL, service_id=service_id, fast_approval=False), DETAIL)
+
+
+def test_a_ticket_is_opened_by_number_also_where_the_service_was_named():
+    ticket = service_for({"title": "t"}, service_id="change", fast_approval=False)
+    assert drive(ticket, [{"id": 7, "name": "change"}], DETAIL) == 7
 
 
 def test_without_a_service_nothing_is_asked():

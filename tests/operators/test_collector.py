@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_bkitsm.collectors import errors as collectors
 from airflow_provider_bkitsm.collectors.clean_config import digest
+from airflow_provider_bkitsm.collectors.form import shows_digest
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
@@ -19,6 +21,7 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorCompleteOperator,
     CollectorProvisionEtlOperator,
 )
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 CLEAN = {
     "table_id": "app_runtime",
@@ -77,7 +80,7 @@ def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
     assert fields["apply_reason"] == "new service"
     assert fields["title"].startswith("【日志采集】2-app-runtime-")
     for shown in (flow.row.etl_digest, "bk_log_text", "/data/"):
-        assert shown in fields["collector_detail"]
+        assert shown in json.dumps(fields["collector_detail"], ensure_ascii=False)
 
 
 def test_p7_the_intent_is_stored_before_the_ticket_exists(flow, sandbox):
@@ -238,7 +241,6 @@ def test_p3_a_payload_changed_in_the_store_is_refused(flow, sandbox):
 
 
 def test_p3_a_payload_and_digest_changed_together_are_not_what_the_ticket_shows(flow, sandbox):
-    import json
     import sqlite3
 
     from airflow_provider_bkitsm.hooks.store import store_path
@@ -258,7 +260,7 @@ def test_what_is_provisioned_is_what_the_ticket_has_shown_since_it_was_opened(fl
     sn = flow.apply()
     asked = open_store().history(*KEY)[0].detail["etl_digest"]
     assert asked == digest(CLEAN)
-    assert asked in sandbox.ticket(sn)["fields"]["collector_detail"]
+    assert shows_digest([{"value": sandbox.ticket(sn)["fields"]["collector_detail"]}], asked)
     sandbox.approve(sn)
     flow.provision()
     (sent,) = sandbox.requests("clean_config")
@@ -378,6 +380,66 @@ def test_an_outage_of_itsm_leaves_the_application_for_a_retry(flow, sandbox):
             step()
     assert flow.row.state == "applying"
     flow.provision()
+
+
+class TestBuiltInService:
+    """The log platform's own service: no approvers, fields of its own, its verdict in a form field."""
+
+    @pytest.fixture(autouse=True)
+    def chosen(self, sandbox, connections):
+        """Name the service in the connection, as an administrator does: nothing about it is in a DAG."""
+        login = {"host": sandbox.itsm_url, "login": "sandbox", "password": "sandbox-secret"}
+        extra = {"settle_seconds": 0.2, "read_retries": 0, "service_id": "日志平台容量评估"}
+        connections("bkitsm_default", conn_type="bkitsm", extra=extra, **login)
+
+    def _wait(self, task, sn):
+        return ItsmTicketSensor(task_id="wait", ticket_sn=sn, deferrable=False).execute(task("wait").context)
+
+    def test_its_fields_are_filled_in_and_the_approver_sees_what_nobody_has_stated(self, flow, sandbox):
+        fields = sandbox.ticket(flow.apply())["fields"]
+        assert fields["log_keep_days"] == 7
+        assert fields["hot_data_days"] == "0"
+        assert fields["single_log_size"] == fields["expect_host_size"] == 0
+        assert fields["bk_biz_id"] == 2
+        assert "approvals" not in fields
+        assert "single_log_size" in json.dumps(fields["collector_detail"], ensure_ascii=False), "0 is no statement"
+
+    def test_approved(self, flow, sandbox, task):
+        sn = flow.apply()
+        sandbox.approve(sn)
+        assert self._wait(task, sn)["outcome"] == "approved"
+        flow.provision()
+        assert flow.complete()["state"] == "success_apply"
+
+    def test_p3_rejected_although_itsm_says_yes(self, flow, sandbox, task):
+        sn = flow.apply()
+        sandbox.reject(sn, remark="too big")
+        assert flow.row.verdict_settings == {"verdict_field": "approval_result", "verdict_value": "true"}
+        with pytest.raises(AirflowFailException):
+            self._wait(task, sn)
+        with pytest.raises(AirflowFailException, match="The ETL was not touched"):
+            flow.provision()
+        with pytest.raises(AirflowFailException, match="fail_apply"):
+            flow.complete()
+        assert sandbox.collector(1001)["table_id"] is None
+
+    def test_its_own_fields_may_be_stated(self, flow, sandbox):
+        fields = sandbox.ticket(flow.apply(fields={"single_log_size": 512}))["fields"]
+        assert (fields["single_log_size"], fields["single_host_peak"]) == (512, 0)
+
+
+def test_p3_a_service_nobody_approves_in_is_refused_before_anybody_is_asked(flow, sandbox):
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"does not fit.*nobody approves in its flow"):
+        flow.apply(service_id="无审批节点")
+    assert sandbox.tickets() == []
+    assert flow.row.state == "not_apply"
+
+
+def test_a_service_with_other_fields_of_the_same_kinds_takes_the_application(flow, sandbox):
+    fields = sandbox.ticket(flow.apply(service_id="单级审批"))["fields"]
+    assert fields["approver"] == "alice,bob"
+    assert "申请原因：new service" in fields["content"].splitlines()
+    assert shows_digest([{"value": fields["content"]}], digest(CLEAN))
 
 
 def test_nothing_is_opened_when_an_operator_is_made(monkeypatch, tmp_path: Path):

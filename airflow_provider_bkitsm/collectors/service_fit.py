@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which field of an ITSM service takes what of a collector's application, by the fields the service has. Pure.
+
+The shipped DAG asks the log platform's built-in service, which has required fields of its own and nobody to name,
+as well as a service of one's own. What is put into a field is logged, and what does not fit is an error that names
+everything at once, before anybody is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import pendulum
+
+from airflow_provider_bkitsm.collectors.form import collector_detail, detail_text
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
+
+APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
+"""The log platform's own keys. A service without them may have other fields of the same kind."""
+
+_BUSINESS_FIELD = "bk_biz_id"
+_PEOPLE = frozenset({"MEMBERS", "MEMBER"})
+_OBJECT, _LINES = "CUSTOM-FORM", frozenset({"TEXT", "STRING"})
+# The built-in service's second CUSTOM-FORM: ITSM's page fills it in.
+_NOT_OURS = frozenset({"capacity_formula"})
+_SIZES = frozenset({"single_log_size", "single_host_peak", "single_host_log_volume", "expect_host_size"})
+_NOT_STATED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of the form fields that take approvers, detail and reason, as the task names them."""
+
+    approvers: str = APPROVERS_FIELD
+    detail: str = DETAIL_FIELD
+    reason: str = REASON_FIELD
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldPlan:
+    """Which field of a service takes what; None where no field does.
+
+    :param filled: values of the service's own fields, by key.
+    :param not_stated: keys in ``filled`` that hold 0 because nobody has stated their value.
+    :param notes: what a person should know about it, for the log.
+    :param problems: why this service cannot take the application; empty where it can.
+    """
+
+    approvers: str | None
+    detail: ServiceField | None
+    reason: str | None
+    takes_business: bool
+    filled: Mapping[str, Any] = field(default_factory=dict)
+    not_stated: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def detail_value(self, *, more: Mapping[str, Any], **shown: Any) -> dict[str, Any] | str:
+        """Return collector, payload and digest as the detail's field takes them: an object or lines.
+
+        :raises CollectItsmDigestMismatch: the digest is not the payload's.
+        """
+        rows = dict(more)
+        if self.not_stated:
+            rows["未提供（以 0 填写）："] = ", ".join(self.not_stated)
+        spelled = collector_detail if self.detail is None or self.detail.type == _OBJECT else detail_text
+        return spelled(more=rows, **shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceFit:
+    """How one service takes an application: what goes where, and where its verdict is read."""
+
+    service: ServiceDetail
+    plan: FieldPlan
+    verdict: VerdictSource
+
+    @property
+    def name(self) -> str:
+        """What logs and errors call the service."""
+        return f"service {self.service.service_id} ({self.service.name})"
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that does not fit."""
+        return (*self.plan.problems, *((self.verdict.problem,) if self.verdict.problem else ()))
+
+
+def choose(fits: Sequence[ServiceFit], *, approvers: str) -> tuple[ServiceFit, str]:
+    """Choose a service by what it has, and say why: it fits, and it asks the approvers that were named.
+
+    :raises ItsmInvalidRequestError: none fits, or several do alike; guessing could ask the wrong people.
+    """
+    fitting = [one for one in fits if not one.problems]
+    if not fitting:
+        reasons = ". ".join(f"{one.name}: {'; '.join(one.problems)}" for one in fits)
+        raise ItsmInvalidRequestError(f"the service does not fit: {reasons}. No ticket was opened")
+    asking = [one for one in fitting if bool(one.plan.approvers) is bool(approvers)] or fitting
+    if len(asking) > 1:
+        listed = ", ".join(one.name for one in asking)
+        raise ItsmInvalidRequestError(
+            f"several services with display_role LOG_SEARCH fit: {listed}; name one as service_id. No ticket was"
+            " opened"
+        )
+    (chosen,) = asking
+    if len(fits) == 1:
+        return chosen, "it is the one"
+    if len(fitting) == 1:
+        return chosen, "no other of its role fits"
+    asks = f"it alone asks {approvers}" if approvers else "it alone needs no approvers named"
+    return chosen, asks
+
+
+def plan_fields(
+    service: ServiceDetail,
+    *,
+    keys: Keys,
+    approvers: str,
+    steps: Sequence[Step] | None,
+    own: Mapping[str, Any],
+    payload: Mapping[str, Any],
+    opened: date,
+) -> FieldPlan:
+    """Decide what goes where.
+
+    :param approvers: names joined by commas.
+    :param steps: the steps of the service's flow behind its submit step; None where it could not be read.
+    :param own: the task's own values by key; they are neither filled in nor missed here.
+    :param payload: the ETL payload.
+    :param opened: the day of the application; an aware time is read as people in Shanghai do.
+    """
+    draft = _Draft(service, own)
+    people = draft.approvers_field(keys.approvers, approvers, steps)
+    detail = draft.detail_field(keys.detail, keys.reason)
+    reason = draft.reason_field(keys.reason, None if detail is None else detail.key)
+    draft.fill(payload, opened)
+    return FieldPlan(
+        approvers=people,
+        detail=detail,
+        reason=reason,
+        takes_business=_BUSINESS_FIELD in draft.by_key,
+        filled=draft.filled,
+        not_stated=tuple(sorted(draft.not_stated)),
+        notes=tuple(draft.notes),
+        problems=tuple(draft.problems),
+    )
+
+
+class _Draft:
+    """A plan in the making: its notes and problems are collected, so that all are named at once."""
+
+    def __init__(self, service: ServiceDetail, own: Mapping[str, Any]) -> None:
+        self.by_key = {one.key: one for one in service.fields}
+        self.own = own
+        self.filled: dict[str, Any] = {}
+        self.not_stated: list[str] = []
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+
+    def approvers_field(self, key: str, approvers: str, steps: Sequence[Step] | None) -> str | None:
+        """Return the field that names who is asked; None where the service knows by itself."""
+        if key in self.by_key:
+            return key
+        if key != APPROVERS_FIELD:
+            self.problems.append(f"it has no field {key!r} for the approvers; {self._listed()}")
+            return None
+        found = self._people_fields(steps)
+        if len(found) > 1:
+            self.problems.append(
+                f"several of its fields name people: {', '.join(found)}; name one as approvers_field, and fill in"
+                " the others with fields"
+            )
+        if len(found) == 1:
+            self.notes.append(f"the approvers go into its field {found[0]}")
+            return found[0]
+        if not found and approvers:
+            asked = "; ".join(f"{step.name}: {step.people}" for step in steps or () if step.people)
+            own = f"its own people ({asked})" if asked else "its own people"
+            self.notes.append(f"it has no field for approvers and asks {own}, not {approvers}")
+        return None
+
+    def detail_field(self, key: str, reason: str) -> ServiceField | None:
+        """Return the field that shows what is approved."""
+        found = self.by_key.get(key)
+        if found is not None and found.type not in {_OBJECT, *_LINES}:
+            self.problems.append(f"its field {key!r} is of type {found.type}, which shows no detail")
+            return None
+        if found is not None:
+            return found
+        if key != DETAIL_FIELD:
+            self.problems.append(f"it has no field {key!r} for the detail; {self._listed()}")
+            return None
+        found = self._readable_field(reason)
+        if found is None:
+            self.problems.append(
+                "it has no field that shows the ETL payload and its digest: a CUSTOM-FORM, or one TEXT; name one"
+                f" as detail_field. {self._listed()}"
+            )
+        else:
+            self.notes.append(f"the detail goes into its {found.type} field {found.key}")
+        return found
+
+    def reason_field(self, key: str, detail: str | None) -> str | None:
+        """Return the field that takes the reason; without one the reason is a row of the detail."""
+        if key in self.by_key and key != detail:
+            return key
+        if key != REASON_FIELD:
+            self.problems.append(f"it has no field {key!r} for the reason; {self._listed()}")
+        return None
+
+    def fill(self, payload: Mapping[str, Any], opened: date) -> None:
+        """Fill in the built-in service's own fields: what the application says, and 0 for a size nobody stated."""
+        for key, (value, why) in _facts(payload, opened).items():
+            wanted = self.by_key.get(key)
+            if wanted is not None and key not in self.own and value is not None:
+                self._fill(wanted, value, why)
+        for key in sorted(_SIZES & set(self.by_key) - set(self.own)):
+            if self.by_key[key].validate_type == "REQUIRE":
+                self.not_stated.append(key)
+                self._fill(self.by_key[key], _NOT_STATED, "nobody has stated it; fields= states it")
+
+    def _fill(self, wanted: ServiceField, value: Any, why: str) -> None:
+        spelled = value if wanted.type == "INT" else str(value)
+        self.filled[wanted.key] = spelled
+        self.notes.append(
+            f"its field {wanted.key} ({wanted.name or wanted.type}) is filled in with {spelled!r}: {why}"
+        )
+
+    def _people_fields(self, steps: Sequence[Step] | None) -> list[str]:
+        """Return the fields people may be named in: those the flow asks, else all of that type."""
+        named = [key for key, one in self.by_key.items() if one.type in _PEOPLE and key not in self.own]
+        if steps is None or not any(step.people or step.people_from for step in steps):
+            return named
+        asked = {step.people_from for step in steps}
+        return [key for key in self.by_key if key in asked and key not in self.own]
+
+    def _readable_field(self, reason: str) -> ServiceField | None:
+        """Return the only field that can show the detail: a CUSTOM-FORM, else a TEXT, the reason's own last."""
+        fields = [one for key, one in self.by_key.items() if key not in {*self.own, *_NOT_OURS}]
+        objects = [one for one in fields if one.type == _OBJECT]
+        texts = [one for one in fields if one.type == "TEXT" and one.key != reason]
+        required = [one for one in texts if one.validate_type == "REQUIRE"]
+        last = [one for one in fields if one.type == "TEXT"]
+        return next((found[0] for found in (objects, required, texts, last) if len(found) == 1), None)
+
+    def _listed(self) -> str:
+        return f"its fields: {', '.join(f'{key} ({one.type})' for key, one in self.by_key.items())}"
+
+
+def _facts(payload: Mapping[str, Any], opened: date) -> dict[str, tuple[Any, str]]:
+    """Return what the application says about the built-in service's own fields, and where."""
+    return {
+        "expect_access_data": (_day(opened), "the day of the application"),
+        "log_keep_days": (payload.get("retention"), "retention of the ETL payload"),
+        "hot_data_days": (payload.get("allocation_min_days"), "allocation_min_days of the ETL payload"),
+    }
+
+
+def _day(opened: date) -> str:
+    if isinstance(opened, datetime) and opened.tzinfo is not None:
+        opened = pendulum.instance(opened).in_timezone("Asia/Shanghai")
+    return f"{opened:%Y-%m-%d}"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service imported into ITSM, and services checked, as an administrator does it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_bkitsm.cli.__main__ import main
+from airflow_provider_bkitsm.cli.services import shipped_service
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from tests.record import EVIDENCE
+
+
+@pytest.fixture
+def run(connections, capsys, monkeypatch):
+    monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
+
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return ran
+
+
+def test_the_shipped_service_has_the_shape_a_real_server_has_imported():
+    recorded, shipped = EVIDENCE["import_service__countersign_rate60"]["request"], shipped_service()
+    assert shipped.keys() | {"catalog_id"} == recorded.keys()
+    theirs, ours = recorded["workflow"], shipped["workflow"]
+    assert ours.keys() == theirs.keys()
+    for group in ("states", "transitions", "fields"):
+        (keys,) = {frozenset(one) for one in ours[group].values()}
+        assert keys == set(next(iter(theirs[group].values()))), group
+
+
+def test_the_shipped_service_is_none_the_log_platform_takes_for_its_own():
+    """The log platform asks the first service of its display role, whichever that is."""
+    assert shipped_service()["display_role"] == ""
+
+
+def test_the_shipped_service_is_created_once_and_its_number_printed(run):
+    code, out, err = run("import-service", "--catalog-id", "12")
+    number = int(out)
+    assert code == 0
+    assert f"service_id {number}" in err
+    assert ItsmHook("bkitsm_default").get_service_detail(number).name == "Airflow 日志采集接入"
+    code, out, err = run("import-service", "--catalog-id", "12")
+    assert (code, out) == (1, "")
+    assert f"has service {number} " in err
+    assert "nothing was changed" in err
+
+
+def test_the_only_catalogue_people_see_is_taken_and_of_several_one_has_to_be_named(run):
+    assert run("import-service", "--name", "first")[0] == 0
+    ItsmHook("bkitsm_default").create_service_catalog(name="second", project_key="0", parent_key="root")
+    code, _, err = run("import-service", "--name", "other")
+    assert code == 1
+    assert "--catalog-id" in err
+    assert "(second)" in err
+
+
+def test_another_export_may_be_imported(run, tmp_path):
+    file = tmp_path / "service.json"
+    file.write_text(json.dumps(shipped_service() | {"name": "mine"}), "utf-8")
+    assert run("import-service", "--file", str(file))[0] == 0
+    assert run("check-service", "mine")[0] == 0
+    assert run("import-service", "--file", str(tmp_path / "none.json"))[0] == 2
+
+
+@pytest.mark.parametrize("service", ["Airflow 日志采集接入", "日志采集接入", "11", "日志平台容量评估", "单级审批"])
+def test_a_service_that_fits_is_said_to_fit(run, service):
+    run("import-service")
+    code, out, _ = run("check-service", service)
+    assert code == 0, out
+    assert "CollectorApplyOperator: fits" in out
+    assert "ItsmApprovalOperator: fits" in out
+
+
+def test_why_a_service_does_not_fit_is_said(run):
+    code, out, _ = run("check-service", "无审批节点")
+    assert code == 1
+    assert "CollectorApplyOperator: does not fit" in out
+    assert "nobody approves in its flow" in out
+
+
+def test_what_is_filled_in_and_what_has_to_be_given_is_said(run):
+    code, out, _ = run("check-service", "17", "--for", "collector")
+    assert code == 0
+    assert "single_log_size" in out
+    assert "answers in the field 'approval_result'" in out
+    assert "ItsmApprovalOperator" not in out
+    assert "approver (MEMBERS)" in run("check-service", "12", "--for", "approval")[1]
+
+
+def test_a_service_that_is_not_there_is_an_error_of_its_own(run, connect):
+    code, _, err = run("check-service", "日志接入")
+    assert code == 2
+    assert "日志采集接入 (11)" in err
+    connect("wrong", conn_type="bkitsm", host="http://127.0.0.1:9", login="a", password="p4ss")
+    code, _, err = run("check-service", "11", "--bkitsm-conn-id", "wrong")
+    assert code == 2
+    assert "p4ss" not in err
+
+
+def test_p1_a_collector_goes_through_the_imported_service(run, sandbox, task):
+    from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
+    from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+    run("import-service")
+    clean = {"table_id": "t", "etl_config": "bk_log_text", "storage_cluster_id": 3, "retention": 7}
+    apply = CollectorApplyOperator(
+        task_id="apply",
+        collector_config_id=1001,
+        bk_biz_id=2,
+        clean_config=clean | {"allocation_min_days": 0},
+        approvers="alice",
+        service_id="Airflow 日志采集接入",
+    )
+    sn = apply.execute(task("apply").context)
+    sandbox.approve(sn)
+    wait = ItsmTicketSensor(task_id="wait", ticket_sn=sn, deferrable=False)
+    assert wait.execute(task("wait").context)["outcome"] == "approved"
+    assert sandbox.ticket(sn)["fields"]["approvals"] == "alice"
+
+
+def test_it_is_there_on_the_command_line(connections):
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", "check-service", "11"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "CollectorApplyOperator: fits" in done.stdout
