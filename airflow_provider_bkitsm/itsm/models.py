@@ -102,6 +102,7 @@ class TicketInfo(ItsmModel):
     update_at: TimeOrNone = None
     end_at: TimeOrNone = None
     is_commented: bool = False
+    current_steps: Annotated[tuple[Step, ...], none_as_list] = ()
     fields: tuple[FormField, ...] = ()
     ticket_url: str = ""
     iframe_ticket_url: str = ""
