@@ -46,12 +46,13 @@ class Metric:
 
 WAITING = Metric(name="bkitsm.waiting", kind="gauge", tags=("conn_id", "host"))
 OLDEST = Metric(name="bkitsm.oldest_seconds", kind="gauge", tags=("conn_id", "host"))
+STALLED = Metric(name="bkitsm.stalled", kind="gauge", tags=("conn_id", "host"))
 LATENCY = Metric(name="bkitsm.decision_latency", kind="timing", tags=("conn_id", "way", "outcome"))
 RECOVERED = Metric(name="bkitsm.recovered_by_poll", kind="incr", tags=("conn_id",))
 CALLBACK = Metric(name="bkitsm.callback", kind="incr", tags=("result",))
 ADOPTED = Metric(name="bkitsm.duplicates_avoided", kind="incr", tags=("conn_id",))
 WITHDRAWN = Metric(name="bkitsm.withdrawn", kind="incr", tags=("conn_id",))
-METRICS = (WAITING, OLDEST, LATENCY, RECOVERED, CALLBACK, ADOPTED, WITHDRAWN)
+METRICS = (WAITING, OLDEST, STALLED, LATENCY, RECOVERED, CALLBACK, ADOPTED, WITHDRAWN)
 
 
 def _quietly(emit: Callable[P, None]) -> Callable[P, None]:
@@ -72,11 +73,15 @@ def called_back(result: str) -> None:
 
 
 @_quietly
-def waiting(conn_id: str, count: int, oldest_seconds: float) -> None:
-    """Say how many tasks wait for a ticket in this process, and for how long the oldest ticket; triggerer."""
+def waiting(conn_id: str, count: int, oldest_seconds: float, stalled: int) -> None:
+    """Say how many tasks wait for a ticket in this process, and for how long the oldest ticket; triggerer.
+
+    :param stalled: how many of the tickets run and ask nobody.
+    """
     where = {"conn_id": conn_id, "host": version_compat.hostname()}
     _emit(WAITING, count, **where)
     _emit(OLDEST, round(oldest_seconds), **where)
+    _emit(STALLED, stalled, **where)
 
 
 @_quietly

@@ -16,7 +16,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, Settings
-from tests.docs_examples import hooks, remind
+from tests.docs_examples import hooks, remind, stored_texts
 from tests.serialising import serialised
 
 FOLDER = Path(__file__).parent / "docs_examples"
@@ -35,7 +35,7 @@ TASKS = {
 
 
 def test_every_example_is_known():
-    assert set(NAMES) == {*TASKS, "hooks", "remind"}
+    assert set(NAMES) == {*TASKS, "hooks", "remind", "stored_texts"}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -50,6 +50,12 @@ def test_the_hooks_examples_answer(connections):
     assert hooks.open_tickets.function("robot") == [sn]
     assert asyncio.run(hooks.statuses([sn])) == {sn: "RUNNING"}
     assert 1001 in hooks.collectors.function(2)
+
+
+def test_what_itsm_stores_is_as_the_page_says():
+    assert stored_texts.STORED == "say &quot;yes&quot; now"
+    assert stored_texts.SHOWN == 'say "yes" now'
+    assert stored_texts.LENGTH == 180
 
 
 def test_the_reminder_says_who_asks_whom_about_what(monkeypatch):

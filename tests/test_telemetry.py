@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -137,9 +138,21 @@ async def test_a_poller_says_how_many_wait_and_at_its_end_that_nobody_does(seen,
         wait.created_at = datetime.now(UTC) - timedelta(hours=1)
         while 3600 not in seen.values:
             await asyncio.sleep(0.02)
-    assert set(seen.names) == {"bkitsm.waiting,bkitsm_default,here", "bkitsm.oldest_seconds,bkitsm_default,here"}
+    assert set(seen.names) == {
+        "bkitsm.waiting,bkitsm_default,here",
+        "bkitsm.oldest_seconds,bkitsm_default,here",
+        "bkitsm.stalled,bkitsm_default,here",
+    }
     assert 2 in seen.values
-    assert seen.values[-2:] == [0, 0]
+    assert seen.values[-3:] == [0, 0, 0]
+
+
+async def test_a_poller_says_how_many_tickets_ask_nobody(seen, sn, monkeypatch):
+    monkeypatch.setattr(telemetry, "GAUGE_SECONDS", 0.05)
+    async with TicketWait(CONN, sn=sn, interval=60) as one, TicketWait(CONN, sn=sn, interval=60) as other:
+        one.stalled = other.stalled = True
+        while ("bkitsm.stalled,bkitsm_default,here", 1) not in list(zip(seen.names, seen.values, strict=False)):
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("recovered", [True, False])
@@ -153,7 +166,7 @@ async def test_a_trigger_times_what_it_sees(seen, sn, sandbox, monkeypatch, reco
     one = ItsmTicketTrigger(ticket_sn=sn, bkitsm_conn_id=CONN, poll_interval=9, approval_timeout=None)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
     assert [event async for event in one.run()]
-    counted = [name for name in seen.names if "waiting" not in name and "oldest" not in name]
+    counted = [name for name in seen.names if not re.search("waiting|oldest|stalled", name)]
     wanted = ["bkitsm.decision_latency,bkitsm_default,poll,approved", "bkitsm.recovered_by_poll,bkitsm_default"]
     assert counted == (wanted if recovered else wanted[:1])
 

@@ -83,7 +83,10 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """What ITSM said about a ticket, and when. ``step`` and ``approvers`` are empty where they were not asked."""
+    """What ITSM said about a ticket, and when. ``step`` and ``approvers`` are empty where they were not asked.
+
+    ``stalled`` is that the ticket ran and asked nobody a minute or more after it was opened.
+    """
 
     current_status: str
     read_at: datetime
@@ -93,6 +96,7 @@ class Live:
     creator: str = ""
     step: str = ""
     approvers: tuple[str, ...] = ()
+    stalled: bool = False
     stale: bool = False
 
 
@@ -120,6 +124,7 @@ class Row:
     read_at: datetime | None
     stale: bool
     conn_id: str
+    stalled: bool = False
     collector: str = ""
     creator: str = ""
     triggered_by: str = ""
@@ -157,6 +162,7 @@ def row_of(found: Found, live: Live | None, *, collector: str = "", polled_at: d
         status=status,
         step=live.step if live and waits else "",
         approvers=live.approvers if live and waits else (),
+        stalled=live.stalled if live and status is Status.WAITING else False,
         decided_by=deciders(verdict),
         reason="" if waits else text(verdict.get("reason")),
         since=since,

@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.hooks.address import gateway_root
 from airflow_provider_bkitsm.hooks.extra import is_blank, read_extra, secrets_of
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
+from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
 from airflow_provider_bkitsm.version_compat import mask_secret
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Gateway:
     :param client_cert: paths of a client certificate and its key.
     :param proxy: URL of a proxy; None takes the environment's.
     :param timeouts: seconds to connect, seconds between two bytes of an answer.
+    :param four_byte: what becomes of emoji and rare Han in texts for ITSM.
     """
 
     conn_id: str
@@ -52,6 +54,7 @@ class Gateway:
     client_cert: tuple[str, str] | None = None
     proxy: str | None = field(default=None, repr=False)
     timeouts: tuple[float, float] = (5.0, 30.0)
+    four_byte: FourByte = FourByte.ESCAPE
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def url(self, call: Call[Any]) -> str:
@@ -152,6 +155,7 @@ def read_gateway(connection: Connection) -> Gateway:
         client_cert=_client_cert(plain),
         proxy=plain.text("proxy"),
         timeouts=(plain.seconds("connect_timeout", 5.0), plain.seconds("read_timeout", 30.0)),
+        four_byte=_four_byte(plain),
     )
 
 
@@ -163,6 +167,13 @@ def _front(gateway: Gateway) -> Front:
     if said not in set(Front):
         raise gateway.wrong("front", "gateway or esb")
     return Front(said)
+
+
+def _four_byte(gateway: Gateway) -> FourByte:
+    policy = (gateway.text("four_byte") or FourByte.ESCAPE).lower()
+    if policy not in set(FourByte):
+        raise gateway.wrong("four_byte", "escape, refuse or send")
+    return FourByte(policy)
 
 
 def _headers(gateway: Gateway) -> Mapping[str, str]:

@@ -83,6 +83,12 @@ _ITSM: Fields = {
     "settle_seconds": _field(
         "Settle seconds", "number", "How long a lost create_ticket may take to appear. Default: 120", minimum=0
     ),
+    "four_byte": _text(
+        "Four-byte characters",
+        "Emoji and rare Han, which ITSM's database may not store. escape: sent as [U+1F680] and shown as"
+        " themselves in Airflow; refuse: an error; send: as they are. Default: escape",
+        enum=["escape", "refuse", "send"],
+    ),
 }
 _BKLOG: Fields = {
     "bk_biz_id": _text(

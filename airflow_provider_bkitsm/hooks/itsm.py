@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.itsm import batches, calls, errors, models, paging,
 from airflow_provider_bkitsm.itsm.filters import TicketFilters
 from airflow_provider_bkitsm.itsm.models import R, TicketOfUser, TicketSummary
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow
+from airflow_provider_bkitsm.itsm.v2 import four_byte
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
 T = TypeVar("T")
@@ -49,8 +50,11 @@ class ItsmHook(ItsmCalls, BlueKingHook):
     def send(self, call: Call[T]) -> T:
         """Send one call and parse its answer; a read is tried again while that may help.
 
+        Emoji and rare Han in a write's texts are sent as the connection's extra ``four_byte`` says.
+
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
+        call = four_byte.prepared(call, self.gateway.four_byte)
         size = batch_size(self.gateway)
         if batches.is_too_large(call, size):
             return self.run(batches.in_batches(call, size))
@@ -177,9 +181,12 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     async def send(self, call: Call[T]) -> T:
         """Send one call and parse its answer; a read is tried again while that may help.
 
+        Emoji and rare Han in a write's texts are sent as the connection's extra ``four_byte`` says.
+
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
         gateway = (await self.aget_conn()).gateway
+        call = four_byte.prepared(call, gateway.four_byte)
         size = batch_size(gateway)
         if batches.is_too_large(call, size):
             return await self.run(batches.in_batches(call, size))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
-from airflow_provider_bkitsm.itsm.models import ApprovalResult
+from airflow_provider_bkitsm.itsm.models import ApprovalResult, TicketStatus
 from airflow_provider_bkitsm.itsm.polling import Batch, Schedule
+from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
 from airflow_provider_bkitsm.itsm.verdict import only_row
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _GATHER_SECONDS = 0.1
 _STUMBLED_SECONDS = 5.0
 # So often one who waits notes that ITSM answers, however many wait.
 _NOTE_SECONDS = 60.0
+# Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
+_BETWEEN_CHECKS = 0.2
 
 Look = ApprovalResult | ItsmError
 
@@ -43,6 +46,7 @@ class Poller:
     def __init__(self, conn_id: str) -> None:
         self.hook = ItsmAsyncHook(conn_id)
         self._schedule = Schedule()
+        self._stall_checks = StallChecks()
         self._waits: dict[str, list[TicketWait]] = {}
         self._changed = asyncio.Event()
         self._asking = asyncio.Semaphore(_AT_A_TIME)
@@ -54,10 +58,12 @@ class Poller:
         """Let somebody wait; the first one starts the poll."""
         self._waits.setdefault(wait.sn, []).append(wait)
         self._schedule.add(wait.sn, interval=wait.interval, now=loop_time())
+        self._stall_checks.add(wait.sn, loop_time())
         self._changed.set()
         if not self._tasks:
             self._spawn(self._poll())
             self._spawn(self._report())
+            self._spawn(self._check_stalls())
 
     async def remove(self, wait: TicketWait) -> None:
         """Let somebody leave; the last one closes the client."""
@@ -67,6 +73,7 @@ class Poller:
             return
         del self._waits[wait.sn]
         self._schedule.discard(wait.sn)
+        self._stall_checks.discard(wait.sn)
         if not self._waits:
             await self._close()
 
@@ -95,8 +102,31 @@ class Poller:
             now, waits = datetime.now(UTC), [one for some in self._waits.values() for one in some]
             oldest = min((one.since for one in waits), default=now)
             age = max(0.0, (now - oldest).total_seconds())
-            await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, len(waits), age)
+            stalled = sum(any(one.stalled for one in some) for some in self._waits.values())
+            await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, len(waits), age, stalled)
             await asyncio.sleep(telemetry.GAUGE_SECONDS)
+
+    async def _check_stalls(self) -> None:
+        """Look for tickets that ask nobody, which their state does not show; of no account to the poll."""
+        while True:
+            sn = self._stall_checks.next(loop_time())
+            if sn is None:
+                await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
+                continue
+            try:
+                status = await self.hook.get_ticket_status(sn)
+            except Exception as error:
+                log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
+                self._stall_checks.failed(sn, loop_time())
+            else:
+                self._see_steps(sn, status)
+            await asyncio.sleep(_BETWEEN_CHECKS)
+
+    def _see_steps(self, sn: str, status: TicketStatus) -> None:
+        stalled = is_stalled(status.current_status, status.current_steps)
+        self._stall_checks.checked(sn, loop_time(), stalled=stalled)
+        for wait in self._waits.get(sn, ()):
+            wait.see_steps(status, stalled=stalled)
 
     async def _ask_next(self) -> None:
         await self._asking.acquire()
@@ -206,7 +236,7 @@ class Poller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        telemetry.waiting(self.hook.bkitsm_conn_id, 0, 0.0)
+        telemetry.waiting(self.hook.bkitsm_conn_id, 0, 0.0, 0)
         await self.hook.forget_connection()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,12 +14,13 @@ from weakref import WeakKeyDictionary
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.poller import Look, Poller, loop_time
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.models import ApprovalResult
+from airflow_provider_bkitsm.itsm.models import ApprovalResult, TicketStatus
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
 
 Note = Callable[[], Coroutine[Any, Any, None]]
+OnStall = Callable[[TicketStatus], None]
 
 
 class TicketWait:
@@ -31,11 +33,13 @@ class TicketWait:
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
+    :param on_stall: called in the context of whoever waits when the ticket is seen to ask nobody; rarely again.
     """
 
     __slots__ = (
         "_began",
         "_conn_id",
+        "_context",
         "_dated",
         "_due",
         "_next",
@@ -43,22 +47,35 @@ class TicketWait:
         "interval",
         "known",
         "note",
+        "on_stall",
         "poller",
         "sn",
+        "stalled",
     )
 
     poller: Poller
 
     def __init__(
-        self, conn_id: str, *, sn: str, interval: float, dated: bool = False, note: Note | None = None
+        self,
+        conn_id: str,
+        *,
+        sn: str,
+        interval: float,
+        dated: bool = False,
+        note: Note | None = None,
+        on_stall: OnStall | None = None,
     ) -> None:
         self.sn = sn
         self.note = note
+        self.on_stall = on_stall
+        self.stalled = False
         self.interval = interval
         self.created_at: datetime | None = None
         self.known: str | None = None
         self._began = datetime.now(UTC)
         self._conn_id = conn_id
+        # A triggerer's logs know by the context which task a line belongs to.
+        self._context: Context = copy_context()
         self._dated = dated
         self._due = math.inf
         self._next: asyncio.Future[ApprovalResult] | None = None
@@ -116,6 +133,12 @@ class TicketWait:
         """Take in when the ticket was opened, which is news."""
         self.created_at = created_at
         self.known = None
+
+    def see_steps(self, status: TicketStatus, *, stalled: bool) -> None:
+        """Take in whether the ticket asks somebody."""
+        self.stalled = stalled
+        if stalled and self.on_stall is not None:
+            self._context.run(self.on_stall, status)
 
     def _be_told_by(self, due: float) -> None:
         if abs(due - self._due) < _SAME_MOMENT:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ITSM's answers hold, frozen and typed; keys not listed here are kept as extra attributes.
 
-Field names are ITSM's own. Times arrive as naive Asia/Shanghai text and leave as aware UTC.
+Field names are ITSM's own. Times arrive as naive Asia/Shanghai text and leave as aware UTC. Texts arrive as ITSM
+stores them and leave as people meant them: entities of its HTML filter are decoded (:mod:`.v2.html_filter`), and
+spelled four-byte characters are read back (:mod:`.v2.four_byte`). It happens here, once, for all readers; what
+leaves is text, never markup.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, StrictBool, StrictStr
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validator
 
 from airflow_provider_bkitsm.itsm.parsing import (
     ItsmModel,
@@ -20,6 +23,18 @@ from airflow_provider_bkitsm.itsm.parsing import (
     TimeOrNone,
     none_as_list,
 )
+from airflow_provider_bkitsm.itsm.v2.four_byte import unescaped
+from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, value_as_shown
+
+
+def _as_meant(value: Any, field_type: str) -> Any:
+    shown = value_as_shown(value, field_type)
+    return unescaped(shown) if isinstance(shown, str) else shown
+
+
+# A ticket's title, which ITSM filters; and a text that people wrote and ITSM stores as it is.
+Title = Annotated[str, AfterValidator(lambda text: _as_meant(text, TITLE_TYPE))]
+Remark = Annotated[str, AfterValidator(unescaped)]
 
 
 class CreatedTicket(ItsmModel):
@@ -31,13 +46,24 @@ class CreatedTicket(ItsmModel):
 
 
 class FormField(ItsmModel):
-    """One field of a ticket's form. ``title`` occurs twice in ``get_ticket_info``."""
+    """One field of a ticket's form. ``title`` occurs twice in ``get_ticket_info``.
+
+    ``value`` and ``display_value`` are texts as people meant them, objects and lists as ITSM stores them.
+    """
 
     key: str
     type: str = ""
     name: str = ""
     value: Any = None
     display_value: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts_as_meant(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        field_type, given = str(data.get("type") or ""), {"value", "display_value"} & data.keys()
+        return {**data, **{key: _as_meant(data[key], field_type) for key in given}}
 
 
 class LogField(FormField):
@@ -74,7 +100,7 @@ class TicketInfo(ItsmModel):
     """Answer of ``get_ticket_info``. An approval field shows ``"true"`` before anybody decided."""
 
     sn: StrictStr
-    title: str = ""
+    title: Title = ""
     current_status: StrictStr
     creator: str = ""
     service_id: int | None = None
@@ -82,6 +108,7 @@ class TicketInfo(ItsmModel):
     update_at: TimeOrNone = None
     end_at: TimeOrNone = None
     is_commented: bool = False
+    current_steps: Annotated[tuple[Step, ...], none_as_list] = ()
     fields: tuple[FormField, ...] = ()
     ticket_url: str = ""
     iframe_ticket_url: str = ""
@@ -92,7 +119,7 @@ class LogEntry(ItsmModel):
 
     operator: str = ""
     operate_at: TimeOrNone = None
-    message: str = ""
+    message: Remark = ""
     source: str = ""
     form_data: Annotated[tuple[LogField, ...], none_as_list] = ()
     from_state_type: str = ""
@@ -102,6 +129,7 @@ class TicketLogs(ItsmModel):
     """Answer of ``get_ticket_logs``, oldest entry first."""
 
     sn: StrictStr
+    title: Title = ""
     logs: tuple[LogEntry, ...] = ()
 
 
@@ -109,7 +137,7 @@ class ApprovalResult(ItsmModel):
     """One row of ``ticket_approval_result``: the authoritative state of one ticket."""
 
     sn: StrictStr
-    title: str = ""
+    title: Title = ""
     ticket_url: str = ""
     current_status: StrictStr
     updated_by: Names = ()
@@ -125,7 +153,7 @@ class TicketSummary(ItsmModel):
 
     id: int
     sn: StrictStr
-    title: str = ""
+    title: Title = ""
     catalog_id: int | None = None
     service_id: int | None = None
     service_type: str = ""
@@ -244,7 +272,7 @@ class ApproveNodeResult(ItsmModel):
     name: str = ""
     processed_user: str = ""
     approve_result: StrictBool
-    approve_remark: str = ""
+    approve_remark: Remark = ""
 
 
 class ServiceCatalog(ItsmModel):

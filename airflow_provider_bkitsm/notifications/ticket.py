@@ -57,8 +57,8 @@ class ItsmTicketNotifier(ItsmNotifier):
     it is open, later failures of the same task in the same run, its retries included, open no further one. Nobody
     waits for the ticket, so ITSM calls nobody back. What Airflow hides in its logs is hidden in the ticket, too.
 
-    :param title: title of the ticket; cut where with its marker it would be longer than 128 characters.
-        (templated)
+    :param title: title of the ticket; cut where with its marker it would be longer than 128 characters, as it is
+        sent or as ITSM stores it. (templated)
     :param fields: the service's submit form by key, without ``title``. (templated)
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
@@ -128,10 +128,10 @@ class ItsmTicketNotifier(ItsmNotifier):
     def _form(self, tag: str) -> dict[str, Any]:
         from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT
         from airflow_provider_bkitsm.itsm.opening import marked_title
+        from airflow_provider_bkitsm.itsm.v2.four_byte import fitting_title
         from airflow_provider_bkitsm.version_compat import redact
 
-        room = TITLE_LIMIT - len(marked_title("", tag))
-        title = str(redact(self.title))[:room]
+        title = fitting_title(str(redact(self.title)), TITLE_LIMIT - len(marked_title("", tag)))
         return {**redact(dict(self.fields or {})), "title": marked_title(title, tag)}
 
 

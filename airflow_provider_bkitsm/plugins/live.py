@@ -11,11 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow_provider_bkitsm.approvals.rows import Live, Ticket
 from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.itsm.models import TicketStatus, TicketSummary
 from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.stall import START_SECONDS, is_stalled
 from airflow_provider_bkitsm.plugins.asking import Asking
 
 _FRESH = timedelta(seconds=4)
@@ -23,12 +25,14 @@ _STEP_FRESH = timedelta(seconds=60)
 # ITSM tells of steps one ticket at a time: a page gets a few more of them each time it refreshes itself.
 _STEPS_AT_ONCE = 10
 _REMEMBERED = 10_000
+_MAY_START = timedelta(seconds=START_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
     name: str
     approvers: tuple[str, ...]
+    stalled: bool
     read_at: datetime
 
 
@@ -47,7 +51,7 @@ class LiveTickets:
         if live is None:
             return None
         step = self._steps.get(ticket)
-        seen = replace(live, step=step.name, approvers=step.approvers) if step else live
+        seen = replace(live, **self._as_live(step, live.created_at)) if step else live
         return replace(seen, stale=self._itsm.is_paused(ticket[0]) or self._itsm.age(live.read_at) > 2 * _FRESH)
 
     async def refresh(self, tickets: Iterable[Ticket]) -> bool:
@@ -99,7 +103,13 @@ class LiveTickets:
 
     def _step(self, status: TicketStatus) -> _Step:
         names = ", ".join(step.name for step in status.current_steps if step.name)
-        return _Step(name=names, approvers=status.waits_for, read_at=self._itsm.clock())
+        stalled = is_stalled(status.current_status, status.current_steps)
+        return _Step(name=names, approvers=status.waits_for, stalled=stalled, read_at=self._itsm.clock())
+
+    def _as_live(self, step: _Step, created_at: datetime | None) -> dict[str, Any]:
+        """Return what a step says of its ticket; one that was opened just before it was read may yet start."""
+        has_had_time = created_at is not None and step.read_at - created_at >= _MAY_START
+        return {"step": step.name, "approvers": step.approvers, "stalled": step.stalled and has_had_time}
 
     def _steps_wanted(self, conn_id: str, sns: list[str]) -> list[str]:
         """Return the tickets whose step is not known or old, longest unknown first, as many as one turn takes."""
@@ -114,8 +124,8 @@ class LiveTickets:
 
     def _step_fresh(self, conn_id: str, sn: str) -> timedelta:
         """Return how long a step is good for; a ticket that was just opened has none yet, but soon will."""
-        step = self._steps.get((conn_id, sn))
-        return _STEP_FRESH if step and step.name else _FRESH
+        live = self.known((conn_id, sn))
+        return _STEP_FRESH if live and (live.step or live.stalled) else _FRESH
 
     def _has_ended(self, conn_id: str, sn: str) -> bool:
         live = self._known.get((conn_id, sn))

@@ -142,7 +142,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         try:
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
             if verdict.outcome is Outcome.WAITING:
-                wait.deadline = self._deadline(sn)
+                wait.deadline = self._look_closer(sn)
         except ItsmError as error:
             return self._could_not_read(error)
         show_ticket(context["ti"], verdict.ticket_url)
@@ -159,8 +159,13 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
         return PokeReturnValue(is_done=False)
 
-    def _deadline(self, sn: str) -> datetime | None:
+    def _look_closer(self, sn: str) -> datetime | None:
+        """Return an open ticket's deadline; warn of one that asks nobody."""
+        from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
         from airflow_provider_bkitsm.itsm.waiting import approval_time
 
-        timeout = approval_time(self.approval_timeout)
-        return self.hook.get_ticket_info(sn).create_at + timeout if timeout is not None else None
+        info, timeout = self.hook.get_ticket_info(sn), approval_time(self.approval_timeout)
+        told_now = is_told_now(opened=info.create_at, now=datetime.now(UTC), interval=self.poke_interval)
+        if told_now and is_stalled(info.current_status, info.current_steps):
+            self.log.warning("%s", describe(sn, info.current_steps))
+        return info.create_at + timeout if timeout is not None else None

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
@@ -26,6 +27,7 @@ from airflow_provider_bkitsm.version_compat import TELLS_OF_KILLS, workers_do_no
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
+    from airflow_provider_bkitsm.itsm.models import TicketStatus
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
@@ -141,11 +143,15 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             interval=self.poll_interval,
             dated=self._time is not None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
+            on_stall=self._warn_of_stall,
         )
         async with looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
+
+    def _warn_of_stall(self, status: TicketStatus) -> None:
+        self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))
 
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.approvals.form import Shown, as_text, shown_field, shown_form
-from airflow_provider_bkitsm.itsm.models import FormField
+from airflow_provider_bkitsm.itsm.models import FormField, TicketInfo
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored
+from tests.record import EVIDENCE
 
 CUSTOM = {
     "form_data": [
@@ -72,3 +74,34 @@ def test_empty_fields_and_itsms_own_are_left_out_and_each_key_shown_once():
 
 def test_a_field_without_a_name_is_called_by_its_key():
     assert shown_field(field("v", name="")).name == "k"
+
+
+def test_a_custom_form_that_was_sent_as_text_is_read_as_itsm_stores_it():
+    """Tickets opened by earlier versions, and the log platform's own, come back with entities."""
+    text = json.dumps({"form_data": [{"label": "a：", "value": "\"q\" 'x' & 1 < 2"}]}, ensure_ascii=False)
+    stored = as_stored(text, "CUSTOM-FORM")
+    assert "&quot;" in stored
+    assert shown_field(field(stored, type="CUSTOM-FORM", display_value=stored)).rows == (
+        ("a", "\"q\" 'x' & 1 < 2"),
+    )
+
+
+@pytest.mark.parametrize("name", ["json_text", "json_text_ascii", "object", "object_emoji"])
+def test_a_recorded_custom_form_shows_its_rows(name):
+    (sent,) = (
+        one["value"]
+        for one in EVIDENCE[f"create_ticket__field_custom_form_{name}"]["request"]["fields"]
+        if one["key"] == "f_custom"
+    )
+    info = TicketInfo.model_validate(EVIDENCE[f"get_ticket_info__field_custom_form_{name}"]["body"]["data"])
+    (shown,) = (shown_field(one) for one in info.fields if one.key == "f_custom")
+    rows = shown_field(field(sent, type="TEXT")).rows
+    assert shown.rows
+    assert [label for label, _ in shown.rows] == [label for label, _ in rows]
+
+
+def test_a_text_of_markup_is_shown_as_text():
+    name = "get_ticket_info__field_string_markup"
+    info = TicketInfo.model_validate(EVIDENCE[name]["body"]["data"])
+    (shown,) = (shown_field(one) for one in info.fields if one.key == "f_string")
+    assert shown.text == "a \"q\" 'x' <b>b</b> i s & & 1<2 中文\n行2 "

@@ -252,3 +252,13 @@ def test_the_title_the_task_acted_on_wins():
     known = found("success", verdict=verdict(Outcome.APPROVED))
     assert row_of(known, live(title="another")).title == "T"
     assert row_of(found(), live(title="another")).title == "another"
+
+
+def test_a_ticket_that_asks_nobody_says_so_while_it_waits():
+    assert row_of(found(), live(stalled=True)).as_dict()["stalled"] is True
+    assert row_of(found(), live()).as_dict()["stalled"] is False
+    assert row_of(found(), None).as_dict()["stalled"] is False
+    for ended in (live("FINISHED", stalled=True), live("SUSPENDED", stalled=True)):
+        assert row_of(found(), ended).as_dict()["stalled"] is False
+    decided = found("success", verdict=verdict(Outcome.APPROVED))
+    assert row_of(decided, live(stalled=True)).as_dict()["stalled"] is False

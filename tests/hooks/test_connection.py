@@ -243,3 +243,21 @@ def masker() -> Iterator[None]:
     _secrets_masker().reset_masker()
     yield
     _secrets_masker().reset_masker()
+
+
+@pytest.mark.parametrize(
+    ("extra", "policy"),
+    [
+        (None, "escape"),
+        ({"four_byte": ""}, "escape"),
+        ({"four_byte": "Refuse"}, "refuse"),
+        ({"four_byte": "send"}, "send"),
+    ],
+)
+def test_what_becomes_of_four_byte_characters(extra, policy):
+    assert gateway(extra).four_byte == policy
+
+
+def test_a_wrong_policy_for_four_byte_characters_is_named():
+    with pytest.raises(ItsmConfigurationError, match="'four_byte' must be escape, refuse or send"):
+        gateway({"four_byte": "drop"})

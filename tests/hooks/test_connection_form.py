@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.get_provider_info import get_provider_info
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.connection_form import FIELDS
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
 
 HOOKS = {"bkitsm": ItsmHook, "bklog": BkLogHook}
 TYPES = {one["connection-type"]: one for one in get_provider_info()["connection-types"]}
@@ -82,3 +83,9 @@ def test_batch_size_is_offered():
     field = FIELDS["bkitsm"]["batch_size"]
     assert field["label"] == "Batch size"
     assert field["description"] == "How many tickets are asked for in one call. Default: 50"
+
+
+def test_four_byte_offers_the_policies_there_are():
+    assert FIELDS["bkitsm"]["four_byte"]["schema"]["enum"] == list(FourByte)
+    assert FIELDS["bkitsm"]["four_byte"]["description"].endswith("Default: escape")
+    assert "four_byte" not in FIELDS["bklog"]

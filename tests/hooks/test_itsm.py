@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,6 +49,13 @@ class Client:
 @pytest.fixture(params=["sync", "async"])
 def client(request, connections) -> Client:
     return Client(request.param)
+
+
+def until(happened: Callable[[], object], *, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def open_ticket(client: Client, **more) -> str:
@@ -301,3 +310,47 @@ def test_the_connection_test_says_what_the_gateway_answered(sandbox, connections
     passed, message = ItsmHook().test_connection()
     assert not passed
     assert "403" in message
+
+
+ROCKET = "\U0001f680"
+QUOTED = f"\"a\" 'b' < c & {ROCKET}"
+
+
+def test_texts_come_back_as_they_were_sent_and_the_flow_starts(client, sandbox):
+    form = FORM | {"title": QUOTED, "APPROVAL_CONTENT": QUOTED}
+    sn = client.call("create_ticket", creator="robot", fields=form, fast_approval=True, tag="b" * 32).sn
+    until(lambda: client.call("get_ticket_status", sn).current_steps)
+    info = client.call("get_ticket_info", sn)
+    assert info.title == QUOTED
+    assert {field.key: field.value for field in info.fields}["APPROVAL_CONTENT"] == QUOTED
+    assert [one.title for one in client.call("get_tickets", tag="b" * 32).items] == [QUOTED]
+    assert [one.title for one in client.call("ticket_approval_result", [sn])] == [QUOTED]
+    assert ROCKET not in str(sandbox.ticket(sn))
+
+
+def test_a_remark_comes_back_as_it_was_sent(client, sandbox):
+    sn = open_ticket(client)
+    until(lambda: client.call("get_ticket_status", sn).current_steps)
+    wish = {"sn": sn, "action_type": "WITHDRAW", "operator": "robot", "action_message": QUOTED}
+    client.call("operate_ticket", **wish)
+    assert ROCKET not in str(sandbox.requests("operate_ticket"))
+    assert any(QUOTED in entry.message for entry in client.call("get_ticket_logs", sn).logs)
+
+
+def policy_of(connections, sandbox, four_byte: str) -> None:
+    login = {"login": "sandbox", "password": "sandbox-secret", "extra": {"four_byte": four_byte}}
+    connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, **login)
+
+
+def test_a_connection_may_refuse_four_byte_characters(client, sandbox, connections):
+    policy_of(connections, sandbox, "refuse")
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"field 'title' holds .* \(U\+1F680"):
+        client.call("create_ticket", creator="robot", fields=FORM | {"title": ROCKET}, fast_approval=True)
+    assert not sandbox.requests("create_ticket")
+
+
+def test_a_connection_may_send_four_byte_characters(client, sandbox, connections):
+    policy_of(connections, sandbox, "send")
+    form = FORM | {"APPROVAL_CONTENT": ROCKET}
+    client.call("create_ticket", creator="robot", fields=form, fast_approval=True)
+    assert ROCKET in str(sandbox.requests("create_ticket"))

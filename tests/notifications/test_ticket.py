@@ -147,3 +147,17 @@ async def test_so_it_is_in_the_triggerer(finished, sandbox):
 def test_a_number_that_is_not_there_is_an_error(connections):
     with pytest.raises(errors.ItsmConfigurationError, match="ticket_sn is empty"):
         comment("")(failed() | {"sn": None})
+
+
+def test_a_title_is_cut_by_what_is_sent_and_stored(connections, sandbox):
+    notifier(title='\U0001f680"' * 60)(failed())
+    (request,) = sandbox.requests("create_ticket")
+    (ticket,) = sandbox.tickets()
+    assert ticket["title"].partition(" #")[2]
+    assert "\U0001f680" not in str(request)
+
+
+def test_a_failure_with_emoji_asks_somebody(connections, sandbox):
+    notifier()(failed(exception=None) | {"exception": ValueError("boom \U0001f680")})
+    (ticket,) = sandbox.tickets()
+    assert sandbox.ticket(ticket["sn"])["fields"]["APPROVAL_CONTENT"] == "load of r: boom [U+1F680]"

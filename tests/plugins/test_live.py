@@ -154,3 +154,22 @@ async def test_an_unknown_ticket_stays_unknown(desk):
 async def test_without_connection_or_number_nobody_is_asked(desk, ticket):
     assert await desk.tickets().refresh([ticket]) is True
     assert desk.asked == []
+
+
+async def test_a_ticket_that_asks_nobody_for_a_minute_is_stalled(desk, sandbox, connections, monkeypatch):
+    nothing = AsyncMock(return_value=TicketStatus(current_status="RUNNING"))
+    monkeypatch.setattr(GatewayHook, "get_ticket_status", nothing)
+    one = (CONN, ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn)
+    tickets = desk.tickets()
+    await tickets.refresh([one])
+    desk.now = tickets.known(one).created_at
+    desk.later(30)
+    await tickets.refresh([one])
+    assert not tickets.known(one).stalled
+    desk.later(31)
+    await tickets.refresh([one])
+    assert tickets.known(one).stalled
+    asked = nothing.await_count
+    desk.later(30)
+    await tickets.refresh([one])
+    assert nothing.await_count == asked

@@ -197,3 +197,19 @@ def test_a_worker_that_is_stopped_finds_airflows_own_method(sn):
 def test_a_worker_cannot_tell_who_stops_it_so_a_policy_about_that_is_refused(sn):
     with pytest.raises(ValueError, match="takes deferrable=True"):
         sensor(sn, on_kill="withdraw", deferrable=False)
+
+
+def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbox, who, monkeypatch, capsys):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.START_SECONDS", 0.0)
+    login = {"login": "sandbox", "password": "sandbox-secret", "extra": {"four_byte": "send"}}
+    connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, **login)
+    form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
+    sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
+    assert not sensor(sn, deferrable=False, poke_interval=600).poke(who.context)
+    assert f"ITSM ticket {sn} is RUNNING and lists no step" in capsys.readouterr().out
+    assert not sandbox.requests("get_ticket_status")
+
+
+def test_a_ticket_that_may_yet_start_is_not_told_of(sn, who, capsys):
+    assert not sensor(sn, deferrable=False).poke(who.context)
+    assert "lists no step" not in capsys.readouterr().out

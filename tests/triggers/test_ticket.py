@@ -221,3 +221,13 @@ async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn,
 async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbox):
     sandbox.approve(sn)
     assert (await fire(trigger(sn, poll_interval=3600)))["verdict"]["outcome"] == "approved"
+
+
+async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbox, monkeypatch, capsys):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.START_SECONDS", 0.05)
+    connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **LOGIN)
+    form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
+    sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
+    await fire(trigger(sn, approval_timeout=1.0))
+    (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
+    assert f"ITSM ticket {sn} " in warning

@@ -81,12 +81,13 @@ const list = {
     const people = (row.open ? row.approvers : row.decided_by).join(", ");
     const why = row.open || row.status === "approved" ? "" : because(row.reason);
     const notes = [row.stale ? say("stale") : "", why, heard(row, now)];
+    const stalled = row.stalled ? el("div", { class: "small stalled", title: say("stalled_more") }, say("stalled")) : null;
     return el("tr", { "data-sn": row.sn, "data-status": row.status },
       el("td", { class: "title" },
         link(airflow(...taskPath(row), "plugin", "bkitsm-ticket"), row.title || say("no_title"), { "data-key": `title ${key}` }), el("br"),
         toItsm(row.ticket_url, row.sn || say("no_sn"), { class: "small mono", "data-key": `sn ${key}` }),
         row.collector ? el("div", { class: "small soft" }, `${say("collector")} ${row.collector}`) : null),
-      el("td", {}, badge(row.status), notes.filter(Boolean).map((text) => el("div", { class: "small soft" }, text))),
+      el("td", {}, badge(row.status), stalled, notes.filter(Boolean).map((text) => el("div", { class: "small soft" }, text))),
       el("td", { "data-label": say("step") }, [row.step, people].filter(Boolean).join(": ")),
       el("td", { class: "where" }, whereabouts(row)),
       el("td", { class: "time", "data-label": say("since") }, age(row.since, now)),

@@ -32,6 +32,7 @@ const ticket = {
         row.ticket_url ? toItsm(row.ticket_url, say("open"), { class: "button", id: "open" }) : null,
         row.open && row.sn ? el("button", { type: "button", class: "button", id: "remind", onclick: () => reminder(row, told) }, say("remind")) : null,
         told.changes && row.open && row.sn ? el("button", { type: "button", class: "button risky", id: "withdraw", onclick: () => withdrawal(row) }, say("withdraw")) : null),
+      row.stalled ? el("div", { class: "notice stalled", role: "status" }, `${say("stalled")}. ${say("stalled_more")}`) : "",
       told.problem ? el("div", { class: "notice", role: "status" }, say("no_story", told.problem)) : "",
       el("div", { class: "columns" },
         el("div", {}, told.story ? card("story", story(told.story, told.now)) : null, card("facts", facts(row, told))),

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tickets that run and ask nobody: which they are, what is said of them, and how rarely ITSM is asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm.models import Step, TicketInfo
+from airflow_provider_bkitsm.itsm.stall import StallChecks, describe, is_stalled, is_told_now
+from tests.record import EVIDENCE, EXCHANGES
+
+NOBODY = Step(name="提单", state_id=1, processors_type="OPEN")
+ALICE = Step(name="审批", state_id=2, processors_type="PERSON", processors=("alice",))
+AUTOMATIC = Step(name="调接口", state_id=3, processors_type="EMPTY")
+OPENED = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def recorded(name: str) -> TicketInfo:
+    return calls.get_ticket_info("REQ1").parse(
+        {**EXCHANGES, **EVIDENCE}[f"get_ticket_info__{name}"]["body"]["data"]
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("field_string_emoji", "field_text_emoji", "field_int_word", "field_int_empty", "title_128_quotes"),
+        *("sign_node_no_no_no", "celery_worker_down"),
+    ],
+)
+def test_a_recorded_ticket_that_asks_nobody(name):
+    info = recorded(name)
+    assert is_stalled(info.current_status, info.current_steps)
+
+
+@pytest.mark.parametrize(
+    "name", ["field_int_text", "field_table_emoji", "title_128_characters", "remark_with_markup"]
+)
+def test_a_recorded_ticket_that_asks_somebody_or_is_over(name):
+    info = recorded(name)
+    assert not is_stalled(info.current_status, info.current_steps)
+
+
+@pytest.mark.parametrize(
+    ("status", "steps", "stalled"),
+    [
+        ("RUNNING", (), True),
+        ("RUNNING", (NOBODY,), True),
+        ("RUNNING", (NOBODY, ALICE), False),
+        ("RUNNING", (AUTOMATIC,), False),
+        ("SUSPENDED", (), False),
+        ("FINISHED", (), False),
+        ("REVOKED", (), False),
+    ],
+)
+def test_a_stall_is_a_running_ticket_without_anybody(status, steps, stalled):
+    assert is_stalled(status, steps) is stalled
+
+
+def test_what_is_said_claims_no_more_than_is_known_and_says_what_to_do():
+    said = describe("REQ1", ())
+    assert said.startswith("ITSM ticket REQ1 is RUNNING and lists no step")
+    assert "has not started, or an automatic step of it has failed" in said
+    for cause in ("four-byte characters", "INT field", "128 characters", "celery worker"):
+        assert cause in said
+    assert said.endswith("have ITSM's administrator delete it, then clear this task")
+    said = describe("REQ1", (NOBODY,))
+    assert "its step 提单 names nobody" in said
+    assert "lists no step" not in said
+
+
+def after(seconds: float, *, interval: float = 60) -> bool:
+    return is_told_now(opened=OPENED, now=OPENED + timedelta(seconds=seconds), interval=interval)
+
+
+def test_a_look_that_remembers_nothing_tells_of_it_after_a_minute_and_then_every_ten():
+    assert [seconds for seconds in range(0, 1800, 60) if after(seconds)] == [60, 120, 660, 720, 1260, 1320]
+    assert not after(59)
+    assert after(5000, interval=900)
+
+
+def test_a_ticket_is_checked_a_minute_after_its_wait_began():
+    checks = StallChecks()
+    checks.add("A", 0.0)
+    checks.add("A", 30.0)
+    assert checks.next(59.0) is None
+    assert checks.seconds_to_next(59.0) == 1.0
+    assert checks.next(60.0) == "A"
+    assert checks.next(1e9) is None
+
+
+def test_a_ticket_that_asks_somebody_is_left_alone_for_hours():
+    checks = StallChecks()
+    checks.add("A", 0.0)
+    assert checks.next(60.0) == "A"
+    checks.checked("A", 60.0, stalled=False)
+    assert checks.next(3600.0) is None
+    assert checks.next(60.0 + 6 * 3600) == "A"
+
+
+def test_a_stalled_ticket_is_checked_ever_more_rarely():
+    checks, now, moments = StallChecks(), 0.0, []
+    checks.add("A", now)
+    while len(moments) < 7:
+        now += 10.0
+        if checks.next(now):
+            moments.append(now)
+            checks.checked("A", now, stalled=True)
+    pauses = [later - one for one, later in pairwise(moments)]
+    assert pauses == [600, 1200, 2400, 3600, 3600, 3600]
+
+
+def test_a_check_that_failed_is_made_again_later():
+    checks = StallChecks()
+    checks.add("A", 0.0)
+    assert checks.next(60.0) == "A"
+    checks.failed("A", 60.0)
+    assert checks.next(600.0) is None
+    assert checks.next(660.0) == "A"
+
+
+def test_whoever_left_is_not_checked():
+    checks = StallChecks()
+    checks.add("A", 0.0)
+    checks.discard("A")
+    checks.checked("A", 0.0, stalled=True)
+    checks.failed("A", 0.0)
+    assert checks.next(1e9) is None
+    checks.add("A", 100.0)
+    assert checks.next(100.0) is None
+    assert checks.next(160.0) == "A"
+
+
+def test_nobody_sleeps_past_a_ticket_that_comes_meanwhile():
+    checks = StallChecks()
+    assert checks.seconds_to_next(0.0) == 60.0
+    checks.add("A", 0.0)
+    checks.checked("A", 0.0, stalled=False)
+    assert checks.next(60.0) is None
+    assert checks.seconds_to_next(60.0) == 60.0
+    assert checks.seconds_to_next(1e9) == 0.0
