@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_bkitsm.hooks.answers import located
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -149,7 +150,7 @@ def _rows(found: Any) -> list[Collector]:
 def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
     if envelope is None:
         return _kind(reply, answered=False)(
-            f"expected the log platform's JSON envelope, got HTTP {reply.status_code}"
+            located(reply, f"expected the log platform's JSON envelope, got HTTP {reply.status_code}")
         )
     kind = BkLogUnavailableError if str(envelope.code) in _PASSING_CODES else _kind(reply, answered=True)
     return kind(

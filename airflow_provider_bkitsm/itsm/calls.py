@@ -123,9 +123,7 @@ def _with_processors(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     processors = meta.get("state_processors") if isinstance(meta, Mapping) else None
     if not isinstance(processors, Mapping):
         return meta
-    joined = {
-        str(state): join_people(f"meta.state_processors[{state}]", names) for state, names in processors.items()
-    }
+    joined = {state: join_people(f"meta.state_processors[{state}]", names) for state, names in processors.items()}
     return {**meta, "state_processors": joined}
 
 
