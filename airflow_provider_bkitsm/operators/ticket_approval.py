@@ -127,7 +127,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         return _digest({name: getattr(self, name) for name in _ASKED} | {"fields": fields})
 
     def _possible_digests(self) -> tuple[str, str]:
-        """Return the digest of what would run now, and the one that tickets of versions before 0.2 show for it."""
+        """Return the digest of what would run now, and the one that a ticket of version 0.1.0 shows for it."""
         return self.parameters_digest(), _digest({name: getattr(self, name) for name in _ASKED})
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -243,3 +245,22 @@ def masker() -> Iterator[None]:
     _secrets_masker().reset_masker()
     yield
     _secrets_masker().reset_masker()
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "connections.md").read_text()
+URIS = re.findall(r"^export AIRFLOW_CONN_\w+='(\w+://.+)'$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("uri", URIS)
+def test_airflow_reads_the_uris_of_the_docs(monkeypatch, uri):
+    monkeypatch.setenv("AIRFLOW_CONN_ITSM", uri)
+    read = read_gateway(BaseHook.get_connection("itsm"))
+    address = uri.partition("://")[2].partition("?")[0]
+    assert read.root == address.replace("my-app:secret@", "")
+    assert (read.app_code, read.app_secret) == ("my-app", "secret")
+    if "?" in uri:
+        assert (read.username, read.text("service_id")) == ("airflow", "42")
+
+
+def test_the_docs_have_uris_for_http_and_https():
+    assert {uri.split("://")[1] for uri in URIS} == {"http", "https"}

@@ -82,3 +82,9 @@ def test_batch_size_is_offered():
     field = FIELDS["bkitsm"]["batch_size"]
     assert field["label"] == "Batch size"
     assert field["description"] == "How many tickets are asked for in one call. Default: 50"
+
+
+@pytest.mark.parametrize("conn_type", HOOKS)
+def test_the_form_says_which_port_the_test_button_needs(conn_type):
+    hints = HOOKS[conn_type].get_ui_field_behaviour()["placeholders"]
+    assert hints["port"] == "443; the Test button needs it"
