@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
@@ -59,17 +59,27 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
         """
         arguments = function_arguments(self.python_callable, self.op_args, {**context, **self.op_kwargs})
         asked = self.python_callable(*self.op_args, **arguments)
-        if not isinstance(asked, Mapping) or not all(isinstance(key, str) for key in asked):
-            raise ItsmInvalidRequestError(
-                f"{self.python_callable.__name__} must return the ticket's form as a mapping, not"
-                f" {type(asked).__name__}; nothing was asked"
-            )
-        self.fields = {key: value for key, value in asked.items() if key != "title"}
-        self.title = str(asked.get("title") or self.title)
+        form = self._form_of(asked)
+        self.fields = {key: value for key, value in form.items() if key != "title"}
+        self.title = str(form.get("title") or self.title)
         if not self.title.strip():
             raise ItsmInvalidRequestError(
                 "the ticket has no title: give @task.bkitsm_approval one, or return one; nothing was asked"
             )
+
+    def _form_of(self, asked: object) -> dict[str, Any]:
+        """Return what the function returned as a form; a text is none."""
+        from airflow_provider_bkitsm.itsm.form import read_form
+
+        try:
+            if isinstance(asked, str | None):
+                raise ItsmInvalidRequestError(f"not {type(asked).__name__}")
+            return read_form(asked, name="it")
+        except ItsmInvalidRequestError as error:
+            raise ItsmInvalidRequestError(
+                f"{self.python_callable.__name__} must return the ticket's form as a mapping or ITSM's list:"
+                f" {error.message}; nothing was asked"
+            ) from None
 
 
 def bkitsm_approval_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from airflow_provider_bkitsm.hooks.connection_form import GATEWAY_URLS
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.protocol import Call, decode
 
 T = TypeVar("T")
+_NOT_FOUND = 404
+# The 404 of API gateway and ESB, whatever the HTTP status.
+_NO_SUCH_PATH = frozenset({"1640401", "1306404"})
 
 
 def understand(call: Call[T], reply: Reply) -> T:
@@ -30,9 +34,12 @@ def understand(call: Call[T], reply: Reply) -> T:
     except errors.ItsmRateLimitedError:
         raise
     except errors.ItsmUnavailableError as error:
-        raise (_unknown(call, str(error)) if call.is_write else error) from None
+        located = _located(reply, error)
+        raise (_unknown(call, str(located)) if call.is_write else located) from None
     except errors.ItsmAuthenticationError as error:
-        raise _with_grant(call, error) from None
+        raise _located(reply, _with_grant(call, error)) from None
+    except errors.ItsmError as error:
+        raise _located(reply, error) from None
 
 
 def unanswered(call: Call[Any], error: NoAnswerError) -> errors.ItsmError:
@@ -41,6 +48,28 @@ def unanswered(call: Call[Any], error: NoAnswerError) -> errors.ItsmError:
         return _unknown(call, str(error))
     kind = errors.ItsmTimeoutError if error.late else errors.ItsmUnavailableError
     return kind(f"{error}; nothing was done")
+
+
+def located(reply: Reply, message: str, *, is_no_path: bool = False) -> str:
+    """Return a message with the connection it is about and its address; a 404 asks whether that is right."""
+    gateway = reply.gateway
+    if gateway is None:
+        return message
+    named = f"connection {gateway.conn_id!r}: {message} (from {gateway.root})"
+    if not is_no_path and reply.status_code != _NOT_FOUND:
+        return named
+    examples = "; ".join(f"{kind}: {url}" for kind, url in GATEWAY_URLS.items())
+    return f"{named}. Is the host the gateway's root, with its path? Examples: {examples}"
+
+
+def _located(reply: Reply, error: errors.ItsmError) -> errors.ItsmError:
+    """Return an error with its connection, where the gateway has answered in ITSM's place."""
+    is_no_path = reply.status_code == _NOT_FOUND or str(error.code) in _NO_SUCH_PATH
+    is_of_itsm = error.code is not None or isinstance(error, errors.ItsmUnexpectedAnswerError)
+    if is_of_itsm and not is_no_path and not isinstance(error, errors.ItsmAuthenticationError):
+        return error
+    message = located(reply, error.message, is_no_path=is_no_path)
+    return type(error)(message, code=error.code, request_id=error.request_id)
 
 
 def _unknown(call: Call[Any], why: str) -> errors.ItsmOutcomeUnknownError:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.collectors.collector import Collector
 from airflow_provider_bkitsm.collectors.platform_rules import StorageCluster
+from airflow_provider_bkitsm.hooks.answers import located
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -233,7 +234,7 @@ def _right_to_write(permission: Any) -> str:
 def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
     if envelope is None:
         return _kind_by_status(reply, answered=False)(
-            f"expected the log platform's JSON envelope, got HTTP {reply.status_code}"
+            located(reply, f"expected the log platform's JSON envelope, got HTTP {reply.status_code}")
         )
     return _kind(reply, str(envelope.code))(
         f"the log platform answered: {envelope.message[:500] or 'no message'}{_where_to_ask(envelope.data)}",

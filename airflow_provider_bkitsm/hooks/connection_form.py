@@ -100,7 +100,7 @@ FIELDS: Mapping[str, Fields] = {
     "bkitsm": {**_CALLER, **_ITSM, **_TRANSPORT},
     "bklog": {**_CALLER, **_BKLOG, **_TRANSPORT},
 }
-_GATEWAY_URLS = {
+GATEWAY_URLS = {
     "bkitsm": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
     "bklog": "https://bkapi.example.com/api/bk-log-search/prod",
 }
@@ -115,7 +115,7 @@ def field_behaviour(conn_type: str) -> dict[str, Any]:
     return {
         "hidden_fields": ["schema"],
         "relabeling": {"host": "Gateway URL", "login": "App code", "password": "App secret"},
-        "placeholders": {"host": _GATEWAY_URLS[conn_type], "port": "The URL's own"},
+        "placeholders": {"host": GATEWAY_URLS[conn_type], "port": "443; the Test button needs it"},
     }
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -39,6 +42,7 @@ class Reply:
     body: bytes
     request_id: str | None = None
     retry_after: float | None = None
+    gateway: Gateway | None = None
 
 
 class NoAnswerError(Exception):
@@ -46,11 +50,12 @@ class NoAnswerError(Exception):
 
     ``sent`` is False only when the request surely never left. ``dropped`` says that an open connection was cut,
     as happens to a kept one that the gateway closes just when it is used again, ``late`` that the answer did
-    not come in time. The error's own text is left out: it may hold a proxy's credentials.
+    not come in time. The error's own text is left out: it may hold a proxy's credentials. The
+    reasons that an operating system or TLS gives are named.
     """
 
     def __init__(self, gateway: Gateway, error: Exception, *, sent: bool, dropped: bool, late: bool) -> None:
-        super().__init__(f"no answer from {gateway.root} ({type(error).__name__})")
+        super().__init__(f"connection {gateway.conn_id!r}: no answer from {gateway.root} ({reason_of(error)})")
         self.sent = sent
         self.dropped = dropped
         self.late = late
@@ -58,6 +63,41 @@ class NoAnswerError(Exception):
     def calls_for_another(self, call: Call[Any]) -> bool:
         """Whether sending the call again, on a new connection, is both safe and promising."""
         return self.dropped and not call.is_write
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why there was no answer: the kind of error, and the reason that TLS or the operating system gives."""
+    kind = type(error).__name__
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return _tls_reason(cause)
+        if isinstance(cause, socket.gaierror):
+            return f"{kind}: the host's name cannot be resolved"
+        if isinstance(cause, OSError) and cause.errno:
+            return f"{kind}: {os.strerror(cause.errno)}"
+    return kind
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all it came from; requests and urllib3 keep that in their arguments."""
+    left, seen = [error], set()
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        linked = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        left += [other for other in linked if isinstance(other, BaseException)]
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"TLS: certificate verify failed: {error.verify_message or 'no reason given'}. The connection's extra"
+            " 'verify' takes the path of a CA bundle that knows the certificate's issuer"
+        )
+    return f"TLS: {(error.reason or 'handshake failed').replace('_', ' ').lower()}. Is the port the one of https?"
 
 
 def write(gateway: Gateway, call: Call[Any]) -> Request:
@@ -77,14 +117,15 @@ def write(gateway: Gateway, call: Call[Any]) -> Request:
     return Request(method=call.method, url=gateway.url(call), params=call.params, headers=headers, body=body)
 
 
-def read(status_code: int, headers: Mapping[str, str], body: bytes) -> Reply:
-    """Return an answer; ``headers`` are looked up without regard to case."""
+def read(status_code: int, headers: Mapping[str, str], body: bytes, *, gateway: Gateway | None = None) -> Reply:
+    """Return an answer of a gateway; ``headers`` are looked up without regard to case."""
     return Reply(
         status_code=status_code,
         content_type=headers.get("Content-Type"),
         body=body,
         request_id=headers.get("X-Bkapi-Request-Id"),
         retry_after=asked_pause(headers, datetime.now(UTC)),
+        gateway=gateway,
     )
 
 

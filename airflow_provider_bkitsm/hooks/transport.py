@@ -64,7 +64,7 @@ class SyncTransport:
             cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
             dropped, late = sent and isinstance(error, cut), sent and isinstance(error, requests.Timeout)
             raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return exchange.read(answer.status_code, answer.headers, answer.content)
+        return exchange.read(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
 
     def _open(self) -> requests.Session:
         import requests
@@ -83,11 +83,16 @@ class SyncTransport:
 
 
 def _never_sent(error: Exception) -> bool:
+    import ssl
+
     import requests
     from urllib3.exceptions import MaxRetryError, NewConnectionError
 
     # Of requests' own errors, those that are also a ValueError are about the address or the headers.
     if isinstance(error, requests.ConnectTimeout | ValueError):
+        return True
+    # A certificate that is not trusted ends the handshake, before anything is sent.
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in exchange.causes(error)):
         return True
     cause = error.args[0] if error.args else None
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
@@ -132,7 +137,7 @@ class AsyncTransport:
             cut = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
             dropped, late = isinstance(error, cut), sent and isinstance(error, httpx.TimeoutException)
             raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return exchange.read(answer.status_code, answer.headers, answer.content)
+        return exchange.read(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
 
     def _open(self) -> httpx.AsyncClient:
         import httpx

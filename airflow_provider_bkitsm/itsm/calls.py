@@ -24,7 +24,10 @@ from airflow_provider_bkitsm.itsm.checks import (
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.filters import TicketFilters, write_filters
+from airflow_provider_bkitsm.itsm.form import read_form
+from airflow_provider_bkitsm.itsm.people import join_people
 from airflow_provider_bkitsm.itsm.protocol import Call
+from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS
 
 _PAGE_SIZE = 100
 _LARGEST_PAGE = 10_000
@@ -54,7 +57,7 @@ class UserView(StrEnum):
 def create_ticket(
     *,
     creator: str,
-    fields: Mapping[str, Any],
+    fields: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     service_id: int | str | None = None,
     fast_approval: bool = False,
     tag: str | None = None,
@@ -65,8 +68,9 @@ def create_ticket(
     """Open a ticket.
 
     :param creator: who asks; only this person (or the system account) can withdraw it.
-    :param fields: the submit form by key; must hold ``title`` (at most 128 characters). Give choices as their
-        key and several people as ``"a,b"``.
+    :param fields: the submit form by key, or ITSM's list of ``{"key": ..., "value": ...}``; must hold ``title``
+        (at most 128 characters). Give choices as their key and several people as ``"a,b"``; those of
+        ``fast_approval`` and of ``state_processors`` may be lists, or have any other spelling.
     :param service_id: the service, unless ``fast_approval``.
     :param fast_approval: use ITSM's built-in approval service (fields ``title``, ``APPROVER`` and
         ``APPROVAL_CONTENT``).
@@ -79,21 +83,23 @@ def create_ticket(
         stored the ticket, and leaves it open for ever if they are bad.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
-    check_title(fields.get("title"))
+    form = _with_approvers(read_form(fields)) if fast_approval else read_form(fields)
+    check_title(form.get("title"))
     check_text("creator", creator)
     if service_id is None and not fast_approval:
         raise ItsmInvalidRequestError("create_ticket needs a service_id or fast_approval; nothing was sent")
     if tag is not None:
         check_text("tag", tag, TAG_LIMIT)
-    check_meta({} if meta is None else meta)
+    meta = _with_processors({} if meta is None else meta)
+    check_meta(meta)
     check_dynamic_fields(dynamic_fields or ())
     body: dict[str, Any] = {
         "service_id": None if fast_approval else service_id,
         "fast_approval": fast_approval or None,
         "creator": creator,
-        "fields": [{"key": key, "value": value} for key, value in fields.items()],
+        "fields": [{"key": key, "value": value} for key, value in form.items()],
         "tag": tag,
-        "meta": without_none(meta or {}) or None,
+        "meta": without_none(meta) or None,
         "operator": operator or None,
         "dynamic_fields": [dict(one) for one in dynamic_fields or ()] or None,
     }
@@ -104,6 +110,21 @@ def create_ticket(
         parse=parsing.one(models.CreatedTicket),
         is_write=True,
     )
+
+
+def _with_approvers(form: dict[str, Any]) -> dict[str, Any]:
+    """Return the built-in approval's form with the names of its people in ITSM's spelling."""
+    people = [field.key for field in FAST_APPROVAL_FIELDS if field.type == "MEMBERS" and field.key in form]
+    return form | {key: join_people(key, form[key]) for key in people}
+
+
+def _with_processors(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``meta`` with the names in its ``state_processors`` in ITSM's spelling."""
+    processors = meta.get("state_processors") if isinstance(meta, Mapping) else None
+    if not isinstance(processors, Mapping):
+        return meta
+    joined = {state: join_people(f"meta.state_processors[{state}]", names) for state, names in processors.items()}
+    return {**meta, "state_processors": joined}
 
 
 def get_ticket_status(sn: str) -> Call[models.TicketStatus]:
@@ -219,15 +240,17 @@ def operate_node(
 ) -> Call[None]:
     """Act on a step: answer its form (``fields``), or hand it over (``processors``, ``processors_type``).
 
-    :param more: for TRANSITION ``fields``, a mapping of field keys to texts or numbers, all mandatory ones
-        included: an approval must carry the refusal's remark too, which may be blank. JSON booleans are
-        refused by ITSM.
+    :param more: ``processors`` are names, a list or a text. For TRANSITION ``fields``, a mapping of field keys to
+        texts or numbers, all mandatory ones included: an approval must carry the refusal's remark too, which may
+        be blank. JSON booleans are refused by ITSM.
     """
     check_text("operator", operator)
     fields = more.pop("fields", None)
+    if more.get("processors_type", "PERSON") == "PERSON" and "processors" in more:
+        more["processors"] = join_people("processors", more["processors"])
     body = {"sn": sn, "state_id": state_id, "operator": operator, "action_type": action_type, **more}
     if fields is not None:
-        body["fields"] = [{"key": key, "value": value} for key, value in fields.items()]
+        body["fields"] = [{"key": key, "value": value} for key, value in read_form(fields).items()]
     return Call(method="POST", path="operate_node/", body=body, parse=parsing.nothing, is_write=True)
 
 

@@ -248,6 +248,8 @@ class ServiceField(ItsmModel):
 
     ``choice`` holds what may be answered: ``{"key", "name"}``, for trees ``{"id", "name", "children"}``.
     ``default`` is what ITSM's own page starts with: a call that leaves the field out does not get it.
+    ``source_type`` is CUSTOM where ``choice`` holds the choices, else only ITSM knows them. ``show_type`` 0 hides
+    the field where its ``show_conditions`` hold. ``custom_regex`` must match the beginning of a value.
     """
 
     key: str
@@ -258,6 +260,11 @@ class ServiceField(ItsmModel):
     choice: Mappings = ()
     default: Any = None
     meta: Meta = Field(default_factory=dict)
+    source_type: str | None = None
+    regex: str | None = None
+    custom_regex: str | None = None
+    show_type: Any = None
+    show_conditions: Meta = Field(default_factory=dict)
 
 
 class Approver(ItsmModel):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,14 +13,12 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
+from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import Service, ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.people import join_people
 from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form
 
-# ITSM's built-in approval service; get_service_detail does not offer it by a fixed number (reference 4.1.3).
-FAST_APPROVAL_FIELDS = tuple(
-    ServiceField(key=key, type=kind)
-    for key, kind in (("title", "STRING"), ("APPROVER", "MEMBERS"), ("APPROVAL_CONTENT", "TEXT"))
-)
 _NEAR_NAMES = 5
 _LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
 
@@ -89,41 +87,42 @@ def _near(name: str, services: Iterable[Service]) -> str:
 
 
 def service_for(
-    form: Mapping[str, Any], *, service_id: int | str | None, fast_approval: bool
-) -> Flow[int | str | None]:
-    """Check a form against the service it is for, and return that service; None is the built-in approval.
+    form: object, *, service_id: int | str | None, fast_approval: bool
+) -> Flow[tuple[int | str | None, dict[str, Any]]]:
+    """Check a form against the service it is for; return that service and the form as it is sent.
+
+    The built-in approval is service None.
 
     :raises ItsmInvalidRequestError: no service is named, or it does not take this form.
     :raises CollectItsmNotExists: there is no such service.
     """
     if fast_approval:
-        check_form(FAST_APPROVAL_FIELDS, form)
-        return None
+        return None, check_form(FAST_APPROVAL_FIELDS, form)
     if service_id is None:
         raise ItsmInvalidRequestError(
             "no service_id was given, neither to the task nor in the connection's extra, and fast_approval is"
             " off; no ticket was opened"
         )
     detail = yield from find_service(service_id)
-    check_form(detail.fields, form)
-    return service_id if is_number(service_id) else detail.service_id
+    number = service_id if is_number(service_id) else detail.service_id
+    return number, check_form(detail.fields, form)
 
 
-def check_form(known: Iterable[ServiceField], fields: Mapping[str, Any]) -> None:
-    """Refuse a form ITSM would refuse, naming every problem at once (reference 4.1.1).
+def check_form(known: Iterable[ServiceField], form: object) -> dict[str, Any]:
+    """Return a form as it is sent; refuse one ITSM would refuse or could not work with, naming every problem.
 
-    :raises ItsmInvalidRequestError: a key is unknown, or a required one is missing or empty.
+    :param known: the service's own description of its fields.
+    :param form: as :func:`~airflow_provider_bkitsm.itsm.form.read_form` takes it.
+    :raises ItsmInvalidRequestError: see :func:`~airflow_provider_bkitsm.itsm.v2.form_check.checked_form`.
     """
-    by_key = {field.key: field for field in known}
-    required = {key for key, field in by_key.items() if field.validate_type == "REQUIRE"}
-    problems = {
-        "unknown to this service": sorted(set(fields) - set(by_key)),
-        "required but missing or empty": sorted(key for key in required if _empty(fields.get(key))),
-    }
-    said = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in problems.items() if keys)
-    if said:
-        raise ItsmInvalidRequestError(f"the ticket's form cannot be sent ({said}); no ticket was opened")
+    return checked_form(known, read_form(form))
 
 
-def _empty(value: object) -> bool:
-    return value in (None, [], {}) or (isinstance(value, str) and not value.strip())
+def question_form(fields: object, *, fast_approval: bool) -> dict[str, Any]:
+    """Return a form that is the same for every spelling of the same question, as far as its types are known.
+
+    Only those of the built-in approval are known without asking ITSM.
+    """
+    form = read_form(fields)
+    people = {field.key for field in FAST_APPROVAL_FIELDS if field.type == "MEMBERS"} if fast_approval else set()
+    return {key: join_people(key, value) if key in people else value for key, value in form.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.tasks import CallsItsm
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ class ItsmTicketNotifier(ItsmNotifier):
 
     :param title: title of the ticket; cut where with its marker it would be longer than 128 characters, as it is
         sent or as ITSM stores it. (templated)
-    :param fields: the service's submit form by key, without ``title``. (templated)
+    :param fields: the service's submit form by key, without ``title``; ITSM's list of ``{"key": ..., "value":
+        ...}`` will do as well. People in it are a list or a text of names. (templated)
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
-        (names joined by commas) and ``APPROVAL_CONTENT``.
+        (names, a list or a text with commas) and ``APPROVAL_CONTENT``.
     :param creator: who opens it; None takes the connection's user. (templated)
     :param failure_key: names the failure in place of what Airflow says: whatever has the same key has one ticket
         as long as that is open. (templated)
@@ -81,7 +83,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         self,
         *,
         title: str,
-        fields: Mapping[str, Any] | None = None,
+        fields: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
         service_id: int | str | None = None,
         fast_approval: bool = False,
         creator: str | None = None,
@@ -90,6 +92,7 @@ class ItsmTicketNotifier(ItsmNotifier):
     ) -> None:
         super().__init__(**kwargs)
         self.title = title
+        check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
         self.fast_approval = fast_approval
@@ -122,17 +125,18 @@ class ItsmTicketNotifier(ItsmNotifier):
             telemetry.adopted(self.bkitsm_conn_id)
             return found
         form, service_id = self._form(handle.tag), self.service_id or self.hook.gateway.text("service_id")
-        service = self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))
+        service, form = self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))
         return opener.open_shared(handle, service_id=service, fast_approval=self.fast_approval, fields=form)
 
     def _form(self, tag: str) -> dict[str, Any]:
         from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT
+        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.opening import marked_title
-        from airflow_provider_bkitsm.itsm.v2.four_byte import fitting_title
+        from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
         from airflow_provider_bkitsm.version_compat import redact
 
         title = fitting_title(str(redact(self.title)), TITLE_LIMIT - len(marked_title("", tag)))
-        return {**redact(dict(self.fields or {})), "title": marked_title(title, tag)}
+        return {**redact(read_form(self.fields)), "title": marked_title(title, tag)}
 
 
 class ItsmCommentNotifier(ItsmNotifier):

@@ -15,11 +15,12 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmPermissionError,
 )
+from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
 from airflow_provider_bkitsm.operators.collector_bypass import SkipsWaits, read_gate
-from airflow_provider_bkitsm.operators.parameters import json_value, names, number
+from airflow_provider_bkitsm.operators.parameters import json_value, number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,8 +49,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     :param clean_config: the ETL payload as ``update_or_create_clean_config`` takes it: ``etl_config``,
         ``table_id`` (bare), ``storage_cluster_id``, ``retention`` (days), ``allocation_min_days``, ``fields``,
         ... The approver sees it and its digest. (templated)
-    :param approvers: who is asked: names, or one text with commas. A service without a field for them asks its
-        own people. (templated)
+    :param approvers: who is asked: names, a list or one text with commas; see the docs on people. A service
+        without a field for them asks its own people. (templated)
     :param reason: why, for the approver. (templated)
     :param service_id: the ITSM service, by number or unique name; None takes the connection's, and if that has
         none the service with ``display_role`` LOG_SEARCH that fits and asks the approvers. (templated)
@@ -90,7 +91,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         service_id: int | str | None = None,
         space: str | None = None,
         detail_rows: Mapping[str, Any] | None = None,
-        fields: Mapping[str, Any] | None = None,
+        fields: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
         approvers_field: str = "approvals",
         detail_field: str = "collector_detail",
         reason_field: str = "apply_reason",
@@ -104,6 +105,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         self.service_id = service_id
         self.space = space
         self.detail_rows = detail_rows
+        check_form_text(fields)
         self.fields = fields
         self.approvers_field = approvers_field
         self.detail_field = detail_field
@@ -164,7 +166,11 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         if row.ticket_sn is None:
             stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
             meta = self.render_template(self.meta, context) if self.meta else None
-            request = {"service_id": service.service_id, "fields": stored, "meta": meta}
+            request = {
+                "service_id": service.service_id,
+                "fields": check_form(service.fields, stored),
+                "meta": meta,
+            }
             row = self._open(row, first=row.tag == tag, **request)
         show_ticket(context["ti"], row.ticket_url)
         self._seen = {"sn": row.ticket_sn, "outcome": Outcome.WAITING, "ticket_url": row.ticket_url}
@@ -285,14 +291,16 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
 
     def _question(self) -> Question:
         from airflow_provider_bkitsm.collectors.submit_form import Question
+        from airflow_provider_bkitsm.itsm.form import read_form
+        from airflow_provider_bkitsm.itsm.people import join_people
 
         return Question(
             bk_biz_id=self.bk_biz_id,
-            approvers=names(self.approvers),
+            approvers=join_people("approvers", self.approvers),
             reason=str(self.reason or ""),
             space=self.space,
             detail_rows=self.detail_rows,
-            fields=self.fields,
+            fields=read_form(self.fields),
             approvers_field=self.approvers_field,
             detail_field=self.detail_field,
             reason_field=self.reason_field,

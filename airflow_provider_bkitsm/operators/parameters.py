@@ -20,15 +20,6 @@ def number(name: str, value: object) -> int:
         raise ItsmConfigurationError(f"{name} must be a number, not {value!r}; nothing was done") from None
 
 
-def names(people: object) -> str:
-    """Join names the way ITSM wants several people: a JSON list would become one nonsense person.
-
-    A native template may have turned ``"1001,1002"`` into a tuple, and ``"1001"`` into a number.
-    """
-    listed = people if isinstance(people, list | tuple) else str(people or "").split(",")
-    return ",".join(str(name).strip() for name in listed if str(name).strip())
-
-
 def json_value(given: Any) -> Any:
     """Read what was rendered to JSON text; other text is left for its reader to refuse."""
     if not isinstance(given, str):

@@ -120,9 +120,15 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
     def parameters_digest(self) -> str:
         """Return ``sha256:`` and the hex digest of what is asked, templates rendered."""
-        asked = {name: getattr(self, name) for name in _ASKED}
-        text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        from airflow_provider_bkitsm.itsm.form import comparable
+        from airflow_provider_bkitsm.itsm.services import question_form
+
+        fields = comparable(question_form(self.fields, fast_approval=self.fast_approval)) if self.fields else None
+        return _digest({name: getattr(self, name) for name in _ASKED} | {"fields": fields})
+
+    def _possible_digests(self) -> tuple[str, str]:
+        """Return the digest of what would run now, and the one that a ticket of version 0.1.0 shows for it."""
+        return self.parameters_digest(), _digest({name: getattr(self, name) for name in _ASKED})
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Go on, fail, skip or branch."""
@@ -146,7 +152,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     def compare(self, sn: str, _context: Context) -> None:
         """Refuse to go on with something else than was asked for."""
         now = self.parameters_digest()
-        if self._asked in (None, now):
+        if self._asked in (None, *self._possible_digests()):
             return
         raise AirflowFailException(
             f"ITSM ticket {sn} is approved, but the task's parameters are not those it was asked for with: then"
@@ -167,7 +173,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         from airflow_provider_bkitsm.itsm.opening import asks_for
 
         alike = bool(self.approval_key) or not self.compare_parameters
-        return alike or asks_for(title, self.parameters_digest())
+        return alike or any(asks_for(title, digest) for digest in self._possible_digests())
 
     def check_asks(self, sn: str, title: str) -> None:
         """Refuse to wait for the answer to what an earlier try has asked, if that was something else."""
@@ -204,6 +210,11 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         if mine is not None or others is None:
             return mine
         return sorted(self.downstream_task_ids - set(self._expand_task_group_roots(context["ti"], others)))
+
+
+def _digest(asked: dict[str, Any]) -> str:
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _listed(task_ids: str | Iterable[str] | None) -> list[str] | None:

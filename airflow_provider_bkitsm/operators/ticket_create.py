@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
 
 _ROUNDS_LOOKED_AT = 100
+# A form by key, ITSM's own list, or a template of either.
+Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 
 
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
@@ -31,10 +34,11 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     short marker of that tag at its end.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
-    :param fields: the service's submit form by key, without ``title``. (templated)
+    :param fields: the service's submit form by key, without ``title``; ITSM's list of ``{"key": ..., "value":
+        ...}`` will do as well. People in it are a list or a text of names. (templated)
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
-        (names joined by commas) and ``APPROVAL_CONTENT``.
+        (names, a list or a text with commas) and ``APPROVAL_CONTENT``.
     :param creator: who asks, and who alone may withdraw; None takes the connection's user. (templated)
     :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
         address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
@@ -55,7 +59,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         self,
         *,
         title: str,
-        fields: Mapping[str, Any] | None = None,
+        fields: Form = None,
         service_id: int | str | None = None,
         fast_approval: bool = False,
         creator: str | None = None,
@@ -67,6 +71,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.title = title
+        check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
         self.fast_approval = fast_approval
@@ -154,9 +159,9 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
-        form = self.form(handle.tag)
+        service_id, form = self._check(self.form(handle.tag))
         return {
-            "service_id": self._check(form),
+            "service_id": service_id,
             "fast_approval": self.fast_approval,
             "fields": form,
             "meta": self.ticket_meta(context),
@@ -164,9 +169,10 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def form(self, tag: str) -> dict[str, Any]:
         """Return the submit form as it is sent."""
+        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.opening import marked_title
 
-        return {**(self.fields or {}), "title": marked_title(self.title, tag)}
+        return {**read_form(self.fields), "title": marked_title(self.title, tag)}
 
     def ticket_meta(self, context: Context) -> dict[str, Any] | None:
         """Return ITSM's ``meta``, templates rendered."""
@@ -196,7 +202,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     def _creator(self) -> str:
         return self.creator or self.hook.gateway.username
 
-    def _check(self, form: Mapping[str, Any]) -> int | str | None:
+    def _check(self, form: Mapping[str, Any]) -> tuple[int | str | None, dict[str, Any]]:
         from airflow_provider_bkitsm.itsm.services import service_for
 
         service_id = self.service_id or self.hook.gateway.text("service_id")

@@ -280,7 +280,7 @@ async def test_the_log_tells_what_itsm_answered_and_who_is_not_waited_for(
     metadata.waits.clear()
     await receiver.receive(arrive(sn))
     failed, unknown = (line for line in caplog.messages if line.startswith(f"callback for ticket {sn}: "))
-    assert "unavailable (expected ITSM's JSON envelope" in failed
+    assert "unavailable (connection 'bkitsm_default': expected ITSM's JSON envelope" in failed
     assert unknown.endswith(": unknown")
 
 

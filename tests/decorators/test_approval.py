@@ -146,3 +146,9 @@ def test_it_can_be_mapped_and_renamed(who, sandbox):
     operator = mapped.unmap({"op_kwargs": {"what": "two"}})
     asked(operator, who)
     assert form(sandbox.tickets()[0]) == ("Restart", "Restart two")
+
+
+def test_what_it_returns_may_be_itsms_list_and_names_a_list(who, sandbox):
+    pairs = [{"key": "APPROVER", "value": ["alice", "bob"]}, {"key": "APPROVAL_CONTENT", "value": "c"}]
+    asked(built(lambda: pairs, task_id="ask"), who)
+    assert sandbox.tickets()[0]["fields"]["APPROVER"] == "alice,bob"

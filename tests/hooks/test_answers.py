@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.hooks.answers import understand
+from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.exchange import Reply
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import calls, errors, models, service_calls
@@ -77,6 +78,9 @@ ANY_JSON = st.recursive(
 )
 
 
+GATEWAY = Gateway(conn_id="itsm", root="https://bkapi.example.com/api", app_code="code", app_secret="s3cret")
+
+
 def take(call: Call[Any], body: bytes, status: int = 200, content_type: str | None = "application/json") -> Any:
     return understand(call, Reply(status_code=status, content_type=content_type, body=body))
 
@@ -138,3 +142,47 @@ def test_half_a_surrogate_pair_is_replaced_so_that_it_can_be_stored():
 def test_p2_an_unreadable_answer_to_a_write_leaves_its_outcome_unknown(call, body):
     with pytest.raises(errors.ItsmOutcomeUnknownError):
         take(call, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b'{"result": false, "code": 1640401, "message": "API not found", "data": null}'),
+        (200, b'{"result": false, "code": 1640401, "message": "API not found", "data": null}'),
+        (404, b"<html>"),
+    ],
+)
+def test_p8_a_404_asks_whether_the_host_is_the_gateways_root(status, body):
+    reply = Reply(status_code=status, content_type="text/html", body=body, gateway=GATEWAY)
+    with pytest.raises(errors.ItsmEndpointNotFoundError) as caught:
+        understand(CALLS["get_ticket_status"], reply)
+    said = str(caught.value)
+    assert said.startswith("connection 'itsm': ")
+    assert "(from https://bkapi.example.com/api). Is the host the gateway's root, with its path?" in said
+    assert "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, b"<html>", errors.ItsmUnavailableError),
+        (502, b"", errors.ItsmUnavailableError),
+        (
+            401,
+            b'{"result": false, "code": 1640001, "message": "no", "data": null}',
+            errors.ItsmAuthenticationError,
+        ),
+    ],
+)
+def test_what_the_gateway_answers_names_connection_and_address(status, body, kind):
+    reply = Reply(status_code=status, content_type="text/html", body=body, gateway=GATEWAY)
+    with pytest.raises(kind, match=r"^connection 'itsm': .* \(from https://bkapi.example.com/api\)"):
+        understand(CALLS["get_ticket_status"], reply)
+
+
+def test_what_itsm_itself_says_stays_as_it_is():
+    body = b'{"result": false, "code": 3900022, "message": "unknown", "data": null}'
+    reply = Reply(status_code=200, content_type="application/json", body=body, gateway=GATEWAY)
+    with pytest.raises(errors.ItsmTicketNotFoundError, match=r"^ITSM answered: unknown"):
+        understand(CALLS["get_ticket_status"], reply)

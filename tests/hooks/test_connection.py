@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -261,3 +263,22 @@ def test_what_becomes_of_four_byte_characters(extra, policy):
 def test_a_wrong_policy_for_four_byte_characters_is_named():
     with pytest.raises(ItsmConfigurationError, match="'four_byte' must be escape, refuse or send"):
         gateway({"four_byte": "drop"})
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "connections.md").read_text()
+URIS = re.findall(r"^export AIRFLOW_CONN_\w+='(\w+://.+)'$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("uri", URIS)
+def test_airflow_reads_the_uris_of_the_docs(monkeypatch, uri):
+    monkeypatch.setenv("AIRFLOW_CONN_ITSM", uri)
+    read = read_gateway(BaseHook.get_connection("itsm"))
+    address = uri.partition("://")[2].partition("?")[0]
+    assert read.root == address.replace("my-app:secret@", "")
+    assert (read.app_code, read.app_secret) == ("my-app", "secret")
+    if "?" in uri:
+        assert (read.username, read.text("service_id")) == ("airflow", "42")
+
+
+def test_the_docs_have_uris_for_http_and_https():
+    assert {uri.split("://")[1] for uri in URIS} == {"http", "https"}

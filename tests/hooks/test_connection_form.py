@@ -89,3 +89,9 @@ def test_four_byte_offers_the_policies_there_are():
     assert FIELDS["bkitsm"]["four_byte"]["schema"]["enum"] == list(FourByte)
     assert FIELDS["bkitsm"]["four_byte"]["description"].endswith("Default: escape")
     assert "four_byte" not in FIELDS["bklog"]
+
+
+@pytest.mark.parametrize("conn_type", HOOKS)
+def test_the_form_says_which_port_the_test_button_needs(conn_type):
+    hints = HOOKS[conn_type].get_ui_field_behaviour()["placeholders"]
+    assert hints["port"] == "443; the Test button needs it"

@@ -84,7 +84,7 @@ def test_an_answer_tells_the_pause_it_asks_for(asked, pause):
 
 def test_no_answer_tells_whom_was_asked_and_not_what_the_network_said(gateway):
     error = NoAnswerError(gateway, OSError("s3cret"), sent=False, dropped=True, late=True)
-    assert str(error) == "no answer from https://x (OSError)"
+    assert str(error) == f"connection {gateway.conn_id!r}: no answer from https://x (OSError)"
     assert (error.sent, error.dropped, error.late) == (False, True, True)
 
 

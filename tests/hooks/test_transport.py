@@ -5,10 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+from threading import Thread
 
 import pytest
 from airflow.sdk import Connection
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
@@ -81,3 +91,62 @@ def test_p8_an_error_shows_no_proxy_credentials(send):
     with pytest.raises(NoAnswerError) as caught:
         send(gateway("http://127.0.0.1:9", proxy="http://user:s3cret@127.0.0.1:9"), READ)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.fixture(params=["self-signed", "expired", "another host's", "no TLS"])
+def tls_server(request, tmp_path):
+    """Serve a certificate that is not to be trusted; yield its port, its CA and the reason TLS gives."""
+    wrong = request.param
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "itsm")])
+    now = datetime.now(UTC)
+    host = (
+        x509.DNSName("other.example.com") if wrong == "another host's" else x509.IPAddress(ip_address("127.0.0.1"))
+    )
+    certificate = (
+        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=-1 if wrong == "expired" else 9))
+        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, secret = tmp_path / "cert.pem", tmp_path / "key.pem"
+    pem.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        if wrong != "no TLS":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pem, secret)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        reasons = {
+            "self-signed": "self-signed certificate",
+            "expired": "certificate has expired",
+            "another host's": "IP address mismatch",
+            "no TLS": "Is the port the one of https?",
+        }
+        yield server.server_port, None if wrong == "self-signed" else str(pem), reasons[wrong]
+        server.shutdown()
+
+
+def test_p2_a_refused_certificate_is_named_with_its_reason_and_nothing_was_sent(send, tls_server):
+    port, authority, reason = tls_server
+    extra = {"verify": authority} if authority else {}
+    with pytest.raises(
+        NoAnswerError, match=rf"connection 'itsm': no answer from https://127.0.0.1:{port}"
+    ) as caught:
+        send(gateway(f"https://127.0.0.1:{port}", **extra), WRITE)
+    assert reason in str(caught.value)
+    if "?" not in reason:
+        assert "extra 'verify' takes the path of a CA bundle" in str(caught.value)
+        assert caught.value.sent is False
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("http://127.0.0.1:9", "Connection refused"), ("http://itsm.invalid", "the host's name cannot be resolved")],
+)
+def test_why_nobody_answers_is_said(send, host, reason):
+    with pytest.raises(NoAnswerError, match=f"connection 'itsm': no answer from {host} .*{reason}"):
+        send(gateway(host), READ)

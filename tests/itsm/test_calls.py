@@ -248,7 +248,11 @@ def test_fast_approval_sends_no_service_and_never_the_text_false():
         ({"meta": {"state_processors": {"15": ""}}}, "meta.state_processors must map state ids to names"),
         ({"meta": {"state_processors": {"15": " "}}}, "meta.state_processors must map state ids to names"),
         ({"meta": {"state_processors": {" ": "alice"}}}, "meta.state_processors must map state ids to names"),
-        ({"meta": {"state_processors": {"15": ["alice"]}}}, "meta.state_processors must map state ids to names"),
+        ({"meta": {"state_processors": {"15": []}}}, "meta.state_processors must map state ids to names"),
+        (
+            {"meta": {"state_processors": {"15": "a b"}}},
+            "meta.state_processors[15]: 'a b' cannot be a person's name",
+        ),
         ({"dynamic_fields": ["x"]}, "dynamic_fields[0] needs a type, one of STRING, INT, LINK"),
         ({"dynamic_fields": [DYNAMIC, DYNAMIC | {"name": ""}]}, "dynamic_fields[1].name must not be empty"),
         ({"dynamic_fields": [DYNAMIC | {"name": "n" * 33}]}, "dynamic_fields[0].name has 33 characters"),

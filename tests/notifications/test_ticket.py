@@ -161,3 +161,24 @@ def test_a_failure_with_emoji_asks_somebody(connections, sandbox):
     notifier()(failed(exception=None) | {"exception": ValueError("boom \U0001f680")})
     (ticket,) = sandbox.tickets()
     assert sandbox.ticket(ticket["sn"])["fields"]["APPROVAL_CONTENT"] == "load of r: boom [U+1F680]"
+
+
+def test_people_of_a_failure_may_be_a_list_and_its_form_itsms_own(connections, sandbox):
+    form = [{"key": "APPROVER", "value": ["alice", "bob"]}, {"key": "APPROVAL_CONTENT", "value": "{{ run_id }}"}]
+    notifier(fields=form)(failed())
+    assert sandbox.tickets()[0]["fields"] | {"title": ""} == {
+        "title": "",
+        "APPROVER": "alice,bob",
+        "APPROVAL_CONTENT": "r",
+    }
+
+
+def test_a_title_that_itsm_would_store_too_long_is_cut(connections, sandbox):
+    notifier(title="it's " * 30)(failed())
+    assert titles(sandbox)[0].startswith("it's it's")
+    assert len(titles(sandbox)[0]) < 60
+
+
+def test_a_form_that_is_a_word_is_an_error_when_the_dag_is_parsed():
+    with pytest.raises(errors.ItsmInvalidRequestError, match="not 'some text'"):
+        notifier(fields="some text")

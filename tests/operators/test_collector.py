@@ -485,7 +485,14 @@ def test_a_detail_of_ones_own_that_hides_the_digest_is_refused_before_anybody_is
 
 
 @pytest.mark.parametrize(
-    ("approvers", "asked"), [(1001, "1001"), ((1001, 1002), "1001,1002"), (" alice , bob ", "alice,bob")]
+    ("approvers", "asked"),
+    [
+        (1001, "1001"),
+        ((1001, 1002), "1001,1002"),
+        (" alice , bob ", "alice,bob"),
+        ("['alice', 'bob']", "alice,bob"),
+        (["alice", "bob", "alice"], "alice,bob"),
+    ],
 )
 def test_approvers_survive_native_templates(flow, sandbox, approvers, asked):
     assert sandbox.ticket(flow.apply(approvers=approvers))["fields"]["approvals"] == asked

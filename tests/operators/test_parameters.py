@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.operators.parameters import json_value, names, number
+from airflow_provider_bkitsm.operators.parameters import json_value, number
 
 
 @pytest.mark.parametrize("given", [12, "12", " 12\n"])
@@ -20,22 +20,6 @@ def test_a_number_is_read_from_text(given: object) -> None:
 def test_what_is_no_number_is_named(given: object) -> None:
     with pytest.raises(ItsmConfigurationError, match=f"hosts must be a number, not {given!r}"):
         number("hosts", given)
-
-
-@pytest.mark.parametrize(
-    ("given", "asked"),
-    [
-        ("alice", "alice"),
-        (" alice , bob,", "alice,bob"),
-        (["alice", " bob "], "alice,bob"),
-        ((1001, 1002), "1001,1002"),
-        (1001, "1001"),
-        ((), ""),
-        (None, ""),
-    ],
-)
-def test_names_are_one_text_with_commas(given: object, asked: str) -> None:
-    assert names(given) == asked
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,36 @@ def test_p3_after_an_approval_what_would_run_is_compared_with_what_was_asked(who
         changed.execute_complete(who.context, event(), asked=asked)
 
 
+@pytest.mark.parametrize("spelling", [["alice", "bob"], "alice, bob", '["alice", "bob"]', {"bob", "alice"}])
+def test_p3_another_spelling_of_the_same_people_is_the_same_question(who, spelling):
+    plain = gate(fields=FAST["fields"] | {"APPROVER": "alice,bob"})
+    other = gate(fields=FAST["fields"] | {"APPROVER": spelling})
+    assert other.parameters_digest() == plain.parameters_digest()
+    assert other.execute_complete(who.context, event(), asked=plain.parameters_digest())["outcome"] == "approved"
+
+
+def test_p3_a_list_of_fields_asks_the_same_as_a_mapping():
+    pairs = [{"key": key, "value": value} for key, value in FAST["fields"].items()]
+    assert gate(fields=pairs).parameters_digest() == gate().parameters_digest()
+    assert gate(fields=[*pairs, {"key": "x", "value": 1}]).parameters_digest() != gate().parameters_digest()
+
+
+def test_a_digest_is_what_it_was_in_the_first_version(who):
+    """Tickets that are open while the package is upgraded are still approved; the hashes are of version 0.1.0."""
+    plain = "sha256:05daa8621a152357c4b389c226403a9a47e841ea469a783d03c356a66af5388d"
+    assert gate().parameters_digest() == plain
+    spelled = gate(fields=FAST["fields"] | {"APPROVER": "alice, bob"})
+    assert spelled.parameters_digest() != "sha256:6a4fba9f34ed64e0cbc0264ea0311ee40d3ee0659e76145aba9324b368228b38"
+    assert (
+        spelled.execute_complete(
+            who.context, event(), asked="sha256:6a4fba9f34ed64e0cbc0264ea0311ee40d3ee0659e76145aba9324b368228b38"
+        )["outcome"]
+        == "approved"
+    )
+    assert spelled.still_asks("Restart #0123abcd-6a4fba9f")
+    assert not spelled.still_asks("Restart #0123abcd-00000000")
+
+
 def test_what_is_not_to_be_compared_is_not(who):
     changed = gate(title="Another", compare_parameters=False)
     assert changed.execute_complete(who.context, event(), asked="sha256:0")["outcome"] == "approved"

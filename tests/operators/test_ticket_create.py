@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
@@ -163,3 +164,47 @@ def test_the_service_comes_from_the_connection_when_the_task_names_none(opening,
 
 def test_what_a_person_varies_is_templated():
     assert {"title", "fields", "service_id", "creator"} <= set(ItsmCreateTicketOperator.template_fields)
+
+
+@pytest.mark.parametrize(
+    "people", [["alice", "bob"], "alice, bob", "['alice', 'bob']", '["alice","bob"]', "alice;bob\n"]
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_p3_every_spelling_of_two_people_asks_these_two(opening, sandbox, people, as_list):
+    form = FAST | {"APPROVER": people}
+    given = [{"key": key, "value": value} for key, value in form.items()] if as_list else form
+    sn = opening(fields=given)
+    assert sandbox.ticket(sn)["fields"]["APPROVER"] == "alice,bob"
+
+
+def test_people_of_any_service_are_known_by_its_own_description(opening, sandbox):
+    sn = opening(fields={"approver": ["alice"], "content": "c"}, fast_approval=False, service_id=ONE_APPROVAL)
+    assert sandbox.ticket(sn)["fields"]["approver"] == "alice"
+
+
+def test_a_person_who_cannot_be_one_opens_no_ticket(opening, sandbox):
+    with pytest.raises(
+        errors.ItsmInvalidRequestError, match=r"APPROVER: 'alice\(Alice\)'.*login name only: alice"
+    ):
+        opening(fields=FAST | {"APPROVER": "alice(Alice)"})
+    assert sandbox.tickets() == []
+
+
+def test_processors_of_a_step_may_be_a_list(opening, sandbox):
+    first = opening()
+    sandbox.wait_for_step(first)
+    (step,) = ItsmHook().get_ticket_status(first).current_steps
+    state = step.state_id
+    sn = opening(meta={"state_processors": {str(state): ["zoe", "yan"]}}, title="Again", approval_key="another")
+    assert sandbox.ticket(sn)["meta"]["state_processors"] == {str(state): "zoe,yan"}
+
+
+def test_a_form_that_is_a_word_is_an_error_in_the_dag():
+    with pytest.raises(errors.ItsmInvalidRequestError, match=r"fields must be a mapping .* not 'some text'"):
+        ItsmCreateTicketOperator(task_id="open", title="t", fields="some text")
+
+
+def test_a_form_that_a_template_renders_to_text_is_read(opening):
+    assert opening(fields=str(FAST)) == opening()
+    with pytest.raises(errors.ItsmInvalidRequestError, match="not 'nothing'"):
+        ItsmCreateTicketOperator.form(Mock(fields="nothing"), "tag")
