@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.itsm.parsing import (
     ShanghaiTime,
     Text,
     TimeOrNone,
+    form_items,
     none_as_list,
 )
 
@@ -31,13 +32,14 @@ class CreatedTicket(ItsmModel):
 
 
 class FormField(ItsmModel):
-    """One field of a ticket's form. ``title`` occurs twice in ``get_ticket_info``."""
+    """One field of a ticket's form. ``title`` occurs twice in ``get_ticket_info``; raw items have no ``key``."""
 
-    key: str
+    key: str = ""
     type: str = ""
     name: str = ""
     value: Any = None
     display_value: Any = None
+    meta: Any = None
 
 
 class Step(ItsmModel):
@@ -82,13 +84,16 @@ class TicketInfo(ItsmModel):
 
 
 class LogEntry(ItsmModel):
-    """One line of a ticket's log; ``from_state_type`` ``APPROVAL`` marks a processed approval step."""
+    """One line of a ticket's log; what it says of an approval: :mod:`~airflow_provider_bkitsm.itsm.evidence`.
+
+    The form of an automatic step is raw: its items have no ``key``.
+    """
 
     operator: str = ""
     operate_at: TimeOrNone = None
     message: str = ""
     source: str = ""
-    form_data: Annotated[tuple[FormField, ...], none_as_list] = ()
+    form_data: Annotated[tuple[FormField, ...], form_items] = ()
     from_state_type: str = ""
 
 

@@ -57,6 +57,7 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
         as to the tasks that wait. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
+    :param accept_automatic: likewise.
     """
 
     template_fields: Sequence[str] = (
@@ -81,6 +82,7 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        accept_automatic: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +96,7 @@ class CollectorReconcileOperator(CallsItsm, ReadsVerdict, KeepsState, BaseOperat
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.accept_automatic = accept_automatic
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""
