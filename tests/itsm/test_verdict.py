@@ -309,10 +309,8 @@ def test_wrong_types_beside_a_readable_end_are_left_out():
     people = [None, "carol", {"operator": 7, "approved": "yes", "remark": None, "decided_at": 1, "automatic": 1}]
     verdict = Verdict.from_dict(MADE.as_dict() | wrong | {"approvers": people, "evidence_required": "no"})
     assert (verdict.outcome, verdict.title, verdict.ticket_url, verdict.decided_at) == ("approved", "", "", None)
-    assert (verdict.seen_by, verdict.seen_at, verdict.current_status, verdict.evidence_required) == (
-        *(None, None, ""),
-        True,
-    )
+    seen = (verdict.seen_by, verdict.seen_at, verdict.current_status, verdict.evidence_required)
+    assert seen == (None, None, "", True)
     assert verdict.approvers == (Decision(operator="", approved=None, remark="", decided_at=None),)
     assert Verdict.from_dict(MADE.as_dict() | {"approvers": {"a": 1}}).approvers == ()
 
