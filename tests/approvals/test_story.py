@@ -13,7 +13,6 @@ from airflow_provider_bkitsm.itsm.evidence import prove
 from airflow_provider_bkitsm.itsm.models import LogEntry, TicketInfo, TicketLogs, TicketStatus
 from tests.record.ends import ENDS, bodies
 
-WAYS = ["API", "SYS"]
 INFO = {
     "sn": "REQ1",
     "title": "T",
@@ -101,10 +100,9 @@ def test_an_entry_tells_who_and_what_and_a_step_that_waits_has_no_time():
 
 
 def test_an_answer_of_itsms_own_is_marked():
-    answers = [
-        entry_of(LogEntry(**log(from_state_type="APPROVAL", form_data=[ANSWER], source=one))) for one in WAYS
-    ]
-    assert [one.as_dict()["automatic"] for one in answers] == [False, True]
+    line = log(from_state_type="APPROVAL", form_data=[ANSWER])
+    answers = [entry_of(LogEntry(**line, source=one)).as_dict() for one in ("API", "SYS")]
+    assert [one["automatic"] for one in answers] == [False, True]
 
 
 @pytest.mark.parametrize("situation", ENDS)

@@ -38,7 +38,7 @@ TOKEN = {"is_passed": True}
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Answer every call as the real server has, whichever client makes it; titles carry the mark if they have to."""
+    """Answer every call as the real server has, whichever client makes it; a title carries a mark on demand."""
     monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", json.dumps({"conn_type": "bkitsm", **CALLER}))
     answers: dict[str, Any] = {"token/verify/": {"result": True, "code": 0, "data": TOKEN}}
 
@@ -104,7 +104,7 @@ async def test_p3_the_callback_resumes_with_it(situation, recorded):
         conn_id=claim.conn_id,
         tag=TAG,
         expires=str(claim.expires),
-        signature=sign(signing_keys(gateway)[0], claim),
+        signature=sign(signing_keys(gateway), claim),
         body=body.encode(),
     )
     result = await Receiver(metadata=metadata).receive(arrived)
