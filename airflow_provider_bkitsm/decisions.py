@@ -66,7 +66,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
         said = verdict.describe()
-        if not verdict.evidence_required:
+        if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
             self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
         if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
             self.log.info(said)

@@ -82,12 +82,19 @@ class ReadsVerdict:
     verdict_field: str | None
     verdict_value: str | None
     require_evidence: bool | None
+    accept_automatic: bool | None = None
 
     @property
     def verdict_settings(self) -> dict[str, Any]:
-        """What the hooks' ``verdict_policy`` takes."""
-        return {
+        """What the hooks' ``verdict_policy`` takes.
+
+        ``accept_automatic`` is in it only where it is set: a trigger of the version before does not take it.
+        """
+        settings = {
             "verdict_field": self.verdict_field,
             "verdict_value": self.verdict_value,
             "require_evidence": self.require_evidence,
         }
+        if self.accept_automatic is not None:
+            settings["accept_automatic"] = self.accept_automatic
+        return settings

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome, reason_code
 
 _DEFERRED = "deferred"
 _AFTER_THE_WAIT = frozenset(
@@ -131,6 +131,7 @@ class Row:
     polled_at: datetime | None = None
     seen_by: str = ""
     seen_at: datetime | None = None
+    reason_code: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -178,6 +179,7 @@ def row_of(found: Found, live: Live | None, *, collector: str = "", polled_at: d
         polled_at=polled_at if waits and _is_after(polled_at, found.registered_at) else None,
         seen_by=text(verdict.get("seen_by")) if status in DECIDED else "",
         seen_at=moment(verdict.get("seen_at")) if status in DECIDED else None,
+        reason_code="" if waits else _reason_code(verdict),
     )
 
 
@@ -205,6 +207,13 @@ def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
         return Outcome(text((verdict or {}).get("outcome")))
     except ValueError:
         return None
+
+
+def _reason_code(verdict: Mapping[str, Any]) -> str:
+    """Return the code of a verdict's reason; the first version stored the text alone."""
+    outcome = outcome_of(verdict)
+    stored = text(verdict.get("reason_code"))
+    return stored or ("" if outcome is None else str(reason_code(text(verdict.get("reason")), outcome)))
 
 
 def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:

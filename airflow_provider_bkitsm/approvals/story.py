@@ -10,10 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.approvals.form import Shown, shown_form
+from airflow_provider_bkitsm.itsm.evidence import answer_of
 from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, TicketInfo, TicketLogs, TicketStatus
-
-_APPROVAL = "APPROVAL"
-_YES = "true"
 
 
 class Kind(StrEnum):
@@ -28,13 +26,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing that happened, or one step that waits (``pending``, without a time)."""
+    """One thing that happened, or one step that waits (``pending``, without a time).
+
+    ``automatic`` says that ITSM answered by itself, in a person's name or its own.
+    """
 
     kind: Kind
     at: datetime | None
     people: tuple[str, ...]
     message: str
     remark: str = ""
+    automatic: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -87,32 +89,25 @@ def asked(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
     ``get_ticket_info`` lists the approver's own fields too, with ``"true"`` before anybody has answered.
     """
     for entry in logs.logs:
-        if entry.form_data and entry.from_state_type != _APPROVAL:
+        if entry.form_data and answer_of(entry) is None:
             return entry.form_data
     return info.fields
 
 
 def entry_of(entry: LogEntry) -> Entry:
-    """Read one line of the log."""
-    decides = entry.from_state_type == _APPROVAL
+    """Read one line of the log, with the same reader that the verdict is read with."""
+    answer = answer_of(entry)
     return Entry(
-        kind=_answer(entry.form_data) if decides else Kind.EVENT,
+        kind=_KINDS[answer.approved] if answer else Kind.EVENT,
         at=entry.operate_at,
         people=(entry.operator,) if entry.operator else (),
         message=entry.message,
-        remark=_first(entry.form_data, "TEXT") if decides else "",
+        remark=answer.remark if answer else "",
+        automatic=answer is not None and answer.automatic,
     )
 
 
-def _answer(fields: Iterable[FormField]) -> Kind:
-    said = _first(fields, "RADIO")
-    if not said:
-        return Kind.ANSWERED
-    return Kind.APPROVED if said == _YES else Kind.REFUSED
-
-
-def _first(fields: Iterable[FormField], kind: str) -> str:
-    return next((str(one.value) for one in fields if one.type == kind and one.value not in (None, "")), "")
+_KINDS = {True: Kind.APPROVED, False: Kind.REFUSED, None: Kind.ANSWERED}
 
 
 def _pending(status: TicketStatus) -> tuple[Entry, ...]:

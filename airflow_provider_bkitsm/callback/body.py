@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
+
+from airflow_provider_bkitsm.itsm.protocol import read_json
 
 SIZE_LIMIT = 64 * 1024
 _SN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
@@ -31,7 +32,7 @@ def read_notice(raw: bytes) -> Notice | None:
     if len(raw) > SIZE_LIMIT:
         return None
     try:
-        body = json.loads(raw)
+        body = read_json(raw)
     except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict):

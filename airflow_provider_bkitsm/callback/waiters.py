@@ -8,7 +8,9 @@ hold templates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import NoneType, UnionType
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +21,17 @@ from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 WAIT_PREFIX = "bkitsm_wait:"
 # XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
 POLLED_KEY = "bkitsm_polled"
+_TYPES: Mapping[str, type | UnionType] = {
+    "ti_id": str,
+    "conn_id": str,
+    "verdict_field": str | NoneType,
+    "verdict_value": str | NoneType,
+    "require_evidence": bool | NoneType,
+    "accept_automatic": bool | NoneType,
+    "ends_task": bool,
+    "after_worker": bool,
+    "approval_seconds": int | float | NoneType,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +50,32 @@ class Waiter(ReadsVerdict):
     verdict_field: str | None = None
     verdict_value: str | None = None
     require_evidence: bool | None = None
+    accept_automatic: bool | None = None
     ends_task: bool = False
     after_worker: bool = False
     approval_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
+        """Return plain JSON values; a setting that the first version did not know only where it is set."""
+        values = asdict(self)
+        if self.accept_automatic is None:
+            del values["accept_automatic"]
+        return values
 
     @classmethod
     def from_value(cls, value: Any) -> Waiter | None:
-        """Read what ``as_dict`` returned; None when it is something else."""
+        """Read what ``as_dict`` returned, of this version or another one; None when it is something else.
+
+        A key that only another version knows is left out. A key that has another type is no registration of ours.
+        """
+        if not isinstance(value, Mapping):
+            return None
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        if not all(isinstance(given, _TYPES[name]) for name, given in known.items()):
+            return None
         try:
-            waiter = cls(**value)
-            return waiter if UUID(waiter.ti_id) and isinstance(waiter.conn_id, str) else None
-        except (TypeError, ValueError, AttributeError):
+            return cls(**known) if UUID(known["ti_id"]) and "conn_id" in known else None
+        except (KeyError, ValueError):
             return None
 
 

@@ -233,7 +233,7 @@ def _of_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
         return Kind.AMBIGUOUS, f"the ticket with number {verdict.sn} is another one: its title lacks {mark}"
     if verdict.outcome is Outcome.WAITING:
         return Kind.STILL_WAITING, f"{verdict.describe()}, applied for at {since(row)}"
-    if verdict.reason in NOBODYS_ANSWER:
+    if verdict.reason_code in NOBODYS_ANSWER:
         return Kind.VERDICT_UNCLEAR, verdict.describe()
     return _ENDED[verdict.outcome], verdict.describe()
 

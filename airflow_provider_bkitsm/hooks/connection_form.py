@@ -80,6 +80,11 @@ _ITSM: Fields = {
         "Accept an approval only with a visible approval step behind it. Default: true",
         enum=["true", "false"],
     ),
+    "accept_automatic": _text(
+        "Accept automatic approvals",
+        "Accept an approval that ITSM gave by itself, no person. Default: false",
+        enum=["true", "false"],
+    ),
     "settle_seconds": _field(
         "Settle seconds", "number", "How long a lost create_ticket may take to appear. Default: 120", minimum=0
     ),

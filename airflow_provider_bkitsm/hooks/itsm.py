@@ -277,6 +277,7 @@ def _verdict_policy(gateway: Gateway, of_the_task: dict[str, Any]) -> VerdictPol
         "verdict_field": gateway.text("verdict_field"),
         "verdict_value": gateway.text("verdict_value") or "true",
         "require_evidence": gateway.flag("require_evidence", True),
+        "accept_automatic": gateway.flag("accept_automatic", False),
     }
     chosen = {key: value for key, value in of_the_task.items() if value is not None}
     return VerdictPolicy(**of_the_connection | chosen)

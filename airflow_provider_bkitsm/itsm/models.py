@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.itsm.parsing import (
     ShanghaiTime,
     Text,
     TimeOrNone,
+    form_items,
     none_as_list,
 )
 from airflow_provider_bkitsm.itsm.v2.four_byte import unescaped
@@ -46,16 +47,17 @@ class CreatedTicket(ItsmModel):
 
 
 class FormField(ItsmModel):
-    """One field of a ticket's form. ``title`` occurs twice in ``get_ticket_info``.
+    """One field of a ticket's form. ``title`` occurs twice in ``get_ticket_info``; raw items have no ``key``.
 
     ``value`` and ``display_value`` are texts as people meant them, objects and lists as ITSM stores them.
     """
 
-    key: str
+    key: str = ""
     type: str = ""
     name: str = ""
     value: Any = None
     display_value: Any = None
+    meta: Any = None
 
     @model_validator(mode="before")
     @classmethod
@@ -64,12 +66,6 @@ class FormField(ItsmModel):
             return data
         field_type, given = str(data.get("type") or ""), {"value", "display_value"} & data.keys()
         return {**data, **{key: _as_meant(data[key], field_type) for key in given}}
-
-
-class LogField(FormField):
-    """One field of a log entry. What an automatic step writes there has no key."""
-
-    key: str = ""
 
 
 class Step(ItsmModel):
@@ -115,13 +111,16 @@ class TicketInfo(ItsmModel):
 
 
 class LogEntry(ItsmModel):
-    """One line of a ticket's log; ``from_state_type`` ``APPROVAL`` marks a processed approval step."""
+    """One line of a ticket's log; what it says of an approval: :mod:`~airflow_provider_bkitsm.itsm.evidence`.
+
+    The form of an automatic step is raw: its items have no ``key``.
+    """
 
     operator: str = ""
     operate_at: TimeOrNone = None
     message: Remark = ""
     source: str = ""
-    form_data: Annotated[tuple[LogField, ...], none_as_list] = ()
+    form_data: Annotated[tuple[FormField, ...], form_items] = ()
     from_state_type: str = ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a ticket's state means for the DAG that waits for it: one enum, one pure function."""
+"""What a ticket's state means for the DAG that waits for it: enums, and one pure function."""
 
 from __future__ import annotations
 
@@ -19,21 +19,73 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an outcome was chosen, for logs and reports."""
+    """Why an outcome was chosen: a stable code, which is stored. Its ``text`` is for people."""
 
-    OPEN = "the ticket is still open"
+    OPEN = "open"
     APPROVED = "approved"
-    REFUSED = "refused by an approver"
-    VERDICT_MISSING = "the ticket finished, but its verdict is missing or unreadable"
-    NO_EVIDENCE = "the ticket finished without any visible approval step that says yes"
-    WITHDRAWN = "the ticket was withdrawn"
-    TERMINATED = "the ticket was terminated"
-    DEADLINE = "nobody decided while the DAG waited"
+    APPROVED_AUTOMATICALLY = "approved_automatically"
+    REFUSED = "refused"
+    VERDICT_MISSING = "verdict_missing"
+    NO_EVIDENCE = "no_evidence"
+    AUTOMATIC_ONLY = "automatic_only"
+    REFUSAL_STANDS = "refusal_stands"
+    VERDICT_UNCLEAR = "verdict_unclear"
+    WITHDRAWN = "withdrawn"
+    TERMINATED = "terminated"
+    DEADLINE = "deadline"
+    UNREADABLE = "unreadable"
+
+    @property
+    def text(self) -> str:
+        """What the code means, without what was seen of one ticket."""
+        return _TEXTS[self]
 
 
-# Ends that are no person's answer: it may be the reader who looks for it in the wrong place. They let nothing
-# continue, and they do not stand.
-NOBODYS_ANSWER = frozenset({Reason.NO_EVIDENCE, Reason.VERDICT_MISSING})
+# The first version stored these texts and no code: a text that it stored keeps its words.
+_TEXTS = {
+    Reason.OPEN: "the ticket is still open",
+    Reason.APPROVED: "approved",
+    Reason.APPROVED_AUTOMATICALLY: "ITSM approved it by itself, which this task accepts",
+    Reason.REFUSED: "refused by an approver",
+    Reason.VERDICT_MISSING: "the ticket finished, but its verdict is missing or unreadable",
+    Reason.NO_EVIDENCE: "the ticket finished without any visible approval step that says yes",
+    Reason.AUTOMATIC_ONLY: "ITSM approved the ticket by itself, and no person did",
+    Reason.REFUSAL_STANDS: "ITSM calls the ticket approved, but its log shows a refusal that still stands",
+    Reason.VERDICT_UNCLEAR: "the ticket's log does not tell which answer of an approval step is the verdict",
+    Reason.WITHDRAWN: "the ticket was withdrawn",
+    Reason.TERMINATED: "the ticket was terminated",
+    Reason.DEADLINE: "nobody decided while the DAG waited",
+    Reason.UNREADABLE: "the stored verdict is not one this version of the provider can read",
+}
+_BY_TEXT = {reason.text: reason for reason in Reason} | {str(reason): reason for reason in Reason}
+_OF_OUTCOME = {
+    Outcome.WAITING: Reason.OPEN,
+    Outcome.APPROVED: Reason.APPROVED,
+    Outcome.WITHDRAWN: Reason.WITHDRAWN,
+    Outcome.TERMINATED: Reason.TERMINATED,
+    Outcome.TIMED_OUT: Reason.DEADLINE,
+}
+
+APPROVING = frozenset({Reason.APPROVED, Reason.APPROVED_AUTOMATICALLY})
+"""The reasons an approval can have."""
+
+# Ends that no approver decided, or of which a person has to say what was decided. A wrong verdict policy can cause
+# them. They let nothing continue, and they do not stand: the collector is kept.
+NOBODYS_ANSWER = frozenset(
+    {
+        Reason.NO_EVIDENCE,
+        Reason.VERDICT_MISSING,
+        Reason.AUTOMATIC_ONLY,
+        Reason.REFUSAL_STANDS,
+        Reason.VERDICT_UNCLEAR,
+        Reason.UNREADABLE,
+    }
+)
+
+
+def reason_code(text: str, outcome: Outcome) -> Reason:
+    """Return the code of a reason that was stored as a text alone, as the first version did."""
+    return _BY_TEXT.get(text) or _OF_OUTCOME.get(outcome, Reason.UNREADABLE)
 
 
 class Answer(StrEnum):
@@ -57,29 +109,29 @@ _ENDED = {
     "REVOKED": Judgement(outcome=Outcome.WITHDRAWN, reason=Reason.WITHDRAWN),
     "TERMINATED": Judgement(outcome=Outcome.TERMINATED, reason=Reason.TERMINATED),
 }
-_FINISHED = {
-    (Answer.YES, True): Judgement(outcome=Outcome.APPROVED, reason=Reason.APPROVED),
-    (Answer.YES, False): Judgement(outcome=Outcome.REJECTED, reason=Reason.NO_EVIDENCE),
-    (Answer.NO, True): Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),
-    (Answer.NO, False): Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),
+_NOT_YES = {
+    Answer.NO: Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),
+    Answer.MISSING: Judgement(outcome=Outcome.REJECTED, reason=Reason.VERDICT_MISSING),
 }
-_MISSING = Judgement(outcome=Outcome.REJECTED, reason=Reason.VERDICT_MISSING)
 
 # A ticket in one of these states never changes again (reference 5.1).
 ENDED = frozenset({"FINISHED", *_ENDED})
 
 
-def judge(current_status: str, *, answer: Answer, evidence: bool) -> Judgement:
+def judge(current_status: str, *, answer: Answer, evidence: Reason) -> Judgement:
     """Decide a wait (promise P3, fail closed).
 
     A status that is not known to be an end is a wait, never a yes: administrators may add running statuses
-    (reference 5.1). A rejected ticket is ``FINISHED`` too, only the verdict source tells. ``evidence`` is
-    whether a processed approval step stands behind a yes, because ITSM's own ``approve_result`` is true for a
-    flow without any approval node (reference 5.3).
+    (reference 5.1). A rejected ticket is ``FINISHED`` too, only the verdict source tells.
+
+    :param evidence: what stands behind a yes of the verdict source: one of ``APPROVING``, or why nothing does.
     """
-    if current_status == "FINISHED":
-        return _FINISHED.get((answer, evidence), _MISSING)
-    return _ENDED.get(current_status, _WAITING)
+    if current_status != "FINISHED":
+        return _ENDED.get(current_status, _WAITING)
+    if answer is not Answer.YES:
+        return _NOT_YES[answer]
+    outcome = Outcome.APPROVED if evidence in APPROVING else Outcome.REJECTED
+    return Judgement(outcome=outcome, reason=evidence)
 
 
 def approve_result_answer(approve_result: object) -> Answer:

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
 
 _ZERO_DATE = "0000-00-00"  # MySQL's way to say "none"
 _KEYS_SHOWN = 10
+_TEXTS_OF_A_FIELD = frozenset({"key", "type", "name"})
 
 
 def from_shanghai(value: object) -> object:
@@ -63,6 +64,25 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _form_items(value: object) -> object:
+    """Keep the objects of a log entry's form; in a raw one, a key of these names may hold anything."""
+    if not isinstance(value, list | tuple):
+        return ()
+    return tuple(_form_item(item) if isinstance(item, dict) else item for item in value if _is_object(item))
+
+
+def _form_item(item: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in item.items()
+        if isinstance(key, str) and (key not in _TEXTS_OF_A_FIELD or isinstance(value, str))
+    }
+
+
+def _is_object(item: object) -> bool:
+    return isinstance(item, dict | BaseModel)
+
+
 ShanghaiTime = Annotated[datetime, BeforeValidator(from_shanghai)]
 TimeOrNone = Annotated[datetime | None, BeforeValidator(from_shanghai)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
@@ -70,6 +90,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 Mappings = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_list)]
 Meta = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 none_as_list = BeforeValidator(_list)
+form_items = BeforeValidator(_form_items)
 
 
 class ItsmModel(BaseModel):

@@ -8,6 +8,7 @@ with ``result`` true and ``code`` 0; the API gateway in front answers with real 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def decode(
 def open_envelope(body: bytes) -> Envelope | None:
     """Parse a BlueKing envelope; None when the body is anything else (an HTML page, nothing, plain JSON)."""
     try:
-        answer = _without_halves(json.loads(body), body)
+        answer = _without_halves(read_json(body), body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or "result" not in answer:
@@ -177,11 +178,33 @@ def open_envelope(body: bytes) -> Envelope | None:
     )
 
 
+def read_json(text: bytes) -> Any:
+    """Parse JSON that means one thing only (promise P3): no key twice in one object, no number but a finite one.
+
+    :raises ValueError: it is something else.
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise ValueError("a JSON object holds a key twice")
+    return read
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a JSON number is not finite")
+    return number
+
+
 def _without_halves(answer: Any, body: bytes) -> Any:
     """Replace halves of surrogate pairs, which JSON can spell but no log, XCom or database can store."""
     if b"\\ud" not in body.lower():
         return answer
-    return json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+    return read_json(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
 
 
 def _without_envelope(

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any, Literal, TypeVar, get_args
 
 from airflow_provider_bkitsm.itsm import calls
-from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAmbiguousError,
+    ItsmTicketNotFoundError,
+    ItsmUnexpectedAnswerError,
+)
+from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, StepAnswer, prove, prove_field
 from airflow_provider_bkitsm.itsm.models import ApprovalResult, FormField, LogEntry
 from airflow_provider_bkitsm.itsm.outcome import (
+    APPROVING,
     Answer,
     Judgement,
     Outcome,
@@ -19,45 +26,72 @@ from airflow_provider_bkitsm.itsm.outcome import (
     approve_result_answer,
     field_answer,
     judge,
+    reason_code,
 )
 from airflow_provider_bkitsm.itsm.protocol import Flow
 
-_APPROVAL = "APPROVAL"
-
 SeenBy = Literal["callback", "poll"]
+E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictPolicy:
-    """Where a finished ticket's verdict is read, and whether a visible approval step must stand behind it.
+    """Where a finished ticket's verdict is read, and what has to stand behind a yes.
 
     :param verdict_field: key of the form field that holds the verdict; None reads ITSM's ``approve_result``.
         Needed for flows whose decision is taken on an ordinary step, such as the log platform's built-in one.
     :param verdict_value: what that field holds when approved.
-    :param require_evidence: False only for a service that is known to decide without an approval step.
+    :param require_evidence: False only for a service that is known to decide without an approval step: then the
+        log is not looked at, and a refusal in it stops nothing.
+    :param accept_automatic: True takes an approval that ITSM gave by itself, to a step without an approver or
+        whose approver asked, as good as a person's.
     """
 
     verdict_field: str | None = None
     verdict_value: str = "true"
     require_evidence: bool = True
+    accept_automatic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What one approver answered: ``approved`` is None where the step shows no answer."""
+    """What one approver answered: ``approved`` is None where the step's answer cannot be told.
+
+    ``automatic`` says that ITSM answered by itself, in the operator's name.
+    """
 
     operator: str
     approved: bool | None
     remark: str
     decided_at: str | None
+    automatic: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; ``automatic`` only where it is true, which an older version cannot read."""
+        values = asdict(self)
+        return values if self.automatic else {name: values[name] for name in values if name != "automatic"}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Decision:
+        """Build from what ``as_dict`` returned, of this version or another one."""
+        approved = values.get("approved")
+        return cls(
+            operator=_text(values.get("operator")),
+            approved=approved if isinstance(approved, bool) else None,
+            remark=_text(values.get("remark")),
+            decided_at=_text(values.get("decided_at")) or None,
+            automatic=values.get("automatic") is True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """How a ticket stands. ``as_dict`` is JSON, for XComs and trigger events.
 
-    ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO 8601,
-    UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was noted.
+    ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
+    was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
+    8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
+    noted.
     """
 
     sn: str
@@ -71,20 +105,46 @@ class Verdict:
     evidence_required: bool = True
     seen_by: SeenBy | None = None
     seen_at: str | None = None
+    reason_code: Reason | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in the code of a reason that is given as text alone, and the text of one that is given as code."""
+        if self.reason_code is None:
+            object.__setattr__(self, "reason_code", reason_code(self.reason, self.outcome))
+        if self.reason_code is not None and self.reason in ("", self.reason_code):
+            object.__setattr__(self, "reason", self.reason_code.text)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self) | {
             "outcome": str(self.outcome),
-            "approvers": [asdict(one) for one in self.approvers],
+            "reason_code": str(self.reason_code),
+            "approvers": [one.as_dict() for one in self.approvers],
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Verdict:
-        """Build from what ``as_dict`` returned, of this version or another one."""
-        values = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        approvers = tuple(Decision(**one) for one in values["approvers"])
-        return cls(**values | {"outcome": Outcome(values["outcome"]), "approvers": approvers})
+    def from_dict(cls, values: object) -> Verdict:
+        """Build from what ``as_dict`` returned, of this version or another one; raises nothing.
+
+        What cannot be read is not approved: an unknown outcome, an approval for an unknown reason or of no ticket.
+        """
+        stored: Mapping[Any, Any] = values if isinstance(values, Mapping) else {}
+        outcome, code, reason = _stored_outcome(stored)
+        seen_by, listed = stored.get("seen_by"), stored.get("approvers")
+        return cls(
+            sn=_text(stored.get("sn")),
+            outcome=outcome,
+            reason=reason,
+            reason_code=code,
+            current_status=_text(stored.get("current_status")),
+            title=_text(stored.get("title")),
+            ticket_url=_text(stored.get("ticket_url")),
+            decided_at=_text(stored.get("decided_at")) or None,
+            approvers=tuple(Decision.from_dict(one) for one in _list(listed) if isinstance(one, Mapping)),
+            evidence_required=stored.get("evidence_required") is not False,
+            seen_by=seen_by if seen_by in get_args(SeenBy) else None,
+            seen_at=_text(stored.get("seen_at")) or None,
+        )
 
     def seen(self, by: SeenBy, at: datetime) -> Verdict:
         """Return the same verdict with how, and when (aware), Airflow learnt of it."""
@@ -92,13 +152,16 @@ class Verdict:
 
     def timed_out(self) -> Verdict:
         """Return the same ticket, still open when the deadline passed."""
-        return replace(self, outcome=Outcome.TIMED_OUT, reason=str(Reason.DEADLINE))
+        reason = Reason.DEADLINE
+        return replace(self, outcome=Outcome.TIMED_OUT, reason=reason.text, reason_code=reason)
 
     def describe(self) -> str:
         """Say in one sentence how the ticket stands, and who answered what."""
         said = "; ".join(_spoken(one) for one in self.approvers)
-        why = "" if self.outcome is Outcome.APPROVED else f": {self.reason}"
-        return f"ITSM ticket {self.sn} is {self.outcome}{why}" + (f" ({said})" if said else "")
+        approved = self.outcome is Outcome.APPROVED
+        why = "" if self.reason_code is Reason.APPROVED else f": {self.reason}"
+        waived = ", without looking for an approval step" if approved and not self.evidence_required else ""
+        return f"ITSM ticket {self.sn} is {self.outcome}{waived}{why}" + (f" ({said})" if said else "")
 
 
 def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
@@ -112,19 +175,21 @@ def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
 
 
 def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
-    """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended)."""
-    sn = row.sn
-    open_or_refused = judge(row.current_status, answer=Answer.NO, evidence=False)
-    if open_or_refused.outcome is Outcome.WAITING:
-        return _verdict(row, open_or_refused, (), policy)
-    logs: Sequence[LogEntry] = (yield calls.get_ticket_logs(sn)).logs
-    decisions = tuple(_decision(entry, policy) for entry in logs if _is_processed(entry, policy))
+    """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended).
+
+    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
+    """
+    still_open = judge(row.current_status, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
+    if still_open.outcome is Outcome.WAITING:
+        return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
+    logs = _about(row.sn, (yield calls.get_ticket_logs(row.sn)))
     answer = approve_result_answer(row.approve_result)
     if policy.verdict_field is not None:
-        info = yield calls.get_ticket_info(sn)
+        info = _about(row.sn, (yield calls.get_ticket_info(row.sn)))
         answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
-    evidence = not policy.require_evidence or any(one.approved is not False for one in decisions)
-    return _verdict(row, judge(row.current_status, answer=answer, evidence=evidence), decisions, policy)
+    proof = _proof(logs.logs, policy)
+    judgement = judge(row.current_status, answer=answer, evidence=_evidence(proof, policy))
+    return _verdict(row, judgement, proof, policy)
 
 
 def only_row(sn: str, rows: Iterable[ApprovalResult]) -> ApprovalResult:
@@ -138,56 +203,133 @@ def only_row(sn: str, rows: Iterable[ApprovalResult]) -> ApprovalResult:
 
 
 def value_of(fields: Iterable[FormField], key: str) -> Any:
-    """Return the value of a form field, or None."""
-    return next((field.value for field in fields if field.key == key), None)
+    """Return the value of a form field; None if there is none, or two that differ."""
+    values = [field.value for field in fields if field.key == key]
+    return values[0] if values and all(value == values[0] for value in values) else None
 
 
-def _is_processed(entry: LogEntry, policy: VerdictPolicy) -> bool:
+def _about(sn: str, answer: Any) -> Any:
+    if answer.sn != sn:
+        raise ItsmUnexpectedAnswerError(f"ITSM was asked about ticket {sn} and answered about another one")
+    return answer
+
+
+def _proof(entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Proof:
     if policy.verdict_field is None:
-        return entry.from_state_type == _APPROVAL
-    return any(field.key == policy.verdict_field for field in entry.form_data)
+        return prove(entries, accept_automatic=policy.accept_automatic)
+    return prove_field(entries, key=policy.verdict_field, yes=policy.verdict_value)
 
 
-def _decision(entry: LogEntry, policy: VerdictPolicy) -> Decision:
-    if policy.verdict_field is None:
-        said, yes = _first(entry.form_data, "RADIO"), "true"
-    else:
-        said, yes = value_of(entry.form_data, policy.verdict_field), policy.verdict_value
-    return Decision(
-        operator=entry.operator,
-        approved=None if said is None else said == yes,
-        remark=str(_first(entry.form_data, "TEXT") or ""),
-        decided_at=_iso(entry.operate_at),
-    )
+def _evidence(proof: Proof, policy: VerdictPolicy) -> Reason:
+    """Return what stands behind a yes of the verdict source, or why nothing does."""
+    if not policy.require_evidence:
+        return Reason.APPROVED
+    if proof.finding is Finding.AUTOMATIC and policy.accept_automatic:
+        return Reason.APPROVED_AUTOMATICALLY
+    return _REASONS[proof.finding]
 
 
-def _first(fields: Iterable[FormField], kind: str) -> Any:
-    return next((field.value for field in fields if field.type == kind and field.value not in (None, "")), None)
+_REASONS = {
+    Finding.PROVED: Reason.APPROVED,
+    Finding.AUTOMATIC: Reason.AUTOMATIC_ONLY,
+    Finding.REFUSAL_STANDS: Reason.REFUSAL_STANDS,
+    Finding.UNCLEAR: Reason.VERDICT_UNCLEAR,
+    Finding.NOTHING: Reason.NO_EVIDENCE,
+}
+# What a person is to do about an end that nothing can be concluded from.
+_ADVICE = {
+    Reason.NO_EVIDENCE: "A flow that decides in a form field needs verdict_field; one that is meant to decide"
+    " without people needs require_evidence=False",
+    Reason.VERDICT_MISSING: "Compare verdict_field with the keys of the ticket's form",
+    Reason.AUTOMATIC_ONLY: "Give the step an approver who did not open the ticket, or set accept_automatic=True",
+    Reason.REFUSAL_STANDS: "Its step was deleted from the flow, or others were asked in its place. Let a person"
+    " look at the ticket, then ask anew",
+    Reason.VERDICT_UNCLEAR: "Let a person look at the ticket; a flow that decides in a form field needs"
+    " verdict_field",
+}
 
 
-def _verdict(
-    row: ApprovalResult, judgement: Judgement, decisions: tuple[Decision, ...], policy: VerdictPolicy
-) -> Verdict:
-    ended = judgement.outcome is not Outcome.WAITING
-    last = decisions[-1].decided_at if decisions else _iso(row.update_at)
+def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
+    """Say why, what was seen at which step, and what to do."""
+    reason = judgement.reason
+    if reason not in _ADVICE:
+        return reason.text
+    seen = "; ".join(_at_step(one) for one in proof.because_of)
+    if reason is Reason.VERDICT_MISSING:
+        seen = f"form field {policy.verdict_field}"
+    return f"{reason.text}{f': {seen}' if seen else ''}. {_ADVICE[reason]}"
+
+
+def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
+    decisions = tuple(_decision(one) for one in proof.answers)
+    answered = decisions and judgement.outcome in (Outcome.APPROVED, Outcome.REJECTED)
+    last = decisions[-1].decided_at if answered else _iso(row.update_at)
     return Verdict(
         sn=row.sn,
         outcome=judgement.outcome,
-        reason=str(judgement.reason),
+        reason=_reason(judgement, proof, policy),
+        reason_code=judgement.reason,
         current_status=row.current_status,
         title=row.title,
         ticket_url=row.ticket_url,
-        decided_at=last if ended else None,
+        decided_at=None if judgement.outcome is Outcome.WAITING else last,
         approvers=decisions,
         evidence_required=policy.require_evidence,
     )
 
 
+def _decision(answer: StepAnswer) -> Decision:
+    return Decision(
+        operator=answer.operator,
+        approved=answer.approved,
+        remark=answer.remark,
+        decided_at=_iso(answer.answered_at),
+        automatic=answer.automatic,
+    )
+
+
+def _stored_outcome(stored: Mapping[Any, Any]) -> tuple[Outcome, Reason, str]:
+    """Return a stored verdict's outcome and reason; what is approved has a known reason and a ticket."""
+    outcome, reason = _known(Outcome, stored.get("outcome")), _text(stored.get("reason"))
+    code = _known(Reason, stored.get("reason_code")) or Reason.UNREADABLE
+    if outcome is not None and stored.get("reason_code") is None:
+        code = reason_code(reason, outcome)
+    approved = outcome is Outcome.APPROVED
+    if outcome is None or (approved and not (code in APPROVING and _text(stored.get("sn")))):
+        shown = ", ".join(f"{name} {stored.get(name)!r}"[:80] for name in ("sn", "outcome", "reason_code"))
+        reason = f"{Reason.UNREADABLE.text} ({shown}). Clear the task to read the ticket again"
+        return Outcome.REJECTED, Reason.UNREADABLE, reason
+    return outcome, code, reason
+
+
+_ANSWERS = {True: "approved", False: "refused", None: "answered"}
+
+
 def _spoken(decision: Decision) -> str:
-    answer = {True: "approved", False: "refused", None: "answered"}[decision.approved]
+    automatic = " automatically" if decision.automatic else ""
     remark = f": {decision.remark}" if decision.remark else ""
-    return f"{decision.operator or 'the system'} {answer}{remark}"
+    return f"{decision.operator or 'the system'} {_ANSWERS[decision.approved]}{automatic}{remark}"
+
+
+def _at_step(answer: StepAnswer) -> str:
+    step = f" at {answer.step}" if answer.step else ""
+    return f"{answer.operator or 'the system'} {_ANSWERS[answer.approved]}{step}"
 
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
+
+
+def _known(kind: type[E], value: object) -> E | None:
+    try:
+        return kind(_text(value))
+    except ValueError:
+        return None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: object) -> Iterable[Any]:
+    return value if isinstance(value, list | tuple) else ()

@@ -146,6 +146,7 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         verdict where the application's service has it. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
+    :param accept_automatic: likewise.
     """
 
     template_fields: Sequence[str] = (*CollectorOperator.template_fields, "verdict_field", "verdict_value")
@@ -156,12 +157,14 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        accept_automatic: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.accept_automatic = accept_automatic
 
     def read_verdict(self, row: CollectorRow) -> Verdict:
         """Ask ITSM how the application's ticket stands."""
@@ -172,9 +175,9 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
         """Store the verdict of a ticket that has ended, unless one stands already.
 
-        What is no person's answer does not stand: it may be the task that looks for it in the wrong place.
+        What no approver decided does not stand: the verdict policy may be wrong, or a person has to look.
         """
-        if verdict.outcome is Outcome.WAITING or verdict.reason in NOBODYS_ANSWER:
+        if verdict.outcome is Outcome.WAITING or verdict.reason_code in NOBODYS_ANSWER:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
 

@@ -56,6 +56,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
         where the application's service has it. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
+    :param accept_automatic: likewise.
     """
 
     template_fields: Sequence[str] = (
@@ -80,6 +81,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        accept_automatic: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -93,6 +95,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.accept_automatic = accept_automatic
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""

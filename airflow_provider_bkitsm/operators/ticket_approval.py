@@ -53,6 +53,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     :param verdict_field: see ``ItsmTicketSensor``. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
+    :param accept_automatic: likewise.
     :param poke_interval: seconds between two looks, should the callback not come.
     :param end_from_trigger: let an approval end the task with no worker, wherever nothing is lost by it; takes
         ``compare_parameters=False``.
@@ -83,6 +84,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        accept_automatic: bool | None = None,
         poke_interval: float = _DEFAULT_POLL_INTERVAL,
         end_from_trigger: bool = True,
         **kwargs: Any,
@@ -100,6 +102,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.accept_automatic = accept_automatic
         self.poke_interval = poke_interval
         needs_worker = compare_parameters or self.approved_task_ids or self.rejected_task_ids
         self.may_end_in_triggerer = end_from_trigger and not needs_worker

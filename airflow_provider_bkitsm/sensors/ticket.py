@@ -49,9 +49,9 @@ def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedel
 class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     """Waits until an ITSM ticket is approved; anything else is not approved (promise P3, fail closed).
 
-    Returns a JSON object: ``sn``, ``outcome``, ``reason``, ``current_status``, ``title``, ``ticket_url``,
-    ``decided_at`` (ISO 8601, UTC) and ``approvers``, a list of ``operator``, ``approved``, ``remark``,
-    ``decided_at``.
+    Returns a JSON object: ``sn``, ``outcome``, ``reason``, ``reason_code``, ``current_status``, ``title``,
+    ``ticket_url``, ``decided_at`` (ISO 8601, UTC) and ``approvers``, a list of ``operator``, ``approved``,
+    ``remark``, ``decided_at``, and ``automatic`` where ITSM answered by itself.
 
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
@@ -67,6 +67,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         step; None takes the connection's setting, by default ITSM's own ``approve_result``. (templated)
     :param verdict_value: what that field holds when approved. (templated)
     :param require_evidence: False accepts a yes without a visible approval step behind it.
+    :param accept_automatic: True accepts an approval that ITSM gave by itself, since a step had no approver or its
+        approver opened the ticket. Default: the connection's setting, by default False.
     :param poke_interval: seconds between two looks.
     :param deferrable: wait in the triggerer. Default: True, unless the environment variable
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
@@ -99,6 +101,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        accept_automatic: bool | None = None,
         deferrable: bool | None = None,
         start_from_trigger: bool = True,
         end_from_trigger: bool = True,
@@ -115,6 +118,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.accept_automatic = accept_automatic
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
         if self.when_killed == "withdraw" and not self.deferrable:
             raise ValueError(

@@ -50,6 +50,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         connection's setting.
     :param verdict_value: likewise.
     :param require_evidence: likewise.
+    :param accept_automatic: likewise.
     :param ends_task: whether an approval may end the task without a worker.
     :param after_worker: a worker has just deferred to this trigger.
     :param withdraw_when_killed: whether the ticket ends when a person ends the wait.
@@ -65,6 +66,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         verdict_field: str | None = None,
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
+        accept_automatic: bool | None = None,
         ends_task: bool = False,
         after_worker: bool = False,
         withdraw_when_killed: bool = False,
@@ -77,6 +79,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
+        self.accept_automatic = accept_automatic
         self.ends_task = ends_task
         self.after_worker = after_worker
         self.withdraw_when_killed = withdraw_when_killed

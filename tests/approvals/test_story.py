@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.approvals.story import Kind, entry_of, story_of
+from airflow_provider_bkitsm.itsm.evidence import prove
 from airflow_provider_bkitsm.itsm.models import LogEntry, TicketInfo, TicketLogs, TicketStatus
+from tests.record.ends import ENDS, bodies
 
 INFO = {
     "sn": "REQ1",
@@ -42,7 +44,7 @@ def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
         ([ANSWER | {"value": "True"}], Kind.REFUSED, ""),
         ([ANSWER | {"value": ""}], Kind.ANSWERED, ""),
         ([ANSWER, REMARK | {"value": ""}, REMARK], Kind.APPROVED, "fine"),
-        ([], Kind.ANSWERED, ""),
+        ([], Kind.EVENT, ""),
     ],
 )
 def test_an_approval_step_says_what_was_answered(fields, kind, remark):
@@ -95,3 +97,17 @@ def test_an_entry_tells_who_and_what_and_a_step_that_waits_has_no_time():
     assert (happened["kind"], happened["people"], happened["message"]) == ("event", (), "m")
     assert type(happened["kind"]) is str
     assert (waits["kind"], waits["at"], waits["message"]) == ("pending", None, "审批")
+
+
+def test_an_answer_of_itsms_own_is_marked():
+    line = log(from_state_type="APPROVAL", form_data=[ANSWER])
+    answers = [entry_of(LogEntry(**line, source=one)).as_dict() for one in ("API", "SYS")]
+    assert [one["automatic"] for one in answers] == [False, True]
+
+
+@pytest.mark.parametrize("situation", ENDS)
+def test_p3_the_page_and_the_verdict_read_the_same_answers(situation):
+    entries = TicketLogs.model_validate(bodies(situation)["get_ticket_logs/"]["data"]).logs
+    told = [one.kind for one in map(entry_of, entries) if one.kind is not Kind.EVENT]
+    words = {True: Kind.APPROVED, False: Kind.REFUSED, None: Kind.ANSWERED}
+    assert told == [words[one.approved] for one in prove(entries).answers]

@@ -98,3 +98,15 @@ def test_p4_any_object_ends_in_an_answer(anything):
 
 def test_p8_the_token_does_not_show():
     assert "ttt" not in repr(read_notice(raw()))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"sn": "REQ1", "sn": "REQ2", "token": "t"}',
+        b'{"sn": "REQ1", "token": "t", "more": {"a": 1, "a": 1}}',
+        b'{"sn": "REQ1", "token": "t", "more": NaN}',
+    ],
+)
+def test_p4_a_body_that_can_be_read_in_two_ways_is_none(body):
+    assert read_notice(body) is None

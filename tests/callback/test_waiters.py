@@ -7,6 +7,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key, xcoms_of
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -29,13 +31,35 @@ def test_a_registration_survives_the_database():
         [],
         {},
         WAITER.as_dict() | {"ti_id": "no"},
-        WAITER.as_dict() | {"more": 1},
+        *(WAITER.as_dict() | {name: {}} for name in WAITER.as_dict()),
+        *(WAITER.as_dict() | {name: "yes"} for name in ("require_evidence", "ends_task", "accept_automatic")),
+        {"ti_id": WAITER.ti_id},
+        {"conn_id": WAITER.conn_id},
         {"ti_id": 7, "conn_id": ""},
         WAITER.as_dict() | {"conn_id": None},
     ],
 )
 def test_what_is_no_registration_is_nobody(wrong):
     assert Waiter.from_value(wrong) is None
+
+
+def test_a_registration_of_another_version_is_read():
+    stored = WAITER.as_dict()
+    assert "accept_automatic" not in stored  # the first version would not know it
+    assert Waiter.from_value(stored | {"of_a_later_one": {}}) == WAITER
+    older = {"ti_id": WAITER.ti_id, "conn_id": WAITER.conn_id}
+    assert Waiter.from_value(older) == Waiter(**older)
+    strict = replace(WAITER, accept_automatic=False, approval_seconds=1.5)
+    assert Waiter.from_value(json.loads(json.dumps(strict.as_dict()))) == strict
+
+
+JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.lists(st.none(), max_size=2)
+
+
+@given(st.dictionaries(st.sampled_from([*WAITER.as_dict(), "accept_automatic", "of_a_later_one"]), JSON))
+def test_no_content_of_a_registration_raises(changes):
+    waiter = Waiter.from_value(WAITER.as_dict() | changes)
+    assert waiter is None or Waiter.from_value(waiter.as_dict()) == waiter
 
 
 def test_an_approval_without_a_worker_leaves_what_the_worker_would_have_left():

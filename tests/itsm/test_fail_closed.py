@@ -42,16 +42,17 @@ SAID_BY_FIELD = [
     *(("true", "yes"), ("false", "no"), ("True", "no"), ("true ", "no"), ("1", "no"), ("通过", "no")),
     *((True, ""), (1, ""), (None, ""), ("", ""), ([], ""), (["true"], ""), ({"value": "true"}, ""), (MISSING, "")),
 ]
-# The processed steps a ticket shows, and whether a yes may rest on them.
+# The processed steps a ticket shows, and what a yes that rests on them comes to.
 STEPS = [
-    ((), False),
-    (("NORMAL",), False),
-    (("refused",), False),
-    (("refused", "refused"), False),
-    (("approved",), True),
-    (("NORMAL", "approved"), True),
-    (("refused", "approved"), True),
-    (("no answer",), True),
+    ((), Reason.NO_EVIDENCE),
+    (("NORMAL",), Reason.NO_EVIDENCE),
+    (("refused",), Reason.REFUSAL_STANDS),
+    (("refused", "refused"), Reason.REFUSAL_STANDS),
+    (("approved",), Reason.APPROVED),
+    (("NORMAL", "approved"), Reason.APPROVED),
+    (("refused", "approved"), Reason.APPROVED),
+    (("approved", "refused"), Reason.REFUSAL_STANDS),
+    (("no answer",), Reason.VERDICT_UNCLEAR),
 ]
 POLICIES = [
     VerdictPolicy(verdict_field=field, require_evidence=evidence)
@@ -90,11 +91,11 @@ def _ticket(status: str, said: object, steps: tuple[str, ...], policy: VerdictPo
     return drive(read_verdict(SN, policy), lambda call: answers[call.path])
 
 
-def _cases() -> Iterator[tuple[VerdictPolicy, object, str, tuple[str, ...], bool]]:
+def _cases() -> Iterator[tuple[VerdictPolicy, object, str, tuple[str, ...], Reason]]:
     for policy in POLICIES:
         sources = SAID_BY_FIELD if policy.verdict_field else SAID_BY_ITSM
-        for (said, meant), (steps, carries) in product(sources, STEPS):
-            yield policy, said, meant, steps, carries or not policy.require_evidence
+        for (said, meant), (steps, comes_to) in product(sources, STEPS):
+            yield policy, said, meant, steps, comes_to if policy.require_evidence else Reason.APPROVED
 
 
 CASES = list(_cases())
@@ -104,20 +105,17 @@ def test_the_variants_are_all_there():
     assert len(CASES) == 2 * len(STEPS) * (len(SAID_BY_ITSM) + len(SAID_BY_FIELD))
 
 
-@pytest.mark.parametrize(("policy", "said", "meant", "steps", "carries"), CASES)
-def test_p3_finished_is_approved_by_a_yes_with_evidence_and_by_nothing_else(policy, said, meant, steps, carries):
+@pytest.mark.parametrize(("policy", "said", "meant", "steps", "comes_to"), CASES)
+def test_p3_finished_is_approved_by_a_yes_with_evidence_and_by_nothing_else(policy, said, meant, steps, comes_to):
     verdict = _ticket("FINISHED", said, steps, policy)
-    expected = {
-        ("yes", True): (Outcome.APPROVED, Reason.APPROVED),
-        ("yes", False): (Outcome.REJECTED, Reason.NO_EVIDENCE),
-        ("no", True): (Outcome.REJECTED, Reason.REFUSED),
-        ("no", False): (Outcome.REJECTED, Reason.REFUSED),
-    }.get((meant, carries), (Outcome.REJECTED, Reason.VERDICT_MISSING))
-    assert (verdict.outcome, verdict.reason) == expected
+    reason = {"yes": comes_to, "no": Reason.REFUSED}.get(meant, Reason.VERDICT_MISSING)
+    approved = reason is Reason.APPROVED
+    expected = (Outcome.APPROVED if approved else Outcome.REJECTED, reason)
+    assert (verdict.outcome, verdict.reason_code) == expected
 
 
-@pytest.mark.parametrize(("policy", "said", "meant", "steps", "carries"), CASES)
-def test_p3_no_other_status_is_approved_whatever_is_said_and_shown(policy, said, meant, steps, carries):
+@pytest.mark.parametrize(("policy", "said", "meant", "steps", "comes_to"), CASES)
+def test_p3_no_other_status_is_approved_whatever_is_said_and_shown(policy, said, meant, steps, comes_to):
     for status, outcome in ENDS.items():
         assert _ticket(status, said, steps, policy).outcome is outcome
     for status in WAITS:
@@ -239,7 +237,7 @@ def test_p3_a_recorded_flow_without_approval_step_is_not_approved_by_its_own_rec
     answers = {RESULT: [row], LOGS: {"sn": row["sn"], "logs": [_step("NORMAL", VerdictPolicy())]}}
     verdict = drive(read_verdict(row["sn"], VerdictPolicy()), lambda call: answers[call.path])
     assert (row["approve_result"], verdict.outcome) == (True, Outcome.REJECTED)
-    assert verdict.reason in NOBODYS_ANSWER
+    assert verdict.reason_code in NOBODYS_ANSWER
 
 
 # --- the first verdict seen stands (trap 15)

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm.outcome import (
+    APPROVING,
     ENDED,
+    NOBODYS_ANSWER,
     Answer,
     Outcome,
     Reason,
@@ -35,12 +37,10 @@ OPEN_STATUSES = [
 @pytest.mark.parametrize(
     ("answer", "evidence", "outcome", "reason"),
     [
-        (Answer.YES, True, Outcome.APPROVED, Reason.APPROVED),
-        (Answer.YES, False, Outcome.REJECTED, Reason.NO_EVIDENCE),
-        (Answer.NO, True, Outcome.REJECTED, Reason.REFUSED),
-        (Answer.NO, False, Outcome.REJECTED, Reason.REFUSED),
-        (Answer.MISSING, True, Outcome.REJECTED, Reason.VERDICT_MISSING),
-        (Answer.MISSING, False, Outcome.REJECTED, Reason.VERDICT_MISSING),
+        *((Answer.YES, one, Outcome.APPROVED, one) for one in Reason if one in APPROVING),
+        *((Answer.YES, one, Outcome.REJECTED, one) for one in Reason if one not in APPROVING),
+        *((Answer.NO, one, Outcome.REJECTED, Reason.REFUSED) for one in Reason),
+        *((Answer.MISSING, one, Outcome.REJECTED, Reason.VERDICT_MISSING) for one in Reason),
     ],
 )
 def test_p3_a_finished_ticket_is_approved_only_by_a_yes_with_evidence(answer, evidence, outcome, reason):
@@ -48,21 +48,21 @@ def test_p3_a_finished_ticket_is_approved_only_by_a_yes_with_evidence(answer, ev
     assert (judgement.outcome, judgement.reason) == (outcome, reason)
 
 
-@pytest.mark.parametrize(("answer", "evidence"), list(product(Answer, [True, False])))
+@pytest.mark.parametrize(("answer", "evidence"), list(product(Answer, Reason)))
 def test_p3_withdrawn_and_terminated_never_approve_whatever_the_verdict_says(answer, evidence):
     assert judge("REVOKED", answer=answer, evidence=evidence).outcome is Outcome.WITHDRAWN
     assert judge("TERMINATED", answer=answer, evidence=evidence).outcome is Outcome.TERMINATED
 
 
-@pytest.mark.parametrize(("status", "answer", "evidence"), list(product(OPEN_STATUSES, Answer, [True, False])))
+@pytest.mark.parametrize(("status", "answer", "evidence"), list(product(OPEN_STATUSES, Answer, Reason)))
 def test_p3_every_other_status_waits(status, answer, evidence):
     assert judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING
 
 
-@given(st.text(), st.sampled_from(Answer), st.booleans())
+@given(st.text(), st.sampled_from(Answer), st.sampled_from(Reason))
 def test_p3_only_one_combination_of_all_approves(status, answer, evidence):
     approved = judge(status, answer=answer, evidence=evidence).outcome is Outcome.APPROVED
-    assert approved == (status == "FINISHED" and answer is Answer.YES and evidence)
+    assert approved == (status == "FINISHED" and answer is Answer.YES and evidence in APPROVING)
     assert (judge(status, answer=answer, evidence=evidence).outcome is Outcome.WAITING) == (status not in ENDED)
 
 
@@ -95,3 +95,12 @@ def test_p3_only_the_json_literals_are_a_verdict(value, answer):
 )
 def test_p3_a_form_field_is_a_yes_only_as_the_exact_text(value, answer):
     assert field_answer(value, wanted="true") is answer
+
+
+def test_every_reason_has_a_text_of_its_own():
+    assert len({one.text for one in Reason}) == len(Reason)
+
+
+def test_a_reason_that_nobody_decided_approves_nothing():
+    assert not NOBODYS_ANSWER & APPROVING
+    assert {Reason.REFUSED, Reason.WITHDRAWN, Reason.TERMINATED, Reason.DEADLINE} & NOBODYS_ANSWER == set()

@@ -63,7 +63,7 @@ def test_a_long_list_of_what_is_wrong_is_cut():
     [
         (None, "the whole answer"),
         ({}, "sn"),
-        ({"sn": "REQ1", "logs": [{"form_data": [{}]}]}, "logs.0.form_data.0.key"),
+        ({"sn": "REQ1", "logs": [{"operator": 7}]}, "logs.0.operator"),
         ({"logs": [5] * 9}, "logs.0, logs.1, logs.2, logs.3, logs.4, logs.5, logs.6, logs.7, logs.8, sn"),
         (
             {"logs": [5] * 10},

@@ -222,3 +222,24 @@ def test_any_bytes_end_in_data_or_an_itsm_error(status, content_type, content):
 def test_any_json_ends_in_data_or_an_itsm_error(status, answer):
     with contextlib.suppress(errors.ItsmError):
         decode(status, JSON, json.dumps(answer).encode())
+
+
+AMBIGUOUS = [
+    b'{"result": true, "code": 0, "data": [{"approve_result": false, "approve_result": true}]}',
+    b'{"result": false, "result": true, "code": 0, "data": []}',
+    b'{"result": true, "code": 0, "data": {"a": [{"b": {"c": 1, "c": 1}}]}}',
+    b'{"result": true, "code": 0, "data": {"sn": 1, "\\u0073n": 2}}',
+    b'{"result": true, "code": 0, "data": {"\\ud800": 1, "\\ud801": 2}}',
+    b'{"result": true, "code": 0, "data": {"a": NaN}}',
+    b'{"result": true, "code": 0, "data": {"a": -Infinity}}',
+    b'{"result": true, "code": 0, "data": {"a": 1e999}}',
+]
+
+
+@pytest.mark.parametrize("content", AMBIGUOUS)
+def test_p3_an_answer_that_can_be_read_in_two_ways_is_an_outage(content):
+    assert refused(200, content).retry_safe
+
+
+def test_numbers_are_read_as_they_are():
+    assert decode(200, JSON, b'{"result": true, "code": 0, "data": [1, 1.5, -2e3]}') == [1, 1.5, -2000.0]

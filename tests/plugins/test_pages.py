@@ -41,7 +41,7 @@ def test_every_word_a_script_says_exists(name):
 def test_every_status_and_reason_has_its_words():
     assert {f"s_{one}" for one in Status} <= words("en")
     assert {"by_callback", "by_poll"} <= words("en")
-    spoken = {str(one) for one in Reason} - {str(Reason.OPEN), str(Reason.APPROVED)}
+    spoken = {str(one) for one in Reason} - {Reason.OPEN.value, Reason.APPROVED.value}
     spoken |= {*reminding.REFUSALS, actions.NOT_OPEN, actions.NOBODY}
     assert {one for one in spoken if f'"{one}":' not in WORDS} == set()
 

@@ -79,7 +79,7 @@ const list = {
   row(row, now) {
     const key = [row.dag_id, row.run_id, row.task_id, row.map_index].join(" ");
     const people = (row.open ? row.approvers : row.decided_by).join(", ");
-    const why = row.open || row.status === "approved" ? "" : because(row.reason);
+    const why = row.open || row.reason_code === "approved" ? "" : because(row.reason, row.reason_code);
     const notes = [row.stale ? say("stale") : "", why, heard(row, now)];
     const stalled = row.stalled ? el("div", { class: "small stalled", title: say("stalled_more") }, say("stalled")) : null;
     return el("tr", { "data-sn": row.sn, "data-status": row.status },

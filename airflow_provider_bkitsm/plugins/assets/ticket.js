@@ -53,7 +53,7 @@ function story(told, now) {
     const named = entry.people.some((one) => entry.message.startsWith(one));
     const who = named && entry.kind !== "pending" ? "" : entry.people.join(", ");
     const answer = { approved: "k_approved", refused: "k_refused", answered: "k_answered" }[entry.kind];
-    const line = entry.kind === "pending" ? [el("strong", {}, entry.message), ` ${say("pending")} `, who] : [el("strong", {}, who), who ? " " : "", answer ? `${say(answer)} · ` : "", entry.message];
+    const line = entry.kind === "pending" ? [el("strong", {}, entry.message), ` ${say("pending")} `, who] : [el("strong", {}, who), who ? " " : "", answer ? `${say(answer)}${entry.automatic ? ` ${say("k_automatic")}` : ""} · ` : "", entry.message];
     return el("li", { class: entry.kind }, ...line, entry.at ? el("div", { class: "small soft" }, timed(entry.at, `${exact(entry.at)} · ${passed(entry.at, now, say("ago", "{0}"))}`)) : null,
       entry.remark ? el("p", { class: "remark" }, entry.remark) : null);
   }));
@@ -70,7 +70,7 @@ function facts(row, told) {
     [say("created"), row.since ? timed(row.since, exact(row.since)) : ""],
     [say("deadline"), row.deadline ? [timed(row.deadline, exact(row.deadline)), " · ", deadline(row.deadline, told.now)] : ""],
     [say("decided_at"), row.decided_at ? timed(row.decided_at, exact(row.decided_at)) : ""],
-    [say("by"), row.decided_by.join(", ")], [say("heard"), heard(row, told.now)], [say("why"), row.status === "approved" ? "" : because(row.reason)], [say("connection"), row.conn_id]);
+    [say("by"), row.decided_by.join(", ")], [say("heard"), heard(row, told.now)], [say("why"), row.reason_code === "approved" ? "" : because(row.reason, row.reason_code)], [say("connection"), row.conn_id]);
 }
 function payload(collector) {
   return el("div", {}, pairs([say("collector"), `${collector.collector_config_id} (${collector.bklog_conn_id})`],

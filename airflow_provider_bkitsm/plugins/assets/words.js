@@ -38,7 +38,7 @@ export const WORDS = {
     itsm_page: "ITSM page",
     story: "What happened", form: "What was asked", facts: "About", payload: "ETL payload", digest: "Digest",
     creator: "Asked by", created: "Created", by: "Decided by", why: "Reason", connection: "Connection",
-    pending: "waits for", k_approved: "approved", k_refused: "refused", k_answered: "answered",
+    pending: "waits for", k_approved: "approved", k_refused: "refused", k_answered: "answered", k_automatic: "automatically",
     no_story: "ITSM does not tell about this ticket now: {0}",
     states: "States", history: "History", event: "Event", change: "Change", when: "When", note: "Note",
     choose: "Choose a collector to see its path.", last_error: "Last error", application: "Application {0}",
@@ -78,20 +78,25 @@ export const WORDS = {
     itsm_page: "ITSM 页面",
     story: "处理记录", form: "申请内容", facts: "基本信息", payload: "ETL 配置", digest: "摘要",
     creator: "提单人", created: "提单时间", by: "处理人", why: "原因", connection: "连接",
-    pending: "等待处理：", k_approved: "通过", k_refused: "拒绝", k_answered: "已处理",
+    pending: "等待处理：", k_approved: "通过", k_refused: "拒绝", k_answered: "已处理", k_automatic: "自动",
     no_story: "暂时无法从 ITSM 读取该单据：{0}",
     states: "状态", history: "变更历史", event: "事件", change: "状态变化", when: "时间", note: "备注",
     choose: "选择一个采集项查看其状态流转。", last_error: "最近错误", application: "第 {0} 次申请",
   },
 };
-/* What the provider says in English. */
+/* What the provider says in English: reasons by their code, other messages by their text. */
 const REASONS_ZH = {
-  "refused by an approver": "审批人拒绝",
-  "the ticket finished, but its verdict is missing or unreadable": "单据已结束，但审批结果缺失或无法识别",
-  "the ticket finished without any visible approval step that says yes": "单据已结束，但没有可见的审批通过记录",
-  "the ticket was withdrawn": "单据已被撤销",
-  "the ticket was terminated": "单据已被终止",
-  "nobody decided while the DAG waited": "DAG 等待期间无人处理",
+  "approved_automatically": "由 ITSM 自动通过，任务允许自动通过",
+  "refused": "审批人拒绝",
+  "verdict_missing": "单据已结束，但审批结果缺失或无法识别",
+  "no_evidence": "单据已结束，但没有可见的审批通过记录",
+  "automatic_only": "仅由 ITSM 自动通过，没有人审批",
+  "refusal_stands": "ITSM 显示已通过，但处理记录中仍有未被撤回的拒绝，请人工确认",
+  "verdict_unclear": "无法判断审批步骤中哪一项是审批结果，请人工确认",
+  "withdrawn": "单据已被撤销",
+  "terminated": "单据已被终止",
+  "deadline": "DAG 等待期间无人处理",
+  "unreadable": "当前版本无法识别已保存的审批结果",
   "Airflow has no function that sends reminders": "Airflow 未配置催办函数",
   "The approvers were reminded less than a minute ago": "一分钟内已经催办过",
   "Too many reminders are being sent; try again later": "正在发送的催办过多，请稍后再试",
@@ -106,8 +111,8 @@ export function language() {
   try { chosen = localStorage.getItem("i18nextLng") || ""; } catch { /* the browser keeps nothing */ }
   return (chosen || navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en";
 }
-export function because(reason) {
-  return language() === "zh" ? REASONS_ZH[reason] ?? reason : reason;
+export function because(reason, code) {
+  return language() === "zh" ? REASONS_ZH[code] ?? REASONS_ZH[reason] ?? reason : reason;
 }
 export function say(key, ...values) {
   return (WORDS[language()][key] ?? key).replace(/\{(\d)\}/g, (_, number) => values[number] ?? "");
