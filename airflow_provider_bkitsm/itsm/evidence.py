@@ -22,7 +22,7 @@ _APPROVAL, _FORM_STEP, _STATUS_DROPPED = "APPROVAL", "NORMAL", ""
 _VERDICT_CODE = "APPROVE_RESULT"
 _YES = "true"
 _AUTOMATIC = frozenset({"SYS", "AUTOMATIC"})
-_BRACKETS = ("()", "（）")
+_BRACKETS = (("(", ")"), ("（", "）"))
 _STEP_NAME = re.compile(r"【(.+?)】")
 # The step that holds the ticket's title is the question, whoever answers it.
 _TITLE = "title"

@@ -328,13 +328,18 @@ def test_texts_come_back_as_they_were_sent_and_the_flow_starts(client, sandbox):
     assert ROCKET not in str(sandbox.ticket(sn))
 
 
-def test_a_remark_comes_back_as_it_was_sent(client, sandbox):
+def test_a_remark_is_sent_without_four_byte_characters_and_an_approvers_is_read_back(client, sandbox):
     sn = open_ticket(client)
-    until(lambda: client.call("get_ticket_status", sn).current_steps)
-    wish = {"sn": sn, "action_type": "WITHDRAW", "operator": "robot", "action_message": QUOTED}
+    sandbox.wait_for_step(sn)
+    sandbox.reject(sn, remark=f"{QUOTED[:-1]}[U+1F680]")
+    sandbox.wait_for_status(sn, "FINISHED")
+    values = [one.value for entry in client.call("get_ticket_logs", sn).logs for one in entry.form_data]
+    assert QUOTED in values
+    other = open_ticket(client)
+    sandbox.wait_for_step(other)
+    wish = {"sn": other, "action_type": "WITHDRAW", "operator": "robot", "action_message": QUOTED}
     client.call("operate_ticket", **wish)
     assert ROCKET not in str(sandbox.requests("operate_ticket"))
-    assert any(QUOTED in entry.message for entry in client.call("get_ticket_logs", sn).logs)
 
 
 def policy_of(connections, sandbox, four_byte: str) -> None:

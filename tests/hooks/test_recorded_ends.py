@@ -23,15 +23,19 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.opening import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Call
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.callback.conftest import FakeMetadata
-from tests.record.ends import ENDS, bodies, number
+from tests.record.ends import ENDS as OF_APPROVAL_STEPS
+from tests.record.ends import YES, bodies, number
 
 CALLER = {"host": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm", "login": "app", "password": "s" * 20}
 TAG = "0123456789abcdef0123456789abcdef"
 WAITER = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="bkitsm_default")
+# The log platform's own service decides in a form field, which a wait finds in the ticket's own log.
+ENDS = OF_APPROVAL_STEPS | {"log_search_approved": YES}
 DECIDED = {name: end for name, end in ENDS.items() if end[0] is not Outcome.WAITING}
 TOKEN = {"is_passed": True}
 

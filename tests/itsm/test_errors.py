@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.itsm import errors
 
 RETRY_SAFE = {
     "BkLogCollectorNotFoundError": False,
+    "BkLogPermissionError": False,
     "BkLogError": False,
     "BkLogUnavailableError": True,
     "CollectItsmConflict": False,
@@ -21,6 +22,7 @@ RETRY_SAFE = {
     "CollectItsmNotExists": False,
     "CollectItsmNotFound": False,
     "CollectItsmTokenIllega": False,
+    "CollectorStorageUnknown": True,
     "InvalidCleanConfig": False,
     "ItsmAmbiguousError": False,
     "ItsmAuthenticationError": False,

@@ -140,7 +140,7 @@ def test_a_form_is_checked_against_the_service_it_is_for(service_id):
 
 def test_a_ticket_is_opened_by_number_also_where_the_service_was_named():
     ticket = service_for({"title": "t"}, service_id="change", fast_approval=False)
-    assert drive(ticket, [{"id": 7, "name": "change"}], DETAIL) == 7
+    assert drive(ticket, [{"id": 7, "name": "change"}], DETAIL) == (7, {"title": "t"})
 
 
 def test_without_a_service_nothing_is_asked():
