@@ -66,7 +66,7 @@ def test_p8_a_saved_connection_is_shown_without_its_secrets(api, itsm):
     [
         ("bkitsm", {}, "app 'sandbox' is accepted, 8 services are visible, and verdicts can be read"),
         ("bkitsm", {"verify": "false", "read_timeout": 5, "headers": {"X-Env": "test"}, **GRANTS}, "ITSM answers"),
-        ("bklog", {"headers": '{"X-Env": "test"}'}, "app 'sandbox' may read collectors"),
+        ("bklog", {"headers": '{"X-Env": "test"}'}, "the log platform answers app 'sandbox'"),
     ],
 )
 def test_the_button_says_what_works(api, itsm, conn_type, extra, said):
