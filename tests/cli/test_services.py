@@ -110,9 +110,10 @@ def test_a_service_that_is_not_there_is_an_error_of_its_own(run, connect):
     assert "p4ss" not in err
 
 
-def test_p1_a_collector_goes_through_the_imported_service(run, sandbox, task):
+@pytest.fixture
+def asked(run, sandbox, task):
+    """Import the service and ask for a collector in it; return the ticket's number."""
     from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
-    from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
     run("import-service")
     clean = {"table_id": "t", "etl_config": "bk_log_text", "storage_cluster_id": 3, "retention": 7}
@@ -125,10 +126,31 @@ def test_p1_a_collector_goes_through_the_imported_service(run, sandbox, task):
         service_id="Airflow 日志采集接入",
     )
     sn = apply.execute(task("apply").context)
-    sandbox.approve(sn)
-    wait = ItsmTicketSensor(task_id="wait", ticket_sn=sn, deferrable=False)
-    assert wait.execute(task("wait").context)["outcome"] == "approved"
-    assert sandbox.ticket(sn)["fields"]["approvals"] == "alice"
+    sandbox.wait_for_step(sn)
+    return sn
+
+
+def wait_for(sn, task):
+    from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+    wait = ItsmTicketSensor(task_id="wait", ticket_sn=sn, deferrable=False, on_not_approved="pass")
+    return wait.execute(task("wait").context)["outcome"]
+
+
+def test_p1_an_approval_in_the_imported_service_arrives(asked, sandbox, task):
+    assert sandbox.ticket(asked)["fields"]["approvals"] == "alice"
+    sandbox.approve(asked)
+    assert wait_for(asked, task) == "approved"
+
+
+def test_p3_a_refusal_in_the_imported_service_arrives(asked, sandbox, task):
+    sandbox.reject(asked, remark="no")
+    assert wait_for(asked, task) == "rejected"
+
+
+def test_p5_a_ticket_of_the_imported_service_can_be_withdrawn(asked, sandbox, task):
+    sandbox.withdraw(asked)
+    assert wait_for(asked, task) == "withdrawn"
 
 
 def test_it_is_there_on_the_command_line(connections):
