@@ -87,6 +87,14 @@ def take(window: Browser, stage: Stage) -> None:
         framed(window, stage.tab(1001, "wait", "bkitsm-ticket"), "bkitsm/ticket")
         window.one("section[data-card=story] li.approved")
         save(window, name)
+    window.prefer()
+    framed(window, stage.tab(1003, "wait", "bkitsm-ticket"), "bkitsm/ticket")
+    window.one("section[data-card=form]").location_once_scrolled_into_view  # noqa: B018
+    save(window, "ticket-form")
+    (waiting,) = (one for one in stage.control.tickets() if one["status"] == "RUNNING")
+    window.open(f"{stage.control.url}/#/ticket/detail?id={waiting['id']}")
+    window.one("body", text="ETL SHA-256")
+    window.picture(PICTURES / "approver.png")
     for theme, language, name in (("light", "en", "collector"), ("dark", "zh-CN", "collector-dark-zh")):
         window.prefer(theme=theme, language=language)
         framed(window, f"{stage.airflow.url}/plugin/bkitsm-collectors", "bkitsm/collectors")
