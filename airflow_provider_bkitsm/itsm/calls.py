@@ -69,8 +69,9 @@ def create_ticket(
 
     :param creator: who asks; only this person (or the system account) can withdraw it.
     :param fields: the submit form by key, or ITSM's list of ``{"key": ..., "value": ...}``; must hold ``title``
-        (at most 128 characters). Give choices as their key and several people as ``"a,b"``; those of
-        ``fast_approval`` and of ``state_processors`` may be lists, or have any other spelling.
+        (at most 128 characters). Give choices as their key. A list of texts, such as several people or choices,
+        is sent as ITSM spells it, ``"a,b"``; people of ``fast_approval`` and of ``state_processors`` may have any
+        other spelling too.
     :param service_id: the service, unless ``fast_approval``.
     :param fast_approval: use ITSM's built-in approval service (fields ``title``, ``APPROVER`` and
         ``APPROVAL_CONTENT``).
@@ -83,7 +84,8 @@ def create_ticket(
         stored the ticket, and leaves it open for ever if they are bad.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
-    form = _with_approvers(read_form(fields)) if fast_approval else read_form(fields)
+    given = _with_joined_lists(read_form(fields))
+    form = _with_approvers(given) if fast_approval else given
     check_title(form.get("title"))
     check_text("creator", creator)
     if service_id is None and not fast_approval:
@@ -110,6 +112,15 @@ def create_ticket(
         parse=parsing.one(models.CreatedTicket),
         is_write=True,
     )
+
+
+def _with_joined_lists(form: dict[str, Any]) -> dict[str, Any]:
+    """Return a form whose lists of texts are in ITSM's spelling: it would store Python's text of a list."""
+    return {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) for one in value)
 
 
 def _with_approvers(form: dict[str, Any]) -> dict[str, Any]:

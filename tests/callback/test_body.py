@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.callback.body import SIZE_LIMIT, Notice, read_notice
+from tests.record import CALLBACKS, EVIDENCE
 
 GOOD = {"sn": "REQ20261124000003", "token": "t" * 88, "current_status": "FINISHED", "approve_result": True}
 
@@ -20,6 +21,22 @@ def raw(**changes: object) -> bytes:
 
 def test_only_the_number_and_the_token_are_read():
     assert read_notice(raw()) == Notice(sn="REQ20261124000003", token="t" * 88)
+
+
+RECORDED = CALLBACKS | {name: one for name, one in EVIDENCE.items() if one["kind"] == "callback"}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_callback_is_read(name):
+    body = RECORDED[name]["body"] | {"token": GOOD["token"]}
+    notice = read_notice(json.dumps(body).encode())
+    assert notice == Notice(
+        sn=body["sn"], token=GOOD["token"], inside_a_call=body["current_status"] in ("REVOKED", "TERMINATED")
+    )
+
+
+def test_every_recorded_callback_is_covered():
+    assert len(RECORDED) == 20
 
 
 def test_a_body_may_be_as_large_as_the_limit():

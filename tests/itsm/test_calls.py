@@ -393,3 +393,10 @@ def test_a_persons_tickets_are_asked_for_by_a_known_view():
     }
     with pytest.raises(ValueError, match="everything"):
         calls.get_tickets_by_user(user="alice", view_type="everything")
+
+
+def test_a_list_of_texts_in_a_form_is_sent_as_itsm_spells_it():
+    form = {"title": "t", "approver": ["alice", "bob"], "rows": [{"a": "b"}], "none": []}
+    call = calls.create_ticket(creator="robot", service_id=12, fields=form)
+    sent = {one["key"]: one["value"] for one in call.body["fields"]}
+    assert sent == form | {"approver": "alice,bob"}
