@@ -182,12 +182,28 @@ def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
     still_open = judge(row.current_status, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
     if still_open.outcome is Outcome.WAITING:
         return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
-    logs = _about(row.sn, (yield calls.get_ticket_logs(row.sn)))
+    return (yield from judge_by_log(row, (yield from read_log(row.sn)), policy))
+
+
+def read_log(sn: str) -> Flow[tuple[LogEntry, ...]]:
+    """Read a ticket's log.
+
+    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
+    """
+    entries: tuple[LogEntry, ...] = _about(sn, (yield calls.get_ticket_logs(sn))).logs
+    return entries
+
+
+def judge_by_log(row: ApprovalResult, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Flow[Verdict]:
+    """Judge a ticket that has ended, whose log was just read (one call where a form field holds the verdict).
+
+    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
+    """
     answer = approve_result_answer(row.approve_result)
     if policy.verdict_field is not None:
         info = _about(row.sn, (yield calls.get_ticket_info(row.sn)))
         answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
-    proof = _proof(logs.logs, policy)
+    proof = _proof(entries, policy)
     judgement = judge(row.current_status, answer=answer, evidence=_evidence(proof, policy))
     return _verdict(row, judgement, proof, policy)
 

@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.itsm import calls, service_calls
 from airflow_provider_bkitsm.itsm import verdict as verdicts
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import ApprovalResult, LogEntry, ServiceDetail, Workflow
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
@@ -112,13 +112,13 @@ def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
     The ticket's log is searched for a person's answer in ``approval_result`` only where nothing is set, ITSM's
     verdict is yes and no approval step has answered. An answer in the form of whoever asked is none (P3).
     """
-    verdict = yield from verdicts.verdict_of(row, policy)
-    if not _may_be_in_a_field(row, verdict, policy):
+    if row.current_status not in ENDED:
+        return (yield from verdicts.verdict_of(row, policy))
+    entries = yield from verdicts.read_log(row.sn)
+    verdict = yield from verdicts.judge_by_log(row, entries, policy)
+    if not (_may_be_in_a_field(row, verdict, policy) and _is_answered_in_field(entries)):
         return verdict
-    answered = yield from _answered_in_field(row.sn)
-    if not answered:
-        return verdict
-    return (yield from verdicts.verdict_of(row, replace(policy, verdict_field=VERDICT_FIELD)))
+    return (yield from verdicts.judge_by_log(row, entries, replace(policy, verdict_field=VERDICT_FIELD)))
 
 
 def _may_be_in_a_field(row: ApprovalResult, verdict: Verdict, policy: VerdictPolicy) -> bool:
@@ -127,10 +127,10 @@ def _may_be_in_a_field(row: ApprovalResult, verdict: Verdict, policy: VerdictPol
     return unset and finished and verdict.outcome is Outcome.REJECTED and not verdict.approvers
 
 
-def _answered_in_field(sn: str) -> Flow[bool]:
+def _is_answered_in_field(entries: Iterable[LogEntry]) -> bool:
     """Whether a person has filled in the verdict field on an ordinary step that is not the submit step."""
-    logs = [entry for entry in (yield calls.get_ticket_logs(sn)).logs if _holds_verdict(entry)]
-    return any(map(_is_persons_answer, logs)) and not any(map(_is_submission, logs))
+    held = [entry for entry in entries if _holds_verdict(entry)]
+    return any(map(_is_persons_answer, held)) and not any(map(_is_submission, held))
 
 
 def _holds_verdict(entry: LogEntry) -> bool:

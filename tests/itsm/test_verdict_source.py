@@ -114,8 +114,11 @@ def test_steps_are_those_people_take_behind_the_submit_step():
     assert [one["type"] for one in step.fields] == ["RADIO", "TEXT", "TEXT"]
 
 
-def _recorded(change=lambda _entries: None) -> Any:
-    """Read the recorded built-in ticket's verdict with nothing set; ``change`` alters its log's entries first."""
+def _recorded(change=lambda _entries: None, seen: list[str] | None = None) -> Any:
+    """Read the recorded built-in ticket's verdict with nothing set; ``change`` alters its log's entries first.
+
+    :param seen: is filled with the paths that were asked for.
+    """
     parts = {
         "ticket_approval_result/": "ticket_approval_result__log_search_approved",
         "get_ticket_logs/": "get_ticket_logs__log_search_approved__complex",
@@ -129,7 +132,13 @@ def _recorded(change=lambda _entries: None) -> Any:
     for field in answers["get_ticket_info/"]["fields"]:
         if field["key"] == "approval_result":
             field["value"] = value
-    return flows.drive(read_verdict("REQ20261129000488", DEFAULT), lambda call: answers[call.path])
+
+    def answer(call):
+        if seen is not None:
+            seen.append(call.path)
+        return answers[call.path]
+
+    return flows.drive(read_verdict("REQ20261129000488", DEFAULT), answer)
 
 
 def _answer(entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -140,6 +149,12 @@ def test_a_yes_in_the_built_in_services_field_is_an_approval_with_nothing_set():
     verdict = _recorded()
     assert verdict.outcome is Outcome.APPROVED
     assert [one.approved for one in verdict.approvers] == [True]
+
+
+def test_its_log_is_read_once():
+    seen: list[str] = []
+    _recorded(seen=seen)
+    assert seen == ["ticket_approval_result/", "get_ticket_logs/", "get_ticket_info/"]
 
 
 def test_p3_a_no_in_that_field_is_a_refusal_although_approve_result_is_true():
