@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
+from airflow_provider_bkitsm.itsm.checks import excerpt, read_literal
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
-_EXCERPT = 60
 _WANTED = 'must be a mapping of values by key, or ITSM\'s list of {"key": ..., "value": ...}'
 
 
@@ -30,7 +28,7 @@ def read_form(given: object, *, name: str = "fields") -> dict[str, Any]:
         return dict(form)
     if isinstance(form, Sequence) and not isinstance(form, str | bytes):
         return _from_pairs(form, name)
-    raise _refusal(f"{name} {_WANTED}, not {_excerpt(given)}")
+    raise _refusal(f"{name} {_WANTED}, not {excerpt(given)}")
 
 
 def check_form_text(given: object, *, name: str = "fields") -> None:
@@ -55,14 +53,8 @@ def comparable(value: Any) -> Any:
 
 def _spelled(text: str) -> object:
     """Return what a rendered text spells; the text itself where it spells no mapping or list."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, Mapping | list | tuple):
-            return value
-    return text
+    value = read_literal(text)
+    return value if isinstance(value, Mapping | list | tuple) else text
 
 
 def _from_pairs(pairs: Iterable[object], name: str) -> dict[str, Any]:
@@ -70,16 +62,11 @@ def _from_pairs(pairs: Iterable[object], name: str) -> dict[str, Any]:
     form: dict[str, Any] = {}
     for number, pair in enumerate(pairs):
         if not isinstance(pair, Mapping) or not isinstance(pair.get("key"), str) or "value" not in pair:
-            raise _refusal(f"{name}[{number}] must be an object with key and value, not {_excerpt(pair)}")
+            raise _refusal(f"{name}[{number}] must be an object with key and value, not {excerpt(pair)}")
         if pair["key"] in form:
             raise _refusal(f"{name}[{number}] gives {pair['key']!r} a second time")
         form[pair["key"]] = pair["value"]
     return form
-
-
-def _excerpt(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
 
 
 def _refusal(message: str) -> ItsmInvalidRequestError:

@@ -7,12 +7,11 @@ ITSM asks several people only if they are given as ``alice,bob``. It accepts a l
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Set
 
+from airflow_provider_bkitsm.itsm.checks import excerpt, read_literal
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 
 # ITSM stores a ticket's creator in a column of this length.
@@ -66,7 +65,7 @@ def _names(field: str, given: object) -> Iterator[str]:
         for member in members:
             yield from _names(field, member)
     else:
-        raise _refusal(f"{field} must be names of people, such as 'alice,bob', not {_excerpt(given)}")
+        raise _refusal(f"{field} must be names of people, such as 'alice,bob', not {excerpt(given, _SHOWN)}")
 
 
 def _names_of_text(field: str, text: str) -> Iterator[str]:
@@ -81,13 +80,8 @@ def _literal(text: str) -> object:
     """Return the list or text that a rendered text spells; None where it spells none."""
     if not _LITERAL.match(text):
         return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return value if isinstance(value, str | list | tuple | Set) else None
-    return None
+    value = read_literal(text)
+    return value if isinstance(value, str | list | tuple | Set) else None
 
 
 def _checked(field: str, name: str) -> str:
@@ -96,7 +90,7 @@ def _checked(field: str, name: str) -> str:
         return name
     display = _DISPLAY_FORM.fullmatch(name)
     hint = f"; give the login name only: {display[1]}" if display else ""
-    raise _refusal(f"{field}: {_excerpt(name)} cannot be a person's name, {reason}{hint}")
+    raise _refusal(f"{field}: {excerpt(name, _SHOWN)} cannot be a person's name, {reason}{hint}")
 
 
 def _why_no_name(name: str) -> str | None:
@@ -109,11 +103,6 @@ def _why_no_name(name: str) -> str | None:
     if any(unicodedata.category(letter).startswith("C") for letter in name):
         return "it holds a control character"
     return f"it is longer than {NAME_LIMIT} characters" if len(name) > NAME_LIMIT else None
-
-
-def _excerpt(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _refusal(message: str) -> ItsmInvalidRequestError:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT
+from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT, excerpt
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceField
 from airflow_provider_bkitsm.itsm.people import join_people, read_person
@@ -35,7 +35,6 @@ _STRICT_DATES = {"AFTER_DATE", "BEFORE_DATE", "AFTER_TIME", "BEFORE_TIME"}
 _DATE_FORMATS = {"DATE": "%Y-%m-%d", "DATETIME": "%Y-%m-%d %H:%M:%S"}
 _DATE_WORDS = {"DATE": "a date such as 2026-12-01", "DATETIME": "a time such as 2026-12-01 08:00:00"}
 _CHOICES_SHOWN = 20
-_EXCERPT = 60
 
 
 def checked_form(fields: Iterable[ServiceField], form: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +155,7 @@ def _holds(expression: Mapping[str, Any], form: Mapping[str, Any]) -> bool | Non
 
 def _title_problem(_field: ServiceField, title: object) -> str | None:
     if not isinstance(title, str):
-        return f"must be text, not {_excerpt(title)}"
+        return f"must be text, not {excerpt(title)}"
     if len(title) > TITLE_LIMIT:
         return f"has {len(title)} characters, ITSM takes at most {TITLE_LIMIT}"
     swallowed = unclosed_tag(title)
@@ -176,7 +175,7 @@ def _number_problem(_field: ServiceField, value: object) -> str | None:
         return None
     if value == "":
         return "must be a number; leave it out or give null, for an empty text makes the flow hang"
-    return f"must be a number, not {_excerpt(value)}: ITSM takes it, and the flow then hangs"
+    return f"must be a number, not {excerpt(value)}: ITSM takes it, and the flow then hangs"
 
 
 def _number(value: object) -> float | None:
@@ -196,7 +195,7 @@ def _date_problem(field: ServiceField, value: object) -> str | None:
     is_strict = field.regex in _STRICT_DATES
     if isinstance(value, str) and _is_date(value, _DATE_FORMATS[field.type] if is_strict else None):
         return None
-    return f"must be {_DATE_WORDS[field.type]}, not {_excerpt(value)}"
+    return f"must be {_DATE_WORDS[field.type]}, not {excerpt(value)}"
 
 
 def _is_date(text: str, strict: str | None) -> bool:
@@ -222,7 +221,7 @@ def _choices_problem(field: ServiceField, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         joined = ",".join(map(str, value)) if isinstance(value, list | tuple) else "a,b"
-        return f"must be the keys of its choices in one text, such as {joined!r}, not {_excerpt(value)}"
+        return f"must be the keys of its choices in one text, such as {joined!r}, not {excerpt(value)}"
     keys, given = _choice_keys(field), value.split(",")
     wrong = [one for one in given if keys is not None and one not in keys]
     return (
@@ -243,7 +242,7 @@ def _tree_problem(field: ServiceField, value: object) -> str | None:
     ids = set(_tree_ids(field.choice))
     if value == "" or field.source_type not in (None, "", "CUSTOM") or not ids or str(value) in ids:
         return None
-    return f"must be the id of one of its choices, not {_excerpt(value)}"
+    return f"must be the id of one of its choices, not {excerpt(value)}"
 
 
 def _tree_ids(nodes: Iterable[Any]) -> Iterator[str]:
@@ -258,7 +257,7 @@ def _wrong_choice(field: ServiceField, wrong: Iterable[object], rule: str) -> st
     by_spelling = {name: key for key, name in keys.items()} | {key.lower(): key for key in keys}
     hints = [by_spelling.get(str(one).strip()) or by_spelling.get(str(one).strip().lower()) for one in wrong]
     hint = "".join(f"; give {key!r}" for key in dict.fromkeys(filter(None, hints)))
-    given = ", ".join(map(_excerpt, wrong))
+    given = ", ".join(map(excerpt, wrong))
     return f"{rule}, not {given}{hint} (choices: {_listed_choices(keys) or 'none'})"
 
 
@@ -266,7 +265,7 @@ def _table_problem(field: ServiceField, value: object) -> str | None:
     if not value:
         return None
     if not isinstance(value, list | tuple) or not all(isinstance(row, Mapping) for row in value):
-        return f"must be a list of objects, one for each row, not {_excerpt(value)}"
+        return f"must be a list of objects, one for each row, not {excerpt(value)}"
     columns = field.choice if field.type == "TABLE" else field.meta.get("columns") or ()
     required = {one.get("key"): one.get("name") for one in columns if one.get("required") is True}
     empty = [
@@ -285,7 +284,7 @@ def _pattern_problem(field: ServiceField, value: object) -> str | None:
         fits = re.match(field.custom_regex, str(value))
     except re.error:
         return None
-    return None if fits else f"must match {field.custom_regex!r}, as the service demands, not {_excerpt(value)}"
+    return None if fits else f"must match {field.custom_regex!r}, as the service demands, not {excerpt(value)}"
 
 
 _RULES: dict[str, Callable[[ServiceField, object], str | None]] = {
@@ -351,8 +350,3 @@ def _listed_choices(keys: Mapping[str, str]) -> str:
     listed = [f"{key!r} ({name})" if name and name != key else repr(key) for key, name in keys.items()]
     more = [f"and {len(listed) - _CHOICES_SHOWN} more"] if len(listed) > _CHOICES_SHOWN else []
     return ", ".join(listed[:_CHOICES_SHOWN] + more)
-
-
-def _excerpt(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
