@@ -106,11 +106,12 @@ class ItsmTicketNotifier(ItsmNotifier):
         """
         from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
         from airflow_provider_bkitsm.itsm.opening import creation_tag
+        from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.notifications.failure import failure_of
 
         failure = failure_of(context, key=self.failure_key)
         tag = creation_tag(self.bkitsm_conn_id, "failure", *failure.names)
-        creator = self.creator or self.hook.gateway.username
+        creator = read_person("creator", self.creator) or self.hook.gateway.username
         ticket = self._opened(Handle(tag=tag, creator=creator, since=ANY_TIME, began=failure.began))
         self.log.info("ITSM ticket %s tells of this failure", ticket.sn)
 

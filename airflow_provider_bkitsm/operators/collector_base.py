@@ -88,7 +88,9 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
     @property
     def asker(self) -> str:
         """Who asks for the approval."""
-        return self.creator or self.hook.gateway.username
+        from airflow_provider_bkitsm.itsm.people import read_person
+
+        return read_person("creator", self.creator) or self.hook.gateway.username
 
     @cached_property
     def bklog(self) -> BkLogHook:

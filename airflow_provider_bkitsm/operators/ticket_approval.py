@@ -126,7 +126,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         from airflow_provider_bkitsm.itsm.form import comparable
         from airflow_provider_bkitsm.itsm.services import question_form
 
-        fields = comparable(question_form(self.fields, fast_approval=self.fast_approval)) if self.fields else None
+        fields = comparable(question_form(self.fields)) if self.fields else None
         return _digest({name: getattr(self, name) for name in _ASKED} | {"fields": fields})
 
     def _possible_digests(self) -> tuple[str, str]:

@@ -200,7 +200,9 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         return creation_tag(self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, number)
 
     def _creator(self) -> str:
-        return self.creator or self.hook.gateway.username
+        from airflow_provider_bkitsm.itsm.people import read_person
+
+        return read_person("creator", self.creator) or self.hook.gateway.username
 
     def _check(self, form: Mapping[str, Any]) -> tuple[int | str | None, dict[str, Any]]:
         from airflow_provider_bkitsm.itsm.services import service_for
