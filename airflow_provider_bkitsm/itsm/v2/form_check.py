@@ -34,6 +34,10 @@ _ALWAYS = "G_INT_1"
 _STRICT_DATES = {"AFTER_DATE", "BEFORE_DATE", "AFTER_TIME", "BEFORE_TIME"}
 _DATE_FORMATS = {"DATE": "%Y-%m-%d", "DATETIME": "%Y-%m-%d %H:%M:%S"}
 _DATE_WORDS = {"DATE": "a date such as 2026-12-01", "DATETIME": "a time such as 2026-12-01 08:00:00"}
+# Other spellings of a date that people read; ITSM stores a date as it is given.
+_SPELLED_DATE = re.compile(
+    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[T ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?)?"
+)
 _CHOICES_SHOWN = 20
 
 
@@ -211,8 +215,11 @@ def _date_problem(field: ServiceField, value: object) -> str | None:
 
 def _is_date(text: str, strict: str | None) -> bool:
     try:
+        spelled = _SPELLED_DATE.fullmatch(text.strip())
         if strict:
             datetime.strptime(text, strict)
+        elif spelled:
+            datetime(*(int(part or 0) for part in spelled.groups()))
         else:
             datetime.fromisoformat(text.strip())
     except ValueError:

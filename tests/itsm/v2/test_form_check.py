@@ -190,13 +190,17 @@ def test_a_tree_takes_the_id_of_any_node() -> None:
         ("DATETIME", "2026-12-01 08:00:00"),
         ("DATETIME", "2026-12-01T08:00:00Z"),
         ("DATE", ""),
+        ("DATE", "2026/12/1"),
+        ("DATE", "2026年12月1日"),
+        ("DATETIME", "2026.12.01 8:00"),
+        ("DATETIME", "2026-12-01 08:00:00.5"),
     ],
 )
 def test_a_date_passes(kind: str, value: str) -> None:
     assert problem(field(kind), value) == ""
 
 
-@pytest.mark.parametrize("value", ["tomorrow", "2026-13-01", 20261201, ["2026-12-01"]])
+@pytest.mark.parametrize("value", ["tomorrow", "2026-13-01", "2026/2/30", 20261201, ["2026-12-01"]])
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME"])
 def test_what_is_no_date_is_refused(kind: str, value: object) -> None:
     assert "such as 2026-12-01" in problem(field(kind), value)
@@ -204,6 +208,7 @@ def test_what_is_no_date_is_refused(kind: str, value: object) -> None:
 
 def test_a_date_that_the_service_compares_needs_its_very_format() -> None:
     assert "such as 2026-12-01" in problem(field("DATE", regex="AFTER_DATE"), "2026-12-01 08:00:00")
+    assert "such as 2026-12-01" in problem(field("DATE", regex="AFTER_DATE"), "2026/12/01")
     assert problem(field("DATE", regex="AFTER_DATE"), "2026-12-01") == ""
 
 
