@@ -25,7 +25,13 @@ from airflow_provider_bkitsm.collectors.service_fit import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.services import find_service
-from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, read_workflow, steps_of, verdict_source
+from airflow_provider_bkitsm.itsm.verdict_source import (
+    VerdictSource,
+    read_workflow,
+    steps_of,
+    verdict_source,
+    withdrawal_note,
+)
 from airflow_provider_bkitsm.version_compat import AirflowException
 
 if TYPE_CHECKING:
@@ -40,6 +46,9 @@ _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
     "opened": date(2026, 1, 1),
 }
+_WITHDRAWAL_UNKNOWN = (
+    "ITSM says so of open tickets only, not of services: see WITHDRAW among the operations of get_ticket_status"
+)
 _FILLED_BY_OPERATOR = frozenset({"title"})
 
 
@@ -97,6 +106,7 @@ def check_service(args: Namespace) -> None:
     source = verdict_source(service, workflow, hook.verdict_policy())
     _say(f"service {service.service_id} ({service.name})")
     _say(f"  verdict: {source.reason}")
+    _say(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
     if workflow is None:
         _say(f"  its flow cannot be read: {unread}")
     checks = {"collector": _for_collectors, "approval": _for_approvals}

@@ -100,6 +100,17 @@ def test_what_is_filled_in_and_what_has_to_be_given_is_said(run):
     assert "approver (MEMBERS)" in run("check-service", "12", "--for", "approval")[1]
 
 
+@pytest.mark.parametrize(
+    ("service", "line"),
+    [
+        ("日志平台容量评估", "withdrawal: its tickets cannot be withdrawn, as ITSM installs"),
+        ("日志采集接入", "withdrawal: ITSM says so of open tickets only, not of services"),
+    ],
+)
+def test_p5_whether_a_ticket_can_be_withdrawn_is_said_as_far_as_it_shows(run, service, line):
+    assert line in run("check-service", service)[1]
+
+
 def test_a_service_that_is_not_there_is_an_error_of_its_own(run, connect):
     code, _, err = run("check-service", "日志接入")
     assert code == 2

@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.collectors import errors as collectors
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.form import shows_digest
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.collector import (
@@ -21,6 +22,7 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorCompleteOperator,
     CollectorProvisionEtlOperator,
 )
+from airflow_provider_bkitsm.sandbox.shipped import LOG_BUILT_IN, LOG_COLLECTOR, NOT_REVOCABLE
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 CLEAN = {
@@ -81,6 +83,18 @@ def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
     assert fields["title"].startswith("【日志采集】2-app-runtime-")
     for shown in (flow.row.etl_digest, "bk_log_text", "/data/"):
         assert shown in json.dumps(fields["collector_detail"], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("service_id", "stays_open"), [(LOG_BUILT_IN, True), (LOG_COLLECTOR, False)])
+def test_p5_a_ticket_that_cannot_be_withdrawn_is_told_of_at_the_start(
+    flow, sandbox, capsys, service_id, stays_open
+):
+    sn = flow.apply(service_id=service_id)
+    log = capsys.readouterr().out
+    sandbox.wait_for_step(sn)
+    operations = {one["key"] for one in ItsmHook().get_ticket_status(sn).model_dump()["operations"]}
+    assert ("WITHDRAW" not in operations) is stays_open
+    assert ("its tickets cannot be withdrawn" in log) is stays_open
 
 
 def test_p7_the_intent_is_stored_before_the_ticket_exists(flow, sandbox):
@@ -514,8 +528,6 @@ def test_a_verdict_source_that_was_wrong_can_be_mended(flow, sandbox):
 
 
 def test_a_ticket_that_cannot_be_withdrawn_is_said_to_be_open(flow, sandbox):
-    from airflow_provider_bkitsm.sandbox.shipped import NOT_REVOCABLE
-
     names = {"approvers_field": "approver", "detail_field": "content"}
     sn = flow.apply(service_id=NOT_REVOCABLE, **names)
     sandbox.wait_for_step(sn)
