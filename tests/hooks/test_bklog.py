@@ -75,6 +75,22 @@ def test_a_refusal_keeps_its_text_code(hook):
         ({"kind": "status", "status": 403}, False),
         ({"kind": "refuse", "code": "9900403"}, False),
         ({"kind": "refuse", "code": "3631302"}, False),
+        ({"kind": "refuse", "code": "3631108"}, True),
+        # Of the ESB, the gateway and platforms behind the log platform: none of these is about the payload.
+        ({"kind": "esb", "code": 1306201}, True),
+        ({"kind": "esb", "code": 1306500}, True),
+        ({"kind": "esb", "code": 1306429}, True),
+        ({"kind": "esb", "code": 1308201}, True),
+        ({"kind": "refuse", "code": "1308201"}, True),
+        ({"kind": "refuse", "code": "3900004"}, True),
+        ({"kind": "refuse", "code": "1650401"}, True),
+        ({"kind": "refuse", "code": "SOMETHING"}, True),
+        ({"kind": "esb", "code": 1306000}, False),
+        ({"kind": "esb", "code": 1306403}, False),
+        ({"kind": "refuse", "code": "1640301"}, False),
+        ({"kind": "refuse", "code": "500001"}, False),
+        ({"kind": "refuse", "code": "3600500"}, False),
+        ({"kind": "refuse", "code": "3631201", "status": 502}, True),
     ],
 )
 def test_errors_know_whether_they_pass(hook, sandbox, fault, passing):
