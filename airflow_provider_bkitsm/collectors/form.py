@@ -18,12 +18,15 @@ from typing import Any
 import pendulum
 
 from airflow_provider_bkitsm.collectors.clean_config import canonical, verify
+from airflow_provider_bkitsm.collectors.collector import Collector
 
 TITLE_LIMIT = 128
 """Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""
 
 _SCHEME = "base_text_scheme"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
+# How much of a collector's unreadable parameters the approver is shown.
+_LONGEST_UNREAD = 2000
 _BEYOND_BASIC_PLANE = re.compile("[\U00010000-\U0010ffff]")
 # ITSM cleans HTML out of titles when saving and writes quotes as entities, six characters each, which its limit
 # counts; the full-width forms pass unchanged and read the same.
@@ -137,16 +140,25 @@ def _rows(
     kind = collector.get("collector_scenario_name") or collector.get("collector_scenario_id")
     yield "日志类型：", _text(kind)
     yield "日志字符集：", _text(collector.get("data_encoding"))
-    params = collector.get("params")
-    paths = params.get("paths") if isinstance(params, Mapping) else None
-    for number, path in enumerate(paths or (), start=1):
-        yield f"日志路径-{number}：", _text(path)
+    yield from _collected(collector)
     for label, value in more.items():
         yield _text(label), _text(value)
     for key in sorted(payload):
         yield f"ETL {key}：", _summary(key, payload[key])
     yield "ETL JSON：", _text(canonical(payload).decode())
     yield "ETL SHA-256：", digest
+
+
+def _collected(collector: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield what a collector reads: its paths, or the text of its parameters where nobody can read them."""
+    params = collector.get("params")
+    paths = params.get("paths") if isinstance(params, Mapping) else None
+    for number, path in enumerate(paths if isinstance(paths, list | tuple) else (), start=1):
+        yield f"日志路径-{number}：", _text(path)
+    unread = collector.unread_params if isinstance(collector, Collector) else None
+    if unread is not None:
+        cut = f"…（共 {len(unread)} 字符）" if len(unread) > _LONGEST_UNREAD else ""
+        yield "采集参数（无法解析）：", f"{unread[:_LONGEST_UNREAD]}{cut}"
 
 
 def _summary(key: str, value: Any) -> str:

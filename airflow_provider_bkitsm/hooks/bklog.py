@@ -31,7 +31,7 @@ _NOT_FOUND, _BEYOND_THE_END, _DENIED = "3631001", "3600404", "9900403"
 # running (3631108), the platform's own approval is under way (3631504). 3600500 and 500001 sound like these, but
 # are mostly faults of the payload that crash the platform's code each time.
 _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504"})
-# The log platform's own codes, those of rights, and what its framework answers to a value that crashed it (500001).
+# The log platform's own codes, those of rights, and what its framework answers to what crashes it (500001).
 # What else comes with HTTP 200 is of something in front of or behind the platform.
 _OWN_CODE = re.compile(r"36\d{5}|99\d{5}|\d{0,6}")
 

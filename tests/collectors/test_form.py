@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.collectors.clean_config import digest
+from airflow_provider_bkitsm.collectors.collector import Collector
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.collectors.form import (
     capacity_gb,
@@ -51,6 +52,41 @@ def _rows(**changed: Any) -> dict[str, str]:
     arguments = {"collector": COLLECTOR, "etl_payload": PAYLOAD, "digest": DIGEST} | changed
     form = collector_detail(**arguments)
     return {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
+
+
+UNREADABLE = "{'paths': ['/data/a.log'], 'conditions': <Conditions object>}"
+
+
+def test_p3_parameters_that_cannot_be_read_are_shown_as_text() -> None:
+    rows = _rows(collector=Collector(COLLECTOR | {"params": UNREADABLE}))
+    assert rows["采集参数（无法解析）："] == UNREADABLE
+    assert not [label for label in rows if label.startswith("日志路径")]
+    lines = detail_text(
+        collector=Collector(COLLECTOR | {"params": UNREADABLE}), etl_payload=PAYLOAD, digest=DIGEST
+    )
+    assert f"采集参数（无法解析）：{UNREADABLE}" in lines.splitlines()
+
+
+def test_parameters_that_cannot_be_read_are_cut_with_their_length() -> None:
+    text = UNREADABLE + "x" * 5000
+    shown = _rows(collector=Collector(COLLECTOR | {"params": text}))["采集参数（无法解析）："]
+    assert shown.startswith(UNREADABLE)
+    assert shown.endswith(f"…（共 {len(text)} 字符）")
+    assert len(shown) < 2100
+
+
+@pytest.mark.parametrize(
+    "params", [COLLECTOR["params"], str(COLLECTOR["params"]), json.dumps(COLLECTOR["params"])]
+)
+def test_parameters_are_shown_alike_however_the_platform_spells_them(params: object) -> None:
+    rows = _rows(collector=Collector(COLLECTOR | {"params": params}))
+    assert (rows["日志路径-1："], rows["日志路径-2："]) == ("/data/a.log", "/data/b.log")
+    assert "采集参数（无法解析）：" not in rows
+
+
+@pytest.mark.parametrize("params", [None, "", "{}", {}, {"paths": None}, {"paths": 5}])
+def test_a_collector_without_paths_has_no_rows_of_them(params: object) -> None:
+    assert not [label for label in _rows(collector=Collector(COLLECTOR | {"params": params})) if "路径" in label]
 
 
 def test_title() -> None:
