@@ -219,7 +219,8 @@ def _is_date(text: str, strict: str | None) -> bool:
         if strict:
             datetime.strptime(text, strict)
         elif spelled:
-            datetime(*(int(part or 0) for part in spelled.groups()))
+            year, month, day, hour, minute, second = (int(part or 0) for part in spelled.groups())
+            datetime(year, month, day, hour, minute, second)
         else:
             datetime.fromisoformat(text.strip())
     except ValueError:
