@@ -117,7 +117,7 @@ def _for_collectors(service: ServiceDetail, workflow: Workflow | None, source: V
     plan = plan_fields(
         service, keys=Keys(), approvers="the approvers named", steps=steps, own={}, **_ANY_APPLICATION
     )
-    taken = {plan.approvers, plan.reason, plan.detail.key if plan.detail else None, "bk_biz_id", *plan.filled}
+    taken = {plan.approvers, *(one.key for one in (plan.reason, plan.detail) if one), "bk_biz_id", *plan.filled}
     missing = _required(service, _FILLED_BY_OPERATOR | taken)
     problems = [*plan.problems, *([source.problem] if source.problem else [])]
     if missing:

@@ -18,6 +18,7 @@ import pendulum
 from airflow_provider_bkitsm.collectors.form import collector_detail, detail_text
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_plain
 from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
@@ -53,7 +54,7 @@ class FieldPlan:
 
     approvers: str | None
     detail: ServiceField | None
-    reason: str | None
+    reason: ServiceField | None
     takes_business: bool
     filled: Mapping[str, Any] = field(default_factory=dict)
     not_stated: tuple[str, ...] = ()
@@ -68,8 +69,13 @@ class FieldPlan:
         rows = dict(more)
         if self.not_stated:
             rows["未提供（以 0 填写）："] = ", ".join(self.not_stated)
-        spelled = collector_detail if self.detail is None or self.detail.type == _OBJECT else detail_text
-        return spelled(more=rows, **shown)
+        if self.detail is None or self.detail.type == _OBJECT:
+            return collector_detail(more=rows, **shown)
+        return as_plain(detail_text(more=rows, **shown), self.detail.type)
+
+    def reason_value(self, reason: str) -> str:
+        """Return the reason as its field takes it."""
+        return reason if self.reason is None else as_plain(reason, self.reason.type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,10 +211,10 @@ class _Draft:
             self.notes.append(f"the detail goes into its {found.type} field {found.key}")
         return found
 
-    def reason_field(self, key: str, detail: str | None) -> str | None:
+    def reason_field(self, key: str, detail: str | None) -> ServiceField | None:
         """Return the field that takes the reason; without one the reason is a row of the detail."""
         if key in self.by_key and key != detail:
-            return key
+            return self.by_key[key]
         if key != REASON_FIELD:
             self.problems.append(f"it has no field {key!r} for the reason; {self._listed()}")
         return None

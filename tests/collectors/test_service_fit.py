@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_bkitsm.collectors.clean_config import canonical, digest
 from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, ServiceFit, choose, plan_fields
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
 from airflow_provider_bkitsm.itsm.services import check_form
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored, value_as_shown
 from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 from tests.record import EVIDENCE
 
@@ -41,9 +43,10 @@ def test_the_built_in_services_form_is_complete() -> None:
         "single_host_log_volume": 0,
         "expect_host_size": 0,
     }
-    assert (plan.approvers, plan.reason, plan.takes_business) == (None, "apply_reason", True)
+    assert (plan.approvers, plan.takes_business) == (None, True)
     assert plan.detail is not None
-    assert plan.detail.key == "collector_detail"
+    assert plan.reason is not None
+    assert (plan.detail.key, plan.reason.key) == ("collector_detail", "apply_reason")
     check_form(BUILT_IN.fields, {"title": "t", "bk_biz_id": 2, **plan.filled})
 
 
@@ -69,6 +72,20 @@ def test_the_approver_reads_which_sizes_nobody_has_stated() -> None:
     assert isinstance(detail, dict)
     rows = {row["label"]: row["value"] for row in detail["form_data"][0]["children"]}
     assert rows["未提供（以 0 填写）："] == "expect_host_size, single_host_log_volume, single_host_peak"
+
+
+@pytest.mark.parametrize("kind", ["STRING", "TEXT", "RICHTEXT"])
+def test_what_looks_like_markup_is_shown_whatever_the_fields_type(kind: str) -> None:
+    """ITSM's HTML filter would drop ``<level>`` from the regular expression that is to be approved."""
+    payload = {"etl_params": {"separator_regexp": r"(?P<level>\w+) & (?P<b>.*)"}}
+    kinds = {"collector_detail": "STRING" if kind == "RICHTEXT" else kind, "apply_reason": kind}
+    plan = _plan(_service(**kinds))
+    detail = plan.detail_value(collector={}, etl_payload=payload, digest=digest(payload), more={})
+    for key, text, meant in (
+        ("collector_detail", detail, canonical(payload).decode()),
+        ("apply_reason", plan.reason_value("List<String> of <b>"), "List<String> of <b>"),
+    ):
+        assert meant in value_as_shown(as_stored(text, kinds[key]), kinds[key])
 
 
 def test_a_size_that_may_be_left_out_is_left_out() -> None:

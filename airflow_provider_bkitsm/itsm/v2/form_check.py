@@ -248,7 +248,7 @@ def _tree_problem(field: ServiceField, value: object) -> str | None:
 def _tree_ids(nodes: Iterable[Any]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, Mapping):
-            yield from [str(node[name]) for name in ("id", "key") if name in node]
+            yield from [str(node["id"])] if "id" in node else []
             yield from _tree_ids(node.get("children") or ())
 
 

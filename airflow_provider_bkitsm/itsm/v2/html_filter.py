@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
-from html import unescape
+from html import escape, unescape
 from typing import Any
 
 RAW_TYPES = frozenset({"TEXT", "FILE"})
@@ -108,6 +108,14 @@ def stored_title(title: str) -> str:
     If it is longer than 128 characters, though the title itself is not, the flow never starts.
     """
     return filtered(title)
+
+
+def as_plain(text: str, field_type: str) -> str:
+    """Return a text as it has to be sent so that people see it as it is, with what looks like markup.
+
+    Else tags vanish from it, such as the names of groups in a regular expression, ``(?P<level>...)``.
+    """
+    return text if field_type in RAW_TYPES else escape(text, quote=False)
 
 
 def as_shown(text: str) -> str:

@@ -180,6 +180,8 @@ def test_a_tree_takes_the_id_of_any_node() -> None:
     tree = [{"id": 1, "name": "all", "children": [{"id": 2, "name": "part", "children": []}]}]
     assert problem(field("TREESELECT", choice=tree), "2") == problem(field("TREESELECT", choice=tree), 1) == ""
     assert "must be the id" in problem(field("TREESELECT", choice=tree), "part")
+    keyed = [{"id": "1", "key": "all", "name": "all", "children": []}]
+    assert "must be the id" in problem(field("TREESELECT", choice=keyed), "all")
 
 
 @pytest.mark.parametrize(
