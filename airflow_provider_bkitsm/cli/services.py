@@ -69,8 +69,7 @@ def _command(function: Command) -> Command:
 @_command
 def import_service(args: Namespace) -> None:
     """Create a service from its export and print its number; one of that name is left as it is."""
-    service = shipped_service() if args.file is None else dict(json.loads(Path(args.file).read_text("utf-8")))
-    service["name"] = args.name or service["name"]
+    service = _service_to_import(args)
     hook = ItsmHook(args.bkitsm_conn_id)
     _stop_if_there(hook, service["name"])
     service["catalog_id"] = args.catalog_id or _only_catalog(hook.get_service_catalogs())
@@ -104,6 +103,20 @@ def check_service(args: Namespace) -> None:
     results = [checks[one](service, workflow, source) for one in wanted]
     if not all(results):
         sys.exit(NOT_DONE)
+
+
+def _service_to_import(args: Namespace) -> dict[str, Any]:
+    """Return the shipped export, or another one, under the name it is to have.
+
+    :raises ValueError: the file holds no service.
+    """
+    service = shipped_service() if args.file is None else json.loads(Path(args.file).read_text("utf-8"))
+    name = str((args.name or service.get("name") or "") if isinstance(service, dict) else "").strip()
+    if not name:
+        raise ValueError(
+            f"{args.file or args.name!r} is no service to import: an export is a JSON object that has a name"
+        )
+    return {**service, "name": name}
 
 
 def shipped_service() -> dict[str, Any]:
@@ -148,7 +161,7 @@ def _required(service: ServiceDetail, filled: Iterable[str | None]) -> str:
 def _stop_if_there(hook: ItsmHook, name: str) -> None:
     services: tuple[Service, ...] = hook.get_services()
     for one in services:
-        if one.name == name:
+        if one.name.strip() == name:
             _end(f"ITSM has service {one.id} ({one.name}) already; nothing was changed", NOT_DONE)
 
 
