@@ -7,6 +7,7 @@ through, so unknown codes are kept as they came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -30,9 +31,8 @@ _NOT_FOUND, _BEYOND_THE_END, _DENIED = "3631001", "3600404", "9900403"
 # running (3631108), the platform's own approval is under way (3631504). 3600500 and 500001 sound like these, but
 # are mostly faults of the payload that crash the platform's code each time.
 _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504"})
-# The ESB's and the gateway's own: no answer from behind, or too many calls.
-_PASSING_FRONTS = frozenset({"1306429", "1642901", "1642902", "1642903", "1642904"})
-_ESB_OUTAGES = "13062"
+# The ESB's and the gateway's own: no answer from behind, or too many calls. A gateway's holds the HTTP status.
+_PASSING_FRONTS = re.compile(r"13062\d\d|1306429|16(429|5\d\d)\d\d")
 
 
 class BkLogError(ItsmError):
@@ -244,7 +244,7 @@ def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
 
 
 def _kind(reply: Reply, code: str) -> type[BkLogError]:
-    if code in _PASSING_CODES | _PASSING_FRONTS or code.startswith(_ESB_OUTAGES):
+    if code in _PASSING_CODES or _PASSING_FRONTS.fullmatch(code):
         return BkLogUnavailableError
     named = {_NOT_FOUND: BkLogCollectorNotFoundError, _DENIED: BkLogPermissionError}
     return named.get(code) or _kind_by_status(reply, answered=True)
