@@ -114,6 +114,32 @@ def test_the_approvers_go_where_the_flow_takes_its_people_from() -> None:
     assert _plan(service, steps=fixed).approvers is None
 
 
+def test_p3_a_flow_that_takes_its_people_from_another_field_gets_the_approvers_there() -> None:
+    """The log platform's own key is taken only where the flow asks the people in it, or its people are its own."""
+    service = _service(approvals="MEMBERS", leader="MEMBERS", collector_detail="CUSTOM-FORM")
+    assert _plan(service, steps=[Step(name="s", kind="APPROVAL", people_from="leader")]).approvers == "leader"
+    both = [Step(name=key, kind="APPROVAL", people_from=key) for key in ("leader", "approvals")]
+    plan = _plan(service, steps=both)
+    assert plan.approvers == "approvals"
+    assert "its flow also asks the people in its field leader: name them with fields" in plan.notes
+    assert not any("leader" in note for note in _plan(service, steps=both, own={"leader": "bob"}).notes)
+
+
+def test_a_flow_that_would_ask_nobody_does_not_fit() -> None:
+    service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
+    steps = [Step(name="s", kind="APPROVAL", people_from="approvals")]
+    (problem,) = _plan(service, steps=steps, approvers="").problems
+    assert problem == "its flow asks the people in its field approvals, and no approvers are named"
+    assert _plan(service, steps=steps, approvers="", own={"approvals": "bob"}).problems == ()
+
+
+def test_approvers_whom_the_flow_does_not_ask_are_noted() -> None:
+    service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
+    plan = _plan(service, steps=[Step(name="s", kind="APPROVAL", people="bob")])
+    assert plan.approvers == "approvals"
+    assert "its flow asks its own people (s: bob); alice only stand in its field approvals" in plan.notes
+
+
 @pytest.mark.parametrize(
     ("kinds", "key"),
     [
