@@ -78,8 +78,7 @@ def _command(function: Command) -> Command:
 @_command
 def import_service(args: Namespace) -> None:
     """Create a service from its export and print its number; one of that name is left as it is."""
-    service = shipped_service() if args.file is None else dict(json.loads(Path(args.file).read_text("utf-8")))
-    service["name"] = args.name or service["name"]
+    service = _service_to_import(args)
     hook = ItsmHook(args.bkitsm_conn_id)
     _stop_if_there(hook, service["name"])
     service["catalog_id"] = args.catalog_id or _only_catalog(hook.get_service_catalogs())
@@ -116,6 +115,20 @@ def check_service(args: Namespace) -> None:
         sys.exit(NOT_DONE)
 
 
+def _service_to_import(args: Namespace) -> dict[str, Any]:
+    """Return the shipped export, or another one, under the name it is to have.
+
+    :raises ValueError: the file holds no service.
+    """
+    service = shipped_service() if args.file is None else json.loads(Path(args.file).read_text("utf-8"))
+    name = str((args.name or service.get("name") or "") if isinstance(service, dict) else "").strip()
+    if not name:
+        raise ValueError(
+            f"{args.file or args.name!r} is no service to import: an export is a JSON object that has a name"
+        )
+    return {**service, "name": name}
+
+
 def shipped_service() -> dict[str, Any]:
     """Return the shipped service's export."""
     file = resources.files("airflow_provider_bkitsm.itsm").joinpath(SHIPPED)
@@ -127,7 +140,7 @@ def _for_collectors(service: ServiceDetail, workflow: Workflow | None, source: V
     plan = plan_fields(
         service, keys=Keys(), approvers="the approvers named", steps=steps, own={}, **_ANY_APPLICATION
     )
-    taken = {plan.approvers, plan.reason, plan.detail.key if plan.detail else None, "bk_biz_id", *plan.filled}
+    taken = {plan.approvers, *(one.key for one in (plan.reason, plan.detail) if one), "bk_biz_id", *plan.filled}
     missing = _required(service, _FILLED_BY_OPERATOR | taken)
     problems = [*plan.problems, *([source.problem] if source.problem else [])]
     if missing:
@@ -158,7 +171,7 @@ def _required(service: ServiceDetail, filled: Iterable[str | None]) -> str:
 def _stop_if_there(hook: ItsmHook, name: str) -> None:
     services: tuple[Service, ...] = hook.get_services()
     for one in services:
-        if one.name == name:
+        if one.name.strip() == name:
             _end(f"ITSM has service {one.id} ({one.name}) already; nothing was changed", NOT_DONE)
 
 

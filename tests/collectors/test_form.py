@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.collectors.form import (
     shows_digest,
     ticket_title,
 )
+from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
 from tests.record import EVIDENCE
 
 DAY = date(2026, 11, 24)
@@ -94,14 +95,14 @@ def test_title() -> None:
     assert title == "【日志采集】蓝鲸-app-runtime-20261124 #a1b2c3d4"
 
 
-def test_a_title_holds_nothing_that_itsm_changes_or_refuses() -> None:
+def test_a_title_holds_nothing_that_itsm_changes() -> None:
     title = ticket_title(space=" a\n<b>  &\"'", collector_name="c\U0001f600", created=DAY, marker="12345678")
-    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c?-20261124 #12345678"
+    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c\U0001f600-20261124 #12345678"
 
 
 @given(
     space=st.text(min_size=1, max_size=200),
-    name=st.text(min_size=1, max_size=200),
+    name=st.text(min_size=1, max_size=200) | st.text("x\U0001f600", min_size=1, max_size=200),
     marker=st.text("0123456789abcdef", min_size=8, max_size=32),
     limit=st.integers(60, 128),
 )
@@ -110,10 +111,9 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
 ) -> None:
     """P2: by its marker a ticket whose answer was lost is recognised."""
     title = ticket_title(space=space, collector_name=name, created=DAY, marker=marker, limit=limit)
-    assert len(title) <= limit
+    assert len(escaped(title)) <= limit
     assert title.endswith(f"-20261124 #{marker}")
     assert title.startswith("【日志采集】")
-    assert max(title) <= "\uffff"
     assert not set(title) & set("<>&\n\"'"), "ITSM would store something else, and its limit counts that"
 
 
@@ -224,11 +224,22 @@ def test_the_form_is_the_structure_that_was_recorded_to_come_back_intact() -> No
     assert {tuple(row) for row in block["children"]} == {tuple(row) for row in theirs["children"]}
 
 
-@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}, "{'paths': ['/a.log']}"])
+@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}, "{}"])
 def test_a_collector_without_parameters_is_tolerated(params: Any) -> None:
     rows = _rows(collector={"collector_scenario_id": "row", "params": params})
     assert (rows["名称："], rows["日志类型："]) == ("", "row")
     assert not any(label.startswith("日志路径") for label in rows)
+
+
+@pytest.mark.parametrize("params", [{"paths": "/a.log"}, {"paths": ("/a.log",)}, "{'paths': ['/a.log']}"])
+def test_paths_are_shown_however_they_come(params: Any) -> None:
+    rows = _rows(collector={"params": params})
+    assert [row for row in rows.items() if row[0].startswith("日志路径")] == [("日志路径-1：", "/a.log")]
+
+
+def test_parameters_that_cannot_be_read_are_shown_as_they_are() -> None:
+    params = "OrderedDict([('paths', ['/a.log'])])"
+    assert _rows(collector={"params": params})["采集参数："] == params
 
 
 def test_every_character_is_shown_as_it_is() -> None:

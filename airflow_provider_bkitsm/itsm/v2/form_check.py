@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceField
 from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.v2 import four_byte
-from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title
+from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 
 # ITSM's built-in approval service; get_service_detail does not offer it by a fixed number.
 FAST_APPROVAL_FIELDS = tuple(
@@ -173,9 +173,9 @@ def _title_problem(_field: ServiceField, title: object) -> str | None:
         return f"must be text, not {excerpt(title)}"
     if len(title) > TITLE_LIMIT:
         return f"has {len(title)} characters, ITSM takes at most {TITLE_LIMIT}"
-    swallowed = unclosed_tag(title)
-    if swallowed:
-        return f"holds <{swallowed}> without its end, which swallows the rest of the title"
+    swallowing = unclosed_element(title)
+    if swallowing:
+        return f"holds <{swallowing}> without its end, which swallows the rest of the title"
     stored = len(stored_title(title))
     if stored > TITLE_LIMIT:
         return (
@@ -267,7 +267,7 @@ def _tree_problem(field: ServiceField, value: object) -> str | None:
 def _tree_ids(nodes: Iterable[Any]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, Mapping):
-            yield from [str(node[name]) for name in ("id", "key") if name in node]
+            yield from [str(node["id"])] if "id" in node else []
             yield from _tree_ids(node.get("children") or ())
 
 
@@ -321,25 +321,16 @@ _RULES: dict[str, Callable[[ServiceField, object], str | None]] = {
 
 # --- titles ----------------------------------------------------------------------------------------------------
 
-_SWALLOWING = re.compile(r"<(script|style)\b[^<>]*>(?!.*</\1)", re.IGNORECASE | re.DOTALL)
-
 
 def fitting_title(title: str, room: int) -> str:
     """Return a title cut so that it fits as it is sent and as it is stored, without a tag that swallows its end.
 
     :param room: how many characters the title may take in either form.
     """
-    swallowed = unclosed_tag(title)
-    while swallowed:
-        title = re.sub(rf"<(?={swallowed}\b)", "", title, flags=re.IGNORECASE)
-        swallowed = unclosed_tag(title)
-    return four_byte.fitting_title(title, room)
-
-
-def unclosed_tag(title: str) -> str | None:
-    """Return the name of a tag whose missing end makes ITSM drop the rest of the title, and its marker."""
-    tag = _SWALLOWING.search(title)
-    return tag[1].lower() if tag else None
+    title = four_byte.fitting_title(title, room)
+    while swallowing := unclosed_element(title):
+        title = four_byte.fitting_title(re.sub(f"<(?={swallowing})", "", title, flags=re.IGNORECASE), room)
+    return title
 
 
 # --- the error -------------------------------------------------------------------------------------------------

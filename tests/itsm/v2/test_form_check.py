@@ -14,9 +14,8 @@ from airflow_provider_bkitsm.itsm.v2.form_check import (
     FAST_APPROVAL_FIELDS,
     checked_form,
     fitting_title,
-    unclosed_tag,
 )
-from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title
+from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 from tests.record import ANSWERS, EVIDENCE
 
 RECORDED = {**ANSWERS, **{name: one for name, one in EVIDENCE.items() if one["kind"] == "api"}}
@@ -181,6 +180,8 @@ def test_a_tree_takes_the_id_of_any_node() -> None:
     tree = [{"id": 1, "name": "all", "children": [{"id": 2, "name": "part", "children": []}]}]
     assert problem(field("TREESELECT", choice=tree), "2") == problem(field("TREESELECT", choice=tree), 1) == ""
     assert "must be the id" in problem(field("TREESELECT", choice=tree), "part")
+    keyed = [{"id": "1", "key": "all", "name": "all", "children": []}]
+    assert "must be the id" in problem(field("TREESELECT", choice=keyed), "all")
 
 
 @pytest.mark.parametrize(
@@ -291,6 +292,8 @@ TITLE = ServiceField(key="title", type="STRING")
         ('"' * 22, "132 characters as ITSM stores it"),
         ("a <script> b", "<script> without its end"),
         ("a <STYLE media='x'> b", "<style> without its end"),
+        ("a <script> b </script", "<script> without its end"),
+        ("a <script>x</script> <script src=x<b>", "<script> without its end"),
         (12, "must be text"),
     ],
 )
@@ -300,16 +303,19 @@ def test_a_title_that_the_server_refuses_or_loses_is_refused(title: object, what
 
 
 def test_a_closed_tag_swallows_nothing() -> None:
-    assert unclosed_tag("a <script>s</script> b <b>c") is None
+    assert unclosed_element("a <script>s</script> b <b>c") is None
     assert checked_form([TITLE], {"title": "a <script>s</script> <b>c"})
 
 
-@pytest.mark.parametrize("title", ["x" * 200, '"' * 100, "a <script> b", "<" * 60, "ok", "<style><script>" * 9])
+@pytest.mark.parametrize(
+    "title",
+    ["x" * 200, '"' * 100, "a <script> b", "<" * 60, "ok", "<style><script>" * 9, f"<script>{'x' * 100}</script>"],
+)
 def test_a_notifiers_title_is_cut_until_it_fits(title: str) -> None:
     cut = fitting_title(title, 100)
     assert len(stored_title(cut)) <= 100
     assert len(cut) <= 100
-    assert unclosed_tag(cut) is None
+    assert unclosed_element(cut) is None
     assert (cut == title) is (title == "ok")
 
 
