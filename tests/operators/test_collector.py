@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider_bkitsm.collectors import errors as collectors
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.form import shows_digest
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
@@ -21,6 +23,7 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorCompleteOperator,
     CollectorProvisionEtlOperator,
 )
+from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 CLEAN = {
@@ -124,6 +127,25 @@ def test_a_ticket_that_itsm_refuses_ends_the_application(flow, sandbox):
     assert "refused the ticket" in flow.row.last_error
     assert flow.apply() == flow.row.ticket_sn
     assert flow.row.application == 2
+
+
+def test_a_number_that_another_collector_has_does_not_hold_the_collector_for_ever(flow, sandbox, task):
+    """Two ITSMs share the store, or a sandbox was started anew: the ticket is there, its number is not stored."""
+    others = ("bklog_default", 1002)
+    owner = Owner(dag_id="d", run_id="r", task_id="apply")
+    open_store().apply(*others, payload=CLEAN, tag="tag", owner=owner)
+    number = f"REQ{shanghai(time.time())[:10].replace('-', '')}000001"
+    open_store().ticket_opened(*others, tag="tag", sn=number)
+    with pytest.raises(
+        collectors.CollectItsmConflict, match="Withdraw the ticket of this application in ITSM by hand"
+    ):
+        flow.apply()
+    assert flow.row.state == "applying"
+    with pytest.raises(AirflowFailException, match=rf"is fail_apply: .*ticket {number} already is another"):
+        flow.complete()
+    assert (flow.row.state, open_store().get(*others).ticket_sn) == ("fail_apply", number)
+    assert sandbox.ticket(number)["status"] == "RUNNING", "it may be the other collector's: left alone"
+    assert Flow(sandbox, task, run_id="run_2").apply() != number
 
 
 def test_p2_another_run_is_refused_while_one_applies(flow, sandbox, task):
