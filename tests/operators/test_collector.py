@@ -77,6 +77,15 @@ def test_the_whole_way(flow, sandbox):
     assert flow.complete()["state"] == "success_apply"
 
 
+def test_the_log_of_the_etl_task_says_who_approved_and_what_was_written(flow, sandbox, capsys):
+    sandbox.approve(flow.apply(), remark="go")
+    flow.provision()
+    log = capsys.readouterr().out
+    assert "is approved (alice approved: go)" in log
+    written = "table_id 2_bklog.app_runtime, etl_config bk_log_text, index_set_id"
+    assert f"collector 1001: its ETL is written and read back: {written}" in log
+
+
 def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
     fields = sandbox.ticket(flow.apply())["fields"]
     assert fields["approvals"] == "alice,bob"
