@@ -28,6 +28,10 @@ FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested
 EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
 """The time formats of numbers. The platform knows no other: ``epoch_nanos`` is a format of texts."""
 
+_OTHER_NAME = {
+    "field_name": "another name, or in bk_log_json an alias_name",
+    "alias_name": "another alias_name",
+}
 _NAME_START = re.compile("[a-zA-Z_]")
 _GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
 # What the platform's cleaning, written in Go, understands and Python spells otherwise: classes and the very end.
@@ -206,7 +210,8 @@ def validate_clean_config(
     :raises InvalidCleanConfig: names every problem found, so that one correction is enough.
     """
     if not isinstance(payload, Mapping):
-        raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}"))
+        hint = ": a text has to be the JSON of one" if isinstance(payload, str) else ""
+        raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}{hint}"))
     canonical(payload)
     collector = as_collector(collector_row or {})
     clean: dict[str, Any] = _BODY.clean(payload)
@@ -360,7 +365,7 @@ def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
         return
     key = "alias_name" if field.get("alias_name") else "field_name"
     if isinstance(field.get(key), str) and is_reserved(field[key]):
-        yield f"{prefix}{key} {field[key]!r} is reserved by the log platform"
+        yield f"{prefix}{key} {field[key]!r} is reserved by the log platform; give {_OTHER_NAME[key]}"
     if field.get("is_analyzed") is True and field.get("field_type") != "string":
         yield f"{prefix}is_analyzed is for strings only"
     if field.get("is_time") is True:

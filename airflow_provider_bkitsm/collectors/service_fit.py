@@ -47,7 +47,7 @@ class FieldPlan:
     """Which field of a service takes what; None where no field does.
 
     :param filled: values of the service's own fields, by key.
-    :param not_stated: keys in ``filled`` that hold 0 because nobody has stated their value.
+    :param not_stated: fields in ``filled`` that hold 0 because nobody has stated their value: names by key.
     :param notes: what a person should know about it, for the log.
     :param problems: why this service cannot take the application; empty where it can.
     """
@@ -57,7 +57,7 @@ class FieldPlan:
     reason: ServiceField | None
     takes_business: bool
     filled: Mapping[str, Any] = field(default_factory=dict)
-    not_stated: tuple[str, ...] = ()
+    not_stated: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -68,7 +68,7 @@ class FieldPlan:
         """
         rows = dict(more)
         if self.not_stated:
-            rows["未提供（以 0 填写）："] = ", ".join(self.not_stated)
+            rows["未提供（以 0 填写）："] = "、".join(f"{name}（{key}）" for key, name in self.not_stated.items())
         if self.detail is None or self.detail.type == _OBJECT:
             return collector_detail(more=rows, **shown)
         return as_plain(detail_text(more=rows, **shown), self.detail.type)
@@ -151,7 +151,7 @@ def plan_fields(
         reason=reason,
         takes_business=_BUSINESS_FIELD in draft.by_key,
         filled=draft.filled,
-        not_stated=tuple(sorted(draft.not_stated)),
+        not_stated=draft.not_stated,
         notes=tuple(draft.notes),
         problems=tuple(draft.problems),
     )
@@ -164,7 +164,7 @@ class _Draft:
         self.by_key = {one.key: one for one in service.fields}
         self.own = own
         self.filled: dict[str, Any] = {}
-        self.not_stated: list[str] = []
+        self.not_stated: dict[str, str] = {}
         self.notes: list[str] = []
         self.problems: list[str] = []
 
@@ -172,8 +172,10 @@ class _Draft:
         """Return the field that names who is asked; None where the service knows by itself."""
         found = self._approvers_key(key, steps)
         asked = self._asked_fields(steps)
-        if found in asked and not approvers:
-            self.problems.append(f"its flow asks the people in its field {found}, and no approvers are named")
+        if found is not None and not approvers and (found in asked or self._has_to_be_given(found)):
+            self.problems.append(
+                f"it asks the people in its field {found}, and the task names none: give approvers"
+            )
         if found not in asked and approvers:
             self._note_own_people(found, approvers, steps)
         self.notes += [
@@ -182,6 +184,13 @@ class _Draft:
             if other != found
         ]
         return found
+
+    def _has_to_be_given(self, key: str) -> bool:
+        wanted = self.by_key[key]
+        is_always_shown = str(wanted.show_type) != "0"
+        return (
+            wanted.validate_type == "REQUIRE" and is_always_shown and not wanted.default and not self.own.get(key)
+        )
 
     def _approvers_key(self, key: str, steps: Sequence[Step] | None) -> str | None:
         if key != APPROVERS_FIELD and key not in self.by_key:
@@ -247,7 +256,7 @@ class _Draft:
                 self._fill(wanted, value, why)
         for key in sorted(_SIZES & set(self.by_key) - set(self.own)):
             if self.by_key[key].validate_type == "REQUIRE":
-                self.not_stated.append(key)
+                self.not_stated[key] = self.by_key[key].name or key
                 self._fill(self.by_key[key], _NOT_STATED, "nobody has stated it; fields= states it")
 
     def _fill(self, wanted: ServiceField, value: Any, why: str) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.collectors.collector import Collector
 from airflow_provider_bkitsm.collectors.platform_rules import StorageCluster
-from airflow_provider_bkitsm.hooks.answers import located
+from airflow_provider_bkitsm.hooks.answers import denied, located
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
@@ -34,6 +34,9 @@ _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504
 # The log platform's own codes, those of rights, and what its framework answers to what crashes it (500001).
 # What else comes with HTTP 200 is of something in front of or behind the platform.
 _OWN_CODE = re.compile(r"36\d{5}|99\d{5}|\d{0,6}")
+# Gateway or ESB refuse the application or its user, with one of their codes or with the status alone.
+_REFUSED_BY_FRONT = frozenset({"1640001", "1640301", "1640302", "1306000", "1306401", "1306402", "1306403"})
+_REFUSED_STATUSES = (401, 403)
 
 
 class BkLogError(ItsmError):
@@ -199,7 +202,7 @@ class BkLogHook(BlueKingHook):
         envelope = open_envelope(reply.body)
         if envelope is not None and envelope.ok and reply.status_code == _OK:
             return envelope.data
-        raise _refusal(reply, envelope)
+        raise _refusal(call, reply, envelope)
 
 
 def _as_is(data: Any) -> Any:
@@ -232,13 +235,16 @@ def _right_to_write(permission: Any) -> str:
     return "" if right else ", but may not change the first of them (no right manage_collection_v2)"
 
 
-def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
+def _refusal(call: Call[Any], reply: Reply, envelope: Envelope | None) -> BkLogError:
     if envelope is None:
         return _kind_by_status(reply)(
             located(reply, f"expected the log platform's JSON envelope, got HTTP {reply.status_code}")
         )
-    return _kind(reply, str(envelope.code))(
-        f"the log platform answered: {envelope.message[:500] or 'no message'}{_where_to_ask(envelope.data)}",
+    code, answer = str(envelope.code), envelope.message[:500] or "no message"
+    message = f"the log platform answered: {answer}{_where_to_ask(envelope.data)}"
+    is_of_front = code in _REFUSED_BY_FRONT or (reply.status_code in _REFUSED_STATUSES and code != _DENIED)
+    return _kind(reply, code)(
+        denied(call, reply, message) if is_of_front else message,
         code=envelope.code,
         request_id=envelope.request_id or reply.request_id,
     )

@@ -592,7 +592,7 @@ def test_the_172_reserved_names_are_refused_in_any_case() -> None:
     assert len(RESERVED_NAMES) == 172
     for name in RESERVED_NAMES:
         (problem,) = _problems(_field(field_name=name.upper()))
-        assert "is reserved by the log platform" in problem
+        assert "is reserved by the log platform; give another name, or in bk_log_json an alias_name" in problem
 
 
 # --- every recorded verdict, both ways

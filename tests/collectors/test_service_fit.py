@@ -71,7 +71,9 @@ def test_the_approver_reads_which_sizes_nobody_has_stated() -> None:
     detail = plan.detail_value(more={"x": 1}, **shown)
     assert isinstance(detail, dict)
     rows = {row["label"]: row["value"] for row in detail["form_data"][0]["children"]}
-    assert rows["未提供（以 0 填写）："] == "expect_host_size, single_host_log_volume, single_host_peak"
+    assert rows["未提供（以 0 填写）："] == (
+        "预计接入主机数（expect_host_size）、单机增长日志量（single_host_log_volume）、单机流量峰值（KB/S）（single_host_peak）"
+    )
 
 
 @pytest.mark.parametrize("kind", ["STRING", "TEXT", "RICHTEXT"])
@@ -198,3 +200,22 @@ def test_services_that_fit_alike_are_not_guessed_among() -> None:
 def test_where_none_fits_each_problem_of_each_is_named() -> None:
     with pytest.raises(ItsmInvalidRequestError, match=r"service 1 .*: one\. service 2 .*: two\. No ticket"):
         choose([_fit(1, problem="one"), _fit(2, problem="two")], approvers="alice")
+
+
+@pytest.mark.parametrize("key", ["approvals", "people"])
+def test_a_service_that_asks_whom_the_task_names_says_that_it_names_nobody(key: str) -> None:
+    service = _service(**{key: "MEMBERS", "collector_detail": "CUSTOM-FORM"})
+    (problem,) = _plan(service, approvers="").problems
+    assert problem == f"it asks the people in its field {key}, and the task names none: give approvers"
+    assert _plan(service, approvers="", own={key: "alice"}).problems == ()
+    assert _plan(service, approvers="alice").problems == ()
+
+
+def test_approvers_that_may_be_left_out_are_left_out() -> None:
+    optional = ServiceField(key="approvals", type="MEMBERS", validate_type="OPTION")
+    hidden = ServiceField(key="approvals", type="MEMBERS", show_type=0)
+    for one in (optional, hidden):
+        service = ServiceDetail(
+            service_id=1, fields=(one, ServiceField(key="collector_detail", type="CUSTOM-FORM"))
+        )
+        assert _plan(service, approvers="").problems == ()

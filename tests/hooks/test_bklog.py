@@ -100,6 +100,23 @@ def test_errors_know_whether_they_pass(hook, sandbox, fault, passing):
     assert isinstance(caught.value, BkLogUnavailableError) == caught.value.retry_safe == passing
 
 
+@pytest.mark.parametrize("fault", [{"kind": "app_refused"}, {"kind": "status", "status": 403}])
+def test_an_application_without_grant_is_told_which_call_and_connection(hook, sandbox, fault):
+    sandbox.fault("clean_config", **fault)
+    with pytest.raises(BkLogError, match=rf"^connection '{hook.bklog_conn_id}': ") as caught:
+        hook.update_or_create_clean_config(1001, CLEAN)
+    assert "The refused call is databus_collectors/1001/update_or_create_clean_config" in caught.value.message
+    assert "of app 'sandbox' as user 'admin'" in caught.value.message
+
+
+def test_a_wrong_secret_names_the_connection(connections, sandbox):
+    connections("bad", conn_type="bklog", host=sandbox.bklog_url, login="sandbox", password="wr0ng")
+    with pytest.raises(BkLogError, match=r"^connection 'bad': ") as caught:
+        BkLogHook("bad").get_collector(1001, bk_biz_id=2)
+    assert sandbox.bklog_url in caught.value.message
+    assert "wr0ng" not in caught.value.message
+
+
 def test_p3_an_etl_that_the_platform_parks_behind_its_own_gate_is_not_a_success(hook, monkeypatch):
     monkeypatch.setattr(hook, "_post", lambda *_: {"collect_itsm_status": "applying"})
     with pytest.raises(BkLogError, match="own approval"):
