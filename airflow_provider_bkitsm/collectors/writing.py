@@ -57,7 +57,8 @@ def _update(connection: Connection, row: CollectorRow, stored: CollectorRow) -> 
         raise TicketNumberTaken(
             f"{row.name}: ticket {stored.ticket_sn} already is another collector's. Nothing was changed; a "
             "retry is refused. One number came twice: two ITSMs share this store (give each a store_conn_id), a "
-            "sandbox was started anew, or ITSM does not keep its numbers unique. Withdraw the ticket of this application in ITSM by hand"
+            "sandbox was started anew, or ITSM does not keep its numbers unique. "
+            "Withdraw the ticket of this application in ITSM by hand"
         ) from None
     if result.rowcount != 1:
         raise _lost(row)

@@ -124,7 +124,8 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
         if (row.owner.dag_id, row.owner.run_id) != (ti.dag_id, ti.run_id):
             raise AirflowFailException(
                 f"the current application of collector {self.key[1]} is {row.owner}, ticket"
-                f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was changed: the log of its apply task says why"
+                f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was"
+                " changed: the log of its apply task says why"
             )
         show_ticket(ti, row.ticket_url)
         return row
