@@ -131,7 +131,7 @@ def test_a_flow_that_would_ask_nobody_does_not_fit() -> None:
     service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
     steps = [Step(name="s", kind="APPROVAL", people_from="approvals")]
     (problem,) = _plan(service, steps=steps, approvers="").problems
-    assert problem == "its flow asks the people in its field approvals, and no approvers are named"
+    assert problem == "it asks the people in its field approvals, and the task names none: give approvers"
     assert _plan(service, steps=steps, approvers="", own={"approvals": "bob"}).problems == ()
 
 
