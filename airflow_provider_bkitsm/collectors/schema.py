@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.tables import collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table, metadata, schema_table
 
 Migration = Callable[[Connection], None]
 
@@ -35,7 +35,12 @@ def _bypass(connection: Connection) -> None:
     add_column(connection, collector_table.c.bypassed_tag)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass)
+def _approvals(connection: Connection) -> None:
+    """A table of approval rounds, which every task that opens a ticket writes before it does."""
+    approval_table.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _approvals)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and

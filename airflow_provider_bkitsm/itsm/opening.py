@@ -9,6 +9,8 @@ ignores the ``tag`` filter (reference 8.4).
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 import re
 from datetime import datetime, timedelta
 
@@ -21,14 +23,18 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 _CLOCK_MARGIN = timedelta(days=1)
 _MARKER_LENGTH = 8
 _DIGEST_LENGTH = 8
-_MARKED = re.compile(r"#[0-9a-f]{8}\b")
-_SHOWN = re.compile(r"#[0-9a-f]{8}-([0-9a-f]{8})$")
+# Only at the end counts: what stands before it may be anybody's text.
+_MARKED = re.compile(r"#([0-9a-f]{8})(?:-([0-9a-f]{8}))?\Z")
 
 
-def creation_tag(*parts: object) -> str:
-    """Derive the 32-character tag of one approval round; the same parts always give the same tag."""
-    text = "\x1f".join(str(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:TAG_LIMIT]
+def approval_tag(key: bytes, *, subject: str, nonce: str, digest: str) -> str:
+    """Derive the 32-character tag of one approval round: nobody without the key can compute it.
+
+    :param key: a secret of the connection, see :func:`~airflow_provider_bkitsm.hooks.callback_signing.signing_keys`.
+    :param subject: what the round is of, ``nonce`` its random part, ``digest`` of what is asked.
+    """
+    text = json.dumps(["tag", subject, nonce, digest])
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:TAG_LIMIT]
 
 
 def marker(tag: str) -> str:
@@ -46,19 +52,14 @@ def marked_title(title: str, tag: str, *, digest: str = "") -> str:
 
 
 def is_marked(title: str, tag: str) -> bool:
-    """Whether a title carries this tag's marker: only a ticket opened for that approval does."""
-    return f"#{marker(tag)}" in title
+    """Whether a title ends with this tag's marker: only a ticket opened for that approval does."""
+    found = _MARKED.search(title)
+    return found is not None and hmac.compare_digest(found[1], marker(tag))
 
 
 def shows_marker(title: str) -> bool:
-    """Whether a title carries any tag's marker: this provider opened the ticket."""
+    """Whether a title ends with any tag's marker: this provider opened the ticket."""
     return _MARKED.search(title) is not None
-
-
-def asks_for(title: str, digest: str) -> bool:
-    """Whether a ticket asks for what has this digest, so far as its title shows one."""
-    shown = _SHOWN.search(title)
-    return shown is None or shown[1] == _shown(digest)
 
 
 def _shown(digest: str) -> str:
