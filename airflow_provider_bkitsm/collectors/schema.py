@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.tables import collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table, metadata, schema_table
 
 Migration = Callable[[Connection], None]
 
@@ -40,7 +40,12 @@ def _verdict_source(connection: Connection) -> None:
     add_column(connection, collector_table.c.verdict_settings)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source)
+def _approvals(connection: Connection) -> None:
+    """Version 4. The record of each approval round; what was asked before has none."""
+    approval_table.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and

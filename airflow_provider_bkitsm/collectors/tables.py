@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    Index,
     Integer,
     MetaData,
     String,
@@ -132,6 +133,45 @@ audit_table = Table(
     Column("actor", Text),
     Column("detail", JsonText),
     Column("at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
+# One row for each approval round of a task, see :mod:`airflow_provider_bkitsm.tickets.approval`. Two tries that begin
+# the same round at once collide on its number, and the second one finds the first one's row.
+approval_table = Table(
+    "bkitsm_approval",
+    metadata,
+    Column("nonce", _name(32), primary_key=True),
+    Column("subject_key", _name(64), nullable=False),
+    Column("round_number", Integer, nullable=False),
+    Column("installation", Text, nullable=False),
+    Column("bkitsm_conn_id", _name(250), nullable=False),
+    Column("dag_id", _name(250), nullable=False),
+    Column("run_id", _name(250), nullable=False),
+    Column("task_id", _name(250), nullable=False),
+    Column("map_index", Integer, nullable=False),
+    Column("approval_key", Text),
+    Column("attempt", JsonText, nullable=False),
+    Column("digest", String(80), nullable=False),
+    Column("asked_digest", String(80), nullable=False),
+    Column("tag", _name(32), nullable=False),
+    Column("request", JsonText, nullable=False),
+    Column("dialect", String(20), nullable=False),
+    Column("ticket_of", _name(32)),
+    Column("create_started_at", UtcDateTime),
+    Column("sn", _name(128)),
+    Column("ticket_id", BigInteger),
+    Column("ticket_url", Text, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("verdict", JsonText),
+    Column("ended_at", UtcDateTime),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("subject_key", "round_number", name="uq_bkitsm_approval_round"),
+    # Not unique: two ITSMs behind one connection, or a counter that began anew, give one number twice.
+    Index("ix_bkitsm_approval_ticket", "sn", "bkitsm_conn_id"),
+    Index("ix_bkitsm_approval_run", "dag_id", "run_id"),
     **_OPTIONS,
 )
 

@@ -24,11 +24,20 @@ def open_store(store_conn_id: str | None = None, *, actor: str | None = None) ->
         if that is empty too, a SQLite file, which every worker must see.
     :param actor: who will make changes, for the audit.
     """
-    from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+    from airflow_provider_bkitsm.collectors.store import CollectorStore
+
+    return CollectorStore(store_engine(store_conn_id), actor=actor)
+
+
+def store_engine(store_conn_id: str | None = None) -> Engine:
+    """Return the engine of the store's database; nothing is connected before its first use.
+
+    :param store_conn_id: see ``open_store``.
+    """
+    from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 
     conn_id = store_conn_id or airflow_conf().get("bkitsm", "store_conn_id", fallback="")
-    engine = _engine_of(conn_id) if conn_id else sqlite_engine(store_path())
-    return CollectorStore(engine, actor=actor)
+    return _engine_of(conn_id) if conn_id else sqlite_engine(store_path())
 
 
 def store_path() -> Path:

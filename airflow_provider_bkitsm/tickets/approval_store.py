@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the records of approval rounds are kept: in the store's database, which Airflow's clean-ups do not touch.
+
+Workers, triggerer and API server read the same rows. On one machine that is a SQLite file below ``AIRFLOW_HOME``;
+where they span machines, name a connection: ``[bkitsm] store_conn_id``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Engine, Select, select
+from sqlalchemy import exc as sql
+
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.collectors.tables import approval_table
+from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+log = logging.getLogger(__name__)
+
+_ATTEMPT = tuple(field.name for field in fields(Attempt))
+_SUBJECT = tuple(field.name for field in fields(Subject))
+_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ApprovalStore:
+    """Keeps one row for each approval round. No connection is opened before the first use.
+
+    Every method raises ``StoreUnavailable`` where the database cannot be used, and ``StoreTooNew`` where a newer
+    provider made its tables.
+
+    :param engine: of the store's database. Tables are created or migrated on first use.
+    :param now: the clock; aware.
+    """
+
+    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._transactions = Transactions(engine)
+        self.now = now
+
+    def latest(self, subject: Subject) -> ApprovalRecord | None:
+        """Return the last round of a subject, or None."""
+        columns = approval_table.c
+        query = select(approval_table).where(columns.subject_key == subject.key)
+        return self._first(query.order_by(columns.round_number.desc()).limit(1))
+
+    def get(self, nonce: str) -> ApprovalRecord | None:
+        """Return one record, or None."""
+        return self._first(select(approval_table).where(approval_table.c.nonce == nonce))
+
+    def by_ticket(self, bkitsm_conn_id: str, sn: str) -> ApprovalRecord | None:
+        """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
+        columns = approval_table.c
+        query = select(approval_table).where(
+            columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id, columns.ticket_of.is_(None)
+        )
+        return self._first(query.order_by(columns.created_at.desc()).limit(1))
+
+    def of_run(self, dag_id: str, run_id: str) -> list[ApprovalRecord]:
+        """Return every round of a run's tasks, oldest first; shared approvals as far as its tasks joined them."""
+        columns = approval_table.c
+        query = select(approval_table).where(columns.dag_id == dag_id, columns.run_id == run_id)
+        with self._transactions.begin() as connection:
+            found = connection.execute(query.order_by(columns.created_at))
+            return [_record(row._asdict()) for row in found]
+
+    def begin(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Store a round's intent, before anything is asked for.
+
+        :raises StoreRaceLost: another try began this round at the same moment; its record is now the latest.
+        """
+        now = self.now()
+        stored = record.with_changes(now, created_at=now)
+        with self._transactions.begin() as connection:
+            try:
+                connection.execute(approval_table.insert().values(**_columns(stored)))
+            except sql.IntegrityError:
+                raise _lost(record) from None
+        return stored
+
+    def change(self, record: ApprovalRecord, **changes: Any) -> ApprovalRecord:
+        """Change a record, unless another was faster.
+
+        :raises StoreRaceLost: the record is not the stored one any more. Nothing was changed.
+        """
+        stored = record.with_changes(self.now(), **changes)
+        columns = approval_table.c
+        unchanged = (columns.nonce == record.nonce, columns.version == record.version)
+        statement = approval_table.update().where(*unchanged).values(**_columns(stored))
+        with self._transactions.begin() as connection:
+            if connection.execute(statement).rowcount != 1:
+                raise _lost(record)
+        return stored
+
+    def _first(self, query: Select[Any]) -> ApprovalRecord | None:
+        with self._transactions.begin() as connection:
+            found = connection.execute(query).first()
+            return None if found is None else _record(found._asdict())
+
+
+def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
+    """Return the store of approval records; nothing is connected before its first use.
+
+    :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and if that
+        is empty too, a SQLite file.
+    """
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    engine = store_engine(store_conn_id)
+    if engine.dialect.name == "sqlite":
+        _warn_if_not_shared(str(airflow_conf().get("core", "executor", fallback="")))
+    return ApprovalStore(engine)
+
+
+@cache
+def _warn_if_not_shared(executors: str) -> None:
+    """Say once in a process which promises are weaker where a file is the store and workers span machines."""
+    names = [one.split(":")[-1].rpartition(".")[2] for one in executors.split(",")]
+    elsewhere = [name for name in names if name and name not in _ONE_MACHINE]
+    if elsewhere:
+        log.warning(
+            "The records of approvals are in a file of this machine, but %s may run tasks on several: a retry on"
+            " another machine does not find what an earlier try has asked. Name a database: [bkitsm] store_conn_id",
+            ", ".join(elsewhere),
+        )
+
+
+def _columns(record: ApprovalRecord) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in ApprovalRecord.__dataclass_fields__}
+    subject: Subject = values.pop("subject")
+    parts = {name: getattr(subject, name) for name in _SUBJECT}
+    return values | parts | {"subject_key": subject.key, "attempt": asdict(record.attempt)}
+
+
+def _record(row: Mapping[str, Any]) -> ApprovalRecord:
+    values = {name: value for name, value in row.items() if name != "subject_key"}
+    subject = Subject(**{name: values.pop(name) for name in _SUBJECT})
+    attempt = Attempt(**{name: values["attempt"].get(name) for name in _ATTEMPT})
+    return ApprovalRecord(**values | {"subject": subject, "attempt": attempt})
+
+
+def _lost(record: ApprovalRecord) -> StoreRaceLost:
+    return StoreRaceLost(
+        f"The approval record of {record.subject} was changed by another try. {UNTOUCHED}; a retry is safe."
+    )
