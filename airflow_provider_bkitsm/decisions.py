@@ -76,7 +76,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
             raise AirflowSkipException(said)
         raise AirflowFailException(f"{said}. Not approved; this task is not retried")
 
-    def wait_in_triggerer(self, sn: str, **remembered: Any) -> NoReturn:
+    def wait_in_triggerer(self, sn: str, /, **remembered: Any) -> NoReturn:
         """Give the worker back until the ticket is decided.
 
         :param remembered: what ``execute_complete`` is given besides the trigger's event.

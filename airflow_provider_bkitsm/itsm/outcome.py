@@ -30,6 +30,7 @@ class Reason(StrEnum):
     AUTOMATIC_ONLY = "automatic_only"
     REFUSAL_STANDS = "refusal_stands"
     VERDICT_UNCLEAR = "verdict_unclear"
+    FORM_CHANGED = "form_changed"
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     DEADLINE = "deadline"
@@ -52,6 +53,7 @@ _TEXTS = {
     Reason.AUTOMATIC_ONLY: "ITSM approved the ticket by itself, and no person did",
     Reason.REFUSAL_STANDS: "ITSM calls the ticket approved, but its log shows a refusal that still stands",
     Reason.VERDICT_UNCLEAR: "the ticket's log does not tell which answer of an approval step is the verdict",
+    Reason.FORM_CHANGED: "ITSM shows the ticket approved, but the ticket is not what was sent",
     Reason.WITHDRAWN: "the ticket was withdrawn",
     Reason.TERMINATED: "the ticket was terminated",
     Reason.DEADLINE: "nobody decided while the DAG waited",

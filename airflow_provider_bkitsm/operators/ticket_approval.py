@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.tickets.question import Question
 
 _DEFAULT_POLL_INTERVAL = 60.0
 _ASKED = ("title", "fields", "service_id", "fast_approval")
@@ -89,14 +90,13 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(compare_parameters=compare_parameters, **kwargs)
         self.approval_timeout = approval_timeout
         self.on_not_approved = check_on_not_approved(on_not_approved)
         usual: OnAbandoned = "keep" if self.approval_key else "withdraw"
         self.on_timeout = check_on_abandoned("on_timeout", on_timeout or usual)
         self.when_killed = check_on_abandoned("on_kill", on_kill or usual)
         self.digest_field = digest_field
-        self.compare_parameters = compare_parameters
         self.approved_task_ids = _listed(approved_task_ids)
         self.rejected_task_ids = _listed(rejected_task_ids)
         self.verdict_field = verdict_field
@@ -108,35 +108,31 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         self.may_end_in_triggerer = end_from_trigger and not needs_worker
 
     def execute(self, context: Context) -> Any:
-        """Open or adopt the ticket, and give the worker back."""
-        self.wait_in_triggerer(self.opened(context).sn, asked=self.parameters_digest())
+        """Open the ticket, or find it in the record, and give the worker back."""
+        from airflow_provider_bkitsm.itsm.waiting import approval_time
+
+        approval_time(self.approval_timeout)
+        record = self.opened(context)
+        asked = self.parameters_digest(self.ticket_meta(context))
+        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn)
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], asked: str | None = None
+        self, context: Context, event: dict[str, Any], asked: str | None = None, sn: str | None = None
     ) -> dict[str, Any]:
         """Take the trigger's event.
 
-        :param asked: digest of the parameters the ticket was opened with.
+        :param asked: digest of what was asked when the wait began.
+        :param sn: number of the ticket it asked in; None where a version before has begun the wait.
         """
         self._asked = asked
         return super().execute_complete(context, event)
 
-    def parameters_digest(self) -> str:
-        """Return ``sha256:`` and the hex digest of what is asked, templates rendered."""
-        from airflow_provider_bkitsm.itsm.form import comparable
-        from airflow_provider_bkitsm.itsm.services import question_form
-
-        fields = comparable(question_form(self.fields, fast_approval=self.fast_approval)) if self.fields else None
-        return _digest({name: getattr(self, name) for name in _ASKED} | {"fields": fields})
-
-    def _possible_digests(self) -> tuple[str, str]:
-        """Return the digest of what would run now, and the one that a ticket of version 0.1.0 shows for it."""
-        return self.parameters_digest(), _digest({name: getattr(self, name) for name in _ASKED})
+    def policy_settings(self) -> dict[str, Any]:
+        """Return where the verdict is read: another place is another question."""
+        return dict(self.verdict_settings)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Go on, fail, skip or branch."""
-        if verdict.outcome is Outcome.WITHDRAWN and self.approval_key:
-            self._wait_for_the_one_that_was_kept(verdict.sn, context)
         if verdict.outcome is Outcome.APPROVED and self.compare_parameters:
             self.compare(verdict.sn, context)
         approved = verdict.outcome is Outcome.APPROVED
@@ -152,10 +148,10 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
             self.do_branch(context, branch)
         return result
 
-    def compare(self, sn: str, _context: Context) -> None:
+    def compare(self, sn: str, context: Context) -> None:
         """Refuse to go on with something else than was asked for."""
-        now = self.parameters_digest()
-        if self._asked in (None, *self._possible_digests()):
+        now = self.parameters_digest(self.ticket_meta(context))
+        if self._asked in (None, now, *self.legacy_digests()):
             return
         raise AirflowFailException(
             f"ITSM ticket {sn} is approved, but the task's parameters are not those it was asked for with: then"
@@ -163,45 +159,33 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
             " compare_parameters=False"
         )
 
-    def _wait_for_the_one_that_was_kept(self, sn: str, context: Context) -> None:
-        """Go on with the ticket in whose favour this one was withdrawn, if that is why it was."""
-        from airflow_provider_bkitsm.hooks.opening import TicketOpener
+    def legacy_digests(self) -> tuple[str, ...]:
+        """Return the digests that versions without approval records showed in a ticket for what is asked now."""
+        from airflow_provider_bkitsm.itsm.form import comparable
+        from airflow_provider_bkitsm.itsm.services import question_form
 
-        kept = TicketOpener(hook=self.hook).find(self.this_round(context)[1])
-        if kept is not None and kept.sn != sn:
-            self.wait_in_triggerer(kept.sn, asked=self._asked)
+        asked = {name: getattr(self, name) for name in _ASKED}
+        fields = question_form(self.fields, fast_approval=self.fast_approval) if self.fields else None
+        return _legacy_digest(asked | {"fields": comparable(fields)}), _legacy_digest(asked)
 
-    def still_asks(self, title: str) -> bool:
-        """Whether a ticket with this title asks for what would run now; those who share one ask as they like."""
-        from airflow_provider_bkitsm.itsm.opening import asks_for
+    def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:
+        """Return ``sha256:`` and the hex digest of what is asked, templates rendered.
 
-        alike = bool(self.approval_key) or not self.compare_parameters
-        return alike or any(asks_for(title, digest) for digest in self._possible_digests())
+        :param meta: the ticket's ``meta``, rendered.
+        """
+        return self.question(meta).digest
 
-    def check_asks(self, sn: str, title: str) -> None:
-        """Refuse to wait for the answer to what an earlier try has asked, if that was something else."""
-        if not self.still_asks(title):
-            raise AirflowFailException(
-                f"ITSM ticket {sn} ({title}), which an earlier try has opened, asks for something else than"
-                f" {self.parameters_digest()}, which would run now. The ticket is as it was. Clear the task: the"
-                " ticket is withdrawn, and a new one asks anew"
-            )
-
-    def form(self, tag: str) -> dict[str, Any]:
+    def form(self, tag: str, question: Question) -> dict[str, Any]:
         """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""
         from airflow_provider_bkitsm.itsm.opening import marked_title
 
-        digest = self.parameters_digest()
-        form = super().form(tag) | {"title": marked_title(self.title, tag, digest=digest)}
+        digest = question.digest
+        form = super().form(tag, question) | {"title": marked_title(question.title, tag, digest=digest)}
         if self.digest_field:
             return form | {self.digest_field: digest}
         if self.fast_approval and _CONTENT in form:
             return form | {_CONTENT: f"{form[_CONTENT]}\n\n{digest}"}
         return form
-
-    def ticket_meta(self, context: Context) -> dict[str, Any]:
-        """Return ITSM's ``meta``; it holds the digest of what is asked in any case."""
-        return {**(super().ticket_meta(context) or {}), "bkitsm_digest": self.parameters_digest()}
 
     def _branch(self, context: Context, *, approved: bool) -> list[str] | None:
         """Return what to go on with; None is everything.
@@ -215,7 +199,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         return sorted(self.downstream_task_ids - set(self._expand_task_group_roots(context["ti"], others)))
 
 
-def _digest(asked: dict[str, Any]) -> str:
+def _legacy_digest(asked: dict[str, Any]) -> str:
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -3,24 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned
+from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned, map_index
+from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import TicketSummary
-    from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
+    from airflow_provider_bkitsm.hooks.opening import TicketOpener
+    from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+    from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
+    from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
+    from airflow_provider_bkitsm.tickets.legacy import LegacyTickets
+    from airflow_provider_bkitsm.tickets.question import Question
 
-_ROUNDS_LOOKED_AT = 100
 # A form by key, ITSM's own list, or a template of either.
 Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 
@@ -28,10 +33,9 @@ Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
-    Airflow's retries never open a second one: the ticket carries a tag made from connection, DAG, run, task
-    and map index, and is looked for by it before it is opened, by a retry for as long as a lost one may take to
-    appear (promise P2). Clearing the task asks anew, unless its earlier ticket is still open. The title gets a
-    short marker of that tag at its end.
+    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes by
+    that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the same.
+    The title gets a short marker at its end, which only this provider can make.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
     :param fields: the service's submit form by key, without ``title``; ITSM's list of ``{"key": ..., "value":
@@ -43,10 +47,11 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
         address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
-        share one ticket as long as it is open. A decision counts for every run that had begun before it. A
-        run that begins later asks anew. (templated)
+        share one ticket as long as it is open, if they all ask the same. A decision counts for every run that had
+        begun before it. A run that begins later asks anew. (templated)
     :param on_clear: what clearing the task does to its ticket while that is open: ``keep`` waits for the same
-        one, ``withdraw`` ends it and asks anew. A shared ticket is always kept.
+        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always kept.
+    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others now.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
@@ -66,6 +71,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         meta: Mapping[str, Any] | None = None,
         approval_key: str | None = None,
         on_clear: OnAbandoned = "keep",
+        compare_parameters: bool = True,
         bkitsm_conn_id: str = "bkitsm_default",
         **kwargs: Any,
     ) -> None:
@@ -79,131 +85,166 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         self.meta = meta
         self.approval_key = approval_key
         self.on_clear = check_on_abandoned("on_clear", on_clear)
+        self.compare_parameters = compare_parameters
         self.bkitsm_conn_id = bkitsm_conn_id
 
+    @cached_property
+    def approval_store(self) -> ApprovalStore:
+        """Where the records of approval rounds are."""
+        from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+
+        return open_approval_store()
+
     def execute(self, context: Context) -> Any:
-        """Adopt this round's ticket, or open it; return its number."""
+        """Return the number of this round's ticket; open it if it is not there."""
         return self.opened(context).sn
 
-    def opened(self, context: Context) -> Opened:
-        """Return this round's ticket, whoever opened it."""
+    def opened(self, context: Context) -> ApprovalRecord:
+        """Return the record of this round's ticket, whoever opened it."""
+        from airflow_provider_bkitsm.tickets.approval_request import TicketAsksOtherwise
+
+        try:
+            record = self.approval_request(context).ticket()
+        except TicketAsksOtherwise as error:
+            raise AirflowFailException(
+                f"{error}. Clear the task to ask anew; what changes with time needs compare_parameters=False"
+            ) from error
+        show_ticket(context["ti"], record.ticket_url)
+        return record
+
+    def approval_request(self, context: Context) -> ApprovalRequest:
+        """Return what this try asks for."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
+        from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
 
-        opener, (memory, handle) = TicketOpener(hook=self.hook), self.this_round(context)
-        ticket = self._known(opener, handle, self._earlier(context), memory)
-        if ticket is None:
-            request = self._request(handle, context)
-            memory.begins(request["fields"]["title"])
-            ticket = (opener.open_shared if self.approval_key else opener.open)(handle, **request)
-        else:
-            telemetry.adopted(self.bkitsm_conn_id)
-        memory.knows(ticket)
-        show_ticket(context["ti"], ticket.ticket_url)
-        return ticket
+        meta, opener = self.ticket_meta(context), TicketOpener(hook=self.hook)
+        question = self.question(meta)
+        return ApprovalRequest(
+            opener=opener,
+            store=self.approval_store,
+            subject=self._subject(context),
+            attempt=self._attempt(context),
+            question=question,
+            content=lambda tag: self._content(tag, question, meta),
+            keeps_open=self.on_clear == "keep",
+            compares=self.compare_parameters or bool(self.approval_key),
+            sharing=self._sharing(context),
+            legacy=self._legacy(context, opener),
+        )
 
-    def this_round(self, context: Context) -> tuple[CreationMemory, Handle]:
-        """Return what is known of this round, and what its ticket is found by.
+    def question(self, meta: Mapping[str, Any] | None = None) -> Question:
+        """Return what is asked, templates rendered.
 
-        Those who share a key have one tag for all rounds: what was decided before theirs began does not count.
+        :param meta: the ticket's ``meta``, rendered.
         """
-        from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
-        from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
+        from airflow_provider_bkitsm.itsm.services import question_form
+        from airflow_provider_bkitsm.tickets.question import Question
 
-        ti, run, creator = context["ti"], context["dag_run"], self._creator()
-        shared = (self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
-        tag = creation_tag(*shared) if self.approval_key else self._tag(context, ti.max_tries)
-        retried, states = ti.try_number > 1, context.get("task_state_store")
-        memory = CreationMemory(states, asking=f"{tag}:{ti.max_tries}", retried=retried)
-        if not self.approval_key:
-            return memory, Handle(tag=tag, creator=creator, since=run.run_after)
-        cleared = ti.max_tries > (self.retries or 0)
-        began = memory.since if cleared else run.start_date or run.run_after
-        return memory, Handle(tag=tag, creator=creator, since=ANY_TIME, began=began)
+        return Question(
+            title=str(self.title),
+            fields=question_form(self.fields, fast_approval=self.fast_approval),
+            service_id=None if self.fast_approval else self._service_id(),
+            fast_approval=self.fast_approval,
+            creator=self.creator or "",
+            processors=(meta or {}).get("state_processors") or {},
+            policy=self.policy_settings(),
+        )
 
-    def _known(
-        self, opener: TicketOpener, handle: Handle, earlier: Sequence[Handle], memory: CreationMemory
-    ) -> Opened | None:
-        """Return this round's ticket, or an earlier round's that is still open: one approval, one ticket."""
-        if memory.ticket and not self.approval_key:
-            self.check_asks(memory.ticket.sn, memory.title)
-            return memory.ticket
-        seconds = memory.may_appear_for(opener.settle)
-        found = self._kept(opener, earlier) or opener.look_for(handle, seconds=seconds)
-        if found is None and seconds > 0:
-            # Cleared while the request was on its way: the ticket that appeared meanwhile is an earlier round's.
-            found = self._kept(opener, earlier)
-        if found and self.approval_key and seconds > 0:
-            # It may be another run's, and ours, whose answer was lost, still appear beside it.
-            found = opener.outlast(handle, seconds=memory.may_appear_for(opener.settle))
-        if found:
-            self.check_asks(found.sn, found.title)
-        return found
+    def policy_settings(self) -> dict[str, Any]:
+        """Return where this task reads the verdict; a task that only asks does not say."""
+        return {}
 
-    def _kept(self, opener: TicketOpener, earlier: Iterable[Handle]) -> TicketSummary | None:
-        """Return an earlier round's open ticket, unless clearing is to end it."""
-        for handle in earlier:
-            found = opener.find_open(handle)
-            if found and self.on_clear == "keep" and self.still_asks(found.title):
-                return found
-            if found:
-                opener.call_off(found, why="The Airflow task was cleared and asks anew")
-        return None
+    def form(self, tag: str, question: Question) -> dict[str, Any]:
+        """Return the submit form as it is sent."""
+        from airflow_provider_bkitsm.itsm.opening import marked_title
 
-    def still_asks(self, _title: str) -> bool:
-        """Whether a ticket with this title asks for what this task would ask for now."""
-        return True
+        return {**question.fields, "title": marked_title(question.title, tag)}
 
-    def check_asks(self, _sn: str, _title: str) -> None:
-        """Refuse to wait for the answer to another question."""
+    def ticket_meta(self, context: Context) -> dict[str, Any]:
+        """Return ITSM's ``meta``, templates rendered."""
+        return dict(self.render_template(self.meta, context)) if self.meta else {}
 
-    def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
+    def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
-        service_id, form = self._check(self.form(handle.tag))
+        from airflow_provider_bkitsm.itsm.services import service_for
+
+        service = service_for(
+            self.form(tag, question), service_id=question.service_id, fast_approval=self.fast_approval
+        )
+        service_id, form = self.hook.run(service)
         return {
             "service_id": service_id,
             "fast_approval": self.fast_approval,
             "fields": form,
-            "meta": self.ticket_meta(context),
+            "meta": {**meta, "bkitsm_digest": question.digest},
         }
 
-    def form(self, tag: str) -> dict[str, Any]:
-        """Return the submit form as it is sent."""
-        from airflow_provider_bkitsm.itsm.form import read_form
-        from airflow_provider_bkitsm.itsm.opening import marked_title
+    def _service_id(self) -> int | str | None:
+        return self.service_id or self.hook.gateway.text("service_id") or None
 
-        return {**read_form(self.fields), "title": marked_title(self.title, tag)}
-
-    def ticket_meta(self, context: Context) -> dict[str, Any] | None:
-        """Return ITSM's ``meta``, templates rendered."""
-        return dict(self.render_template(self.meta, context)) if self.meta else None
-
-    def _earlier(self, context: Context) -> list[Handle]:
-        """Return what earlier rounds' tickets are found by; a task that was never tried has none."""
-        from airflow_provider_bkitsm.hooks.opening import Handle
-
-        ti, run = context["ti"], context["dag_run"]
-        if self.approval_key or ti.try_number == 1:
-            return []
-        rounds = range(ti.max_tries - 1, -1, -1)[:_ROUNDS_LOOKED_AT]
-        tags = (self._tag(context, number) for number in rounds)
-        return [Handle(tag=tag, creator=self._creator(), since=run.run_after) for tag in tags]
-
-    def _tag(self, context: Context, number: int) -> str:
-        """Return the tag of an approval round.
-
-        A round is numbered by the task's ``max_tries``, which rises when this task is cleared and only then.
-        """
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
+    def _subject(self, context: Context, *, shared: bool = False) -> Subject:
+        from airflow_provider_bkitsm.tickets.approval import Subject
+        from airflow_provider_bkitsm.tickets.approval_store import installation
 
         ti = context["ti"]
-        return creation_tag(self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, number)
+        task = {"run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index(ti)}
+        return Subject(
+            installation=installation(),
+            bkitsm_conn_id=self.bkitsm_conn_id,
+            dag_id=ti.dag_id,
+            approval_key=str(self.approval_key) if self.approval_key else None,
+            **({} if shared else task),
+        )
 
-    def _creator(self) -> str:
-        return self.creator or self.hook.gateway.username
+    def _attempt(self, context: Context) -> Attempt:
+        from airflow_provider_bkitsm.tickets.approval import Attempt
 
-    def _check(self, form: Mapping[str, Any]) -> tuple[int | str | None, dict[str, Any]]:
-        from airflow_provider_bkitsm.itsm.services import service_for
+        ti, run = context["ti"], context["dag_run"]
+        identity = getattr(ti, "id", None)
+        return Attempt(
+            ti_id=str(identity) if identity else None,
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            retries=self.retries or 0,
+            clear_number=getattr(run, "clear_number", None),
+            run_started=_iso(run.start_date),
+        )
 
-        service_id = self.service_id or self.hook.gateway.text("service_id")
-        return self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))
+    def legacy_digests(self) -> tuple[str, ...]:
+        """Return what the title of an older version's ticket may show for what is asked now; empty: anything."""
+        return ()
+
+    def _legacy(self, context: Context, opener: TicketOpener) -> LegacyTickets | None:
+        from airflow_provider_bkitsm.itsm.opening import creation_tag
+        from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
+    from airflow_provider_bkitsm.tickets.legacy import LegacyTickets
+
+        ti = context["ti"]
+        if self.approval_key or ti.try_number == 1:
+            return None
+        own = (self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return LegacyTickets(
+            opener=opener,
+            states=context.get("task_state_store"),
+            tag_of=lambda number: creation_tag(*own, number),
+            round_number=ti.max_tries,
+            creator=self.creator or self.hook.gateway.username,
+            digests=self.legacy_digests(),
+            run_after=context["dag_run"].run_after,
+        )
+
+    def _sharing(self, context: Context) -> Sharing | None:
+        from airflow_provider_bkitsm.tickets.approval_request import Sharing
+
+        if not self.approval_key:
+            return None
+        ti, run = context["ti"], context["dag_run"]
+        return Sharing(
+            subject=self._subject(context, shared=True),
+            run_began=run.start_date or run.run_after,
+            cleared=ti.max_tries > (self.retries or 0),
+        )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

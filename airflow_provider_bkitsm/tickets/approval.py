@@ -23,7 +23,7 @@ class Subject:
     """What an approval is for: one task of one run, or all tasks of a DAG that share a key.
 
     :param installation: tells Airflow installations apart that share DAGs, a store and an ITSM.
-    :param approval_key: of a shared approval; run, task and map index are then empty.
+    :param approval_key: of a shared approval, whose own subject names neither run nor task.
     """
 
     installation: str
@@ -42,7 +42,7 @@ class Subject:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __str__(self) -> str:
-        if self.approval_key is not None:
+        if not self.task_id:
             return f"approval_key {self.approval_key!r} of {self.dag_id}"
         index = f"[{self.map_index}]" if self.map_index >= 0 else ""
         return f"{self.dag_id}.{self.task_id}{index}, run {self.run_id}"
@@ -76,10 +76,14 @@ class Attempt:
         A task that is cleared while a worker runs it keeps ``max_tries``. Where ``clear_number`` stays too, that
         looks like a try that was lost with its scheduler, and the round goes on.
         """
-        if self.ti_id is not None and self.ti_id == earlier.ti_id:
+        if self.ti_id is not None and (self.ti_id, *self._numbers) == (earlier.ti_id, *earlier._numbers):
             return True
         unchanged = all(getattr(self, name) == getattr(earlier, name) for name in _ROUND)
         return unchanged and self.is_later(earlier) and not self._may_be_cleared_since(earlier)
+
+    @property
+    def _numbers(self) -> tuple[int, int]:
+        return self.try_number, self.max_tries
 
     def is_later(self, earlier: Attempt) -> bool:
         """Whether this is a later try of the same run; a run that comes back under its id counts from 1 again."""

@@ -153,3 +153,10 @@ def _lost(record: ApprovalRecord) -> StoreRaceLost:
     return StoreRaceLost(
         f"The approval record of {record.subject} was changed by another try. {UNTOUCHED}; a retry is safe."
     )
+
+
+def installation() -> str:
+    """Return what tells this Airflow from others that share a store, DAGs and run ids: its own address."""
+    conf = airflow_conf()
+    own = conf.get("api", "base_url", fallback="") or conf.get("core", "execution_api_server_url", fallback="")
+    return str(own or "")

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_bkitsm.hooks import opening as module
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 from airflow_provider_bkitsm.itsm import errors
@@ -34,10 +33,9 @@ def opener(connections, sandbox) -> TicketOpener:
 
 def test_p2_a_second_try_finds_the_first_ones_ticket(opener, sandbox):
     first = opener.open(HANDLE, **REQUEST)
-    assert opener.find(HANDLE).sn == opener.find_open(HANDLE).sn == first.sn
+    assert opener.find(HANDLE).sn == first.sn
     sandbox.approve(first.sn)
     assert opener.find(HANDLE).sn == first.sn
-    assert opener.find_open(HANDLE) is None
 
 
 def test_without_time_left_there_is_one_look(opener, sandbox):
@@ -106,16 +104,6 @@ def test_p2_of_several_tickets_the_oldest_is_kept_and_the_others_are_withdrawn(o
     assert [one["status"] for one in sandbox.tickets()] == ["RUNNING", "REVOKED"]
 
 
-def test_p3_a_ticket_that_ended_before_one_began_is_neither_found_nor_adopted(opener, sandbox):
-    sandbox.approve(opener.open(HANDLE, **REQUEST).sn)
-    began = replace(HANDLE, began=datetime.now(UTC) + timedelta(seconds=30))
-    assert opener.find(HANDLE) is not None
-    assert opener.find(began) is None
-    sandbox.fault("create_ticket", "html")
-    with pytest.raises(errors.ItsmOutcomeUnknownError):
-        opener.open(began, **REQUEST)
-
-
 def test_itsm_is_asked_to_call_back(opener, sandbox, monkeypatch):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
     sn = opener.open(HANDLE, **REQUEST, meta={"state_processors": {}}).sn
@@ -141,20 +129,6 @@ def test_p2_a_ticket_whose_flow_never_starts_is_reported_and_no_second_one_is_op
     assert len(sandbox.tickets()) == 1
 
 
-def test_p2_an_earlier_rounds_ticket_that_may_yet_start_holds_the_next_one_up(opener, sandbox):
-    sandbox.stop_worker()
-    opener.open(HANDLE, **REQUEST)
-    with pytest.raises(errors.ItsmOrphanError):
-        opener.find_open(HANDLE)
-
-
-def test_an_earlier_rounds_orphan_is_told_and_holds_nobody_up(opener, sandbox, caplog, monkeypatch):
-    sn = opener.open(HANDLE, **DOOMED).sn
-    monkeypatch.setattr(module, "_MAY_START", timedelta(0))
-    assert opener.find_open(HANDLE) is None
-    assert f"Ticket {sn}" in caplog.text
-
-
 def test_p2_a_ticket_that_itsm_refused_but_made_is_reported(opener, sandbox):
     orphan = opener.open(HANDLE, **DOOMED).sn
     sandbox.fault("create_ticket", "refuse")
@@ -177,11 +151,6 @@ def test_p2_a_ticket_opened_after_the_kept_one_had_ended_is_not_touched(opener, 
     assert sandbox.ticket(again)["status"] == "RUNNING"
 
 
-def test_p5_ones_own_shared_ticket_may_take_its_time_to_start(opener, sandbox):
-    sandbox.stop_worker()
-    assert opener.open_shared(HANDLE, **REQUEST).sn == sandbox.tickets()[0]["sn"]
-
-
 def test_a_plain_refusal_stays_one(opener, sandbox):
     sandbox.fault("create_ticket", "refuse")
     with pytest.raises(errors.ItsmRefusedError):
@@ -192,5 +161,34 @@ def test_p2_beside_an_orphan_the_ticket_that_asks_somebody_is_kept(opener, sandb
     orphan = opener.open(HANDLE, **DOOMED).sn
     asks = opener.open(HANDLE, **REQUEST).sn
     sandbox.wait_for_step(asks)
-    assert opener.find(HANDLE).sn == opener.find_open(HANDLE).sn == asks
+    assert opener.find(HANDLE).sn == asks
     assert f"ticket {orphan} STAYS OPEN" in caplog.text
+
+
+def test_p3_of_two_that_carry_the_mark_the_one_that_asks_what_was_sent_is_ours(opener, sandbox):
+    """The mark can be copied from a ticket that shows it; what is asked cannot be something else (P3)."""
+    copied = {**REQUEST, "fields": {**REQUEST["fields"], "APPROVER": "mallory"}}
+    forged = opener.open(HANDLE, **copied).sn
+    ours = opener.open(HANDLE, **REQUEST).sn
+    sent = {**REQUEST, "service_id": None, "creator": "robot"}
+    assert opener.find(HANDLE).sn == forged
+    found = opener.find(replace(HANDLE, request=sent))
+    assert found is not None
+    assert found.sn == ours
+    assert [one["status"] for one in sandbox.tickets()] == ["RUNNING", "RUNNING"]
+
+
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 400}])
+def test_p2_a_refused_look_for_a_lost_ticket_is_no_refusal_of_the_ticket(opener, sandbox, fault):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=99, **fault)
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="a retry looks for it again"):
+        opener.open(HANDLE, **REQUEST)
+
+
+@pytest.mark.parametrize("title", ["Go <script>live", "Go <!-- live"])
+def test_p2_a_title_whose_mark_itsm_would_not_keep_opens_no_ticket(opener, sandbox, title):
+    fields = {**REQUEST["fields"], "title": marked_title(title, TAG)}
+    with pytest.raises(errors.ItsmInvalidRequestError, match="without the mark"):
+        opener.open(HANDLE, **{**REQUEST, "fields": fields})
+    assert sandbox.tickets() == []

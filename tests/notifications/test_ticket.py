@@ -113,7 +113,7 @@ def test_a_form_that_cannot_be_sent_opens_nothing(connections, sandbox):
 
 
 def test_p8_a_failing_notifier_tells_no_secret(connections, sandbox, caplog):
-    sandbox.fault("get_tickets", "status", status=403, times=9)
+    sandbox.fault("create_ticket", "status", status=403, times=9)
     with pytest.raises(errors.ItsmPermissionError) as raised:
         notifier()(failed())
     assert "sandbox-secret" not in str(raised.value) + caplog.text

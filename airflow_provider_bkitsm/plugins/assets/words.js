@@ -93,6 +93,7 @@ const REASONS_ZH = {
   "automatic_only": "仅由 ITSM 自动通过，没有人审批",
   "refusal_stands": "ITSM 显示已通过，但处理记录中仍有未被撤回的拒绝，请人工确认",
   "verdict_unclear": "无法判断审批步骤中哪一项是审批结果，请人工确认",
+  "form_changed": "ITSM 显示已通过，但单据内容与提交时不一致",
   "withdrawn": "单据已被撤销",
   "terminated": "单据已被终止",
   "deadline": "DAG 等待期间无人处理",

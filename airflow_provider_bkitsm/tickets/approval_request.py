@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking for one approval once: the record of a task's round, and the ticket that answers it (P2, P3).
+
+Who comes first stores the intent to ask, then opens the ticket; who comes later, a retry after a crash included, goes
+by the record. ITSM is searched only for a ticket that this record has asked for and whose answer was lost: a ticket
+that somebody else prepared is never looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
+from airflow_provider_bkitsm.hooks.opening import MAY_START, Handle, Opened, TicketOpener
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAuthenticationError,
+    ItsmConflictError,
+    ItsmError,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+    ItsmPermissionError,
+    ItsmTicketNotFoundError,
+)
+from airflow_provider_bkitsm.itsm.models import TicketInfo
+from airflow_provider_bkitsm.itsm.opening import approval_tag
+from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
+from airflow_provider_bkitsm.tickets.legacy import LegacyTicket, LegacyTickets
+from airflow_provider_bkitsm.tickets.question import Question
+
+log = logging.getLogger(__name__)
+
+# What create_ticket is asked for, given the ticket's tag; everything in it has been checked.
+Content = Callable[[str], Mapping[str, Any]]
+
+_RACES = 20
+_NUMBER_SECONDS = 0.5
+# ITSM tells whole seconds.
+_TICK = timedelta(seconds=1)
+_REFUSALS = (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError)
+_GONE = (ItsmTicketNotFoundError, ItsmNotFoundError)
+_CLEARED = "The Airflow task was cleared and asks anew"
+
+
+class TicketAsksOtherwise(ItsmError):
+    """A ticket that is to answer this task asks something else. The ticket is as it was; a retry is refused again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """An approval that tasks of a DAG share.
+
+    :param subject: of all who name the key.
+    :param run_began: when the task's run began (aware). For a task that was not cleared a decision since then counts.
+    :param cleared: whether the task is known to have been cleared.
+    """
+
+    subject: Subject
+    run_began: datetime
+    cleared: bool
+
+
+@dataclass(kw_only=True)
+class ApprovalRequest:
+    """One try of a task that wants an approval.
+
+    :param content: see ``Content``; called before anything is stored, so that what cannot be asked is not.
+    :param keeps_open: whether a new round goes on with the earlier round's open ticket, if it asks the same.
+    :param compares: whether a ticket that asks something else is refused.
+    :param sharing: set for an approval that is shared.
+    :param legacy: where the ticket of an earlier try is that has no record.
+    """
+
+    opener: TicketOpener
+    store: ApprovalStore
+    subject: Subject
+    attempt: Attempt
+    question: Question
+    content: Content
+    keeps_open: bool = True
+    compares: bool = True
+    sharing: Sharing | None = None
+    legacy: LegacyTickets | None = None
+    sleep: Callable[[float], None] = time.sleep
+
+    def ticket(self) -> ApprovalRecord:
+        """Return the record whose ticket answers this round; it has the ticket's number.
+
+        :raises TicketAsksOtherwise: its ticket asks something else.
+        :raises ItsmError: there is no ticket, or it is not known; a retry goes on where this try stopped.
+        """
+        if self.sharing is not None:
+            return self._settled(partial(self._joined, self.sharing))
+        return self._settled(self._own)
+
+    def ticket_of_all(self) -> ApprovalRecord:
+        """Return the record of the shared ticket alone, for those who wait for no decision.
+
+        :raises ItsmError: as :meth:`ticket`.
+        """
+        if self.sharing is None:
+            raise ValueError("nothing is shared")
+        return self._settled(partial(self._shared, self.sharing, since=self.sharing.run_began))
+
+    def _settled(self, step: Callable[[], ApprovalRecord]) -> ApprovalRecord:
+        """Take a step, and take it again where another try was faster."""
+        for left in range(_RACES, -1, -1):
+            try:
+                return step()
+            except StoreRaceLost:
+                if left == 0:
+                    raise
+                self.sleep(_NUMBER_SECONDS)
+        raise AssertionError
+
+    # -- a ticket of the task's own --------------------------------------------------------------------------
+
+    def _own(self) -> ApprovalRecord:
+        latest = self.store.latest(self.subject)
+        if latest is not None and self.attempt.continues(latest.attempt):
+            return self._opened(self._checked(self._source(self._again(latest))))
+        if latest is None and self.legacy is not None:
+            return self._after_upgrade(self.legacy)
+        kept = None if latest is None else self._earlier(latest)
+        if kept is not None:
+            self._begin(self.subject, latest, ticket_of=kept.nonce, asks=False)
+            return kept
+        return self._opened(self._begin(self.subject, latest))
+
+    def _after_upgrade(self, legacy: LegacyTickets) -> ApprovalRecord:
+        """Go on with the ticket that a version without records has opened for an earlier try."""
+        found = legacy.find(records_since=self.store.records_since())
+        if found is None:
+            return self._opened(self._begin(self.subject, None))
+        asks_the_same = legacy.asks_the_same(found) or not self.compares
+        if found.same_round and not asks_the_same:
+            raise TicketAsksOtherwise(f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was")
+        is_open = self.opener.hook.get_ticket_status(found.sn).current_status not in ENDED
+        if found.same_round or (is_open and self.keeps_open and asks_the_same):
+            # Without a request: what a version before has sent is not known, and so not read back.
+            return self._with_number(self._begin(self.subject, None, asks=False, tag=found.tag), found)
+        if is_open:
+            self.opener.call_off(found.sn, why=_CLEARED)
+        return self._opened(self._begin(self.subject, None))
+
+    def _again(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Take up a round where an earlier try has left it."""
+        return record if record.attempt == self.attempt else self.store.change(record, attempt=self.attempt)
+
+    def _source(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Return the record that opened the ticket which answers a round."""
+        if record.ticket_of is None:
+            return record
+        found = self.store.get(record.ticket_of)
+        if found is None:
+            raise ItsmError(
+                f"the record of the ticket that {record.subject} waits for is gone from the store. The ticket is as"
+                " it was; clear the task to ask anew"
+            )
+        return found
+
+    def _earlier(self, latest: ApprovalRecord) -> ApprovalRecord | None:
+        """Return the record of an earlier round's open ticket, if it answers this one too; else end that ticket."""
+        source = self._source(latest)
+        if not self.attempt.is_later(latest.attempt):
+            # Another run had the same id. Its ticket was asked for by people who may still wait for it.
+            log.warning("%s: an earlier run of the same id asked in ticket %s", self.subject, source.sn or "(none)")
+            return None
+        source = self._looked_for(source)
+        if source.sn is None or not self._is_open(source):
+            return None
+        if self.keeps_open and (not self.compares or source.asked_digest == self.question.asked_digest):
+            log.info("ticket %s of an earlier round is still open and asks the same", source.sn)
+            return source
+        self._end(source)
+        return None
+
+    def _end(self, earlier: ApprovalRecord) -> None:
+        """End an earlier round's ticket; one that ITSM lets nobody end, since it never started, is left after a while."""
+        try:
+            self.opener.call_off(str(earlier.sn), why=_CLEARED)
+        except ItsmConflictError as error:
+            if self.store.now() - (earlier.opened_at or self.store.now()) < MAY_START:
+                raise
+            log.error("ticket %s STAYS OPEN, though its answer has no effect: %s", earlier.sn, error)
+
+    # -- a shared ticket -------------------------------------------------------------------------------------
+
+    def _joined(self, sharing: Sharing) -> ApprovalRecord:
+        own = self.store.latest(self.subject)
+        if own is not None and self.attempt.continues(own.attempt):
+            own = self._again(own)
+        else:
+            own = self._begin(self.subject, own, asks=False)
+        if own.ticket_of is not None:
+            return self._opened(self._checked(self._source(own)))
+        is_first = own.round_number == 1 and not sharing.cleared
+        shared = self._shared(sharing, since=sharing.run_began if is_first else own.created_at or self.store.now())
+        self.store.change(own, ticket_of=shared.nonce)
+        return shared
+
+    def _shared(self, sharing: Sharing, *, since: datetime) -> ApprovalRecord:
+        latest = self.store.latest(sharing.subject)
+        if latest is None:
+            return self._opened(self._begin(sharing.subject, None))
+        if latest.sn is None and (not self.compares or latest.asked_digest == self.question.asked_digest):
+            return self._opened(latest)
+        latest = self._looked_for(latest)
+        if latest.sn is not None and self._counts(latest, since=since):
+            return self._checked(latest)
+        return self._opened(self._begin(sharing.subject, latest))
+
+    def _counts(self, record: ApprovalRecord, *, since: datetime) -> bool:
+        """Whether a shared ticket is open, or was decided after a moment of our clock."""
+        info = self._info(record)
+        if info is None:
+            return False
+        if info.current_status not in ENDED or (record.created_at is not None and record.created_at >= since):
+            return True
+        return info.end_at is not None and info.end_at - _clock_ahead(record, info) >= since
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def _begin(
+        self,
+        subject: Subject,
+        latest: ApprovalRecord | None,
+        *,
+        ticket_of: str | None = None,
+        asks: bool = True,
+        tag: str | None = None,
+    ) -> ApprovalRecord:
+        """Store the intent of the subject's next round.
+
+        :param asks: whether it opens a ticket of its own.
+        :param tag: of a ticket that has one already.
+        """
+        nonce, digest = new_nonce(), self.question.digest
+        key, *_ = signing_keys(self.opener.hook.gateway)
+        tag = tag or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
+        request = self._sent(self.content(tag)) if asks else {}
+        return self.store.begin(
+            ApprovalRecord(
+                nonce=nonce,
+                subject=subject,
+                round_number=1 if latest is None else latest.round_number + 1,
+                attempt=self.attempt,
+                digest=digest,
+                asked_digest=self.question.asked_digest,
+                tag=tag,
+                request=request,
+                ticket_of=ticket_of,
+            )
+        )
+
+    def _opened(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Return a record with its ticket's number: as stored, of the ticket that was lost, or of a new ticket."""
+        if record.sn is None:
+            record = self._looked_for(record)
+        if record.sn is not None:
+            return record
+        content = dict(self.content(record.tag))
+        record = self.store.change(record, create_started_at=self.store.now(), request=self._sent(content))
+        try:
+            ticket = self.opener.open(self._handle(record), **content)
+        except _REFUSALS as refused:
+            self._refused(record)
+            raise refused
+        return self._with_number(record, ticket)
+
+    def _refused(self, record: ApprovalRecord) -> None:
+        """Note that ITSM made no ticket: nothing is left to look for."""
+        try:
+            self.store.change(record, create_started_at=None)
+        except ItsmError as error:
+            log.warning("that ITSM refused the ticket could not be stored, a retry looks for it: %s", error)
+
+    def _with_number(self, record: ApprovalRecord, ticket: Opened | LegacyTicket) -> ApprovalRecord:
+        return self.store.change(
+            record,
+            sn=ticket.sn,
+            ticket_id=ticket.id,
+            ticket_url=ticket.ticket_url or "",
+            opened_at=self.store.now(),
+        )
+
+    def _looked_for(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Look for the ticket of a lost answer for as long as it may appear, in the store first: others look too."""
+        if record.sn is not None or record.create_started_at is None:
+            return record
+        while self.sharing and (left := record.seconds_until_settled(self.opener.settle, self.store.now())) > 0:
+            self.sleep(min(left, _NUMBER_SECONDS))
+            record = self.store.get(record.nonce) or record
+            if record.sn is not None:
+                return record
+            if record.create_started_at is None:
+                return record
+        seconds = record.seconds_until_settled(self.opener.settle, self.store.now())
+        found = self.opener.look_for(self._handle(record), seconds=seconds)
+        if found is None:
+            return record
+        telemetry.adopted(self.opener.hook.bkitsm_conn_id)
+        return self._with_number(record, found)
+
+    def _handle(self, record: ApprovalRecord) -> Handle:
+        return Handle(
+            tag=record.tag,
+            creator=str(record.request["creator"]),
+            since=record.create_started_at or self.store.now(),
+            request=record.request,
+        )
+
+    def _sent(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is kept of a request: all that people see, and who they are."""
+        meta = content.get("meta") or {}
+        return {
+            "service_id": content.get("service_id"),
+            "fast_approval": content.get("fast_approval", False),
+            "creator": self.question.creator or self.opener.hook.gateway.username,
+            "fields": content["fields"],
+            "processors": meta.get("state_processors") or {},
+        }
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def _checked(self, source: ApprovalRecord) -> ApprovalRecord:
+        """Refuse a ticket that asks something else than this task would run."""
+        if not self.compares or source.asked_digest == self.question.asked_digest:
+            return source
+        shared = f" for {source.subject}" if self.sharing else ""
+        raise TicketAsksOtherwise(
+            f"ITSM ticket {source.sn or '(not opened yet)'} ({source.request.get('fields', {}).get('title', '')}) was"
+            f" opened{shared} to ask {source.asked_digest}, and this task would run {self.question.asked_digest}"
+            f" ({self.question.title}): its approval does not cover that. The ticket is as it was, nobody was asked"
+            " anything else"
+        )
+
+    def _is_open(self, record: ApprovalRecord) -> bool:
+        info = self._info(record)
+        return info is not None and info.current_status not in ENDED
+
+    def _info(self, record: ApprovalRecord) -> TicketInfo | None:
+        """Read a ticket of ours; None where ITSM has it no more."""
+        try:
+            return self.opener.hook.get_ticket_info(str(record.sn))
+        except _GONE as error:
+            log.warning("ticket %s of %s is gone from ITSM: %s", record.sn, record.subject, error)
+            return None
+
+
+def _clock_ahead(record: ApprovalRecord, info: TicketInfo) -> timedelta:
+    """Return by how much ITSM's clock is ahead of ours at most: a decision may be so much older than it says.
+
+    ITSM dates a ticket no earlier than it was asked for, by its own clock.
+    """
+    asked = record.create_started_at or record.created_at
+    return timedelta(0) if asked is None else info.create_at + _TICK - asked
+
+
+__all__ = ["ApprovalRequest", "Content", "Sharing", "TicketAsksOtherwise"]
