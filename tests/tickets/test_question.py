@@ -306,7 +306,10 @@ def test_what_templates_render_has_one_digest_each_time_it_is_rendered(
 
 def test_an_xcom_has_the_digest_of_what_was_pushed() -> None:
     """A retry reads from the database what the first try had in its hands."""
-    from airflow.sdk.serde import deserialize, serialize
+    try:
+        from airflow.sdk.serde import deserialize, serialize
+    except ImportError:  # before Airflow 3.2
+        from airflow.serialization.serde import deserialize, serialize  # type: ignore[no-redef]
 
     pushed = {
         "list": ["a", ("b",)],
