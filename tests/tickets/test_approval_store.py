@@ -496,6 +496,19 @@ def test_a_database_server_needs_no_warning(
     assert (engine.dialect.name, type(engine.pool)) == ("postgresql", NullPool)
 
 
+def test_old_rows_are_deleted_as_the_documentation_says(store: ApprovalStore, engine: Engine) -> None:
+    """But for the record of a ticket that a later round has taken over."""
+    opener = store.begin(record())
+    store.begin(record(round_number=2))
+    kept = store.begin(record(round_number=3, ticket_of=opener.nonce))
+    with engine.begin() as connection:
+        old = approval_table.c.round_number < 3
+        connection.execute(update(approval_table).where(old).values(updated_at=datetime(2025, 1, 1, tzinfo=UTC)))
+        page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+        connection.exec_driver_sql(page.partition("```sql\n")[2].partition(";")[0])
+    assert {one.nonce for one in store.of_run("dag", "run")} == {opener.nonce, kept.nonce}
+
+
 def test_what_is_stored_is_what_people_can_read(store: ApprovalStore, engine: Engine) -> None:
     """For an administrator with a SQL client: plain columns, JSON as text, no secrets."""
     row = store.change(store.begin(record()), sn="SN1", verdict={"outcome": "approved"})
