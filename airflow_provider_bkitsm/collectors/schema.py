@@ -52,6 +52,9 @@ Each looks at what is there before it changes anything: a database that is new g
 one whose migration was interrupted may have half of it.
 """
 
+APPROVALS_VERSION = MIGRATIONS.index(_approvals) + 1
+"""Since this version each approval round has a record."""
+
 
 def bring_up_to_date(engine: Engine) -> None:
     """Create what is missing and migrate what is older. Several processes may do so at once.
@@ -84,9 +87,9 @@ def _migrate(engine: Engine) -> None:
     found, newest = _version(engine), len(MIGRATIONS)
     if found > newest:
         raise StoreTooNew(
-            f"The database of collector states has schema version {found}, and this airflow-provider-bkitsm knows "
-            f"versions up to {newest}. Nothing was changed and the ticket is untouched; a retry is refused until "
-            "the provider is upgraded on this machine."
+            f"The database of approval records and collector states has schema version {found}, and this "
+            f"airflow-provider-bkitsm knows versions up to {newest}. Nothing was changed and the ticket is "
+            "untouched; a retry is refused until the provider is upgraded on this machine."
         )
     for version in range(found + 1, newest + 1):
         with engine.begin() as connection:

@@ -136,8 +136,8 @@ audit_table = Table(
     **_OPTIONS,
 )
 
-# One row for each approval round of a task, see :mod:`airflow_provider_bkitsm.tickets.approval`. Two tries that begin
-# the same round at once collide on its number, and the second one finds the first one's row.
+# One row for each approval round of a task, see :mod:`airflow_provider_bkitsm.tickets.approval`. Two tries that
+# begin the same round at once collide on its number, and the second one finds the first one's row.
 approval_table = Table(
     "bkitsm_approval",
     metadata,

@@ -130,7 +130,7 @@ def _answer(*steps: str) -> bool:
 
 @pytest.mark.parametrize("step", sorted(UNSEEN))
 def test_what_airflow_does_not_show_is_taken_for_a_retry(step: str) -> None:
-    """The limit that docs/security.md names; where an Airflow shows it, this fails and the page is out of date."""
+    """The limit that docs/reliability.md names; where an Airflow shows it, this fails and the page is old."""
     assert _answer(step)
 
 
