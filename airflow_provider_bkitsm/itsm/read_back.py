@@ -30,7 +30,7 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict, about_ticket
 _TITLE = "title"
 _MOST_DIFFERENCES = 5
 _EXCERPT, _BEFORE = 120, 20
-_ADVICE = "Nothing was let through; clear the task to ask anew"
+_ADVICE = "Nothing goes on; ask anew"
 
 
 def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> Flow[Verdict]:
