@@ -43,7 +43,11 @@ class TicketOwner:
     task_id: str
 
     def __str__(self) -> str:
-        return f"task {self.task_id} of run {self.run_id} of DAG {self.dag_id}" if self.run_id else f"DAG {self.dag_id}"
+        return (
+            f"task {self.task_id} of run {self.run_id} of DAG {self.dag_id}"
+            if self.run_id
+            else f"DAG {self.dag_id}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
