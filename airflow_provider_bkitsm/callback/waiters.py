@@ -126,6 +126,15 @@ class WaitArguments:
             **flags,
         )
 
+    def may_be_about(self, sn: str, conn_id: str) -> bool:
+        """Whether these arguments name this ticket, or leave open which one."""
+        return self.sn in (None, sn) and self.conn_id in (None, conn_id)
+
+    @property
+    def names_ticket(self) -> bool:
+        """Whether these arguments name one ticket."""
+        return self.sn is not None and self.conn_id is not None
+
     def waiter(self, registered: Waiter) -> Waiter:
         """Return a registration with the trigger's own values in it.
 

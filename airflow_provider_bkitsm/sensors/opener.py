@@ -26,7 +26,7 @@ def check_opened_by(given: str | None) -> str | None:
 def opener_of(sensor: Any, number: Any) -> str | None:
     """Return the id of the one task of ours that a sensor's ``ticket_sn`` comes from; None where there is none.
 
-    :param number: ``ticket_sn`` before it is rendered: another task's output, or a template that quotes the id of one.
+    :param number: ``ticket_sn`` before it is rendered: a task's output, or a template that quotes a task's id.
     """
     openers = {task.task_id for task in _sources(sensor, number) if _opens_tickets(task)}
     return openers.pop() if len(openers) == 1 else None

@@ -55,9 +55,9 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     ``remark``, ``decided_at``, and ``automatic`` where ITSM answered by itself.
 
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
-    :param opened_by: id of the task of this DAG that opens the ticket: an approval counts only for the ticket that
-        task has opened in this run, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where
-        that is one of this provider's operators. ``anyone`` takes the ticket of any task, run and DAG.
+    :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
+        in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
+        is one of this provider's operators. ``anyone`` takes the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
         restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
@@ -155,11 +155,11 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             return None
 
     def opener(self) -> str | None:
-        """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None where nothing says it."""
+        """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None: none is named."""
         return self.opened_by or opener_of(self, self._number_from)
 
     def trigger_arguments(self) -> dict[str, Any]:
-        """Return what the trigger takes; a number of a task that is not in the DAG yet is looked into by a worker."""
+        """Return what the trigger takes; where the opener is not in the DAG yet, a worker ends the task."""
         arguments = super().trigger_arguments()
         if "opened_by" not in arguments and names_later_task(self, self._number_from):
             arguments["ends_task"] = False

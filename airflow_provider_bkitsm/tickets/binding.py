@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which ticket's approval a wait may take: its own ticket's only. Pure.
 
-The number a sensor waits for usually comes from an XCom, which others can write. The records of approval rounds and
-of collectors' applications say which task has opened which ticket, and nobody who writes XComs can write those.
+The number a sensor waits for usually comes from an XCom, which others can write. The records of approval rounds
+and of collectors' applications say which task has opened which ticket, and they are written by that task only.
 """
 
 from __future__ import annotations
@@ -160,14 +160,15 @@ def _nothing_opened(ticket: AwaitedTicket) -> str:
 
 def _unrecorded(ticket: AwaitedTicket) -> str:
     return (
-        f"there is no record that task {ticket.opened_by} opened {ticket.sn} in this run. Records are kept in the store"
-        " that [bkitsm] store_conn_id names, else in a file of this machine. If another task opens the ticket, name"
-        f' it as opened_by; opened_by="{ANYONE}" takes any ticket'
+        f"there is no record that task {ticket.opened_by} opened {ticket.sn} in this run. Records are kept in the"
+        " store that [bkitsm] store_conn_id names, else in a file of this machine. If another task opens the"
+        f' ticket, name it as opened_by; opened_by="{ANYONE}" takes any ticket'
     )
 
 
 def _not_shared(ticket: AwaitedTicket) -> str:
     return (
-        f"whether task {ticket.opened_by} opened ITSM ticket {ticket.sn} cannot be checked: the records of approvals are"
-        " in a file of one machine, and workers run on several. Name a database: [bkitsm] store_conn_id"
+        f"whether task {ticket.opened_by} opened ITSM ticket {ticket.sn} cannot be checked: the records"
+        " of approvals are in a file of one machine, and workers run on several. Name a database:"
+        " [bkitsm] store_conn_id"
     )

@@ -38,10 +38,11 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
     except ItsmError:
         raise
     except Exception as error:
+        # Its text is left out: it may hold the database's URL.
         raise StoreUnavailable(
-            f"Whose ITSM ticket {ticket.sn} is cannot be read from the store ({type(error).__name__}: {error}). The"
-            " ticket is untouched; a retry is safe."
-        ) from error
+            f"Whose ITSM ticket {ticket.sn} is cannot be read from the store ({type(error).__name__}). The ticket"
+            " is untouched; a retry is safe."
+        ) from None
 
 
 def _read(ticket: AwaitedTicket) -> TicketRecords:
@@ -58,7 +59,7 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
 
 
 def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
-    """Return the tickets of the latest rounds of ``opened_by`` by map index; a collector's is its application's."""
+    """Return the ticket of the latest round of ``opened_by`` by map index, or of its application."""
     same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
     names = ("subject_key", "map_index", "round_number", "created_at", "sn", "ticket_of")
     rows = connection.execute(select(*(getattr(_APPROVAL, name) for name in names)).where(*same)).all()

@@ -40,8 +40,8 @@ class Notes:
     async def forget_results(self, sn: str) -> None:
         """Delete how an earlier round ended, before this one can be found by a callback.
 
-        Airflow clears XComs only for tries that begin on a worker. A result about this round's own ticket is kept: a
-        callback may have ended the task just now.
+        Airflow clears XComs only for tries that begin on a worker. A result about this round's own ticket is kept:
+        a callback may have ended the task just now.
         """
         try:
             for key in RESULT_KEYS:

@@ -234,9 +234,10 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     async def _binding(self, sn: str) -> Binding:
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
 
-        ti = self.task_instance
-        where = {"dag_id": ti.dag_id, "run_id": ti.run_id, "bkitsm_conn_id": self.bkitsm_conn_id}
-        ticket = AwaitedTicket(sn=ticket_number(sn), opened_by=self.opened_by, **where)
+        where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
+        ticket = AwaitedTicket(
+            sn=ticket_number(sn), bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opened_by, **where
+        )
         return await in_time(partial(read_binding, ticket), seconds=_STORE_SECONDS)
 
     def _time_it(self, verdict: Verdict) -> None:

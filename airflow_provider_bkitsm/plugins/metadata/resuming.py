@@ -161,9 +161,7 @@ def _as_its_trigger_says(waiter: Waiter, row: Row[Any], sn: str) -> Waiter | Non
     arguments = arguments_of(row.encrypted_kwargs)
     if arguments is None:
         return Waiter(ti_id=waiter.ti_id, conn_id=waiter.conn_id)
-    if arguments.sn not in (None, sn) or arguments.conn_id not in (None, waiter.conn_id):
-        return None
-    return arguments.waiter(waiter)
+    return arguments.waiter(waiter) if arguments.may_be_about(sn, waiter.conn_id) else None
 
 
 def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | None:
@@ -172,26 +170,25 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     if arguments is None:
         return Message(waiter=Waiter(ti_id=waiter.ti_id, conn_id=waiter.conn_id, after_worker=True))
     theirs = arguments.waiter(waiter)
-    if arguments.sn not in (None, verdict.sn) or arguments.conn_id not in (None, waiter.conn_id):
+    if not arguments.may_be_about(verdict.sn, waiter.conn_id):
         return None
-    look = Message(waiter=theirs)
-    # The verdict was read with another policy than the trigger's: the wait began anew meanwhile.
-    if arguments.verdict_settings is None or theirs.verdict_settings != waiter.verdict_settings:
-        return look
     binding = _binding(found, arguments, waiter, verdict)
-    if arguments.sn is None or arguments.conn_id is None:
-        if binding is not None and binding.claim is Claim.FOREIGN:
-            return None
-        return Message(waiter=theirs, verdict=verdict) if binding and binding.claim is Claim.OWN else look
-    if binding is None or not binding.is_settled:
-        return look
+    if not arguments.names_ticket and binding is not None and binding.claim is Claim.FOREIGN:
+        return None
+    # Where the policy differs, the verdict was read for a wait that began anew meanwhile.
+    as_asked = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
+    if not as_asked or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
+        return Message(waiter=theirs)
     return Message(waiter=theirs, verdict=binding.applied_to(verdict))
+
+
+# By whether the trigger's arguments name the ticket: where only an XCom does, a record has to.
+_BINDING = {True: frozenset(Claim) - {Claim.UNRECORDED}, False: frozenset({Claim.OWN})}
 
 
 def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict: Verdict) -> Binding | None:
     """Return whose the ticket is; None where the store cannot be read: a worker tries again."""
-    is_plain = arguments.sn is not None and arguments.conn_id is not None
-    if is_plain and verdict.outcome is not Outcome.APPROVED:
+    if arguments.names_ticket and verdict.outcome is not Outcome.APPROVED:
         return Binding(claim=Claim.UNCLAIMED)
     ticket = AwaitedTicket(
         sn=verdict.sn,

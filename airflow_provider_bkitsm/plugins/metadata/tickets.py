@@ -5,8 +5,8 @@ Three ways lead to the rows, all by index, however many XComs there are: open wa
 there are as many as tasks that wait at this moment; past ones by the XCom of the ticket's button, whose key is
 always the same; a run's by the run.
 
-Everybody who writes XComs can write those: what is no registration of this try, or none of its trigger's ticket, is
-left out, and no content of an XCom raises.
+Everybody who writes XComs can write those: what is no registration of this try, or none of its trigger's ticket,
+is left out, and no content of an XCom raises.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 
 from airflow_provider_bkitsm.approvals.rows import Found, TaskKey, moment, text
 from airflow_provider_bkitsm.callback.body import is_number
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
 from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER, arguments_of
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
 
@@ -151,19 +151,12 @@ def _state(row: Row[Any]) -> str | None:
 
 
 def _registered(row: Row[Any]) -> Waiter | None:
-    """Return the registration of this try; None where it names another ticket than the trigger's own arguments do."""
-    waiter = Waiter.from_value(row.wait)
-    if (
-        waiter is None
-        or UUID(waiter.ti_id) != UUID(str(row.id))
-        or not is_number(row.key.removeprefix(WAIT_PREFIX))
-    ):
+    """Return the registration of this try; None where its trigger's own arguments name another ticket."""
+    waiter, sn = Waiter.from_value(row.wait), (row.key or "").removeprefix(WAIT_PREFIX)
+    if waiter is None or UUID(waiter.ti_id) != UUID(str(row.id)) or not is_number(sn):
         return None
     arguments = arguments_of(row.encrypted_kwargs) if row.classpath == TRIGGER else None
-    if arguments is None:
-        return waiter
-    sn, conn_id = arguments.sn or row.key.removeprefix(WAIT_PREFIX), arguments.conn_id or waiter.conn_id
-    return waiter if (wait_key(sn), conn_id) == (row.key, waiter.conn_id) else None
+    return waiter if arguments is None or arguments.may_be_about(sn, waiter.conn_id) else None
 
 
 def _last_verdict(row: Row[Any], *, registered: bool) -> Mapping[str, Any] | None:

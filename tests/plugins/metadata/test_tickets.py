@@ -154,7 +154,8 @@ def test_an_earlier_trys_registration_says_nothing_about_this_one(wait):
 
 
 def test_a_second_registration_replaces_the_first(wait):
-    one = wait()
+    """The trigger's number is a template: only the registrations say which it is."""
+    one = wait(arguments={"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"})
     put(one, "bkitsm_wait:REQ_later", one.waiter.as_dict())
     assert [found.sn for found in read(one)] == ["REQ_later"]
 
