@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any
@@ -104,6 +105,7 @@ class WaitArguments:
     sn: str | None
     conn_id: str | None
     verdict_settings: Mapping[str, Any] | None
+    approval_seconds: float | None
     ends_task: bool
     after_worker: bool
     opened_by: str | None
@@ -122,6 +124,7 @@ class WaitArguments:
             sn=_plain(stored.get("ticket_sn")),
             conn_id=_plain(stored.get("bkitsm_conn_id")),
             verdict_settings=_settings(stored),
+            approval_seconds=_seconds(stored.get("approval_timeout")),
             opened_by=opened_by,
             **flags,
         )
@@ -136,16 +139,18 @@ class WaitArguments:
         return self.sn is not None and self.conn_id is not None
 
     def waiter(self, registered: Waiter) -> Waiter:
-        """Return a registration with the trigger's own values in it.
+        """Return who has registered, by the trigger's own values.
 
         Whether others are mapped over the task is known only since the wait began: the registration may say that a
         worker has to end the task, and never that none has to.
         """
         settings: dict[str, Any] = dict.fromkeys(_SETTINGS) | dict(self.verdict_settings or {})
-        return replace(
-            registered,
+        return Waiter(
+            ti_id=registered.ti_id,
+            conn_id=self.conn_id or registered.conn_id,
             ends_task=self.ends_task and registered.ends_task,
             after_worker=self.after_worker,
+            approval_seconds=self.approval_seconds,
             **settings,
         )
 
@@ -160,6 +165,14 @@ def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
     texts = (value for value in given.values() if isinstance(value, str))
     complete = set(_SETTINGS) - {"accept_automatic"} <= given.keys()
     return given if typed and complete and not any(map(_is_template, texts)) else None
+
+
+def _seconds(given: object) -> float | None:
+    """Return how long people may take; None for ever, for a template and for anything else."""
+    if isinstance(given, timedelta):
+        return given.total_seconds()
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return float(given) if is_number and isfinite(given) else None
 
 
 def _plain(value: object) -> str | None:

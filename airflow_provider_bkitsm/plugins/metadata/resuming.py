@@ -88,10 +88,10 @@ class AirflowMetadata:
         )
         with create_session(scoped=False) as session:
             rows = session.execute(query).all()
-        registered = ((Waiter.from_value(row.value), row) for row in rows)
-        ours = [(who, row) for who, row in registered if who is not None and who.conn_id == conn_id]
-        waits = (_as_its_trigger_says(who, row, sn) for who, row in ours if _is_try(who, row.id))
-        return Waiting(waiters=tuple(who for who in waits if who is not None), known=bool(ours))
+        registered = (Waiter.from_value(row.value) for row in rows)
+        known = any(one is not None and one.conn_id == conn_id for one in registered)
+        waits = {who.ti_id: who for row in rows if (who := _waits_for(row, sn, conn_id)) is not None}
+        return Waiting(waiters=tuple(waits.values()), known=known or bool(waits))
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Resume a task if it still waits on our trigger; True for exactly one caller.
@@ -152,16 +152,31 @@ def arguments_of(encrypted: str | None) -> WaitArguments | None:
         return None
 
 
-def _as_its_trigger_says(waiter: Waiter, row: Row[Any], sn: str) -> Waiter | None:
-    """Return who waits with the trigger's own values; None for who does not wait, or for another ticket."""
+def waiter_of(row: Row[Any], value: object) -> Waiter | None:
+    """Return who waits on a trigger of ours; None where this try has registered nothing.
+
+    :param value: what is registered, whoever has written it. An earlier try waited for another ticket, or another
+        round.
+    """
+    registered = Waiter.from_value(value)
+    if registered is None or UUID(registered.ti_id) != UUID(str(row.id)):
+        return None
+    arguments = arguments_of(row.encrypted_kwargs)
+    if arguments is None:
+        return Waiter(ti_id=registered.ti_id, conn_id=registered.conn_id, after_worker=True)
+    return arguments.waiter(registered)
+
+
+def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
+    """Return who waits for a ticket; None where the row's task does not wait, or for another one."""
     from airflow.utils.state import TaskInstanceState
 
     if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
         return None
-    arguments = arguments_of(row.encrypted_kwargs)
-    if arguments is None:
-        return Waiter(ti_id=waiter.ti_id, conn_id=waiter.conn_id)
-    return arguments.waiter(waiter) if arguments.may_be_about(sn, waiter.conn_id) else None
+    waiter, arguments = waiter_of(row, row.value), arguments_of(row.encrypted_kwargs)
+    if waiter is None or waiter.conn_id != conn_id or (arguments and not arguments.may_be_about(sn, conn_id)):
+        return None
+    return waiter
 
 
 def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | None:
@@ -221,11 +236,6 @@ def _resume(found: Row[Any], told: Message) -> bool:
 
 def _is_young(waits: Row[Any]) -> bool:
     return bool(datetime.now(UTC) - waits.created_date < _TOO_EARLY)
-
-
-def _is_try(waiter: Waiter, ti_id: Any) -> bool:
-    """Whether the registration is this try's: an earlier one waited for another ticket, or another round."""
-    return UUID(str(ti_id)) == UUID(waiter.ti_id)
 
 
 def _read(waiter: Waiter) -> Row[Any] | None:

@@ -20,12 +20,13 @@ from uuid import UUID
 from airflow_provider_bkitsm.approvals.rows import Found, TaskKey, moment, text
 from airflow_provider_bkitsm.callback.body import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
-from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER, arguments_of
+from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER, arguments_of, waiter_of
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
 
+_DEFERRED = "deferred"
 _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
 # Clocks of two machines differ by less.
 _SKEW = timedelta(minutes=1)
@@ -130,11 +131,11 @@ def _founds(rows: Iterable[Row[Any]]) -> list[Found]:
 
 
 def _found(row: Row[Any]) -> Found:
-    waiter, state = _registered(row), _state(row)
+    sn, waiter, state = *_registered(row), _state(row)
     return Found(
         task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
         state=state,
-        sn=row.key.removeprefix(WAIT_PREFIX) if waiter else "",
+        sn=sn,
         conn_id=waiter.conn_id if waiter else "",
         ticket_url=text(row.url),
         registered_at=row.wait_time or row.url_time,
@@ -142,7 +143,7 @@ def _found(row: Row[Any]) -> Found:
         ended_at=row.end_date,
         triggered_by=row.triggered_by or "",
         approval_seconds=waiter.approval_seconds if waiter else None,
-        verdict=None if state == "deferred" else _last_verdict(row, registered=waiter is not None),
+        verdict=None if state == _DEFERRED else _last_verdict(row, sn),
     )
 
 
@@ -150,21 +151,26 @@ def _state(row: Row[Any]) -> str | None:
     return None if row.state is None else str(getattr(row.state, "value", row.state))
 
 
-def _registered(row: Row[Any]) -> Waiter | None:
-    """Return the registration of this try; None where its trigger's own arguments name another ticket."""
-    waiter, sn = Waiter.from_value(row.wait), (row.key or "").removeprefix(WAIT_PREFIX)
-    if waiter is None or UUID(waiter.ti_id) != UUID(str(row.id)) or not is_number(sn):
-        return None
-    arguments = arguments_of(row.encrypted_kwargs) if row.classpath == TRIGGER else None
-    return waiter if arguments is None or arguments.may_be_about(sn, waiter.conn_id) else None
+def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
+    """Return the ticket that this try waits or waited for, and who waits; empty where it is not known.
+
+    While it waits, its trigger's own arguments count; after that, there is only what it has registered.
+    """
+    sn = (row.key or "").removeprefix(WAIT_PREFIX)
+    if row.key and row.classpath == TRIGGER:
+        arguments, waiter = arguments_of(row.encrypted_kwargs), waiter_of(row, row.wait)
+        sn = (arguments and arguments.sn) or sn
+    else:
+        waiter = Waiter.from_value(row.wait)
+        waiter = waiter if waiter is not None and UUID(waiter.ti_id) == UUID(str(row.id)) else None
+    return (sn, waiter) if waiter is not None and is_number(sn) else ("", None)
 
 
-def _last_verdict(row: Row[Any], *, registered: bool) -> Mapping[str, Any] | None:
+def _last_verdict(row: Row[Any], sn: str) -> Mapping[str, Any] | None:
     """Return how this round ended; an earlier round's verdict is about another ticket, or older than this wait."""
     stored = [(_verdict(row.result), row.result_time), (_verdict(row.verdict), row.verdict_time)]
     ended = [(verdict, at) for verdict, at in stored if verdict is not None]
-    if registered:
-        sn = row.key.removeprefix(WAIT_PREFIX)
+    if sn:
         since = _seconds(row.wait_time) - _SKEW.total_seconds()
         ended = [(one, at) for one, at in ended if one["sn"] == sn and _seconds(at) >= since]
     return max(ended, key=lambda one: _seconds(one[1]))[0] if ended else None
