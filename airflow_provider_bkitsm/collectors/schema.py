@@ -61,6 +61,18 @@ APPROVALS_VERSION = MIGRATIONS.index(_approvals) + 1
 """Since this version each approval round has a record."""
 
 
+APPROVALS = 4
+"""The version since which each approval round has a record."""
+
+
+def reached_at(connection: Connection, version: int) -> datetime | None:
+    """Return when the database reached a version (aware UTC); None where it has not."""
+    at: datetime | None = connection.execute(
+        select(schema_table.c.at).where(schema_table.c.version == version)
+    ).scalar()
+    return at
+
+
 def bring_up_to_date(engine: Engine) -> None:
     """Create what is missing and migrate what is older. Several processes may do so at once.
 
