@@ -53,6 +53,18 @@ one whose migration was interrupted may have half of it.
 """
 
 
+APPROVALS = 4
+"""The version since which each approval round has a record."""
+
+
+def reached_at(connection: Connection, version: int) -> datetime | None:
+    """Return when the database reached a version (aware UTC); None where it has not."""
+    at: datetime | None = connection.execute(
+        select(schema_table.c.at).where(schema_table.c.version == version)
+    ).scalar()
+    return at
+
+
 def bring_up_to_date(engine: Engine) -> None:
     """Create what is missing and migrate what is older. Several processes may do so at once.
 

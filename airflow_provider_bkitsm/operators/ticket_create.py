@@ -216,8 +216,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def _legacy(self, context: Context, opener: TicketOpener) -> LegacyTickets | None:
         from airflow_provider_bkitsm.itsm.opening import creation_tag
-        from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
-    from airflow_provider_bkitsm.tickets.legacy import LegacyTickets
+        from airflow_provider_bkitsm.tickets.legacy import LegacyTickets
 
         ti = context["ti"]
         if self.approval_key or ti.try_number == 1:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, Select, select
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.collectors.schema import APPROVALS, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table
 from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
@@ -73,6 +74,11 @@ class ApprovalStore:
         with self._transactions.begin() as connection:
             found = connection.execute(query.order_by(columns.created_at))
             return [_record(row._asdict()) for row in found]
+
+    def records_since(self) -> datetime | None:
+        """Return since when each approval round has a record (aware UTC)."""
+        with self._transactions.begin() as connection:
+            return reached_at(connection, APPROVALS)
 
     def begin(self, record: ApprovalRecord) -> ApprovalRecord:
         """Store a round's intent, before anything is asked for.
