@@ -97,16 +97,18 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         """Return a verdict as it counts for this task.
 
         The ticket of a wait that timed out is ended, if it is to be, and a decision that came first wins (P5). The
-        approval of a ticket that was not opened for this task is none.
+        approval of a ticket that was not opened for this task, or shows something else by now, is none.
         """
         from airflow_provider_bkitsm.hooks.operating import give_up
+        from airflow_provider_bkitsm.itsm.read_back import confirm
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
         if ends and (self.opener() is None or self.binding(verdict.sn, context).claim is not Claim.FOREIGN):
             policy = self.hook.verdict_policy(**self.verdict_settings)
             verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
         if verdict.outcome is Outcome.APPROVED:
-            verdict = self.binding(verdict.sn, context).applied_to(verdict)
+            binding = self.binding(verdict.sn, context)
+            verdict = self.hook.run(confirm(binding.applied_to(verdict), binding.request))
         self._seen = verdict.as_dict()
         return verdict
 

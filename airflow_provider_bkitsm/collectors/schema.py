@@ -61,15 +61,10 @@ APPROVALS_VERSION = MIGRATIONS.index(_approvals) + 1
 """Since this version each approval round has a record."""
 
 
-APPROVALS = 4
-"""The version since which each approval round has a record."""
-
-
 def reached_at(connection: Connection, version: int) -> datetime | None:
     """Return when the database reached a version (aware UTC); None where it has not."""
-    at: datetime | None = connection.execute(
-        select(schema_table.c.at).where(schema_table.c.version == version)
-    ).scalar()
+    query = select(func.min(schema_table.c.at)).where(schema_table.c.version >= version)
+    at: datetime | None = connection.execute(query).scalar()
     return at
 
 

@@ -46,6 +46,13 @@ def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> Flow[Verdict
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
     info: TicketInfo = about_ticket(verdict.sn, (yield calls.get_ticket_info(verdict.sn)))
+    return confirmed(verdict, request, info)
+
+
+def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketInfo) -> Verdict:
+    """As ``confirm``, of a ticket that was read after its end."""
+    if request is None or verdict.outcome is not Outcome.APPROVED:
+        return verdict
     service = () if info.service_id is None else _service_differences(request, info)
     found = (*service, *form_differences(request, info))
     if not found:

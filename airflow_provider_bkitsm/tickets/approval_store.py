@@ -20,8 +20,8 @@ from sqlalchemy import Engine, Select, func, select
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
-from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION
-from airflow_provider_bkitsm.collectors.tables import approval_table, schema_table
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
+from airflow_provider_bkitsm.collectors.tables import approval_table
 from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.hooks.store import store_engine, store_path
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
@@ -92,9 +92,8 @@ class ApprovalStore:
 
         A ticket that was opened before may be one of a version that kept no records.
         """
-        query = select(func.min(schema_table.c.at)).where(schema_table.c.version >= APPROVALS_VERSION)
         with self._transactions.begin() as connection:
-            return connection.execute(query).scalar_one()
+            return reached_at(connection, APPROVALS_VERSION)
 
     def begin(self, record: ApprovalRecord) -> ApprovalRecord:
         """Store a round's intent, before anything is asked for.

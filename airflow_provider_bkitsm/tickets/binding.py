@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -56,12 +57,14 @@ class TicketRecords:
 
     :param rounds: the ticket of the latest round of ``opened_by``, by map index; None where it is not open yet.
     :param owner: who opened the awaited ticket; None where no record names it.
+    :param request: what was sent to open the awaited ticket; None where no record says.
     :param since: when the store began to keep a record of each round (aware).
     :param complete: whether every worker writes into this store.
     """
 
     rounds: Mapping[int, str | None] = field(default_factory=dict)
     owner: TicketOwner | None = None
+    request: Mapping[str, Any] | None = None
     since: datetime | None = None
     complete: bool = True
 
@@ -80,10 +83,12 @@ class Binding:
     """Whose an awaited ticket is, and the sentence that says so.
 
     :param since: of an unrecorded ticket: what was opened before has no record.
+    :param request: what was sent to open the ticket, which it has to show still; None where no record says.
     """
 
     claim: Claim
     text: str = ""
+    request: Mapping[str, Any] | None = None
     since: datetime | None = None
 
     @property
@@ -122,6 +127,10 @@ def bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
     With ``opened_by`` the ticket has to be that of the task's latest round in this run. Without, a ticket that no
     record names is the author's own, and one that another run or DAG has opened is not.
     """
+    return replace(_bind(ticket, records), request=records.request)
+
+
+def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
     if ticket.opened_by == ANYONE:
         return Binding(claim=Claim.UNCLAIMED)
     if ticket.opened_by is None:

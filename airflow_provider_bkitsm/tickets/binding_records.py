@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-from airflow_provider_bkitsm.collectors.schema import APPROVALS, reached_at
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
 from airflow_provider_bkitsm.collectors.transactions import Transactions
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.binding import (
-    ANYONE,
     AwaitedTicket,
     Binding,
     TicketOwner,
@@ -31,8 +31,6 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
 
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
-    if ticket.opened_by == ANYONE:
-        return bind(ticket, TicketRecords())
     try:
         return bind(ticket, _read(ticket))
     except ItsmError:
@@ -51,10 +49,14 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
     engine = store_engine()
     with Transactions(engine).begin() as connection:
         rounds = _rounds(connection, ticket) if ticket.opened_by else {}
-        owner = _owner(connection, ticket)
-        since = None if rounds else reached_at(connection, APPROVALS)
+        owner, request = _owner(connection, ticket)
+        since = None if rounds else reached_at(connection, APPROVALS_VERSION)
     return TicketRecords(
-        rounds=rounds, owner=owner, since=since, complete=engine.dialect.name != "sqlite" or _on_one_machine()
+        rounds=rounds,
+        owner=owner,
+        request=request,
+        since=since,
+        complete=engine.dialect.name != "sqlite" or _on_one_machine(),
     )
 
 
@@ -84,15 +86,18 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, st
     return {row.map_index: row.ticket_sn for row in connection.execute(query)}
 
 
-def _owner(connection: Connection, ticket: AwaitedTicket) -> TicketOwner | None:
-    """Return who opened the ticket; of a number that ITSM gave twice, the later one."""
+def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return who opened the ticket, and with what request; of a number that ITSM gave twice, the later one."""
     of_ticket = (_APPROVAL.sn == ticket.sn, _APPROVAL.bkitsm_conn_id == ticket.bkitsm_conn_id)
-    opened = select(*_owner_columns(_APPROVAL)).where(*of_ticket, _APPROVAL.ticket_of.is_(None))
+    opened = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*of_ticket, _APPROVAL.ticket_of.is_(None))
     row = connection.execute(opened.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
-    if row is None:
-        applied = select(*_owner_columns(_COLLECTOR))
-        row = connection.execute(applied.where(_COLLECTOR.ticket_sn == ticket.sn)).first()
-    return None if row is None or row.dag_id is None else TicketOwner(**row._asdict())
+    if row is not None:
+        values = row._asdict()
+        request = values.pop("request")
+        return TicketOwner(**values), request or None
+    applied = select(*_owner_columns(_COLLECTOR)).where(_COLLECTOR.ticket_sn == ticket.sn)
+    row = connection.execute(applied).first()
+    return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
 
 
 def _owner_columns(columns: Any) -> list[Any]:

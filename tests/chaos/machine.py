@@ -123,10 +123,10 @@ class ChaosMachine(RuleBasedStateMachine):
         """Tries that are about to send a request."""
         return [(run, one) for run, one in self.live if one.at is not None and one.at.kind == "before"]
 
-    @initialize(shares=st.booleans(), remembers=st.booleans())
-    def a_day_begins(self, shares: bool, remembers: bool) -> None:
+    @initialize(shares=st.booleans())
+    def a_day_begins(self, shares: bool) -> None:
         self.scene.start_run(collector=COLLECTORS[0])
-        self.scene.start_run(shares=shares, remembers=remembers)
+        self.scene.start_run(shares=shares)
 
     @precondition(lambda self: len(self.runs) < _MOST_RUNS)
     @rule(collector=st.sampled_from(COLLECTORS))
@@ -135,10 +135,10 @@ class ChaosMachine(RuleBasedStateMachine):
         self.scene.start_run(collector=collector)
 
     @precondition(lambda self: len(self.runs) < _MOST_RUNS)
-    @rule(shares=st.sampled_from([True, True, False]), remembers=st.booleans())
-    def a_run_opens(self, shares: bool, remembers: bool) -> None:
+    @rule(shares=st.sampled_from([True, True, False]))
+    def a_run_opens(self, shares: bool) -> None:
         TOTALS.rules["a run opens a ticket"] += 1
-        self.scene.start_run(shares=shares, remembers=remembers)
+        self.scene.start_run(shares=shares)
 
     @precondition(lambda self: self.busy)
     @rule(pick=PICK, stops=st.sampled_from([1, 2, 3, 4, 5, 6, 8, 10, 13, 60]))
