@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,9 +14,11 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.read_back import confirm
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
@@ -229,7 +231,21 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             return verdict
         binding = await self._binding(verdict.sn)
         self.ends_task = self.ends_task and binding.is_settled
-        return binding.applied_to(verdict) if binding.is_settled else verdict
+        if not binding.is_settled:
+            return verdict
+        counted = binding.applied_to(verdict)
+        # A worker reads the form back itself.
+        return await self._read_back(counted, binding.request) if self.ends_task else counted
+
+    async def _read_back(self, verdict: Verdict, request: Mapping[str, Any] | None) -> Verdict:
+        """Return a verdict as it counts by what the ticket shows; a worker tries again where that cannot be read."""
+        try:
+            async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
+                return await hook.run(confirm(verdict, request))
+        except ItsmError as error:
+            self.log.warning("ITSM ticket %s could not be read back, a worker does it: %s", verdict.sn, error)
+            self.ends_task = False
+            return verdict
 
     async def _binding(self, sn: str) -> Binding:
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
