@@ -119,7 +119,8 @@ def _field_differences(key: str, spellings: tuple[Any, ...], info: TicketInfo) -
         shown.insert(0, (TITLE_TYPE, info.title))
     for field_type, value in dict.fromkeys((kind, _text(value)) for kind, value in shown) or ((TITLE_TYPE, ""),):
         readings = {text for one in spellings for text in _readings(one, field_type)}
-        if not {value, _respelled(value)} & readings:
+        objects = {_text(_as_json(one)) for one in spellings if isinstance(one, Mapping | list | tuple)}
+        if value not in readings and _respelled(value) not in objects:
             yield _difference(key, _text(_as_json(spellings[0])), value if shown else None)
 
 
