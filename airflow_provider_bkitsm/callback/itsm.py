@@ -17,7 +17,6 @@ from airflow_provider_bkitsm.itsm.read_back import confirmed
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-
 T = TypeVar("T")
 
 
@@ -57,7 +56,7 @@ async def read_verdicts(
     return [(waiter, confirmed(verdict, request, _value(info))) for waiter, verdict in _value(verdicts)]
 
 
-async def _read_verdicts(hook: GatewayHook, sn: str, waiters: Iterable[Waiter]) -> list[tuple[Waiter, Verdict]]:
+async def _read_verdicts(hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter]) -> list[tuple[Waiter, Verdict]]:
     read: dict[VerdictPolicy, Verdict] = {}
     verdicts = []
     for waiter in waiters:
@@ -68,7 +67,7 @@ async def _read_verdicts(hook: GatewayHook, sn: str, waiters: Iterable[Waiter]) 
     return verdicts
 
 
-async def _read_form(hook: GatewayHook, sn: str, request: Mapping[str, Any] | None) -> TicketInfo | None:
+async def _read_form(hook: ItsmAsyncHook, sn: str, request: Mapping[str, Any] | None) -> TicketInfo | None:
     return None if request is None else await hook.get_ticket_info(sn)
 
 

@@ -114,9 +114,7 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
     return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
 
 
-def _opened(
-    connection: Connection, sn: str, conn_id: str
-) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
     """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
     of_ticket = (_APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None))
     query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*of_ticket)

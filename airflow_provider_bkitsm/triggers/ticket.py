@@ -238,7 +238,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         return await self._read_back(counted, binding.request) if self.ends_task else counted
 
     async def _read_back(self, verdict: Verdict, request: Mapping[str, Any] | None) -> Verdict:
-        """Return a verdict as it counts by what the ticket shows; a worker tries again where that cannot be read."""
+        """Return a verdict as it counts by what the ticket shows; where that cannot be read a worker tries."""
         try:
             async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
                 return await hook.run(confirm(verdict, request))

@@ -219,7 +219,9 @@ class Scene:
         point = one.at
         if point is None or point.kind == "sleeping":
             one.means_since = None
-        elif (point.kind, point.name) == ("recording", "asking") or (point.kind == "changing" and point.name in ("apply", "recreate")):
+        elif (point.kind, point.name) == ("recording", "asking") or (
+            point.kind == "changing" and point.name in ("apply", "recreate")
+        ):
             one.means_since = one.means_since or self.clock.now()
 
     def _note_end(self, run: Run, one: Try) -> None:
