@@ -219,7 +219,9 @@ class Scene:
         point = one.at
         if point is None or point.kind == "sleeping":
             one.means_since = None
-        elif (point.kind, point.name) == ("recording", "asking") or (point.kind == "changing" and point.name in ("apply", "recreate")):
+        elif (point.kind, point.name) == ("recording", "asking") or (
+            point.kind == "changing" and point.name in ("apply", "recreate")
+        ):
             one.means_since = one.means_since or self.clock.now()
 
     def _note_end(self, run: Run, one: Try) -> None:
@@ -240,7 +242,7 @@ class Scene:
             run.sn = one.result if run.phase in ("apply", "open") else run.sn
             run.phase = NEXT[run.phase]
         elif isinstance(one.error, AirflowFailException):
-            run.phase = "done" if run.phase == "complete" else "complete"
+            run.phase = "done" if run.phase in ("complete", "open") else "complete"
 
     def _work(self, run: Run, task: str) -> Callable[[], Any]:
         actor = f"{run.name}.{task}.{run.made[task]}"
@@ -260,7 +262,7 @@ class Scene:
         if run.collector is None:
             return ItsmCreateTicketOperator(
                 task_id=task,
-                title=run.name,
+                title="Restart" if run.shares else run.name,
                 fast_approval=True,
                 fields={"APPROVER": "alice", "APPROVAL_CONTENT": "restart"},
                 approval_key="the key" if run.shares else None,
