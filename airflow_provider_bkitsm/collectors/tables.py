@@ -102,6 +102,7 @@ collector_table = Table(
     Column("outcome_detail", JsonText),
     Column("bypassed_tag", _name(32)),
     Column("verdict_settings", JsonText),
+    Column("request", JsonText),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),
@@ -136,8 +137,8 @@ audit_table = Table(
     **_OPTIONS,
 )
 
-# One row for each approval round of a task, see :mod:`airflow_provider_bkitsm.tickets.approval`. Two tries that begin
-# the same round at once collide on its number, and the second one finds the first one's row.
+# One row for each approval round of a task, see :mod:`airflow_provider_bkitsm.tickets.approval`. Two tries that
+# begin the same round at once collide on its number, and the second one finds the first one's row.
 approval_table = Table(
     "bkitsm_approval",
     metadata,

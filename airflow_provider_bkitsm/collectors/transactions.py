@@ -56,8 +56,8 @@ class Transactions:
             yield
         except _UNAVAILABLE as error:
             raise (StoreRaceLost if is_race(error) else StoreUnavailable)(
-                f"The database of collector states cannot be used ({driver_reason(error, self.engine)}). "
-                f"{consequence}; a retry is safe."
+                "The database of approval records and collector states cannot be used "
+                f"({driver_reason(error, self.engine)}). {consequence}; a retry is safe."
             ) from None
 
 

@@ -159,8 +159,10 @@ class TicketOpener:
         if handle.request is None:
             return True
         info, sent = self.hook.get_ticket_info(ticket.sn), handle.request
+        if not info.fields and self._starts(ticket):
+            info = self.hook.get_ticket_info(ticket.sn)
         if not info.fields:
-            # Its flow has not started, so it shows no form yet.
+            # Its flow never starts, so it shows no form, and asks nobody.
             sent = {**sent, "fields": {"title": sent["fields"]["title"]}}
         differences = ticket_differences(sent, info)
         if differences:

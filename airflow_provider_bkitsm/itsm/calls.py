@@ -84,8 +84,7 @@ def create_ticket(
         stored the ticket, and leaves it open for ever if they are bad.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
-    given = _with_joined_lists(read_form(fields))
-    form = _with_approvers(given) if fast_approval else given
+    form = form_as_sent(read_form(fields), fast_approval=fast_approval)
     check_title(form.get("title"))
     check_text("creator", creator)
     if service_id is None and not fast_approval:
@@ -114,9 +113,10 @@ def create_ticket(
     )
 
 
-def _with_joined_lists(form: dict[str, Any]) -> dict[str, Any]:
+def form_as_sent(form: Mapping[str, Any], *, fast_approval: bool = False) -> dict[str, Any]:
     """Return a form whose lists of texts are in ITSM's spelling: it would store Python's text of a list."""
-    return {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}
+    joined = {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}
+    return _with_approvers(joined) if fast_approval else joined
 
 
 def _is_list_of_texts(value: object) -> bool:

@@ -69,22 +69,34 @@ class Attempt:
         """Whether this try belongs to the round of an earlier one: a retry, or the same try once more.
 
         A person who clears the task begins a new round. Airflow shows a clear in ``max_tries``, unless ``retries``
-        was lowered meanwhile, and in the run's ``clear_number``, unless the run's state was left alone. So only a
-        try for which nothing of this changed is a retry: what is in doubt is a new round, which takes over a ticket
-        that is still open, and asks anew where it was decided.
+        was lowered meanwhile, and in the run's ``clear_number``, unless the run's state was left alone, or was
+        running on Airflow 3.1. So only a try for which nothing of this changed is a retry. What is in doubt is a
+        new round, which takes over a ticket that is still open, and asks anew where it was decided.
+
+        A task that is cleared while a worker runs it keeps ``max_tries``. Where ``clear_number`` stays too, that
+        looks like a try that was lost with its scheduler, and the round goes on.
         """
         if self.ti_id is not None and (self.ti_id, *self._numbers) == (earlier.ti_id, *earlier._numbers):
             return True
         unchanged = all(getattr(self, name) == getattr(earlier, name) for name in _ROUND)
-        return unchanged and self.is_later(earlier)
+        return unchanged and self.is_later(earlier) and not self._may_be_cleared_since(earlier)
 
     @property
     def _numbers(self) -> tuple[int, int]:
         return self.try_number, self.max_tries
 
     def is_later(self, earlier: Attempt) -> bool:
-        """Whether this is a later try of the same run; a number that does not rise is another run's of the same id."""
+        """Whether this is a later try of the same run; a run that comes back under its id counts from 1 again."""
         return self.try_number > earlier.try_number
+
+    def _may_be_cleared_since(self, earlier: Attempt) -> bool:
+        """Whether a clear between two tries would have left their numbers alike.
+
+        It sets ``max_tries`` to the number of the last try plus ``retries``: the same as before where ``retries``
+        was lowered before the task first ran.
+        """
+        last_before_clear = self.max_tries - self.retries
+        return earlier.try_number <= last_before_clear < self.try_number
 
 
 _ROUND = ("max_tries", "retries", "clear_number", "run_started")
@@ -94,7 +106,7 @@ _ROUND = ("max_tries", "retries", "clear_number", "run_started")
 class ApprovalRecord:
     """One approval round, from the intent to ask to the verdict.
 
-    :param nonce: 32 random hex characters, the record's id: it makes the ticket's mark one that nobody can prepare.
+    :param nonce: 32 random hex characters, the record's id: with it nobody can prepare the ticket's mark.
     :param round_number: counts the subject's rounds from 1. A subject has one record for each.
     :param digest: of the whole question; ``asked_digest`` leaves out who asks.
     :param tag: of the ticket, see :func:`~airflow_provider_bkitsm.itsm.opening.approval_tag`.

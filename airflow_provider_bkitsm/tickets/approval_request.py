@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,7 +34,7 @@ from airflow_provider_bkitsm.itsm.opening import approval_tag
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
-from airflow_provider_bkitsm.tickets.legacy import LegacyTicket, LegacyTickets
+from airflow_provider_bkitsm.tickets.legacy import LegacyTicket
 from airflow_provider_bkitsm.tickets.question import Question
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,8 @@ class ApprovalRequest:
     :param keeps_open: whether a new round goes on with the earlier round's open ticket, if it asks the same.
     :param compares: whether a ticket that asks something else is refused.
     :param sharing: set for an approval that is shared.
-    :param legacy: where the ticket of an earlier try is that has no record.
+    :param legacy: the ticket of an earlier try that has no record; its title shows one of ``legacy_digests``, if it
+        asks what is asked now.
     """
 
     opener: TicketOpener
@@ -89,7 +90,8 @@ class ApprovalRequest:
     keeps_open: bool = True
     compares: bool = True
     sharing: Sharing | None = None
-    legacy: LegacyTickets | None = None
+    legacy: LegacyTicket | None = None
+    legacy_digests: Collection[str] = ()
     sleep: Callable[[float], None] = time.sleep
 
     def ticket(self) -> ApprovalRecord:
@@ -136,14 +138,13 @@ class ApprovalRequest:
             return kept
         return self._opened(self._begin(self.subject, latest))
 
-    def _after_upgrade(self, legacy: LegacyTickets) -> ApprovalRecord:
+    def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:
         """Go on with the ticket that a version without records has opened for an earlier try."""
-        found = legacy.find(records_since=self.store.records_since())
-        if found is None:
-            return self._opened(self._begin(self.subject, None))
-        asks_the_same = legacy.asks_the_same(found) or not self.compares
+        asks_the_same = found.asks_for(self.legacy_digests) or not self.compares
         if found.same_round and not asks_the_same:
-            raise TicketAsksOtherwise(f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was")
+            raise TicketAsksOtherwise(
+                f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was"
+            )
         is_open = self.opener.hook.get_ticket_status(found.sn).current_status not in ENDED
         if found.same_round or (is_open and self.keeps_open and asks_the_same):
             # Without a request: what a version before has sent is not known, and so not read back.
@@ -173,7 +174,9 @@ class ApprovalRequest:
         source = self._source(latest)
         if not self.attempt.is_later(latest.attempt):
             # Another run had the same id. Its ticket was asked for by people who may still wait for it.
-            log.warning("%s: an earlier run of the same id asked in ticket %s", self.subject, source.sn or "(none)")
+            log.warning(
+                "%s: an earlier run of the same id asked in ticket %s", self.subject, source.sn or "(none)"
+            )
             return None
         source = self._looked_for(source)
         if source.sn is None or not self._is_open(source):

@@ -7,20 +7,24 @@ where they span machines, name a connection: ``[bkitsm] store_conn_id``.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import Engine, Select, func, select
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
-from airflow_provider_bkitsm.collectors.schema import APPROVALS, reached_at
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table
 from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
+from airflow_provider_bkitsm.hooks.store import store_engine, store_path
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
@@ -28,7 +32,14 @@ log = logging.getLogger(__name__)
 
 _ATTEMPT = tuple(field.name for field in fields(Attempt))
 _SUBJECT = tuple(field.name for field in fields(Subject))
-_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
+_JSON = ("request", "verdict")
+_ONE_MACHINE = ("LocalExecutor", "airflow.executors.local_executor.LocalExecutor")
+# Airflow sets these in the containers that it starts for single tasks, whose own configuration may name another
+# executor than the scheduler's.
+_CONTAINERS = {
+    "AIRFLOW_IS_K8S_EXECUTOR_POD": "KubernetesExecutor",
+    "AIRFLOW_IS_EXECUTOR_CONTAINER": "an executor of containers",
+}
 
 
 def _utc_now() -> datetime:
@@ -65,33 +76,38 @@ class ApprovalStore:
         query = select(approval_table).where(
             columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id, columns.ticket_of.is_(None)
         )
-        return self._first(query.order_by(columns.created_at.desc()).limit(1))
+        found = self._all(query.order_by(columns.created_at.desc()))
+        exact = (one for one in found if (one.sn, one.subject.bkitsm_conn_id) == (sn, bkitsm_conn_id))
+        return next(exact, None)
 
     def of_run(self, dag_id: str, run_id: str) -> list[ApprovalRecord]:
         """Return every round of a run's tasks, oldest first; shared approvals as far as its tasks joined them."""
         columns = approval_table.c
         query = select(approval_table).where(columns.dag_id == dag_id, columns.run_id == run_id)
-        with self._transactions.begin() as connection:
-            found = connection.execute(query.order_by(columns.created_at))
-            return [_record(row._asdict()) for row in found]
+        found = self._all(query.order_by(columns.created_at, columns.round_number))
+        return [one for one in found if (one.subject.dag_id, one.subject.run_id) == (dag_id, run_id)]
 
     def records_since(self) -> datetime | None:
-        """Return since when each approval round has a record (aware UTC)."""
+        """Return since when this store has a record of each approval round; None if nothing says so.
+
+        A ticket that was opened before may be one of a version that kept no records.
+        """
         with self._transactions.begin() as connection:
-            return reached_at(connection, APPROVALS)
+            return reached_at(connection, APPROVALS_VERSION)
 
     def begin(self, record: ApprovalRecord) -> ApprovalRecord:
         """Store a round's intent, before anything is asked for.
 
         :raises StoreRaceLost: another try began this round at the same moment; its record is now the latest.
+        :raises ItsmInvalidRequestError: the request holds what neither the store nor ITSM takes.
         """
-        now = self.now()
-        stored = record.with_changes(now, created_at=now)
         with self._transactions.begin() as connection:
+            now = self.now()
+            stored = _as_stored(record.with_changes(now, created_at=now))
             try:
                 connection.execute(approval_table.insert().values(**_columns(stored)))
             except sql.IntegrityError:
-                raise _lost(record) from None
+                raise _lost(record, "begun") from None
         return stored
 
     def change(self, record: ApprovalRecord, **changes: Any) -> ApprovalRecord:
@@ -99,29 +115,30 @@ class ApprovalStore:
 
         :raises StoreRaceLost: the record is not the stored one any more. Nothing was changed.
         """
-        stored = record.with_changes(self.now(), **changes)
+        stored = _as_stored(record.with_changes(self.now(), **changes))
         columns = approval_table.c
         unchanged = (columns.nonce == record.nonce, columns.version == record.version)
         statement = approval_table.update().where(*unchanged).values(**_columns(stored))
         with self._transactions.begin() as connection:
             if connection.execute(statement).rowcount != 1:
-                raise _lost(record)
+                raise _lost(record, "changed")
         return stored
 
     def _first(self, query: Select[Any]) -> ApprovalRecord | None:
+        return next(iter(self._all(query)), None)
+
+    def _all(self, query: Select[Any]) -> list[ApprovalRecord]:
+        """Return what a query finds; where it compares texts, MySQL has overlooked spaces at their ends."""
         with self._transactions.begin() as connection:
-            found = connection.execute(query).first()
-            return None if found is None else _record(found._asdict())
+            return [_record(row._asdict()) for row in connection.execute(query)]
 
 
 def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
     """Return the store of approval records; nothing is connected before its first use.
 
-    :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and if that
-        is empty too, a SQLite file.
+    :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and if
+        that is empty too, a SQLite file.
     """
-    from airflow_provider_bkitsm.hooks.store import store_engine
-
     engine = store_engine(store_conn_id)
     if engine.dialect.name == "sqlite":
         _warn_if_not_shared(str(airflow_conf().get("core", "executor", fallback="")))
@@ -131,14 +148,43 @@ def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
 @cache
 def _warn_if_not_shared(executors: str) -> None:
     """Say once in a process which promises are weaker where a file is the store and workers span machines."""
-    names = [one.split(":")[-1].rpartition(".")[2] for one in executors.split(",")]
-    elsewhere = [name for name in names if name and name not in _ONE_MACHINE]
+    elsewhere = _span_machines(executors)
     if elsewhere:
         log.warning(
-            "The records of approvals are in a file of this machine, but %s may run tasks on several: a retry on"
-            " another machine does not find what an earlier try has asked. Name a database: [bkitsm] store_conn_id",
+            "The records of approvals are in %s, a file of this machine, but tasks may run on several (%s). A"
+            " retry on another machine does not know what an earlier try has asked: after a crash it may open a"
+            " second ticket (P2), and an approved form is compared with what the task would ask now, not with what"
+            " was sent (P3). Name a database that all of them reach: [bkitsm] store_conn_id",
+            store_path(),
             ", ".join(elsewhere),
         )
+
+
+def _span_machines(executors: str) -> list[str]:
+    """Return the executors that may run tasks on several machines.
+
+    :param executors: as ``[core] executor`` names them: ``LocalExecutor``, ``Mine:path.of.MyExecutor``, several
+        with commas, and those of teams as ``;team=...``.
+    """
+    found = [name for variable, name in _CONTAINERS.items() if os.environ.get(variable)]
+    for of_team in executors.split(";"):
+        for one in of_team.rpartition("=")[2].split(","):
+            executor = one.rpartition(":")[2].strip()
+            if executor and executor not in _ONE_MACHINE:
+                found.append(executor.rpartition(".")[2])
+    return list(dict.fromkeys(found))
+
+
+def _as_stored(record: ApprovalRecord) -> ApprovalRecord:
+    """Return a record as it is read back: JSON makes lists of tuples and texts of a mapping's keys."""
+    try:
+        plain = {name: json.loads(json.dumps(getattr(record, name), allow_nan=False)) for name in _JSON}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ItsmInvalidRequestError(
+            f"what {record.subject} asks cannot be written as JSON: {error}. {UNTOUCHED}, and a retry is refused"
+            " again"
+        ) from error
+    return replace(record, **plain)
 
 
 def _columns(record: ApprovalRecord) -> dict[str, Any]:
@@ -155,9 +201,10 @@ def _record(row: Mapping[str, Any]) -> ApprovalRecord:
     return ApprovalRecord(**values | {"subject": subject, "attempt": attempt})
 
 
-def _lost(record: ApprovalRecord) -> StoreRaceLost:
+def _lost(record: ApprovalRecord, what: str) -> StoreRaceLost:
     return StoreRaceLost(
-        f"The approval record of {record.subject} was changed by another try. {UNTOUCHED}; a retry is safe."
+        f"Round {record.round_number} of {record.subject} was {what} by another try at the same moment."
+        f" {UNTOUCHED}; a retry is safe."
     )
 
 

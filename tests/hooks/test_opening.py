@@ -171,7 +171,6 @@ def test_p3_of_two_that_carry_the_mark_the_one_that_asks_what_was_sent_is_ours(o
     forged = opener.open(HANDLE, **copied).sn
     ours = opener.open(HANDLE, **REQUEST).sn
     sent = {**REQUEST, "service_id": None, "creator": "robot"}
-    assert opener.find(HANDLE).sn == forged
     found = opener.find(replace(HANDLE, request=sent))
     assert found is not None
     assert found.sn == ours
@@ -186,7 +185,7 @@ def test_p2_a_refused_look_for_a_lost_ticket_is_no_refusal_of_the_ticket(opener,
         opener.open(HANDLE, **REQUEST)
 
 
-@pytest.mark.parametrize("title", ["Go <script>live", "Go <!-- live"])
+@pytest.mark.parametrize("title", ["Go <script>live", "Go <style>live"])
 def test_p2_a_title_whose_mark_itsm_would_not_keep_opens_no_ticket(opener, sandbox, title):
     fields = {**REQUEST["fields"], "title": marked_title(title, TAG)}
     with pytest.raises(errors.ItsmInvalidRequestError, match="without the mark"):

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading whose a ticket is from the store: approval rounds and collectors' applications, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
+from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
+from airflow_provider_bkitsm.collectors.transactions import Transactions
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.tickets.binding import (
+    AwaitedTicket,
+    Binding,
+    TicketOwner,
+    TicketRecords,
+    bind,
+)
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+_APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
+_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
+
+
+def read_binding(ticket: AwaitedTicket) -> Binding:
+    """Read from the store whose an awaited ticket is. Blocks.
+
+    :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
+    """
+    try:
+        return bind(ticket, _read(ticket))
+    except ItsmError:
+        raise
+    except Exception as error:
+        # Its text is left out: it may hold the database's URL.
+        raise StoreUnavailable(
+            f"Whose ITSM ticket {ticket.sn} is cannot be read from the store ({type(error).__name__}). The ticket"
+            " is untouched; a retry is safe."
+        ) from None
+
+
+def _read(ticket: AwaitedTicket) -> TicketRecords:
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    engine = store_engine()
+    with Transactions(engine).begin() as connection:
+        rounds = _rounds(connection, ticket) if ticket.opened_by else {}
+        owner, request = _owner(connection, ticket)
+        since = None if rounds else reached_at(connection, APPROVALS_VERSION)
+    return TicketRecords(
+        rounds=rounds,
+        owner=owner,
+        request=request,
+        since=since,
+        complete=engine.dialect.name != "sqlite" or _on_one_machine(),
+    )
+
+
+def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
+    """Return the ticket of the latest round of ``opened_by`` by map index, or of its application."""
+    same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
+    names = ("subject_key", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    rows = connection.execute(select(*(getattr(_APPROVAL, name) for name in names)).where(*same)).all()
+    # A subject is of one connection and installation: the rounds of another one are counted anew.
+    by_subject = {row.subject_key: row for row in sorted(rows, key=lambda row: row.round_number)}
+    latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
+    others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
+    found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
+    return found or _applications(connection, ticket)
+
+
+def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | None]:
+    if not nonces:
+        return {}
+    query = select(_APPROVAL.nonce, _APPROVAL.sn).where(_APPROVAL.nonce.in_(nonces))
+    return {row.nonce: row.sn for row in connection.execute(query)}
+
+
+def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
+    same = [getattr(_COLLECTOR, name) == value for name, value in _task(ticket).items()]
+    query = select(_COLLECTOR.map_index, _COLLECTOR.ticket_sn).where(*same, _COLLECTOR.ticket_sn.is_not(None))
+    return {row.map_index: row.ticket_sn for row in connection.execute(query)}
+
+
+def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return who opened the ticket, and with what request; of a number that ITSM gave twice, the later one."""
+    of_ticket = (_APPROVAL.sn == ticket.sn, _APPROVAL.bkitsm_conn_id == ticket.bkitsm_conn_id)
+    opened = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*of_ticket, _APPROVAL.ticket_of.is_(None))
+    row = connection.execute(opened.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
+    if row is not None:
+        values = row._asdict()
+        request = values.pop("request")
+        return TicketOwner(**values), request or None
+    applied = select(*_owner_columns(_COLLECTOR)).where(_COLLECTOR.ticket_sn == ticket.sn)
+    row = connection.execute(applied).first()
+    return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
+
+
+def _owner_columns(columns: Any) -> list[Any]:
+    return [columns.dag_id, columns.run_id, columns.task_id]
+
+
+def _task(ticket: AwaitedTicket) -> dict[str, str | None]:
+    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.opened_by}
+
+
+def _on_one_machine() -> bool:
+    """Whether all of this Airflow's executors run tasks on the machine that has the store's file."""
+    executors = str(airflow_conf().get("core", "executor", fallback=""))
+    names = [one.split(":")[-1].rpartition(".")[2] for one in executors.split(",")]
+    return all(name in ("", *_ONE_MACHINE) for name in names)
