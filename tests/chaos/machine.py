@@ -353,8 +353,11 @@ def _one_of(things: Any, pick: int) -> Any:
     return things[pick % len(things)]
 
 
-def explore(*, examples: int, steps: int) -> Totals:
-    """Run so many examples of up to so many steps, the same ones each time; return what they did."""
+def explore(*, examples: int, steps: int, shrinks: bool = True) -> Totals:
+    """Run so many examples of up to so many steps, the same ones each time; return what they did.
+
+    :param shrinks: whether an example that breaks a promise is made as short as it can be.
+    """
     global TOTALS  # noqa: PLW0603 - hypothesis makes the machines
     TOTALS = Totals()
     run_state_machine_as_test(
@@ -365,7 +368,7 @@ def explore(*, examples: int, steps: int) -> Totals:
             derandomize=True,
             database=None,
             deadline=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
     )

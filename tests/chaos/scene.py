@@ -242,7 +242,7 @@ class Scene:
             run.sn = one.result if run.phase in ("apply", "open") else run.sn
             run.phase = NEXT[run.phase]
         elif isinstance(one.error, AirflowFailException):
-            run.phase = "done" if run.phase == "complete" else "complete"
+            run.phase = "done" if run.phase in ("complete", "open") else "complete"
 
     def _work(self, run: Run, task: str) -> Callable[[], Any]:
         actor = f"{run.name}.{task}.{run.made[task]}"
@@ -262,7 +262,7 @@ class Scene:
         if run.collector is None:
             return ItsmCreateTicketOperator(
                 task_id=task,
-                title=run.name,
+                title="Restart" if run.shares else run.name,
                 fast_approval=True,
                 fields={"APPROVER": "alice", "APPROVAL_CONTENT": "restart"},
                 approval_key="the key" if run.shares else None,
