@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,17 @@ def store_path() -> Path:
 
 
 def _engine_of(conn_id: str) -> Engine:
+    """Return the engine of a connection: the same one in a process, until the connection is changed.
+
+    What an engine asks a database first takes longer than a read of the store. It keeps nothing open.
+    """
+    from airflow.sdk import BaseHook
+
+    return _engine_at(conn_id, BaseHook.get_connection(conn_id).get_uri())
+
+
+@lru_cache(maxsize=8)
+def _engine_at(conn_id: str, _uri: str) -> Engine:
     from airflow.sdk import BaseHook
     from sqlalchemy.pool import NullPool
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_bkitsm.hooks.store import open_store, store_path
+from airflow_provider_bkitsm.hooks.store import open_store, store_engine, store_path
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 
@@ -29,6 +29,16 @@ def test_an_airflow_connection_becomes_an_engine_that_survives_forks(connect):
     connect("db", conn_type="postgres", host="127.0.0.1", port=5, login="u", password="p4ss", schema="s")
     engine = open_store("db")._transactions.engine
     assert (engine.dialect.name, type(engine.pool)) == ("postgresql", NullPool)
+
+
+def test_an_engine_is_kept_until_its_connection_is_changed(connect):
+    database = {"conn_type": "postgres", "host": "127.0.0.1", "port": 5, "login": "u", "schema": "s"}
+    connect("db", password="p4ss", **database)
+    first = store_engine("db")
+    assert store_engine("db") is first
+    connect("db", password="other", **database)
+    assert store_engine("db") is not first
+    assert store_engine("db").url.password == "other"
 
 
 def test_the_configured_connection_is_the_default(connect, monkeypatch):
