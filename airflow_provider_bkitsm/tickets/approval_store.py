@@ -94,7 +94,8 @@ class ApprovalStore:
         """
         query = select(func.min(schema_table.c.at)).where(schema_table.c.version >= APPROVALS_VERSION)
         with self._transactions.begin() as connection:
-            return connection.execute(query).scalar_one()
+            since: datetime | None = connection.execute(query).scalar_one()
+        return since
 
     def begin(self, record: ApprovalRecord) -> ApprovalRecord:
         """Store a round's intent, before anything is asked for.
