@@ -45,7 +45,12 @@ def _approvals(connection: Connection) -> None:
     approval_table.create(connection, checkfirst=True)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals)
+def _requests(connection: Connection) -> None:
+    """Version 5. What was sent to open a collector's ticket; older tickets have their digest alone."""
+    add_column(connection, collector_table.c.request)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals, _requests)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and
@@ -54,6 +59,13 @@ one whose migration was interrupted may have half of it.
 
 APPROVALS_VERSION = MIGRATIONS.index(_approvals) + 1
 """Since this version each approval round has a record."""
+
+
+def reached_at(connection: Connection, version: int) -> datetime | None:
+    """Return when the database reached a version (aware UTC); None where it has not."""
+    query = select(func.min(schema_table.c.at)).where(schema_table.c.version >= version)
+    at: datetime | None = connection.execute(query).scalar()
+    return at
 
 
 def bring_up_to_date(engine: Engine) -> None:

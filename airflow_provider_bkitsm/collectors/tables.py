@@ -102,6 +102,7 @@ collector_table = Table(
     Column("outcome_detail", JsonText),
     Column("bypassed_tag", _name(32)),
     Column("verdict_settings", JsonText),
+    Column("request", JsonText),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     DEADLINE = "deadline"
+    NOT_ITS_TICKET = "not_its_ticket"
+    NOT_RECORDED = "not_recorded"
     UNREADABLE = "unreadable"
 
     @property
@@ -57,6 +59,8 @@ _TEXTS = {
     Reason.WITHDRAWN: "the ticket was withdrawn",
     Reason.TERMINATED: "the ticket was terminated",
     Reason.DEADLINE: "nobody decided while the DAG waited",
+    Reason.NOT_ITS_TICKET: "the ticket is approved, but it is not the one that was opened for this task",
+    Reason.NOT_RECORDED: "the ticket is approved, but nothing shows that it was opened for this task",
     Reason.UNREADABLE: "the stored verdict is not one this version of the provider can read",
 }
 _BY_TEXT = {reason.text: reason for reason in Reason} | {str(reason): reason for reason in Reason}
@@ -80,6 +84,8 @@ NOBODYS_ANSWER = frozenset(
         Reason.AUTOMATIC_ONLY,
         Reason.REFUSAL_STANDS,
         Reason.VERDICT_UNCLEAR,
+        Reason.NOT_ITS_TICKET,
+        Reason.NOT_RECORDED,
         Reason.UNREADABLE,
     }
 )

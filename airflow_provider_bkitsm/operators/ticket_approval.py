@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.operators.ticket_create import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_POLL_INTERVAL = 60.0
 _ASKED = ("title", "fields", "service_id", "fast_approval")
-_CONTENT = "APPROVAL_CONTENT"
 
 
 class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMixIn):
@@ -125,7 +124,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
         """
         self._asked = asked
-        return super().execute_complete(context, event)
+        return self.take_event(event, context, asked=asked, sn=sn)
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read: another place is another question."""
@@ -183,8 +182,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         form = super().form(tag, question) | {"title": marked_title(question.title, tag, digest=digest)}
         if self.digest_field:
             return form | {self.digest_field: digest}
-        if self.fast_approval and _CONTENT in form:
-            return form | {_CONTENT: f"{form[_CONTENT]}\n\n{digest}"}
+        if self.fast_approval and CONTENT in form:
+            return form | {CONTENT: f"{form[CONTENT]}\n\n{digest}"}
         return form
 
     def _branch(self, context: Context, *, approved: bool) -> list[str] | None:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.opening import TicketOpener
     from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
     from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
     from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
-    from airflow_provider_bkitsm.tickets.legacy import LegacyTickets
     from airflow_provider_bkitsm.tickets.question import Question
 
+# Field of the built-in approval that says what is asked.
+CONTENT = "APPROVAL_CONTENT"
 # A form by key, ITSM's own list, or a template of either.
 Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 
@@ -33,8 +33,9 @@ Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
-    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes by
-    that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the same.
+    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes
+    by that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the
+    same.
     The title gets a short marker at its end, which only this provider can make.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
@@ -49,13 +50,28 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
         share one ticket as long as it is open, if they all ask the same. A decision counts for every run that had
         begun before it. A run that begins later asks anew. (templated)
+    :param approval_items: with an ``approval_key``, everything that its tasks would do, one entry for each task:
+        the ticket lists them all, each with its digest. (templated)
+    :param approval_item: what this task would do; one of ``approval_items``, compared with its type. (templated)
+    :param items_field: form field that takes the list; ``fast_approval`` shows it below the content.
     :param on_clear: what clearing the task does to its ticket while that is open: ``keep`` waits for the same
-        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always kept.
-    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others now.
+        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always
+        kept.
+    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others
+        now.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
-    template_fields: Sequence[str] = ("title", "fields", "service_id", "creator", "approval_key", "bkitsm_conn_id")
+    template_fields: Sequence[str] = (
+        "title",
+        "fields",
+        "service_id",
+        "creator",
+        "approval_key",
+        "approval_items",
+        "approval_item",
+        "bkitsm_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e8f0fe"
@@ -70,6 +86,9 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         creator: str | None = None,
         meta: Mapping[str, Any] | None = None,
         approval_key: str | None = None,
+        approval_items: Sequence[Any] | str | None = None,
+        approval_item: Any = None,
+        items_field: str | None = None,
         on_clear: OnAbandoned = "keep",
         compare_parameters: bool = True,
         bkitsm_conn_id: str = "bkitsm_default",
@@ -84,6 +103,13 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         self.creator = creator
         self.meta = meta
         self.approval_key = approval_key
+        if approval_items is not None and not (approval_key and (fast_approval or items_field)):
+            raise ValueError(
+                "approval_items takes an approval_key, and a place in the form: items_field, or fast_approval"
+            )
+        self.approval_items = approval_items
+        self.approval_item = approval_item
+        self.items_field = items_field
         self.on_clear = check_on_abandoned("on_clear", on_clear)
         self.compare_parameters = compare_parameters
         self.bkitsm_conn_id = bkitsm_conn_id
@@ -116,11 +142,12 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         """Return what this try asks for."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
+        from airflow_provider_bkitsm.tickets.legacy import legacy_ticket
 
-        meta, opener = self.ticket_meta(context), TicketOpener(hook=self.hook)
+        meta = self.ticket_meta(context)
         question = self.question(meta)
         return ApprovalRequest(
-            opener=opener,
+            opener=TicketOpener(hook=self.hook),
             store=self.approval_store,
             subject=self._subject(context),
             attempt=self._attempt(context),
@@ -129,7 +156,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             keeps_open=self.on_clear == "keep",
             compares=self.compare_parameters or bool(self.approval_key),
             sharing=self._sharing(context),
-            legacy=self._legacy(context, opener),
+            legacy=legacy_ticket(context.get("task_state_store"), round_number=context["ti"].max_tries),
+            legacy_digests=self.legacy_digests(),
         )
 
     def question(self, meta: Mapping[str, Any] | None = None) -> Question:
@@ -148,7 +176,28 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             creator=self.creator or "",
             processors=(meta or {}).get("state_processors") or {},
             policy=self.policy_settings(),
+            items=self._items(),
         )
+
+    def _items(self) -> Sequence[Any]:
+        """Return what all who share the approval would do; this task's own item is among it."""
+        from airflow_provider_bkitsm.itsm.checks import excerpt, read_literal
+        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+        from airflow_provider_bkitsm.tickets.question import item_digest
+
+        if self.approval_items is None:
+            return ()
+        given = read_literal(self.approval_items) if isinstance(self.approval_items, str) else self.approval_items
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
+            raise ItsmInvalidRequestError(
+                f"approval_items must be a list, not {excerpt(self.approval_items)}; no ticket was opened"
+            )
+        if item_digest(self.approval_item) not in map(item_digest, given):
+            raise ItsmInvalidRequestError(
+                f"approval_item {excerpt(self.approval_item)} is none of the approval_items {excerpt(given)}:"
+                " their approval would not cover it. No ticket was opened"
+            )
+        return given
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where this task reads the verdict; a task that only asks does not say."""
@@ -158,7 +207,12 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         """Return the submit form as it is sent."""
         from airflow_provider_bkitsm.itsm.opening import marked_title
 
-        return {**question.fields, "title": marked_title(question.title, tag)}
+        form = {**question.fields, "title": marked_title(question.title, tag)}
+        if question.items and self.items_field:
+            form[self.items_field] = question.listed_items
+        elif question.items:
+            form[CONTENT] = "\n\n".join(filter(None, (str(form.get(CONTENT) or ""), question.listed_items)))
+        return form
 
     def ticket_meta(self, context: Context) -> dict[str, Any]:
         """Return ITSM's ``meta``, templates rendered."""
@@ -183,18 +237,21 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         return self.service_id or self.hook.gateway.text("service_id") or None
 
     def _subject(self, context: Context, *, shared: bool = False) -> Subject:
+        from dataclasses import replace
+
         from airflow_provider_bkitsm.tickets.approval import Subject
         from airflow_provider_bkitsm.tickets.approval_store import installation
 
         ti = context["ti"]
-        task = {"run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index(ti)}
-        return Subject(
+        everybody = Subject(
             installation=installation(),
             bkitsm_conn_id=self.bkitsm_conn_id,
             dag_id=ti.dag_id,
             approval_key=str(self.approval_key) if self.approval_key else None,
-            **({} if shared else task),
         )
+        if shared:
+            return everybody
+        return replace(everybody, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index(ti))
 
     def _attempt(self, context: Context) -> Attempt:
         from airflow_provider_bkitsm.tickets.approval import Attempt
@@ -213,24 +270,6 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     def legacy_digests(self) -> tuple[str, ...]:
         """Return what the title of an older version's ticket may show for what is asked now; empty: anything."""
         return ()
-
-    def _legacy(self, context: Context, opener: TicketOpener) -> LegacyTickets | None:
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
-        from airflow_provider_bkitsm.tickets.legacy import LegacyTickets
-
-        ti = context["ti"]
-        if self.approval_key or ti.try_number == 1:
-            return None
-        own = (self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        return LegacyTickets(
-            opener=opener,
-            states=context.get("task_state_store"),
-            tag_of=lambda number: creation_tag(*own, number),
-            round_number=ti.max_tries,
-            creator=self.creator or self.hook.gateway.username,
-            digests=self.legacy_digests(),
-            run_after=context["dag_run"].run_after,
-        )
 
     def _sharing(self, context: Context) -> Sharing | None:
         from airflow_provider_bkitsm.tickets.approval_request import Sharing

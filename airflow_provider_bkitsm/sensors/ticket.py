@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsFor
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
 from airflow_provider_bkitsm.sensors.starting import start_args
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import airflow_conf
@@ -54,6 +55,9 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     ``remark``, ``decided_at``, and ``automatic`` where ITSM answered by itself.
 
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
+    :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
+        in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
+        is one of this provider's operators. ``anyone`` takes the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
         restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
@@ -93,6 +97,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         self,
         *,
         ticket_sn: str,
+        opened_by: str | None = None,
         bkitsm_conn_id: str = "bkitsm_default",
         approval_timeout: timedelta | float | str | None = DEFAULT_APPROVAL_TIMEOUT,
         on_not_approved: OnNotApproved = "fail",
@@ -110,6 +115,9 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
         super().__init__(**kwargs)
         self.ticket_sn = ticket_sn
+        self.opened_by = check_opened_by(opened_by)
+        # Rendered on a worker, the number no longer says where it comes from.
+        self._number_from = ticket_sn
         self.bkitsm_conn_id = bkitsm_conn_id
         self.approval_timeout = approval_timeout
         self.on_not_approved = check_on_not_approved(on_not_approved)
@@ -136,6 +144,27 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         looked = self.poke(context)
         return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
 
+    def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
+        """Return the number as it is rendered now; None where it is gone since the wait began."""
+        from airflow_provider_bkitsm.itsm.waiting import ticket_number
+
+        try:
+            return super().own_ticket(remembered) or ticket_number(self.ticket_sn)
+        except ItsmError as error:
+            self.log.warning("%s", error)
+            return None
+
+    def opener(self) -> str | None:
+        """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None: none is named."""
+        return self.opened_by or opener_of(self, self._number_from)
+
+    def trigger_arguments(self) -> dict[str, Any]:
+        """Return what the trigger takes; where the opener is not in the DAG yet, a worker ends the task."""
+        arguments = super().trigger_arguments()
+        if "opened_by" not in arguments and names_later_task(self, self._number_from):
+            arguments["ends_task"] = False
+        return arguments
+
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
@@ -155,7 +184,9 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         began = context["ti"].start_date
         telemetry.decided(step.verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began)
-        return PokeReturnValue(is_done=True, xcom_value=self.conclude(self.settled(step.verdict), context))
+        return PokeReturnValue(
+            is_done=True, xcom_value=self.conclude(self.settled(step.verdict, context), context)
+        )
 
     def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
         if not (error.retry_safe or isinstance(error, ItsmTicketNotFoundError)):

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
-from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION
-from airflow_provider_bkitsm.collectors.tables import approval_table, schema_table
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
+from airflow_provider_bkitsm.collectors.tables import approval_table
 from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.hooks.store import store_engine, store_path
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
@@ -92,10 +92,8 @@ class ApprovalStore:
 
         A ticket that was opened before may be one of a version that kept no records.
         """
-        query = select(func.min(schema_table.c.at)).where(schema_table.c.version >= APPROVALS_VERSION)
         with self._transactions.begin() as connection:
-            since: datetime | None = connection.execute(query).scalar_one()
-        return since
+            return reached_at(connection, APPROVALS_VERSION)
 
     def begin(self, record: ApprovalRecord) -> ApprovalRecord:
         """Store a round's intent, before anything is asked for.
@@ -143,14 +141,13 @@ def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
     """
     engine = store_engine(store_conn_id)
     if engine.dialect.name == "sqlite":
-        _warn_if_not_shared(str(airflow_conf().get("core", "executor", fallback="")))
+        _warn_if_not_shared(executors_elsewhere())
     return ApprovalStore(engine)
 
 
 @cache
-def _warn_if_not_shared(executors: str) -> None:
+def _warn_if_not_shared(elsewhere: tuple[str, ...]) -> None:
     """Say once in a process which promises are weaker where a file is the store and workers span machines."""
-    elsewhere = _span_machines(executors)
     if elsewhere:
         log.warning(
             "The records of approvals are in %s, a file of this machine, but tasks may run on several (%s). A"
@@ -162,19 +159,19 @@ def _warn_if_not_shared(executors: str) -> None:
         )
 
 
-def _span_machines(executors: str) -> list[str]:
-    """Return the executors that may run tasks on several machines.
+def executors_elsewhere() -> tuple[str, ...]:
+    """Return the executors of this Airflow that may run tasks on other machines than this one.
 
-    :param executors: as ``[core] executor`` names them: ``LocalExecutor``, ``Mine:path.of.MyExecutor``, several
-        with commas, and those of teams as ``;team=...``.
+    ``[core] executor`` names them: ``LocalExecutor``, ``Mine:path.of.MyExecutor``, several with commas, and those
+    of teams as ``;team=...``.
     """
     found = [name for variable, name in _CONTAINERS.items() if os.environ.get(variable)]
-    for of_team in executors.split(";"):
+    for of_team in str(airflow_conf().get("core", "executor", fallback="")).split(";"):
         for one in of_team.rpartition("=")[2].split(","):
             executor = one.rpartition(":")[2].strip()
             if executor and executor not in _ONE_MACHINE:
                 found.append(executor.rpartition(".")[2])
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _as_stored(record: ApprovalRecord) -> ApprovalRecord:

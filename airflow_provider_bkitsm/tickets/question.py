@@ -39,6 +39,7 @@ class Question:
     :param creator: who asks.
     :param processors: ``meta.state_processors``: approvers that take the place of the flow's own, by node.
     :param policy: where the verdict is read, as the task says it.
+    :param items: of an approval that tasks share, one for each of them; the ticket lists them all.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Question:
     creator: str = ""
     processors: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    items: Sequence[Any] = ()
 
     @property
     def digest(self) -> str:
@@ -67,7 +69,26 @@ class Question:
             "fast_approval": self.fast_approval,
             "processors": self.processors,
             "policy": {name: value for name, value in self.policy.items() if value is not None},
+            **({"items": list(self.items)} if self.items else {}),
         }
+
+    @property
+    def listed_items(self) -> str:
+        """What the ticket shows of the items: a line for each, with its number and its whole digest."""
+        return "\n".join(
+            f"{number}. {item_text(item)} {item_digest(item)}" for number, item in enumerate(self.items, 1)
+        )
+
+
+def item_digest(item: Any) -> str:
+    """Return ``sha256:`` and the hex digest of one item of a shared approval."""
+    return _digest({"item": item})
+
+
+def item_text(item: Any) -> str:
+    """Return an item as one line, for people."""
+    text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, sort_keys=True, default=str)
+    return " ".join(text.split())
 
 
 def encode(value: Any) -> Any:

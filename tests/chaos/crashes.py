@@ -13,19 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.hooks.exchange import Reply, Request
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
-from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
 from tests.chaos.clock import sleeping_by
 from tests.chaos.inprocess import gateway
-from tests.chaos.seams import Crash, Order, Point, SeamedStates, SeamedStore, SeamedTransport, wired
+from tests.chaos.seams import Crash, Order, Point, SeamedApprovals, SeamedStore, SeamedTransport, wired
 from tests.conftest import FakeTask
 
 SETTLE_SECONDS = 0.2
@@ -45,10 +48,10 @@ BEFORE_STORING = "after the answer, before storing"
 POINTS = (BEFORE_SENDING, AFTER_SENDING, ANSWER_DROPPED, BEFORE_STORING)
 
 OWN = "ItsmCreateTicketOperator"
-OWN_OLD = "ItsmCreateTicketOperator, without a task state store"
+WAITS = "ItsmApprovalOperator"
 SHARED = "ItsmCreateTicketOperator with approval_key"
 APPLY = "CollectorApplyOperator"
-TASKS = (OWN, OWN_OLD, SHARED, APPLY)
+TASKS = (OWN, WAITS, SHARED, APPLY)
 
 
 @dataclass(kw_only=True)
@@ -168,18 +171,19 @@ def _approval(
     result: Result,
 ) -> str:
     """Try a task until it gets through; return the ticket's number."""
-    chaos = Chaos()
-    states = SeamedStates() if task in (OWN, SHARED) else None
+    chaos, began = Chaos(), datetime.now(UTC)
     if task == APPLY:
         sandbox.put_collector(FIRST_COLLECTOR + number)
     for made, point in enumerate(points, 1):
         chaos.aim(point, looks=drawn.randrange(4))
-        store = SeamedStore(engine, seam=chaos)
-        operator = wired(_operator(task, number), lambda kind: Transport(kind, sandbox, chaos), store)
-        context = FakeTask("task", run_id=f"run_{number}", try_number=made, states=states).context
+        stores = SeamedStore(engine, seam=chaos), SeamedApprovals(engine, seam=chaos)
+        operator = wired(_operator(task, number), lambda kind: Transport(kind, sandbox, chaos), *stores)
+        context = FakeTask("task", run_id=f"run_{number}", try_number=made, began=began).context
         result.tries += 1
         try:
             return str(operator.execute(context))
+        except TaskDeferred as waits:
+            return str(waits.trigger.ticket_sn)
         except (Crash, ItsmError):
             if chaos.struck:
                 result.crashes[task, str(point)] += 1
@@ -199,7 +203,8 @@ def _operator(task: str, number: int) -> Any:
             approvers="alice",
             service_id=LOG_COLLECTOR,
         )
-    return ItsmCreateTicketOperator(
+    kind = ItsmApprovalOperator if task == WAITS else ItsmCreateTicketOperator
+    return kind(
         task_id="task",
         title="Restart",
         fast_approval=True,

@@ -123,10 +123,10 @@ class ChaosMachine(RuleBasedStateMachine):
         """Tries that are about to send a request."""
         return [(run, one) for run, one in self.live if one.at is not None and one.at.kind == "before"]
 
-    @initialize(shares=st.booleans(), remembers=st.booleans())
-    def a_day_begins(self, shares: bool, remembers: bool) -> None:
+    @initialize(shares=st.booleans())
+    def a_day_begins(self, shares: bool) -> None:
         self.scene.start_run(collector=COLLECTORS[0])
-        self.scene.start_run(shares=shares, remembers=remembers)
+        self.scene.start_run(shares=shares)
 
     @precondition(lambda self: len(self.runs) < _MOST_RUNS)
     @rule(collector=st.sampled_from(COLLECTORS))
@@ -135,10 +135,10 @@ class ChaosMachine(RuleBasedStateMachine):
         self.scene.start_run(collector=collector)
 
     @precondition(lambda self: len(self.runs) < _MOST_RUNS)
-    @rule(shares=st.sampled_from([True, True, False]), remembers=st.booleans())
-    def a_run_opens(self, shares: bool, remembers: bool) -> None:
+    @rule(shares=st.sampled_from([True, True, False]))
+    def a_run_opens(self, shares: bool) -> None:
         TOTALS.rules["a run opens a ticket"] += 1
-        self.scene.start_run(shares=shares, remembers=remembers)
+        self.scene.start_run(shares=shares)
 
     @precondition(lambda self: self.busy)
     @rule(pick=PICK, stops=st.sampled_from([1, 2, 3, 4, 5, 6, 8, 10, 13, 60]))
@@ -353,8 +353,11 @@ def _one_of(things: Any, pick: int) -> Any:
     return things[pick % len(things)]
 
 
-def explore(*, examples: int, steps: int) -> Totals:
-    """Run so many examples of up to so many steps, the same ones each time; return what they did."""
+def explore(*, examples: int, steps: int, shrinks: bool = True) -> Totals:
+    """Run so many examples of up to so many steps, the same ones each time; return what they did.
+
+    :param shrinks: whether an example that breaks a promise is made as short as it can be.
+    """
     global TOTALS  # noqa: PLW0603 - hypothesis makes the machines
     TOTALS = Totals()
     run_state_machine_as_test(
@@ -365,7 +368,7 @@ def explore(*, examples: int, steps: int) -> Totals:
             derandomize=True,
             database=None,
             deadline=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
     )

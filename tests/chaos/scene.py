@@ -38,9 +38,10 @@ from airflow_provider_bkitsm.operators.collector import (
 )
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from tests.chaos.clock import Clock, virtual_time
 from tests.chaos.inprocess import InProcessSandbox, gateway
-from tests.chaos.seams import Crash, Point, SeamedStates, SeamedStore, SeamedTransport, call_of, wired
+from tests.chaos.seams import Crash, Point, SeamedApprovals, SeamedStore, SeamedTransport, call_of, wired
 from tests.chaos.tries import Try, stop
 from tests.conftest import FakeTask
 
@@ -62,14 +63,12 @@ class Run:
     """A run of a DAG: ``collector`` for the collector's whole way, else one that opens a ticket of its own.
 
     :param shares: the run's ticket is shared by ``approval_key``.
-    :param states: Airflow's memory of the opening task; None before Airflow 3.3.
     """
 
     name: str
     began: datetime
     collector: int | None = None
     shares: bool = False
-    states: SeamedStates | None = None
     phase: str = ""
     clears: int = 0
     made: Counter[str] = field(default_factory=Counter)
@@ -130,6 +129,7 @@ class Scene:
         self._open.enter_context(virtual_time(self.clock, self._sleep))
         self._open.callback(self.sandbox.close)
         self.store = CollectorStore(self.engine, now=self.clock.now)
+        self.approvals = ApprovalStore(self.engine, now=self.clock.now)
         self.foreign = [self._foreign(**one) for one in self._strangers()]
         self._foreign_before = self._seen_of_foreign()
 
@@ -142,7 +142,7 @@ class Scene:
 
     # -- Airflow ---------------------------------------------------------------------------------------------
 
-    def start_run(self, *, collector: int | None = None, shares: bool = False, remembers: bool = True) -> Run:
+    def start_run(self, *, collector: int | None = None, shares: bool = False) -> Run:
         """Begin another run."""
         self.clock.advance(2)
         run = Run(
@@ -150,10 +150,7 @@ class Scene:
             began=self.clock.now(),
             collector=collector,
             shares=shares,
-            states=SeamedStates() if remembers and collector is None else None,
         )
-        if run.states is not None:
-            run.states.seam = stop
         self.runs.append(run)
         return run
 
@@ -222,7 +219,9 @@ class Scene:
         point = one.at
         if point is None or point.kind == "sleeping":
             one.means_since = None
-        elif point.kind == "remembering" or (point.kind == "changing" and point.name in ("apply", "recreate")):
+        elif (point.kind, point.name) == ("recording", "asking") or (
+            point.kind == "changing" and point.name in ("apply", "recreate")
+        ):
             one.means_since = one.means_since or self.clock.now()
 
     def _note_end(self, run: Run, one: Try) -> None:
@@ -243,19 +242,19 @@ class Scene:
             run.sn = one.result if run.phase in ("apply", "open") else run.sn
             run.phase = NEXT[run.phase]
         elif isinstance(one.error, AirflowFailException):
-            run.phase = "done" if run.phase == "complete" else "complete"
+            run.phase = "done" if run.phase in ("complete", "open") else "complete"
 
     def _work(self, run: Run, task: str) -> Callable[[], Any]:
         actor = f"{run.name}.{task}.{run.made[task]}"
         store = SeamedStore(self.engine, now=self._now_of_store, actor=actor, seam=stop)
-        operator = wired(self._operator(run, task), lambda kind: Transport(kind, self, run), store)
+        approvals = SeamedApprovals(self.engine, now=self._now_of_store, seam=stop)
+        operator = wired(self._operator(run, task), lambda kind: Transport(kind, self, run), store, approvals)
         context = FakeTask(
             task,
             run_id=run.name,
             clear_number=run.clears,
             try_number=run.made[task],
             began=run.began,
-            states=run.states,
         ).context
         return lambda: operator.execute(context)
 
@@ -263,7 +262,7 @@ class Scene:
         if run.collector is None:
             return ItsmCreateTicketOperator(
                 task_id=task,
-                title=run.name,
+                title="Restart" if run.shares else run.name,
                 fast_approval=True,
                 fields={"APPROVER": "alice", "APPROVAL_CONTENT": "restart"},
                 approval_key="the key" if run.shares else None,
@@ -382,8 +381,7 @@ class Scene:
         """Check what must be true at any time."""
         self.broken, broken = True, self.broken
         assert self._seen_of_foreign() == self._foreign_before, "P6: another's ticket was touched"
-        open_now = self.open_tickets()
-        tags = Counter(one.tag for one in open_now if not self._is_shared(one))
+        tags = Counter(one.tag for one in self.open_tickets())
         assert not [tag for tag, many in tags.items() if many > 1], f"P2: two open tickets: {tags}"
         for row in self.rows():
             self._check_row(row)
@@ -429,11 +427,9 @@ class Scene:
         if run.collector is not None:
             history = self.store.history(CONN, run.collector)
             assert tag in [one.detail.get("tag") for one in history if one.event == "apply"], "P7: no intent"
-        elif run.states is not None:
-            assert run.states["bkitsm_ticket"]["asking"].startswith(tag), "P7: no intent"
-
-    def _is_shared(self, ticket: Ticket) -> bool:
-        return ticket.tag == creation_tag("bkitsm_default", "dag", "approval_key", "the key")
+        else:
+            asking = [one for name in (run.name, "") for one in self.approvals.of_run("dag", name)]
+            assert tag in [one.tag for one in asking if one.create_started_at], "P7: no intent"
 
     def _seen_of_foreign(self) -> list[Any]:
         return [json.dumps(one.document(), default=str) for one in self.foreign]

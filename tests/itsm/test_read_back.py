@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import calls, errors
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.itsm.read_back import confirm, form_differences, ticket_differences
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte, prepared
-from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
 from airflow_provider_bkitsm.sandbox.services import Field
@@ -167,6 +168,8 @@ def test_a_changed_leaf_of_an_object_is_a_difference(form, data):
         ("CUSTOM-FORM", {"a": 1}, '{"a": 2}'),
         ("CUSTOM-FORM", {"a": 1}, '{"a": 2, "a": 1}'),
         ("TEXT", "a\nb", "a b"),
+        ("TEXT", '{"a": 1}', '{"a":1}'),
+        ("STRING", "[1, 2]", "[1,2]"),
         ("TEXT", "caf\u00e9", "cafe\u0301"),
         ("TEXT", "a", "a "),
         ("STRING", "DROP TABLE a", "drop table a"),
@@ -319,3 +322,49 @@ def test_a_wait_without_the_request_costs_no_request():
 def test_an_answer_about_another_ticket_is_an_error():
     with pytest.raises(errors.ItsmUnexpectedAnswerError):
         asked(approved(), REQUEST, ticket(sn="REQ1"))
+
+
+@pytest.fixture
+def opened(sandbox, connections) -> tuple[Any, str, dict[str, Any]]:
+    hook = ItsmHook()
+    fields = {
+        "title": '清理 <tmp> "2" #5f3a9c1e',
+        "APPROVER": ["alice"],
+        "APPROVAL_CONTENT": "Drop\n<b>ORDERS</b> 🚀",
+    }
+    request = {"service_id": None, "creator": "robot", "fast_approval": True, "fields": fields}
+    return hook, hook.create_ticket(**{key: one for key, one in request.items() if one is not None}).sn, request
+
+
+def confirmed(hook: Any, sn: str, request: Mapping[str, Any]) -> Verdict:
+    return hook.run(confirm(hook.run(read_verdict(sn, VerdictPolicy())), request))
+
+
+def test_p3_a_ticket_left_alone_stays_approved(opened, sandbox):
+    hook, sn, request = opened
+    sandbox.wait_for_step(sn)
+    assert ticket_differences(request, hook.get_ticket_info(sn)) == ()
+    sandbox.approve(sn)
+    assert confirmed(hook, sn, request).outcome is Outcome.APPROVED
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [{"title": "清理"}, {"APPROVAL_CONTENT": "Drop tmp_2"}, {"APPROVER": "mallory"}, {"APPROVAL_CONTENT": ""}],
+)
+def test_p3_a_ticket_edited_before_it_was_approved_is_not(opened, sandbox, edited):
+    hook, sn, request = opened
+    sandbox.edit(sn, **edited)
+    assert ticket_differences(request, hook.get_ticket_info(sn))
+    sandbox.approve(sn)
+    verdict = confirmed(hook, sn, request)
+    assert (verdict.outcome, verdict.reason_code) == (Outcome.REJECTED, Reason.FORM_CHANGED)
+
+
+def test_p3_an_edit_that_was_taken_back_is_no_difference(opened, sandbox):
+    hook, sn, request = opened
+    before = sandbox.ticket(sn)["fields"]["APPROVAL_CONTENT"]
+    sandbox.edit(sn, APPROVAL_CONTENT="Drop tmp_2")
+    sandbox.edit(sn, APPROVAL_CONTENT=before)
+    sandbox.approve(sn)
+    assert confirmed(hook, sn, request).outcome is Outcome.APPROVED

@@ -97,6 +97,8 @@ const REASONS_ZH = {
   "withdrawn": "单据已被撤销",
   "terminated": "单据已被终止",
   "deadline": "DAG 等待期间无人处理",
+  "not_its_ticket": "单据已通过，但不是为该任务提交的单据",
+  "not_recorded": "单据已通过，但没有记录表明它是为该任务提交的",
   "unreadable": "当前版本无法识别已保存的审批结果",
   "Airflow has no function that sends reminders": "Airflow 未配置催办函数",
   "The approvers were reminded less than a minute ago": "一分钟内已经催办过",

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which task opens the ticket that a sensor waits for, as the DAG's author has written it.
+
+The value of an XCom can be anybody's. The DAG's code says from which task it has to come.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_OPENERS = frozenset({"ItsmCreateTicketOperator", "CollectorApplyOperator"})
+_PACKAGE = "airflow_provider_bkitsm."
+_QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+_RESULT = "return_value"
+
+
+def check_opened_by(given: str | None) -> str | None:
+    """Raise ValueError, when the DAG is parsed, for what can be no task id."""
+    if given is not None and (not isinstance(given, str) or not given.strip() or "{" in given):
+        raise ValueError(f'opened_by must be the id of a task or "anyone", not {given!r}')
+    return given
+
+
+def opener_of(sensor: Any, number: Any) -> str | None:
+    """Return the id of the one task of ours that a sensor's ``ticket_sn`` comes from; None where there is none.
+
+    :param number: ``ticket_sn`` before it is rendered: a task's output, or a template that quotes a task's id.
+    """
+    openers = {task.task_id for task in _sources(sensor, number) if _opens_tickets(task)}
+    return openers.pop() if len(openers) == 1 else None
+
+
+def names_later_task(sensor: Any, number: Any) -> bool:
+    """Whether a template pulls from tasks of which none is in the DAG so far: it is still being written."""
+    if not isinstance(number, str) or "xcom_pull" not in number:
+        return False
+    return not any(_quoted_tasks(sensor, number))
+
+
+def _sources(sensor: Any, number: Any) -> Iterator[Any]:
+    if hasattr(number, "iter_references"):
+        yield from (task for task, key in number.iter_references() if key == _RESULT)
+    elif isinstance(number, str) and "xcom_pull" in number:
+        yield from _quoted_tasks(sensor, number)
+    else:
+        yield from _mapped_sources(sensor)
+
+
+def _quoted_tasks(sensor: Any, template: str) -> Iterator[Any]:
+    dag = sensor.get_dag()
+    quoted = {single or double for single, double in _QUOTED.findall(template)}
+    return (task for task in dag.tasks if task.task_id in quoted) if dag is not None else iter(())
+
+
+def _mapped_sources(sensor: Any) -> Iterator[Any]:
+    """Return the tasks that a mapped sensor's numbers come from: an item of it has the bare number."""
+    dag = sensor.get_dag()
+    mapped = dag.task_dict.get(sensor.task_id) if dag is not None else None
+    if mapped is None or mapped is sensor or not mapped.is_mapped:
+        return
+    written = {**mapped.partial_kwargs, **_expanded(mapped)}.get("ticket_sn")
+    if written is not None:
+        yield from _sources(mapped, written)
+
+
+def _expanded(mapped: Any) -> dict[str, Any]:
+    value = getattr(mapped.expand_input, "value", None)
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _opens_tickets(task: Any) -> bool:
+    """Whether a task is of one of our operators that open tickets, or of a subclass, mapped or not.
+
+    By name: operators are built on sensors' ground, and not the other way round.
+    """
+    operator = task.operator_class if task.is_mapped else type(task)
+    return any(one.__name__ in _OPENERS and one.__module__.startswith(_PACKAGE) for one in operator.__mro__)
