@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table
 from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
-from airflow_provider_bkitsm.hooks.store import store_engine, store_path
+from airflow_provider_bkitsm.hooks import store
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.version_compat import airflow_conf
@@ -139,7 +139,7 @@ def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
     :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and if
         that is empty too, a SQLite file.
     """
-    engine = store_engine(store_conn_id)
+    engine = store.store_engine(store_conn_id)
     if engine.dialect.name == "sqlite":
         _warn_if_not_shared(executors_elsewhere())
     return ApprovalStore(engine)
@@ -154,7 +154,7 @@ def _warn_if_not_shared(elsewhere: tuple[str, ...]) -> None:
             " retry on another machine does not know what an earlier try has asked: after a crash it may open a"
             " second ticket (P2), and an approved form is compared with what the task would ask now, not with what"
             " was sent (P3). Name a database that all of them reach: [bkitsm] store_conn_id",
-            store_path(),
+            store.store_path(),
             ", ".join(elsewhere),
         )
 

@@ -80,18 +80,9 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
 def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
     """Return the ticket of the latest round of ``opened_by`` by map index, or of its application."""
     same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
-    names = (
-        "subject_key",
-        "map_index",
-        "round_number",
-        "created_at",
-        "sn",
-        "ticket_of",
-        "dag_id",
-        "run_id",
-        "task_id",
-    )
-    found_rows = connection.execute(select(*(getattr(_APPROVAL, name) for name in names)).where(*same))
+    names = ("subject_key", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
+    found_rows = connection.execute(select(*columns).where(*same))
     # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
     rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
     # A subject is of one connection and installation: the rounds of another one are counted anew.
