@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
@@ -44,6 +45,20 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
 
     with _translated(sn), Transactions(store_engine()).begin() as connection:
         return _opened(connection, sn, bkitsm_conn_id)[1]
+
+
+def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
+    """Return when a ticket was opened, by its worker's clock (aware); None where no record says. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    query = select(_APPROVAL.create_started_at, _APPROVAL.opened_at)
+    query = query.where(*_is_opener(sn, bkitsm_conn_id)).order_by(_APPROVAL.created_at.desc()).limit(1)
+    with _translated(sn), Transactions(store_engine()).begin() as connection:
+        row = connection.execute(query).first()
+        return None if row is None else row.opened_at or row.create_started_at
 
 
 @contextmanager
@@ -120,14 +135,17 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
 
 def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
     """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
-    of_ticket = (_APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None))
-    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*of_ticket)
+    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
     row = connection.execute(query.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
     if row is None:
         return None, None
     values = row._asdict()
     request = values.pop("request")
     return TicketOwner(**values), request or None
+
+
+def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:
+    return _APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None)
 
 
 def _owner_columns(columns: Any) -> list[Any]:

@@ -150,7 +150,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
-        wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
+        opened = None if self._time is None else await self._opened_at(sn)
+        wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
@@ -160,7 +161,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
-            dated=self._time is not None,
+            dated=self._time is not None and opened is None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
             on_stall=self._warn_of_stall,
         )
@@ -168,6 +169,16 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
+
+    async def _opened_at(self, sn: str) -> datetime | None:
+        """Return when a ticket was opened by our own clock, by which a deadline is counted: ITSM's may differ."""
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
+
+        try:
+            return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=_STORE_SECONDS)
+        except ItsmError as error:
+            self.log.warning("%s: the deadline goes by ITSM's clock", error)
+            return None
 
     def _warn_of_stall(self, status: TicketStatus) -> None:
         self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,9 @@ from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmC
 from airflow_provider_bkitsm.sandbox import world
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
@@ -254,6 +257,27 @@ class TestOtherClock:
         sn = shared(task, began=datetime.now(UTC))
         sandbox.approve(sn)
         assert shared(task, run_id="run_2", began=datetime.now(UTC) - timedelta(minutes=1)) == sn
+
+    @pytest.mark.usefixtures("connections")
+    def test_p1_a_deadline_goes_by_our_clock(self, task, sandbox):
+        sn = shared(task)
+        sandbox.wait_for_step(sn)
+        sensor = ItsmTicketSensor(task_id="wait", ticket_sn=sn, approval_timeout=600, deferrable=False)
+        assert not sensor.poke(task("wait").context)
+
+    @pytest.mark.usefixtures("connections")
+    async def test_p1_so_it_does_in_the_triggerer(self, task, sandbox):
+        sn = shared(task)
+        sandbox.wait_for_step(sn)
+
+        def waits(seconds):
+            known = {"ticket_sn": sn, "bkitsm_conn_id": "bkitsm_default", "poll_interval": 0.2}
+            return anext(ItsmTicketTrigger(**known, approval_timeout=seconds).run())
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waits(600), 2)
+        event = await asyncio.wait_for(waits(1), 10)
+        assert event.payload["verdict"]["outcome"] == "timed_out"
 
 
 LEGACY = {"asking": "0123456789abcdef0123456789abcdef:0", "since": "2026-01-01T00:00:00+00:00", "id": 1}
