@@ -186,7 +186,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:
             return
-        await self._notes.forget_results(sn)
+        if not self.after_worker:
+            await self._notes.forget_results(sn)
         self.ends_task = self.ends_task and not is_mapped_over(getattr(self, "task", None))
         waiter = Waiter(
             ti_id=str(self.task_instance.id),
