@@ -171,8 +171,9 @@ def _seconds(given: object) -> float | None:
     """Return how long people may take; None for ever, for a template and for anything else."""
     if isinstance(given, timedelta):
         return given.total_seconds()
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    return float(given) if is_number and isfinite(given) else None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    return float(given) if isfinite(given) else None
 
 
 def _plain(value: object) -> str | None:

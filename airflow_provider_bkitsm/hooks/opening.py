@@ -52,8 +52,8 @@ class Handle:
 
     :param creator: in whose name it was asked for.
     :param since: when the first attempt to open it may have been made (aware).
-    :param request: what was sent to ``create_ticket``: a ticket that asks something else is not ours, whatever tag it
-        carries. None: not compared.
+    :param request: what was sent to ``create_ticket``: a ticket that asks something else is not ours, whatever
+        tag it carries. None: not compared.
     """
 
     tag: str
@@ -108,8 +108,8 @@ class TicketOpener:
         title = str(request["fields"].get("title", ""))
         if not is_marked(as_shown(stored_title(title)), handle.tag):
             raise ItsmInvalidRequestError(
-                f"of the title {title!r} ITSM would keep only {stored_title(title)!r}, without the mark it is found by:"
-                " leave markup out of it; no ticket was opened"
+                f"of the title {title!r} ITSM would keep only {stored_title(title)!r}, without the mark it is"
+                " found by: leave markup out of it; no ticket was opened"
             )
         if self.calls_back:
             request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)

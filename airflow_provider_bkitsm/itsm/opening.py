@@ -31,7 +31,7 @@ _MARKED = re.compile(r"#([0-9a-f]{8})(?:-([0-9a-f]{8}))?\Z")
 def approval_tag(key: bytes, *, subject: str, nonce: str, digest: str) -> str:
     """Derive the 32-character tag of one approval round: nobody without the key can compute it.
 
-    :param key: a secret of the connection, see :func:`~airflow_provider_bkitsm.hooks.callback_signing.signing_keys`.
+    :param key: a secret of the connection: the key that signs its callbacks.
     :param subject: what the round is of; ``nonce`` is its random part, ``digest`` that of what is asked.
     """
     text = json.dumps(["tag", subject, nonce, digest])
@@ -70,7 +70,7 @@ def shows_marker(title: str) -> bool:
 
 
 def asks_for(title: str, digest: str) -> bool:
-    """Whether a ticket asks for what has this digest, so far as its title shows one; for people, and for old tickets."""
+    """Whether a ticket of an older version asks for what has this digest, so far as its title shows one."""
     shown = _MARKED.search(title)
     return shown is None or shown[2] is None or shown[2] == digest.rpartition(":")[2][:_DIGEST_LENGTH]
 

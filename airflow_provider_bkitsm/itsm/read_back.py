@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_bkitsm.itsm import calls
-from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import TicketInfo, as_meant
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
@@ -49,10 +49,15 @@ def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> Flow[Verdict
     return confirmed(verdict, request, info)
 
 
-def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketInfo) -> Verdict:
-    """As ``confirm``, of a ticket that was read after its end."""
+def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketInfo | None) -> Verdict:
+    """As ``confirm``, of a ticket that was read already.
+
+    :param info: read when the verdict was, or later. ITSM takes no edit once it has ended.
+    """
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
+    if info is None:
+        raise ItsmUnexpectedAnswerError(f"ticket {verdict.sn} was not read back; nothing was approved")
     service = () if info.service_id is None else _service_differences(request, info)
     found = (*service, *form_differences(request, info))
     if not found:
@@ -114,7 +119,8 @@ def _field_differences(key: str, spellings: tuple[Any, ...], info: TicketInfo) -
         shown.insert(0, (TITLE_TYPE, info.title))
     for field_type, value in dict.fromkeys((kind, _text(value)) for kind, value in shown) or ((TITLE_TYPE, ""),):
         readings = {text for one in spellings for text in _readings(one, field_type)}
-        if not {value, _respelled(value)} & readings:
+        objects = {_text(_as_json(one)) for one in spellings if isinstance(one, Mapping | list | tuple)}
+        if value not in readings and _respelled(value) not in objects:
             yield _difference(key, _text(_as_json(spellings[0])), value if shown else None)
 
 

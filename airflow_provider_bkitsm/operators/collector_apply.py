@@ -229,33 +229,33 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     ) -> CollectorRow:
         """Open the application's ticket, or find the one an earlier try opened."""
         from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+        from airflow_provider_bkitsm.itsm.models import TicketSummary
 
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
         since = row.create_started_at or row.updated_at
         handle = Handle(tag=tag, creator=str(request["creator"]), since=since)
-        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle, row, request)
+        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle, request)
         sent = {"service_id": request["service_id"], "fields": request["fields"], "meta": meta}
         try:
             ticket = ticket or opener.open(handle, **sent)
         except (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError) as refused:
             self.store.create_refused(*self.key, tag=tag, reason=f"ITSM refused the ticket: {refused}")
             raise
+        if isinstance(ticket, TicketSummary):
+            self._check_is_ours(ticket.sn, row)
         return self._record(tag, ticket)
 
-    def _from_earlier_try(
-        self, opener: TicketOpener, handle: Handle, row: CollectorRow, request: Mapping[str, Any]
-    ) -> Opened | None:
+    def _from_earlier_try(self, opener: TicketOpener, handle: Handle, request: Mapping[str, Any]) -> Opened | None:
         """Look for the ticket as long as it may still appear; then claim the right to open one."""
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             self.store.recreate(*self.key, tag=handle.tag, seen=handle.since, request=request)
-            return None
-        self._check_is_ours(found.sn, row)
-        telemetry.adopted(self.bkitsm_conn_id)
+        else:
+            telemetry.adopted(self.bkitsm_conn_id)
         return found
 
     def _check_is_ours(self, sn: str, row: CollectorRow) -> None:
-        """Refuse a ticket with our mark that is not what was sent: somebody else's, or edited since."""
+        """Refuse a ticket that has our mark and is not what was sent: it was prepared, or edited since."""
         from airflow_provider_bkitsm.itsm.read_back import ticket_differences
 
         if row.request is None:
@@ -264,7 +264,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         if found:
             raise CollectItsmConflict(
                 f"{row.name}: ticket {sn} carries the mark of this application and is not what was sent:"
-                f" {'; '.join(found)}. It was not taken, and no second one was opened. Have it looked at and ended"
+                f" {'; '.join(found)}. It was not taken, and no second one was opened. A retry looks at it"
+                " again; have it ended in ITSM, then clear the task"
             )
 
     def _record(self, tag: str, ticket: Opened) -> CollectorRow:

@@ -124,7 +124,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
         """
         self._asked = asked
-        return super().execute_complete(context, event)
+        return self.take_event(event, context, asked=asked, sn=sn)
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read: another place is another question."""

@@ -33,8 +33,9 @@ Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
-    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes by
-    that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the same.
+    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes
+    by that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the
+    same.
     The title gets a short marker at its end, which only this provider can make.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
@@ -49,13 +50,15 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
         share one ticket as long as it is open, if they all ask the same. A decision counts for every run that had
         begun before it. A run that begins later asks anew. (templated)
-    :param approval_items: with an ``approval_key``, everything that its tasks would do, one entry for each task: the
-        ticket lists them all, each with its digest. (templated)
+    :param approval_items: with an ``approval_key``, everything that its tasks would do, one entry for each task:
+        the ticket lists them all, each with its digest. (templated)
     :param approval_item: what this task would do; one of ``approval_items``, compared with its type. (templated)
     :param items_field: form field that takes the list; ``fast_approval`` shows it below the content.
     :param on_clear: what clearing the task does to its ticket while that is open: ``keep`` waits for the same
-        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always kept.
-    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others now.
+        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always
+        kept.
+    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others
+        now.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
@@ -191,8 +194,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             )
         if item_digest(self.approval_item) not in map(item_digest, given):
             raise ItsmInvalidRequestError(
-                f"approval_item {excerpt(self.approval_item)} is none of the approval_items {excerpt(given)}: their"
-                " approval would not cover it. No ticket was opened"
+                f"approval_item {excerpt(self.approval_item)} is none of the approval_items {excerpt(given)}:"
+                " their approval would not cover it. No ticket was opened"
             )
         return given
 
@@ -234,18 +237,21 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         return self.service_id or self.hook.gateway.text("service_id") or None
 
     def _subject(self, context: Context, *, shared: bool = False) -> Subject:
+        from dataclasses import replace
+
         from airflow_provider_bkitsm.tickets.approval import Subject
         from airflow_provider_bkitsm.tickets.approval_store import installation
 
         ti = context["ti"]
-        task = {"run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index(ti)}
-        return Subject(
+        everybody = Subject(
             installation=installation(),
             bkitsm_conn_id=self.bkitsm_conn_id,
             dag_id=ti.dag_id,
             approval_key=str(self.approval_key) if self.approval_key else None,
-            **({} if shared else task),
         )
+        if shared:
+            return everybody
+        return replace(everybody, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index(ti))
 
     def _attempt(self, context: Context) -> Attempt:
         from airflow_provider_bkitsm.tickets.approval import Attempt

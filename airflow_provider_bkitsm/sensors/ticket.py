@@ -198,9 +198,12 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         """Return an open ticket's deadline; warn of one that asks nobody."""
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
         from airflow_provider_bkitsm.itsm.waiting import approval_time
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
 
         info, timeout = self.hook.get_ticket_info(sn), approval_time(self.approval_timeout)
         told_now = is_told_now(opened=info.create_at, now=datetime.now(UTC), interval=self.poke_interval)
         if told_now and is_stalled(info.current_status, info.current_steps):
             self.log.warning("%s", describe(sn, info.current_steps))
-        return info.create_at + timeout if timeout is not None else None
+        if timeout is None:
+            return None
+        return (read_opened_at(sn, self.bkitsm_conn_id) or info.create_at) + timeout

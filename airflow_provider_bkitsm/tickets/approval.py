@@ -78,8 +78,13 @@ class Attempt:
         """
         if self.ti_id is not None and (self.ti_id, *self._numbers) == (earlier.ti_id, *earlier._numbers):
             return True
-        unchanged = all(getattr(self, name) == getattr(earlier, name) for name in _ROUND)
+        unchanged = self._of_round == earlier._of_round
         return unchanged and self.is_later(earlier) and not self._may_be_cleared_since(earlier)
+
+    @property
+    def _of_round(self) -> tuple[int, int, int | None, str | None]:
+        """What a retry leaves as it was."""
+        return self.max_tries, self.retries, self.clear_number, self.run_started
 
     @property
     def _numbers(self) -> tuple[int, int]:
@@ -97,9 +102,6 @@ class Attempt:
         """
         last_before_clear = self.max_tries - self.retries
         return earlier.try_number <= last_before_clear < self.try_number
-
-
-_ROUND = ("max_tries", "retries", "clear_number", "run_started")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asking for one approval once: the record of a task's round, and the ticket that answers it (P2, P3).
 
-Who comes first stores the intent to ask, then opens the ticket; who comes later, a retry after a crash included, goes
-by the record. ITSM is searched only for a ticket that this record has asked for and whose answer was lost: a ticket
-that somebody else prepared is never looked at.
+Who comes first stores the intent to ask, then opens the ticket; who comes later, a retry after a crash included,
+goes by the record. ITSM is searched only for a ticket that this record has asked for and whose answer was lost: a
+ticket that somebody else prepared is never looked at.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _CLEARED = "The Airflow task was cleared and asks anew"
 
 
 class TicketAsksOtherwise(ItsmError):
-    """A ticket that is to answer this task asks something else. The ticket is as it was; a retry is refused again."""
+    """A ticket that is to answer this task asks something else. It is as it was; a retry is refused again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Sharing:
     """An approval that tasks of a DAG share.
 
     :param subject: of all who name the key.
-    :param run_began: when the task's run began (aware). For a task that was not cleared a decision since then counts.
+    :param run_began: when the task's run began (aware). A decision since then counts, unless the task was cleared.
     :param cleared: whether the task is known to have been cleared.
     """
 
@@ -77,8 +77,8 @@ class ApprovalRequest:
     :param keeps_open: whether a new round goes on with the earlier round's open ticket, if it asks the same.
     :param compares: whether a ticket that asks something else is refused.
     :param sharing: set for an approval that is shared.
-    :param legacy: the ticket of an earlier try that has no record; its title shows one of ``legacy_digests``, if it
-        asks what is asked now.
+    :param legacy: the ticket of an earlier try that has no record; its title shows one of ``legacy_digests``, if
+        it asks what is asked now.
     """
 
     opener: TicketOpener
@@ -164,13 +164,13 @@ class ApprovalRequest:
         found = self.store.get(record.ticket_of)
         if found is None:
             raise ItsmError(
-                f"the record of the ticket that {record.subject} waits for is gone from the store. The ticket is as"
-                " it was; clear the task to ask anew"
+                f"the record of the ticket that {record.subject} waits for is gone from the store. The ticket is"
+                " as it was; clear the task to ask anew"
             )
         return found
 
     def _earlier(self, latest: ApprovalRecord) -> ApprovalRecord | None:
-        """Return the record of an earlier round's open ticket, if it answers this one too; else end that ticket."""
+        """Return the record of an earlier round's open ticket if it answers this one too; else end the ticket."""
         source = self._source(latest)
         if not self.attempt.is_later(latest.attempt):
             # Another run had the same id. Its ticket was asked for by people who may still wait for it.
@@ -188,7 +188,7 @@ class ApprovalRequest:
         return None
 
     def _end(self, earlier: ApprovalRecord) -> None:
-        """End an earlier round's ticket; one that ITSM lets nobody end, since it never started, is left after a while."""
+        """End an earlier round's ticket; one that ITSM lets nobody end, since it never started, is left."""
         try:
             self.opener.call_off(str(earlier.sn), why=_CLEARED)
         except ItsmConflictError as error:
@@ -297,7 +297,7 @@ class ApprovalRequest:
         )
 
     def _looked_for(self, record: ApprovalRecord) -> ApprovalRecord:
-        """Look for the ticket of a lost answer for as long as it may appear, in the store first: others look too."""
+        """Look for the ticket of a lost answer for as long as it may appear; in the store first."""
         if record.sn is not None or record.create_started_at is None:
             return record
         while self.sharing and (left := record.seconds_until_settled(self.opener.settle, self.store.now())) > 0:
@@ -341,10 +341,10 @@ class ApprovalRequest:
             return source
         shared = f" for {source.subject}" if self.sharing else ""
         raise TicketAsksOtherwise(
-            f"ITSM ticket {source.sn or '(not opened yet)'} ({source.request.get('fields', {}).get('title', '')}) was"
-            f" opened{shared} to ask {source.asked_digest}, and this task would run {self.question.asked_digest}"
-            f" ({self.question.title}): its approval does not cover that. The ticket is as it was, nobody was asked"
-            " anything else"
+            f"ITSM ticket {source.sn or '(not opened yet)'} ({source.request.get('fields', {}).get('title', '')})"
+            f" was opened{shared} to ask {source.asked_digest}, and this task would run"
+            f" {self.question.asked_digest} ({self.question.title}): its approval does not cover that. The ticket"
+            " is as it was, nobody was asked anything else"
         )
 
     def _is_open(self, record: ApprovalRecord) -> bool:

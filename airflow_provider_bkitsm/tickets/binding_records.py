@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
@@ -31,14 +33,45 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
 
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
-    try:
+    with _translated(ticket.sn):
         return bind(ticket, _read(ticket))
+
+
+def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
+    """Return what was sent to open a ticket; None where no record says. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    with _translated(sn), Transactions(store_engine()).begin() as connection:
+        return _opened(connection, sn, bkitsm_conn_id)[1]
+
+
+def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
+    """Return when a ticket was opened, by its worker's clock (aware); None where no record says. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    query = select(_APPROVAL.create_started_at, _APPROVAL.opened_at)
+    query = query.where(*_is_opener(sn, bkitsm_conn_id)).order_by(_APPROVAL.created_at.desc()).limit(1)
+    with _translated(sn), Transactions(store_engine()).begin() as connection:
+        row = connection.execute(query).first()
+        return None if row is None else row.opened_at or row.create_started_at
+
+
+@contextmanager
+def _translated(sn: str) -> Iterator[None]:
+    try:
+        yield
     except ItsmError:
         raise
     except Exception as error:
         # Its text is left out: it may hold the database's URL.
         raise StoreUnavailable(
-            f"Whose ITSM ticket {ticket.sn} is cannot be read from the store ({type(error).__name__}). The ticket"
+            f"Whose ITSM ticket {sn} is cannot be read from the store ({type(error).__name__}). The ticket"
             " is untouched; a retry is safe."
         ) from None
 
@@ -87,17 +120,28 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, st
 
 
 def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return who opened the ticket, and with what request; of a number that ITSM gave twice, the later one."""
-    of_ticket = (_APPROVAL.sn == ticket.sn, _APPROVAL.bkitsm_conn_id == ticket.bkitsm_conn_id)
-    opened = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*of_ticket, _APPROVAL.ticket_of.is_(None))
-    row = connection.execute(opened.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
-    if row is not None:
-        values = row._asdict()
-        request = values.pop("request")
-        return TicketOwner(**values), request or None
+    """Return who opened the ticket, and with what request."""
+    owner, request = _opened(connection, ticket.sn, ticket.bkitsm_conn_id)
+    if owner is not None:
+        return owner, request
     applied = select(*_owner_columns(_COLLECTOR)).where(_COLLECTOR.ticket_sn == ticket.sn)
     row = connection.execute(applied).first()
     return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
+
+
+def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
+    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
+    row = connection.execute(query.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
+    if row is None:
+        return None, None
+    values = row._asdict()
+    request = values.pop("request")
+    return TicketOwner(**values), request or None
+
+
+def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:
+    return _APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None)
 
 
 def _owner_columns(columns: Any) -> list[Any]:

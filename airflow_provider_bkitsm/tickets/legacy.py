@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ticket that a version without approval records has opened: a retry or a clear after an upgrade goes on with it.
+"""The ticket that a version without approval records has opened: after an upgrade a retry goes on with it.
 
-Only Airflow's own state of the task (3.3 and later) names it. It is not searched for: anybody can compute the tag that
-such a version gave it.
+Only Airflow's own state of the task (3.3 and later) names it. It is not searched for: anybody can compute the tag
+that such a version gave it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,9 +14,11 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.read_back import confirm
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
@@ -148,7 +150,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
-        wait = Wait(interval=self.poll_interval, deadline=self._after(datetime.now(UTC)))
+        opened = None if self._time is None else await self._opened_at(sn)
+        wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
@@ -158,7 +161,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
-            dated=self._time is not None,
+            dated=self._time is not None and opened is None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
             on_stall=self._warn_of_stall,
         )
@@ -166,6 +169,16 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
+
+    async def _opened_at(self, sn: str) -> datetime | None:
+        """Return when a ticket was opened by our own clock, by which a deadline is counted: ITSM's may differ."""
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
+
+        try:
+            return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=_STORE_SECONDS)
+        except ItsmError as error:
+            self.log.warning("%s: the deadline goes by ITSM's clock", error)
+            return None
 
     def _warn_of_stall(self, status: TicketStatus) -> None:
         self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))
@@ -229,7 +242,21 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             return verdict
         binding = await self._binding(verdict.sn)
         self.ends_task = self.ends_task and binding.is_settled
-        return binding.applied_to(verdict) if binding.is_settled else verdict
+        if not binding.is_settled:
+            return verdict
+        counted = binding.applied_to(verdict)
+        # A worker reads the form back itself.
+        return await self._read_back(counted, binding.request) if self.ends_task else counted
+
+    async def _read_back(self, verdict: Verdict, request: Mapping[str, Any] | None) -> Verdict:
+        """Return a verdict as it counts by what the ticket shows; where that cannot be read a worker tries."""
+        try:
+            async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
+                return await hook.run(confirm(verdict, request))
+        except ItsmError as error:
+            self.log.warning("ITSM ticket %s could not be read back, a worker does it: %s", verdict.sn, error)
+            self.ends_task = False
+            return verdict
 
     async def _binding(self, sn: str) -> Binding:
         from airflow_provider_bkitsm.tickets.binding_records import read_binding

@@ -168,6 +168,8 @@ def test_a_changed_leaf_of_an_object_is_a_difference(form, data):
         ("CUSTOM-FORM", {"a": 1}, '{"a": 2}'),
         ("CUSTOM-FORM", {"a": 1}, '{"a": 2, "a": 1}'),
         ("TEXT", "a\nb", "a b"),
+        ("TEXT", '{"a": 1}', '{"a":1}'),
+        ("STRING", "[1, 2]", "[1,2]"),
         ("TEXT", "caf\u00e9", "cafe\u0301"),
         ("TEXT", "a", "a "),
         ("STRING", "DROP TABLE a", "drop table a"),

@@ -241,6 +241,26 @@ class Gate:
             change(session, ti, run)
 
 
+STEPS: tuple[Callable[[Gate], None], ...] = (
+    Gate.fails,
+    Gate.loses_its_scheduler,
+    Gate.waits_and_resumes,
+    Gate.has_another_task_cleared,
+    Gate.has_its_retries_lowered,
+    Gate.has_its_retries_raised,
+    Gate.is_cleared,
+    Gate.is_cleared_but_not_its_run,
+    Gate.is_cleared_after_its_run_ended,
+    Gate.is_cleared_after_its_run_ended_but_not_its_run,
+    Gate.is_cleared_while_it_runs,
+    Gate.is_cleared_while_it_runs_but_not_its_run,
+    Gate.is_cleared_between_two_changes_of_its_retries,
+    Gate.is_cleared_between_two_changes_but_not_its_run,
+    Gate.has_its_run_deleted_and_made_again,
+    Gate.has_its_run_made_again_and_fails_at_once,
+)
+
+
 def write_dag(retries: int) -> None:
     """Write the DAG as its processor does."""
     from airflow.models.dag import DagModel

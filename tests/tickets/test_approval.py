@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from tests.conftest import AIRFLOW
 from tests.plugins.database import airflow_database
-from tests.tickets.rounds import Gate
+from tests.tickets.rounds import STEPS, Gate
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 FIRST = Attempt(ti_id="first", try_number=1, max_tries=1, retries=1, clear_number=0, run_started="12:00")
@@ -67,7 +67,7 @@ def test_p3_a_clear_that_leaves_every_number_alike_is_no_retry() -> None:
 
 # --- Airflow itself
 
-STEPS = tuple(name for name in vars(Gate) if not name.startswith("_") and name != "begins")
+STEP = {step.__name__: step for step in STEPS}
 RUNNING = ("is_cleared_while_it_runs", "is_cleared_between_two_changes_of_its_retries")
 # Airflow shows nothing of these. Before 3.2 a clear is counted only if the run had ended.
 UNSEEN = {"is_cleared_while_it_runs_but_not_its_run", "is_cleared_between_two_changes_but_not_its_run"}
@@ -86,8 +86,11 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def wrong_answers(steps: Sequence[str], *, before: Sequence[str] = ()) -> list[str]:
     """Return what is answered wrongly about any two tries, as far as Airflow shows enough to answer it."""
     gate = Gate()
-    for step in (*before, "begins", *steps):
-        getattr(gate, step)()
+    for step in before:
+        STEP[step](gate)
+    gate.begins()
+    for step in steps:
+        STEP[step](gate)
     found = []
     for later, (round_of_later, try_of_later) in enumerate(gate.tries):
         for round_of_earlier, try_of_earlier in gate.tries[:later]:
@@ -98,16 +101,16 @@ def wrong_answers(steps: Sequence[str], *, before: Sequence[str] = ()) -> list[s
     return found
 
 
-@pytest.mark.parametrize("first", STEPS)
+@pytest.mark.parametrize("first", STEP)
 def test_p3_the_round_is_right_whatever_happens_between_two_tries(first: str) -> None:
-    wrong = [one for second in STEPS for one in wrong_answers((first, second))]
+    wrong = [one for second in STEP for one in wrong_answers((first, second))]
     assert wrong == []
 
 
 @pytest.mark.parametrize("before", [("has_its_retries_lowered",), ("has_its_retries_lowered",) * 2])
 def test_p3_also_where_the_dag_was_changed_before_the_first_try(before: Sequence[str]) -> None:
     """The run has ``max_tries`` of the DAG it was made from, the worker ``retries`` of the DAG as it is."""
-    cleared = [step for step in STEPS if step.startswith(("is_cleared", "has_its_run"))]
+    cleared = [step for step in STEP if step.startswith(("is_cleared", "has_its_run"))]
     retried = [("fails",) * number for number in range(3)]
     wrong = [
         one for tries, step in product(retried, cleared) for one in wrong_answers((*tries, step), before=before)
@@ -116,15 +119,16 @@ def test_p3_also_where_the_dag_was_changed_before_the_first_try(before: Sequence
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(STEPS), min_size=3, max_size=7))
+@given(st.lists(st.sampled_from(sorted(STEP)), min_size=3, max_size=7))
 def test_p3_the_round_is_right_after_any_sequence(steps: list[str]) -> None:
     assert wrong_answers(steps) == []
 
 
 def _answer(*steps: str) -> bool:
     gate = Gate()
-    for step in ("begins", *steps):
-        getattr(gate, step)()
+    gate.begins()
+    for step in steps:
+        STEP[step](gate)
     return gate.tries[-1][1].continues(gate.tries[0][1])
 
 

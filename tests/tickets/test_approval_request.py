@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,9 @@ from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmC
 from airflow_provider_bkitsm.sandbox import world
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
@@ -104,7 +107,7 @@ def test_p3_a_run_that_comes_back_under_its_id_takes_neither_ticket_nor_decision
 
 
 def test_p3_the_first_try_that_stores_something_may_be_a_retry(ask, sandbox):
-    """The run was made again, and its first try crashed at once: the second one is no retry of the earlier run's."""
+    """The run was made again, and its first try crashed at once: the second one continues no earlier run."""
     sn = ask()
     sandbox.approve(sn)
     assert ask(began=datetime.now(UTC) + timedelta(hours=1), try_number=2) != sn
@@ -242,16 +245,39 @@ class TestOtherClock:
         with SandboxServer(Settings(start_delay=0.02)) as server:
             yield server
 
-    def test_p3_a_later_run_takes_no_earlier_decision(self, connections, task, sandbox):
+    @pytest.mark.usefixtures("connections")
+    def test_p3_a_later_run_takes_no_earlier_decision(self, task, sandbox):
         sn = shared(task)
         sandbox.approve(sn)
         soon = datetime.now(UTC) + timedelta(seconds=10)
         assert shared(task, run_id="run_2", began=soon) != sn
 
-    def test_p1_a_run_that_had_begun_takes_it(self, connections, task, sandbox):
+    @pytest.mark.usefixtures("connections")
+    def test_p1_a_run_that_had_begun_takes_it(self, task, sandbox):
         sn = shared(task, began=datetime.now(UTC))
         sandbox.approve(sn)
         assert shared(task, run_id="run_2", began=datetime.now(UTC) - timedelta(minutes=1)) == sn
+
+    @pytest.mark.usefixtures("connections")
+    def test_p1_a_deadline_goes_by_our_clock(self, task, sandbox):
+        sn = shared(task)
+        sandbox.wait_for_step(sn)
+        sensor = ItsmTicketSensor(task_id="wait", ticket_sn=sn, approval_timeout=600, deferrable=False)
+        assert not sensor.poke(task("wait").context)
+
+    @pytest.mark.usefixtures("connections")
+    async def test_p1_so_it_does_in_the_triggerer(self, task, sandbox):
+        sn = shared(task)
+        sandbox.wait_for_step(sn)
+
+        def waits(seconds):
+            known = {"ticket_sn": sn, "bkitsm_conn_id": "bkitsm_default", "poll_interval": 0.2}
+            return anext(ItsmTicketTrigger(**known, approval_timeout=seconds).run())
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waits(600), 2)
+        event = await asyncio.wait_for(waits(1), 10)
+        assert event.payload["verdict"]["outcome"] == "timed_out"
 
 
 LEGACY = {"asking": "0123456789abcdef0123456789abcdef:0", "since": "2026-01-01T00:00:00+00:00", "id": 1}
@@ -261,7 +287,7 @@ class TestUpgrade:
     """A version without records has opened a ticket; only the task's own state names it."""
 
     @pytest.fixture
-    def opened(self, connections, sandbox) -> dict[str, object]:
+    def opened(self, connections, sandbox) -> dict[str, object]:  # noqa: ARG002
         form = {"title": marked_title("Restart", "0123456789abcdef0123456789abcdef"), **FORM}
         sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
         sandbox.wait_for_step(sn)
@@ -271,7 +297,7 @@ class TestUpgrade:
         sandbox.reject(opened["sn"])
         assert ask(try_number=2, states={"bkitsm_ticket": opened}) == opened["sn"]
 
-    def test_p2_a_clear_keeps_it_while_it_is_open(self, ask, opened, sandbox):
+    def test_p2_a_clear_keeps_it_while_it_is_open(self, ask, opened):
         assert ask(clear_number=1, states={"bkitsm_ticket": opened}) == opened["sn"]
 
     def test_p3_a_clear_asks_anew_once_it_has_ended(self, ask, opened, sandbox):
@@ -282,7 +308,7 @@ class TestUpgrade:
         ask(clear_number=1, states={"bkitsm_ticket": opened}, parameters={"on_clear": "withdraw"})
         assert sandbox.ticket(opened["sn"])["status"] == "REVOKED"
 
-    def test_p3_one_that_shows_another_digest_is_not_waited_for(self, task, opened, sandbox):
+    def test_p3_one_that_shows_another_digest_is_not_waited_for(self, task, opened):
         state = {**opened, "title": f"{opened['title']}-00000000"}
         with pytest.raises(AirflowFailException, match="asks something else"):
             ItsmApprovalOperator(**FAST).execute(

@@ -92,6 +92,7 @@ def test_p7_every_step_of_a_round_is_read_back_as_it_was_returned(store: Approva
             assert (found, found.version) == (row, version)
     assert store.by_ticket("bkitsm", "SN1") == row
     assert store.of_run("dag", "run") == [row]
+    assert (row.ticket_id, row.attempt.run_started) == (2**40, ATTEMPT.run_started)
     assert row.created_at is not None
     assert row.updated_at is not None
     assert row.created_at < row.updated_at

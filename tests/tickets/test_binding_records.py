@@ -12,8 +12,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks import store as module
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.tickets import binding_records
-from airflow_provider_bkitsm.tickets.binding import ANYONE, AwaitedTicket, Claim
+from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
 from airflow_provider_bkitsm.tickets.binding_records import read_binding
 from tests.tickets.records import CONN, record_round
 
@@ -121,11 +120,6 @@ def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
 def test_where_workers_write_into_other_files_a_missing_record_says_nothing(monkeypatch, executor, said):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert claim() is said
-
-
-def test_nothing_is_read_where_anyones_ticket_will_do(monkeypatch):
-    monkeypatch.setattr(binding_records, "_read", None)
-    assert claim(opened_by=ANYONE) is Claim.UNCLAIMED
 
 
 @pytest.mark.parametrize("error", [RuntimeError("postgresql://u:secret@db"), StoreUnavailable("locked")])

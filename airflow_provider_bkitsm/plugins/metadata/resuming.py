@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding
+from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
 from airflow_provider_bkitsm.version_compat import workers_do_no_more
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class AirflowMetadata:
         registered = (Waiter.from_value(row.value) for row in rows)
         known = any(one is not None and one.conn_id == conn_id for one in registered)
         waits = {who.ti_id: who for row in rows if (who := _waits_for(row, sn, conn_id)) is not None}
-        return Waiting(waiters=tuple(waits.values()), known=known or bool(waits))
+        request = read_request(sn, conn_id) if waits else None
+        return Waiting(waiters=tuple(waits.values()), known=known or bool(waits), request=request)
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Resume a task if it still waits on our trigger; True for exactly one caller.
