@@ -116,7 +116,7 @@ class Promises:
         ticket = self.scene.sandbox.world.one(run.sn)
         asked = self.scene.asked.get(ticket.id)
         assert asked is not None, f"P3: {run.name} waits for a ticket of others: {ticket.title}"
-        assert run.collector is not None or asked.place == run.asked().place, (
+        assert run.collector is not None or asked.sharers == run.asked().sharers, (
             f"P3: {run.name} waits for {ticket.title}"
         )
 
@@ -139,7 +139,7 @@ class Promises:
             return "nobody of ours has opened it"
         if run.kind == "applies":
             return "" if sn == run.sn and self._says_yes(ticket) else "not its own, or not approved"
-        if asked.place != run.asked().place:
+        if asked.sharers != run.asked().sharers:
             return f"{asked.run.name} has opened it"
         if asked.item != run.item:
             return f"it asks for {asked.item}"

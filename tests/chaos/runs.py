@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from sqlalchemy import Engine
 from tests.chaos.tries import Try
 
 DAG_ID = "dag"
+_tries = count()
 Kind = Literal["applies", "opens", "asks", "tells"]
 FIRST_TASK = {"applies": "apply", "opens": "open", "asks": "ask", "tells": "tell"}
 NEXT = {
@@ -49,13 +51,15 @@ class Numbers:
     retries: int
     max_tries: int = 0
     try_number: int = 0
+    ti_id: str = ""
 
     def __post_init__(self) -> None:
         self.max_tries = self.retries
 
-    def begin_try(self) -> None:
-        """Count the next try."""
+    def begin_try(self, now: datetime) -> None:
+        """Count the next try, and give it an id that rises with time."""
         self.try_number += 1
+        self.ti_id = uuid7(now, next(_tries))
 
     def clear(self) -> None:
         """Do as Airflow does with a task that does not run."""
@@ -161,9 +165,8 @@ class Run:
     def context(self, task: str) -> Any:
         """Return what a try of a task is given."""
         numbers = self.of_task(task)
-        one = (self.site.address, self.name, self.life, task, numbers.try_number, self.clears)
         ti = SimpleNamespace(
-            id=uuid.uuid5(uuid.NAMESPACE_OID, repr(one)),
+            id=numbers.ti_id,
             dag_id=DAG_ID,
             run_id=self.name,
             task_id=task,
@@ -201,16 +204,24 @@ class Asked:
     form: str = ""
 
     @property
-    def place(self) -> tuple[Any, ...]:
-        """What has at most one open ticket."""
+    def sharers(self) -> tuple[Any, ...]:
+        """Whose decision it may be: a run that was made again may keep the open ticket of the one before."""
         site, kind = id(self.run.site), self.run.kind
         if self.run.collector is not None:
             return site, self.run.collector
-        if self.key is not None:
-            return site, "key", self.key
-        if kind == "tells":
-            return site, kind, self.run.name
-        return site, kind, self.run.name, self.life
+        return (site, "key", self.key) if self.key is not None else (site, kind, self.run.name)
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What has at most one open ticket."""
+        is_own = self.run.collector is None and self.key is None and self.run.kind != "tells"
+        return (*self.sharers, self.life) if is_own else self.sharers
+
+
+def uuid7(now: datetime, number: int) -> str:
+    """Return the id that Airflow gives a try: its first bits are the time, in milliseconds."""
+    milliseconds = int(now.timestamp() * 1000)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | 0b10 << 62 | number))
 
 
 def _forget(**_pushed: Any) -> None:

@@ -130,7 +130,8 @@ class Scene:
     def try_of(self, run: Run, *, another: bool = False) -> Try:
         """Return the try of a run's task that counts; start one if there is none, or if it seems to be lost."""
         if run.latest is None or another:
-            run.of_task(run.phase).begin_try()
+            self.clock.advance(0.01)
+            run.of_task(run.phase).begin_try(self.clock.now())
             settle = _NOTIFIER_SETTLE_SECONDS if run.kind == "tells" else SETTLE_SECONDS
             run.latest = Try(self._work(run), before_going_on=self._before_going_on, run=run, settle=settle)
             run.tries.append(run.latest)
