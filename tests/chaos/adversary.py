@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.sandbox import itsm_calls
-from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL, TWO_APPROVALS
+from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL, LOG_COLLECTOR, TWO_APPROVALS
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from tests.chaos.promises import form_of
 from tests.chaos.runs import DAG_ID, FIRST_TASK, Run
@@ -48,12 +48,16 @@ class Adversary:
     def copy(self, ticket: Ticket, *, approver: str | None) -> Ticket:
         """Open a ticket with the tag and the title of one of ours.
 
-        :param approver: None for whom ours asks: then nothing tells the two apart but their age.
+        Such a ticket may be ended as the second one of an approval, where nothing tells the two apart but their age:
+        who copies all of ours, and whoever copies a collector's.
+
+        :param approver: None for whom ours asks.
         """
         people = {key: approver for key in _APPROVERS if key in ticket.fields and approver}
         form = {**ticket.fields, **people, "title": str(ticket.fields.get("title", ticket.title))}
         service = None if ticket.service_id == FAST_APPROVAL else ticket.service_id
-        return self._open(ticket.creator, ticket.tag, form, service, is_exact=approver is None)
+        may_end = approver is None or service == LOG_COLLECTOR
+        return self._open(ticket.creator, ticket.tag, form, service, may_end=may_end)
 
     def approve(self, ticket: Ticket) -> None:
         """Whoever is asked in a ticket of theirs is an accomplice."""
@@ -69,7 +73,7 @@ class Adversary:
         changes: dict[Edit, dict[str, Any]] = {
             "content": {content: "something harmless"},
             "title": {"title": "something harmless " + str(ticket.title)[-9:]},
-            "approver": {key: MALLORY for key in people},
+            "approver": dict.fromkeys(people, MALLORY),
             # Who was asked first is asked no more, once somebody else has answered: nobody shows that.
             "back": {key: value for key, value in original.items() if key not in people},
         }
@@ -82,7 +86,7 @@ class Adversary:
         self.scene.sandbox.world.services.delete_node(TWO_APPROVALS, 1302, signal=True)
 
     def _open(
-        self, creator: str, tag: str | None, form: dict[str, Any], service: int | None, *, is_exact: bool = False
+        self, creator: str, tag: str | None, form: dict[str, Any], service: int | None, *, may_end: bool = False
     ) -> Ticket:
         body: dict[str, Any] = {
             "creator": creator,
@@ -92,6 +96,6 @@ class Adversary:
         }
         ticket = self.scene.sandbox.world.one(self.scene.ask("create_ticket", body)["sn"])
         self.tickets.append(ticket)
-        if not is_exact:
+        if not may_end:
             self.scene.promises.note_foreign(ticket)
         return ticket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of the chaos machine for what others do: tickets, edits, XComs and events of theirs, changed DAGs and runs."""
+"""Rules of the chaos machine for what others do, and for DAGs and runs that people change."""
 
 from __future__ import annotations
 

@@ -248,10 +248,12 @@ class Scene:
         if one.error is not None and not isinstance(one.error, expected):
             self.broken = True
             raise one.error
-        if one is not run.latest:
-            return
-        run.trouble = repr(one.error)
-        run.latest = None
+        if one is run.latest:
+            run.latest, run.trouble = None, repr(one.error)
+            self._conclude(run, one)
+
+    def _conclude(self, run: Run, one: Try) -> None:
+        """Go on as Airflow does after a task's end."""
         if isinstance(one.error, AirflowFailException):
             run.phase = "complete" if run.kind == "applies" and run.phase != "complete" else "done"
             self.counts["failed for good"] += 1
