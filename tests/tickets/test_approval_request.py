@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
+FIRST, LATER = "01940000-0000-7000-8000-000000000001", "01940000-1000-7000-8000-000000000000"
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
 
@@ -74,6 +75,63 @@ def test_p2_after_a_lost_answer_a_copy_of_ours_with_another_approver_is_not_ours
     copy = ItsmHook().create_ticket(creator=ours["creator"], fields=form, fast_approval=True, tag=record.tag).sn
     assert copy != ours["sn"]
     assert ask(try_number=2) == ours["sn"]
+
+
+@pytest.mark.parametrize(
+    "later", [{"try_number": 2}, {"clear_number": 1}, {"began": datetime(2099, 1, 1, tzinfo=UTC)}]
+)
+@pytest.mark.parametrize("key", [None, "k"])
+def test_p2_a_try_that_airflow_has_given_up_opens_nothing(connections, task, sandbox, later, key):
+    """It was believed dead, or was cleared while it ran; by the time it comes to ask, the next one has asked."""
+
+    def run(ti_id, **more):
+        context = task("gate", **more).context
+        context["ti"].id = ti_id
+        return ItsmCreateTicketOperator(**FAST, approval_key=key).execute(context)
+
+    sn = run(LATER, **later)
+    with pytest.raises(errors.ItsmError, match="given up"):
+        run(FIRST)
+    assert [one["sn"] for one in sandbox.tickets()] == [sn]
+    assert run(LATER, **later) == sn
+
+
+@pytest.mark.parametrize("again", [{"clear_number": 1}, {"began": datetime(2099, 1, 1, tzinfo=UTC)}])
+def test_p2_a_round_that_stands_before_its_question_asks_no_more_once_the_next_has_begun(
+    connections, task, sandbox, monkeypatch, again
+):
+    first, numbers = ItsmCreateTicketOperator(**FAST), []
+    change = first.approval_store.change
+
+    def overtaken(record, **changes):
+        if changes.get("create_started_at") and not numbers:
+            context = task("gate", **again).context
+            context["ti"].id = LATER
+            numbers.append(ItsmCreateTicketOperator(**FAST).execute(context))
+        return change(record, **changes)
+
+    monkeypatch.setattr(first.approval_store, "change", overtaken)
+    context = task("gate").context
+    context["ti"].id = FIRST
+    with pytest.raises(errors.ItsmError, match="given up"):
+        first.execute(context)
+    assert [one["sn"] for one in sandbox.tickets()] == numbers
+
+
+def test_p2_who_shares_a_key_and_asks_something_else_leaves_one_ticket(connections, task, sandbox, monkeypatch):
+    """One stands between its intent and its question, while another one with the same key asks."""
+    first, numbers = ItsmCreateTicketOperator(**FAST, approval_key="k"), []
+    change = first.approval_store.change
+
+    def overtaken(record, **changes):
+        if changes.get("create_started_at") and not numbers:
+            numbers.append(shared(task, "other", parameters={"title": "Drop table ORDERS"}))
+        return change(record, **changes)
+
+    monkeypatch.setattr(first.approval_store, "change", overtaken)
+    with pytest.raises(AirflowFailException, match="does not cover"):
+        first.execute(task("gate").context)
+    assert [one["sn"] for one in sandbox.tickets()] == numbers
 
 
 def test_p2_the_tag_of_a_round_cannot_be_foreseen(ask, task, sandbox):
