@@ -124,11 +124,13 @@ class Message:
     :param waiter: as the trigger's arguments have it.
     :param read: how ITSM says the ticket stands.
     :param counts: whether that is the verdict for this task; else a worker has to read its ticket itself.
+    :param sn: number in the trigger's arguments, for a wait whose worker kept none; None where it is a template.
     """
 
     waiter: Waiter
     read: Verdict
     counts: bool = False
+    sn: str | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -147,7 +149,8 @@ class Message:
         """Return the event for ``execute_complete``; to a worker of the version before a wake-up is an error."""
         if self.verdict is not None:
             return {"verdict": self.verdict.as_dict()}
-        return {"look": True, "error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
+        refusal = {"error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
+        return {"look": True, "sn": self.sn, **refusal}
 
 
 @lru_cache(maxsize=10_000)
@@ -209,7 +212,7 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     # Where the policy differs, the verdict was read for a wait that began anew meanwhile.
     as_asked = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
     if not as_asked or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
-        return Message(waiter=theirs, read=verdict)
+        return Message(waiter=theirs, read=verdict, sn=arguments.sn)
     return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
 
 
