@@ -338,42 +338,6 @@ class TestOtherClock:
         assert event.payload["verdict"]["outcome"] == "timed_out"
 
 
-LEGACY = {"asking": "0123456789abcdef0123456789abcdef:0", "since": "2026-01-01T00:00:00+00:00", "id": 1}
-
-
-class TestUpgrade:
-    """A version without records has opened a ticket; only the task's own state names it."""
-
-    @pytest.fixture
-    def opened(self, connections, sandbox) -> dict[str, object]:  # noqa: ARG002
-        form = {"title": marked_title("Restart", "0123456789abcdef0123456789abcdef"), **FORM}
-        sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
-        sandbox.wait_for_step(sn)
-        return {**LEGACY, "sn": sn, "ticket_url": "https://itsm.example.com/1", "title": form["title"]}
-
-    def test_p2_a_retry_goes_on_with_it_decided_or_not(self, ask, opened, sandbox):
-        sandbox.reject(opened["sn"])
-        assert ask(try_number=2, states={"bkitsm_ticket": opened}) == opened["sn"]
-
-    def test_p2_a_clear_keeps_it_while_it_is_open(self, ask, opened):
-        assert ask(clear_number=1, states={"bkitsm_ticket": opened}) == opened["sn"]
-
-    def test_p3_a_clear_asks_anew_once_it_has_ended(self, ask, opened, sandbox):
-        sandbox.approve(opened["sn"])
-        assert ask(clear_number=1, states={"bkitsm_ticket": opened}) != opened["sn"]
-
-    def test_clearing_may_withdraw_it(self, ask, opened, sandbox):
-        ask(clear_number=1, states={"bkitsm_ticket": opened}, parameters={"on_clear": "withdraw"})
-        assert sandbox.ticket(opened["sn"])["status"] == "REVOKED"
-
-    def test_p3_one_that_shows_another_digest_is_not_waited_for(self, task, opened):
-        state = {**opened, "title": f"{opened['title']}-00000000"}
-        with pytest.raises(AirflowFailException, match="asks something else"):
-            ItsmApprovalOperator(**FAST).execute(
-                task("gate", try_number=2, states={"bkitsm_ticket": state}).context
-            )
-
-
 def test_p2_many_tries_at_once_open_one_ticket(ask, sandbox):
     with ThreadPoolExecutor(6) as pool:
         numbers = set(pool.map(lambda _: ask(), range(6)))

@@ -37,6 +37,15 @@ def test_p3_a_ticket_is_its_openers_in_its_run_only():
     assert claim(run_id="run_2", opened_by=None) is Claim.FOREIGN
 
 
+@pytest.mark.parametrize("run_id", ["run_1 ", "RUN_1", "r\u00fcn_1"])
+def test_p3_a_run_whose_id_only_looks_alike_is_another_one(engine, monkeypatch, run_id):
+    """Whoever starts a run may choose its id, and databases compare texts by rules of their own."""
+    monkeypatch.setattr(module, "store_engine", lambda *_: engine)
+    record_round("REQ1")
+    assert claim() is Claim.OWN
+    assert claim(run_id=run_id) is Claim.FOREIGN
+
+
 def test_p3_only_the_latest_round_counts():
     record_round("REQ1")
     record_round("REQ2", round_number=2)

@@ -455,11 +455,20 @@ def test_a_wait_that_began_anew_since_it_was_found_is_not_resumed(airflow, wait,
 
 
 @pytest.mark.parametrize("key", ["return_value", "verdict"])
-def test_p3_what_goes_to_a_worker_leaves_no_earlier_approval(airflow, wait, key):
-    one = wait()
+@pytest.mark.parametrize(("outcome", "left"), [("rejected", "rejected"), ("approved", "waiting")])
+def test_p3_what_goes_to_a_worker_leaves_no_earlier_approval(airflow, wait, key, outcome, left):
+    one = wait(ends_task=False)
     put_result(one, replace(one.verdict, sn="REQ_before").as_dict(), key)
-    assert airflow.resume(one.waiter, replace(one.verdict, outcome=Outcome.REJECTED)) is True
-    assert key not in one.xcoms()
+    assert airflow.resume(one.waiter, replace(one.verdict, outcome=Outcome(outcome))) is True
+    result = one.xcoms()["return_value"]
+    assert (result["sn"], result["outcome"], "verdict" in one.xcoms()) == (one.sn, left, False)
+
+
+def test_p3_nor_does_a_worker_that_is_only_woken(airflow, wait):
+    one = wait(arguments=PULLED)
+    put_result(one, replace(one.verdict, sn="REQ_before").as_dict())
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.xcoms()["return_value"]["outcome"] == "waiting"
 
 
 MALFORMED = [
