@@ -48,7 +48,7 @@ class Adversary:
     def copy(self, ticket: Ticket, *, approver: str | None) -> Ticket:
         """Open a ticket with the tag and the title of one of ours.
 
-        Such a ticket may be ended as the second one of an approval, where nothing but age tells the two apart:
+        Such a ticket may be ended as the second one of an approval, where only its age tells it apart:
         who copies all of ours, and whoever copies a collector's.
 
         :param approver: None for whom ours asks.
