@@ -225,11 +225,11 @@ class ApprovalRequest:
         latest = self.store.latest(sharing.subject)
         if latest is None:
             return self._opened(self._begin(sharing.subject, None))
-        if latest.sn is None and (not self.compares or latest.asked_digest == self.question.asked_digest):
-            return self._opened(latest)
         latest = self._looked_for(latest)
         if latest.sn is not None and self._counts(latest, since=since):
             return self._checked(latest)
+        if latest.sn is None and (not self.compares or latest.asked_digest == self.question.asked_digest):
+            return self._asked(latest)
         return self._opened(self._begin(sharing.subject, latest))
 
     def _counts(self, record: ApprovalRecord, *, since: datetime) -> bool:
@@ -282,8 +282,10 @@ class ApprovalRequest:
         """Return a record with its ticket's number: as stored, of the ticket that was lost, or of a new ticket."""
         if record.sn is None:
             record = self._looked_for(record)
-        if record.sn is not None:
-            return record
+        return record if record.sn is not None else self._asked(record)
+
+    def _asked(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Open a record's ticket: there is none so far."""
         content = dict(self.content(record.tag))
         record = self.store.change(record, create_started_at=self.store.now(), request=self._sent(content))
         try:

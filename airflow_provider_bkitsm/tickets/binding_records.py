@@ -94,12 +94,16 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
 
 def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
     """Return the ticket of the latest round of ``opened_by`` by map index, or of its application."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
     same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
-    names = ("subject_key", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    names = ("subject_key", "installation", "map_index", "round_number", "created_at", "sn", "ticket_of")
     columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
     found_rows = connection.execute(select(*columns).where(*same))
     # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
     rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
+    # Another installation may have the same runs. One whose processes do not agree on its address is still one.
+    rows = [row for row in rows if row.installation == installation()] or rows
     # A subject is of one connection and installation: the rounds of another one are counted anew.
     by_subject = {row.subject_key: row for row in sorted(rows, key=lambda row: row.round_number)}
     latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}

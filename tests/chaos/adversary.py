@@ -20,7 +20,7 @@ from tests.chaos.tasks import title_and_form
 
 EVE, MALLORY = "eve", "mallory"
 _CONN = "bkitsm_default"
-Edit = Literal["content", "title", "approver", "back"]
+Edit = Literal["content", "title", "mark", "approver", "back"]
 _APPROVERS = ("APPROVER", "approver", "approvals")
 
 
@@ -73,6 +73,7 @@ class Adversary:
         changes: dict[Edit, dict[str, Any]] = {
             "content": {content: "something harmless"},
             "title": {"title": "something harmless " + str(ticket.title)[-9:]},
+            "mark": {"title": "something harmless"},
             "approver": dict.fromkeys(people, MALLORY),
             # Who was asked first is asked no more, once somebody else has answered: nobody shows that.
             "back": {key: value for key, value in original.items() if key not in people},

@@ -29,6 +29,7 @@ from tests.chaos.runs import FIRST_TASK, Run
 from tests.chaos.scene import Scene
 from tests.chaos.seams import Order, SeamedTransport
 from tests.chaos.tries import Try
+from tests.chaos.troubles import TROUBLES
 
 DECISIONS = st.sampled_from([Outcome.APPROVED, Outcome.APPROVED, Outcome.REJECTED, Outcome.WITHDRAWN])
 COLLECTORS = (1001, 1002)
@@ -36,35 +37,6 @@ KINDS = ("opens", "opens", "asks", "asks", "tells")
 _MOST_RUNS = 6
 _TO_THE_END = 500
 _ROUNDS_TO_THE_END = 40
-
-
-def answer_dropped(transport: SeamedTransport, request: Request) -> Reply:
-    """The work is done, the answer is lost."""
-    transport.carry(request)
-    raise transport.lost(sent=True)
-
-
-def never_arrived(transport: SeamedTransport, _request: Request) -> Reply:
-    """The request is lost on its way."""
-    raise transport.lost(sent=True)
-
-
-def not_sent(transport: SeamedTransport, _request: Request) -> Reply:
-    """Nobody listens."""
-    raise transport.lost(sent=False)
-
-
-def crash_page(_transport: SeamedTransport, _request: Request) -> Reply:
-    """HTML, with HTTP 200."""
-    return Reply(status_code=200, content_type="text/html", body=b"<html>502</html>")
-
-
-def gateway_down(_transport: SeamedTransport, _request: Request) -> Reply:
-    """The gateway answers for ITSM."""
-    return Reply(status_code=502, content_type="text/html", body=b"")
-
-
-TROUBLES: tuple[Order, ...] = (answer_dropped, never_arrived, not_sent, crash_page, gateway_down)
 
 
 class Totals:
@@ -201,9 +173,9 @@ class ChaosMachine(OthersRules, RuleBasedStateMachine):
     @rule(pick=PICK)
     def a_task_goes_on_until_it_sends_a_create(self, pick: int) -> None:
         self.counted("a task goes on until it opens its ticket")
-        self._until_it_sends_a_create(one_of(self.opening, pick))
+        self.until_it_sends_a_create(one_of(self.opening, pick))
 
-    def _until_it_sends_a_create(self, run: Run) -> Try:
+    def until_it_sends_a_create(self, run: Run) -> Try:
         one = self.scene.try_of(run)
         while not one.over and not (one.at and one.at.before_create):
             self.scene.go(run, one)
@@ -232,7 +204,7 @@ class ChaosMachine(OthersRules, RuleBasedStateMachine):
     def a_task_is_killed_while_its_create_is_on_its_way(self, pick: int) -> None:
         self.counted("a task is killed, the ticket appears later")
         run = one_of(self.opening, pick)
-        one = self._until_it_sends_a_create(run)
+        one = self.until_it_sends_a_create(run)
         if not one.over:
             self.scene.crash(run, one, in_flight=True)
 

@@ -16,6 +16,8 @@ from tests.chaos.adversary import EVE, MALLORY, Adversary
 from tests.chaos.runs import Run
 from tests.chaos.scene import Scene
 from tests.chaos.tasks import ALICE
+from tests.chaos.tries import Try
+from tests.chaos.troubles import answer_dropped
 
 PICK = st.integers(0, 30)
 
@@ -26,6 +28,8 @@ class OthersRules:
     scene: Scene
     adversary: Adversary
     counted: Callable[[str], None]
+    opening: list[Run]
+    until_it_sends_a_create: Callable[[Run], Try]
 
     # -- tickets of others -----------------------------------------------------------------------------------
 
@@ -54,6 +58,22 @@ class OthersRules:
         if approves:
             self.adversary.approve(ticket)
 
+    @precondition(lambda self: any(one.collector is None for one in self.opening))
+    @rule(pick=PICK, hides=st.booleans(), approves=st.booleans())
+    def others_copy_a_ticket_whose_answer_is_lost(self, pick: int, hides: bool, approves: bool) -> None:
+        self.counted("a ticket's answer is lost, others copy it and may edit ours")
+        one = self.until_it_sends_a_create(one_of([one for one in self.opening if one.collector is None], pick))
+        if one.over:
+            return
+        self.scene.go(one.run_of, one, order=answer_dropped)
+        self.scene.crash(one.run_of, one)
+        ours = self.scene.ours()[-1]
+        copy = self.adversary.copy(ours, approver=MALLORY)
+        if hides and not ours.over:
+            self.adversary.edit(ours, "mark")
+        if approves:
+            self.adversary.approve(copy)
+
     @precondition(lambda self: any(not one.over for one in self.adversary.tickets))
     @rule(pick=PICK)
     def others_approve_their_ticket(self, pick: int) -> None:
@@ -61,7 +81,7 @@ class OthersRules:
         self.adversary.approve(one_of([one for one in self.adversary.tickets if not one.over], pick))
 
     @precondition(lambda self: self.scene.open_tickets())
-    @rule(pick=PICK, what=st.sampled_from(["content", "title", "approver", "back"]))
+    @rule(pick=PICK, what=st.sampled_from(["content", "title", "mark", "approver", "back"]))
     def others_edit_a_ticket(self, pick: int, what: Any) -> None:
         self.counted("others edit a ticket of ours")
         self.adversary.edit(one_of(self.scene.open_tickets(), pick), what)

@@ -101,7 +101,6 @@ class Scene:
         self._open.enter_context(virtual_time(self.clock, self._sleep))
         for module, name, value in (
             (stores, "store_engine", lambda *_: self._site.engine),
-            (approval_store, "store_engine", lambda *_: self._site.engine),
             (approval_store, "installation", lambda: self._site.address),
             (approval_store, "open_approval_store", lambda *_: self._approvals(self._site)),
         ):

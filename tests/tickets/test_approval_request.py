@@ -284,6 +284,21 @@ def test_p2_a_sharer_that_crashed_is_relieved_by_another(connections, task, sand
     assert len(sandbox.tickets()) == 1
 
 
+@pytest.mark.parametrize("begins", [-60, 60])
+def test_p3_a_decision_in_a_ticket_whose_number_was_lost_counts_for_earlier_runs_only(
+    connections, task, sandbox, begins
+):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=99)
+    with pytest.raises(errors.ItsmUnavailableError):
+        shared(task)
+    sandbox.clear_faults()
+    (lost,) = sandbox.tickets()
+    sandbox.approve(lost["sn"])
+    sn = shared(task, run_id="run_2", began=datetime.now(UTC) + timedelta(seconds=begins))
+    assert (sn == lost["sn"]) is (begins < 0)
+
+
 def test_p1_a_decision_between_a_crash_and_the_retry_of_a_cleared_sharer_counts(connections, task, sandbox):
     shared(task)
     sandbox.approve(shared(task))
