@@ -59,7 +59,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
 
         own = self.own_ticket(remembered)
         if event.get("look"):
-            return self.look_again(own, context, remembered)
+            return self.look_again(own or _text(event.get("sn")), context, remembered)
         if "error" in event:
             raise _stopped(str(event["error"]))
         verdict = Verdict.from_dict(event["verdict"])
@@ -86,8 +86,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
 
     def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
         """Return the number of the ticket this task waits for; None where the version before deferred it."""
-        sn = remembered.get("sn")
-        return sn if isinstance(sn, str) and sn else None
+        return _text(remembered.get("sn"))
 
     def opener(self) -> str | None:
         """Return the id of the task whose ticket this task waits for, or ``anyone``; None where it is not said."""
@@ -179,6 +178,10 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
     def is_ours(self, *steps: str) -> bool:
         """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
         return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _stopped(why: str) -> ItsmError:

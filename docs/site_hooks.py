@@ -18,6 +18,8 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parent.parent
 # Page of the site: file at the root it is made of.
 FROM_ROOT = {"contributing.md": "CONTRIBUTING.md", "changes.md": "CHANGELOG.md"}
+# A line that is nothing but the link to a DAG: the site shows the file itself.
+_DAG_LINE = re.compile(r"^\[`(dags/\w+\.py)`\]\(\.\./\1\)$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)\s]+)\)")
 
 
@@ -36,7 +38,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Show links that lead out of ``docs/`` as the file's path."""
+    """Show a DAG that has a line of its own, and other links that lead out of ``docs/`` as the file's path."""
+    markdown = _DAG_LINE.sub('??? example "\\1"\n\n    ```python\n    --8<-- "\\1"\n    ```', markdown)
     return _LINK.sub(lambda found: _as_path(found) if found[2].startswith("../") else found[0], markdown)
 
 

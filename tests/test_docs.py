@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,17 +46,36 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or anchor in _anchors(target), link
 
 
+def _sections(path: Path) -> list[str]:
+    """Return the parts of an example that pages show, without the marks that they lie between."""
+    source = path.read_text()
+    names = re.findall(r"# --8<-- \[start:(\w+)\]", source)
+    parts = [source.split(f"[start:{name}]\n")[1].split(f"[end:{name}]")[0] for name in names]
+    plain = ("".join(line for line in part.splitlines(True) if "# --8<--" not in line) for part in parts)
+    return [textwrap.dedent(one.rpartition("\n")[0]).strip() for one in plain]
+
+
+TESTED = {one for path in (ROOT / "tests" / "docs_examples").glob("*.py") for one in _sections(path)}
+
+
 @each_page
 def test_python_on_a_page_is_tested_code(page):
-    """It is included from a file; ``tests/test_docs_examples.py`` and ``tests/test_dags.py`` load those."""
+    """It is a part of a file that ``tests/test_docs_examples.py`` loads."""
+    if page.name in RUN_ELSEWHERE:
+        return
     for block in re.findall(r"^ *```python\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE):
-        if page.name in RUN_ELSEWHERE:
-            continue
-        found = re.fullmatch(r'\s*--8<-- "((?:dags|tests/docs_examples)/\w+\.py)(?::(\w+))?"\s*', block)
-        assert found, f"not included from a tested file: {block}"
-        path, section = found.groups()
-        source = (ROOT / path).read_text()
-        assert not section or f"# --8<-- [start:{section}]" in source
+        assert textwrap.dedent(block).strip() in TESTED, f"not a part of a tested file: {block}"
+
+
+@each_page
+def test_a_page_can_be_read_where_nothing_is_included(page):
+    assert "--8<--" not in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["quick-start.md", "quick-start.zh.md"])
+def test_the_quick_starts_settings_are_the_tested_ones(name):
+    settings = (ROOT / "tests" / "docs_examples" / "settings.sh").read_text()
+    assert f"```console\n{settings}```" in (ROOT / "docs" / name).read_text()
 
 
 @each_page

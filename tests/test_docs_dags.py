@@ -24,4 +24,4 @@ ROWS = {
 def test_every_dag_has_its_row_with_its_parameters_and_is_shown(name):
     named = re.findall(r"`(\w+)`", ROWS[name][2])
     assert named == (parsed(name)["params"] or ["SCHEDULE", "CLOSE_REFUSED"])
-    assert f'--8<-- "dags/{name}.py"' in TEXT
+    assert f"\n[`dags/{name}.py`](../dags/{name}.py)\n" in TEXT

@@ -59,12 +59,24 @@ def test_examples_are_shown_without_the_marks_they_are_cut_out_by(site):
     assert "8&lt;--" not in text
 
 
+@pytest.mark.parametrize("page", ["dags.html", "operators.html"])
+def test_a_dag_with_a_line_of_its_own_is_shown_whole(site, page):
+    text = re.sub(r"<[^>]+>", "", (site / page).read_text())
+    first = (ROOT / "dags" / "bkitsm_reconcile.py").read_text().splitlines()[0]
+    assert "dags/bkitsm_reconcile.py" in text
+    assert first in text
+
+
 @pytest.mark.parametrize(
     ("link", "shown"),
     [
         ("[waits](waiting.md)", "[waits](waiting.md)"),
         ("[retries](../tests/x.py)", "retries (`tests/x.py`)"),
-        ("[`dags/x.py`](../dags/x.py)", "`dags/x.py`"),
+        ("See [`dags/x.py`](../dags/x.py)", "See `dags/x.py`"),
+        (
+            "[`dags/x.py`](../dags/x.py)",
+            '??? example "dags/x.py"\n\n    ```python\n    --8<-- "dags/x.py"\n    ```',
+        ),
         ("![picture](../x.png)", "![picture](../x.png)"),
     ],
 )

@@ -164,7 +164,7 @@ def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
     typed = all(isinstance(value, _TYPES[name]) for name, value in given.items())
     texts = (value for value in given.values() if isinstance(value, str))
     complete = set(_SETTINGS) - {"accept_automatic"} <= given.keys()
-    return given if typed and complete and not any(map(_is_template, texts)) else None
+    return given if typed and complete and not any(map(is_template, texts)) else None
 
 
 def _seconds(given: object) -> float | None:
@@ -178,10 +178,11 @@ def _seconds(given: object) -> float | None:
 
 def _plain(value: object) -> str | None:
     """Return a text as it is; None for a template, for an empty text and for anything else."""
-    return value.strip() or None if isinstance(value, str) and not _is_template(value) else None
+    return value.strip() or None if isinstance(value, str) and not is_template(value) else None
 
 
-def _is_template(text: str) -> bool:
+def is_template(text: str) -> bool:
+    """Whether a text in a trigger's arguments is yet to be rendered."""
     return any(sign in text for sign in _TEMPLATE)
 
 

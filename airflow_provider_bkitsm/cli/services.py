@@ -25,7 +25,13 @@ from airflow_provider_bkitsm.collectors.service_fit import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.services import find_service
-from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, read_workflow, steps_of, verdict_source
+from airflow_provider_bkitsm.itsm.verdict_source import (
+    VerdictSource,
+    read_workflow,
+    steps_of,
+    verdict_source,
+    withdrawal_note,
+)
 from airflow_provider_bkitsm.version_compat import AirflowException
 
 if TYPE_CHECKING:
@@ -40,6 +46,9 @@ _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
     "opened": date(2026, 1, 1),
 }
+_WITHDRAWAL_UNKNOWN = (
+    "ITSM says so of open tickets only, not of services: see WITHDRAW among the operations of get_ticket_status"
+)
 _FILLED_BY_OPERATOR = frozenset({"title"})
 
 
@@ -69,8 +78,7 @@ def _command(function: Command) -> Command:
 @_command
 def import_service(args: Namespace) -> None:
     """Create a service from its export and print its number; one of that name is left as it is."""
-    service = shipped_service() if args.file is None else dict(json.loads(Path(args.file).read_text("utf-8")))
-    service["name"] = args.name or service["name"]
+    service = _service_to_import(args)
     hook = ItsmHook(args.bkitsm_conn_id)
     _stop_if_there(hook, service["name"])
     service["catalog_id"] = args.catalog_id or _only_catalog(hook.get_service_catalogs())
@@ -97,6 +105,7 @@ def check_service(args: Namespace) -> None:
     source = verdict_source(service, workflow, hook.verdict_policy())
     _say(f"service {service.service_id} ({service.name})")
     _say(f"  verdict: {source.reason}")
+    _say(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
     if workflow is None:
         _say(f"  its flow cannot be read: {unread}")
     checks = {"collector": _for_collectors, "approval": _for_approvals}
@@ -104,6 +113,20 @@ def check_service(args: Namespace) -> None:
     results = [checks[one](service, workflow, source) for one in wanted]
     if not all(results):
         sys.exit(NOT_DONE)
+
+
+def _service_to_import(args: Namespace) -> dict[str, Any]:
+    """Return the shipped export, or another one, under the name it is to have.
+
+    :raises ValueError: the file holds no service.
+    """
+    service = shipped_service() if args.file is None else json.loads(Path(args.file).read_text("utf-8"))
+    name = str((args.name or service.get("name") or "") if isinstance(service, dict) else "").strip()
+    if not name:
+        raise ValueError(
+            f"{args.file or args.name!r} is no service to import: an export is a JSON object that has a name"
+        )
+    return {**service, "name": name}
 
 
 def shipped_service() -> dict[str, Any]:
@@ -117,7 +140,7 @@ def _for_collectors(service: ServiceDetail, workflow: Workflow | None, source: V
     plan = plan_fields(
         service, keys=Keys(), approvers="the approvers named", steps=steps, own={}, **_ANY_APPLICATION
     )
-    taken = {plan.approvers, plan.reason, plan.detail.key if plan.detail else None, "bk_biz_id", *plan.filled}
+    taken = {plan.approvers, *(one.key for one in (plan.reason, plan.detail) if one), "bk_biz_id", *plan.filled}
     missing = _required(service, _FILLED_BY_OPERATOR | taken)
     problems = [*plan.problems, *([source.problem] if source.problem else [])]
     if missing:
@@ -148,7 +171,7 @@ def _required(service: ServiceDetail, filled: Iterable[str | None]) -> str:
 def _stop_if_there(hook: ItsmHook, name: str) -> None:
     services: tuple[Service, ...] = hook.get_services()
     for one in services:
-        if one.name == name:
+        if one.name.strip() == name:
             _end(f"ITSM has service {one.id} ({one.name}) already; nothing was changed", NOT_DONE)
 
 

@@ -28,6 +28,10 @@ FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested
 EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
 """The time formats of numbers. The platform knows no other: ``epoch_nanos`` is a format of texts."""
 
+_OTHER_NAME = {
+    "field_name": "another name, or in bk_log_json an alias_name",
+    "alias_name": "another alias_name",
+}
 _NAME_START = re.compile("[a-zA-Z_]")
 _GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
 # What the platform's cleaning, written in Go, understands and Python spells otherwise: classes and the very end.
@@ -206,7 +210,8 @@ def validate_clean_config(
     :raises InvalidCleanConfig: names every problem found, so that one correction is enough.
     """
     if not isinstance(payload, Mapping):
-        raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}"))
+        hint = ": a text has to be the JSON of one" if isinstance(payload, str) else ""
+        raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}{hint}"))
     canonical(payload)
     collector = as_collector(collector_row or {})
     clean: dict[str, Any] = _BODY.clean(payload)
@@ -256,24 +261,33 @@ def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
         yield f"etl_params.separator is missing: without one, {DELIMITER} takes no line apart"
     if kind == REGEXP and not params.get("separator_regexp"):
         yield f"etl_params.separator_regexp is missing: without one, {REGEXP} finds no field"
-    for key in ("path_regexp", "separator_regexp"):
-        if isinstance(params.get(key), str) and (key == "path_regexp" or kind == REGEXP):
-            yield from _compile_problem(params[key], f"etl_params.{key}", grok=_is_grok(params, key))
-    yield from _tokens_problem(
-        params.get("original_text_tokenize_on_chars"), "etl_params.original_text_tokenize_on_chars"
-    )
+    # The platform itself compiles the path's expression, in Python, and leaves the other to the cleaning.
+    yield from _compile_problem(params, "path_regexp", re.compile)
+    if kind == REGEXP:
+        yield from _compile_problem(params, "separator_regexp", _grok_pattern if _is_grok(params) else _pattern)
+    if kind == TEXT or params.get("retain_original_text") is not False:
+        yield from _tokens_problem(
+            params.get("original_text_tokenize_on_chars"), "etl_params.original_text_tokenize_on_chars"
+        )
 
 
-def _is_grok(params: Mapping[str, Any], key: str) -> bool:
-    return key == "separator_regexp" and params.get("is_grok") is True
+def _is_grok(params: Mapping[str, Any]) -> bool:
+    return params.get("is_grok") is True
 
 
-def _pattern(text: str, *, grok: bool) -> re.Pattern[str]:
-    """Compile a regular expression of Go's, with each grok pattern as any text.
+def _grok_pattern(text: str) -> re.Pattern[str]:
+    """Compile a regular expression with each grok pattern as any text.
 
     :raises re.error: it does not compile.
     """
-    plain = _GROK.sub("(?:.*)", text) if grok else text
+    return _pattern(_GROK.sub("(?:.*)", text))
+
+
+def _pattern(plain: str) -> re.Pattern[str]:
+    """Compile a regular expression of Go's.
+
+    :raises re.error: it does not compile.
+    """
     try:
         return re.compile(plain)
     except re.error:
@@ -282,11 +296,16 @@ def _pattern(text: str, *, grok: bool) -> re.Pattern[str]:
         return re.compile(plain)
 
 
-def _compile_problem(text: str, place: str, *, grok: bool) -> Iterator[str]:
+def _compile_problem(
+    params: Mapping[str, Any], key: str, compiled: Callable[[str], re.Pattern[str]]
+) -> Iterator[str]:
+    text = params.get(key)
+    if not isinstance(text, str):
+        return
     try:
-        _pattern(text, grok=grok)
+        compiled(text)
     except (re.error, OverflowError, RecursionError) as error:
-        yield f"{place} does not compile ({error}): {shown(text)}"
+        yield f"etl_params.{key} does not compile ({error}): {shown(text)}"
 
 
 def _tokens_problem(value: Any, place: str) -> Iterator[str]:
@@ -346,7 +365,7 @@ def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
         return
     key = "alias_name" if field.get("alias_name") else "field_name"
     if isinstance(field.get(key), str) and is_reserved(field[key]):
-        yield f"{prefix}{key} {field[key]!r} is reserved by the log platform"
+        yield f"{prefix}{key} {field[key]!r} is reserved by the log platform; give {_OTHER_NAME[key]}"
     if field.get("is_analyzed") is True and field.get("field_type") != "string":
         yield f"{prefix}is_analyzed is for strings only"
     if field.get("is_time") is True:
@@ -389,10 +408,10 @@ def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, An
 def _group(name: str, prefix: str, params: Mapping[str, Any]) -> Iterator[str]:
     """Refuse a field the regular expression does not name: it stays empty for ever. Grok patterns hide names."""
     text = params.get("separator_regexp")
-    if not isinstance(text, str) or not text or params.get("is_grok") is True:
+    if not isinstance(text, str) or not text or _is_grok(params):
         return
     try:
-        groups = _pattern(text, grok=False).groupindex
+        groups = _pattern(text).groupindex
     except (re.error, OverflowError, RecursionError):
         return
     if name not in groups:

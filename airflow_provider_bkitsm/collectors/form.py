@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the approver sees: the ticket's title and the collector with its ETL payload. Pure.
-
-ITSM's database may hold no character beyond the basic plane. It refuses such a title; the objects of a CUSTOM-FORM
-are stored as JSON with escapes and take every character.
-"""
+"""What the approver sees: the ticket's title and the collector with its ETL payload. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +14,8 @@ from typing import Any
 import pendulum
 
 from airflow_provider_bkitsm.collectors.clean_config import canonical, verify
+from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
+from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
 
 TITLE_LIMIT = 128
 """Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""
@@ -25,7 +23,8 @@ TITLE_LIMIT = 128
 _SCHEME = "base_text_scheme"
 _PAYLOAD = "ETL "
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
-_BEYOND_BASIC_PLANE = re.compile("[\U00010000-\U0010ffff]")
+# How much of a collector's unreadable parameters the approver is shown.
+_LONGEST_UNREAD = 2000
 # ITSM cleans HTML out of titles when saving and writes quotes as entities, six characters each, which its limit
 # counts; the full-width forms pass unchanged and read the same.
 _TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06", '"': "\uff02", "'": "\uff07"})
@@ -36,7 +35,8 @@ Row = tuple[str, str]
 def ticket_title(*, space: str, collector_name: str, created: date, marker: str, limit: int = TITLE_LIMIT) -> str:
     """Return the log platform's title with a marker that tells applications apart.
 
-    What is too long is cut out of the middle, never from the marker: a lost ticket is recognised by it.
+    What is too long is cut out of the middle, never from the marker: a lost ticket is recognised by it. Characters
+    of four bytes count as what may be sent in their place.
 
     :param created: the collector's creation; an aware time is read as people in Shanghai do.
     :raises ValueError: the limit leaves no room for the collector.
@@ -45,8 +45,8 @@ def ticket_title(*, space: str, collector_name: str, created: date, marker: str,
     room = limit - len(head) - len(tail)
     if room < 1:
         raise ValueError(f"A title of {limit} characters has no room for the marker {marker!r}")
-    plain = _BEYOND_BASIC_PLANE.sub("?", " ".join(f"{space}-{collector_name}".split()))
-    return f"{head}{_shortened(plain.translate(_TITLE_SAFE), room)}{tail}"
+    plain = " ".join(f"{space}-{collector_name}".split()).translate(_TITLE_SAFE)
+    return f"{head}{_shortened(plain, room)}{tail}"
 
 
 def collector_detail(
@@ -143,10 +143,11 @@ def _day(created: date) -> str:
 
 
 def _shortened(text: str, room: int) -> str:
-    if len(text) <= room:
-        return text
-    kept = room - 1
-    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+    shortened, kept = text, min(room, len(text))
+    while len(escaped(shortened)) > room:
+        kept -= 1
+        shortened = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+    return shortened
 
 
 def _node(label: str, value: str) -> dict[str, Any]:
@@ -162,10 +163,7 @@ def _rows(
     kind = collector.get("collector_scenario_name") or collector.get("collector_scenario_id")
     yield "日志类型：", _text(kind)
     yield "日志字符集：", _text(collector.get("data_encoding"))
-    params = collector.get("params")
-    paths = params.get("paths") if isinstance(params, Mapping) else None
-    for number, path in enumerate(paths or (), start=1):
-        yield f"日志路径-{number}：", _text(path)
+    yield from _source_rows(as_collector(collector))
     for label, value in more.items():
         yield _text(label), _text(value)
     yield from _payload_rows(payload, digest)
@@ -185,6 +183,17 @@ def _shown_rows(value: Any) -> list[Row]:
         return [(row["label"], row["value"]) for row in head["children"]]
     except (KeyError, TypeError, ValueError):
         return []
+
+
+def _source_rows(collector: Collector) -> Iterator[Row]:
+    """Say where the logs come from; what cannot be read is shown as it is, rather than hidden."""
+    paths = (collector.get("params") or {}).get("paths")
+    for number, path in enumerate(paths if isinstance(paths, list | tuple) else [paths] if paths else (), start=1):
+        yield f"日志路径-{number}：", _text(path)
+    unread = collector.unread_params
+    if unread is not None:
+        cut = f"…（共 {len(unread)} 字符）" if len(unread) > _LONGEST_UNREAD else ""
+        yield "采集参数（无法解析）：", f"{unread[:_LONGEST_UNREAD]}{cut}"
 
 
 def _summary(key: str, value: Any) -> str:

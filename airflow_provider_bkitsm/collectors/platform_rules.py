@@ -8,7 +8,7 @@ what is not is a warning to author and approver. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,27 @@ def _odd(payload: Mapping[str, Any], present: Mapping[str, Any], known_keys: fro
             f"several fields are stored under the same name: {', '.join(twice)}",
             f"多个字段使用同一个名称：{', '.join(twice)}",
         )
+    lost = _without_a_place(payload)
+    if lost:
+        yield Notice(
+            f"several fields take one place of the line, or none (field_index counts from 1): {', '.join(lost)}"
+            " will stay empty",
+            f"以下字段没有自己的 field_index（从 1 开始），将没有值：{', '.join(lost)}",
+        )
+
+
+def fields_with_a_place(fields: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the fields of a delimiter that get a value: places count from 1, and the last one given has it."""
+    places = {field.get("field_index"): field for field in fields if field.get("is_built_in") is not True}
+    return [field for place, field in places.items() if isinstance(place, int) and place > 0]
+
+
+def _without_a_place(payload: Mapping[str, Any]) -> list[str]:
+    if payload["etl_config"] != "bk_log_delimiter":
+        return []
+    fields = payload.get("fields") or ()
+    placed = fields_with_a_place(fields)
+    return [str(one["field_name"]) for one in fields if not one.get("is_delete") and one not in placed]
 
 
 def _twice(payload: Mapping[str, Any]) -> list[str]:

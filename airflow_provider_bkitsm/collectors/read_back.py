@@ -16,6 +16,7 @@ from typing import Any
 from airflow_provider_bkitsm.collectors.clean_config import DELIMITER, ETL_PARAM_KEYS, JSON, REGEXP, TEXT
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectorStorageUnknown, InvalidCleanConfig
+from airflow_provider_bkitsm.collectors.platform_rules import fields_with_a_place
 
 _NO_TICKET = "No ticket was opened"
 _KIND_OF_NODE = {"": TEXT, "json": JSON, "delimiter": DELIMITER, "regexp": REGEXP}
@@ -183,7 +184,9 @@ def _etl_params(collector: Collector, kind: str) -> dict[str, Any]:
     if kind == TEXT:
         params["retain_original_text"] = True  # Plain text is nothing else.
     else:
-        params["record_parse_failure"] = _built_in(collector, "__parse_failure") is not None
+        # An option that only JSON shows, and one that none does; their columns show both.
+        columns = {"retain_extra_json": "__ext_json", "record_parse_failure": "__parse_failure"}
+        params = {key: _built_in(collector, name) is not None for key, name in columns.items()} | params
     return params | _original_text(collector)
 
 
@@ -258,7 +261,9 @@ def _other_columns(payload: Mapping[str, Any], collector: Collector) -> Iterator
     kind = payload["etl_config"]
     if kind == TEXT or kind != _table_kind(collector):
         return
-    wanted, present = _columns(payload.get("fields") or (), kind), _columns(_own_fields(collector), kind)
+    fields = payload.get("fields") or ()
+    wanted = _columns(fields_with_a_place(fields) if kind == DELIMITER else fields, kind)
+    present = _columns(_own_fields(collector), kind)
     for name in sorted(wanted.keys() | present.keys()):
         if wanted.get(name) != present.get(name):
             yield f"field {name!r} is {present.get(name, 'missing')}, not {wanted.get(name, 'missing')}"

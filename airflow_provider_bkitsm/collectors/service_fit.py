@@ -18,6 +18,7 @@ import pendulum
 from airflow_provider_bkitsm.collectors.form import collector_detail, detail_text
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_plain
 from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
@@ -46,17 +47,17 @@ class FieldPlan:
     """Which field of a service takes what; None where no field does.
 
     :param filled: values of the service's own fields, by key.
-    :param not_stated: keys in ``filled`` that hold 0 because nobody has stated their value.
+    :param not_stated: fields in ``filled`` that hold 0 because nobody has stated their value: names by key.
     :param notes: what a person should know about it, for the log.
     :param problems: why this service cannot take the application; empty where it can.
     """
 
     approvers: str | None
     detail: ServiceField | None
-    reason: str | None
+    reason: ServiceField | None
     takes_business: bool
     filled: Mapping[str, Any] = field(default_factory=dict)
-    not_stated: tuple[str, ...] = ()
+    not_stated: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -67,9 +68,14 @@ class FieldPlan:
         """
         rows = dict(more)
         if self.not_stated:
-            rows["未提供（以 0 填写）："] = ", ".join(self.not_stated)
-        spelled = collector_detail if self.detail is None or self.detail.type == _OBJECT else detail_text
-        return spelled(more=rows, **shown)
+            rows["未提供（以 0 填写）："] = "、".join(f"{name}（{key}）" for key, name in self.not_stated.items())
+        if self.detail is None or self.detail.type == _OBJECT:
+            return collector_detail(more=rows, **shown)
+        return as_plain(detail_text(more=rows, **shown), self.detail.type)
+
+    def reason_value(self, reason: str) -> str:
+        """Return the reason as its field takes it."""
+        return reason if self.reason is None else as_plain(reason, self.reason.type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +151,7 @@ def plan_fields(
         reason=reason,
         takes_business=_BUSINESS_FIELD in draft.by_key,
         filled=draft.filled,
-        not_stated=tuple(sorted(draft.not_stated)),
+        not_stated=draft.not_stated,
         notes=tuple(draft.notes),
         problems=tuple(draft.problems),
     )
@@ -158,31 +164,60 @@ class _Draft:
         self.by_key = {one.key: one for one in service.fields}
         self.own = own
         self.filled: dict[str, Any] = {}
-        self.not_stated: list[str] = []
+        self.not_stated: dict[str, str] = {}
         self.notes: list[str] = []
         self.problems: list[str] = []
 
     def approvers_field(self, key: str, approvers: str, steps: Sequence[Step] | None) -> str | None:
         """Return the field that names who is asked; None where the service knows by itself."""
-        if key in self.by_key:
-            return key
-        if key != APPROVERS_FIELD:
+        found = self._approvers_key(key, steps)
+        asked = self._asked_fields(steps)
+        if found is not None and not approvers and (found in asked or self._has_to_be_given(found)):
+            self.problems.append(
+                f"it asks the people in its field {found}, and the task names none: give approvers"
+            )
+        if found not in asked and approvers:
+            self._note_own_people(found, approvers, steps)
+        self.notes += [
+            f"its flow also asks the people in its field {other}: name them with fields"
+            for other in asked
+            if other != found
+        ]
+        return found
+
+    def _has_to_be_given(self, key: str) -> bool:
+        wanted = self.by_key[key]
+        is_always_shown = str(wanted.show_type) != "0"
+        return (
+            wanted.validate_type == "REQUIRE" and is_always_shown and not wanted.default and not self.own.get(key)
+        )
+
+    def _approvers_key(self, key: str, steps: Sequence[Step] | None) -> str | None:
+        if key != APPROVERS_FIELD and key not in self.by_key:
             self.problems.append(f"it has no field {key!r} for the approvers; {self._listed()}")
             return None
+        asked = self._asked_fields(steps)
+        if key in self.by_key and (key != APPROVERS_FIELD or key in asked or not asked):
+            return key
         found = self._people_fields(steps)
         if len(found) > 1:
             self.problems.append(
                 f"several of its fields name people: {', '.join(found)}; name one as approvers_field, and fill in"
                 " the others with fields"
             )
-        if len(found) == 1:
-            self.notes.append(f"the approvers go into its field {found[0]}")
-            return found[0]
-        if not found and approvers:
-            asked = "; ".join(f"{step.name}: {step.people}" for step in steps or () if step.people)
-            own = f"its own people ({asked})" if asked else "its own people"
+        if len(found) != 1:
+            return None
+        self.notes.append(f"the approvers go into its field {found[0]}")
+        return found[0]
+
+    def _note_own_people(self, found: str | None, approvers: str, steps: Sequence[Step] | None) -> None:
+        """Note that the people of the flow are asked, not the approvers, as far as the flow shows it."""
+        people = "; ".join(f"{step.name}: {step.people}" for step in steps or () if step.people)
+        own = f"its own people ({people})" if people else "its own people"
+        if found is None and not self.problems:
             self.notes.append(f"it has no field for approvers and asks {own}, not {approvers}")
-        return None
+        elif found is not None and people:
+            self.notes.append(f"its flow asks {own}; {approvers} only stand in its field {found}")
 
     def detail_field(self, key: str, reason: str) -> ServiceField | None:
         """Return the field that shows what is approved."""
@@ -205,10 +240,10 @@ class _Draft:
             self.notes.append(f"the detail goes into its {found.type} field {found.key}")
         return found
 
-    def reason_field(self, key: str, detail: str | None) -> str | None:
+    def reason_field(self, key: str, detail: str | None) -> ServiceField | None:
         """Return the field that takes the reason; without one the reason is a row of the detail."""
         if key in self.by_key and key != detail:
-            return key
+            return self.by_key[key]
         if key != REASON_FIELD:
             self.problems.append(f"it has no field {key!r} for the reason; {self._listed()}")
         return None
@@ -221,7 +256,7 @@ class _Draft:
                 self._fill(wanted, value, why)
         for key in sorted(_SIZES & set(self.by_key) - set(self.own)):
             if self.by_key[key].validate_type == "REQUIRE":
-                self.not_stated.append(key)
+                self.not_stated[key] = self.by_key[key].name or key
                 self._fill(self.by_key[key], _NOT_STATED, "nobody has stated it; fields= states it")
 
     def _fill(self, wanted: ServiceField, value: Any, why: str) -> None:
@@ -233,10 +268,13 @@ class _Draft:
 
     def _people_fields(self, steps: Sequence[Step] | None) -> list[str]:
         """Return the fields people may be named in: those the flow asks, else all of that type."""
-        named = [key for key, one in self.by_key.items() if one.type in _PEOPLE and key not in self.own]
-        if steps is None or not any(step.people or step.people_from for step in steps):
-            return named
-        asked = {step.people_from for step in steps}
+        if steps is not None and any(step.people or step.people_from for step in steps):
+            return self._asked_fields(steps)
+        return [key for key, one in self.by_key.items() if one.type in _PEOPLE and key not in self.own]
+
+    def _asked_fields(self, steps: Sequence[Step] | None) -> list[str]:
+        """Return the fields, but for those the task fills in, whose people the flow asks."""
+        asked = {step.people_from for step in steps or ()}
         return [key for key in self.by_key if key in asked and key not in self.own]
 
     def _readable_field(self, reason: str) -> ServiceField | None:

@@ -103,6 +103,11 @@ def _storage_problems(detail: Mapping[str, Any], after: Mapping[str, Any]) -> It
             f"allocation_min_days {allocation} has to be less than retention {retention}: the logs would be"
             " deleted before they move to slower nodes"
         )
+    if allocation == 0 and detail.get("allocation_min_days") not in (0, None):
+        yield (
+            "allocation_min_days has to be at least 1, not 0: the storage cluster has slower nodes, which"
+            " old logs move to"
+        )
 
 
 def _capacity(config: Mapping[str, Any], daily_gb_per_host: float, hosts: int) -> int:

@@ -78,7 +78,7 @@ def submit_form(
     shown = {"collector": collector, "etl_payload": payload, "digest": digest}
     values = {
         plan.approvers: question.approvers,
-        plan.reason: reason,
+        plan.reason.key if plan.reason else None: plan.reason_value(reason),
         plan.detail.key if plan.detail else None: plan.detail_value(more=more, **shown),
         "bk_biz_id" if plan.takes_business else None: _business(question.bk_biz_id),
     }

@@ -38,6 +38,9 @@ def understand(call: Call[T], reply: Reply) -> T:
         raise (_unknown(call, str(located)) if call.is_write else located) from None
     except errors.ItsmAuthenticationError as error:
         raise _located(reply, _with_grant(call, error)) from None
+    except errors.ItsmPermissionError as error:
+        message = denied(call, reply, error.message)
+        raise type(error)(message, code=error.code, request_id=error.request_id) from None
     except errors.ItsmError as error:
         raise _located(reply, error) from None
 
@@ -60,6 +63,13 @@ def located(reply: Reply, message: str, *, is_no_path: bool = False) -> str:
         return named
     examples = "; ".join(f"{kind}: {url}" for kind, url in GATEWAY_URLS.items())
     return f"{named}. Is the host the gateway's root, with its path? Examples: {examples}"
+
+
+def denied(call: Call[Any], reply: Reply, message: str) -> str:
+    """Return a refusal with its connection, and the call, app and user that the missing right is for."""
+    gateway = reply.gateway
+    caller = f", of app {gateway.app_code!r} as user {gateway.username!r}" if gateway else ""
+    return f"{located(reply, message)}. The refused call is {call.path.rstrip('/')}{caller}"
 
 
 def _located(reply: Reply, error: errors.ItsmError) -> errors.ItsmError:

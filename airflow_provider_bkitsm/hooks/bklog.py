@@ -7,6 +7,7 @@ through, so unknown codes are kept as they came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,11 +15,11 @@ from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.collectors.collector import Collector
 from airflow_provider_bkitsm.collectors.platform_rules import StorageCluster
-from airflow_provider_bkitsm.hooks.answers import located
+from airflow_provider_bkitsm.hooks.answers import denied, located
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
-from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, open_envelope
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
+from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, error_by_code, open_envelope
 
 _PAGE_SIZE = 1000
 _LONGEST_URL = 1000
@@ -30,9 +31,12 @@ _NOT_FOUND, _BEYOND_THE_END, _DENIED = "3631001", "3600404", "9900403"
 # running (3631108), the platform's own approval is under way (3631504). 3600500 and 500001 sound like these, but
 # are mostly faults of the payload that crash the platform's code each time.
 _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504"})
-# The ESB's and the gateway's own: no answer from behind, or too many calls.
-_PASSING_FRONTS = frozenset({"1306429", "1642901", "1642902", "1642903", "1642904"})
-_ESB_OUTAGES = "13062"
+# The log platform's own codes, those of rights, and what its framework answers to what crashes it (500001).
+# What else comes with HTTP 200 is of something in front of or behind the platform.
+_OWN_CODE = re.compile(r"36\d{5}|99\d{5}|\d{0,6}")
+# Gateway or ESB refuse the application or its user, with one of their codes or with the status alone.
+_REFUSED_BY_FRONT = frozenset({"1640001", "1640301", "1640302", "1306000", "1306401", "1306402", "1306403"})
+_REFUSED_STATUSES = (401, 403)
 
 
 class BkLogError(ItsmError):
@@ -198,7 +202,7 @@ class BkLogHook(BlueKingHook):
         envelope = open_envelope(reply.body)
         if envelope is not None and envelope.ok and reply.status_code == _OK:
             return envelope.data
-        raise _refusal(reply, envelope)
+        raise _refusal(call, reply, envelope)
 
 
 def _as_is(data: Any) -> Any:
@@ -231,30 +235,33 @@ def _right_to_write(permission: Any) -> str:
     return "" if right else ", but may not change the first of them (no right manage_collection_v2)"
 
 
-def _refusal(reply: Reply, envelope: Envelope | None) -> BkLogError:
+def _refusal(call: Call[Any], reply: Reply, envelope: Envelope | None) -> BkLogError:
     if envelope is None:
-        return _kind_by_status(reply, answered=False)(
+        return _kind_by_status(reply)(
             located(reply, f"expected the log platform's JSON envelope, got HTTP {reply.status_code}")
         )
-    return _kind(reply, str(envelope.code))(
-        f"the log platform answered: {envelope.message[:500] or 'no message'}{_where_to_ask(envelope.data)}",
+    code, answer = str(envelope.code), envelope.message[:500] or "no message"
+    message = f"the log platform answered: {answer}{_where_to_ask(envelope.data)}"
+    is_of_front = code in _REFUSED_BY_FRONT or (reply.status_code in _REFUSED_STATUSES and code != _DENIED)
+    return _kind(reply, code)(
+        denied(call, reply, message) if is_of_front else message,
         code=envelope.code,
         request_id=envelope.request_id or reply.request_id,
     )
 
 
 def _kind(reply: Reply, code: str) -> type[BkLogError]:
-    if code in _PASSING_CODES | _PASSING_FRONTS or code.startswith(_ESB_OUTAGES):
-        return BkLogUnavailableError
+    passes = code in _PASSING_CODES or issubclass(
+        error_by_code(reply.status_code, code, own=_OWN_CODE), ItsmUnavailableError
+    )
     named = {_NOT_FOUND: BkLogCollectorNotFoundError, _DENIED: BkLogPermissionError}
-    return named.get(code) or _kind_by_status(reply, answered=True)
+    return BkLogUnavailableError if passes else named.get(code, BkLogError)
 
 
-def _kind_by_status(reply: Reply, *, answered: bool) -> type[BkLogError]:
-    """Judge by the status: the platform refuses with HTTP 200, the gateway with its own; a page is an outage."""
-    down = reply.status_code >= _SERVER_ERRORS or reply.status_code == _RATE_LIMITED
-    page = reply.status_code == _OK and not answered
-    return BkLogUnavailableError if down or page else BkLogError
+def _kind_by_status(reply: Reply) -> type[BkLogError]:
+    """Judge what is no envelope by its status: a page with HTTP 200 is an outage."""
+    down = reply.status_code >= _SERVER_ERRORS or reply.status_code in (_OK, _RATE_LIMITED)
+    return BkLogUnavailableError if down else BkLogError
 
 
 def _where_to_ask(data: Any) -> str:

@@ -24,10 +24,10 @@ from airflow_provider_bkitsm.itsm.checks import (
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.filters import TicketFilters, write_filters
-from airflow_provider_bkitsm.itsm.form import read_form
-from airflow_provider_bkitsm.itsm.people import join_people
+from airflow_provider_bkitsm.itsm.form import form_types, read_form
+from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.protocol import Call
-from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS
+from airflow_provider_bkitsm.itsm.v2.form_check import with_people
 
 _PAGE_SIZE = 100
 _LARGEST_PAGE = 10_000
@@ -70,8 +70,8 @@ def create_ticket(
     :param creator: who asks; only this person (or the system account) can withdraw it.
     :param fields: the submit form by key, or ITSM's list of ``{"key": ..., "value": ...}``; must hold ``title``
         (at most 128 characters). Give choices as their key. A list of texts, such as several people or choices,
-        is sent as ITSM spells it, ``"a,b"``; people of ``fast_approval`` and of ``state_processors`` may have any
-        other spelling too.
+        is sent as ITSM spells it, ``"a,b"``. People in ``APPROVER``, and in whole field objects of type MEMBER
+        or MEMBERS, may have any other spelling too; the operators know them by the service.
     :param service_id: the service, unless ``fast_approval``.
     :param fast_approval: use ITSM's built-in approval service (fields ``title``, ``APPROVER`` and
         ``APPROVAL_CONTENT``).
@@ -84,9 +84,9 @@ def create_ticket(
         stored the ticket, and leaves it open for ever if they are bad.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
-    form = form_as_sent(read_form(fields), fast_approval=fast_approval)
+    form = form_as_sent(fields)
     check_title(form.get("title"))
-    check_text("creator", creator)
+    creator = _person("creator", creator)
     if service_id is None and not fast_approval:
         raise ItsmInvalidRequestError("create_ticket needs a service_id or fast_approval; nothing was sent")
     if tag is not None:
@@ -101,7 +101,7 @@ def create_ticket(
         "fields": [{"key": key, "value": value} for key, value in form.items()],
         "tag": tag,
         "meta": without_none(meta) or None,
-        "operator": operator or None,
+        "operator": read_person("operator", operator) or None,
         "dynamic_fields": [dict(one) for one in dynamic_fields or ()] or None,
     }
     return Call(
@@ -113,20 +113,17 @@ def create_ticket(
     )
 
 
-def form_as_sent(form: Mapping[str, Any], *, fast_approval: bool = False) -> dict[str, Any]:
-    """Return a form whose lists of texts are in ITSM's spelling: it would store Python's text of a list."""
-    joined = {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}
-    return _with_approvers(joined) if fast_approval else joined
+def form_as_sent(fields: object) -> dict[str, Any]:
+    """Return a form with people and lists of texts in ITSM's spelling: it would store Python's text of a list.
+
+    :param fields: a form that :func:`~airflow_provider_bkitsm.itsm.form.read_form` takes.
+    """
+    form = with_people(form_types(fields), read_form(fields))
+    return {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}
 
 
 def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str) for one in value)
-
-
-def _with_approvers(form: dict[str, Any]) -> dict[str, Any]:
-    """Return the built-in approval's form with the names of its people in ITSM's spelling."""
-    people = [field.key for field in FAST_APPROVAL_FIELDS if field.type == "MEMBERS" and field.key in form]
-    return form | {key: join_people(key, form[key]) for key in people}
 
 
 def _with_processors(meta: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -201,7 +198,7 @@ def operate_ticket(*, sn: str, action_type: TicketAction | str, operator: str, a
     WITHDRAW and TERMINATE make ITSM post the ticket's callback inside this very call. ``action_message``
     (1-255 characters) is mandatory, whatever ITSM's documentation says.
     """
-    check_text("operator", operator)
+    operator = _person("operator", operator)
     check_text("action_message", action_message)
     body = {
         "sn": sn,
@@ -224,7 +221,7 @@ def get_tickets_by_user(
 
     The rows also hold ``meta``, the only place own keys come back. Not offered by the ESB.
     """
-    check_text("user", user)
+    user = _person("user", user)
     params = {
         "user": user,
         "view_type": str(UserView(view_type)),
@@ -255,19 +252,20 @@ def operate_node(
         texts or numbers, all mandatory ones included: an approval must carry the refusal's remark too, which may
         be blank. JSON booleans are refused by ITSM.
     """
-    check_text("operator", operator)
+    operator = _person("operator", operator)
     fields = more.pop("fields", None)
     if more.get("processors_type", "PERSON") == "PERSON" and "processors" in more:
         more["processors"] = join_people("processors", more["processors"])
     body = {"sn": sn, "state_id": state_id, "operator": operator, "action_type": action_type, **more}
     if fields is not None:
-        body["fields"] = [{"key": key, "value": value} for key, value in read_form(fields).items()]
+        form = with_people(form_types(fields), read_form(fields))
+        body["fields"] = [{"key": key, "value": value} for key, value in form.items()]
     return Call(method="POST", path="operate_node/", body=body, parse=parsing.nothing, is_write=True)
 
 
 def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, remark: str = "") -> Call[None]:
     """Decide an approval step. ITSM takes any text but ``"true"`` for a refusal, even a JSON true."""
-    check_text("approver", approver)
+    approver = _person("approver", approver)
     body = {
         "sn": sn,
         "state_id": state_id,
@@ -288,7 +286,7 @@ def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, rema
 
 def comment_ticket(*, sn: str, stars: int, operator: str, comments: str = "") -> Call[None]:
     """Rate a finished ticket with 1 to 6 stars, once."""
-    check_text("operator", operator, _COMMENTER_LIMIT)
+    operator = _person("operator", operator, _COMMENTER_LIMIT)
     if stars not in range(1, 7):
         raise ItsmInvalidRequestError(f"stars must be 1 to 6, not {stars}; nothing was sent to ITSM")
     body = {"sn": sn, "stars": stars, "operator": operator, "comments": comments[:MESSAGE_LIMIT]}
@@ -317,3 +315,10 @@ def get_approve_node_result(sn: str, state_id: int | str) -> Call[models.Approve
 def _by_sn(path: str, sn: str, model: type[parsing.M], **params: str) -> Call[parsing.M]:
     check_text("sn", sn)
     return Call(method="GET", path=path, params={"sn": sn, **params}, parse=parsing.one(model))
+
+
+def _person(name: str, given: object, limit: int | None = None) -> str:
+    """Return the one person who acts, in ITSM's spelling."""
+    person = read_person(name, given)
+    check_text(name, person, limit)
+    return person

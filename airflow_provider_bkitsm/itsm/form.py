@@ -31,6 +31,17 @@ def read_form(given: object, *, name: str = "fields") -> dict[str, Any]:
     raise _refusal(f"{name} {_WANTED}, not {excerpt(given)}")
 
 
+def form_types(given: object) -> dict[str, str]:
+    """Return the types of a form's fields by key, as far as the form says them: whole field objects do.
+
+    :param given: a form that :func:`read_form` takes.
+    """
+    form = _spelled(given) if isinstance(given, str) else given
+    if not isinstance(form, Sequence) or isinstance(form, str | bytes):
+        return {}
+    return {one["key"]: one["type"] for one in form if isinstance(one.get("type"), str)}
+
+
 def check_form_text(given: object, *, name: str = "fields") -> None:
     """Refuse a text that is neither a template nor a form, when the DAG is parsed.
 

@@ -21,6 +21,8 @@ _SEPARATORS = re.compile(r"[,;，；、\r\n]")  # noqa: RUF001
 _LITERAL = re.compile(r"\s*[\[({\"']")
 _NOT_IN_A_NAME = frozenset("\"'`“”‘’()[]{}<>（）【】《》&/\\|=")  # noqa: RUF001
 _DISPLAY_FORM = re.compile(r"([\w.@-]+)\s*[(（].*")
+# What a template renders of nothing, as text or as JSON.
+_NOTHING = frozenset({"None", "null"})
 _SHOWN = 80
 
 
@@ -95,6 +97,8 @@ def _checked(field: str, name: str) -> str:
 
 def _why_no_name(name: str) -> str | None:
     """Return why a text is no name; None for one that may be."""
+    if name in _NOTHING:
+        return "it is what a template makes of a value that is not there"
     if any(letter.isspace() for letter in name):
         return "it holds a blank (names have commas between them)"
     wrong = sorted(set(name) & _NOT_IN_A_NAME)

@@ -85,8 +85,8 @@ class Envelope:
     request_id: str | None
 
 
-_ERROR_BY_CODE: dict[str, type[errors.ItsmError]] = {
-    # ITSM (reference 3.3)
+# Reference 3.3.
+_ERROR_BY_ITSM_CODE: dict[str, type[errors.ItsmError]] = {
     "3900003": errors.ItsmInvalidRequestError,
     "3900004": errors.ItsmRefusedError,
     "3900005": errors.ItsmInvalidRequestError,
@@ -101,7 +101,10 @@ _ERROR_BY_CODE: dict[str, type[errors.ItsmError]] = {
     "UNAUTHORIZED": errors.ItsmAuthenticationError,
     "OBJECT_NOT_EXIST": errors.ItsmEndpointNotFoundError,
     "METHOD_NOT_ALLOWED": errors.ItsmEndpointNotFoundError,
-    # API gateway (reference 2.3)
+}
+# Reference 2.3.
+_ERROR_BY_FRONT_CODE: dict[str, type[errors.ItsmError]] = {
+    # API gateway
     "1640001": errors.ItsmAuthenticationError,
     "1640301": errors.ItsmPermissionError,
     "1640302": errors.ItsmPermissionError,
@@ -110,7 +113,7 @@ _ERROR_BY_CODE: dict[str, type[errors.ItsmError]] = {
     "1642902": errors.ItsmRateLimitedError,
     "1642903": errors.ItsmRateLimitedError,
     "1642904": errors.ItsmRateLimitedError,
-    # ESB (reference 2.3)
+    # ESB
     "1306000": errors.ItsmAuthenticationError,
     "1306401": errors.ItsmPermissionError,
     "1306402": errors.ItsmPermissionError,
@@ -219,18 +222,27 @@ def _without_envelope(
 
 
 def _error_by_envelope(status_code: int, code: str) -> type[errors.ItsmError]:
-    """Judge by the code, if it is one of ITSM's: an outage in front of ITSM has a code as well.
+    if status_code < _SERVER_ERRORS and code in _ERROR_BY_ITSM_CODE:
+        return _ERROR_BY_ITSM_CODE[code]
+    return error_by_code(status_code, code, own=_ITSM_CODE)
+
+
+def error_by_code(status_code: int, code: str, *, own: re.Pattern[str]) -> type[errors.ItsmError]:
+    """Judge an envelope that is no success: an outage in front of a platform, or behind it, has a code as well.
 
     With a server's error as HTTP status nothing in the body is believed. A gateway's code holds its own status.
+    With HTTP 200 only the platform's own codes, and those listed of gateway and ESB, are about the request.
+
+    :param own: what the platform's own codes look like.
     """
     if status_code >= _SERVER_ERRORS:
         return errors.ItsmUnavailableError
-    if code in _ERROR_BY_CODE:
-        return _ERROR_BY_CODE[code]
+    if code in _ERROR_BY_FRONT_CODE:
+        return _ERROR_BY_FRONT_CODE[code]
     gateway = _GATEWAY_CODE.fullmatch(code)
     if gateway is not None:
         return _error_by_status(int(gateway[1]))
-    about_the_request = status_code not in _OK_STATUSES or _ITSM_CODE.fullmatch(code)
+    about_the_request = status_code not in _OK_STATUSES or own.fullmatch(code)
     return _error_by_status(status_code) if about_the_request else errors.ItsmUnavailableError
 
 

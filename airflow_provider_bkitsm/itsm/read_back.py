@@ -86,7 +86,7 @@ def form_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[str,
     """Return in what a ticket's title and form differ from what was sent: key, what was sent, what is there."""
     try:
         form = read_form(request.get("fields"))
-        sent = calls.form_as_sent(form, fast_approval=bool(request.get("fast_approval")))
+        sent = calls.form_as_sent(form)
     except ItsmInvalidRequestError as error:
         return (f"the form that was sent is not known: {error.message}",)
     if _TITLE not in sent:

@@ -13,11 +13,10 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
-from airflow_provider_bkitsm.itsm.form import read_form
+from airflow_provider_bkitsm.itsm.form import form_types, read_form
 from airflow_provider_bkitsm.itsm.models import Service, ServiceDetail, ServiceField
-from airflow_provider_bkitsm.itsm.people import join_people
 from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form
+from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form, with_people
 
 _NEAR_NAMES = 5
 _LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
@@ -118,11 +117,9 @@ def check_form(known: Iterable[ServiceField], form: object) -> dict[str, Any]:
     return checked_form(known, read_form(form))
 
 
-def question_form(fields: object, *, fast_approval: bool) -> dict[str, Any]:
+def question_form(fields: object) -> dict[str, Any]:
     """Return a form that is the same for every spelling of the same question, as far as its types are known.
 
-    Only those of the built-in approval are known without asking ITSM.
+    The types in a service are not known without asking ITSM.
     """
-    form = read_form(fields)
-    people = {field.key for field in FAST_APPROVAL_FIELDS if field.type == "MEMBERS"} if fast_approval else set()
-    return {key: join_people(key, value) if key in people else value for key, value in form.items()}
+    return with_people(form_types(fields), read_form(fields))

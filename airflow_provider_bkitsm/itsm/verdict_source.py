@@ -73,6 +73,19 @@ def is_built_in_form(service: ServiceDetail) -> bool:
     return keys >= _BUILT_IN_FORM and not names_people and VERDICT_FIELD not in keys
 
 
+def withdrawal_note(service: ServiceDetail) -> str | None:
+    """Return why a service's tickets stay open when nobody waits for them; None where ITSM may end them.
+
+    No answer about a service says whether its flow is revocable. The log platform's is not, as ITSM installs it.
+    """
+    if not is_built_in_form(service):
+        return None
+    return (
+        "its tickets cannot be withdrawn, as ITSM installs the log platform's service: one that nobody waits for"
+        " any more (a timeout, a run ended by a person) stays open until somebody answers it"
+    )
+
+
 def read_workflow(service: ServiceDetail) -> Flow[tuple[Workflow | None, str]]:
     """Read a service's flow; None, and why, where it cannot be read. Nobody has to have the right to read it."""
     if service.workflow_id is None:

@@ -117,6 +117,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         """Return what asks for the one ticket of a failure; who tells of it again finds its record."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
         from airflow_provider_bkitsm.itsm.form import read_form
+        from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.tickets.approval import Attempt, Subject
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
         from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
@@ -135,7 +136,11 @@ class ItsmTicketNotifier(ItsmNotifier):
             store=open_approval_store(),
             subject=subject,
             attempt=Attempt(ti_id=None, try_number=0, max_tries=0, retries=0),
-            question=Question(title=self.title, fields=read_form(self.fields), creator=self.creator or ""),
+            question=Question(
+                title=self.title,
+                fields=read_form(self.fields),
+                creator=read_person("creator", self.creator) or "",
+            ),
             content=self._content,
             compares=False,
             sharing=Sharing(subject=subject, run_began=failure.began or _EVER, cleared=False),

@@ -290,6 +290,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         """
         from airflow_provider_bkitsm.collectors.service_fit import choose
         from airflow_provider_bkitsm.itsm.services import find_log_services, find_service
+        from airflow_provider_bkitsm.itsm.verdict_source import withdrawal_note
 
         service_id = self.service_id or self.hook.gateway.text("service_id")
         if service_id:
@@ -300,6 +301,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         fit, why = choose(fits, approvers=question.approvers)
         for note in (why, fit.verdict.reason, *fit.plan.notes):
             self.log.info("%s: %s", fit.name, note)
+        if stays_open := withdrawal_note(fit.service):
+            self.log.warning("%s: %s", fit.name, stays_open)
         return fit
 
     def _fit(self, service: ServiceDetail, question: Question, **application: Any) -> ServiceFit:

@@ -88,7 +88,9 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
     @property
     def asker(self) -> str:
         """Who asks for the approval."""
-        return self.creator or self.hook.gateway.username
+        from airflow_provider_bkitsm.itsm.people import read_person
+
+        return read_person("creator", self.creator) or self.hook.gateway.username
 
     @cached_property
     def bklog(self) -> BkLogHook:
@@ -115,13 +117,15 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
         row, ti = self.store.get(*self.key), context["ti"]
         if row.owner is None:
             raise AirflowFailException(
-                f"nobody applied for collector {self.key[1]}, says this worker's store; nothing was done. Where"
-                " workers span machines, they need one store: [bkitsm] store_conn_id"
+                f"nobody applied for collector {self.key[1]}, says this worker's store; nothing was done. Either"
+                " the apply task of this run failed before it asked anybody, and its log says why; or workers span"
+                " machines, and they need one store: [bkitsm] store_conn_id"
             )
         if (row.owner.dag_id, row.owner.run_id) != (ti.dag_id, ti.run_id):
             raise AirflowFailException(
-                f"the current application of collector {self.key[1]} is {row.owner}, ticket {row.ticket_sn};"
-                " this run did not apply, so nothing was changed"
+                f"the current application of collector {self.key[1]} is {row.owner}, ticket"
+                f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was"
+                " changed: the log of its apply task says why"
             )
         show_ticket(ti, row.ticket_url)
         return row

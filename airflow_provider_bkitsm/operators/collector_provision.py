@@ -57,6 +57,8 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         except ItsmError as error:
             raise self._etl_failed(row, error) from error
         self.store.provisioned(*self.key, tag=row.tag, result=result)
+        facts = (f"{key} {result[key]}" for key in ("table_id", "etl_config", "index_set_id") if result.get(key))
+        self.log.info("collector %s: its ETL is written and read back: %s", self.key[1], ", ".join(facts))
         return result
 
     def _let_go_on(self, row: CollectorRow) -> CollectorRow:
@@ -70,6 +72,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         row = self.record(row, verdict)
         if row.outcome is not Outcome.APPROVED or verdict.reason_code is Reason.FORM_CHANGED:
             raise AirflowFailException(f"{standing(row, verdict)}. The ETL was not touched")
+        self.log.info("%s", standing(row, verdict))
         return row
 
     def _etl_failed(self, row: CollectorRow, error: ItsmError) -> Exception:

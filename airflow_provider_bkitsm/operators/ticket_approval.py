@@ -164,7 +164,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         from airflow_provider_bkitsm.itsm.services import question_form
 
         asked = {name: getattr(self, name) for name in _ASKED}
-        fields = question_form(self.fields, fast_approval=self.fast_approval) if self.fields else None
+        fields = question_form(self.fields) if self.fields else None
         return _legacy_digest(asked | {"fields": comparable(fields)}), _legacy_digest(asked)
 
     def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:

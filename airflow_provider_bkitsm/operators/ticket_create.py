@@ -165,15 +165,16 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
         :param meta: the ticket's ``meta``, rendered.
         """
+        from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.itsm.services import question_form
         from airflow_provider_bkitsm.tickets.question import Question
 
         return Question(
             title=str(self.title),
-            fields=question_form(self.fields, fast_approval=self.fast_approval),
+            fields=question_form(self.fields),
             service_id=None if self.fast_approval else self._service_id(),
             fast_approval=self.fast_approval,
-            creator=self.creator or "",
+            creator=read_person("creator", self.creator) or "",
             processors=(meta or {}).get("state_processors") or {},
             policy=self.policy_settings(),
             items=self._items(),

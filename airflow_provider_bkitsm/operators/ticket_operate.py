@@ -61,12 +61,13 @@ class ItsmOperateTicketOperator(CallsItsm, BaseOperator):
     def execute(self, context: Context) -> str:
         """Operate once."""
         from airflow_provider_bkitsm.hooks.operating import operate
+        from airflow_provider_bkitsm.itsm.people import read_person
 
         status = operate(
             self.hook,
             sn=self.ticket_sn,
             action_type=self.action_type,
-            operator=self.operator or self.hook.gateway.username,
+            operator=read_person("operator", self.operator) or self.hook.gateway.username,
             action_message=self.action_message,
         )
         show_ticket(context["ti"], status.ticket_url)

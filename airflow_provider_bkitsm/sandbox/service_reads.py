@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox import refusals, service_views
+from airflow_provider_bkitsm.sandbox import refusals, service_views, workflow_views
 from airflow_provider_bkitsm.sandbox.asked import Asked
 from airflow_provider_bkitsm.sandbox.services import Service
 
@@ -38,7 +38,7 @@ async def get_service_catalogs(asked: Asked) -> Any:
 
 async def get_workflow_detail(asked: Asked) -> Any:
     """A flow's version; the gateway's own definition does not lead here (reference 1.1)."""
-    return service_views.workflow(_service(asked, *_NO_OBJECT, key="workflow_id"))
+    return workflow_views.workflow(_service(asked, *_NO_OBJECT, key="workflow_id"))
 
 
 def _wanted(service: Service, asked: Asked) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How services look in ITSM's answers (reference 4.19, 4.21)."""
+"""How services look in ITSM's answers (reference 4.19)."""
 
 from __future__ import annotations
 
@@ -26,21 +26,6 @@ def roles(service: Service) -> list[dict[str, Any]]:
     return [_role(service.submit_state_id, "提单", "", "OPEN"), *map(_node_role, service.nodes)]
 
 
-def workflow(service: Service) -> dict[str, Any]:
-    """``get_workflow_detail``: steps, what leads where, and all fields."""
-    submit: dict[str, Any] = {"id": service.submit_state_id, "name": "提单", "type": "NORMAL", "is_builtin": True}
-    states = [submit, *({"id": one.state_id, "name": one.name, "type": one.kind} for one in service.nodes)]
-    return {
-        "name": f"{service.name}_work_flow",
-        "flow_type": "other",
-        "desc": service.desc,
-        "version_number": str(service.id),
-        "states": states,
-        "transitions": _transitions(service),
-        "fields": [form_field(service, one, service.submit_state_id) for one in service.form],
-    }
-
-
 def form_field(service: Service, one: Field, state_id: int) -> dict[str, Any]:
     """Return a field as steps show it."""
     title, submit = one.key == TITLE_KEY, state_id == service.submit_state_id
@@ -65,17 +50,6 @@ def form_field(service: Service, one: Field, state_id: int) -> dict[str, Any]:
         "source": "TABLE" if title else "CUSTOM",
     }
     return {key: one.more.get(key, value) for key, value in shown.items()}
-
-
-def _transitions(service: Service) -> list[dict[str, Any]]:
-    first = [(service.submit_state_id, one.state_id) for one in service.nodes[:1]]
-    more = [
-        (one.state_id, target)
-        for one in service.nodes
-        for target in dict.fromkeys((*service.followers(one), *one.branches))
-        if target is not None
-    ]
-    return [{"from_state": here, "to_state": there, "name": ""} for here, there in first + more]
 
 
 def _detail_field(service: Service, one: Field) -> dict[str, Any]:

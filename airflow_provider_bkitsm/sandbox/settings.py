@@ -23,6 +23,8 @@ class Settings:
 
     :param database: SQLite file; None keeps the state in memory only.
     :param public_url: what ticket addresses begin with.
+    :param numbers_after: what a day's first ticket number follows; on the command line the second of the day, so
+        that a sandbox started anew does not give a store the numbers of the one before.
     :param start_delay: seconds until a new ticket reaches its first step (a real one takes about one).
     :param decision_delay: seconds between an answer and its effect, during which the step is ``QUEUEING``; None
         takes half of ``start_delay``.
@@ -40,6 +42,7 @@ class Settings:
     app_secret: str = "sandbox-secret"  # noqa: S105 - the documented default, not a secret
     database: Path | None = None
     public_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
+    numbers_after: int = 0
     start_delay: float = 0.3
     decision_delay: float | None = None
     demand_verified_user: bool = False

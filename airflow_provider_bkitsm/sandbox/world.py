@@ -159,7 +159,7 @@ class World:
         self._database.close()
 
     def _next_sn(self, prefix: str, day: str) -> str:
-        number = self._counters.get(day, 0) + 1
+        number = self._counters.get(day, self.settings.numbers_after) + 1
         self._save_counters({day: number})
         return f"{prefix}{day}{number:06d}"
 

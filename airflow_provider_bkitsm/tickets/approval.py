@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 _NONCE_BYTES = 16
+_TIME_ORDERED = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,14 @@ class Attempt:
         """Whether this is a later try of the same run; a run that comes back under its id counts from 1 again."""
         return self.try_number > earlier.try_number
 
+    def is_given_up(self, later: Attempt) -> bool:
+        """Whether Airflow made another try after this one: the ids of tries are UUIDs that rise with time.
+
+        A worker whose try was believed lost, or was cleared, goes on until it hears of that.
+        """
+        mine, other = _time_ordered(self.ti_id), _time_ordered(later.ti_id)
+        return mine is not None and other is not None and mine < other
+
     def _may_be_cleared_since(self, earlier: Attempt) -> bool:
         """Whether a clear between two tries would have left their numbers alike.
 
@@ -102,6 +112,15 @@ class Attempt:
         """
         last_before_clear = self.max_tries - self.retries
         return earlier.try_number <= last_before_clear < self.try_number
+
+
+def _time_ordered(ti_id: str | None) -> UUID | None:
+    """Return an id that rises with time; None for any other."""
+    try:
+        found = UUID(ti_id or "")
+    except ValueError:
+        return None
+    return found if found.version == _TIME_ORDERED else None
 
 
 @dataclass(frozen=True, kw_only=True)

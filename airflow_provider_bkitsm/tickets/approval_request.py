@@ -126,8 +126,18 @@ class ApprovalRequest:
 
     # -- a ticket of the task's own --------------------------------------------------------------------------
 
-    def _own(self) -> ApprovalRecord:
+    def _latest(self) -> ApprovalRecord | None:
+        """Return the record of this task's last round, if it is for this try to go on from there."""
         latest = self.store.latest(self.subject)
+        if latest is not None and self.attempt.is_given_up(latest.attempt):
+            raise ItsmError(
+                f"try {self.attempt.try_number} of {self.subject} was given up: try {latest.attempt.try_number}"
+                " began after it, and goes on from its record. This one asks nobody"
+            )
+        return latest
+
+    def _own(self) -> ApprovalRecord:
+        latest = self._latest()
         if latest is not None and self.attempt.continues(latest.attempt):
             return self._opened(self._checked(self._source(self._again(latest))))
         if latest is None and self.legacy is not None:
@@ -199,7 +209,7 @@ class ApprovalRequest:
     # -- a shared ticket -------------------------------------------------------------------------------------
 
     def _joined(self, sharing: Sharing) -> ApprovalRecord:
-        own = self.store.latest(self.subject)
+        own = self._latest()
         if own is not None and self.attempt.continues(own.attempt):
             own = self._again(own)
         else:
@@ -215,11 +225,11 @@ class ApprovalRequest:
         latest = self.store.latest(sharing.subject)
         if latest is None:
             return self._opened(self._begin(sharing.subject, None))
-        if latest.sn is None and (not self.compares or latest.asked_digest == self.question.asked_digest):
-            return self._opened(latest)
         latest = self._looked_for(latest)
         if latest.sn is not None and self._counts(latest, since=since):
             return self._checked(latest)
+        if latest.sn is None and (not self.compares or latest.asked_digest == self.question.asked_digest):
+            return self._asked(latest)
         return self._opened(self._begin(sharing.subject, latest))
 
     def _counts(self, record: ApprovalRecord, *, since: datetime) -> bool:
@@ -251,6 +261,9 @@ class ApprovalRequest:
         key, *_ = signing_keys(self.opener.hook.gateway)
         tag = tag or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
         request = self._sent(self.content(tag)) if asks else {}
+        if latest is not None:
+            # Whoever still stands before asking in the earlier round is stopped: the record is another one now.
+            self.store.change(latest)
         return self.store.begin(
             ApprovalRecord(
                 nonce=nonce,
@@ -269,8 +282,10 @@ class ApprovalRequest:
         """Return a record with its ticket's number: as stored, of the ticket that was lost, or of a new ticket."""
         if record.sn is None:
             record = self._looked_for(record)
-        if record.sn is not None:
-            return record
+        return record if record.sn is not None else self._asked(record)
+
+    def _asked(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Open a record's ticket: there is none so far."""
         content = dict(self.content(record.tag))
         record = self.store.change(record, create_started_at=self.store.now(), request=self._sent(content))
         try:

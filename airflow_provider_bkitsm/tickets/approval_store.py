@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table
 from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
-from airflow_provider_bkitsm.hooks.store import store_engine, store_path
+from airflow_provider_bkitsm.hooks import store
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.version_compat import airflow_conf
@@ -139,40 +139,39 @@ def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
     :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and if
         that is empty too, a SQLite file.
     """
-    engine = store_engine(store_conn_id)
+    engine = store.store_engine(store_conn_id)
     if engine.dialect.name == "sqlite":
-        _warn_if_not_shared(str(airflow_conf().get("core", "executor", fallback="")))
+        _warn_if_not_shared(executors_elsewhere())
     return ApprovalStore(engine)
 
 
 @cache
-def _warn_if_not_shared(executors: str) -> None:
+def _warn_if_not_shared(elsewhere: tuple[str, ...]) -> None:
     """Say once in a process which promises are weaker where a file is the store and workers span machines."""
-    elsewhere = _span_machines(executors)
     if elsewhere:
         log.warning(
             "The records of approvals are in %s, a file of this machine, but tasks may run on several (%s). A"
             " retry on another machine does not know what an earlier try has asked: after a crash it may open a"
             " second ticket (P2), and an approved form is compared with what the task would ask now, not with what"
             " was sent (P3). Name a database that all of them reach: [bkitsm] store_conn_id",
-            store_path(),
+            store.store_path(),
             ", ".join(elsewhere),
         )
 
 
-def _span_machines(executors: str) -> list[str]:
-    """Return the executors that may run tasks on several machines.
+def executors_elsewhere() -> tuple[str, ...]:
+    """Return the executors of this Airflow that may run tasks on other machines than this one.
 
-    :param executors: as ``[core] executor`` names them: ``LocalExecutor``, ``Mine:path.of.MyExecutor``, several
-        with commas, and those of teams as ``;team=...``.
+    ``[core] executor`` names them: ``LocalExecutor``, ``Mine:path.of.MyExecutor``, several with commas, and those
+    of teams as ``;team=...``.
     """
     found = [name for variable, name in _CONTAINERS.items() if os.environ.get(variable)]
-    for of_team in executors.split(";"):
+    for of_team in str(airflow_conf().get("core", "executor", fallback="")).split(";"):
         for one in of_team.rpartition("=")[2].split(","):
             executor = one.rpartition(":")[2].strip()
             if executor and executor not in _ONE_MACHINE:
                 found.append(executor.rpartition(".")[2])
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _as_stored(record: ApprovalRecord) -> ApprovalRecord:

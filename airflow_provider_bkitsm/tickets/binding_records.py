@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
 from airflow_provider_bkitsm.collectors.transactions import Transactions
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
 from airflow_provider_bkitsm.tickets.binding import (
     AwaitedTicket,
     Binding,
@@ -22,10 +23,8 @@ from airflow_provider_bkitsm.tickets.binding import (
     TicketRecords,
     bind,
 )
-from airflow_provider_bkitsm.version_compat import airflow_conf
 
 _APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
-_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor")
 
 
 def read_binding(ticket: AwaitedTicket) -> Binding:
@@ -89,15 +88,22 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
         owner=owner,
         request=request,
         since=since,
-        complete=engine.dialect.name != "sqlite" or _on_one_machine(),
+        complete=engine.dialect.name != "sqlite" or not executors_elsewhere(),
     )
 
 
 def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
     """Return the ticket of the latest round of ``opened_by`` by map index, or of its application."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
     same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
-    names = ("subject_key", "map_index", "round_number", "created_at", "sn", "ticket_of")
-    rows = connection.execute(select(*(getattr(_APPROVAL, name) for name in names)).where(*same)).all()
+    names = ("subject_key", "installation", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
+    found_rows = connection.execute(select(*columns).where(*same))
+    # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
+    rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
+    # Another installation may have the same runs. One whose processes do not agree on its address is still one.
+    rows = [row for row in rows if row.installation == installation()] or rows
     # A subject is of one connection and installation: the rounds of another one are counted anew.
     by_subject = {row.subject_key: row for row in sorted(rows, key=lambda row: row.round_number)}
     latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
@@ -115,8 +121,10 @@ def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | Non
 
 def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
     same = [getattr(_COLLECTOR, name) == value for name, value in _task(ticket).items()]
-    query = select(_COLLECTOR.map_index, _COLLECTOR.ticket_sn).where(*same, _COLLECTOR.ticket_sn.is_not(None))
-    return {row.map_index: row.ticket_sn for row in connection.execute(query)}
+    columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, *_owner_columns(_COLLECTOR))
+    rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))
+    task = tuple(_task(ticket).values())
+    return {row.map_index: row.ticket_sn for row in rows if (row.dag_id, row.run_id, row.task_id) == task}
 
 
 def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
@@ -150,10 +158,3 @@ def _owner_columns(columns: Any) -> list[Any]:
 
 def _task(ticket: AwaitedTicket) -> dict[str, str | None]:
     return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.opened_by}
-
-
-def _on_one_machine() -> bool:
-    """Whether all of this Airflow's executors run tasks on the machine that has the store's file."""
-    executors = str(airflow_conf().get("core", "executor", fallback=""))
-    names = [one.split(":")[-1].rpartition(".")[2] for one in executors.split(",")]
-    return all(name in ("", *_ONE_MACHINE) for name in names)

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
@@ -95,6 +95,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.after_worker = after_worker
         self.withdraw_when_killed = withdraw_when_killed
         self.opened_by = opened_by
+        # Rendered, a number no longer says that an XCom, which others can write, has brought it.
+        self._number_is_stored = not is_template(ticket_sn)
         self._fired = False
         self._time: timedelta | None = None
         self._notes = Notes(None)
@@ -186,7 +188,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:
             return
-        await self._notes.forget_results(sn)
+        if not self.after_worker:
+            await self._notes.forget_results(sn)
         self.ends_task = self.ends_task and not is_mapped_over(getattr(self, "task", None))
         waiter = Waiter(
             ti_id=str(self.task_instance.id),
@@ -241,7 +244,9 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         if verdict.outcome is not Outcome.APPROVED or self.task_instance is None:
             return verdict
         binding = await self._binding(verdict.sn)
-        self.ends_task = self.ends_task and binding.is_settled
+        # The version before did not store who opens the ticket: then the DAG's code says it, on a worker.
+        is_named = self.opened_by is not None or self._number_is_stored or binding.claim is Claim.OWN
+        self.ends_task = self.ends_task and binding.is_settled and is_named
         if not binding.is_settled:
             return verdict
         counted = binding.applied_to(verdict)

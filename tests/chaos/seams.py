@@ -120,7 +120,7 @@ class SeamedApprovals(ApprovalStore):
 
     def change(self, record: ApprovalRecord, **changes: Any) -> ApprovalRecord:
         """Change a record."""
-        name = "asking" if changes.get("create_started_at") else next(iter(changes))
+        name = "asking" if changes.get("create_started_at") else next(iter(changes), "nothing")
         self.seam(Point(kind="recording", name=name))
         stored = super().change(record, **changes)
         self.seam(Point(kind="recorded", name=name))

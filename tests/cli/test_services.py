@@ -75,6 +75,21 @@ def test_another_export_may_be_imported(run, tmp_path):
     assert run("import-service", "--file", str(tmp_path / "none.json"))[0] == 2
 
 
+@pytest.mark.parametrize("export", ["[]", "null", "1", '"x"', "{}", '{"name": " "}', "[{}]", "<html>"])
+def test_a_file_that_holds_no_service_is_said_and_nothing_is_sent(run, sandbox, tmp_path, export):
+    file = tmp_path / "service.json"
+    file.write_text(export, "utf-8")
+    code, out, err = run("import-service", "--file", str(file))
+    assert (code, out, sandbox.requests("import_service")) == (2, "", [])
+    assert err.count("\n") == 1
+
+
+def test_blanks_around_a_name_make_no_second_service_of_that_name(run):
+    assert run("import-service", "--name", " mine ")[0] == 0
+    assert run("import-service", "--name", "mine")[0] == 1
+    assert run("check-service", "mine")[0] == 0
+
+
 @pytest.mark.parametrize("service", ["Airflow 日志采集接入", "日志采集接入", "11", "日志平台容量评估", "单级审批"])
 def test_a_service_that_fits_is_said_to_fit(run, service):
     run("import-service")
@@ -98,6 +113,17 @@ def test_what_is_filled_in_and_what_has_to_be_given_is_said(run):
     assert "answers in the field 'approval_result'" in out
     assert "ItsmApprovalOperator" not in out
     assert "approver (MEMBERS)" in run("check-service", "12", "--for", "approval")[1]
+
+
+@pytest.mark.parametrize(
+    ("service", "line"),
+    [
+        ("日志平台容量评估", "withdrawal: its tickets cannot be withdrawn, as ITSM installs"),
+        ("日志采集接入", "withdrawal: ITSM says so of open tickets only, not of services"),
+    ],
+)
+def test_p5_whether_a_ticket_can_be_withdrawn_is_said_as_far_as_it_shows(run, service, line):
+    assert line in run("check-service", service)[1]
 
 
 def test_a_service_that_is_not_there_is_an_error_of_its_own(run, connect):

@@ -319,6 +319,20 @@ def test_even_fields_that_are_dropped_have_to_be_fields(field: dict[str, Any], p
     assert _problems(SMALLEST | {"fields": [field]})[0].startswith(problem)
 
 
+@pytest.mark.parametrize("pattern", [r"/(?<app>\w+)/", r"/\p{L}+/", "/(?P<app>.*"])
+def test_the_expression_for_the_path_is_python_s_as_the_platform_itself_compiles_it(pattern: str) -> None:
+    """Not so ``separator_regexp``: the platform hands that on to a cleaning that is written in Go."""
+    (problem,) = _problems(BODY | {"etl_params": {"path_regexp": pattern}})
+    assert problem.startswith("etl_params.path_regexp does not compile")
+
+
+def test_tokens_of_an_original_text_that_is_not_kept_are_not_read() -> None:
+    params = {"retain_original_text": False, "original_text_tokenize_on_chars": "-\\"}
+    validate_clean_config(BODY | {"etl_params": params}, collector_row=None)
+    (problem,) = _problems(SMALLEST | {"etl_params": params})
+    assert problem.startswith("etl_params.original_text_tokenize_on_chars")
+
+
 def test_built_in_fields_are_left_out_as_in_the_platform() -> None:
     built_in = {"field_name": "path", "field_type": "string", "is_built_in": True, "is_delete": False}
     payload = BODY | {"fields": [built_in, *BODY["fields"]]}
@@ -578,7 +592,7 @@ def test_the_172_reserved_names_are_refused_in_any_case() -> None:
     assert len(RESERVED_NAMES) == 172
     for name in RESERVED_NAMES:
         (problem,) = _problems(_field(field_name=name.upper()))
-        assert "is reserved by the log platform" in problem
+        assert "is reserved by the log platform; give another name, or in bk_log_json an alias_name" in problem
 
 
 # --- every recorded verdict, both ways

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.collectors.clean_config import digest
+from airflow_provider_bkitsm.collectors.collector import Collector
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.collectors.form import (
     capacity_gb,
@@ -22,6 +23,7 @@ from airflow_provider_bkitsm.collectors.form import (
     shows_digest,
     ticket_title,
 )
+from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
 from tests.record import EVIDENCE
 
 DAY = date(2026, 11, 24)
@@ -54,19 +56,54 @@ def _rows(**changed: Any) -> dict[str, str]:
     return {row["label"]: row["value"] for row in form["form_data"][0]["children"]}
 
 
+UNREADABLE = "{'paths': ['/data/a.log'], 'conditions': <Conditions object>}"
+
+
+def test_p3_parameters_that_cannot_be_read_are_shown_as_text() -> None:
+    rows = _rows(collector=Collector(COLLECTOR | {"params": UNREADABLE}))
+    assert rows["采集参数（无法解析）："] == UNREADABLE
+    assert not [label for label in rows if label.startswith("日志路径")]
+    lines = detail_text(
+        collector=Collector(COLLECTOR | {"params": UNREADABLE}), etl_payload=PAYLOAD, digest=DIGEST
+    )
+    assert f"采集参数（无法解析）：{UNREADABLE}" in lines.splitlines()
+
+
+def test_parameters_that_cannot_be_read_are_cut_with_their_length() -> None:
+    text = UNREADABLE + "x" * 5000
+    shown = _rows(collector=Collector(COLLECTOR | {"params": text}))["采集参数（无法解析）："]
+    assert shown.startswith(UNREADABLE)
+    assert shown.endswith(f"…（共 {len(text)} 字符）")
+    assert len(shown) < 2100
+
+
+@pytest.mark.parametrize(
+    "params", [COLLECTOR["params"], str(COLLECTOR["params"]), json.dumps(COLLECTOR["params"])]
+)
+def test_parameters_are_shown_alike_however_the_platform_spells_them(params: object) -> None:
+    rows = _rows(collector=Collector(COLLECTOR | {"params": params}))
+    assert (rows["日志路径-1："], rows["日志路径-2："]) == ("/data/a.log", "/data/b.log")
+    assert "采集参数（无法解析）：" not in rows
+
+
+@pytest.mark.parametrize("params", [None, "", "{}", {}, {"paths": None}])
+def test_a_collector_without_paths_has_no_rows_of_them(params: object) -> None:
+    assert not [label for label in _rows(collector=Collector(COLLECTOR | {"params": params})) if "路径" in label]
+
+
 def test_title() -> None:
     title = ticket_title(space="蓝鲸", collector_name="app-runtime", created=DAY, marker="a1b2c3d4")
     assert title == "【日志采集】蓝鲸-app-runtime-20261124 #a1b2c3d4"
 
 
-def test_a_title_holds_nothing_that_itsm_changes_or_refuses() -> None:
+def test_a_title_holds_nothing_that_itsm_changes() -> None:
     title = ticket_title(space=" a\n<b>  &\"'", collector_name="c\U0001f600", created=DAY, marker="12345678")
-    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c?-20261124 #12345678"
+    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c\U0001f600-20261124 #12345678"
 
 
 @given(
     space=st.text(min_size=1, max_size=200),
-    name=st.text(min_size=1, max_size=200),
+    name=st.text(min_size=1, max_size=200) | st.text("x\U0001f600", min_size=1, max_size=200),
     marker=st.text("0123456789abcdef", min_size=8, max_size=32),
     limit=st.integers(60, 128),
 )
@@ -75,10 +112,9 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
 ) -> None:
     """P2: by its marker a ticket whose answer was lost is recognised."""
     title = ticket_title(space=space, collector_name=name, created=DAY, marker=marker, limit=limit)
-    assert len(title) <= limit
+    assert len(escaped(title)) <= limit
     assert title.endswith(f"-20261124 #{marker}")
     assert title.startswith("【日志采集】")
-    assert max(title) <= "\uffff"
     assert not set(title) & set("<>&\n\"'"), "ITSM would store something else, and its limit counts that"
 
 
@@ -189,11 +225,22 @@ def test_the_form_is_the_structure_that_was_recorded_to_come_back_intact() -> No
     assert {tuple(row) for row in block["children"]} == {tuple(row) for row in theirs["children"]}
 
 
-@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}, "{'paths': ['/a.log']}"])
+@pytest.mark.parametrize("params", [None, {}, {"paths": None}, {"paths": []}, "{}"])
 def test_a_collector_without_parameters_is_tolerated(params: Any) -> None:
     rows = _rows(collector={"collector_scenario_id": "row", "params": params})
     assert (rows["名称："], rows["日志类型："]) == ("", "row")
     assert not any(label.startswith("日志路径") for label in rows)
+
+
+@pytest.mark.parametrize("params", [{"paths": "/a.log"}, {"paths": ("/a.log",)}, "{'paths': ['/a.log']}"])
+def test_paths_are_shown_however_they_come(params: Any) -> None:
+    rows = _rows(collector={"params": params})
+    assert [row for row in rows.items() if row[0].startswith("日志路径")] == [("日志路径-1：", "/a.log")]
+
+
+def test_parameters_that_cannot_be_read_are_shown_as_they_are() -> None:
+    params = "OrderedDict([('paths', ['/a.log'])])"
+    assert _rows(collector={"params": params})["采集参数（无法解析）："] == params
 
 
 def test_every_character_is_shown_as_it_is() -> None:

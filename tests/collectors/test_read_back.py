@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.clean_config import validate_clean_config
+from airflow_provider_bkitsm.collectors.clean_config import KNOWN_KEYS, validate_clean_config
 from airflow_provider_bkitsm.collectors.errors import CollectorStorageUnknown, InvalidCleanConfig
+from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, notices
 from airflow_provider_bkitsm.collectors.read_back import differences, present_clean_config, unseen
 from tests.record import BKLOG
 
@@ -147,6 +148,16 @@ def test_the_time_field_is_shown_twice_and_written_once(name: str, option: dict[
     assert [(field["field_name"], field["option"]) for field in times] == [("ts", option)]
 
 
+def test_a_column_for_undefined_json_fields_is_kept_where_no_option_shows_it() -> None:
+    shown = detail("bk_log_regexp")
+    assert present_clean_config(shown)["etl_params"]["retain_extra_json"] is False
+    column = next(
+        field for field in detail("original_text_options")["fields"] if field["alias_name"] == "__ext_json"
+    )
+    shown["fields"].append(column)
+    assert present_clean_config(shown)["etl_params"]["retain_extra_json"] is True
+
+
 def test_a_grok_pattern_is_still_one() -> None:
     shown = detail("bk_log_regexp")
     shown["etl_params"]["separator_regexp"] = "%{WORD:level}"
@@ -246,6 +257,21 @@ def test_columns_are_compared_by_name_and_type() -> None:
         "field 'more' is missing, not string",
         "field 'msg' is analysed string, not string",
     ]
+
+
+@pytest.mark.parametrize("place", [1, 0, -1])
+def test_a_field_of_a_delimiter_without_a_place_of_its_own_is_not_missed(place: int) -> None:
+    """The platform takes it, and its detail never shows it: what was approved is there all the same."""
+    payload = written("bk_log_delimiter_created")
+    lost = {"field_name": "lost", "field_type": "string", "is_delete": False, "field_index": place}
+    payload["fields"].insert(0, lost)
+    assert differences(payload, detail("bk_log_delimiter")) == []
+    (notice,) = [
+        one
+        for one in notices(payload, present={}, facts=PlatformFacts(), known_keys=KNOWN_KEYS)
+        if "lost" in one.text
+    ]
+    assert "lost will stay empty" in notice.text
 
 
 @pytest.mark.parametrize("name", sorted(HICCUPS))

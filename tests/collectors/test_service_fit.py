@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_bkitsm.collectors.clean_config import canonical, digest
 from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, ServiceFit, choose, plan_fields
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
 from airflow_provider_bkitsm.itsm.services import check_form
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored, value_as_shown
 from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 from tests.record import EVIDENCE
 
@@ -41,9 +43,10 @@ def test_the_built_in_services_form_is_complete() -> None:
         "single_host_log_volume": 0,
         "expect_host_size": 0,
     }
-    assert (plan.approvers, plan.reason, plan.takes_business) == (None, "apply_reason", True)
+    assert (plan.approvers, plan.takes_business) == (None, True)
     assert plan.detail is not None
-    assert plan.detail.key == "collector_detail"
+    assert plan.reason is not None
+    assert (plan.detail.key, plan.reason.key) == ("collector_detail", "apply_reason")
     check_form(BUILT_IN.fields, {"title": "t", "bk_biz_id": 2, **plan.filled})
 
 
@@ -68,7 +71,23 @@ def test_the_approver_reads_which_sizes_nobody_has_stated() -> None:
     detail = plan.detail_value(more={"x": 1}, **shown)
     assert isinstance(detail, dict)
     rows = {row["label"]: row["value"] for row in detail["form_data"][0]["children"]}
-    assert rows["未提供（以 0 填写）："] == "expect_host_size, single_host_log_volume, single_host_peak"
+    assert rows["未提供（以 0 填写）："] == (
+        "预计接入主机数（expect_host_size）、单机增长日志量（single_host_log_volume）、单机流量峰值（KB/S）（single_host_peak）"
+    )
+
+
+@pytest.mark.parametrize("kind", ["STRING", "TEXT", "RICHTEXT"])
+def test_what_looks_like_markup_is_shown_whatever_the_fields_type(kind: str) -> None:
+    """ITSM's HTML filter would drop ``<level>`` from the regular expression that is to be approved."""
+    payload = {"etl_params": {"separator_regexp": r"(?P<level>\w+) & (?P<b>.*)"}}
+    kinds = {"collector_detail": "STRING" if kind == "RICHTEXT" else kind, "apply_reason": kind}
+    plan = _plan(_service(**kinds))
+    detail = plan.detail_value(collector={}, etl_payload=payload, digest=digest(payload), more={})
+    for key, text, meant in (
+        ("collector_detail", detail, canonical(payload).decode()),
+        ("apply_reason", plan.reason_value("List<String> of <b>"), "List<String> of <b>"),
+    ):
+        assert meant in value_as_shown(as_stored(text, kinds[key]), kinds[key])
 
 
 def test_a_size_that_may_be_left_out_is_left_out() -> None:
@@ -95,6 +114,32 @@ def test_the_approvers_go_where_the_flow_takes_its_people_from() -> None:
     assert _plan(service, own={"followers": "bob"}).approvers == "who"
     fixed = [Step(name="s", kind="APPROVAL", people="bob")]
     assert _plan(service, steps=fixed).approvers is None
+
+
+def test_p3_a_flow_that_takes_its_people_from_another_field_gets_the_approvers_there() -> None:
+    """The log platform's own key is taken only where the flow asks the people in it, or its people are its own."""
+    service = _service(approvals="MEMBERS", leader="MEMBERS", collector_detail="CUSTOM-FORM")
+    assert _plan(service, steps=[Step(name="s", kind="APPROVAL", people_from="leader")]).approvers == "leader"
+    both = [Step(name=key, kind="APPROVAL", people_from=key) for key in ("leader", "approvals")]
+    plan = _plan(service, steps=both)
+    assert plan.approvers == "approvals"
+    assert "its flow also asks the people in its field leader: name them with fields" in plan.notes
+    assert not any("leader" in note for note in _plan(service, steps=both, own={"leader": "bob"}).notes)
+
+
+def test_a_flow_that_would_ask_nobody_does_not_fit() -> None:
+    service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
+    steps = [Step(name="s", kind="APPROVAL", people_from="approvals")]
+    (problem,) = _plan(service, steps=steps, approvers="").problems
+    assert problem == "it asks the people in its field approvals, and the task names none: give approvers"
+    assert _plan(service, steps=steps, approvers="", own={"approvals": "bob"}).problems == ()
+
+
+def test_approvers_whom_the_flow_does_not_ask_are_noted() -> None:
+    service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
+    plan = _plan(service, steps=[Step(name="s", kind="APPROVAL", people="bob")])
+    assert plan.approvers == "approvals"
+    assert "its flow asks its own people (s: bob); alice only stand in its field approvals" in plan.notes
 
 
 @pytest.mark.parametrize(
@@ -155,3 +200,22 @@ def test_services_that_fit_alike_are_not_guessed_among() -> None:
 def test_where_none_fits_each_problem_of_each_is_named() -> None:
     with pytest.raises(ItsmInvalidRequestError, match=r"service 1 .*: one\. service 2 .*: two\. No ticket"):
         choose([_fit(1, problem="one"), _fit(2, problem="two")], approvers="alice")
+
+
+@pytest.mark.parametrize("key", ["approvals", "people"])
+def test_a_service_that_asks_whom_the_task_names_says_that_it_names_nobody(key: str) -> None:
+    service = _service(**{key: "MEMBERS", "collector_detail": "CUSTOM-FORM"})
+    (problem,) = _plan(service, approvers="").problems
+    assert problem == f"it asks the people in its field {key}, and the task names none: give approvers"
+    assert _plan(service, approvers="", own={key: "alice"}).problems == ()
+    assert _plan(service, approvers="alice").problems == ()
+
+
+def test_approvers_that_may_be_left_out_are_left_out() -> None:
+    optional = ServiceField(key="approvals", type="MEMBERS", validate_type="OPTION")
+    hidden = ServiceField(key="approvals", type="MEMBERS", show_type=0)
+    for one in (optional, hidden):
+        service = ServiceDetail(
+            service_id=1, fields=(one, ServiceField(key="collector_detail", type="CUSTOM-FORM"))
+        )
+        assert _plan(service, approvers="").problems == ()

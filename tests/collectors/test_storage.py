@@ -59,6 +59,7 @@ def test_what_is_no_storage_is_named_beside_what_is():
     [
         ("stopped", {"retention": 30}, "the collector is stopped"),
         ("hot_warm_cluster", {"allocation_min_days": 7}, "allocation_min_days 7 has to be less than retention 7"),
+        ("hot_warm_cluster", {"allocation_min_days": 0}, "allocation_min_days has to be at least 1, not 0"),
         ("hot_warm_cluster", {"retention": 3}, "allocation_min_days 3 has to be less than retention 3"),
     ],
 )

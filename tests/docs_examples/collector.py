@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 ETL = {
     "etl_config": "bk_log_text",
-    "table_id": "app",
+    "table_id": "app_runtime",
     "storage_cluster_id": 3,
     "retention": 7,
     "allocation_min_days": 0,

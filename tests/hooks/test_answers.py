@@ -186,3 +186,23 @@ def test_what_itsm_itself_says_stays_as_it_is():
     reply = Reply(status_code=200, content_type="application/json", body=body, gateway=GATEWAY)
     with pytest.raises(errors.ItsmTicketNotFoundError, match=r"^ITSM answered: unknown"):
         understand(CALLS["get_ticket_status"], reply)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, b'{"result": false, "code": 1640301, "message": "no right", "data": null}'),
+        (200, b'{"result": false, "code": 1306403, "message": "no right", "data": null}'),
+        (200, b'{"result": false, "code": 3900015, "message": "no right", "data": null}'),
+        (403, b"<html>"),
+    ],
+)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_p8_a_missing_right_names_connection_call_app_and_user(call, status, body):
+    reply = Reply(status_code=status, content_type="text/html", body=body, gateway=GATEWAY)
+    with pytest.raises(errors.ItsmPermissionError) as caught:
+        understand(call, reply)
+    message = caught.value.message
+    assert message.startswith("connection 'itsm': ")
+    assert f"The refused call is {call.path.rstrip('/')}, of app 'code' as user 'admin'" in message
+    assert "s3cret" not in str(caught.value)

@@ -75,6 +75,22 @@ def test_a_refusal_keeps_its_text_code(hook):
         ({"kind": "status", "status": 403}, False),
         ({"kind": "refuse", "code": "9900403"}, False),
         ({"kind": "refuse", "code": "3631302"}, False),
+        ({"kind": "refuse", "code": "3631108"}, True),
+        # Of the ESB, the gateway and platforms behind the log platform: none of these is about the payload.
+        ({"kind": "esb", "code": 1306201}, True),
+        ({"kind": "esb", "code": 1306500}, True),
+        ({"kind": "esb", "code": 1306429}, True),
+        ({"kind": "esb", "code": 1308201}, True),
+        ({"kind": "refuse", "code": "1308201"}, True),
+        ({"kind": "refuse", "code": "3900004"}, True),
+        ({"kind": "refuse", "code": "1650401"}, True),
+        ({"kind": "refuse", "code": "SOMETHING"}, True),
+        ({"kind": "esb", "code": 1306000}, False),
+        ({"kind": "esb", "code": 1306403}, False),
+        ({"kind": "refuse", "code": "1640301"}, False),
+        ({"kind": "refuse", "code": "500001"}, False),
+        ({"kind": "refuse", "code": "3600500"}, False),
+        ({"kind": "refuse", "code": "3631201", "status": 502}, True),
     ],
 )
 def test_errors_know_whether_they_pass(hook, sandbox, fault, passing):
@@ -82,6 +98,23 @@ def test_errors_know_whether_they_pass(hook, sandbox, fault, passing):
     with pytest.raises(BkLogError) as caught:
         hook.update_or_create_clean_config(1001, CLEAN)
     assert isinstance(caught.value, BkLogUnavailableError) == caught.value.retry_safe == passing
+
+
+@pytest.mark.parametrize("fault", [{"kind": "app_refused"}, {"kind": "status", "status": 403}])
+def test_an_application_without_grant_is_told_which_call_and_connection(hook, sandbox, fault):
+    sandbox.fault("clean_config", **fault)
+    with pytest.raises(BkLogError, match=rf"^connection '{hook.bklog_conn_id}': ") as caught:
+        hook.update_or_create_clean_config(1001, CLEAN)
+    assert "The refused call is databus_collectors/1001/update_or_create_clean_config" in caught.value.message
+    assert "of app 'sandbox' as user 'admin'" in caught.value.message
+
+
+def test_a_wrong_secret_names_the_connection(connections, sandbox):
+    connections("bad", conn_type="bklog", host=sandbox.bklog_url, login="sandbox", password="wr0ng")
+    with pytest.raises(BkLogError, match=r"^connection 'bad': ") as caught:
+        BkLogHook("bad").get_collector(1001, bk_biz_id=2)
+    assert sandbox.bklog_url in caught.value.message
+    assert "wr0ng" not in caught.value.message
 
 
 def test_p3_an_etl_that_the_platform_parks_behind_its_own_gate_is_not_a_success(hook, monkeypatch):

@@ -151,7 +151,10 @@ def test_an_address_that_is_none_is_left_out_of_the_message(url: Any) -> None:
     ("code", "passes"),
     [
         *((code, True) for code in ("3600002", "3600003", "3600015", "3631108", "3631504")),
-        *((code, True) for code in (1306201, "1306206", 1306429, 1642901)),
+        *(
+            (code, True)
+            for code in (1306201, "1306206", 1306429, 1642901, 1306500, "1308201", 3900004, 1650200, "1650400")
+        ),
         *((code, False) for code in ("3600500", "500001", "3600001", "3600400", "3600405", "3600914", "3631201")),
         *((code, False) for code in ("1640301", "13", "", "9900403")),
     ],

@@ -312,6 +312,22 @@ def test_the_connection_test_says_what_the_gateway_answered(sandbox, connections
     assert "403" in message
 
 
+@pytest.mark.parametrize("people", ["alice, bob", ["alice", "bob"], "alice;bob", '["alice", "bob"]'])
+def test_p3_both_people_are_asked_however_they_are_given(client, sandbox, people):
+    sn = client.call("create_ticket", creator=" robot ", fields=FORM | {"APPROVER": people}, fast_approval=True).sn
+    until(lambda: client.call("get_ticket_status", sn).current_steps)
+    sandbox.wait_for_step(sn)
+    (step,) = client.call("get_ticket_status", sn).current_steps
+    assert step.processors == ("alice", "bob")
+    assert sandbox.ticket(sn)["creator"] == "robot"
+
+
+def test_a_creator_who_cannot_be_one_opens_no_ticket(client, sandbox):
+    with pytest.raises(errors.ItsmInvalidRequestError, match="give the login name only: robot"):
+        client.call("create_ticket", creator="robot (Robot)", fields=FORM, fast_approval=True)
+    assert sandbox.tickets() == []
+
+
 ROCKET = "\U0001f680"
 QUOTED = f"\"a\" 'b' < c & {ROCKET}"
 

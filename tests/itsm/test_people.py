@@ -76,6 +76,8 @@ def test_what_may_be_a_name_is_one(name: str) -> None:
         ("alice&bob", "it holds &"),
         ("ali\x00ce", "it holds a control character"),
         ("ali\u200bce", "it holds a control character"),
+        ("None", "'None' cannot be a person's name, it is what a template makes of a value that is not there"),
+        (["alice", "null"], "'null'"),
         ("x" * (NAME_LIMIT + 1), f"longer than {NAME_LIMIT} characters"),
         ("{'name': 'alice'}", "cannot be a person's name"),
         ("{{ params.approvers }}", "cannot be a person's name"),

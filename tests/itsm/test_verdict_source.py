@@ -11,7 +11,13 @@ import pytest
 from airflow_provider_bkitsm.itsm.models import ServiceDetail, Workflow
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import is_built_in_form, read_verdict, steps_of, verdict_source
+from airflow_provider_bkitsm.itsm.verdict_source import (
+    is_built_in_form,
+    read_verdict,
+    steps_of,
+    verdict_source,
+    withdrawal_note,
+)
 from tests.itsm import flows
 from tests.record import EVIDENCE
 
@@ -178,3 +184,8 @@ def test_p3_a_no_in_that_field_is_a_refusal_although_approve_result_is_true():
 )
 def test_p3_what_no_person_has_answered_on_a_step_of_theirs_is_no_approval(change):
     assert _recorded(change).outcome is Outcome.REJECTED
+
+
+def test_only_the_built_in_form_is_known_to_be_not_revocable():
+    assert "cannot be withdrawn" in str(withdrawal_note(BUILT_IN))
+    assert withdrawal_note(OWN) is None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider_bkitsm.collectors import errors as collectors
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.collector import (
@@ -21,6 +24,8 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorCompleteOperator,
     CollectorProvisionEtlOperator,
 )
+from airflow_provider_bkitsm.sandbox.moments import shanghai
+from airflow_provider_bkitsm.sandbox.shipped import LOG_BUILT_IN, LOG_COLLECTOR, NOT_REVOCABLE
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 CLEAN = {
@@ -74,6 +79,15 @@ def test_the_whole_way(flow, sandbox):
     assert flow.complete()["state"] == "success_apply"
 
 
+def test_the_log_of_the_etl_task_says_who_approved_and_what_was_written(flow, sandbox, capsys):
+    sandbox.approve(flow.apply(), remark="go")
+    flow.provision()
+    log = capsys.readouterr().out
+    assert "is approved (alice approved: go)" in log
+    written = "table_id 2_bklog.app_runtime, etl_config bk_log_text, index_set_id"
+    assert f"collector 1001: its ETL is written and read back: {written}" in log
+
+
 def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
     fields = sandbox.ticket(flow.apply())["fields"]
     assert fields["approvals"] == "alice,bob"
@@ -81,6 +95,18 @@ def test_the_approver_sees_who_asks_for_what_and_the_digest(flow, sandbox):
     assert fields["title"].startswith("【日志采集】2-app-runtime-")
     for shown in (flow.row.etl_digest, "bk_log_text", "/data/"):
         assert shown in json.dumps(fields["collector_detail"], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("service_id", "stays_open"), [(LOG_BUILT_IN, True), (LOG_COLLECTOR, False)])
+def test_p5_a_ticket_that_cannot_be_withdrawn_is_told_of_at_the_start(
+    flow, sandbox, capsys, service_id, stays_open
+):
+    sn = flow.apply(service_id=service_id)
+    log = capsys.readouterr().out
+    sandbox.wait_for_step(sn)
+    operations = {one["key"] for one in ItsmHook().get_ticket_status(sn).model_dump()["operations"]}
+    assert ("WITHDRAW" not in operations) is stays_open
+    assert ("its tickets cannot be withdrawn" in log) is stays_open
 
 
 def test_p7_the_intent_is_stored_before_the_ticket_exists(flow, sandbox):
@@ -124,6 +150,25 @@ def test_a_ticket_that_itsm_refuses_ends_the_application(flow, sandbox):
     assert "refused the ticket" in flow.row.last_error
     assert flow.apply() == flow.row.ticket_sn
     assert flow.row.application == 2
+
+
+def test_a_number_that_another_collector_has_does_not_hold_the_collector_for_ever(flow, sandbox, task):
+    """Two ITSMs share the store, or a sandbox was started anew: the ticket is there, its number is not stored."""
+    others = ("bklog_default", 1002)
+    owner = Owner(dag_id="d", run_id="r", task_id="apply")
+    open_store().apply(*others, payload=CLEAN, tag="tag", owner=owner)
+    number = f"REQ{shanghai(time.time())[:10].replace('-', '')}000001"
+    open_store().ticket_opened(*others, tag="tag", sn=number)
+    with pytest.raises(
+        collectors.CollectItsmConflict, match="Withdraw the ticket of this application in ITSM by hand"
+    ):
+        flow.apply()
+    assert flow.row.state == "applying"
+    with pytest.raises(AirflowFailException, match=rf"is fail_apply: .*ticket {number} already is another"):
+        flow.complete()
+    assert (flow.row.state, open_store().get(*others).ticket_sn) == ("fail_apply", number)
+    assert sandbox.ticket(number)["status"] == "RUNNING", "it may be the other collector's: left alone"
+    assert Flow(sandbox, task, run_id="run_2").apply() != number
 
 
 def test_p2_another_run_is_refused_while_one_applies(flow, sandbox, task):
@@ -690,8 +735,6 @@ def test_a_verdict_source_that_was_wrong_can_be_mended(flow, sandbox):
 
 
 def test_a_ticket_that_cannot_be_withdrawn_is_said_to_be_open(flow, sandbox):
-    from airflow_provider_bkitsm.sandbox.shipped import NOT_REVOCABLE
-
     names = {"approvers_field": "approver", "detail_field": "content"}
     sn = flow.apply(service_id=NOT_REVOCABLE, **names)
     sandbox.wait_for_step(sn)

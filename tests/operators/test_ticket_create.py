@@ -178,6 +178,31 @@ def test_people_of_any_service_are_known_by_its_own_description(opening, sandbox
     assert sandbox.ticket(sn)["fields"]["approver"] == "alice"
 
 
+@pytest.mark.parametrize("people", ["alice, bob", '["alice", "bob"]', ["alice", "bob"], "alice;bob,"])
+def test_p3_people_of_a_service_of_ones_own_are_asked_in_any_spelling(opening, sandbox, people):
+    sn = opening(fields={"approver": people, "content": "a, b"}, fast_approval=False, service_id=ONE_APPROVAL)
+    form = sandbox.ticket(sn)["fields"]
+    assert (form["approver"], form["content"]) == ("alice,bob", "a, b")
+
+
+@pytest.mark.parametrize("creator", [" robot ", ["robot"], '["robot"]'])
+def test_p2_the_creator_is_one_person_in_any_spelling(opening, sandbox, creator):
+    sn = opening(creator=creator)
+    assert sandbox.ticket(sn)["creator"] == "robot"
+    assert opening(creator=creator) == sn
+
+
+@pytest.mark.parametrize("nobody", [None, "", " ", [], "[]"])
+def test_without_a_creator_the_connections_user_asks(opening, sandbox, nobody):
+    assert sandbox.ticket(opening(creator=nobody))["creator"] == "admin"
+
+
+def test_two_creators_open_no_ticket(opening, sandbox):
+    with pytest.raises(errors.ItsmInvalidRequestError, match="creator takes one person, not 2: alice, bob"):
+        opening(creator="alice, bob")
+    assert sandbox.tickets() == []
+
+
 def test_a_person_who_cannot_be_one_opens_no_ticket(opening, sandbox):
     with pytest.raises(
         errors.ItsmInvalidRequestError, match=r"APPROVER: 'alice\(Alice\)'.*login name only: alice"

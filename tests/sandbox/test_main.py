@@ -56,6 +56,22 @@ def test_the_public_address_is_the_tickets(lines):
     assert answer["data"]["ticket_url"] == "https://itsm.example.com/#/ticket/detail?id=1"
 
 
+def test_a_sandbox_started_anew_gives_other_numbers(lines):
+    """A store keeps the number of each collector's ticket: those of the sandbox before must not come again."""
+    headers = {"X-Bkapi-Authorization": '{"bk_app_code": "sandbox", "bk_app_secret": "s3cret"}'}
+    form = [{"key": key, "value": "x"} for key in ("title", "APPROVER", "APPROVAL_CONTENT")]
+    body = {"fast_approval": True, "creator": "carol", "fields": form}
+
+    def opened(itsm: str) -> str:
+        url = f"{itsm.strip()}/create_ticket/"
+        return requests.post(url, json=body, headers=headers, timeout=20).json()["data"]["sn"]
+
+    first = opened(lines["ITSM"])
+    with serving("--port", "0", "--app-secret", "s3cret") as process:
+        again = dict(process.stdout.readline().split(maxsplit=1) for _ in range(4))
+        assert opened(again["ITSM"]) > first
+
+
 def test_ctrl_c_ends_it_without_a_word():
     with serving("--port", "0", stderr=subprocess.PIPE) as process:
         page = process.stdout.readline().split()[-1]

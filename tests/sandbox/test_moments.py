@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox.moments import from_shanghai, maybe_shanghai, shanghai
+from airflow_provider_bkitsm.sandbox.moments import from_shanghai, maybe_shanghai, second_of_day, shanghai
 
 
 def test_times_are_naive_and_eight_hours_ahead():
@@ -12,6 +12,11 @@ def test_times_are_naive_and_eight_hours_ahead():
     assert shanghai(0.25, microseconds=True) == "1970-01-01 08:00:00.250000"
     assert shanghai(0, microseconds=True) == "1970-01-01 08:00:00"
     assert maybe_shanghai(None) is None
+
+
+def test_the_second_of_a_day_is_counted_in_shanghai():
+    assert second_of_day(from_shanghai("2026-11-29 00:00:00")) == 0
+    assert second_of_day(from_shanghai("2026-11-29 23:59:59")) == 86_399
 
 
 def test_reading_is_the_reverse():

@@ -50,8 +50,19 @@ def test_a_path_nobody_knows_is_a_page_with_http_200(server, path):
 def test_services_are_asked_for_by_their_family(server):
     assert ask(server, "GET", "service/get_services/").json()["result"]
     flow = ask(server, "GET", "workflow/get_workflow_detail/", params={"workflow_id": "13"}).json()["data"]
-    assert [one["id"] for one in flow["states"]] == [1300, 1301, 1302]
-    assert [(one["from_state"], one["to_state"]) for one in flow["transitions"]] == [(1300, 1301), (1301, 1302)]
+    assert [(one["id"], one["type"]) for one in flow["states"]] == [
+        (1303, "START"),
+        (1300, "NORMAL"),
+        (1301, "APPROVAL"),
+        (1302, "APPROVAL"),
+        (1304, "END"),
+    ]
+    assert [(one["from_state"], one["to_state"]) for one in flow["transitions"]] == [
+        (1303, 1300),
+        (1300, 1301),
+        (1301, 1302),
+        (1302, 1304),
+    ]
     assert (
         ask(server, "GET", "workflow/get_workflow_detail/", params={"workflow_id": "9"}).json()["code"] == 3900404
     )

@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata.resuming import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
@@ -193,7 +194,8 @@ def test_p1_a_ticket_that_is_open_or_cannot_be_read_is_waited_for_again(sn, sand
 
 
 def test_a_worker_of_the_version_before_takes_a_wake_up_for_an_error():
-    message = Message(waiter=Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="c"))
+    waiter = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="c")
+    message = Message(waiter=waiter, read=Verdict.from_dict(decided("REQ1")["verdict"]))
     assert {"look", "error"} <= message.event.keys()
 
 

@@ -20,11 +20,12 @@ def record_round(
     map_index: int = -1,
     round_number: int = 1,
     conn_id: str = CONN,
+    installation: str = "here",
     **record: Any,
 ) -> ApprovalRecord:
     """Store a round of a task, and the number of its ticket."""
     subject = Subject(
-        installation="here",
+        installation=installation,
         bkitsm_conn_id=conn_id,
         dag_id=dag_id,
         run_id=run_id,

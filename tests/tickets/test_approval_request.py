@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
+FIRST, LATER = "01940000-0000-7000-8000-000000000001", "01940000-1000-7000-8000-000000000000"
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
 
@@ -74,6 +75,63 @@ def test_p2_after_a_lost_answer_a_copy_of_ours_with_another_approver_is_not_ours
     copy = ItsmHook().create_ticket(creator=ours["creator"], fields=form, fast_approval=True, tag=record.tag).sn
     assert copy != ours["sn"]
     assert ask(try_number=2) == ours["sn"]
+
+
+@pytest.mark.parametrize(
+    "later", [{"try_number": 2}, {"clear_number": 1}, {"began": datetime(2099, 1, 1, tzinfo=UTC)}]
+)
+@pytest.mark.parametrize("key", [None, "k"])
+def test_p2_a_try_that_airflow_has_given_up_opens_nothing(connections, task, sandbox, later, key):
+    """It was believed dead, or was cleared while it ran; by the time it comes to ask, the next one has asked."""
+
+    def run(ti_id, **more):
+        context = task("gate", **more).context
+        context["ti"].id = ti_id
+        return ItsmCreateTicketOperator(**FAST, approval_key=key).execute(context)
+
+    sn = run(LATER, **later)
+    with pytest.raises(errors.ItsmError, match="given up"):
+        run(FIRST)
+    assert [one["sn"] for one in sandbox.tickets()] == [sn]
+    assert run(LATER, **later) == sn
+
+
+@pytest.mark.parametrize("again", [{"clear_number": 1}, {"began": datetime(2099, 1, 1, tzinfo=UTC)}])
+def test_p2_a_round_that_stands_before_its_question_asks_no_more_once_the_next_has_begun(
+    connections, task, sandbox, monkeypatch, again
+):
+    first, numbers = ItsmCreateTicketOperator(**FAST), []
+    change = first.approval_store.change
+
+    def overtaken(record, **changes):
+        if changes.get("create_started_at") and not numbers:
+            context = task("gate", **again).context
+            context["ti"].id = LATER
+            numbers.append(ItsmCreateTicketOperator(**FAST).execute(context))
+        return change(record, **changes)
+
+    monkeypatch.setattr(first.approval_store, "change", overtaken)
+    context = task("gate").context
+    context["ti"].id = FIRST
+    with pytest.raises(errors.ItsmError, match="given up"):
+        first.execute(context)
+    assert [one["sn"] for one in sandbox.tickets()] == numbers
+
+
+def test_p2_who_shares_a_key_and_asks_something_else_leaves_one_ticket(connections, task, sandbox, monkeypatch):
+    """One stands between its intent and its question, while another one with the same key asks."""
+    first, numbers = ItsmCreateTicketOperator(**FAST, approval_key="k"), []
+    change = first.approval_store.change
+
+    def overtaken(record, **changes):
+        if changes.get("create_started_at") and not numbers:
+            numbers.append(shared(task, "other", parameters={"title": "Drop table ORDERS"}))
+        return change(record, **changes)
+
+    monkeypatch.setattr(first.approval_store, "change", overtaken)
+    with pytest.raises(AirflowFailException, match="does not cover"):
+        first.execute(task("gate").context)
+    assert [one["sn"] for one in sandbox.tickets()] == numbers
 
 
 def test_p2_the_tag_of_a_round_cannot_be_foreseen(ask, task, sandbox):
@@ -226,6 +284,21 @@ def test_p2_a_sharer_that_crashed_is_relieved_by_another(connections, task, sand
     assert len(sandbox.tickets()) == 1
 
 
+@pytest.mark.parametrize("begins", [-60, 60])
+def test_p3_a_decision_in_a_ticket_whose_number_was_lost_counts_for_earlier_runs_only(
+    connections, task, sandbox, begins
+):
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=99)
+    with pytest.raises(errors.ItsmUnavailableError):
+        shared(task)
+    sandbox.clear_faults()
+    (lost,) = sandbox.tickets()
+    sandbox.approve(lost["sn"])
+    sn = shared(task, run_id="run_2", began=datetime.now(UTC) + timedelta(seconds=begins))
+    assert (sn == lost["sn"]) is (begins < 0)
+
+
 def test_p1_a_decision_between_a_crash_and_the_retry_of_a_cleared_sharer_counts(connections, task, sandbox):
     shared(task)
     sandbox.approve(shared(task))
@@ -278,42 +351,6 @@ class TestOtherClock:
             await asyncio.wait_for(waits(600), 2)
         event = await asyncio.wait_for(waits(1), 10)
         assert event.payload["verdict"]["outcome"] == "timed_out"
-
-
-LEGACY = {"asking": "0123456789abcdef0123456789abcdef:0", "since": "2026-01-01T00:00:00+00:00", "id": 1}
-
-
-class TestUpgrade:
-    """A version without records has opened a ticket; only the task's own state names it."""
-
-    @pytest.fixture
-    def opened(self, connections, sandbox) -> dict[str, object]:  # noqa: ARG002
-        form = {"title": marked_title("Restart", "0123456789abcdef0123456789abcdef"), **FORM}
-        sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
-        sandbox.wait_for_step(sn)
-        return {**LEGACY, "sn": sn, "ticket_url": "https://itsm.example.com/1", "title": form["title"]}
-
-    def test_p2_a_retry_goes_on_with_it_decided_or_not(self, ask, opened, sandbox):
-        sandbox.reject(opened["sn"])
-        assert ask(try_number=2, states={"bkitsm_ticket": opened}) == opened["sn"]
-
-    def test_p2_a_clear_keeps_it_while_it_is_open(self, ask, opened):
-        assert ask(clear_number=1, states={"bkitsm_ticket": opened}) == opened["sn"]
-
-    def test_p3_a_clear_asks_anew_once_it_has_ended(self, ask, opened, sandbox):
-        sandbox.approve(opened["sn"])
-        assert ask(clear_number=1, states={"bkitsm_ticket": opened}) != opened["sn"]
-
-    def test_clearing_may_withdraw_it(self, ask, opened, sandbox):
-        ask(clear_number=1, states={"bkitsm_ticket": opened}, parameters={"on_clear": "withdraw"})
-        assert sandbox.ticket(opened["sn"])["status"] == "REVOKED"
-
-    def test_p3_one_that_shows_another_digest_is_not_waited_for(self, task, opened):
-        state = {**opened, "title": f"{opened['title']}-00000000"}
-        with pytest.raises(AirflowFailException, match="asks something else"):
-            ItsmApprovalOperator(**FAST).execute(
-                task("gate", try_number=2, states={"bkitsm_ticket": state}).context
-            )
 
 
 def test_p2_many_tries_at_once_open_one_ticket(ask, sandbox):

@@ -37,6 +37,15 @@ def test_p3_a_ticket_is_its_openers_in_its_run_only():
     assert claim(run_id="run_2", opened_by=None) is Claim.FOREIGN
 
 
+@pytest.mark.parametrize("run_id", ["run_1 ", "RUN_1", "r\u00fcn_1"])
+def test_p3_a_run_whose_id_only_looks_alike_is_another_one(engine, monkeypatch, run_id):
+    """Whoever starts a run may choose its id, and databases compare texts by rules of their own."""
+    monkeypatch.setattr(module, "store_engine", lambda *_: engine)
+    record_round("REQ1")
+    assert claim() is Claim.OWN
+    assert claim(run_id=run_id) is Claim.FOREIGN
+
+
 def test_p3_only_the_latest_round_counts():
     record_round("REQ1")
     record_round("REQ2", round_number=2)
@@ -48,6 +57,22 @@ def test_p3_a_round_that_has_no_ticket_yet_makes_the_earlier_one_count_no_more()
     record_round("REQ1")
     record_round(None, round_number=2)
     assert claim() is Claim.FOREIGN
+
+
+def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monkeypatch):
+    """They have the same DAGs and run ids: staging's approval releases nothing in production."""
+    record_round("REQ1", installation="https://production.example.com")
+    record_round("REQ2", installation="https://staging.example.com")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    assert (claim(), claim(sn="REQ2")) == (Claim.OWN, Claim.FOREIGN)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert (claim(), claim(sn="REQ2")) == (Claim.FOREIGN, Claim.OWN)
+
+
+def test_a_triggerer_that_has_another_address_than_the_workers_finds_their_rounds(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://elsewhere.example.com")
+    record_round("REQ1")
+    assert claim() is Claim.OWN
 
 
 def test_a_round_that_kept_an_earlier_ticket_has_that_one():

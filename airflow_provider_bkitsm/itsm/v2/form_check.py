@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import ServiceField
 from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.v2 import four_byte
-from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title
+from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 
 # ITSM's built-in approval service; get_service_detail does not offer it by a fixed number.
 FAST_APPROVAL_FIELDS = tuple(
@@ -34,6 +34,10 @@ _ALWAYS = "G_INT_1"
 _STRICT_DATES = {"AFTER_DATE", "BEFORE_DATE", "AFTER_TIME", "BEFORE_TIME"}
 _DATE_FORMATS = {"DATE": "%Y-%m-%d", "DATETIME": "%Y-%m-%d %H:%M:%S"}
 _DATE_WORDS = {"DATE": "a date such as 2026-12-01", "DATETIME": "a time such as 2026-12-01 08:00:00"}
+# Other spellings of a date that people read; ITSM stores a date as it is given.
+_SPELLED_DATE = re.compile(
+    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[T ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?)?"
+)
 _CHOICES_SHOWN = 20
 
 
@@ -52,6 +56,17 @@ def checked_form(fields: Iterable[ServiceField], form: Mapping[str, Any]) -> dic
     if problems:
         raise _refusal(by_key, sent, problems)
     return sent
+
+
+def with_people(types: Mapping[str, str], form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a form with its people in ITSM's spelling: those of ``APPROVER``, and of fields of a type for people.
+
+    :param types: of the fields by key, as far as they are known.
+    :raises ItsmInvalidRequestError: something in such a field cannot be a person's name.
+    """
+    known = {field.key: field.type for field in FAST_APPROVAL_FIELDS} | dict(types)
+    readers = {key: _READ_PEOPLE[kind] for key, kind in known.items() if kind in _READ_PEOPLE}
+    return {key: readers[key](key, value) if key in readers else value for key, value in form.items()}
 
 
 def _with_people(
@@ -158,9 +173,9 @@ def _title_problem(_field: ServiceField, title: object) -> str | None:
         return f"must be text, not {excerpt(title)}"
     if len(title) > TITLE_LIMIT:
         return f"has {len(title)} characters, ITSM takes at most {TITLE_LIMIT}"
-    swallowed = unclosed_tag(title)
-    if swallowed:
-        return f"holds <{swallowed}> without its end, which swallows the rest of the title"
+    swallowing = unclosed_element(title)
+    if swallowing:
+        return f"holds <{swallowing}> without its end, which swallows the rest of the title"
     stored = len(stored_title(title))
     if stored > TITLE_LIMIT:
         return (
@@ -200,8 +215,12 @@ def _date_problem(field: ServiceField, value: object) -> str | None:
 
 def _is_date(text: str, strict: str | None) -> bool:
     try:
+        spelled = _SPELLED_DATE.fullmatch(text.strip())
         if strict:
             datetime.strptime(text, strict)
+        elif spelled:
+            year, month, day, hour, minute, second = (int(part or 0) for part in spelled.groups())
+            datetime(year, month, day, hour, minute, second)
         else:
             datetime.fromisoformat(text.strip())
     except ValueError:
@@ -248,7 +267,7 @@ def _tree_problem(field: ServiceField, value: object) -> str | None:
 def _tree_ids(nodes: Iterable[Any]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, Mapping):
-            yield from [str(node[name]) for name in ("id", "key") if name in node]
+            yield from [str(node["id"])] if "id" in node else []
             yield from _tree_ids(node.get("children") or ())
 
 
@@ -302,25 +321,16 @@ _RULES: dict[str, Callable[[ServiceField, object], str | None]] = {
 
 # --- titles ----------------------------------------------------------------------------------------------------
 
-_SWALLOWING = re.compile(r"<(script|style)\b[^<>]*>(?!.*</\1)", re.IGNORECASE | re.DOTALL)
-
 
 def fitting_title(title: str, room: int) -> str:
     """Return a title cut so that it fits as it is sent and as it is stored, without a tag that swallows its end.
 
     :param room: how many characters the title may take in either form.
     """
-    swallowed = unclosed_tag(title)
-    while swallowed:
-        title = re.sub(rf"<(?={swallowed}\b)", "", title, flags=re.IGNORECASE)
-        swallowed = unclosed_tag(title)
-    return four_byte.fitting_title(title, room)
-
-
-def unclosed_tag(title: str) -> str | None:
-    """Return the name of a tag whose missing end makes ITSM drop the rest of the title, and its marker."""
-    tag = _SWALLOWING.search(title)
-    return tag[1].lower() if tag else None
+    title = four_byte.fitting_title(title, room)
+    while swallowing := unclosed_element(title):
+        title = four_byte.fitting_title(re.sub(f"<(?={swallowing})", "", title, flags=re.IGNORECASE), room)
+    return title
 
 
 # --- the error -------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ markup otherwise since 2025, and ITSM's server runs on an older one.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
-from html import unescape
+from html import escape, unescape
 from typing import Any
 
 RAW_TYPES = frozenset({"TEXT", "FILE"})
@@ -109,6 +110,14 @@ def stored_title(title: str) -> str:
     return filtered(title)
 
 
+def as_plain(text: str, field_type: str) -> str:
+    """Return a text as it has to be sent so that people see it as it is, with what looks like markup.
+
+    Else tags vanish from it, such as the names of groups in a regular expression, ``(?P<level>...)``.
+    """
+    return text if field_type in RAW_TYPES else escape(text, quote=False)
+
+
 def as_shown(text: str) -> str:
     """Return the text that people meant by what ITSM stores: its entities decoded, once.
 
@@ -133,17 +142,30 @@ def filtered(text: str) -> str:
     return "".join(piece.strip("\n") for piece in pieces)
 
 
+def unclosed_element(text: str) -> str | None:
+    """Return the name of an element, script or style, that swallows all that is put behind a text."""
+    reader = _Filter(text)
+    try:
+        deque(reader.pieces(), maxlen=0)
+    except _UnreadableError:
+        return None
+    return reader.cdata
+
+
 class _UnreadableError(Exception):
     """The filter fails on such a text, which ITSM then stores as it is."""
 
 
 class _Filter:
-    """One pass over one text; yields what is kept of it, piece by piece."""
+    """One pass over one text; yields what is kept of it, piece by piece.
+
+    ``cdata`` is the element whose content is read as text up to its end; None outside of one.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._open: list[str] = []
-        self._cdata: str | None = None
+        self.cdata: str | None = None
 
     def pieces(self) -> Iterator[str]:
         at, end = 0, len(self._text)
@@ -160,15 +182,15 @@ class _Filter:
 
     def _next_markup(self, at: int) -> int | None:
         """Return where markup goes on, or the text's end; None when the rest is an unclosed script and is lost."""
-        if self._cdata is None:
+        if self.cdata is None:
             start = self._text.find("<", at)
             return len(self._text) if start < 0 else start
-        end_tag = re.compile(rf"</\s*{self._cdata}\s*>", re.I).search(self._text, at)
+        end_tag = re.compile(rf"</\s*{self.cdata}\s*>", re.I).search(self._text, at)
         return end_tag.start() if end_tag else None
 
     def _data(self, start: int, end: int) -> str:
         text = self._text[start:end]
-        return (text if self._cdata else unescape(text)).translate(_ESCAPED)
+        return (text if self.cdata else unescape(text)).translate(_ESCAPED)
 
     def _markup(self, start: int) -> tuple[str, int]:
         """Read what begins with an angle bracket; return what is kept of it, and where the text goes on."""
@@ -222,7 +244,7 @@ class _Filter:
         if closing not in (">", "/>"):
             return self._text[start:end].translate(_ESCAPED), end
         if tag in _CDATA_TAGS and closing == ">":
-            self._cdata = tag
+            self.cdata = tag
         return self._kept_tag(tag, attributes), end
 
     def _end_of_start_tag(self, end: int) -> int:
@@ -246,7 +268,7 @@ class _Filter:
         if end == _UNFINISHED:
             return "", end
         if exact := _END_TAG.match(self._text, start):
-            self._cdata = None
+            self.cdata = None
             return self._closed(exact[1].lower()), end
         name = _TAG_NAME.match(self._text, start + 2)
         if name is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from airflow_provider_bkitsm.callback.waiters import (
 )
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
 from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
 from airflow_provider_bkitsm.version_compat import workers_do_no_more
@@ -121,19 +121,36 @@ _KEY = ("dag_id", "run_id", "task_id", "map_index")
 class Message:
     """What a waiting task is told.
 
-    :param verdict: None where a worker has to read the ticket itself.
     :param waiter: as the trigger's arguments have it.
+    :param read: how ITSM says the ticket stands.
+    :param counts: whether that is the verdict for this task; else a worker has to read its ticket itself.
+    :param sn: number in the trigger's arguments, for a wait whose worker kept none; None where it is a template.
     """
 
     waiter: Waiter
-    verdict: Verdict | None = None
+    read: Verdict
+    counts: bool = False
+    sn: str | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict, where it counts."""
+        return self.read if self.counts else None
+
+    @property
+    def result(self) -> Verdict:
+        """What takes the place of an earlier round's result until a worker has drawn the conclusion."""
+        if self.counts and self.read.outcome is not Outcome.APPROVED:
+            return self.read
+        return replace(self.read, outcome=Outcome.WAITING, reason="", reason_code=Reason.OPEN, decided_at=None)
 
     @property
     def event(self) -> dict[str, Any]:
         """Return the event for ``execute_complete``; to a worker of the version before a wake-up is an error."""
         if self.verdict is not None:
             return {"verdict": self.verdict.as_dict()}
-        return {"look": True, "error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
+        refusal = {"error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
+        return {"look": True, "sn": self.sn, **refusal}
 
 
 @lru_cache(maxsize=10_000)
@@ -184,7 +201,8 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     """Return what a task is told about a ticket; None: it waits for another one."""
     arguments = arguments_of(found.encrypted_kwargs)
     if arguments is None:
-        return Message(waiter=Waiter(ti_id=waiter.ti_id, conn_id=waiter.conn_id, after_worker=True))
+        unknown = Waiter(ti_id=waiter.ti_id, conn_id=waiter.conn_id, after_worker=True)
+        return Message(waiter=unknown, read=verdict)
     theirs = arguments.waiter(waiter)
     if not arguments.may_be_about(verdict.sn, waiter.conn_id):
         return None
@@ -194,8 +212,8 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     # Where the policy differs, the verdict was read for a wait that began anew meanwhile.
     as_asked = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
     if not as_asked or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
-        return Message(waiter=theirs)
-    return Message(waiter=theirs, verdict=binding.applied_to(verdict))
+        return Message(waiter=theirs, read=verdict, sn=arguments.sn)
+    return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
 
 
 # By whether the trigger's arguments name the ticket: where only an XCom does, a record has to.
@@ -321,12 +339,14 @@ def _write(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
     session.execute(insert(XComModel), [{"key": key, "value": value, **where} for key, value in xcoms.items()])
 
 
-def _forget(session: Session, waits: Row[Any], keys: Iterable[str]) -> None:
+def _forget(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
+    """Delete XComs; return how many there were."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import delete
 
     earlier = delete(XComModel).filter_by(**_where(waits)).where(XComModel.key.in_(list(keys)))
-    session.execute(earlier.execution_options(synchronize_session=False))
+    found = session.execute(earlier.execution_options(synchronize_session=False))
+    return int(found.rowcount)  # type: ignore[attr-defined]
 
 
 def _where(waits: Row[Any]) -> dict[str, Any]:
@@ -336,14 +356,16 @@ def _where(waits: Row[Any]) -> dict[str, Any]:
 def _hand_over(session: Session, waits: Row[Any], told: Message) -> None:
     """Send the task back to a worker, with the event its trigger would have fired.
 
-    Airflow clears XComs only for tries that begin on a worker: an earlier round's result goes here.
+    Airflow clears XComs only for tries that begin on a worker: an earlier round's result goes here, and how this
+    round stands takes its place.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import handle_event_submit
     from airflow.triggers.base import TriggerEvent
     from sqlalchemy.orm import joinedload
 
-    _forget(session, waits, RESULT_KEYS)
+    if _forget(session, waits, RESULT_KEYS):
+        _write(session, waits, {"return_value": told.result.as_dict()})
     eager = [joinedload(one) for one in (TaskInstance.dag_model, TaskInstance.dag_run)]
     task_instance = session.get_one(TaskInstance, waits.id, options=eager)
     event = TriggerEvent(told.event)  # type: ignore[no-untyped-call]

@@ -194,11 +194,9 @@ def _user_field(kind: str, one: Body, number: int, cluster: Cluster) -> Body:
     es_type = "text" if one["is_analyzed"] else _ES_TYPES.get(one["field_type"], "keyword")
     given = {key: value for key, value in (one.get("option") or {}).items() if key not in _NOT_KEPT}
     option = given | {"field_index": number, "es_type": es_type, "real_path": f"{_NODE}.{source}"}
-    analyzer = _analyzer(source, one["alias_name"], one["is_case_sensitive"], one["tokenize_on_chars"])
-    if one["is_analyzed"] and analyzer:
-        option["es_analyzer"] = analyzer
     if one["is_analyzed"]:
-        option["es_norms"] = False
+        analyzer = _analyzer(source, one["alias_name"], one["is_case_sensitive"], one["tokenize_on_chars"])
+        option |= ({"es_analyzer": analyzer} if analyzer else {}) | {"es_norms": False}
     return {
         "field_name": target,
         "field_type": "string" if one["is_analyzed"] else _FIELD_TYPES.get(es_type, "string"),

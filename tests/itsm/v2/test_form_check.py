@@ -14,9 +14,8 @@ from airflow_provider_bkitsm.itsm.v2.form_check import (
     FAST_APPROVAL_FIELDS,
     checked_form,
     fitting_title,
-    unclosed_tag,
 )
-from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title
+from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 from tests.record import ANSWERS, EVIDENCE
 
 RECORDED = {**ANSWERS, **{name: one for name, one in EVIDENCE.items() if one["kind"] == "api"}}
@@ -181,6 +180,8 @@ def test_a_tree_takes_the_id_of_any_node() -> None:
     tree = [{"id": 1, "name": "all", "children": [{"id": 2, "name": "part", "children": []}]}]
     assert problem(field("TREESELECT", choice=tree), "2") == problem(field("TREESELECT", choice=tree), 1) == ""
     assert "must be the id" in problem(field("TREESELECT", choice=tree), "part")
+    keyed = [{"id": "1", "key": "all", "name": "all", "children": []}]
+    assert "must be the id" in problem(field("TREESELECT", choice=keyed), "all")
 
 
 @pytest.mark.parametrize(
@@ -190,13 +191,17 @@ def test_a_tree_takes_the_id_of_any_node() -> None:
         ("DATETIME", "2026-12-01 08:00:00"),
         ("DATETIME", "2026-12-01T08:00:00Z"),
         ("DATE", ""),
+        ("DATE", "2026/12/1"),
+        ("DATE", "2026年12月1日"),
+        ("DATETIME", "2026.12.01 8:00"),
+        ("DATETIME", "2026-12-01 08:00:00.5"),
     ],
 )
 def test_a_date_passes(kind: str, value: str) -> None:
     assert problem(field(kind), value) == ""
 
 
-@pytest.mark.parametrize("value", ["tomorrow", "2026-13-01", 20261201, ["2026-12-01"]])
+@pytest.mark.parametrize("value", ["tomorrow", "2026-13-01", "2026/2/30", 20261201, ["2026-12-01"]])
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME"])
 def test_what_is_no_date_is_refused(kind: str, value: object) -> None:
     assert "such as 2026-12-01" in problem(field(kind), value)
@@ -204,6 +209,7 @@ def test_what_is_no_date_is_refused(kind: str, value: object) -> None:
 
 def test_a_date_that_the_service_compares_needs_its_very_format() -> None:
     assert "such as 2026-12-01" in problem(field("DATE", regex="AFTER_DATE"), "2026-12-01 08:00:00")
+    assert "such as 2026-12-01" in problem(field("DATE", regex="AFTER_DATE"), "2026/12/01")
     assert problem(field("DATE", regex="AFTER_DATE"), "2026-12-01") == ""
 
 
@@ -286,6 +292,8 @@ TITLE = ServiceField(key="title", type="STRING")
         ('"' * 22, "132 characters as ITSM stores it"),
         ("a <script> b", "<script> without its end"),
         ("a <STYLE media='x'> b", "<style> without its end"),
+        ("a <script> b </script", "<script> without its end"),
+        ("a <script>x</script> <script src=x<b>", "<script> without its end"),
         (12, "must be text"),
     ],
 )
@@ -295,16 +303,19 @@ def test_a_title_that_the_server_refuses_or_loses_is_refused(title: object, what
 
 
 def test_a_closed_tag_swallows_nothing() -> None:
-    assert unclosed_tag("a <script>s</script> b <b>c") is None
+    assert unclosed_element("a <script>s</script> b <b>c") is None
     assert checked_form([TITLE], {"title": "a <script>s</script> <b>c"})
 
 
-@pytest.mark.parametrize("title", ["x" * 200, '"' * 100, "a <script> b", "<" * 60, "ok", "<style><script>" * 9])
+@pytest.mark.parametrize(
+    "title",
+    ["x" * 200, '"' * 100, "a <script> b", "<" * 60, "ok", "<style><script>" * 9, f"<script>{'x' * 100}</script>"],
+)
 def test_a_notifiers_title_is_cut_until_it_fits(title: str) -> None:
     cut = fitting_title(title, 100)
     assert len(stored_title(cut)) <= 100
     assert len(cut) <= 100
-    assert unclosed_tag(cut) is None
+    assert unclosed_element(cut) is None
     assert (cut == title) is (title == "ok")
 
 

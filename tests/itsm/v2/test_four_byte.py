@@ -111,7 +111,7 @@ def test_a_definition_of_a_service_is_left_alone():
 @pytest.mark.parametrize("policy", FourByte)
 def test_other_texts_names_and_reads_are_sent_as_they_are(policy):
     meta = {"callback_url": "https://airflow.example.com/", "headers": {"x": "[U+1F680]"}}
-    call = calls.create_ticket(creator="[U+1F680]", fields={"title": "中 é [U+41]"}, service_id=1, meta=meta)
+    call = calls.create_ticket(creator=ROCKET, fields={"title": "中 é [U+41]"}, service_id=1, meta=meta)
     assert prepared(call, policy) is call
     read = calls.get_tickets(creator=ROCKET)
     assert prepared(read, policy) is read

@@ -63,3 +63,16 @@ def test_the_same_again_changes_nothing(client, server, written):
             before = json.dumps(server.collector(number) | {"etl_writes": 0})
             client.bklog("POST", f"{number}/update_or_create_clean_config/", verdict["payload"])
             assert json.dumps(server.collector(number) | {"etl_writes": 0}) == before, verdict["name"]
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_tokens_are_read_of_analysed_fields_only(written, is_analyzed):
+    field = {"field_name": "level", "field_type": "string", "is_delete": False, "tokenize_on_chars": "\\"}
+    payload = {
+        "table_id": "app_runtime",
+        "etl_config": "bk_log_json",
+        "fields": [field | {"is_analyzed": is_analyzed}],
+        **{"storage_cluster_id": 3, "retention": 7, "allocation_min_days": 0},
+    }
+    _, answer = written(payload)
+    assert answer["code"] == ("500001" if is_analyzed else 0)
