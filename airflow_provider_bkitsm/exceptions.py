@@ -11,6 +11,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     StoreRaceLost,
     StoreTooNew,
     StoreUnavailable,
+    TicketNumberTaken,
 )
 from airflow_provider_bkitsm.hooks.bklog import (
     BkLogCollectorNotFoundError,
@@ -73,4 +74,5 @@ __all__ = [
     "StoreRaceLost",
     "StoreTooNew",
     "StoreUnavailable",
+    "TicketNumberTaken",
 ]
