@@ -61,8 +61,10 @@ def _mapped_sources(sensor: Any) -> Iterator[Any]:
     if mapped is None or mapped is sensor or not mapped.is_mapped:
         return
     written = {**mapped.partial_kwargs, **_expanded(mapped)}.get("ticket_sn")
-    if written is not None:
-        yield from _sources(mapped, written)
+    of_items = [list(_sources(mapped, one)) for one in (written if isinstance(written, list) else [written])]
+    # A number of the author's own among them is nobody's.
+    if all(of_items):
+        yield from (task for tasks in of_items for task in tasks)
 
 
 def _expanded(mapped: Any) -> dict[str, Any]:

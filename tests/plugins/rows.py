@@ -74,7 +74,7 @@ def insert_waits(
             DagRun(dag_id=DAG, run_id=one, run_type=DagRunType.MANUAL, state=DagRunState.RUNNING) for one in ids
         ]
         said: dict[str, Any] = {"conn_id": "itsm", "ends_task": True} | waiter
-        stored = [trigger_arguments(sn, **said) | (arguments or {}) for sn in sns]
+        stored = [trigger_arguments(sn, **said) | dict(arguments or {}) for sn in sns]
         triggers = [Trigger(classpath=classpath, kwargs=one, created_date=since) for one in stored]
         session.add_all([*runs, *triggers])
         session.flush()

@@ -72,6 +72,14 @@ def test_p3_a_mapped_sensor_waits_for_the_tickets_of_the_task_it_is_mapped_over(
         assert dag.get_task(task_id).unmap({"ticket_sn": "REQ1", "poke_interval": 1}).opener() == "ask"
 
 
+def test_p3_so_does_one_that_is_mapped_over_a_list_of_them(dag):
+    ask = ItsmCreateTicketOperator(task_id="ask", **FAST)
+    ItsmTicketSensor.partial(task_id="wait").expand(ticket_sn=[ask.output])
+    ItsmTicketSensor.partial(task_id="own").expand(ticket_sn=[ask.output, "REQ1"])
+    openers = [dag.get_task(one).unmap({"ticket_sn": "REQ1"}).opener() for one in ("wait", "own")]
+    assert openers == ["ask", None]
+
+
 def test_p3_within_a_mapped_group_it_is_the_groups_task(dag):
     @task_group
     def gate(title):

@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -493,7 +495,8 @@ def test_p1_a_malformed_registration_harms_no_other_wait(airflow, wait, value):
     one = wait()
     other = wait(one.sn)
     is_part = isinstance(value, dict) and value
-    with create_session(scoped=False) as session:
+    # What the database refuses, such as half a character in PostgreSQL, nobody can write.
+    with suppress(DBAPIError), create_session(scoped=False) as session:
         row = session.scalars(select(XComModel).where(XComModel.run_id == one.run_id)).one()
         row.value = one.waiter.as_dict() | value if is_part else value
     assert other.waiter in airflow.waiting(one.sn, "itsm").waiters
