@@ -341,7 +341,8 @@ class Scene:
         reply = self.sandbox.send(request)
         if asked is not None and call_of(request) == "create_ticket":
             for number in set(self.sandbox.world.tickets) - before:
-                self.asked[number] = replace(asked, form=form_of(self.sandbox.world.tickets[number]))
+                form = form_of(self.sandbox.world.tickets[number])
+                self.asked[number] = replace(asked, form=form, at=self.clock.now())
         return reply
 
     def ours(self) -> list[Ticket]:
