@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from unittest.mock import patch
 
+from airflow_provider_bkitsm.collectors import schema
 from airflow_provider_bkitsm.hooks import opening, operating, provisioning
 from airflow_provider_bkitsm.sensors import ticket as sensor
 from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
@@ -45,7 +46,7 @@ def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]
             return clock.now().astimezone(tz)
 
     with ExitStack() as stack:
-        for module in (opening, sensor):
+        for module in (opening, schema, sensor):
             stack.enter_context(patch.object(module, "datetime", Moment))
         stack.enter_context(sleeping_by(sleep))
         yield
