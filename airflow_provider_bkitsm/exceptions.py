@@ -11,6 +11,7 @@ from airflow_provider_bkitsm.collectors.errors import (
     StoreRaceLost,
     StoreTooNew,
     StoreUnavailable,
+    TicketNumberTaken,
 )
 from airflow_provider_bkitsm.hooks.bklog import (
     BkLogCollectorNotFoundError,
@@ -22,6 +23,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     CollectItsmNotExists,
     CollectItsmTokenIllega,
     ItsmAmbiguousError,
+    ItsmAnotherQuestionError,
     ItsmAuthenticationError,
     ItsmConfigurationError,
     ItsmConflictError,
@@ -54,6 +56,7 @@ __all__ = [
     "CollectorStorageUnknown",
     "InvalidCleanConfig",
     "ItsmAmbiguousError",
+    "ItsmAnotherQuestionError",
     "ItsmAuthenticationError",
     "ItsmConfigurationError",
     "ItsmConflictError",
@@ -73,4 +76,5 @@ __all__ = [
     "StoreRaceLost",
     "StoreTooNew",
     "StoreUnavailable",
+    "TicketNumberTaken",
 ]

@@ -127,11 +127,11 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def opened(self, context: Context) -> ApprovalRecord:
         """Return the record of this round's ticket, whoever opened it."""
-        from airflow_provider_bkitsm.tickets.approval_request import TicketAsksOtherwise
+        from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError
 
         try:
             record = self.approval_request(context).ticket()
-        except TicketAsksOtherwise as error:
+        except ItsmAnotherQuestionError as error:
             raise AirflowFailException(
                 f"{error}. Clear the task to ask anew; what changes with time needs compare_parameters=False"
             ) from error

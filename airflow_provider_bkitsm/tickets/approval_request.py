@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
 from airflow_provider_bkitsm.hooks.opening import MAY_START, Handle, Opened, TicketOpener
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAnotherQuestionError,
     ItsmAuthenticationError,
     ItsmConflictError,
     ItsmError,
@@ -49,10 +50,6 @@ _TICK = timedelta(seconds=1)
 _REFUSALS = (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError)
 _GONE = (ItsmTicketNotFoundError, ItsmNotFoundError)
 _CLEARED = "The Airflow task was cleared and asks anew"
-
-
-class TicketAsksOtherwise(ItsmError):
-    """A ticket that is to answer this task asks something else. It is as it was; a retry is refused again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +94,7 @@ class ApprovalRequest:
     def ticket(self) -> ApprovalRecord:
         """Return the record whose ticket answers this round; it has the ticket's number.
 
-        :raises TicketAsksOtherwise: its ticket asks something else.
+        :raises ItsmAnotherQuestionError: its ticket asks something else.
         :raises ItsmError: there is no ticket, or it is not known; a retry goes on where this try stopped.
         """
         if self.sharing is not None:
@@ -152,7 +149,7 @@ class ApprovalRequest:
         """Go on with the ticket that a version without records has opened for an earlier try."""
         asks_the_same = found.asks_for(self.legacy_digests) or not self.compares
         if found.same_round and not asks_the_same:
-            raise TicketAsksOtherwise(
+            raise ItsmAnotherQuestionError(
                 f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was"
             )
         is_open = self.opener.hook.get_ticket_status(found.sn).current_status not in ENDED
@@ -355,7 +352,7 @@ class ApprovalRequest:
         if not self.compares or source.asked_digest == self.question.asked_digest:
             return source
         shared = f" for {source.subject}" if self.sharing else ""
-        raise TicketAsksOtherwise(
+        raise ItsmAnotherQuestionError(
             f"ITSM ticket {source.sn or '(not opened yet)'} ({source.request.get('fields', {}).get('title', '')})"
             f" was opened{shared} to ask {source.asked_digest}, and this task would run"
             f" {self.question.asked_digest} ({self.question.title}): its approval does not cover that. The ticket"
@@ -384,4 +381,4 @@ def _clock_ahead(record: ApprovalRecord, info: TicketInfo) -> timedelta:
     return timedelta(0) if asked is None else info.create_at + _TICK - asked
 
 
-__all__ = ["ApprovalRequest", "Content", "Sharing", "TicketAsksOtherwise"]
+__all__ = ["ApprovalRequest", "Content", "Sharing"]
