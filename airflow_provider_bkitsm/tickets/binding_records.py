@@ -81,7 +81,7 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
     engine = store_engine()
     with Transactions(engine).begin() as connection:
         rounds = _rounds(connection, ticket) if ticket.opened_by else {}
-        owner, request = _owner(connection, ticket)
+        owner, request = _opened(connection, ticket.sn, ticket.bkitsm_conn_id)
         since = None if rounds else reached_at(connection, APPROVALS_VERSION)
     return TicketRecords(
         rounds=rounds,
@@ -127,25 +127,17 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, st
     return {row.map_index: row.ticket_sn for row in rows if (row.dag_id, row.run_id, row.task_id) == task}
 
 
-def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return who opened the ticket, and with what request."""
-    owner, request = _opened(connection, ticket.sn, ticket.bkitsm_conn_id)
-    if owner is not None:
-        return owner, request
-    applied = select(*_owner_columns(_COLLECTOR)).where(_COLLECTOR.ticket_sn == ticket.sn)
-    row = connection.execute(applied).first()
-    return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
-
-
 def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
-    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
-    row = connection.execute(query.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
-    if row is None:
-        return None, None
-    values = row._asdict()
-    request = values.pop("request")
-    return TicketOwner(**values), request or None
+    """Return who opened a ticket, and with what request; of a number that ITSM gave twice, the later one."""
+    of_round = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
+    of_collector = select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn)
+    for query in (of_round.order_by(_APPROVAL.created_at.desc()).limit(1), of_collector):
+        row = connection.execute(query).first()
+        if row is not None and row.dag_id is not None:
+            values = row._asdict()
+            request = values.pop("request")
+            return TicketOwner(**values), request or None
+    return None, None
 
 
 def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:
