@@ -44,7 +44,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     from airflow_provider_bkitsm.hooks.store import store_engine
 
     with _translated(sn), Transactions(store_engine()).begin() as connection:
-        return _opened(connection, sn, bkitsm_conn_id)[1]
+        return _opened(connection, _is_opener(sn, bkitsm_conn_id))[1]
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
@@ -128,18 +128,26 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, st
 
 
 def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return who opened the ticket, and with what request."""
-    owner, request = _opened(connection, ticket.sn, ticket.bkitsm_conn_id)
-    if owner is not None:
-        return owner, request
+    """Return who opened the ticket, and with what request.
+
+    Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
+    """
+    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
+    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
+    for is_opener in (_is_opener(ticket.sn, ticket.bkitsm_conn_id), on_another):
+        owner, request = _opened(connection, is_opener)
+        if owner is not None:
+            return owner, request
     applied = select(*_owner_columns(_COLLECTOR)).where(_COLLECTOR.ticket_sn == ticket.sn)
     row = connection.execute(applied).first()
     return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
 
 
-def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+def _opened(
+    connection: Connection, is_opener: tuple[ColumnElement[bool], ...]
+) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
     """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
-    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
+    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*is_opener)
     row = connection.execute(query.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
     if row is None:
         return None, None
