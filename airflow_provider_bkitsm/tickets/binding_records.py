@@ -165,4 +165,4 @@ def _owner_columns(columns: Any) -> list[Any]:
 
 
 def _task(ticket: AwaitedTicket) -> dict[str, str | None]:
-    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.opened_by}
+    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.task_id}
