@@ -137,7 +137,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         if not self.withdraw_when_killed or self._fired or self.task_instance is None:
             return
         # Never another task's ticket, whatever number an XCom has brought (P6).
-        if self.opened_by is None or (await self._binding(self.ticket_sn)).claim is not Claim.FOREIGN:
+        if (await self._binding(self.ticket_sn)).claim is not Claim.FOREIGN:
             await give_up(self.task_instance, sn=ticket_number(self.ticket_sn), conn_id=self.bkitsm_conn_id)
 
     async def cleanup(self) -> None:
