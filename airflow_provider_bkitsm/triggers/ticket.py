@@ -96,7 +96,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.withdraw_when_killed = withdraw_when_killed
         self.opened_by = opened_by
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
-        self._number_is_stored = not is_template(ticket_sn)
+        self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._fired = False
         self._time: timedelta | None = None
         self._notes = Notes(None)
