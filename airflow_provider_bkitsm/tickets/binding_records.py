@@ -44,7 +44,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     from airflow_provider_bkitsm.hooks.store import store_engine
 
     with _translated(sn), Transactions(store_engine()).begin() as connection:
-        return _opened(connection, sn, bkitsm_conn_id)[1]
+        return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
@@ -81,7 +81,7 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
     engine = store_engine()
     with Transactions(engine).begin() as connection:
         rounds = _rounds(connection, ticket) if ticket.opened_by else {}
-        owner, request = _opened(connection, ticket.sn, ticket.bkitsm_conn_id)
+        owner, request = _owner(connection, ticket)
         since = None if rounds else reached_at(connection, APPROVALS_VERSION)
     return TicketRecords(
         rounds=rounds,
@@ -127,11 +127,28 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, st
     return {row.map_index: row.ticket_sn for row in rows if (row.dag_id, row.run_id, row.task_id) == task}
 
 
-def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return who opened a ticket, and with what request; of a number that ITSM gave twice, the later one."""
-    of_round = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
-    of_collector = select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn)
-    for query in (of_round.order_by(_APPROVAL.created_at.desc()).limit(1), of_collector):
+def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return who opened the ticket, and with what request.
+
+    Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
+    """
+    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
+    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
+    of_round = _is_opener(ticket.sn, ticket.bkitsm_conn_id)
+    return _opened(connection, ticket.sn, of_round, on_another)
+
+
+def _opened(
+    connection: Connection, sn: str, *rounds: tuple[ColumnElement[bool], ...]
+) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
+
+    :param rounds: conditions of approval rounds, the first that finds one counts; a collector's application is last.
+    """
+    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
+    queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
+    queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
+    for query in queries:
         row = connection.execute(query).first()
         if row is not None and row.dag_id is not None:
             values = row._asdict()
@@ -149,4 +166,4 @@ def _owner_columns(columns: Any) -> list[Any]:
 
 
 def _task(ticket: AwaitedTicket) -> dict[str, str | None]:
-    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.opened_by}
+    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.task_id}

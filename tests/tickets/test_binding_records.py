@@ -133,6 +133,13 @@ def test_p3_a_number_of_another_connection_is_another_ticket():
     assert claim(opened_by=None) is Claim.UNCLAIMED
 
 
+@pytest.mark.parametrize("opened_by", ["ask", None])
+def test_p3_a_ticket_of_this_run_is_read_back_whichever_connection_leads_to_it(opened_by):
+    record_round("REQ1", request={"service_id": 7})
+    found = read_binding(replace(TICKET, bkitsm_conn_id="alias", opened_by=opened_by))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 7})
+
+
 def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
     before = datetime.now(UTC)
     found = read_binding(TICKET)
