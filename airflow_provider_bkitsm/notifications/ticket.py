@@ -57,7 +57,7 @@ class ItsmNotifier(CallsItsm, BaseNotifier):
 class ItsmTicketNotifier(ItsmNotifier):
     """Opens a ticket when a task or a DAG fails, or a deadline is missed; never two for the same failure.
 
-    It is found again by a tag made from connection, DAG, run, task and map index, or the deadline's number. While
+    Its record in the store is known by connection, DAG, run, task and map index, or the deadline's number. While
     it is open, later failures of the same task in the same run, its retries included, open no further one. Nobody
     waits for the ticket, so ITSM calls nobody back. What Airflow hides in its logs is hidden in the ticket, too.
 

@@ -156,6 +156,11 @@ class SandboxControl:
         found: list[dict[str, Any]] = self._control("GET", "requests", params={"path": path})
         return found
 
+    def request_counts(self) -> dict[str, int]:
+        """Return how many platform requests were received, by method and path, since the sandbox began."""
+        counts: dict[str, int] = self._control("GET", "requests/counts")
+        return counts
+
     def stop_worker(self) -> None:
         """Let no ticket move: new ones do not start, answers have no effect."""
         self._control("POST", "worker", params={"running": "false"})

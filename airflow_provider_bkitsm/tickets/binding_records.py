@@ -143,7 +143,7 @@ def _opened(
 ) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
     """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
 
-    :param rounds: conditions of approval rounds, the first that finds one counts; a collector's application is last.
+    :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
     """
     columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
     queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
