@@ -102,7 +102,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
-        if ends and (self.opener() is None or self.binding(verdict.sn, context).claim is not Claim.FOREIGN):
+        if ends and self.binding(verdict.sn, context).claim is not Claim.FOREIGN:
             policy = self.hook.verdict_policy(**self.verdict_settings)
             verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
         if verdict.outcome is Outcome.APPROVED:

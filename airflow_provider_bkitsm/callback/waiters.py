@@ -181,9 +181,9 @@ def _plain(value: object) -> str | None:
     return value.strip() or None if isinstance(value, str) and not is_template(value) else None
 
 
-def is_template(text: str) -> bool:
-    """Whether a text in a trigger's arguments is yet to be rendered."""
-    return any(sign in text for sign in _TEMPLATE)
+def is_template(value: object) -> bool:
+    """Whether an argument of a trigger is yet to be rendered."""
+    return isinstance(value, str) and any(sign in value for sign in _TEMPLATE)
 
 
 def wait_key(sn: str) -> str:

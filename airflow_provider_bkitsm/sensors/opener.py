@@ -10,10 +10,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_provider_bkitsm.tickets.binding import indexed
+
 _OPENERS = frozenset({"ItsmCreateTicketOperator", "CollectorApplyOperator"})
 _PACKAGE = "airflow_provider_bkitsm."
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+_INDEX = re.compile(r"map_indexes\s*=\s*([^,)]*)")
 _RESULT = "return_value"
+# Outputs that hold one item for each task of a mapped task, in the order of their indexes.
+_IN_ORDER = ("PlainXComArg", "MapXComArg")
 
 
 def check_opened_by(given: str | None) -> str | None:
@@ -23,13 +28,20 @@ def check_opened_by(given: str | None) -> str | None:
     return given
 
 
-def opener_of(sensor: Any, number: Any) -> str | None:
+def opener_of(sensor: Any, number: Any, *, index: int = -1) -> str | None:
     """Return the id of the one task of ours that a sensor's ``ticket_sn`` comes from; None where there is none.
 
+    Where the number is that of one of a mapped task's tickets, its index is in brackets behind the id.
+
     :param number: ``ticket_sn`` before it is rendered: a task's output, or a template that quotes a task's id.
+    :param index: of the sensor's own task, if it is mapped.
     """
-    openers = {task.task_id for task in _sources(sensor, number) if _opens_tickets(task)}
-    return openers.pop() if len(openers) == 1 else None
+    openers = {task.task_id: task for task in _sources(sensor, number, index) if _opens_tickets(task)}
+    if len(openers) != 1:
+        return None
+    ((task_id, task),) = openers.items()
+    of_task = _index(sensor, number, task, index)
+    return task_id if of_task is None else indexed(task_id, of_task)
 
 
 def names_later_task(sensor: Any, number: Any) -> bool:
@@ -39,13 +51,28 @@ def names_later_task(sensor: Any, number: Any) -> bool:
     return not any(_quoted_tasks(sensor, number))
 
 
-def _sources(sensor: Any, number: Any) -> Iterator[Any]:
+def _index(sensor: Any, number: Any, opener: Any, index: int) -> int | None:
+    """Return the index of the mapped task whose ticket a number is; None where the DAG does not say."""
+    if isinstance(number, str) and (named := _INDEX.findall(number)):
+        return int(named[0]) if len(named) == 1 and named[0].strip().isdecimal() else None
+    if index < 0:
+        return None
+    group = sensor.get_closest_mapped_task_group()
+    if group is not None:
+        return index if opener.get_closest_mapped_task_group() is group else None
+    mapped = _mapped(sensor)
+    expanded = {} if mapped is None else _expanded(mapped)
+    in_order = type(expanded.get("ticket_sn")).__name__ in _IN_ORDER
+    return index if in_order and len(expanded) == 1 and opener.is_mapped else None
+
+
+def _sources(sensor: Any, number: Any, index: int = -1) -> Iterator[Any]:
     if hasattr(number, "iter_references"):
         yield from (task for task, key in number.iter_references() if key == _RESULT)
     elif isinstance(number, str) and "xcom_pull" in number:
         yield from _quoted_tasks(sensor, number)
     else:
-        yield from _mapped_sources(sensor)
+        yield from _mapped_sources(sensor, index)
 
 
 def _quoted_tasks(sensor: Any, template: str) -> Iterator[Any]:
@@ -54,17 +81,27 @@ def _quoted_tasks(sensor: Any, template: str) -> Iterator[Any]:
     return (task for task in dag.tasks if task.task_id in quoted) if dag is not None else iter(())
 
 
-def _mapped_sources(sensor: Any) -> Iterator[Any]:
+def _mapped_sources(sensor: Any, index: int) -> Iterator[Any]:
     """Return the tasks that a mapped sensor's numbers come from: an item of it has the bare number."""
-    dag = sensor.get_dag()
-    mapped = dag.task_dict.get(sensor.task_id) if dag is not None else None
-    if mapped is None or mapped is sensor or not mapped.is_mapped:
+    mapped = _mapped(sensor)
+    if mapped is None:
         return
-    written = {**mapped.partial_kwargs, **_expanded(mapped)}.get("ticket_sn")
-    of_items = [list(_sources(mapped, one)) for one in (written if isinstance(written, list) else [written])]
+    expanded = _expanded(mapped)
+    written = {**mapped.partial_kwargs, **expanded}.get("ticket_sn")
+    items = written if isinstance(written, list) else [written]
+    if isinstance(written, list) and len(expanded) == 1 and 0 <= index < len(items):
+        items = [items[index]]
+    of_items = [list(_sources(mapped, one)) for one in items]
     # A number of the author's own among them is nobody's.
     if all(of_items):
         yield from (task for tasks in of_items for task in tasks)
+
+
+def _mapped(sensor: Any) -> Any:
+    """Return the mapped sensor of which a sensor is one; None where it is none."""
+    dag = sensor.get_dag()
+    mapped = dag.task_dict.get(sensor.task_id) if dag is not None else None
+    return None if mapped is None or mapped is sensor or not mapped.is_mapped else mapped
 
 
 def _expanded(mapped: Any) -> dict[str, Any]:

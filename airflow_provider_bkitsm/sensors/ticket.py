@@ -17,7 +17,13 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
 from airflow_provider_bkitsm.sensors.starting import start_args
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
+from airflow_provider_bkitsm.tasks import (
+    OnAbandoned,
+    OnNotApproved,
+    check_on_abandoned,
+    check_on_not_approved,
+    map_index,
+)
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -57,7 +63,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
     :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
         in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
-        is one of this provider's operators. ``anyone`` takes the ticket of any task, run and DAG.
+        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index. ``anyone`` takes
+        the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
         restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
@@ -92,6 +99,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     )
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e6f1f2"
+    _index = -1
 
     def __init__(
         self,
@@ -139,10 +147,16 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
+        self._index = map_index(context["ti"])
         if not self.deferrable:
             return super().execute(context)
         looked = self.poke(context)
         return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the trigger's event."""
+        self._index = map_index(context["ti"])
+        return super().execute_complete(context, event)
 
     def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
         """Return the number as it is rendered now; None where it is gone since the wait began."""
@@ -156,7 +170,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def opener(self) -> str | None:
         """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None: none is named."""
-        return self.opened_by or opener_of(self, self._number_from)
+        return self.opened_by or opener_of(self, self._number_from, index=self._index)
 
     def trigger_arguments(self) -> dict[str, Any]:
         """Return what the trigger takes; where the opener is not in the DAG yet, a worker ends the task."""

@@ -152,7 +152,7 @@ class ApprovalRequest:
             raise ItsmAnotherQuestionError(
                 f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was"
             )
-        is_open = self.opener.hook.get_ticket_status(found.sn).current_status not in ENDED
+        is_open = self._is_open(found.sn)
         if found.same_round or (is_open and self.keeps_open and asks_the_same):
             # Without a request: what a version before has sent is not known, and so not read back.
             return self._with_number(self._begin(self.subject, None, asks=False, tag=found.tag), found)
@@ -186,7 +186,7 @@ class ApprovalRequest:
             )
             return None
         source = self._looked_for(source)
-        if source.sn is None or not self._is_open(source):
+        if source.sn is None or not self._is_open(source.sn):
             return None
         if self.keeps_open and (not self.compares or source.asked_digest == self.question.asked_digest):
             log.info("ticket %s of an earlier round is still open and asks the same", source.sn)
@@ -231,7 +231,7 @@ class ApprovalRequest:
 
     def _counts(self, record: ApprovalRecord, *, since: datetime) -> bool:
         """Whether a shared ticket is open, or was decided after a moment of our clock."""
-        info = self._info(record)
+        info = self._info(str(record.sn))
         if info is None:
             return False
         if info.current_status not in ENDED or (record.created_at is not None and record.created_at >= since):
@@ -359,16 +359,16 @@ class ApprovalRequest:
             " is as it was, nobody was asked anything else"
         )
 
-    def _is_open(self, record: ApprovalRecord) -> bool:
-        info = self._info(record)
+    def _is_open(self, sn: str) -> bool:
+        info = self._info(sn)
         return info is not None and info.current_status not in ENDED
 
-    def _info(self, record: ApprovalRecord) -> TicketInfo | None:
+    def _info(self, sn: str) -> TicketInfo | None:
         """Read a ticket of ours; None where ITSM has it no more."""
         try:
-            return self.opener.hook.get_ticket_info(str(record.sn))
+            return self.opener.hook.get_ticket_info(sn)
         except _GONE as error:
-            log.warning("ticket %s of %s is gone from ITSM: %s", record.sn, record.subject, error)
+            log.warning("ticket %s of %s is gone from ITSM: %s", sn, self.subject, error)
             return None
 
 

@@ -7,7 +7,8 @@ and of collectors' applications say which task has opened which ticket, and they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -18,14 +19,21 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 ANYONE = "anyone"
 """As ``opened_by``: the ticket may be anybody's."""
+# No task's id holds brackets.
+_INDEXED = re.compile(r"(.+)\[(\d{1,9})\]\Z")
+
+
+def indexed(task_id: str, index: int) -> str:
+    """Return the ``opened_by`` of one task of a mapped task."""
+    return f"{task_id}[{index}]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwaitedTicket:
     """A ticket, and the run that waits for it.
 
-    :param opened_by: id of the task of the same run that opened the ticket, or ``ANYONE``. None: the DAG's author
-        has the number from elsewhere.
+    :param opened_by: id of the task of the same run that opened the ticket, with the index of the one of its
+        mapped tasks (see ``indexed``), or ``ANYONE``. None: the DAG's author has the number from elsewhere.
     """
 
     sn: str
@@ -33,6 +41,18 @@ class AwaitedTicket:
     dag_id: str
     run_id: str
     opened_by: str | None = None
+
+    @property
+    def task_id(self) -> str | None:
+        """The task that opened the ticket, mapped or not."""
+        found = _INDEXED.match(self.opened_by or "")
+        return found[1] if found else self.opened_by
+
+    @property
+    def map_index(self) -> int | None:
+        """The index of the mapped task that opened the ticket; None: any of them."""
+        found = _INDEXED.match(self.opened_by or "")
+        return int(found[2]) if found else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +155,26 @@ def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
         return Binding(claim=Claim.UNCLAIMED)
     if ticket.opened_by is None:
         return _bind_to_run(ticket, records.owner)
-    if ticket.sn in records.rounds.values():
+    if ticket.sn in _own(ticket, records):
         return Binding(claim=Claim.OWN)
     if records.rounds or records.owner is not None:
         return Binding(claim=Claim.FOREIGN, text=_differs(ticket, records))
     if not records.complete:
         return Binding(claim=Claim.UNCLAIMED, text=_not_shared(ticket))
     return Binding(claim=Claim.UNRECORDED, text=_unrecorded(ticket), since=records.since)
+
+
+def _own(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
+    """Return the tickets whose approval a wait may take.
+
+    Airflow numbers a mapped task's results without those that returned none: the ticket of an index is the one of
+    the task with that index, or the one that has that place among the tickets.
+    """
+    index, rounds = ticket.map_index, records.rounds
+    if index is None or -1 in rounds:
+        return rounds.values()
+    opened = [sn for _, sn in sorted(rounds.items()) if sn is not None]
+    return {rounds.get(index), *opened[index : index + 1]}
 
 
 def _bind_to_run(ticket: AwaitedTicket, owner: TicketOwner | None) -> Binding:
@@ -157,7 +190,7 @@ def _bind_to_run(ticket: AwaitedTicket, owner: TicketOwner | None) -> Binding:
 
 
 def _differs(ticket: AwaitedTicket, records: TicketRecords) -> str:
-    opened = sorted({sn for sn in records.rounds.values() if sn is not None})
+    opened = sorted({sn for sn in _own(ticket, records) if sn is not None})
     of_task = f"task {ticket.opened_by} opened {', '.join(opened)}" if opened else _nothing_opened(ticket)
     owner = f", which {records.owner} opened" if records.owner is not None else ""
     return f"{of_task} in this run, and the number this task was given is {ticket.sn}{owner}"

@@ -44,7 +44,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     from airflow_provider_bkitsm.hooks.store import store_engine
 
     with _translated(sn), Transactions(store_engine()).begin() as connection:
-        return _opened(connection, sn, bkitsm_conn_id)[1]
+        return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
@@ -128,24 +128,33 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, st
 
 
 def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return who opened the ticket, and with what request."""
-    owner, request = _opened(connection, ticket.sn, ticket.bkitsm_conn_id)
-    if owner is not None:
-        return owner, request
-    applied = select(*_owner_columns(_COLLECTOR)).where(_COLLECTOR.ticket_sn == ticket.sn)
-    row = connection.execute(applied).first()
-    return (None if row is None or row.dag_id is None else TicketOwner(**row._asdict())), None
+    """Return who opened the ticket, and with what request.
+
+    Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
+    """
+    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
+    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
+    of_round = _is_opener(ticket.sn, ticket.bkitsm_conn_id)
+    return _opened(connection, ticket.sn, of_round, on_another)
 
 
-def _opened(connection: Connection, sn: str, conn_id: str) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
-    query = select(*_owner_columns(_APPROVAL), _APPROVAL.request).where(*_is_opener(sn, conn_id))
-    row = connection.execute(query.order_by(_APPROVAL.created_at.desc()).limit(1)).first()
-    if row is None:
-        return None, None
-    values = row._asdict()
-    request = values.pop("request")
-    return TicketOwner(**values), request or None
+def _opened(
+    connection: Connection, sn: str, *rounds: tuple[ColumnElement[bool], ...]
+) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
+
+    :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
+    """
+    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
+    queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
+    queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
+    for query in queries:
+        row = connection.execute(query).first()
+        if row is not None and row.dag_id is not None:
+            values = row._asdict()
+            request = values.pop("request")
+            return TicketOwner(**values), request or None
+    return None, None
 
 
 def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:
@@ -157,4 +166,4 @@ def _owner_columns(columns: Any) -> list[Any]:
 
 
 def _task(ticket: AwaitedTicket) -> dict[str, str | None]:
-    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.opened_by}
+    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.task_id}

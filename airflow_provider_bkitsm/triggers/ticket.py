@@ -96,7 +96,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self.withdraw_when_killed = withdraw_when_killed
         self.opened_by = opened_by
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
-        self._number_is_stored = not is_template(ticket_sn)
+        self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._fired = False
         self._time: timedelta | None = None
         self._notes = Notes(None)
@@ -137,7 +137,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         if not self.withdraw_when_killed or self._fired or self.task_instance is None:
             return
         # Never another task's ticket, whatever number an XCom has brought (P6).
-        if self.opened_by is None or (await self._binding(self.ticket_sn)).claim is not Claim.FOREIGN:
+        if (await self._binding(self.ticket_sn)).claim is not Claim.FOREIGN:
             await give_up(self.task_instance, sn=ticket_number(self.ticket_sn), conn_id=self.bkitsm_conn_id)
 
     async def cleanup(self) -> None:

@@ -26,7 +26,7 @@ ETL = {
     "retention": 7,
     "allocation_min_days": 0,
 }
-COLLECTOR = {"collector_config_id": 1001, "bk_biz_id": 2}
+COLLECTOR: dict[str, Any] = {"collector_config_id": 1001, "bk_biz_id": 2}
 
 with DAG("approval_by_callback", schedule=None):
     ItsmApprovalOperator(task_id="wait", title="Measured", poke_interval=NEVER, **FAST)

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from unittest.mock import patch
 
+from airflow_provider_bkitsm.collectors import schema
 from airflow_provider_bkitsm.hooks import opening, operating, provisioning
+from airflow_provider_bkitsm.sensors import ticket as sensor
 from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
 
 BEGIN = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
@@ -44,7 +46,8 @@ def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]
             return clock.now().astimezone(tz)
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(opening, "datetime", Moment))
+        for module in (opening, schema, sensor):
+            stack.enter_context(patch.object(module, "datetime", Moment))
         stack.enter_context(sleeping_by(sleep))
         yield
 

@@ -135,10 +135,13 @@ class ChaosMachine(OthersRules, RuleBasedStateMachine):
         item=st.sampled_from(["restart", "restart", "drop everything"]),
         two_steps=st.sampled_from([False, False, True]),
         retries=st.integers(0, 2),
+        timeout=st.sampled_from([None, None, 3600.0]),
     )
-    def a_run_opens(self, kind: Any, shares: bool, site: int, item: str, two_steps: bool, retries: int) -> None:
+    def a_run_opens(
+        self, kind: Any, shares: bool, site: int, item: str, two_steps: bool, retries: int, timeout: float | None
+    ) -> None:
         self.counted("a run opens a ticket")
-        more = {"two_steps": two_steps and kind != "tells", "item": item, "retries": retries}
+        more = {"two_steps": two_steps and kind != "tells", "item": item, "retries": retries, "timeout": timeout}
         self._start(kind, shares=shares, site=site, **more)
 
     @property

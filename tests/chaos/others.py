@@ -117,11 +117,13 @@ class OthersRules:
         return [one for one in self.scene.runs if one.phase == "wait" and one.kind == "asks"]
 
     @precondition(lambda self: self.resumable and any(one.over for one in self.scene.sandbox.tickets))
-    @rule(pick=PICK, other=PICK)
-    def a_wait_is_resumed_with_another_tickets_verdict(self, pick: int, other: int) -> None:
+    @rule(pick=PICK, other=PICK, foreign=st.booleans())
+    def a_wait_is_resumed_with_another_tickets_verdict(self, pick: int, other: int, foreign: bool) -> None:
         self.counted("a wait is resumed with another ticket's verdict")
         run = one_of(self.resumable, pick)
         ended = [one for one in self.scene.sandbox.tickets if one.over][-31:]
+        if foreign:
+            ended = [one for one in ended if one.id not in self.scene.asked] or ended
         self.scene.see(run, event={"verdict": self._verdict(run, one_of(ended, other)).as_dict()})
 
     def _verdict(self, run: Run, ticket: Ticket) -> Verdict:

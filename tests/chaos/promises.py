@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _WRITES = ("operate_ticket", "operate_node", "approve", "edit_field", "proceed_approval", "comment")
 _ADMINISTRATOR = "admin"
+# ITSM tells whole seconds.
+_TICK = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,13 @@ class Promises:
         """Check a wait that has not: an approval of what was asked counts (P1)."""
         wrong = self._wrong(run, run.awaited)
         assert wrong, f"P1: {run.name} did not go on by {run.awaited}"
+        (ticket,) = self.scene.sandbox.world.by_sn(run.awaited)
+        asked = self.scene.asked.get(ticket.id)
+        if not ticket.over and asked is not None and asked.at is not None:
+            waited = (self.scene.clock.now() - asked.at).total_seconds()
+            assert run.timeout is not None, f"P1: {run.name} gave up {ticket.sn}"
+            assert waited > run.timeout - _TICK, f"P1: {run.name} gave up {ticket.sn} after {waited} s"
+            run.sabotaged = True
 
     def _wrong(self, run: Run, sn: str) -> str:
         """Say why a ticket's approval is none of this run's round; empty if it is."""

@@ -76,6 +76,7 @@ class Run:
     :param item: what it would do.
     :param key: ``approval_key`` of a shared approval.
     :param two_steps: its service has a second approver.
+    :param timeout: how many seconds its people have.
     :param life: rises when the run is deleted and made again under its id.
     :param round_began: since when a decision counts for it.
     :param trouble: why its last try did not get through.
@@ -90,6 +91,7 @@ class Run:
     item: str = "restart"
     key: str | None = None
     two_steps: bool = False
+    timeout: float | None = None
     retries: int = 0
     life: int = 0
     clears: int = 0
@@ -195,6 +197,7 @@ class Asked:
     """What a ticket of ours was opened for.
 
     :param form: title and form as ITSM stored them; what its approver is to read.
+    :param at: when it was opened, by Airflow's clock.
     """
 
     run: Run
@@ -202,6 +205,7 @@ class Asked:
     item: str
     key: str | None
     form: str = ""
+    at: datetime | None = None
 
     @property
     def sharers(self) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from greenlet import getcurrent
 from sqlalchemy import event
 
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks import exchange
 from airflow_provider_bkitsm.hooks import store as stores
@@ -45,6 +46,7 @@ from tests.chaos.tries import Try, stop
 
 # What is still on its way arrives, or is given up, before the package stops to look for it.
 _WITHIN = 0.99
+_DAY = 86_400
 _NOTIFIER_SETTLE_SECONDS = 10.0
 
 
@@ -99,6 +101,10 @@ class Scene:
         ]
         self._looking = self.sites[0]
         self._open.enter_context(virtual_time(self.clock, self._sleep))
+        for engine in engines:
+            bring_up_to_date(engine)
+        # The stores are not of today: whatever is opened now has a record.
+        self.clock.advance(_DAY)
         for module, name, value in (
             (stores, "store_engine", lambda *_: self._site.engine),
             (approval_store, "installation", lambda: self._site.address),
@@ -341,7 +347,8 @@ class Scene:
         reply = self.sandbox.send(request)
         if asked is not None and call_of(request) == "create_ticket":
             for number in set(self.sandbox.world.tickets) - before:
-                self.asked[number] = replace(asked, form=form_of(self.sandbox.world.tickets[number]))
+                form = form_of(self.sandbox.world.tickets[number])
+                self.asked[number] = replace(asked, form=form, at=self.clock.now())
         return reply
 
     def ours(self) -> list[Ticket]:

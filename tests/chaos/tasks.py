@@ -61,7 +61,11 @@ def title_and_form(run: Run) -> dict[str, Any]:
 def sensor(run: Run, *, opened_by: str) -> Any:
     """Return what waits for the ticket of a run's first task."""
     return ItsmTicketSensor(
-        task_id="wait", ticket_sn=run.awaited, opened_by=opened_by, approval_timeout=None, deferrable=False
+        task_id="wait",
+        ticket_sn=run.awaited,
+        opened_by=opened_by,
+        approval_timeout=run.timeout,
+        deferrable=False,
     )
 
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk import DAG, task, task_group
 
+from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors import starting
@@ -80,13 +83,57 @@ def test_p3_so_does_one_that_is_mapped_over_a_list_of_them(dag):
     assert openers == ["ask", None]
 
 
-def test_p3_within_a_mapped_group_it_is_the_groups_task(dag):
+def at(sensor, index, ticket_sn="REQ1") -> str | None:
+    """Return whose ticket the task of an index waits for, as a worker has it."""
+    one = sensor.unmap({"ticket_sn": ticket_sn, "poke_interval": 1}) if sensor.is_mapped else sensor
+    with pytest.raises(errors.ItsmError):
+        one.execute_complete({"ti": SimpleNamespace(map_index=index)}, {"error": "stopped"})
+    return one.opener()
+
+
+def test_p3_within_a_mapped_group_it_is_the_groups_task_of_the_same_index(dag):
+    outside = ItsmCreateTicketOperator(task_id="outside", **FAST)
+
     @task_group
     def gate(title):
-        sensor(ItsmCreateTicketOperator(task_id="ask", title=title, fast_approval=True, fields={}).output)
+        ask = ItsmCreateTicketOperator(task_id="ask", title=title, fast_approval=True, fields={})
+        sensor(ask.output)
+        sensor("{{ ti.xcom_pull(task_ids='gate.ask') }}", task_id="pulls")
+        sensor(outside.output, task_id="other")
 
     gate.expand(title=["a", "b"])
     assert dag.get_task("gate.wait").opener() == "gate.ask"
+    for task_id in ("gate.wait", "gate.pulls"):
+        assert [at(dag.get_task(task_id), index) for index in (0, 1)] == ["gate.ask[0]", "gate.ask[1]"]
+    assert at(dag.get_task("gate.other"), 1) == "outside"
+
+
+def test_p3_each_task_of_a_mapped_sensor_waits_for_the_ticket_of_its_own_index(dag):
+    ask = ItsmCreateTicketOperator.partial(task_id="ask", fast_approval=True, fields={}).expand(title=["a", "b"])
+    ItsmTicketSensor.partial(task_id="wait").expand(ticket_sn=ask.output)
+    ItsmTicketSensor.partial(task_id="text").expand(ticket_sn=ask.output.map(str))
+    for task_id in ("wait", "text"):
+        assert [at(dag.get_task(task_id), index) for index in (0, 1)] == ["ask[0]", "ask[1]"]
+
+
+def test_p3_where_the_indexes_say_nothing_any_of_its_tickets_counts(dag):
+    ask = ItsmCreateTicketOperator.partial(task_id="ask", fast_approval=True, fields={}).expand(title=["a", "b"])
+    ItsmTicketSensor.partial(task_id="wait").expand(ticket_sn=ask.output, poke_interval=[1, 2])
+    assert at(dag.get_task("wait"), 3) == "ask"
+
+
+def test_p3_each_of_a_list_of_outputs_is_another_tasks(dag):
+    asks = [ItsmCreateTicketOperator(task_id=one, **FAST) for one in ("ask", "other")]
+    ItsmTicketSensor.partial(task_id="wait").expand(ticket_sn=[one.output for one in asks])
+    assert [at(dag.get_task("wait"), index) for index in (0, 1)] == ["ask", "other"]
+
+
+@pytest.mark.parametrize(
+    ("named", "opener"), [("1", "ask[1]"), ("-1", "ask"), ("[0, 1]", "ask"), ("params.index", "ask")]
+)
+def test_p3_a_template_may_say_which_index(dag, named, opener):
+    ItsmCreateTicketOperator(task_id="ask", **FAST)
+    assert sensor(f"{{{{ ti.xcom_pull(task_ids='ask', map_indexes={named}) }}}}").opener() == opener
 
 
 def test_a_value_that_is_computed_from_a_tickets_number_is_still_that_tasks(dag):

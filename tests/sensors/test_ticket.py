@@ -262,10 +262,12 @@ def test_p3_a_store_that_cannot_be_read_is_an_error_for_a_retry(sn, sandbox, who
     assert who.xcom.keys() <= {"bkitsm_ticket_url"}
 
 
-def test_p6_a_wait_that_timed_out_withdraws_no_ticket_of_another_task(sn, sandbox, who):
+@pytest.mark.parametrize("opened_by", ["ask", None])
+def test_p6_a_wait_that_timed_out_withdraws_no_ticket_of_another_task(sn, sandbox, who, opened_by):
     sandbox.wait_for_step(sn)
     record_round("REQ_own")
-    waiting = sensor(sn, on_timeout="withdraw", opened_by="ask")
+    record_round(sn, dag_id="chairs")
+    waiting = sensor(sn, on_timeout="withdraw", opened_by=opened_by)
     with pytest.raises(AirflowFailException, match="timed_out"):
         waiting.execute_complete(who.context, timed_out(sn))
     assert sandbox.ticket(sn)["status"] == "RUNNING"

@@ -41,7 +41,7 @@ def record_round(
         digest="sha256:0",
         asked_digest="sha256:0",
         tag=new_nonce(),
-        request={},
+        request=record.pop("request", {}),
         **record,
     )
     store = open_approval_store()

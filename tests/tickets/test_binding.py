@@ -29,6 +29,26 @@ APPROVED = Verdict(sn="REQ1", outcome=Outcome.APPROVED, reason="approved", curre
 CASES = {
     "its own": (TICKET, TicketRecords(rounds={-1: "REQ1"}, owner=ASK), Claim.OWN),
     "that of one of its mapped tasks": (TICKET, TicketRecords(rounds={0: "REQ0", 1: "REQ1"}), Claim.OWN),
+    "that of the mapped task it is said to be": (
+        replace(TICKET, opened_by="ask[1]"),
+        TicketRecords(rounds={0: "REQ0", 1: "REQ1"}),
+        Claim.OWN,
+    ),
+    "that of another one of its mapped tasks": (
+        replace(TICKET, opened_by="ask[0]"),
+        TicketRecords(rounds={0: "REQ0", 1: "REQ1"}),
+        Claim.FOREIGN,
+    ),
+    "that of the mapped task at this place, where one opened none": (
+        replace(TICKET, opened_by="ask[0]"),
+        TicketRecords(rounds={0: None, 1: "REQ1", 2: "REQ2"}),
+        Claim.OWN,
+    ),
+    "that of a task that is mapped no more": (
+        replace(TICKET, opened_by="ask[3]"),
+        TicketRecords(rounds={-1: "REQ1"}),
+        Claim.OWN,
+    ),
     "another one": (TICKET, TicketRecords(rounds={-1: "REQ2"}), Claim.FOREIGN),
     "an earlier round's": (TICKET, TicketRecords(rounds={-1: "REQ2"}, owner=ASK), Claim.FOREIGN),
     "one of a round that has none yet": (TICKET, TicketRecords(rounds={-1: None}), Claim.FOREIGN),

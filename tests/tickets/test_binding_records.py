@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks import store as module
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding
+from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
 from tests.tickets.records import CONN, record_round
 
 TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1", opened_by="ask")
@@ -101,10 +101,10 @@ def test_a_round_on_another_connection_counts_as_the_later_one():
     assert claim(sn="REQ2") is Claim.OWN
 
 
-def apply(sn: str, *, collector: int = 1, **owner) -> None:
+def apply(sn: str, *, collector: int = 1, request=None, **owner) -> None:
     owner = Owner(**({"dag_id": "dag", "run_id": "run_1", "task_id": "ask"} | owner))
     store = open_store()
-    store.apply("bklog", collector, payload={"a": 1}, tag=f"tag{sn}", owner=owner)
+    store.apply("bklog", collector, payload={"a": 1}, tag=f"tag{sn}", owner=owner, request=request)
     store.ticket_opened("bklog", collector, tag=f"tag{sn}", sn=sn)
 
 
@@ -116,6 +116,14 @@ def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
     assert "task ask opened REQ1" in read_binding(replace(TICKET, sn="REQ2")).text
 
 
+def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
+    sent = {"service_id": 11, "fields": {"title": "t"}}
+    apply("REQ1", request=sent)
+    record_round("REQ2", task_id="other", request=sent)
+    assert [read_binding(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
+    assert [read_request(sn, CONN) for sn in ("REQ1", "REQ2", "REQ3")] == [sent, sent, None]
+
+
 def test_a_number_nobody_has_recorded_is_the_authors_own():
     assert claim(opened_by=None) is Claim.UNCLAIMED
 
@@ -123,6 +131,13 @@ def test_a_number_nobody_has_recorded_is_the_authors_own():
 def test_p3_a_number_of_another_connection_is_another_ticket():
     record_round("REQ1", dag_id="other", conn_id="elsewhere")
     assert claim(opened_by=None) is Claim.UNCLAIMED
+
+
+@pytest.mark.parametrize("opened_by", ["ask", None])
+def test_p3_a_ticket_of_this_run_is_read_back_whichever_connection_leads_to_it(opened_by):
+    record_round("REQ1", request={"service_id": 7})
+    found = read_binding(replace(TICKET, bkitsm_conn_id="alias", opened_by=opened_by))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 7})
 
 
 def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():

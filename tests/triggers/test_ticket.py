@@ -290,15 +290,17 @@ async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeyp
     assert "did not answer in 0.1 s" in event["error"]
 
 
-async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch):
+@pytest.mark.parametrize("opened_by", ["ask", None])
+async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
     ended = []
 
     async def give_up(_task_instance, *, sn, conn_id):
         ended.append((sn, conn_id))
 
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.giving_up.give_up", give_up)
-    killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by="ask"))
+    killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
     record_round("REQ_own")
+    record_round(sn, dag_id="chairs")
     await killed.on_kill()
     assert ended == []
     record_round(sn, round_number=2)
