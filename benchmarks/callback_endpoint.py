@@ -120,7 +120,7 @@ class Rows:
         """Return how many tasks are in each state."""
         with self._engine.connect() as connection:
             query = text("SELECT state, count(*) FROM task_instance GROUP BY state")
-            return dict(connection.execute(query).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def close(self) -> None:
         """Close the connections."""
