@@ -265,7 +265,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             max_tries=ti.max_tries,
             retries=self.retries or 0,
             clear_number=getattr(run, "clear_number", None),
-            run_started=_iso(run.start_date),
+            run_started=_iso(_run_began(context)),
         )
 
     def legacy_digests(self) -> tuple[str, ...]:
@@ -277,12 +277,22 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
         if not self.approval_key:
             return None
-        ti, run = context["ti"], context["dag_run"]
+        ti = context["ti"]
         return Sharing(
             subject=self._subject(context, shared=True),
-            run_began=run.start_date or run.run_after,
+            run_began=_run_began(context) or context["dag_run"].run_after,
             cleared=ti.max_tries > (self.retries or 0),
         )
+
+
+def _run_began(context: Context) -> datetime | None:
+    """Return when the run began.
+
+    ``airflow dags test`` dates a run back to its logical date, each time again: there it is when this try began.
+    """
+    ti, run = context["ti"], context["dag_run"]
+    is_dated_back = run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
+    return ti.start_date if is_dated_back else run.start_date
 
 
 def _iso(moment: datetime | None) -> str | None:
