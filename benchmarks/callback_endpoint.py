@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the callback endpoint takes for a callback, and whether that grows with the number of waiting tasks.
 
-    python -m benchmarks.callback_endpoint [--rounds 3] [--seconds 10] [--before COMMIT]
+    python -m benchmarks.callback_endpoint [--rounds 3] [--seconds 10] [--rate 50] [--before COMMIT]
 
 Airflow's API server with one process, PostgreSQL for its state and for the records of approvals, and a sandbox
 that takes 20 ms for every request. Callbacks of approved tickets arrive at a fixed rate, each over a connection of
@@ -50,8 +50,8 @@ from tests.plugins.rows import DAG, insert_dag, insert_waits
 SECTION = "callback_endpoint"
 CONN_ID, STORE_ID = "bkitsm_default", "bkitsm_store"
 LEVELS = (500, 5_000)
-RATE, ITSM_SECONDS = 50, 0.020
-WARM_UP = 100
+ITSM_SECONDS = 0.020
+WARM_UP_RATE, WARM_UP = 5, 50
 NOW, EARLIER = "now", "before"
 # What has to hold, and the room for what one run differs from the next.
 NOT_SLOWER = 1.05
@@ -176,11 +176,11 @@ class Load:
         port = self._host.rpartition(":")[2]
         self._server = [one for one in marked_with(home) if one.environ().get("AIRFLOW__API__PORT") == port]
 
-    def run(self, callbacks: Sequence[Callback]) -> Measured:
-        """Post them all."""
+    def run(self, callbacks: Sequence[Callback], *, rate: int) -> Measured:
+        """Post them all, so many a second."""
         before, began = self._cpu(), time.monotonic() + 0.1
-        with ThreadPoolExecutor(RATE) as pool:
-            due = (began + place / RATE for place in range(len(callbacks)))
+        with ThreadPoolExecutor(2 * rate) as pool:
+            due = (began + place / rate for place in range(len(callbacks)))
             seconds = list(pool.map(self._post, callbacks, due))
         return Measured(seconds=seconds, server_cpu=self._cpu() - before)
 
@@ -225,7 +225,7 @@ def api_server(sandbox: SandboxControl, url: str) -> Iterator[LocalAirflow]:
         yield airflow
 
 
-def measure(rounds: int, seconds: int, before: str) -> dict[tuple[str, int], Measured]:
+def measure(rounds: int, seconds: int, *, rate: int, before: str) -> dict[tuple[str, int], Measured]:
     """Return what was measured, by version and level."""
     from airflow.sdk import Connection
 
@@ -237,7 +237,7 @@ def measure(rounds: int, seconds: int, before: str) -> dict[tuple[str, int], Mea
         other = stack.enter_context(airflow.another_api_server(env=earlier))
         gateway = read_gateway(Connection.from_json(sandbox.connection("bkitsm"), conn_id=CONN_ID))
         loads = {NOW: Load(url=airflow.url, home=airflow.home), EARLIER: Load(url=other, home=airflow.home)}
-        rows, each = Rows(url), seconds * RATE
+        rows, each = Rows(url), seconds * rate
         stack.callback(rows.close)
         turns = [*[(version, 0) for version in loads], *list(measured) * rounds]
         sizes = [each if level else WARM_UP for _, level in turns]
@@ -249,7 +249,7 @@ def measure(rounds: int, seconds: int, before: str) -> dict[tuple[str, int], Mea
             rows.set_level(level)
             rows.wait_for(callbacks)
             asked = sum(sandbox.request_counts().values())
-            one = loads[version].run(callbacks)
+            one = loads[version].run(callbacks, rate=rate if level else WARM_UP_RATE)
             one.calls = sum(sandbox.request_counts().values()) - asked
             if level:
                 measured[version, level].add(one)
@@ -261,12 +261,12 @@ def measure(rounds: int, seconds: int, before: str) -> dict[tuple[str, int], Mea
     return measured
 
 
-def report(measured: Mapping[tuple[str, int], Measured], before: str) -> str:
+def report(measured: Mapping[tuple[str, int], Measured], *, rate: int, before: str) -> str:
     """Return the section of the page."""
     few, many = (measured[NOW, level] for level in LEVELS)
     calls = {version: _calls(measured[version, LEVELS[0]]) for version in (EARLIER, NOW)}
     lines = [
-        f"{machine('httpx', 'fastapi')}; PostgreSQL. {RATE} callbacks a second for {len(few.seconds) // RATE} s"
+        f"{machine('httpx', 'fastapi')}; PostgreSQL. {rate} callbacks a second for {len(few.seconds) // rate} s"
         f" at each level, every one of them approved in ITSM and ending a task; ITSM takes"
         f" {ITSM_SECONDS * 1000:.0f} ms for each request: {calls[EARLIER]:.0f} behind a callback before (commit"
         f" {before}), {calls[NOW]:.0f} now.",
@@ -311,9 +311,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The callback endpoint under load.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10, help="of each round")
+    parser.add_argument("--rate", type=int, default=50, help="callbacks a second")
     parser.add_argument("--before", default=BEFORE, help="the commit to compare with")
     given = parser.parse_args()
-    publish(SECTION, report(measure(given.rounds, given.seconds, given.before), given.before))
+    how = {"rate": given.rate, "before": given.before}
+    publish(SECTION, report(measure(given.rounds, given.seconds, **how), **how))
 
 
 if __name__ == "__main__":

@@ -368,3 +368,10 @@ def test_p3_an_edit_that_was_taken_back_is_no_difference(opened, sandbox):
     sandbox.edit(sn, APPROVAL_CONTENT=before)
     sandbox.approve(sn)
     assert confirmed(hook, sn, request).outcome is Outcome.APPROVED
+
+
+def test_whom_each_step_asks_cannot_be_read_back(opened, sandbox):
+    """Known: ITSM shows whose turn it is, and not whom ``meta.state_processors`` has named."""
+    hook, sn, request = opened
+    sandbox.approve(sn)
+    assert confirmed(hook, sn, {**request, "processors": {"4": "mallory"}}).outcome is Outcome.APPROVED
