@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
-    from airflow_provider_bkitsm.tickets.binding import Binding
+    from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding
 
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
@@ -44,6 +44,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
     # Not "end_from_trigger": beside listeners Airflow refuses every DAG with a task that has this attribute set.
     may_end_in_triggerer: bool
     poke_interval: float
+    _sent: Mapping[str, Any] | None = None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the trigger's event; called on a worker when the wait is over."""
@@ -107,12 +108,12 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
             verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
         if verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            verdict = self.hook.run(confirm(binding.applied_to(verdict), binding.request))
+            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
         self._seen = verdict.as_dict()
         return verdict
 
     def binding(self, sn: str, context: Context) -> Binding:
-        """Read from the store whose a ticket is; a ticket of before there were records is known by its age.
+        """Read from the store whose a ticket is; one of before there were records is known by mark and age.
 
         :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
         """
@@ -121,12 +122,26 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
 
         ti = context["ti"]
         where = {"dag_id": ti.dag_id, "run_id": ti.run_id, "bkitsm_conn_id": self.bkitsm_conn_id}
-        found = read_binding(AwaitedTicket(sn=sn, opened_by=self.opener(), **where))
+        ticket = AwaitedTicket(sn=sn, opened_by=self.opener(), **where)
+        found = read_binding(ticket)
         if not found.is_settled:
-            found = found.of_ticket_opened_at(self.hook.get_ticket_info(sn).create_at)
+            info = self.hook.get_ticket_info(sn)
+            if self._is_legacy(info.title, ticket, context):
+                found = found.of_ticket_opened_at(info.create_at)
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found
+
+    def _is_legacy(self, title: str, ticket: AwaitedTicket, context: Context) -> bool:
+        """Whether a ticket has the mark that a version without records gave the opener's."""
+        from airflow_provider_bkitsm.tickets.legacy import is_legacy
+
+        dag = self.get_dag()
+        opener = dag.task_dict.get(str(ticket.task_id)) if dag is not None else None
+        written = opener.partial_kwargs if opener is not None and opener.is_mapped else vars(opener or self)
+        names = ("approval_key", "bkitsm_conn_id")
+        key, conn_id = (self.render_template(written.get(one), context) for one in names)
+        return is_legacy(title, ticket, conn_ids={self.bkitsm_conn_id, str(conn_id)}, approval_key=key)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""

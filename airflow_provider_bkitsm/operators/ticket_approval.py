@@ -113,18 +113,24 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         approval_time(self.approval_timeout)
         record = self.opened(context)
         asked = self.parameters_digest(self.ticket_meta(context))
-        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn)
+        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], asked: str | None = None, sn: str | None = None
+        self,
+        context: Context,
+        event: dict[str, Any],
+        asked: str | None = None,
+        sn: str | None = None,
+        sent: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Take the trigger's event.
 
         :param asked: digest of what was asked when the wait began.
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
+        :param sent: what was sent to open it: the record of it may be lost, or in another machine's store.
         """
-        self._asked = asked
-        return self.take_event(event, context, asked=asked, sn=sn)
+        self._asked, self._sent = asked, sent
+        return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read: another place is another question."""

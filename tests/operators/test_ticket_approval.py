@@ -66,6 +66,29 @@ def test_p3_anything_else_is_not_approved(who, how, raised, outcome):
         gate(on_not_approved=how, on_timeout="keep").execute_complete(who.context, event(outcome))
 
 
+@pytest.mark.parametrize("compares", [True, False])
+@pytest.mark.parametrize("edited", [True, False])
+def test_p3_the_form_is_read_back_although_its_record_is_lost(who, sandbox, tmp_path, compares, edited):
+    """The store is a file of another machine, or gone."""
+    asks = gate(compare_parameters=compares)
+    with pytest.raises(TaskDeferred) as caught:
+        asks.execute(who.context)
+    sn = caught.value.trigger.ticket_sn
+    sandbox.wait_for_step(sn)
+    if edited:
+        sandbox.edit(sn, APPROVAL_CONTENT="Water the plants")
+    sandbox.approve(sn)
+    for one in tmp_path.glob("bkitsm.db*"):
+        one.unlink()
+    later = gate(compare_parameters=compares)
+    if edited:
+        with pytest.raises(AirflowFailException, match="Water the plants"):
+            later.execute_complete(who.context, event(sn=sn), **caught.value.kwargs)
+    else:
+        ended = later.execute_complete(who.context, event(sn=sn), **caught.value.kwargs)
+        assert ended["outcome"] == "approved"
+
+
 def test_a_verdict_can_be_passed_on(who):
     assert gate(on_not_approved="pass").execute_complete(who.context, event("rejected"))["outcome"] == "rejected"
 

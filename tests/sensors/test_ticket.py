@@ -9,12 +9,15 @@ from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk import DAG
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.plugins.metadata.resuming import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
@@ -245,10 +248,58 @@ def test_p3_without_a_record_nothing_shows_whose_the_ticket_is(sn, sandbox, who)
     assert who.xcom["verdict"]["reason_code"] == "not_recorded"
 
 
-def test_p1_a_ticket_of_before_there_were_records_counts_as_it_did(sn, sandbox, who):
+def opened_before_records(*of_task: object) -> str:
+    """Open a ticket as a version without records did."""
+    tag = creation_tag("bkitsm_default", "dag", *of_task)
+    fields = FORM | {"title": marked_title("t", tag)}
+    return ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True, tag=tag).sn
+
+
+@pytest.mark.parametrize(
+    ("of_task", "counts"),
+    [
+        (("run_1", "ask", -1, 0), True),
+        (("run_1", "ask", 3, 2), True),
+        (("run_2", "ask", -1, 0), False),
+        (("run_1", "chairs", -1, 0), False),
+        (("approval_key", "k"), False),
+    ],
+)
+def test_p3_a_ticket_of_before_there_were_records_counts_as_it_did(connections, sandbox, who, of_task, counts):
+    """By its mark; and a later ticket, whose record is lost together with its store, is none of before."""
+    sn = opened_before_records(*of_task)
     sandbox.approve(sn)
     time.sleep(1.1)
-    assert sensor(sn, opened_by="ask").execute(who.context)["outcome"] == "approved"
+    if counts:
+        assert sensor(sn, opened_by="ask").execute(who.context)["outcome"] == "approved"
+    else:
+        with pytest.raises(AirflowFailException, match="there is no record"):
+            sensor(sn, opened_by="ask").execute(who.context)
+
+
+def test_p1_so_does_one_that_tasks_shared(connections, sandbox, who):
+    with DAG("dag", schedule=None):
+        ask = ItsmCreateTicketOperator(
+            task_id="ask", title="t", fields=FORM, fast_approval=True, approval_key="{{ ti.run_id }}"
+        )
+        wait = sensor(opened_before_records("approval_key", "run_1"), opened_by="ask")
+        ask >> wait
+    sandbox.approve(wait.ticket_sn)
+    time.sleep(1.1)
+    assert wait.execute(who.context)["outcome"] == "approved"
+
+
+def test_p3_a_ticket_whose_record_is_lost_with_its_store_is_not_approved(
+    connections, sandbox, who, task, tmp_path
+):
+    ask = ItsmCreateTicketOperator(task_id="ask", title="t", fields=FORM, fast_approval=True)
+    sn = ask.execute(task("ask").context)
+    sandbox.approve(sn)
+    time.sleep(1.1)
+    for one in tmp_path.glob("bkitsm.db*"):
+        one.unlink()
+    with pytest.raises(AirflowFailException, match="there is no record"):
+        sensor(sn, opened_by="ask").execute(who.context)
 
 
 def test_p3_a_store_that_cannot_be_read_is_an_error_for_a_retry(sn, sandbox, who, monkeypatch):
