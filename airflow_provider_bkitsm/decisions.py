@@ -134,7 +134,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
             self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
         if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
-            self.log.info(said)
+            self.log.info("%s", said)
             return verdict.as_dict()
         context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
         if self.do_xcom_push:

@@ -138,7 +138,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         if approved or self.rejected_task_ids is None:
             result = super().conclude(verdict, context)
         else:
-            self.log.info(verdict.describe())
+            self.log.info("%s", verdict.describe())
             result = verdict.as_dict()
         branch = self._branch(context, approved=approved)
         if branch is not None:
