@@ -19,7 +19,7 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
-from airflow_provider_bkitsm.hooks.opening import MAY_START, Handle, Opened, TicketOpener
+from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmConflictError,
@@ -198,11 +198,14 @@ class ApprovalRequest:
         return None
 
     def _end(self, earlier: ApprovalRecord) -> None:
-        """End an earlier round's ticket; one that ITSM lets nobody end, since it never started, is left."""
+        """End an earlier round's ticket; an orphan, which ITSM lets nobody end and which asks nobody, is left.
+
+        :raises ItsmConflictError: ITSM lets nobody end it, and people may still answer it.
+        """
         try:
             self.opener.call_off(str(earlier.sn), why=_CLEARED)
         except ItsmConflictError as error:
-            if self.store.now() - (earlier.opened_at or self.store.now()) < MAY_START:
+            if not self.opener.never_starts(str(earlier.sn)):
                 raise
             log.error("ticket %s STAYS OPEN, though its answer has no effect: %s", earlier.sn, error)
 
