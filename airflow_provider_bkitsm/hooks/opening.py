@@ -69,15 +69,22 @@ class TicketOpener:
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
         ``create_ticket`` may take to appear (default 120).
     :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
+    :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
     :param sleep: the clock's seam, for tests.
     """
 
     def __init__(
-        self, *, hook: ItsmHook, calls_back: bool = True, sleep: Callable[[float], None] = time.sleep
+        self,
+        *,
+        hook: ItsmHook,
+        calls_back: bool = True,
+        patience: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.hook = hook
         self.calls_back = calls_back
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
+        self.patience = self.settle if patience is None else min(patience, self.settle)
         self._sleep = sleep
 
     def find(self, handle: Handle) -> TicketSummary | None:
@@ -221,7 +228,7 @@ class TicketOpener:
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> TicketSummary:
         """Wait for the ticket of a lost answer: whatever goes wrong by now, it may be there."""
         try:
-            found, why = self.look_for(handle, seconds=self.settle), f"was seen in {self.settle:.0f} s"
+            found, why = self.look_for(handle, seconds=self.patience), f"was seen in {self.patience:.0f} s"
         except (ItsmOrphanError, ItsmUnavailableError):
             raise
         except ItsmError as error:

@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmError,
     ItsmInvalidRequestError,
     ItsmNotFoundError,
+    ItsmOutcomeUnknownError,
     ItsmPermissionError,
     ItsmTicketNotFoundError,
 )
@@ -315,22 +316,39 @@ class ApprovalRequest:
         )
 
     def _looked_for(self, record: ApprovalRecord) -> ApprovalRecord:
-        """Look for the ticket of a lost answer for as long as it may appear; in the store first."""
+        """Look for the ticket of a lost answer for as long as it may appear; in the store first.
+
+        :raises ItsmOutcomeUnknownError: it was not seen so far as this process may wait, and may still appear.
+        """
         if record.sn is not None or record.create_started_at is None:
             return record
-        while self.sharing and (left := record.seconds_until_settled(self.opener.settle, self.store.now())) > 0:
-            self.sleep(min(left, _NUMBER_SECONDS))
-            record = self.store.get(record.nonce) or record
-            if record.sn is not None:
-                return record
-            if record.create_started_at is None:
-                return record
-        seconds = record.seconds_until_settled(self.opener.settle, self.store.now())
-        found = self.opener.look_for(self._handle(record), seconds=seconds)
-        if found is None:
+        record, waited = self._told_by_others(record)
+        if record.sn is not None or record.create_started_at is None:
             return record
-        telemetry.adopted(self.opener.hook.bkitsm_conn_id)
-        return self._with_number(record, found)
+        seconds, patience = self._seconds_left(record), max(0.0, self.opener.patience - waited)
+        found = self.opener.look_for(self._handle(record), seconds=min(seconds, patience))
+        if found is not None:
+            telemetry.adopted(self.opener.hook.bkitsm_conn_id)
+            return self._with_number(record, found)
+        if seconds > patience:
+            raise ItsmOutcomeUnknownError(
+                f"the answer to create_ticket for {record.subject} was lost, and its ticket may appear for another"
+                f" {seconds - patience:.0f} s. No second one was opened; a retry looks for it again"
+            )
+        return record
+
+    def _told_by_others(self, record: ApprovalRecord) -> tuple[ApprovalRecord, float]:
+        """Wait until who shares the ticket has stored how its opening ended; return for how long."""
+        waited = 0.0
+        while self.sharing and (left := self._seconds_left(record)) > 0 and waited < self.opener.patience:
+            pause = min(left, _NUMBER_SECONDS)
+            self.sleep(pause)
+            waited += pause
+            record = self.store.get(record.nonce) or record
+        return record, waited
+
+    def _seconds_left(self, record: ApprovalRecord) -> float:
+        return record.seconds_until_settled(self.opener.settle, self.store.now())
 
     def _handle(self, record: ApprovalRecord) -> Handle:
         return Handle(
