@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
 from airflow_provider_bkitsm.sensors.starting import start_args
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
-from airflow_provider_bkitsm.version_compat import airflow_conf
+from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -92,6 +92,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     )
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e6f1f2"
+    # How many looks in a row have found no ticket of this number.
+    _missing = 0
 
     def __init__(
         self,
@@ -141,8 +143,19 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         """Look once; then defer, or poke as any sensor does."""
         if not self.deferrable:
             return super().execute(context)
-        looked = self.poke(context)
+        looked = self._first_look(context)
         return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
+
+    def _first_look(self, context: Context) -> PokeReturnValue:
+        """Look, and honour ``soft_fail`` and ``never_fail``, as Airflow does for every look but this one."""
+        try:
+            return self.poke(context)
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, AirflowFailException)):
+                raise AirflowSkipException(str(error)) from error
+            raise
 
     def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
         """Return the number as it is rendered now; None where it is gone since the wait began."""
@@ -177,7 +190,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             if verdict.outcome is Outcome.WAITING:
                 wait.deadline = self._look_closer(sn)
         except ItsmError as error:
-            return self._could_not_read(error)
+            return self._could_not_read(error, context)
+        self._missing = 0
         show_ticket(context["ti"], verdict.ticket_url)
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
@@ -188,11 +202,22 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             is_done=True, xcom_value=self.conclude(self.settled(step.verdict, context), context)
         )
 
-    def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
-        if not (error.retry_safe or isinstance(error, ItsmTicketNotFoundError)):
+    def _could_not_read(self, error: ItsmError, context: Context) -> PokeReturnValue:
+        is_missing = isinstance(error, ItsmTicketNotFoundError)
+        if (is_missing and self._is_missing_for_good(context)) or not (is_missing or error.retry_safe):
             raise error
         self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
         return PokeReturnValue(is_done=False)
+
+    def _is_missing_for_good(self, context: Context) -> bool:
+        """Whether ITSM has not known the number for so many looks; in reschedule mode, for as long as they take."""
+        from airflow_provider_bkitsm.itsm.waiting import MISSING_LOOKS
+
+        self._missing += 1
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        if first is None:
+            return self._missing >= MISSING_LOOKS
+        return datetime.now(UTC) - first >= timedelta(seconds=self.poke_interval) * (MISSING_LOOKS - 1)
 
     def _look_closer(self, sn: str) -> datetime | None:
         """Return an open ticket's deadline; warn of one that asks nobody."""
