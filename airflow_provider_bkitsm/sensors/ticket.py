@@ -210,7 +210,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         return PokeReturnValue(is_done=False)
 
     def _is_missing_for_good(self, context: Context) -> bool:
-        """Whether ITSM has not known the number for so many looks; in reschedule mode, for as long as they take."""
+        """Whether ITSM has not known the number for so many looks; in reschedule mode, for their time."""
         from airflow_provider_bkitsm.itsm.waiting import MISSING_LOOKS
 
         self._missing += 1
