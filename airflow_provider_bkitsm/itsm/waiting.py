@@ -44,18 +44,21 @@ def ticket_number(given: object) -> str:
 
 
 def approval_time(given: timedelta | float | str | None) -> timedelta | None:
-    """Return how long people may take; None is for ever.
+    """Return how long people may take; None is for ever, and 0 is no time at all.
 
-    :raises ItsmConfigurationError: it is no time.
+    :raises ItsmConfigurationError: it is no time, or a negative one.
     """
-    if given is None or isinstance(given, timedelta):
-        return given
+    if given is None:
+        return None
     try:
-        return timedelta(seconds=float(given))
-    except (ValueError, OverflowError):
+        time = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
+    except (ValueError, OverflowError, TypeError):
+        time = timedelta(-1)
+    if isinstance(given, bool) or time < timedelta(0):
         raise ItsmConfigurationError(
             f"approval_timeout must be seconds or a timedelta, not {given!r}; the ticket is as it was"
-        ) from None
+        )
+    return time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_bkitsm.itsm.form import check_form_text
-from airflow_provider_bkitsm.tasks import CallsItsm
+from airflow_provider_bkitsm.tasks import CallsItsm, check_fast_approval
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -98,7 +98,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
-        self.fast_approval = fast_approval
+        self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
         self.failure_key = failure_key
 

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
+from airflow_provider_bkitsm.decisions import (
+    DEFAULT_APPROVAL_TIMEOUT,
+    WaitsForDecision,
+    check_approval_timeout,
+    check_poke_interval,
+)
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
@@ -60,7 +65,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         is one of this provider's operators. ``anyone`` takes the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
-        restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
+        restarts do not start it again: a timedelta or seconds; None waits for ever, 0 not at all. (templated)
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
@@ -73,7 +78,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     :param require_evidence: False accepts a yes without a visible approval step behind it.
     :param accept_automatic: True accepts an approval that ITSM gave by itself, since a step had no approver or its
         approver opened the ticket. Default: the connection's setting, by default False.
-    :param poke_interval: seconds between two looks.
+    :param poke_interval: seconds between two looks; more than 0 for a deferrable wait.
     :param deferrable: wait in the triggerer. Default: True, unless the environment variable
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
     :param start_from_trigger: begin the wait in the triggerer, with no worker before it. Default: wherever
@@ -114,6 +119,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_approval_timeout(approval_timeout)
         kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
         super().__init__(**kwargs)
         self.ticket_sn = ticket_sn
@@ -134,6 +140,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             raise ValueError(
                 'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
             )
+        if self.deferrable:
+            check_poke_interval(self.poke_interval)
         self.may_end_in_triggerer = end_from_trigger
         if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})

@@ -205,3 +205,8 @@ def test_a_title_that_itsm_would_store_too_long_is_cut(connections, sandbox):
 def test_a_form_that_is_a_word_is_an_error_when_the_dag_is_parsed():
     with pytest.raises(errors.ItsmInvalidRequestError, match="not 'some text'"):
         notifier(fields="some text")
+
+
+def test_two_services_for_one_ticket_are_an_error_when_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="service_id 7"):
+        notifier(service_id=7)

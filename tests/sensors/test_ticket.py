@@ -186,9 +186,24 @@ def test_only_never_fail_skips_an_error(sn, sandbox, who):
         sensor(sn, never_fail=True).execute(who.context)
 
 
-def test_a_timeout_that_is_no_number_is_named(sn, who):
+@pytest.mark.parametrize("wrong", ["tomorrow", -1, timedelta(-1)])
+def test_a_wrong_time_is_told_when_the_dag_is_parsed(wrong):
     with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
-        sensor(sn, approval_timeout="tomorrow").execute(who.context)
+        sensor("REQ1", approval_timeout=wrong)
+    assert sensor("REQ1", approval_timeout="{{ params.time }}").approval_timeout == "{{ params.time }}"
+
+
+def test_a_deferrable_wait_needs_a_pause_between_two_looks():
+    with pytest.raises(ValueError, match="poke_interval"):
+        sensor("REQ1", poke_interval=0)
+    assert sensor("REQ1", poke_interval=0, deferrable=False).poke_interval == 0
+
+
+def test_a_timeout_that_is_no_number_is_named(sn, who):
+    waiting = sensor(sn, approval_timeout="{{ params.time }}")
+    waiting.approval_timeout = "tomorrow"
+    with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
+        waiting.execute(who.context)
 
 
 def test_the_triggers_error_fails_the_task_and_says_what_a_retry_does(sn, who):
