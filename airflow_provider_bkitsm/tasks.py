@@ -43,7 +43,7 @@ def check_fast_approval(given: bool, service_id: object) -> bool:
     """Refuse two services for one ticket, while the DAG is written."""
     if given and service_id is not None:
         raise ValueError(
-            f"fast_approval is ITSM's built-in approval service, service_id {service_id!r} is another: leave one out"
+            f"fast_approval is ITSM's built-in service, and service_id {service_id!r} another: leave one out"
         )
     return given
 
