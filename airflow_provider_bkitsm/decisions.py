@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.waiting import approval_time
 from airflow_provider_bkitsm.tasks import (
     CallsItsm,
     OnAbandoned,
@@ -32,6 +35,27 @@ DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 _AFTER = ("execute_complete", "take_event", "conclude", "pre_execute", "post_execute")
 _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
+
+
+def check_approval_timeout(given: Any) -> Any:
+    """Raise, when the DAG is parsed, for what is neither a time nor a template or task output of one.
+
+    :raises ItsmConfigurationError: see :func:`~airflow_provider_bkitsm.itsm.waiting.approval_time`.
+    """
+    if isinstance(given, timedelta | float | int) or (isinstance(given, str) and not is_template(given)):
+        approval_time(given)
+    return given
+
+
+def check_poke_interval(given: timedelta | float) -> float:
+    """Return the seconds between two looks.
+
+    :raises ValueError: when the DAG is parsed: looks without a pause in between would be one flood of requests.
+    """
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"poke_interval must be more than 0 seconds, not {given!r}")
+    return seconds
 
 
 class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
@@ -149,7 +173,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
             self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
         if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
-            self.log.info(said)
+            self.log.info("%s", said)
             return verdict.as_dict()
         context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
         if self.do_xcom_push:
@@ -165,12 +189,12 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         :param remembered: what ``execute_complete`` is given besides the trigger's event. ``sn`` among it is the
             number of the task's own ticket: an event about another one is refused.
         """
-        from airflow_provider_bkitsm.itsm.waiting import approval_time, ticket_number
+        from airflow_provider_bkitsm.itsm.waiting import ticket_number
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
         time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()
         arguments["ticket_sn"] = ticket_number(sn)
-        arguments["approval_timeout"] = time.total_seconds() if time else None
+        arguments["approval_timeout"] = None if time is None else time.total_seconds()
         arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
         trigger = ItsmTicketTrigger(**arguments, after_worker=True)
         self.defer(trigger=trigger, method_name="execute_complete", kwargs=remembered)

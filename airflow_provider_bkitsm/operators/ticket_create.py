@@ -11,7 +11,13 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned, map_index
+from airflow_provider_bkitsm.tasks import (
+    CallsItsm,
+    OnAbandoned,
+    check_fast_approval,
+    check_on_abandoned,
+    map_index,
+)
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -99,7 +105,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
-        self.fast_approval = fast_approval
+        self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
         self.meta = meta
         self.approval_key = approval_key

@@ -196,7 +196,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
-            approval_seconds=self._time.total_seconds() if self._time else None,
+            approval_seconds=None if self._time is None else self._time.total_seconds(),
             **self.verdict_settings,
         )
         await self._notes.register(sn, waiter)

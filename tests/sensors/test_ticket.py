@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
@@ -143,9 +143,70 @@ def test_a_number_itsm_does_not_know_is_not_approved(connections, who):
         sensor("REQ20000101000001").execute(who.context)
 
 
-def test_a_timeout_that_is_no_number_is_named(sn, who):
+def test_on_a_worker_a_number_itsm_does_not_know_is_looked_for_three_times(connections, sandbox, who):
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        sensor("REQ20000101000001", deferrable=False, poke_interval=0.01).execute(who.context)
+    assert len(sandbox.requests("ticket_approval_result")) == 3
+
+
+def test_between_reschedules_it_is_looked_for_as_long(connections, who):
+    context = who.context
+
+    def look(began):
+        context["ti"].get_first_reschedule_date = lambda _: began
+        waiting = sensor("REQ20000101000001", deferrable=False, mode="reschedule", poke_interval=60)
+        return waiting.poke(context).is_done
+
+    now = datetime.now(UTC)
+    assert look(None) is look(now - timedelta(seconds=61)) is False
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        look(now - timedelta(seconds=121))
+
+
+def test_p1_a_ticket_that_is_missing_once_in_a_while_is_waited_for(sn, sandbox, who, monkeypatch):
+    waiting = sensor(sn, deferrable=False)
+    for _ in range(4):
+        assert not waiting.poke(who.context).is_done
+        with monkeypatch.context() as lagging:
+            lagging.setattr(waiting, "ticket_sn", "REQ20000101000001")
+            assert [waiting.poke(who.context).is_done for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("soft", ["soft_fail", "never_fail"])
+def test_soft_fail_skips_what_the_first_look_sees_refused(sn, sandbox, who, soft, deferrable):
+    sandbox.reject(sn, remark="no")
+    with pytest.raises(AirflowSkipException) as skipped:
+        sensor(sn, deferrable=deferrable, **{soft: True}).execute(who.context)
+    assert "alice refused: no" in f"{skipped.value} {skipped.value.__cause__}"
+
+
+def test_only_never_fail_skips_an_error(sn, sandbox, who):
+    sandbox.fault("ticket_approval_result", "status", status=403, times=2)
+    with pytest.raises(errors.ItsmPermissionError):
+        sensor(sn, soft_fail=True).execute(who.context)
+    with pytest.raises(AirflowSkipException):
+        sensor(sn, never_fail=True).execute(who.context)
+
+
+@pytest.mark.parametrize("wrong", ["tomorrow", -1, timedelta(-1)])
+def test_a_wrong_time_is_told_when_the_dag_is_parsed(wrong):
     with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
-        sensor(sn, approval_timeout="tomorrow").execute(who.context)
+        sensor("REQ1", approval_timeout=wrong)
+    assert sensor("REQ1", approval_timeout="{{ params.time }}").approval_timeout == "{{ params.time }}"
+
+
+def test_a_deferrable_wait_needs_a_pause_between_two_looks():
+    with pytest.raises(ValueError, match="poke_interval"):
+        sensor("REQ1", poke_interval=0)
+    assert sensor("REQ1", poke_interval=0, deferrable=False).poke_interval == 0
+
+
+def test_a_timeout_that_is_no_number_is_named(sn, who):
+    waiting = sensor(sn, approval_timeout="{{ params.time }}")
+    waiting.approval_timeout = "tomorrow"
+    with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
+        waiting.execute(who.context)
 
 
 def test_the_triggers_error_fails_the_task_and_says_what_a_retry_does(sn, who):
