@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.waiting import approval_time
 from airflow_provider_bkitsm.tasks import (
     CallsItsm,
     OnAbandoned,
@@ -25,13 +28,34 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
-    from airflow_provider_bkitsm.tickets.binding import Binding
+    from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding
 
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
 _AFTER = ("execute_complete", "take_event", "conclude", "pre_execute", "post_execute")
 _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
+
+
+def check_approval_timeout(given: Any) -> Any:
+    """Raise, when the DAG is parsed, for what is neither a time nor a template or task output of one.
+
+    :raises ItsmConfigurationError: see :func:`~airflow_provider_bkitsm.itsm.waiting.approval_time`.
+    """
+    if isinstance(given, timedelta | float | int) or (isinstance(given, str) and not is_template(given)):
+        approval_time(given)
+    return given
+
+
+def check_poke_interval(given: timedelta | float) -> float:
+    """Return the seconds between two looks.
+
+    :raises ValueError: when the DAG is parsed: looks without a pause in between would be one flood of requests.
+    """
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"poke_interval must be more than 0 seconds, not {given!r}")
+    return seconds
 
 
 class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
@@ -44,6 +68,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
     # Not "end_from_trigger": beside listeners Airflow refuses every DAG with a task that has this attribute set.
     may_end_in_triggerer: bool
     poke_interval: float
+    _sent: Mapping[str, Any] | None = None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the trigger's event; called on a worker when the wait is over."""
@@ -107,12 +132,12 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
             verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
         if verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            verdict = self.hook.run(confirm(binding.applied_to(verdict), binding.request))
+            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
         self._seen = verdict.as_dict()
         return verdict
 
     def binding(self, sn: str, context: Context) -> Binding:
-        """Read from the store whose a ticket is; a ticket of before there were records is known by its age.
+        """Read from the store whose a ticket is; one of before there were records is known by mark and age.
 
         :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
         """
@@ -121,12 +146,26 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
 
         ti = context["ti"]
         where = {"dag_id": ti.dag_id, "run_id": ti.run_id, "bkitsm_conn_id": self.bkitsm_conn_id}
-        found = read_binding(AwaitedTicket(sn=sn, opened_by=self.opener(), **where))
+        ticket = AwaitedTicket(sn=sn, opened_by=self.opener(), **where)
+        found = read_binding(ticket)
         if not found.is_settled:
-            found = found.of_ticket_opened_at(self.hook.get_ticket_info(sn).create_at)
+            info = self.hook.get_ticket_info(sn)
+            if self._is_legacy(info.title, ticket, context):
+                found = found.of_ticket_opened_at(info.create_at)
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found
+
+    def _is_legacy(self, title: str, ticket: AwaitedTicket, context: Context) -> bool:
+        """Whether a ticket has the mark that a version without records gave the opener's."""
+        from airflow_provider_bkitsm.tickets.legacy import is_legacy
+
+        dag = self.get_dag()
+        opener = dag.task_dict.get(str(ticket.task_id)) if dag is not None else None
+        written: Mapping[str, Any] = getattr(opener, "partial_kwargs", None) or vars(opener or self)
+        names = ("approval_key", "bkitsm_conn_id")
+        key, conn_id = (self.render_template(written.get(one), context) for one in names)
+        return is_legacy(title, ticket, conn_ids={self.bkitsm_conn_id, str(conn_id)}, approval_key=key)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
@@ -134,7 +173,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
             self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
         if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
-            self.log.info(said)
+            self.log.info("%s", said)
             return verdict.as_dict()
         context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
         if self.do_xcom_push:
@@ -150,12 +189,12 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         :param remembered: what ``execute_complete`` is given besides the trigger's event. ``sn`` among it is the
             number of the task's own ticket: an event about another one is refused.
         """
-        from airflow_provider_bkitsm.itsm.waiting import approval_time, ticket_number
+        from airflow_provider_bkitsm.itsm.waiting import ticket_number
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
         time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()
         arguments["ticket_sn"] = ticket_number(sn)
-        arguments["approval_timeout"] = time.total_seconds() if time else None
+        arguments["approval_timeout"] = None if time is None else time.total_seconds()
         arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
         trigger = ItsmTicketTrigger(**arguments, after_worker=True)
         self.defer(trigger=trigger, method_name="execute_complete", kwargs=remembered)

@@ -22,10 +22,11 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
-from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketSummary
+from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.opening import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.itsm.read_back import ticket_differences
+from airflow_provider_bkitsm.itsm.stall import has_started
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_shown, stored_title
 
 log = logging.getLogger(__name__)
@@ -68,15 +69,22 @@ class TicketOpener:
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
         ``create_ticket`` may take to appear (default 120).
     :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
+    :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
     :param sleep: the clock's seam, for tests.
     """
 
     def __init__(
-        self, *, hook: ItsmHook, calls_back: bool = True, sleep: Callable[[float], None] = time.sleep
+        self,
+        *,
+        hook: ItsmHook,
+        calls_back: bool = True,
+        patience: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.hook = hook
         self.calls_back = calls_back
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
+        self.patience = self.settle if patience is None else min(patience, self.settle)
         self._sleep = sleep
 
     def find(self, handle: Handle) -> TicketSummary | None:
@@ -146,6 +154,11 @@ class TicketOpener:
         """How long the ticket of a lost answer may still take to appear."""
         return self.settle - (datetime.now(UTC) - handle.since).total_seconds()
 
+    def never_starts(self, sn: str) -> bool:
+        """Whether a ticket is an orphan: its flow has not started, and will not any more."""
+        info = self.hook.get_ticket_info(sn)
+        return not (has_started(info) or _is_young(info.create_at))
+
     def call_off(self, sn: str, *, why: str) -> None:
         """End a ticket nobody waits for any more, unless it is over."""
         call_off(self.hook, sn=sn, why=why, sleep=self._sleep)
@@ -158,11 +171,10 @@ class TicketOpener:
         """Whether a found ticket asks what was sent: a mark can be copied from a ticket that shows it."""
         if handle.request is None:
             return True
-        info, sent = self.hook.get_ticket_info(ticket.sn), handle.request
-        if not info.fields and self._starts(ticket):
-            info = self.hook.get_ticket_info(ticket.sn)
-        if not info.fields:
-            # Its flow never starts, so it shows no form, and asks nobody.
+        info, sent = self._read_started(ticket.sn, ticket.create_at), handle.request
+        if not has_started(info):
+            # It has taken in no form, and asks nobody.
+            info = info.model_copy(update={"fields": ()})
             sent = {**sent, "fields": {"title": sent["fields"]["title"]}}
         differences = ticket_differences(sent, info)
         if differences:
@@ -181,14 +193,17 @@ class TicketOpener:
         raise ItsmOrphanError(_ORPHAN.format(sn=found[0].sn))
 
     def _starts(self, ticket: TicketSummary) -> bool:
-        """Whether a ticket comes to ask somebody; ITSM takes a moment to start one (reference 4.1.4)."""
-        for left in range(_STARTS if _is_young(ticket) else 1, 0, -1):
-            status = self.hook.get_ticket_status(ticket.sn)
-            if status.current_steps or status.current_status != "RUNNING":
-                return True
-            if left > 1:
-                self._sleep(_START_SECONDS)
-        return False
+        """Whether a ticket asks somebody, or comes to: one that is stuck on a failed step has started."""
+        return has_started(self._read_started(ticket.sn, ticket.create_at))
+
+    def _read_started(self, sn: str, created_at: datetime | None) -> TicketInfo:
+        """Read a ticket once it has started; ITSM takes a moment for that (reference 4.1.4)."""
+        for left in range(_STARTS if _is_young(created_at) else 1, 0, -1):
+            info = self.hook.get_ticket_info(sn)
+            if left == 1 or has_started(info):
+                return info
+            self._sleep(_START_SECONDS)
+        raise AssertionError
 
     def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
         try:
@@ -213,7 +228,7 @@ class TicketOpener:
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> TicketSummary:
         """Wait for the ticket of a lost answer: whatever goes wrong by now, it may be there."""
         try:
-            found, why = self.look_for(handle, seconds=self.settle), f"was seen in {self.settle:.0f} s"
+            found, why = self.look_for(handle, seconds=self.patience), f"was seen in {self.patience:.0f} s"
         except (ItsmOrphanError, ItsmUnavailableError):
             raise
         except ItsmError as error:
@@ -237,6 +252,6 @@ def _is_second(ticket: TicketSummary, kept: TicketSummary) -> bool:
     return bool(kept.end_at and ticket.create_at and ticket.create_at < kept.end_at)
 
 
-def _is_young(ticket: TicketSummary) -> bool:
+def _is_young(created_at: datetime | None) -> bool:
     """Whether a ticket that has not started may do so yet: ITSM's worker may be down."""
-    return ticket.create_at is not None and datetime.now(UTC) - ticket.create_at < MAY_START
+    return created_at is not None and datetime.now(UTC) - created_at < MAY_START

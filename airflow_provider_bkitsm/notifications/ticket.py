@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_bkitsm.itsm.form import check_form_text
-from airflow_provider_bkitsm.tasks import CallsItsm
+from airflow_provider_bkitsm.tasks import CallsItsm, check_fast_approval
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
 
 # Airflow ends a worker 20 s after its task ([core] task_success_overtime), callbacks included.
-_SETTLE_SECONDS = 10.0
+_PATIENCE = 10.0
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -98,7 +98,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
-        self.fast_approval = fast_approval
+        self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
         self.failure_key = failure_key
 
@@ -123,8 +123,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
         from airflow_provider_bkitsm.tickets.question import Question
 
-        opener = TicketOpener(hook=self.hook, calls_back=False)
-        opener.settle = min(opener.settle, _SETTLE_SECONDS)
+        opener = TicketOpener(hook=self.hook, calls_back=False, patience=_PATIENCE)
         subject = Subject(
             installation=installation(),
             bkitsm_conn_id=self.bkitsm_conn_id,

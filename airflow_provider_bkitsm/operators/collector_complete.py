@@ -142,7 +142,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
             raise AirflowFailException(said)
         if self.on_not_approved == "skip":
             raise AirflowSkipException(said)
-        self.log.info(said)
+        self.log.info("%s", said)
         return _summary(row, reason)
 
 

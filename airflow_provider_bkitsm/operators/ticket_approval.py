@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
+from airflow_provider_bkitsm.decisions import (
+    DEFAULT_APPROVAL_TIMEOUT,
+    WaitsForDecision,
+    check_approval_timeout,
+    check_poke_interval,
+)
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
@@ -35,7 +41,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     Returns the JSON object of ``ItsmTicketSensor``: ``sn``, ``outcome``, ``approvers``, ``decided_at`` ... .
 
     :param approval_timeout: how long people may take, counted from the ticket's creation: a timedelta or
-        seconds; None waits for ever. (templated)
+        seconds; None waits for ever, 0 not at all. (templated)
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
@@ -90,7 +96,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         **kwargs: Any,
     ) -> None:
         super().__init__(compare_parameters=compare_parameters, **kwargs)
-        self.approval_timeout = approval_timeout
+        self.approval_timeout = check_approval_timeout(approval_timeout)
         self.on_not_approved = check_on_not_approved(on_not_approved)
         usual: OnAbandoned = "keep" if self.approval_key else "withdraw"
         self.on_timeout = check_on_abandoned("on_timeout", on_timeout or usual)
@@ -102,7 +108,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
-        self.poke_interval = poke_interval
+        self.poke_interval = check_poke_interval(poke_interval)
         needs_worker = compare_parameters or self.approved_task_ids or self.rejected_task_ids
         self.may_end_in_triggerer = end_from_trigger and not needs_worker
 
@@ -111,20 +117,27 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         from airflow_provider_bkitsm.itsm.waiting import approval_time
 
         approval_time(self.approval_timeout)
+        self._check_branches()
         record = self.opened(context)
         asked = self.parameters_digest(self.ticket_meta(context))
-        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn)
+        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], asked: str | None = None, sn: str | None = None
+        self,
+        context: Context,
+        event: dict[str, Any],
+        asked: str | None = None,
+        sn: str | None = None,
+        sent: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Take the trigger's event.
 
         :param asked: digest of what was asked when the wait began.
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
+        :param sent: what was sent to open it: the record of it may be lost, or in another machine's store.
         """
-        self._asked = asked
-        return self.take_event(event, context, asked=asked, sn=sn)
+        self._asked, self._sent = asked, sent
+        return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read: another place is another question."""
@@ -138,7 +151,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         if approved or self.rejected_task_ids is None:
             result = super().conclude(verdict, context)
         else:
-            self.log.info(verdict.describe())
+            self.log.info("%s", verdict.describe())
             result = verdict.as_dict()
         branch = self._branch(context, approved=approved)
         if branch is not None:
@@ -185,6 +198,27 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         if self.fast_approval and CONTENT in form:
             return form | {CONTENT: f"{form[CONTENT]}\n\n{digest}"}
         return form
+
+    def _check_branches(self) -> None:
+        """Refuse branches that are not directly behind this task, before anybody is asked.
+
+        :raises ItsmConfigurationError: an answer could not be followed.
+        """
+        if (dag := self.get_dag()) is None:
+            return
+        behind = set(self.downstream_task_ids)
+        behind |= {
+            name
+            for name, group in dag.task_group_dict.items()
+            if name and any(root.task_id in behind for root in group.roots)
+        }
+        for parameter in ("approved_task_ids", "rejected_task_ids"):
+            unknown = sorted(set(getattr(self, parameter) or ()) - behind)
+            if unknown:
+                raise ItsmConfigurationError(
+                    f"{parameter}: {', '.join(unknown)} is not directly behind task {self.task_id}; there is"
+                    f" {', '.join(sorted(behind)) or 'nothing'}. No ticket was opened"
+                )
 
     def _branch(self, context: Context, *, approved: bool) -> list[str] | None:
         """Return what to go on with; None is everything.

@@ -11,7 +11,13 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned, map_index
+from airflow_provider_bkitsm.tasks import (
+    CallsItsm,
+    OnAbandoned,
+    check_fast_approval,
+    check_on_abandoned,
+    map_index,
+)
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -99,7 +105,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
-        self.fast_approval = fast_approval
+        self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
         self.meta = meta
         self.approval_key = approval_key
@@ -265,7 +271,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
             max_tries=ti.max_tries,
             retries=self.retries or 0,
             clear_number=getattr(run, "clear_number", None),
-            run_started=_iso(run.start_date),
+            run_started=_iso(_run_began(context)),
         )
 
     def legacy_digests(self) -> tuple[str, ...]:
@@ -277,12 +283,22 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
         if not self.approval_key:
             return None
-        ti, run = context["ti"], context["dag_run"]
+        ti = context["ti"]
         return Sharing(
             subject=self._subject(context, shared=True),
-            run_began=run.start_date or run.run_after,
+            run_began=_run_began(context) or context["dag_run"].run_after,
             cleared=ti.max_tries > (self.retries or 0),
         )
+
+
+def _run_began(context: Context) -> datetime | None:
+    """Return when the run began.
+
+    ``airflow dags test`` dates a run back to its logical date, each time again: there it is when this try began.
+    """
+    ti, run = context["ti"], context["dag_run"]
+    is_dated_back = run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
+    return ti.start_date if is_dated_back else run.start_date
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -99,8 +99,11 @@ class Attempt:
     def is_given_up(self, later: Attempt) -> bool:
         """Whether Airflow made another try after this one: the ids of tries are UUIDs that rise with time.
 
-        A worker whose try was believed lost, or was cleared, goes on until it hears of that.
+        A worker whose try was believed lost, or was cleared, goes on until it hears of that. Within a run the
+        numbers of tries rise too, and do so even where a scheduler's clock is set back.
         """
+        if self.run_started == later.run_started and self.is_later(later):
+            return False
         mine, other = _time_ordered(self.ti_id), _time_ordered(later.ti_id)
         return mine is not None and other is not None and mine < other
 

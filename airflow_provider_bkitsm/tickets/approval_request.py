@@ -19,7 +19,7 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
-from airflow_provider_bkitsm.hooks.opening import MAY_START, Handle, Opened, TicketOpener
+from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherQuestionError,
     ItsmAuthenticationError,
@@ -27,6 +27,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmError,
     ItsmInvalidRequestError,
     ItsmNotFoundError,
+    ItsmOutcomeUnknownError,
     ItsmPermissionError,
     ItsmTicketNotFoundError,
 )
@@ -195,11 +196,14 @@ class ApprovalRequest:
         return None
 
     def _end(self, earlier: ApprovalRecord) -> None:
-        """End an earlier round's ticket; one that ITSM lets nobody end, since it never started, is left."""
+        """End an earlier round's ticket; an orphan, which ITSM lets nobody end and which asks nobody, is left.
+
+        :raises ItsmConflictError: ITSM lets nobody end it, and people may still answer it.
+        """
         try:
             self.opener.call_off(str(earlier.sn), why=_CLEARED)
         except ItsmConflictError as error:
-            if self.store.now() - (earlier.opened_at or self.store.now()) < MAY_START:
+            if not self.opener.never_starts(str(earlier.sn)):
                 raise
             log.error("ticket %s STAYS OPEN, though its answer has no effect: %s", earlier.sn, error)
 
@@ -309,22 +313,39 @@ class ApprovalRequest:
         )
 
     def _looked_for(self, record: ApprovalRecord) -> ApprovalRecord:
-        """Look for the ticket of a lost answer for as long as it may appear; in the store first."""
+        """Look for the ticket of a lost answer for as long as it may appear; in the store first.
+
+        :raises ItsmOutcomeUnknownError: it was not seen so far as this process may wait, and may still appear.
+        """
         if record.sn is not None or record.create_started_at is None:
             return record
-        while self.sharing and (left := record.seconds_until_settled(self.opener.settle, self.store.now())) > 0:
-            self.sleep(min(left, _NUMBER_SECONDS))
-            record = self.store.get(record.nonce) or record
-            if record.sn is not None:
-                return record
-            if record.create_started_at is None:
-                return record
-        seconds = record.seconds_until_settled(self.opener.settle, self.store.now())
-        found = self.opener.look_for(self._handle(record), seconds=seconds)
-        if found is None:
+        record, waited = self._told_by_others(record)
+        if record.sn is not None or record.create_started_at is None:
             return record
-        telemetry.adopted(self.opener.hook.bkitsm_conn_id)
-        return self._with_number(record, found)
+        seconds, patience = self._seconds_left(record), max(0.0, self.opener.patience - waited)
+        found = self.opener.look_for(self._handle(record), seconds=min(seconds, patience))
+        if found is not None:
+            telemetry.adopted(self.opener.hook.bkitsm_conn_id)
+            return self._with_number(record, found)
+        if seconds > patience:
+            raise ItsmOutcomeUnknownError(
+                f"the answer to create_ticket for {record.subject} was lost, and its ticket may appear for another"
+                f" {seconds - patience:.0f} s. No second one was opened; a retry looks for it again"
+            )
+        return record
+
+    def _told_by_others(self, record: ApprovalRecord) -> tuple[ApprovalRecord, float]:
+        """Wait until who shares the ticket has stored how its opening ended; return for how long."""
+        waited = 0.0
+        while self.sharing and (left := self._seconds_left(record)) > 0 and waited < self.opener.patience:
+            pause = min(left, _NUMBER_SECONDS)
+            self.sleep(pause)
+            waited += pause
+            record = self.store.get(record.nonce) or record
+        return record, waited
+
+    def _seconds_left(self, record: ApprovalRecord) -> float:
+        return record.seconds_until_settled(self.opener.settle, self.store.now())
 
     def _handle(self, record: ApprovalRecord) -> Handle:
         return Handle(

@@ -152,8 +152,8 @@ def _warn_if_not_shared(elsewhere: tuple[str, ...]) -> None:
         log.warning(
             "The records of approvals are in %s, a file of this machine, but tasks may run on several (%s). A"
             " retry on another machine does not know what an earlier try has asked: after a crash it may open a"
-            " second ticket (P2), and where the record is not found, an approved form is not read back, and not"
-            " compared with what was sent (P3). Name a database that all of them reach: [bkitsm] store_conn_id",
+            " second ticket (P2), and a sensor there does not compare an approved form with what was sent (P3)."
+            " Name a database that all of them reach: [bkitsm] store_conn_id",
             store.store_path(),
             ", ".join(elsewhere),
         )

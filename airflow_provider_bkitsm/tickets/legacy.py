@@ -7,13 +7,16 @@ that such a version gave it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airflow_provider_bkitsm.itsm.opening import asks_for
+from airflow_provider_bkitsm.itsm.opening import asks_for, creation_tag, is_marked
+from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
 
 _KEY = "bkitsm_ticket"
+# Airflow's own limit of mapped tasks, and more clears and retries than any task has seen.
+_INDEXES, _ROUNDS = range(-1, 1024), 50
 
 
 class TaskStates(Protocol):
@@ -40,6 +43,26 @@ class LegacyTicket:
     def asks_for(self, digests: Collection[str]) -> bool:
         """Whether the ticket asks what has one of these digests, so far as its title shows one."""
         return not digests or any(asks_for(self.title, digest) for digest in digests)
+
+
+def is_legacy(title: str, ticket: AwaitedTicket, *, conn_ids: Collection[str], approval_key: str | None) -> bool:
+    """Whether a title has the mark that such a version gave the ticket of the task named by ``opened_by``.
+
+    That mark names run and task. A later ticket whose record is lost has another one, which nobody can foresee.
+
+    :param conn_ids: connections with one of which the task may have opened it.
+    :param approval_key: of the task, rendered.
+    """
+    return any(is_marked(title, tag) for one in conn_ids for tag in _tags(ticket, one, approval_key))
+
+
+def _tags(ticket: AwaitedTicket, conn_id: str, approval_key: str | None) -> Iterator[str]:
+    if approval_key:
+        yield creation_tag(conn_id, ticket.dag_id, "approval_key", approval_key)
+        return
+    indexes = _INDEXES if ticket.map_index is None else (ticket.map_index,)
+    task = (conn_id, ticket.dag_id, ticket.run_id, ticket.task_id)
+    yield from (creation_tag(*task, index, number) for index in indexes for number in range(_ROUNDS))
 
 
 def legacy_ticket(states: TaskStates | None, *, round_number: int) -> LegacyTicket | None:

@@ -196,7 +196,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
-            approval_seconds=self._time.total_seconds() if self._time else None,
+            approval_seconds=None if self._time is None else self._time.total_seconds(),
             **self.verdict_settings,
         )
         await self._notes.register(sn, waiter)
@@ -237,7 +237,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     async def _as_it_counts(self, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts for this task: the approval of another task's ticket is none.
 
-        A ticket without a record may be one of before there were records; that is for a worker to find out.
+        A ticket without a record may be one of before there were records; that is for a worker to find out. So is
+        what was sent to open a ticket of ours, where no record says it.
 
         :raises ItsmError: the store cannot be read. Nothing is approved.
         """
@@ -246,7 +247,8 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         binding = await self._binding(verdict.sn)
         # The version before did not store who opens the ticket: then the DAG's code says it, on a worker.
         is_named = self.opened_by is not None or self._number_is_stored or binding.claim is Claim.OWN
-        self.ends_task = self.ends_task and binding.is_settled and is_named
+        is_known = binding.request is not None or not shows_marker(verdict.title)
+        self.ends_task = self.ends_task and binding.is_settled and is_named and is_known
         if not binding.is_settled:
             return verdict
         counted = binding.applied_to(verdict)

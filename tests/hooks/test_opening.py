@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
 
 TAG = "0123456789abcdef0123456789abcdef"
 HANDLE = Handle(tag=TAG, creator="robot", since=datetime.now(UTC))
@@ -127,6 +129,39 @@ def test_p2_a_ticket_whose_flow_never_starts_is_reported_and_no_second_one_is_op
     with pytest.raises(errors.ItsmOrphanError, match=f"{sn}.*clear the task"):
         opener.find(HANDLE)
     assert len(sandbox.tickets()) == 1
+
+
+# Of a service of one's own such a ticket lists its form, without a value in it (recorded).
+STUCK = {"service_id": LOG_COLLECTOR, "fields": {"title": marked_title("t", TAG), "approvals": "alice"}}
+STUCK["fields"] |= {"apply_reason": "\N{GRINNING FACE}", "collector_detail": {"form_data": []}, "bk_biz_id": 2}
+
+
+def test_p2_an_orphan_that_lists_its_form_without_values_is_one_too(opener, sandbox):
+    sn = opener.open(HANDLE, **STUCK).sn
+    assert {field.value for field in ItsmHook().get_ticket_info(sn).fields if field.key == "title"} == {None}
+    sent = replace(HANDLE, request={**STUCK, "creator": "robot"})
+    with pytest.raises(errors.ItsmOrphanError, match=sn):
+        opener.find(sent)
+    assert len(sandbox.tickets()) == 1
+
+
+@pytest.mark.parametrize("age", [0, 7200])
+def test_p2_a_ticket_that_is_stuck_on_a_failed_step_is_adopted(opener, sandbox, monkeypatch, age):
+    """It lists no step either, as an orphan does; its form tells it from one."""
+    sn = opener.open(HANDLE, **REQUEST).sn
+    sandbox.wait_for_step(sn)
+    read = ItsmHook.get_ticket_info
+
+    def stuck(hook, sn):
+        info = read(hook, sn)
+        made = {"current_steps": (), "create_at": info.create_at - timedelta(seconds=age)}
+        return info.model_copy(update=made)
+
+    monkeypatch.setattr(ItsmHook, "get_ticket_info", stuck)
+    monkeypatch.setattr(ItsmHook, "get_ticket_status", lambda *_: TicketStatus(current_status="RUNNING"))
+    sent = replace(HANDLE, request={**REQUEST, "service_id": None, "creator": "robot"})
+    assert opener.find(sent).sn == opener.find(HANDLE).sn == sn
+    assert not opener.never_starts(sn)
 
 
 def test_p2_a_ticket_that_itsm_refused_but_made_is_reported(opener, sandbox):

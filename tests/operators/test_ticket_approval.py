@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TaskGroup
 from airflow.sdk import task as task_decorator
 from airflow.sdk.bases.operator import BaseOperator
 
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
 from airflow_provider_bkitsm.version_compat import DownstreamTasksSkipped
@@ -64,6 +64,29 @@ def test_an_approval_is_its_result(who):
 def test_p3_anything_else_is_not_approved(who, how, raised, outcome):
     with pytest.raises(raised):
         gate(on_not_approved=how, on_timeout="keep").execute_complete(who.context, event(outcome))
+
+
+@pytest.mark.parametrize("compares", [True, False])
+@pytest.mark.parametrize("edited", [True, False])
+def test_p3_the_form_is_read_back_although_its_record_is_lost(who, sandbox, tmp_path, compares, edited):
+    """The store is a file of another machine, or gone."""
+    asks = gate(compare_parameters=compares)
+    with pytest.raises(TaskDeferred) as caught:
+        asks.execute(who.context)
+    sn = caught.value.trigger.ticket_sn
+    sandbox.wait_for_step(sn)
+    if edited:
+        sandbox.edit(sn, APPROVAL_CONTENT="Water the plants")
+    sandbox.approve(sn)
+    for one in tmp_path.glob("bkitsm.db*"):
+        one.unlink()
+    later = gate(compare_parameters=compares)
+    if edited:
+        with pytest.raises(AirflowFailException, match="Water the plants"):
+            later.execute_complete(who.context, event(sn=sn), **caught.value.kwargs)
+    else:
+        ended = later.execute_complete(who.context, event(sn=sn), **caught.value.kwargs)
+        assert ended["outcome"] == "approved"
 
 
 def test_a_verdict_can_be_passed_on(who):
@@ -126,6 +149,61 @@ def test_both_branches_are_given_the_verdict(who, monkeypatch, outcome):
 def test_p3_without_a_branch_for_it_a_rejection_fails(who, monkeypatch):
     with pytest.raises(AirflowFailException):
         Branches(monkeypatch, approved_task_ids="go").after(who.context, "rejected")
+
+
+@pytest.mark.parametrize("parameters", [{"approved_task_ids": "nosuch"}, {"rejected_task_ids": ["stop", "later"]}])
+def test_a_branch_that_is_not_behind_is_told_before_anybody_is_asked(who, monkeypatch, sandbox, parameters):
+    with DAG("d", schedule=None):
+        one = gate(**parameters)
+        one >> [BaseOperator(task_id="stop"), BaseOperator(task_id="go")] >> BaseOperator(task_id="later")
+    with pytest.raises(ItsmConfigurationError, match=r"(nosuch|later) is not directly behind.* go, stop\."):
+        one.execute(who.context)
+    assert sandbox.tickets() == []
+
+
+def test_a_group_directly_behind_is_a_branch(who, sandbox):
+    with DAG("d", schedule=None):
+        one = gate(approved_task_ids="deploy")
+        with TaskGroup("deploy") as deploy:
+            BaseOperator(task_id="first") >> BaseOperator(task_id="second")
+        one >> deploy
+    deferred(one, who)
+    assert len(sandbox.tickets()) == 1
+
+
+@pytest.mark.parametrize("wrong", ["1h", "a week", "", "None", "nan", "-5", -5, timedelta(-1), True])
+def test_what_is_no_time_is_told_when_the_dag_is_parsed(wrong):
+    with pytest.raises(ItsmConfigurationError, match="approval_timeout"):
+        gate(approval_timeout=wrong)
+
+
+@pytest.mark.parametrize("rendered", ["1h", "", "None", "-5"])
+def test_or_where_it_is_rendered_before_anybody_is_asked(who, sandbox, rendered):
+    one = gate(approval_timeout="{{ params.time }}")
+    one.approval_timeout = rendered
+    with pytest.raises(ItsmConfigurationError, match="approval_timeout"):
+        one.execute(who.context)
+    assert sandbox.tickets() == []
+
+
+@pytest.mark.parametrize("zero", [0, "0", 0.0, timedelta(0)])
+def test_no_time_is_not_for_ever(who, zero):
+    assert deferred(gate(approval_timeout=zero), who)["approval_timeout"] == 0.0
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), "60", None, timedelta(0)])
+def test_a_pause_that_is_none_is_told_when_the_dag_is_parsed(wrong):
+    with pytest.raises(ValueError, match="poke_interval"):
+        gate(poke_interval=wrong)
+
+
+def test_a_pause_may_be_a_timedelta(who):
+    assert deferred(gate(poke_interval=timedelta(minutes=2)), who)["poll_interval"] == 120
+
+
+def test_two_services_for_one_ticket_are_told_when_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="service_id 7"):
+        gate(service_id=7)
 
 
 def test_a_branch_needs_a_worker_after_an_approval(who):

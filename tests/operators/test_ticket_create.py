@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.opening import TicketOpener
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
@@ -99,6 +102,21 @@ def test_clearing_may_withdraw_the_open_ticket_and_ask_anew(opening, task, sandb
     sandbox.wait_for_step(sn)
     again = opening(task("open", clear_number=1), on_clear="withdraw")
     assert [(one["sn"], one["status"]) for one in sandbox.tickets()] == [(sn, "REVOKED"), (again, "RUNNING")]
+
+
+def test_p2_beside_a_ticket_that_itsm_lets_nobody_end_no_second_one_is_opened(opening, task, sandbox, monkeypatch):
+    """However old it is: people may answer it. Only an orphan, which has not started, asks nobody."""
+    sn = opening()
+    sandbox.wait_for_step(sn)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.opening.MAY_START", timedelta(0))
+
+    def refuse(*_args: object, **_more: object) -> None:
+        raise errors.ItsmConflictError("neither withdrawn nor terminated")
+
+    monkeypatch.setattr(TicketOpener, "call_off", refuse)
+    with pytest.raises(errors.ItsmConflictError, match="neither"):
+        opening(task("open", clear_number=1), on_clear="withdraw")
+    assert [one["sn"] for one in sandbox.tickets()] == [sn]
 
 
 def test_p2_after_many_clears_the_first_rounds_open_ticket_is_found(opening, task, sandbox):

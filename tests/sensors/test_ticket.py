@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk import DAG
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.plugins.metadata.resuming import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
@@ -140,9 +143,70 @@ def test_a_number_itsm_does_not_know_is_not_approved(connections, who):
         sensor("REQ20000101000001").execute(who.context)
 
 
-def test_a_timeout_that_is_no_number_is_named(sn, who):
+def test_on_a_worker_a_number_itsm_does_not_know_is_looked_for_three_times(connections, sandbox, who):
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        sensor("REQ20000101000001", deferrable=False, poke_interval=0.01).execute(who.context)
+    assert len(sandbox.requests("ticket_approval_result")) == 3
+
+
+def test_between_reschedules_it_is_looked_for_as_long(connections, who):
+    context = who.context
+
+    def look(began):
+        context["ti"].get_first_reschedule_date = lambda _: began
+        waiting = sensor("REQ20000101000001", deferrable=False, mode="reschedule", poke_interval=60)
+        return waiting.poke(context).is_done
+
+    now = datetime.now(UTC)
+    assert look(None) is look(now - timedelta(seconds=61)) is False
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        look(now - timedelta(seconds=121))
+
+
+def test_p1_a_ticket_that_is_missing_once_in_a_while_is_waited_for(sn, sandbox, who, monkeypatch):
+    waiting = sensor(sn, deferrable=False)
+    for _ in range(4):
+        assert not waiting.poke(who.context).is_done
+        with monkeypatch.context() as lagging:
+            lagging.setattr(waiting, "ticket_sn", "REQ20000101000001")
+            assert [waiting.poke(who.context).is_done for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("soft", ["soft_fail", "never_fail"])
+def test_soft_fail_skips_what_the_first_look_sees_refused(sn, sandbox, who, soft, deferrable):
+    sandbox.reject(sn, remark="no")
+    with pytest.raises(AirflowSkipException) as skipped:
+        sensor(sn, deferrable=deferrable, **{soft: True}).execute(who.context)
+    assert "alice refused: no" in f"{skipped.value} {skipped.value.__cause__}"
+
+
+def test_only_never_fail_skips_an_error(sn, sandbox, who):
+    sandbox.fault("ticket_approval_result", "status", status=403, times=2)
+    with pytest.raises(errors.ItsmPermissionError):
+        sensor(sn, soft_fail=True).execute(who.context)
+    with pytest.raises(AirflowSkipException):
+        sensor(sn, never_fail=True).execute(who.context)
+
+
+@pytest.mark.parametrize("wrong", ["tomorrow", -1, timedelta(-1)])
+def test_a_wrong_time_is_told_when_the_dag_is_parsed(wrong):
     with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
-        sensor(sn, approval_timeout="tomorrow").execute(who.context)
+        sensor("REQ1", approval_timeout=wrong)
+    assert sensor("REQ1", approval_timeout="{{ params.time }}").approval_timeout == "{{ params.time }}"
+
+
+def test_a_deferrable_wait_needs_a_pause_between_two_looks():
+    with pytest.raises(ValueError, match="poke_interval"):
+        sensor("REQ1", poke_interval=0)
+    assert sensor("REQ1", poke_interval=0, deferrable=False).poke_interval == 0
+
+
+def test_a_timeout_that_is_no_number_is_named(sn, who):
+    waiting = sensor(sn, approval_timeout="{{ params.time }}")
+    waiting.approval_timeout = "tomorrow"
+    with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
+        waiting.execute(who.context)
 
 
 def test_the_triggers_error_fails_the_task_and_says_what_a_retry_does(sn, who):
@@ -245,10 +309,58 @@ def test_p3_without_a_record_nothing_shows_whose_the_ticket_is(sn, sandbox, who)
     assert who.xcom["verdict"]["reason_code"] == "not_recorded"
 
 
-def test_p1_a_ticket_of_before_there_were_records_counts_as_it_did(sn, sandbox, who):
+def opened_before_records(*of_task: object) -> str:
+    """Open a ticket as a version without records did."""
+    tag = creation_tag("bkitsm_default", "dag", *of_task)
+    fields = FORM | {"title": marked_title("t", tag)}
+    return ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True, tag=tag).sn
+
+
+@pytest.mark.parametrize(
+    ("of_task", "counts"),
+    [
+        (("run_1", "ask", -1, 0), True),
+        (("run_1", "ask", 3, 2), True),
+        (("run_2", "ask", -1, 0), False),
+        (("run_1", "chairs", -1, 0), False),
+        (("approval_key", "k"), False),
+    ],
+)
+def test_p3_a_ticket_of_before_there_were_records_counts_as_it_did(connections, sandbox, who, of_task, counts):
+    """By its mark; and a later ticket, whose record is lost together with its store, is none of before."""
+    sn = opened_before_records(*of_task)
     sandbox.approve(sn)
     time.sleep(1.1)
-    assert sensor(sn, opened_by="ask").execute(who.context)["outcome"] == "approved"
+    if counts:
+        assert sensor(sn, opened_by="ask").execute(who.context)["outcome"] == "approved"
+    else:
+        with pytest.raises(AirflowFailException, match="there is no record"):
+            sensor(sn, opened_by="ask").execute(who.context)
+
+
+def test_p1_so_does_one_that_tasks_shared(connections, sandbox, who):
+    with DAG("dag", schedule=None):
+        ask = ItsmCreateTicketOperator(
+            task_id="ask", title="t", fields=FORM, fast_approval=True, approval_key="{{ ti.run_id }}"
+        )
+        wait = sensor(opened_before_records("approval_key", "run_1"), opened_by="ask")
+        ask >> wait
+    sandbox.approve(wait.ticket_sn)
+    time.sleep(1.1)
+    assert wait.execute(who.context)["outcome"] == "approved"
+
+
+def test_p3_a_ticket_whose_record_is_lost_with_its_store_is_not_approved(
+    connections, sandbox, who, task, tmp_path
+):
+    ask = ItsmCreateTicketOperator(task_id="ask", title="t", fields=FORM, fast_approval=True)
+    sn = ask.execute(task("ask").context)
+    sandbox.approve(sn)
+    time.sleep(1.1)
+    for one in tmp_path.glob("bkitsm.db*"):
+        one.unlink()
+    with pytest.raises(AirflowFailException, match="there is no record"):
+        sensor(sn, opened_by="ask").execute(who.context)
 
 
 def test_p3_a_store_that_cannot_be_read_is_an_error_for_a_retry(sn, sandbox, who, monkeypatch):

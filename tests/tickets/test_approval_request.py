@@ -134,6 +134,17 @@ def test_p2_who_shares_a_key_and_asks_something_else_leaves_one_ticket(connectio
     assert [one["sn"] for one in sandbox.tickets()] == numbers
 
 
+def test_p1_a_later_try_goes_on_although_the_schedulers_clock_was_set_back(connections, task):
+    """The ids of tries rise with its time."""
+
+    def run(ti_id, **more):
+        context = task("gate", **more).context
+        context["ti"].id = ti_id
+        return ItsmCreateTicketOperator(**FAST).execute(context)
+
+    assert run(LATER) == run(FIRST, try_number=2)
+
+
 def test_p2_the_tag_of_a_round_cannot_be_foreseen(ask, task, sandbox):
     numbers = [ask(run_id=f"run_{number}") for number in range(3)]
     assert len({sandbox.ticket(sn)["tag"] for sn in numbers}) == 3
@@ -169,6 +180,24 @@ def test_p3_the_first_try_that_stores_something_may_be_a_retry(ask, sandbox):
     sn = ask()
     sandbox.approve(sn)
     assert ask(began=datetime.now(UTC) + timedelta(hours=1), try_number=2) != sn
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("again", [{}, {"try_number": 2}, {"run_id": "run_2"}])
+def test_p3_a_test_run_that_is_dated_back_takes_no_earlier_decision(connections, task, sandbox, key, again):
+    """``airflow dags test`` makes the run begin at its logical date, each time under the same id."""
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+
+    def run(ti_id, **more):
+        context = task("gate", began=long_ago, **more).context
+        context["dag_run"].logical_date, context["ti"].start_date = long_ago, datetime.now(UTC)
+        context["ti"].id = ti_id
+        return ItsmCreateTicketOperator(**FAST, approval_key=key).execute(context)
+
+    sn = run(FIRST)
+    sandbox.approve(sn)
+    assert run(FIRST) == sn
+    assert run(LATER, **again) != sn
 
 
 @pytest.mark.parametrize("address", ["https://staging.example.com", "https://airflow.example.com"])

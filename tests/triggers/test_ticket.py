@@ -14,6 +14,7 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.opening import marked_title
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.notes import Notes
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -280,6 +281,17 @@ async def test_p3_a_store_that_cannot_be_read_approves_nothing(sn, sandbox, push
     assert event["kind"] == "StoreUnavailable"
     assert "untouched" in event["error"]
     assert "return_value" not in pushes
+
+
+async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connections, sandbox, pushes):
+    """The task itself may have kept what was sent to open it."""
+    fields = {"title": marked_title("t", "0" * 32), "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+    sn = ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True).sn
+    sandbox.approve(sn)
+    event = await fire(on_task(trigger(sn, ends_task=True)))
+    assert event["verdict"]["outcome"] == "approved"
+    record_round(sn, task_id="wait", request={"fields": fields})
+    assert isinstance(await fired(on_task(trigger(sn, ends_task=True))), TaskSuccessEvent)
 
 
 async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):

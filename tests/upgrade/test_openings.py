@@ -79,6 +79,15 @@ class TestTasks:
         assert before.sandbox.ticket(left["sn"])["status"] == "RUNNING"
         assert ask(try_number=3) == fresh
 
+    def test_after_a_crash_amid_its_opening_a_new_ticket_is_asked_for(self, left, ask):
+        state = left["states"]["bkitsm_ticket"]
+        begun = {name: state[name] for name in ("asking", "since", "began", "title")}
+        assert ask(try_number=2, states={"bkitsm_ticket": begun}) != left["sn"]
+
+    def test_p3_with_a_shared_approval_a_new_ticket_is_asked_for(self, left, ask):
+        shared = {"approval_key": "release"}
+        assert ask(try_number=2, states=left["states"], parameters=shared) != left["sn"]
+
     def test_nothing_is_compared_with_what_was_not_stored(self, left, ask):
         """What that version has sent is not known: its ticket is not read back."""
         ask(try_number=2, states=left["states"])

@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.callback.waiters import (
 )
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
 from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
@@ -213,6 +214,9 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     as_asked = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
     if not as_asked or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
+    if binding.request is None and shows_marker(verdict.title):
+        # Without a record only the task itself may have what was sent to open this ticket of ours.
+        theirs = replace(theirs, ends_task=False)
     return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
 
 

@@ -204,6 +204,13 @@ def test_p4_a_registration_that_is_none_is_nobody(airflow, wait):
     assert airflow.waiting(one.sn, "itsm").known is False
 
 
+def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(airflow, wait):
+    """The task itself may have kept what was sent to open it."""
+    one = wait(ends_task=True)
+    assert airflow.resume(one.waiter, replace(one.verdict, title="Restart #01234567"))
+    assert one.row().state == "scheduled"
+
+
 @pytest.mark.parametrize("ends_task", [True, False])
 def test_p1_of_several_api_servers_exactly_one_resumes(airflow, wait, ends_task):
     waits, servers = [wait(ends_task=ends_task) for _ in range(5)], 8
