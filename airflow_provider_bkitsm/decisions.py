@@ -145,8 +145,8 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
 
         ti = context["ti"]
-        where = {"dag_id": ti.dag_id, "run_id": ti.run_id, "bkitsm_conn_id": self.bkitsm_conn_id}
-        ticket = AwaitedTicket(sn=sn, opened_by=self.opener(), **where)
+        where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
+        ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
         found = read_binding(ticket)
         if not found.is_settled:
             info = self.hook.get_ticket_info(sn)

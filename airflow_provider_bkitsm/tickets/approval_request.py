@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -91,6 +91,7 @@ class ApprovalRequest:
     legacy: LegacyTicket | None = None
     legacy_digests: Collection[str] = ()
     sleep: Callable[[float], None] = time.sleep
+    _has_opened: bool = field(default=False, init=False)
 
     def ticket(self) -> ApprovalRecord:
         """Return the record whose ticket answers this round; it has the ticket's number.
@@ -115,11 +116,15 @@ class ApprovalRequest:
         """Take a step, and take it again where another try was faster."""
         for left in range(_RACES, -1, -1):
             try:
-                return step()
+                record = step()
             except StoreRaceLost:
                 if left == 0:
                     raise
                 self.sleep(_NUMBER_SECONDS)
+            else:
+                if not self._has_opened:
+                    telemetry.adopted(self.opener.hook.bkitsm_conn_id)
+                return record
         raise AssertionError
 
     # -- a ticket of the task's own --------------------------------------------------------------------------
@@ -291,6 +296,7 @@ class ApprovalRequest:
         record = self.store.change(record, create_started_at=self.store.now(), request=self._sent(content))
         try:
             ticket = self.opener.open(self._handle(record), **content)
+            self._has_opened = True
         except _REFUSALS as refused:
             self._refused(record)
             raise refused
@@ -325,7 +331,6 @@ class ApprovalRequest:
         seconds, patience = self._seconds_left(record), max(0.0, self.opener.patience - waited)
         found = self.opener.look_for(self._handle(record), seconds=min(seconds, patience))
         if found is not None:
-            telemetry.adopted(self.opener.hook.bkitsm_conn_id)
             return self._with_number(record, found)
         if seconds > patience:
             raise ItsmOutcomeUnknownError(
