@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
@@ -55,9 +56,13 @@ class Transactions:
 
     def _prepare(self) -> None:
         now = time.monotonic()
-        if now - _checked.get(self.engine, -_CHECKED_SECONDS) >= _CHECKED_SECONDS:
+        if now - _checked.get(self.engine, -_CHECKED_SECONDS) >= _CHECKED_SECONDS or self._file_is_gone():
             bring_up_to_date(self.engine)
             _checked[self.engine] = now
+
+    def _file_is_gone(self) -> bool:
+        url = self.engine.url
+        return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
     @contextmanager
     def _translated(self, consequence: str) -> Iterator[None]:
