@@ -161,8 +161,8 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         from airflow_provider_bkitsm.tickets.legacy import is_legacy
 
         dag = self.get_dag()
-        opener = dag.task_dict.get(str(ticket.task_id)) if dag is not None else None
-        written: Mapping[str, Any] = getattr(opener, "partial_kwargs", None) or vars(opener or self)
+        opener: Any = dag.task_dict.get(str(ticket.task_id)) if dag is not None else None
+        written = opener.partial_kwargs if opener is not None and opener.is_mapped else vars(opener or self)
         names = ("approval_key", "bkitsm_conn_id")
         key, conn_id = (self.render_template(written.get(one), context) for one in names)
         return is_legacy(title, ticket, conn_ids={self.bkitsm_conn_id, str(conn_id)}, approval_key=key)

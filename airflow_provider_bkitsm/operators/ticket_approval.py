@@ -181,11 +181,14 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         return _legacy_digest(asked | {"fields": comparable(fields)}), _legacy_digest(asked)
 
     def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:
-        """Return ``sha256:`` and the hex digest of what is asked, templates rendered.
+        """Return ``sha256:`` and the hex digest of what is asked, templates rendered; of a list, by which task.
 
         :param meta: the ticket's ``meta``, rendered.
         """
-        return self.question(meta).digest
+        from airflow_provider_bkitsm.tickets.question import item_digest
+
+        digest = self.question(meta).digest
+        return digest if self.approval_items is None else item_digest([digest, self.approval_item])
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:
         """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""

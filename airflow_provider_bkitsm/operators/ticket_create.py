@@ -294,11 +294,15 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 def _run_began(context: Context) -> datetime | None:
     """Return when the run began.
 
-    ``airflow dags test`` dates a run back to its logical date, each time again: there it is when this try began.
+    ``airflow dags test`` dates a run back to its logical date, each time again. There it is when Airflow made this
+    try: of a first try, when it made the run.
     """
+    from airflow_provider_bkitsm.tickets.approval import made_at
+
     ti, run = context["ti"], context["dag_run"]
     is_dated_back = run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
-    return ti.start_date if is_dated_back else run.start_date
+    made = made_at(str(getattr(ti, "id", None)))
+    return made or ti.start_date if is_dated_back else run.start_date
 
 
 def _iso(moment: datetime | None) -> str | None:

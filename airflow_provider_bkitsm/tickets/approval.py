@@ -12,12 +12,14 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 _NONCE_BYTES = 16
 _TIME_ORDERED = 7
+# Bits of such an id behind its milliseconds.
+_BEHIND_TIME = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,12 @@ class Attempt:
         """
         last_before_clear = self.max_tries - self.retries
         return earlier.try_number <= last_before_clear < self.try_number
+
+
+def made_at(ti_id: str | None) -> datetime | None:
+    """Return when Airflow made a try (aware), as its id says; None for an id that does not rise with time."""
+    found = _time_ordered(ti_id)
+    return None if found is None else datetime.fromtimestamp((found.int >> _BEHIND_TIME) / 1000, UTC)
 
 
 def _time_ordered(ti_id: str | None) -> UUID | None:

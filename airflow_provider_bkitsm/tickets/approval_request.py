@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -153,15 +153,19 @@ class ApprovalRequest:
 
     def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:
         """Go on with the ticket that a version without records has opened for an earlier try."""
+        info, since = self._info(found.sn), self.store.records_since()
+        if info is None or self.attempt.try_number <= 1 or since is None or info.create_at >= since:
+            log.error("ticket %s was not opened by a version without records. It is not taken for ours", found.sn)
+            return self._opened(self._begin(self.subject, None))
         asks_the_same = found.asks_for(self.legacy_digests) or not self.compares
         if found.same_round and not asks_the_same:
             raise ItsmAnotherQuestionError(
                 f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was"
             )
-        is_open = self._is_open(found.sn)
+        is_open = info.current_status not in ENDED
         if found.same_round or (is_open and self.keeps_open and asks_the_same):
             # Without a request: what a version before has sent is not known, and so not read back.
-            return self._with_number(self._begin(self.subject, None, asks=False, tag=found.tag), found)
+            return self._begin(self.subject, None, asks=False, found=found)
         if is_open:
             self.opener.call_off(found.sn, why=_CLEARED)
         return self._opened(self._begin(self.subject, None))
@@ -256,33 +260,32 @@ class ApprovalRequest:
         *,
         ticket_of: str | None = None,
         asks: bool = True,
-        tag: str | None = None,
+        found: LegacyTicket | None = None,
     ) -> ApprovalRecord:
         """Store the intent of the subject's next round.
 
         :param asks: whether it opens a ticket of its own.
-        :param tag: of a ticket that has one already.
+        :param found: the ticket that answers it, of a version without records.
         """
         nonce, digest = new_nonce(), self.question.digest
         key, *_ = signing_keys(self.opener.hook.gateway)
-        tag = tag or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
+        tag = (found and found.tag) or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
         request = self._sent(self.content(tag)) if asks else {}
         if latest is not None:
             # Whoever still stands before asking in the earlier round is stopped: the record is another one now.
             self.store.change(latest)
-        return self.store.begin(
-            ApprovalRecord(
-                nonce=nonce,
-                subject=subject,
-                round_number=1 if latest is None else latest.round_number + 1,
-                attempt=self.attempt,
-                digest=digest,
-                asked_digest=self.question.asked_digest,
-                tag=tag,
-                request=request,
-                ticket_of=ticket_of,
-            )
+        record = ApprovalRecord(
+            nonce=nonce,
+            subject=subject,
+            round_number=1 if latest is None else latest.round_number + 1,
+            attempt=self.attempt,
+            digest=digest,
+            asked_digest=self.question.asked_digest,
+            tag=tag,
+            request=request,
+            ticket_of=ticket_of,
         )
+        return self.store.begin(record if found is None else replace(record, **self._number_of(found)))
 
     def _opened(self, record: ApprovalRecord) -> ApprovalRecord:
         """Return a record with its ticket's number: as stored, of the ticket that was lost, or of a new ticket."""
@@ -309,14 +312,12 @@ class ApprovalRequest:
         except ItsmError as error:
             log.warning("that ITSM refused the ticket could not be stored, a retry looks for it: %s", error)
 
-    def _with_number(self, record: ApprovalRecord, ticket: Opened | LegacyTicket) -> ApprovalRecord:
-        return self.store.change(
-            record,
-            sn=ticket.sn,
-            ticket_id=ticket.id,
-            ticket_url=ticket.ticket_url or "",
-            opened_at=self.store.now(),
-        )
+    def _with_number(self, record: ApprovalRecord, ticket: Opened) -> ApprovalRecord:
+        return self.store.change(record, **self._number_of(ticket))
+
+    def _number_of(self, ticket: Opened | LegacyTicket) -> dict[str, Any]:
+        url = ticket.ticket_url or ""
+        return {"sn": ticket.sn, "ticket_id": ticket.id, "ticket_url": url, "opened_at": self.store.now()}
 
     def _looked_for(self, record: ApprovalRecord) -> ApprovalRecord:
         """Look for the ticket of a lost answer for as long as it may appear; in the store first.

@@ -76,6 +76,7 @@ class TicketRecords:
     """What the store has about an awaited ticket.
 
     :param rounds: the ticket of the latest round of ``opened_by``, by map index; None where it is not open yet.
+    :param elsewhere: whether those rounds are of an installation with another address than this process has.
     :param owner: who opened the awaited ticket; None where no record names it.
     :param request: what was sent to open the awaited ticket; None where no record says.
     :param since: when the store began to keep a record of each round (aware).
@@ -83,6 +84,7 @@ class TicketRecords:
     """
 
     rounds: Mapping[int, str | None] = field(default_factory=dict)
+    elsewhere: bool = False
     owner: TicketOwner | None = None
     request: Mapping[str, Any] | None = None
     since: datetime | None = None
@@ -156,12 +158,18 @@ def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
     if ticket.opened_by is None:
         return _bind_to_run(ticket, records.owner)
     if ticket.sn in _own(ticket, records):
-        return Binding(claim=Claim.OWN)
+        return _own_or_elsewhere(ticket, records)
     if records.rounds or records.owner is not None:
         return Binding(claim=Claim.FOREIGN, text=_differs(ticket, records))
     if not records.complete:
         return Binding(claim=Claim.UNCLAIMED, text=_not_shared(ticket))
     return Binding(claim=Claim.UNRECORDED, text=_unrecorded(ticket), since=records.since)
+
+
+def _own_or_elsewhere(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
+    if records.elsewhere:
+        return Binding(claim=Claim.UNRECORDED, text=_of_another_installation(ticket))
+    return Binding(claim=Claim.OWN)
 
 
 def _own(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
@@ -205,6 +213,14 @@ def _unrecorded(ticket: AwaitedTicket) -> str:
         f"there is no record that task {ticket.opened_by} opened {ticket.sn} in this run. Records are kept in the"
         " store that [bkitsm] store_conn_id names, else in a file of this machine. If another task opens the"
         f' ticket, name it as opened_by; opened_by="{ANYONE}" takes any ticket'
+    )
+
+
+def _of_another_installation(ticket: AwaitedTicket) -> str:
+    return (
+        f"the record that task {ticket.opened_by} opened {ticket.sn} is of an Airflow with another address. It may"
+        " be another installation, whose approval releases nothing here; if it is this one, give all workers the"
+        " same [api] base_url"
     )
 
 

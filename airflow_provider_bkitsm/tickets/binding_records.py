@@ -80,11 +80,12 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
 
     engine = store_engine()
     with Transactions(engine).begin() as connection:
-        rounds = _rounds(connection, ticket) if ticket.opened_by else {}
+        rounds, elsewhere = _rounds(connection, ticket) if ticket.opened_by else ({}, False)
         owner, request = _owner(connection, ticket)
         since = None if rounds else reached_at(connection, APPROVALS_VERSION)
     return TicketRecords(
         rounds=rounds,
+        elsewhere=elsewhere,
         owner=owner,
         request=request,
         since=since,
@@ -92,8 +93,12 @@ def _read(ticket: AwaitedTicket) -> TicketRecords:
     )
 
 
-def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
-    """Return the ticket of the latest round of ``opened_by`` by map index, or of its application."""
+def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool]:
+    """Return the ticket of the latest round of ``opened_by`` by map index, or of its application.
+
+    With it: whether they are rounds of another installation, or of this one by processes that do not agree on its
+    address. A worker tells the two apart, since a worker has opened the ticket.
+    """
     from airflow_provider_bkitsm.tickets.approval_store import installation
 
     same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
@@ -102,14 +107,15 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | No
     found_rows = connection.execute(select(*columns).where(*same))
     # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
     rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
-    # Another installation may have the same runs. One whose processes do not agree on its address is still one.
-    rows = [row for row in rows if row.installation == installation()] or rows
+    # Another installation may have the same runs.
+    here = [row for row in rows if row.installation == installation()]
+    elsewhere, rows = not here and bool(rows), here or rows
     # A subject is of one connection and installation: the rounds of another one are counted anew.
     by_subject = {row.subject_key: row for row in sorted(rows, key=lambda row: row.round_number)}
     latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
     others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
     found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
-    return found or _applications(connection, ticket)
+    return found or _applications(connection, ticket), elsewhere
 
 
 def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | None]:

@@ -238,7 +238,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         """Return a verdict as it counts for this task: the approval of another task's ticket is none.
 
         A ticket without a record may be one of before there were records; that is for a worker to find out. So is
-        what was sent to open a ticket of ours, where no record says it.
+        what was sent to open a ticket of ours, where no record says it, and a worker has begun the wait.
 
         :raises ItsmError: the store cannot be read. Nothing is approved.
         """
@@ -247,7 +247,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         binding = await self._binding(verdict.sn)
         # The version before did not store who opens the ticket: then the DAG's code says it, on a worker.
         is_named = self.opened_by is not None or self._number_is_stored or binding.claim is Claim.OWN
-        is_known = binding.request is not None or not shows_marker(verdict.title)
+        is_known = binding.request is not None or not (self.after_worker and shows_marker(verdict.title))
         self.ends_task = self.ends_task and binding.is_settled and is_named and is_known
         if not binding.is_settled:
             return verdict

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.opening import marked_title
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore, open_approval_store
 
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
@@ -68,3 +72,29 @@ def test_p3_one_that_shows_another_digest_is_not_waited_for(task, opened):
         ItsmApprovalOperator(**FAST).execute(
             task("gate", try_number=2, states=States(bkitsm_ticket=state)).context
         )
+
+
+def test_p2_a_crash_while_it_is_recorded_costs_no_second_ticket(ask, opened, sandbox, monkeypatch):
+    change = ApprovalStore.change
+
+    def broken(*_args, **_changes):
+        raise StoreUnavailable("locked")
+
+    monkeypatch.setattr(ApprovalStore, "change", broken)
+    with suppress(StoreUnavailable):
+        ask(try_number=2, states=opened)
+    monkeypatch.setattr(ApprovalStore, "change", change)
+    assert ask(try_number=3, states=opened) == opened["sn"]
+    assert len(sandbox.tickets()) == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_p3_a_state_that_somebody_has_written_since_is_not_believed(ask, opened, sandbox, number):
+    """A first try has opened nothing before, and a later one only what is older than the records."""
+    if number > 1:
+        open_approval_store().records_since()
+        time.sleep(1.1)
+        fields = {"title": opened["title"], **FORM}
+        opened["sn"] = ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True).sn
+    sandbox.approve(opened["sn"])
+    assert ask(try_number=number, states=opened) != opened["sn"]

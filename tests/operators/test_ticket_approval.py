@@ -66,6 +66,18 @@ def test_p3_anything_else_is_not_approved(who, how, raised, outcome):
         gate(on_not_approved=how, on_timeout="keep").execute_complete(who.context, event(outcome))
 
 
+def test_p3_a_task_that_shares_an_approval_goes_on_with_its_own_item_only(who, sandbox):
+    shares = {"approval_key": "k", "approval_items": ["db_1", "db_2"]}
+    with pytest.raises(TaskDeferred) as caught:
+        gate(**shares, approval_item="db_1").execute(who.context)
+    sn, kwargs = caught.value.trigger.ticket_sn, caught.value.kwargs
+    sandbox.approve(sn)
+    with pytest.raises(AirflowFailException, match="not those it was asked for"):
+        gate(**shares, approval_item="db_2").execute_complete(who.context, event(sn=sn), **kwargs)
+    ended = gate(**shares, approval_item="db_1").execute_complete(who.context, event(sn=sn), **kwargs)
+    assert ended["outcome"] == "approved"
+
+
 @pytest.mark.parametrize("compares", [True, False])
 @pytest.mark.parametrize("edited", [True, False])
 def test_p3_the_form_is_read_back_although_its_record_is_lost(who, sandbox, tmp_path, compares, edited):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
+from airflow_provider_bkitsm.tickets.approval_store import installation as here
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 
 CONN = "bkitsm_default"
@@ -20,12 +21,12 @@ def record_round(
     map_index: int = -1,
     round_number: int = 1,
     conn_id: str = CONN,
-    installation: str = "here",
+    installation: str | None = None,
     **record: Any,
 ) -> ApprovalRecord:
     """Store a round of a task, and the number of its ticket."""
     subject = Subject(
-        installation=installation,
+        installation=here() if installation is None else installation,
         bkitsm_conn_id=conn_id,
         dag_id=dag_id,
         run_id=run_id,

@@ -24,6 +24,14 @@ from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 FIRST, LATER = "01940000-0000-7000-8000-000000000001", "01940000-1000-7000-8000-000000000000"
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
+
+
+def id_made_now() -> str:
+    """Return the id that Airflow gives a try, which begins with the time."""
+    milliseconds = f"{time.time_ns() // 1_000_000:012x}"
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-000000000001"
+
+
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
 
 
@@ -194,10 +202,28 @@ def test_p3_a_test_run_that_is_dated_back_takes_no_earlier_decision(connections,
         context["ti"].id = ti_id
         return ItsmCreateTicketOperator(**FAST, approval_key=key).execute(context)
 
-    sn = run(FIRST)
+    first = id_made_now()
+    sn = run(first)
     sandbox.approve(sn)
-    assert run(FIRST) == sn
-    assert run(LATER, **again) != sn
+    time.sleep(0.01)
+    assert run(first) == sn
+    assert run(id_made_now(), **again) != sn
+
+
+def test_p1_tasks_of_one_test_run_share_its_decision(connections, task, sandbox):
+    """They come one after the other there, and Airflow has made them all when it made the run."""
+    began = datetime.now(UTC)
+
+    def run(name, ti_id):
+        context = task(name, began=began).context
+        context["dag_run"].logical_date, context["ti"].start_date = began, datetime.now(UTC)
+        context["ti"].id = ti_id
+        return ItsmCreateTicketOperator(**FAST, approval_key="k").execute(context)
+
+    first, second = id_made_now(), id_made_now()
+    sn = run("gate", first)
+    sandbox.approve(sn)
+    assert run("other", second) == sn
 
 
 @pytest.mark.parametrize("address", ["https://staging.example.com", "https://airflow.example.com"])

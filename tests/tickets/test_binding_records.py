@@ -69,10 +69,14 @@ def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monke
     assert (claim(), claim(sn="REQ2")) == (Claim.FOREIGN, Claim.OWN)
 
 
-def test_a_triggerer_that_has_another_address_than_the_workers_finds_their_rounds(monkeypatch):
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://elsewhere.example.com")
-    record_round("REQ1")
-    assert claim() is Claim.OWN
+def test_p3_the_other_installations_round_releases_nothing_where_this_one_has_none(monkeypatch):
+    """A triggerer may have another address than the workers: so a worker decides, which has the opener's."""
+    record_round("REQ1", installation="https://staging.example.com")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    found = read_binding(TICKET)
+    assert (found.claim, found.since) == (Claim.UNRECORDED, None)
+    assert "[api] base_url" in found.text
+    assert claim(sn="REQ2") is Claim.FOREIGN
 
 
 def test_a_round_that_kept_an_earlier_ticket_has_that_one():

@@ -288,10 +288,10 @@ async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connecti
     fields = {"title": marked_title("t", "0" * 32), "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
     sn = ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True).sn
     sandbox.approve(sn)
-    event = await fire(on_task(trigger(sn, ends_task=True)))
+    event = await fire(on_task(trigger(sn, ends_task=True, after_worker=True)))
     assert event["verdict"]["outcome"] == "approved"
     record_round(sn, task_id="wait", request={"fields": fields})
-    assert isinstance(await fired(on_task(trigger(sn, ends_task=True))), TaskSuccessEvent)
+    assert isinstance(await fired(on_task(trigger(sn, ends_task=True, after_worker=True))), TaskSuccessEvent)
 
 
 async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):

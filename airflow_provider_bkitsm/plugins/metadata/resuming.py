@@ -214,8 +214,8 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     as_asked = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
     if not as_asked or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
-    if binding.request is None and shows_marker(verdict.title):
-        # Without a record only the task itself may have what was sent to open this ticket of ours.
+    if binding.request is None and theirs.after_worker and shows_marker(verdict.title):
+        # Without a record only the worker that began the wait may have left what was sent to open the ticket.
         theirs = replace(theirs, ends_task=False)
     return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
 

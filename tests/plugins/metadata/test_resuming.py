@@ -206,7 +206,7 @@ def test_p4_a_registration_that_is_none_is_nobody(airflow, wait):
 
 def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(airflow, wait):
     """The task itself may have kept what was sent to open it."""
-    one = wait(ends_task=True)
+    one = wait(ends_task=True, after_worker=True)
     assert airflow.resume(one.waiter, replace(one.verdict, title="Restart #01234567"))
     assert one.row().state == "scheduled"
 
