@@ -342,11 +342,10 @@ class ApprovalRequest:
 
     def _told_by_others(self, record: ApprovalRecord) -> tuple[ApprovalRecord, float]:
         """Wait until who shares the ticket has stored how its opening ended; return for how long."""
-        waited = 0.0
+        began, waited = self.store.now(), 0.0
         while self.sharing and (left := self._seconds_left(record)) > 0 and waited < self.opener.patience:
-            pause = min(left, _NUMBER_SECONDS)
-            self.sleep(pause)
-            waited += pause
+            self.sleep(min(left, _NUMBER_SECONDS))
+            waited = (self.store.now() - began).total_seconds()
             record = self.store.get(record.nonce) or record
         return record, waited
 

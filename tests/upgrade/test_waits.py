@@ -236,7 +236,7 @@ class TestBothVersions:
     def test_an_older_worker_refuses_the_gates_wait_since_it_checks_no_number(self, before, task):
         with pytest.raises(TaskDeferred) as waits:
             gate().execute(task("gate").context)
-        assert {*waits.value.kwargs} - {*before.left["parameters"]["gate"]} == {"sn"}
+        assert {*waits.value.kwargs} - {*before.left["parameters"]["gate"]} == {"sent", "sn"}
 
     def test_p3_an_older_triggerer_refuses_a_bound_wait_and_only_that(self, before, task):
         """It would not look whose the ticket is: it fails the task, and a retry defers it anew."""
