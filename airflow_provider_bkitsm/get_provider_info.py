@@ -78,9 +78,9 @@ _OPTIONS = {
         example="https://itsm.example.com",
     ),
     "store_conn_id": _option(
-        "Connection of the database that keeps the collectors' approval state "
-        "(PostgreSQL or MySQL). Empty: a SQLite file bkitsm.db below AIRFLOW_HOME, "
-        "enough where all workers share one machine.",
+        "Connection of the database that keeps the records of approvals and the collectors' "
+        "approval state (PostgreSQL or MySQL). Empty: a SQLite file bkitsm.db below AIRFLOW_HOME, "
+        "enough where workers, triggerer and API server share one machine.",
         example="bkitsm_store",
     ),
 }

@@ -39,6 +39,15 @@ def check_on_abandoned(name: str, given: OnAbandoned) -> OnAbandoned:
     return given
 
 
+def check_fast_approval(given: bool, service_id: object) -> bool:
+    """Refuse two services for one ticket, while the DAG is written."""
+    if given and service_id is not None:
+        raise ValueError(
+            f"fast_approval is ITSM's built-in service, and service_id {service_id!r} another: leave one out"
+        )
+    return given
+
+
 def map_index(ti: Any) -> int:
     """Return a task instance's map index; -1 for one that is not mapped, however Airflow says so."""
     return -1 if ti.map_index is None else int(ti.map_index)

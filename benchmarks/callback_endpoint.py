@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the callback endpoint takes for a callback, and whether that grows with the number of waiting tasks.
 
-    python -m benchmarks.callback_endpoint [--rounds 3] [--seconds 10]
+    python -m benchmarks.callback_endpoint [--rounds 3] [--seconds 10] [--rate 50] [--before COMMIT]
 
-Airflow's API server with one process and PostgreSQL, and a sandbox that takes 20 ms for every request. Callbacks
-of approved tickets arrive at a fixed rate, each over a connection of its own, as ITSM sends them; each ends a
-waiting task. Rounds with 500 and with 5,000 further tasks that wait for open tickets take turns. A callback's time
-runs from the moment it is due, so that a queue shows.
+Airflow's API server with one process, PostgreSQL for its state and for the records of approvals, and a sandbox
+that takes 20 ms for every request. Callbacks of approved tickets arrive at a fixed rate, each over a connection of
+its own, as ITSM sends them; each ends a waiting task whose ticket has a record. Rounds with 500 and with 5,000
+further tasks that wait for open tickets take turns, and so does a second API server on the same database, which
+runs the package of an earlier commit. A callback's time runs from the moment it is due, so that a queue shows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import http.client
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,51 +25,64 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
 
-import psutil
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from airflow_provider_bkitsm.collectors.engine import server_engine
 from airflow_provider_bkitsm.hooks.callback_address import callback_meta
+from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
+from airflow_provider_bkitsm.itsm.opening import approval_tag, marked_title
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from benchmarks.report import machine, publish
-from benchmarks.sandbox_throughput import opened, quick_sandbox
+from benchmarks.sandbox_throughput import FIELDS, opened, quick_sandbox
+from benchmarks.versions import BEFORE, ROOT, importing, package_of
 from demo.local_airflow import LocalAirflow
 from demo.processes import ends_orderly, marked_with
 from tests.collectors.servers import postgres
 from tests.plugins.database import airflow_database
-from tests.plugins.rows import insert_dag, insert_waits
+from tests.plugins.rows import DAG, insert_dag, insert_waits
 
 SECTION = "callback_endpoint"
-CONN_ID = "bkitsm_default"
+CONN_ID, STORE_ID = "bkitsm_default", "bkitsm_store"
 LEVELS = (500, 5_000)
-RATE, ITSM_SECONDS, CALLS = 50, 0.020, 3
-WARM_UP = 100
+ITSM_SECONDS = 0.020
+WARM_UP_RATE, WARM_UP = 5, 50
+NOW, EARLIER = "now", "before"
+# What has to hold, and the room for what one run differs from the next.
+NOT_SLOWER = 1.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Callback:
-    """One callback, ready to be posted."""
+    """One callback, ready to be posted, and what was sent to open its ticket."""
 
     sn: str
+    tag: str
+    nonce: str
     path: str
     headers: dict[str, str]
     body: bytes
+    request: Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
 class Measured:
-    """Seconds for each callback; seconds of CPU for all of them."""
+    """Seconds for each callback; seconds of CPU, and ITSM's calls, for all of them."""
 
     seconds: list[float] = field(default_factory=list)
     server_cpu: float = 0.0
+    calls: int = 0
 
     def add(self, other: Measured) -> None:
         """Add another round."""
         self.seconds += other.seconds
         self.server_cpu += other.server_cpu
+        self.calls += other.calls
 
     def quantile(self, share: float) -> float:
         """Return the time that this share of the callbacks kept, in milliseconds."""
@@ -77,15 +91,20 @@ class Measured:
 
 
 class Rows:
-    """Airflow's waiting tasks, topped up to a level."""
+    """Airflow's waiting tasks, topped up to a level, and the records of what they ask."""
 
     def __init__(self, url: str) -> None:
         self._engine = server_engine(url)
+        self._pooled = create_engine(url)
+        self._records = ApprovalStore(self._pooled)
         self._dag_version = insert_dag()
 
-    def wait_for(self, sns: Sequence[str]) -> None:
-        """Let a task wait for each of these tickets."""
-        insert_waits(sns, dag_version=self._dag_version, conn_id=CONN_ID)
+    def wait_for(self, callbacks: Sequence[Callback]) -> None:
+        """Let a task wait for each of these tickets, which a task of the same run has opened."""
+        sns, arguments = [one.sn for one in callbacks], {"opened_by": "ask"}
+        waits = insert_waits(sns, dag_version=self._dag_version, conn_id=CONN_ID, arguments=arguments)
+        for callback, wait in zip(callbacks, waits, strict=True):
+            self._records.begin(_record(callback, wait.run_id))
 
     def set_level(self, waiting: int) -> None:
         """Have so many further tasks wait for tickets that stay open."""
@@ -97,39 +116,71 @@ class Rows:
             insert_waits(numbers, dag_version=self._dag_version, conn_id=CONN_ID, prefix="level")
             connection.execute(text("VACUUM ANALYZE"))
 
-    def count(self, state: str) -> int:
-        """Return how many tasks are in a state."""
+    def states(self) -> dict[str, int]:
+        """Return how many tasks are in each state."""
         with self._engine.connect() as connection:
-            query = text("SELECT count(*) FROM task_instance WHERE state = :state")
-            return int(connection.execute(query, {"state": state}).scalar_one())
+            query = text("SELECT state, count(*) FROM task_instance GROUP BY state")
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pooled.dispose()
+
+
+def _record(callback: Callback, run_id: str) -> ApprovalRecord:
+    subject = Subject(installation="", bkitsm_conn_id=CONN_ID, dag_id=DAG, run_id=run_id, task_id="ask")
+    now = datetime.now(UTC)
+    return ApprovalRecord(
+        nonce=callback.nonce,
+        subject=subject,
+        round_number=1,
+        attempt=Attempt(ti_id=None, try_number=1, max_tries=0, retries=0),
+        digest="sha256:",
+        asked_digest="sha256:",
+        tag=callback.tag,
+        request=callback.request,
+        create_started_at=now,
+        sn=callback.sn,
+        opened_at=now,
+    )
 
 
 def approved(sandbox: SandboxControl, gateway: Gateway, base: str, number: int) -> Callback:
     """Open a ticket, approve it, and return its callback, which nobody has posted yet."""
-    tag = creation_tag(number)
+    nonce, (key, *_) = new_nonce(), signing_keys(gateway)
+    tag = approval_tag(key, subject=str(number), nonce=nonce, digest="sha256:")
     meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=datetime.now(UTC))
-    sn = opened(sandbox, title=marked_title("Measured", tag))
+    title = marked_title("Measured", tag)
+    sn = opened(sandbox, title=title)
     sandbox.approve(sn)
     return Callback(
         sn=sn,
+        tag=tag,
+        nonce=nonce,
         path=meta["callback_url"].removeprefix(base),
         headers=meta["headers"] | {"Content-Type": "application/json"},
         body=json.dumps(sandbox.callback_body(sn)).encode(),
+        request={"creator": "carol", "fast_approval": True, "fields": FIELDS | {"title": title}},
     )
 
 
 class Load:
-    """Posts callbacks at a fixed rate, whether or not the earlier ones were answered."""
+    """Posts callbacks at a fixed rate to one API server, whether or not the earlier ones were answered.
 
-    def __init__(self, *, host: str, server: Sequence[psutil.Process]) -> None:
-        self._host = host
-        self._server = server
+    :param url: of the API server.
+    :param home: of its Airflow.
+    """
 
-    def run(self, callbacks: Sequence[Callback]) -> Measured:
-        """Post them all."""
+    def __init__(self, *, url: str, home: Path) -> None:
+        self._host = urlsplit(url).netloc
+        port = self._host.rpartition(":")[2]
+        self._server = [one for one in marked_with(home) if one.environ().get("AIRFLOW__API__PORT") == port]
+
+    def run(self, callbacks: Sequence[Callback], *, rate: int) -> Measured:
+        """Post them all, so many a second."""
         before, began = self._cpu(), time.monotonic() + 0.1
-        with ThreadPoolExecutor(RATE) as pool:
-            due = (began + place / RATE for place in range(len(callbacks)))
+        with ThreadPoolExecutor(2 * rate) as pool:
+            due = (began + place / rate for place in range(len(callbacks)))
             seconds = list(pool.map(self._post, callbacks, due))
         return Measured(seconds=seconds, server_cpu=self._cpu() - before)
 
@@ -150,12 +201,23 @@ class Load:
 
 @contextmanager
 def api_server(sandbox: SandboxControl, url: str) -> Iterator[LocalAirflow]:
-    """Run Airflow's API server with one process, and nothing else of Airflow."""
+    """Run Airflow's API server with one process, and nothing else of Airflow.
+
+    It reads what this process encrypts: the arguments of triggers.
+    """
+    from airflow.configuration import conf
+
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bkitsm-")))
         (home / "dags").mkdir()
         stack.enter_context(airflow_database(home, url))
-        env = {"AIRFLOW_CONN_BKITSM_DEFAULT": sandbox.connection("bkitsm")}
+        env = {
+            "AIRFLOW_CONN_BKITSM_DEFAULT": sandbox.connection("bkitsm"),
+            f"AIRFLOW_CONN_{STORE_ID.upper()}": url.replace("+psycopg2", ""),
+            "AIRFLOW__BKITSM__STORE_CONN_ID": STORE_ID,
+            "AIRFLOW__CORE__FERNET_KEY": conf.get("core", "fernet_key"),
+            **importing(ROOT),
+        }
         components = ("api-server",)
         airflow = LocalAirflow(home=home, dags=home / "dags", database_url=url, env=env, components=components)
         stack.enter_context(airflow)
@@ -163,55 +225,85 @@ def api_server(sandbox: SandboxControl, url: str) -> Iterator[LocalAirflow]:
         yield airflow
 
 
-def measure(rounds: int, seconds: int) -> dict[int, Measured]:
-    """Return what was measured at each level."""
+def measure(rounds: int, seconds: int, *, rate: int, before: str) -> dict[tuple[str, int], Measured]:
+    """Return what was measured, by version and level."""
     from airflow.sdk import Connection
 
-    measured = {level: Measured() for level in LEVELS}
+    measured = {(version, level): Measured() for level in LEVELS for version in (EARLIER, NOW)}
     with ends_orderly(), ExitStack() as stack:
         sandbox, url = stack.enter_context(quick_sandbox()), stack.enter_context(postgres())
         airflow = stack.enter_context(api_server(sandbox, url))
+        earlier = stack.enter_context(package_of(before))
+        other = stack.enter_context(airflow.another_api_server(env=earlier))
         gateway = read_gateway(Connection.from_json(sandbox.connection("bkitsm"), conn_id=CONN_ID))
-        rows, load = Rows(url), Load(host=f"127.0.0.1:{airflow.port}", server=list(marked_with(airflow.home)))
-        each = seconds * RATE
-        ready = [approved(sandbox, gateway, airflow.url, n) for n in range(WARM_UP + rounds * len(LEVELS) * each)]
+        loads = {NOW: Load(url=airflow.url, home=airflow.home), EARLIER: Load(url=other, home=airflow.home)}
+        rows, each = Rows(url), seconds * rate
+        stack.callback(rows.close)
+        turns = [*[(version, 0) for version in loads], *list(measured) * rounds]
+        sizes = [each if level else WARM_UP for _, level in turns]
+        ready = [approved(sandbox, gateway, airflow.url, number) for number in range(sum(sizes))]
         sandbox.fault("", "delay", times=10**9, seconds=ITSM_SECONDS)
-        rows.wait_for([one.sn for one in ready[:WARM_UP]])
-        load.run(ready[:WARM_UP])
-        for place in range(WARM_UP, len(ready), each):
-            level = LEVELS[(place - WARM_UP) // each % len(LEVELS)]
-            callbacks = ready[place : place + each]
+        ended = 0
+        for (version, level), size in zip(turns, sizes, strict=True):
+            callbacks, ended = ready[ended : ended + size], ended + size
             rows.set_level(level)
-            rows.wait_for([one.sn for one in callbacks])
-            measured[level].add(load.run(callbacks))
-            assert (rows.count("success"), rows.count("deferred")) == (place + each, level)
+            rows.wait_for(callbacks)
+            asked = sum(sandbox.request_counts().values())
+            one = loads[version].run(callbacks, rate=rate if level else WARM_UP_RATE)
+            one.calls = sum(sandbox.request_counts().values()) - asked
+            if level:
+                measured[version, level].add(one)
+            states = rows.states()
+            assert {name: count for name, count in states.items() if count} == {
+                "success": ended,
+                **({"deferred": level} if level else {}),
+            }
     return measured
 
 
-def report(measured: dict[int, Measured]) -> str:
+def report(measured: Mapping[tuple[str, int], Measured], *, rate: int, before: str) -> str:
     """Return the section of the page."""
-    few, many = (measured[level] for level in LEVELS)
+    few, many = (measured[NOW, level] for level in LEVELS)
+    calls = {version: _calls(measured[version, LEVELS[0]]) for version in (EARLIER, NOW)}
     lines = [
-        f"{machine('httpx', 'fastapi')}; PostgreSQL. {RATE} callbacks a second for {len(few.seconds) // RATE} s"
+        f"{machine('httpx', 'fastapi')}; PostgreSQL. {rate} callbacks a second for {len(few.seconds) // rate} s"
         f" at each level, every one of them approved in ITSM and ending a task; ITSM takes"
-        f" {ITSM_SECONDS * 1000:.0f} ms for each of the {CALLS} requests behind a callback.",
+        f" {ITSM_SECONDS * 1000:.0f} ms for each request: {calls[EARLIER]:.0f} behind a callback before (commit"
+        f" {before}), {calls[NOW]:.0f} now.",
         "",
-        "| further tasks waiting | median | 90 % | 99 % | longest | CPU of the API server per callback |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| version | further tasks waiting | median | 90 % | 99 % | longest | API server's CPU per callback |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for level, one in measured.items():
+    for (version, level), one in measured.items():
         times = " | ".join(f"{one.quantile(share):.1f} ms" for share in (0.5, 0.9, 0.99, 1.0))
         cpu = one.server_cpu / len(one.seconds) * 1000
-        lines.append(f"| {level:,} | {times} | {cpu:.1f} ms |")
-    ratio = median(many.seconds) / median(few.seconds)
-    itsm = ITSM_SECONDS * CALLS
-    own = (median(many.seconds) - itsm) / (median(few.seconds) - itsm)
-    lines += [
-        "",
-        f"{LEVELS[1]:,} against {LEVELS[0]:,} waiting tasks: median {ratio:.2f} times, without ITSM's own time"
-        f" {own:.2f} times, CPU {many.server_cpu / few.server_cpu:.2f} times (target: at most 1.2).",
+        lines.append(f"| {version} | {level:,} | {times} | {cpu:.1f} ms |")
+    return "\n".join([*lines, "", _against_before(measured), "", _against_few(few, many)])
+
+
+def _against_before(measured: Mapping[tuple[str, int], Measured]) -> str:
+    ratios = [
+        f"{level:,} waiting: median {_ratio(measured, level, 0.5):.2f} times,"
+        f" 99 % {_ratio(measured, level, 0.99):.2f} times"
+        for level in LEVELS
     ]
-    return "\n".join(lines)
+    return f"Now against before: {'; '.join(ratios)} (target: at most {NOT_SLOWER})."
+
+
+def _against_few(few: Measured, many: Measured) -> str:
+    ratio = median(many.seconds) / median(few.seconds)
+    return (
+        f"Now, {LEVELS[1]:,} against {LEVELS[0]:,} waiting tasks: median {ratio:.2f} times, CPU"
+        f" {many.server_cpu / few.server_cpu:.2f} times (target: at most 1.2)."
+    )
+
+
+def _ratio(measured: Mapping[tuple[str, int], Measured], level: int, share: float) -> float:
+    return measured[NOW, level].quantile(share) / measured[EARLIER, level].quantile(share)
+
+
+def _calls(one: Measured) -> float:
+    return one.calls / len(one.seconds)
 
 
 def main() -> None:
@@ -219,8 +311,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The callback endpoint under load.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10, help="of each round")
+    parser.add_argument("--rate", type=int, default=50, help="callbacks a second")
+    parser.add_argument("--before", default=BEFORE, help="the commit to compare with")
     given = parser.parse_args()
-    publish(SECTION, report(measure(given.rounds, given.seconds)))
+    how = {"rate": given.rate, "before": given.before}
+    publish(SECTION, report(measure(given.rounds, given.seconds, **how), **how))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -75,6 +76,7 @@ class FakeTask:
     """A task instance's context, and what was pushed to it.
 
     :param clear_number: how often a person cleared it, each time after one try.
+    :param began: when its run began.
     """
 
     task_id: str
@@ -92,7 +94,9 @@ class FakeTask:
     def context(self) -> Any:
         """What ``execute`` is given."""
         began = self.began or datetime.now(UTC)
+        one = (self.run_id, self.task_id, self.try_number, self.clear_number, began)
         ti = SimpleNamespace(
+            id=uuid.uuid5(uuid.NAMESPACE_OID, repr(one)),
             dag_id="dag",
             run_id=self.run_id,
             task_id=self.task_id,
@@ -102,14 +106,26 @@ class FakeTask:
             start_date=began,
             xcom_push=self._push,
         )
-        run = SimpleNamespace(dag_id="dag", run_after=began, start_date=began, run_id=self.run_id)
+        run = SimpleNamespace(
+            dag_id="dag",
+            run_after=began,
+            start_date=began,
+            run_id=self.run_id,
+            clear_number=self.clear_number,
+        )
         return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 
 
 @pytest.fixture
 def task() -> Callable[..., FakeTask]:
-    """Return a maker of task contexts."""
-    return FakeTask
+    """Return a maker of task contexts; a run begins once."""
+    begun: dict[str, datetime] = {}
+
+    def make(task_id: str, run_id: str = "run_1", **more: Any) -> FakeTask:
+        began = more.pop("began", None) or begun.setdefault(run_id, datetime.now(UTC))
+        return FakeTask(task_id, run_id=run_id, began=began, **more)
+
+    return make
 
 
 @pytest.fixture

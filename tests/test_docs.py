@@ -24,6 +24,9 @@ def _prose(text: str) -> str:
 
 
 def _anchors(path: Path) -> set[str]:
+    """Return where a link into a file may lead: a heading of a page, a function of a module."""
+    if path.suffix == ".py":
+        return set(re.findall(r"^(?:async )?def (\w+)", path.read_text(), re.MULTILINE))
     headings = re.findall(r"^#+ (.+)$", _prose(path.read_text()), re.MULTILINE)
     words = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
     return {re.sub(r"[-\s]+", "-", one) for one in words}

@@ -240,8 +240,8 @@ def moment(value: object) -> datetime | None:
 
 
 def text(value: object) -> str:
-    """Return a text as it is; empty for anything else."""
-    return value if isinstance(value, str) else ""
+    """Return a text as it is; empty for anything else. Half a character, which no page can show, is replaced."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def _address(found: Found, live: Live | None) -> str:

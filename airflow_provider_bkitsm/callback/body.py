@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from airflow_provider_bkitsm.itsm.protocol import read_json
 
@@ -27,6 +28,11 @@ class Notice:
     inside_a_call: bool = False
 
 
+def is_number(value: object) -> TypeGuard[str]:
+    """Whether a value can be a ticket's number."""
+    return isinstance(value, str) and _SN.fullmatch(value) is not None
+
+
 def read_notice(raw: bytes) -> Notice | None:
     """Read a body; None when its size or shape is wrong. Keys that are not used may be absent (reference 6.2)."""
     if len(raw) > SIZE_LIMIT:
@@ -38,7 +44,7 @@ def read_notice(raw: bytes) -> Notice | None:
     if not isinstance(body, dict):
         return None
     sn, token = body.get("sn"), body.get("token")
-    if not (isinstance(sn, str) and _SN.fullmatch(sn) and isinstance(token, str) and _TOKEN.fullmatch(token)):
+    if not (is_number(sn) and isinstance(token, str) and _TOKEN.fullmatch(token)):
         return None
     status = body.get("current_status")
     return Notice(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in _INSIDE_A_CALL)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from time import time
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_bkitsm.callback.answers import Result
 from airflow_provider_bkitsm.callback.body import Notice, read_notice
@@ -54,10 +54,14 @@ class Arrived:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """Who registered for a ticket: those who still wait, and whether anybody ever did."""
+    """Who registered for a ticket: those who still wait, and whether anybody ever did.
+
+    :param request: what was sent to open the ticket; None where no record says.
+    """
 
     waiters: tuple[Waiter, ...] = ()
     known: bool = False
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class Metadata(Protocol):
@@ -122,7 +126,7 @@ class Receiver:
         gateway, waiting = found
         if not waiting.waiters:
             return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
-        settle = partial(self._settle, gateway, claim, notice, waiting.waiters)
+        settle = partial(self._settle, gateway, claim, notice, waiting)
         if notice.inside_a_call:
             return self._said(self._later(settle, notice), notice)
         return await settle(turns=self._turns, seconds=ITSM_SECONDS)
@@ -140,14 +144,14 @@ class Receiver:
         gateway: Gateway,
         claim: Claim,
         notice: Notice,
-        waiters: tuple[Waiter, ...],
+        waiting: Waiting,
         *,
         turns: asyncio.Semaphore,
         seconds: float,
     ) -> Result:
         try:
             async with asyncio.timeout(seconds), turns:
-                verdicts = await read_verdicts(gateway, notice, waiters)
+                verdicts = await read_verdicts(gateway, notice, waiting.waiters, waiting.request)
         except CollectItsmTokenIllega as error:
             return self._said(Result.REFUSED_TOKEN, notice, str(error))
         except (ItsmError, TimeoutError) as error:

@@ -2,14 +2,18 @@
 """Who waits for a ticket: a waiting task registers itself, and the callback finds it by the ticket's number.
 
 The registration is an XCom on the waiting task instance. Its key carries the sn, because XCom keys are indexed
-in Airflow's database; trigger arguments are encrypted there, and those of a task that starts from its trigger
-hold templates.
+in Airflow's database. It is an index and no authority, since others can write XComs: number, connection, verdict
+source and what may end the task are those of the trigger's own arguments, which are encrypted. Those of a task
+that starts from its trigger hold templates; see :mod:`airflow_provider_bkitsm.plugins.metadata.resuming`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any
 from uuid import UUID
@@ -21,6 +25,10 @@ from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
 WAIT_PREFIX = "bkitsm_wait:"
 # XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
 POLLED_KEY = "bkitsm_polled"
+# XComs that hold how a round ended. Those of an earlier round say nothing about this one.
+RESULT_KEYS = ("return_value", "verdict")
+# As Airflow names connections. A name that no database takes must not reach one.
+_CONN_ID = re.compile(r"[\w#!()\-.:/\\]{1,250}")
 _TYPES: Mapping[str, type | UnionType] = {
     "ti_id": str,
     "conn_id": str,
@@ -73,10 +81,109 @@ class Waiter(ReadsVerdict):
         known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         if not all(isinstance(given, _TYPES[name]) for name, given in known.items()):
             return None
+        seconds = known.get("approval_seconds")
         try:
-            return cls(**known) if UUID(known["ti_id"]) and "conn_id" in known else None
-        except (KeyError, ValueError):
+            is_ours = _CONN_ID.fullmatch(known["conn_id"]) and UUID(known["ti_id"]) and isfinite(seconds or 0)
+        except (KeyError, ValueError, OverflowError):
             return None
+        return cls(**known) if is_ours else None
+
+
+_TEMPLATE = ("{{", "{%", "{#")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitArguments:
+    """Arguments of a stored trigger, as far as they are plain values; an authority where an XCom is none.
+
+    :param sn: number of the ticket; None where it is a template.
+    :param conn_id: connection; None likewise.
+    :param verdict_settings: what the hooks' ``verdict_policy`` takes; None where one of them is not plain.
+    :param opened_by: as :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket` has it.
+    """
+
+    sn: str | None
+    conn_id: str | None
+    verdict_settings: Mapping[str, Any] | None
+    approval_seconds: float | None
+    ends_task: bool
+    after_worker: bool
+    opened_by: str | None
+
+    @classmethod
+    def from_stored(cls, stored: object) -> WaitArguments | None:
+        """Read a trigger's arguments, of this version or another one; None where they are none of ours."""
+        if not isinstance(stored, Mapping):
+            return None
+        flags = {name: stored.get(name, False) for name in ("ends_task", "after_worker")}
+        opened_by = stored.get("opened_by")
+        plain = opened_by is None or _plain(opened_by) is not None
+        if not plain or not all(isinstance(flag, bool) for flag in flags.values()):
+            return None
+        return cls(
+            sn=_plain(stored.get("ticket_sn")),
+            conn_id=_plain(stored.get("bkitsm_conn_id")),
+            verdict_settings=_settings(stored),
+            approval_seconds=_seconds(stored.get("approval_timeout")),
+            opened_by=opened_by,
+            **flags,
+        )
+
+    def may_be_about(self, sn: str, conn_id: str) -> bool:
+        """Whether these arguments name this ticket, or leave open which one."""
+        return self.sn in (None, sn) and self.conn_id in (None, conn_id)
+
+    @property
+    def names_ticket(self) -> bool:
+        """Whether these arguments name one ticket."""
+        return self.sn is not None and self.conn_id is not None
+
+    def waiter(self, registered: Waiter) -> Waiter:
+        """Return who has registered, by the trigger's own values.
+
+        Whether others are mapped over the task is known only since the wait began: the registration may say that a
+        worker has to end the task, and never that none has to.
+        """
+        settings: dict[str, Any] = dict.fromkeys(_SETTINGS) | dict(self.verdict_settings or {})
+        return Waiter(
+            ti_id=registered.ti_id,
+            conn_id=self.conn_id or registered.conn_id,
+            ends_task=self.ends_task and registered.ends_task,
+            after_worker=self.after_worker,
+            approval_seconds=self.approval_seconds,
+            **settings,
+        )
+
+
+_SETTINGS = ("verdict_field", "verdict_value", "require_evidence", "accept_automatic")
+
+
+def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+    """Return where the verdict is read; the version before had no ``accept_automatic``."""
+    given = {name: stored[name] for name in _SETTINGS if name in stored}
+    typed = all(isinstance(value, _TYPES[name]) for name, value in given.items())
+    texts = (value for value in given.values() if isinstance(value, str))
+    complete = set(_SETTINGS) - {"accept_automatic"} <= given.keys()
+    return given if typed and complete and not any(map(is_template, texts)) else None
+
+
+def _seconds(given: object) -> float | None:
+    """Return how long people may take; None for ever, for a template and for anything else."""
+    if isinstance(given, timedelta):
+        return given.total_seconds()
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    return float(given) if isfinite(given) else None
+
+
+def _plain(value: object) -> str | None:
+    """Return a text as it is; None for a template, for an empty text and for anything else."""
+    return value.strip() or None if isinstance(value, str) and not is_template(value) else None
+
+
+def is_template(value: object) -> bool:
+    """Whether an argument of a trigger is yet to be rendered."""
+    return isinstance(value, str) and any(sign in value for sign in _TEMPLATE)
 
 
 def wait_key(sn: str) -> str:

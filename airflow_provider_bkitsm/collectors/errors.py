@@ -62,11 +62,11 @@ class CollectorStorageUnknown(ItsmError):
 
 
 class StoreTooNew(ItsmError):
-    """A newer provider made the tables of the collector states. Nothing was changed; upgrade this machine's."""
+    """A newer provider made the store's tables. Nothing was changed; upgrade this machine's."""
 
 
 class StoreUnavailable(ItsmError):
-    """The database of collector states cannot be used right now. The ticket itself is untouched.
+    """The database of approval records and collector states is out of reach. The ticket itself is untouched.
 
     Every step of the store may be repeated, so a retry is safe even where a commit's answer was lost.
     """

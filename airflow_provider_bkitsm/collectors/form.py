@@ -21,6 +21,7 @@ TITLE_LIMIT = 128
 """Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""
 
 _SCHEME = "base_text_scheme"
+_PAYLOAD = "ETL "
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
 # How much of a collector's unreadable parameters the approver is shown.
 _LONGEST_UNREAD = 2000
@@ -91,14 +92,38 @@ def detail_text(
     return "\n".join(f"{label}{value}" for label, value in _rows(collector, etl_payload, digest, more or {}))
 
 
+def digests_in(value: Any) -> set[str]:
+    """Return every whole digest that a field's value holds, at whatever depth."""
+    return {found for text in _texts(value) for found in _DIGEST.findall(text)}
+
+
 def shown_digests(fields: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return every whole digest that any field value of a ticket holds, at whatever depth."""
-    return {found for field in fields for text in _texts(field.get("value")) for found in _DIGEST.findall(text)}
+    """Return every whole digest that any field value of a ticket holds; one of them alone proves nothing."""
+    return {found for field in fields for found in digests_in(field.get("value"))}
 
 
 def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
     """Whether any field value of a ticket holds this digest; never for what is not a whole one."""
     return digest in shown_digests(fields)
+
+
+def is_detail_of(value: Any, *, etl_payload: Mapping[str, Any], digest: str) -> bool:
+    """Whether a value of ``collector_detail`` or ``detail_text`` shows this payload, and no other (promise P3).
+
+    It ends with the payload's rows as they are rendered, has none of their labels before, and one digest.
+
+    :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
+    """
+    wanted = list(_payload_rows(verify(etl_payload, digest), digest))
+    if digests_in(value) != {digest}:
+        return False
+    if isinstance(value, str):
+        lines = "\n".join(f"{label}{text}" for label, text in wanted)
+        before, found, _ = f"\n{value}".rpartition(f"\n{lines}")
+        return value.endswith(lines) and bool(found) and f"\n{_PAYLOAD}" not in before
+    rows = _shown_rows(value)
+    others = rows[: -len(wanted)]
+    return rows[-len(wanted) :] == wanted and not any(label.startswith(_PAYLOAD) for label, _ in others)
 
 
 def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int, replicas: int = 1) -> int:
@@ -141,10 +166,23 @@ def _rows(
     yield from _source_rows(as_collector(collector))
     for label, value in more.items():
         yield _text(label), _text(value)
+    yield from _payload_rows(payload, digest)
+
+
+def _payload_rows(payload: Mapping[str, Any], digest: str) -> Iterator[Row]:
     for key in sorted(payload):
-        yield f"ETL {key}：", _summary(key, payload[key])
-    yield "ETL JSON：", _text(canonical(payload).decode())
-    yield "ETL SHA-256：", digest
+        yield f"{_PAYLOAD}{key}：", _summary(key, payload[key])
+    yield f"{_PAYLOAD}JSON：", _text(canonical(payload).decode())
+    yield f"{_PAYLOAD}SHA-256：", digest
+
+
+def _shown_rows(value: Any) -> list[Row]:
+    """Return label and value of the rows of a detail; none of what is no detail."""
+    try:
+        (head,) = value["form_data"]
+        return [(row["label"], row["value"]) for row in head["children"]]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def _source_rows(collector: Collector) -> Iterator[Row]:

@@ -70,6 +70,8 @@ class CollectorRow:
         speaks for another application, not even for one stored by a version that does not know this column.
     :param verdict_settings: where the ticket's verdict is read, as its service was found to have it; what a hook's
         ``verdict_policy`` takes. None: the connection's settings and the ticket's own log count.
+    :param request: what is sent to ``create_ticket``: ``service_id``, ``creator``, ``fields``, and
+        ``detail_field``, which of them shows the payload. None: an earlier version opened the ticket.
     :param provisioned_at: when the ETL payload was last applied.
     :param application: counts applications for this collector; 0 means nobody ever applied.
     :param create_started_at: when ``create_ticket`` was about to be sent.
@@ -90,6 +92,7 @@ class CollectorRow:
     outcome_detail: dict[str, Any] | None = None
     bypassed_tag: str | None = None
     verdict_settings: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
     provisioned_at: datetime | None = None
     last_error: str | None = None
     application: int = 0

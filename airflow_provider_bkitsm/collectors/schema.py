@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.tables import collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table, metadata, schema_table
 
 Migration = Callable[[Connection], None]
 
@@ -40,12 +40,32 @@ def _verdict_source(connection: Connection) -> None:
     add_column(connection, collector_table.c.verdict_settings)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source)
+def _approvals(connection: Connection) -> None:
+    """Version 4. The record of each approval round; what was asked before has none."""
+    approval_table.create(connection, checkfirst=True)
+
+
+def _requests(connection: Connection) -> None:
+    """Version 5. What was sent to open a collector's ticket; older tickets have their digest alone."""
+    add_column(connection, collector_table.c.request)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals, _requests)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and
 one whose migration was interrupted may have half of it.
 """
+
+APPROVALS_VERSION = MIGRATIONS.index(_approvals) + 1
+"""Since this version each approval round has a record."""
+
+
+def reached_at(connection: Connection, version: int) -> datetime | None:
+    """Return when the database reached a version (aware UTC); None where it has not."""
+    query = select(func.min(schema_table.c.at)).where(schema_table.c.version >= version)
+    at: datetime | None = connection.execute(query).scalar()
+    return at
 
 
 def bring_up_to_date(engine: Engine) -> None:
@@ -79,9 +99,9 @@ def _migrate(engine: Engine) -> None:
     found, newest = _version(engine), len(MIGRATIONS)
     if found > newest:
         raise StoreTooNew(
-            f"The database of collector states has schema version {found}, and this airflow-provider-bkitsm knows "
-            f"versions up to {newest}. Nothing was changed and the ticket is untouched; a retry is refused until "
-            "the provider is upgraded on this machine."
+            f"The database of approval records and collector states has schema version {found}, and this "
+            f"airflow-provider-bkitsm knows versions up to {newest}. Nothing was changed and the ticket is "
+            "untouched; a retry is refused until the provider is upgraded on this machine."
         )
     for version in range(found + 1, newest + 1):
         with engine.begin() as connection:

@@ -39,9 +39,10 @@ def apply(
     tag: str,
     owner: Owner,
     verdict_settings: Mapping[str, Any] | None = None,
+    request: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> CollectorRow:
-    """Store the intent, before any ticket exists (P7), and where the ticket's verdict will be read.
+    """Store the intent, before any ticket exists (P7): what is sent, and where the ticket's verdict will be read.
 
     A retry of the task that holds the application gets the row as it stands, with the tag and the payload of
     the first try (P2): compare ``row.tag`` with ``tag`` to tell the two apart, and use a random tag.
@@ -52,9 +53,9 @@ def apply(
     """
     if row.is_applying:
         return _held(row, owner)
-    settings = None if verdict_settings is None else dict(verdict_settings)
-    more = {"create_started_at": now, "verdict_settings": settings}
-    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, **more)
+    kept = {"verdict_settings": verdict_settings, "request": request}
+    more = {name: None if one is None else dict(one) for name, one in kept.items()}
+    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, create_started_at=now, **more)
 
 
 def bypass(
@@ -76,12 +77,15 @@ def bypass(
     return _begun(row, payload=payload, tag=tag, owner=owner, now=now, bypassed_tag=tag, outcome_detail=why)
 
 
-def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> CollectorRow:
+def recreate(
+    row: CollectorRow, *, tag: str, seen: datetime, request: Mapping[str, Any] | None = None, now: datetime
+) -> CollectorRow:
     """Claim the right to send ``create_ticket`` once more, after its answer was lost and no ticket was found.
 
     ``seen`` is the ``create_started_at`` the caller waited out. Of two tries that both looked and found
     nothing, one gets through and the other is refused: one ticket (P2). So this event is not repeatable.
 
+    :param request: what is sent, where an older version stored the intent without it; else the stored one stands.
     :raises CollectItsmConflict: a ticket is known by now, or another try is creating it.
     """
     _check_tag(row, tag)
@@ -92,7 +96,8 @@ def recreate(row: CollectorRow, *, tag: str, seen: datetime, now: datetime) -> C
             f"{row.ticket_sn or 'being opened by another try'}. No second ticket was opened; a retry looks "
             "for it again."
         )
-    return _changed(row, now, create_started_at=now)
+    sent = row.request if row.request is not None or request is None else dict(request)
+    return _changed(row, now, create_started_at=now, request=sent)
 
 
 def ticket_opened(row: CollectorRow, *, tag: str, sn: str, url: str | None = None, now: datetime) -> CollectorRow:

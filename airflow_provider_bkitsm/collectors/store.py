@@ -111,6 +111,7 @@ class CollectorStore:
         tag: str,
         owner: Owner,
         verdict_settings: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
         service: str | None = None,
     ) -> CollectorRow:
         """Store the intent to open a ticket; see ``state.apply``.
@@ -118,10 +119,11 @@ class CollectorStore:
         :param service: which service is asked and why its verdict is read so, for the audit.
         """
         about = {} if service is None else {"service": service}
+        kept: dict[str, Any] = {"verdict_settings": verdict_settings, "request": request}
         return self._change(
             (bklog_conn_id, collector_config_id),
             "apply",
-            partial(state.apply, payload=payload, tag=tag, owner=owner, verdict_settings=verdict_settings),
+            partial(state.apply, payload=payload, tag=tag, owner=owner, **kept),
             tag=tag,
             etl_digest=digest(payload),
             **about,
@@ -147,12 +149,20 @@ class CollectorStore:
             setting=setting,
         )
 
-    def recreate(self, bklog_conn_id: str, collector_config_id: int, *, tag: str, seen: datetime) -> CollectorRow:
+    def recreate(
+        self,
+        bklog_conn_id: str,
+        collector_config_id: int,
+        *,
+        tag: str,
+        seen: datetime,
+        request: Mapping[str, Any] | None = None,
+    ) -> CollectorRow:
         """Claim the right to send ``create_ticket`` once more; see ``state.recreate``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "recreate",
-            partial(state.recreate, tag=tag, seen=seen),
+            partial(state.recreate, tag=tag, seen=seen, request=request),
             tag=tag,
         )
 

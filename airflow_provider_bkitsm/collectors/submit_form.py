@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.form import shows_digest, ticket_title
+from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
+from airflow_provider_bkitsm.collectors.form import digests_in, is_detail_of, ticket_title
 from airflow_provider_bkitsm.collectors.service_fit import (
     APPROVERS_FIELD,
     DETAIL_FIELD,
@@ -17,6 +18,7 @@ from airflow_provider_bkitsm.collectors.service_fit import (
     Keys,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.models import FormField
 from airflow_provider_bkitsm.itsm.opening import marked_title, marker
 
 
@@ -64,7 +66,8 @@ def submit_form(
     :param payload: the ETL payload, and ``digest`` its digest.
     :param tag: of the application; its marker ends the title, whoever wrote that.
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
-    :raises ItsmInvalidRequestError: the form would not show the digest.
+    :raises ItsmInvalidRequestError: the detail's field would not show this payload and its digest, or another
+        digest beside it.
     """
     own = dict(question.fields or {})
     if "title" in own:
@@ -81,7 +84,7 @@ def submit_form(
     }
     filled = {key: value for key, value in values.items() if key is not None and value != ""}
     form = {"title": _title(question, collector, opened, tag), **filled, **plan.filled, **own}
-    _check_shows(digest, form, question)
+    _check_shows(form, plan, payload=payload, digest=digest)
     return form
 
 
@@ -97,9 +100,64 @@ def _business(bk_biz_id: int | str) -> int | str:
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
-def _check_shows(digest: str, form: Mapping[str, Any], question: Question) -> None:
-    if not shows_digest(({"value": value} for value in form.values()), digest):
+def _check_shows(form: Mapping[str, Any], plan: FieldPlan, *, payload: Mapping[str, Any], digest: str) -> None:
+    key = plan.detail.key if plan.detail else DETAIL_FIELD
+    if is_detail_of(form.get(key), etl_payload=payload, digest=digest):
+        return
+    others = ", ".join(sorted(digests_in(form.get(key)) - {digest}))
+    if others:
         raise ItsmInvalidRequestError(
-            f"the ticket's form would not show {digest}, the digest of what is approved; leave"
-            f" {question.detail_field!r} out of fields. No ticket was opened"
+            f"the ticket's form would show {others} beside {digest}, the digest of what is approved; leave it out"
+            " of reason, detail_rows, the payload and the collector's description. No ticket was opened"
         )
+    raise ItsmInvalidRequestError(
+        f"the ticket's form would not show {digest}, the digest of what is approved, as the payload's own rows;"
+        f" leave {key!r} out of fields, and labels that begin with ETL out of detail_rows. No ticket was opened"
+    )
+
+
+def check_approved_form(
+    fields: Iterable[FormField],
+    *,
+    sn: str,
+    request: Mapping[str, Any] | None,
+    payload: Mapping[str, Any],
+    digest: str,
+) -> None:
+    """Refuse a payload that is not the one an approved ticket shows in the detail's field (promise P3).
+
+    :param fields: the ticket's, as ITSM shows them.
+    :param request: what was sent; None for a ticket that an earlier version opened, of which only the digest in
+        the detail's field is compared.
+    :param payload: the ETL payload as it is stored, and ``digest`` its digest.
+    :raises CollectItsmDigestMismatch: the ticket shows another payload, or several.
+    """
+    if request is not None:
+        sent = (request.get("fields") or {}).get(request.get("detail_field"))
+        if not is_detail_of(sent, etl_payload=payload, digest=digest):
+            raise _other_payload(sn, digest, digests_in(sent))
+    shown = [digests_in(field.value) for field in _detail_fields(list(fields), request)]
+    if not shown or any(one != {digest} for one in shown):
+        raise _other_payload(sn, digest, {one for found in shown for one in found})
+
+
+def _detail_fields(fields: Sequence[FormField], request: Mapping[str, Any] | None) -> list[FormField]:
+    """Return the ticket's detail, wherever it stands.
+
+    Where it is not stored which field that is, it is the log platform's, else the only one that shows a digest.
+    """
+    key = DETAIL_FIELD if request is None else request.get("detail_field")
+    found = [field for field in fields if field.key == key]
+    if found or request is not None:
+        return found
+    showing = {field.key for field in fields if digests_in(field.value)}
+    return [field for field in fields if field.key in showing] if len(showing) == 1 else []
+
+
+def _other_payload(sn: str, digest: str, shown: set[str]) -> CollectItsmDigestMismatch:
+    found, alone = ", ".join(sorted(shown)) or "none", " alone" if digest in shown else ""
+    return CollectItsmDigestMismatch(
+        f"ticket {sn} does not show {digest}, the digest of the stored ETL payload, in the field for it"
+        f"{alone}, but {found}: what was approved is something else. Nothing was provisioned, and a retry is"
+        " refused; apply again"
+    )

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy import exc as sql
@@ -23,12 +26,19 @@ _MYSQL_RACES = frozenset({1213, 1020})
 _POSTGRES_RACES = frozenset({"40001", "40P01"})
 
 
+# A process that lives long hears of a newer provider's tables so soon.
+_CHECKED_SECONDS = 60.0
+_checked: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
+
+
 class Transactions:
-    """Opens transactions on an engine; the tables are created or migrated before the first one."""
+    """Opens transactions on an engine; the tables are created or migrated before the first one.
+
+    They are looked at again a minute later, and after an error of the database, whoever uses the engine.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._ready = False
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -45,9 +55,14 @@ class Transactions:
                     connection.commit()
 
     def _prepare(self) -> None:
-        if not self._ready:
+        now = time.monotonic()
+        if now - _checked.get(self.engine, -_CHECKED_SECONDS) >= _CHECKED_SECONDS or self._file_is_gone():
             bring_up_to_date(self.engine)
-            self._ready = True
+            _checked[self.engine] = now
+
+    def _file_is_gone(self) -> bool:
+        url = self.engine.url
+        return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
     @contextmanager
     def _translated(self, consequence: str) -> Iterator[None]:
@@ -55,9 +70,10 @@ class Transactions:
         try:
             yield
         except _UNAVAILABLE as error:
+            _checked.pop(self.engine, None)
             raise (StoreRaceLost if is_race(error) else StoreUnavailable)(
-                f"The database of collector states cannot be used ({driver_reason(error, self.engine)}). "
-                f"{consequence}; a retry is safe."
+                "The database of approval records and collector states cannot be used "
+                f"({driver_reason(error, self.engine)}). {consequence}; a retry is safe."
             ) from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,9 +22,12 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
-from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketSummary
-from airflow_provider_bkitsm.itsm.opening import find_opened, marker
+from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
+from airflow_provider_bkitsm.itsm.opening import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.read_back import ticket_differences
+from airflow_provider_bkitsm.itsm.stall import has_started
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_shown, stored_title
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +35,13 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
 _STARTS, _START_SECONDS = 30, 2.0
-_MAY_START = timedelta(hours=1)
+# A flow that has not started by then never will.
+MAY_START = timedelta(hours=1)
 _ORPHAN = (
     "Ticket {sn} carries this approval's mark, but its flow has not started: it asks nobody, and ITSM neither"
     " withdraws nor terminates such a ticket. No second one was opened. A retry looks at it again; if it never"
     " starts, have it deleted in ITSM, then clear the task"
 )
-
-# For tickets that may have been opened by any run, long ago.
-ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 # A ticket as its opening, or a search, knows it.
 Opened = CreatedTicket | TicketSummary
@@ -50,20 +51,16 @@ Opened = CreatedTicket | TicketSummary
 class Handle:
     """What a ticket whose answer was lost is found by.
 
+    :param creator: in whose name it was asked for.
     :param since: when the first attempt to open it may have been made (aware).
-    :param began: tickets that ended before are of no concern (aware); None: all are.
+    :param request: what was sent to ``create_ticket``: a ticket that asks something else is not ours, whatever
+        tag it carries. None: not compared.
     """
 
     tag: str
     creator: str
     since: datetime
-    began: datetime | None = None
-
-    def counts(self, ticket: TicketSummary) -> bool:
-        """Whether a found ticket is open, or was when whoever asks began."""
-        if self.began is None or ticket.current_status not in ENDED:
-            return True
-        return ticket.end_at is not None and ticket.end_at >= self.began
+    request: Mapping[str, Any] | None = None
 
 
 class TicketOpener:
@@ -72,19 +69,28 @@ class TicketOpener:
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
         ``create_ticket`` may take to appear (default 120).
     :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
+    :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
     :param sleep: the clock's seam, for tests.
     """
 
     def __init__(
-        self, *, hook: ItsmHook, calls_back: bool = True, sleep: Callable[[float], None] = time.sleep
+        self,
+        *,
+        hook: ItsmHook,
+        calls_back: bool = True,
+        patience: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.hook = hook
         self.calls_back = calls_back
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
+        self.patience = self.settle if patience is None else min(patience, self.settle)
         self._sleep = sleep
 
     def find(self, handle: Handle) -> TicketSummary | None:
-        """Return the ticket already opened with this tag. Of several, the oldest stands and the rest is ended.
+        """Return the ticket already opened with this tag. Of several that ask the same, the oldest stands.
+
+        The others are ended, as far as they are open.
 
         :raises ItsmOrphanError: its flow has not started.
         """
@@ -98,23 +104,6 @@ class TicketOpener:
         log.info("ticket %s was already opened for this approval; adopting it", kept.sn)
         return kept
 
-    def find_open(self, handle: Handle) -> TicketSummary | None:
-        """Return an earlier round's ticket, if it is still open; one that never started is told and left out.
-
-        :raises ItsmOrphanError: its flow has not started, but may yet.
-        """
-        found = [one for one in self._listed(handle) if one.current_status not in ENDED]
-        try:
-            kept = self._oldest_started(found) if found else None
-        except ItsmOrphanError as orphan:
-            if any(map(_is_young, found)):
-                raise
-            log.error("%s", orphan)
-            return None
-        if kept is not None:
-            log.info("ticket %s of an earlier round is still open", kept.sn)
-        return kept
-
     def open(self, handle: Handle, **request: Any) -> Opened:
         """Open a ticket; when the answer is lost, wait for it to appear.
 
@@ -124,6 +113,12 @@ class TicketOpener:
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
+        title = str(request["fields"].get("title", ""))
+        if not is_marked(as_shown(stored_title(title)), handle.tag):
+            raise ItsmInvalidRequestError(
+                f"of the title {title!r} ITSM would keep only {stored_title(title)!r}, without the mark it is"
+                " found by: leave markup out of it; no ticket was opened"
+            )
         if self.calls_back:
             request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
@@ -136,12 +131,6 @@ class TicketOpener:
             raise
         log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
         return ticket
-
-    def open_shared(self, handle: Handle, **request: Any) -> Opened:
-        """Open a ticket for all who share a tag, unless another of them has just done so."""
-        mine = self.open(handle, **request)
-        others = any(one.sn != mine.sn for one in self._listed(handle))
-        return (self.find(handle) if others else None) or mine
 
     def look_for(self, handle: Handle, *, seconds: float) -> TicketSummary | None:
         """Look for a ticket for so long; outages of ITSM in between are waited out.
@@ -161,22 +150,40 @@ class TicketOpener:
             self._sleep(seconds / looks)
         return None
 
-    def outlast(self, handle: Handle, *, seconds: float) -> TicketSummary | None:
-        """Look once nothing more can appear: of several who share a tag, one stands and the rest is ended."""
-        self._sleep(seconds)
-        return self.find(handle)
-
     def seconds_left(self, handle: Handle) -> float:
         """How long the ticket of a lost answer may still take to appear."""
         return self.settle - (datetime.now(UTC) - handle.since).total_seconds()
 
-    def call_off(self, ticket: Opened, *, why: str) -> None:
+    def never_starts(self, sn: str) -> bool:
+        """Whether a ticket is an orphan: its flow has not started, and will not any more."""
+        info = self.hook.get_ticket_info(sn)
+        return not (has_started(info) or _is_young(info.create_at))
+
+    def call_off(self, sn: str, *, why: str) -> None:
         """End a ticket nobody waits for any more, unless it is over."""
-        call_off(self.hook, sn=ticket.sn, why=why, sleep=self._sleep)
+        call_off(self.hook, sn=sn, why=why, sleep=self._sleep)
 
     def _listed(self, handle: Handle) -> list[TicketSummary]:
         found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
-        return [one for one in found if handle.counts(one)]
+        return [one for one in found if self._asks(handle, one)]
+
+    def _asks(self, handle: Handle, ticket: TicketSummary) -> bool:
+        """Whether a found ticket asks what was sent: a mark can be copied from a ticket that shows it."""
+        if handle.request is None:
+            return True
+        info, sent = self._read_started(ticket.sn, ticket.create_at), handle.request
+        if not has_started(info):
+            # It has taken in no form, and asks nobody.
+            info = info.model_copy(update={"fields": ()})
+            sent = {**sent, "fields": {"title": sent["fields"]["title"]}}
+        differences = ticket_differences(sent, info)
+        if differences:
+            log.error(
+                "ticket %s carries this approval's mark, but asks something else: %s. It is not taken for ours",
+                ticket.sn,
+                "; ".join(differences),
+            )
+        return not differences
 
     def _oldest_started(self, found: Sequence[TicketSummary]) -> TicketSummary:
         """Return the oldest ticket that asks somebody, or asked somebody once."""
@@ -186,18 +193,21 @@ class TicketOpener:
         raise ItsmOrphanError(_ORPHAN.format(sn=found[0].sn))
 
     def _starts(self, ticket: TicketSummary) -> bool:
-        """Whether a ticket comes to ask somebody; ITSM takes a moment to start one (reference 4.1.4)."""
-        for left in range(_STARTS if _is_young(ticket) else 1, 0, -1):
-            status = self.hook.get_ticket_status(ticket.sn)
-            if status.current_steps or status.current_status != "RUNNING":
-                return True
-            if left > 1:
-                self._sleep(_START_SECONDS)
-        return False
+        """Whether a ticket asks somebody, or comes to: one that is stuck on a failed step has started."""
+        return has_started(self._read_started(ticket.sn, ticket.create_at))
+
+    def _read_started(self, sn: str, created_at: datetime | None) -> TicketInfo:
+        """Read a ticket once it has started; ITSM takes a moment for that (reference 4.1.4)."""
+        for left in range(_STARTS if _is_young(created_at) else 1, 0, -1):
+            info = self.hook.get_ticket_info(sn)
+            if left == 1 or has_started(info):
+                return info
+            self._sleep(_START_SECONDS)
+        raise AssertionError
 
     def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
         try:
-            self.call_off(ticket, why=f"{kept} was opened for the same approval")
+            self.call_off(ticket.sn, why=f"{kept} was opened for the same approval")
         except ItsmConflictError as error:
             log.error(
                 "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error
@@ -216,13 +226,20 @@ class TicketOpener:
             raise ItsmOrphanError(f"{refused}. {_ORPHAN.format(sn=left[0].sn)}") from refused
 
     def _appeared(self, handle: Handle, lost: ItsmOutcomeUnknownError) -> TicketSummary:
-        found = self.look_for(handle, seconds=self.settle)
+        """Wait for the ticket of a lost answer: whatever goes wrong by now, it may be there."""
+        try:
+            found, why = self.look_for(handle, seconds=self.patience), f"was seen in {self.patience:.0f} s"
+        except (ItsmOrphanError, ItsmUnavailableError):
+            raise
+        except ItsmError as error:
+            # Refused: that says nothing about the ticket.
+            found, why = None, f"could be looked for ({error})"
         if found:
             telemetry.adopted(self.hook.bkitsm_conn_id)
             return found
         raise ItsmOutcomeUnknownError(
-            f"{lost.message}. No ticket marked #{marker(handle.tag)} was seen in {self.settle:.0f} s; a retry"
-            " looks for it again before it opens one"
+            f"{lost.message}. No ticket marked #{marker(handle.tag)} {why}; a retry looks for it again before it"
+            " opens one"
         ) from None
 
 
@@ -235,6 +252,6 @@ def _is_second(ticket: TicketSummary, kept: TicketSummary) -> bool:
     return bool(kept.end_at and ticket.create_at and ticket.create_at < kept.end_at)
 
 
-def _is_young(ticket: TicketSummary) -> bool:
+def _is_young(created_at: datetime | None) -> bool:
     """Whether a ticket that has not started may do so yet: ITSM's worker may be down."""
-    return ticket.create_at is not None and datetime.now(UTC) - ticket.create_at < _MAY_START
+    return created_at is not None and datetime.now(UTC) - created_at < MAY_START

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.store import CollectorStore
 
 _FILE = "bkitsm.db"
+# Few at once, whose end by the database or a proxy is noticed before they are used.
+_POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
+_keepers: set[int] = set()
 
 
 def open_store(store_conn_id: str | None = None, *, actor: str | None = None) -> CollectorStore:
@@ -24,11 +28,34 @@ def open_store(store_conn_id: str | None = None, *, actor: str | None = None) ->
         if that is empty too, a SQLite file, which every worker must see.
     :param actor: who will make changes, for the audit.
     """
-    from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+    from airflow_provider_bkitsm.collectors.store import CollectorStore
 
+    return CollectorStore(store_engine(store_conn_id), actor=actor)
+
+
+def store_engine(store_conn_id: str | None = None) -> Engine:
+    """Return the engine of the store's database; nothing is connected before its first use.
+
+    It is the same one in a process until the connection is changed: what an engine asks a database first takes
+    longer than a read of the store.
+
+    :param store_conn_id: see ``open_store``.
+    """
     conn_id = store_conn_id or airflow_conf().get("bkitsm", "store_conn_id", fallback="")
-    engine = _engine_of(conn_id) if conn_id else sqlite_engine(store_path())
-    return CollectorStore(engine, actor=actor)
+    if not conn_id:
+        return _file_engine(store_path())
+    from airflow.sdk import BaseHook
+
+    uri = BaseHook.get_connection(conn_id).get_uri()
+    return _engine_at(conn_id, uri, os.getpid() in _keepers)
+
+
+def keep_connections_open() -> None:
+    """Let this process keep a few connections to the store's server open, since it reads often.
+
+    A process that is forked from it does not: a connection would be shared between the two.
+    """
+    _keepers.add(os.getpid())
 
 
 def store_path() -> Path:
@@ -37,7 +64,15 @@ def store_path() -> Path:
     return Path(os.path.expandvars(home)).expanduser() / _FILE
 
 
-def _engine_of(conn_id: str) -> Engine:
+@lru_cache(maxsize=8)
+def _file_engine(file: Path) -> Engine:
+    from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+
+    return sqlite_engine(file)
+
+
+@lru_cache(maxsize=8)
+def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     from airflow.sdk import BaseHook
     from sqlalchemy.pool import NullPool
 
@@ -49,5 +84,6 @@ def _engine_of(conn_id: str) -> Engine:
             f"connection {conn_id!r} is not an SQL database; the collectors' state needs PostgreSQL or MySQL"
         )
     # Airflow forks its workers: a pool would be shared between processes.
-    engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs={"poolclass": NullPool})
+    pool = _POOL if keeps_open else {"poolclass": NullPool}
+    engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=pool)
     return engine

@@ -84,7 +84,7 @@ def create_ticket(
         stored the ticket, and leaves it open for ever if they are bad.
     :raises ItsmInvalidRequestError: before anything is sent, for what ITSM is known to refuse.
     """
-    form = _with_joined_lists(with_people(form_types(fields), read_form(fields)))
+    form = form_as_sent(fields)
     check_title(form.get("title"))
     creator = _person("creator", creator)
     if service_id is None and not fast_approval:
@@ -113,8 +113,12 @@ def create_ticket(
     )
 
 
-def _with_joined_lists(form: dict[str, Any]) -> dict[str, Any]:
-    """Return a form whose lists of texts are in ITSM's spelling: it would store Python's text of a list."""
+def form_as_sent(fields: object) -> dict[str, Any]:
+    """Return a form with people and lists of texts in ITSM's spelling: it would store Python's text of a list.
+
+    :param fields: a form that :func:`~airflow_provider_bkitsm.itsm.form.read_form` takes.
+    """
+    form = with_people(form_types(fields), read_form(fields))
     return {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}
 
 

@@ -79,6 +79,10 @@ class ItsmConflictError(ItsmError):
     """The ticket, as re-read after a refusal, is not in a state that allows this. It was not changed."""
 
 
+class ItsmAnotherQuestionError(ItsmError):
+    """A ticket that is to answer a task asks something else. It is as it was; a retry is refused again."""
+
+
 class ItsmOrphanError(ItsmError):
     """A ticket was created whose flow never started: it asks nobody and can be neither withdrawn nor terminated.
 

@@ -28,13 +28,14 @@ from airflow_provider_bkitsm.itsm.v2.four_byte import unescaped
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, value_as_shown
 
 
-def _as_meant(value: Any, field_type: str) -> Any:
+def as_meant(value: Any, field_type: str) -> Any:
+    """Return a value as people meant it, of what ITSM stores for a field of this type."""
     shown = value_as_shown(value, field_type)
     return unescaped(shown) if isinstance(shown, str) else shown
 
 
 # A ticket's title, which ITSM filters; and a text that people wrote and ITSM stores as it is.
-Title = Annotated[str, AfterValidator(lambda text: _as_meant(text, TITLE_TYPE))]
+Title = Annotated[str, AfterValidator(lambda text: as_meant(text, TITLE_TYPE))]
 Remark = Annotated[str, AfterValidator(unescaped)]
 
 
@@ -65,7 +66,7 @@ class FormField(ItsmModel):
         if not isinstance(data, dict):
             return data
         field_type, given = str(data.get("type") or ""), {"value", "display_value"} & data.keys()
-        return {**data, **{key: _as_meant(data[key], field_type) for key in given}}
+        return {**data, **{key: as_meant(data[key], field_type) for key in given}}
 
 
 class Step(ItsmModel):

@@ -3,12 +3,15 @@
 
 ``create_ticket`` has no idempotency key. Two handles survive a lost answer: ``tag``, which ``get_tickets``
 searches, and a marker in the title, which shows that a found ticket is really ours even where an older server
-ignores the ``tag`` filter (reference 8.4).
+ignores the ``tag`` filter. Both come from a secret of the connection, so that nobody can prepare a ticket that
+carries them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 import re
 from datetime import datetime, timedelta
 
@@ -21,12 +24,22 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 _CLOCK_MARGIN = timedelta(days=1)
 _MARKER_LENGTH = 8
 _DIGEST_LENGTH = 8
-_MARKED = re.compile(r"#[0-9a-f]{8}\b")
-_SHOWN = re.compile(r"#[0-9a-f]{8}-([0-9a-f]{8})$")
+# Only at the end counts: what stands before it may be anybody's text.
+_MARKED = re.compile(r"#([0-9a-f]{8})(?:-([0-9a-f]{8}))?\Z")
+
+
+def approval_tag(key: bytes, *, subject: str, nonce: str, digest: str) -> str:
+    """Derive the 32-character tag of one approval round: nobody without the key can compute it.
+
+    :param key: a secret of the connection: the key that signs its callbacks.
+    :param subject: what the round is of; ``nonce`` is its random part, ``digest`` that of what is asked.
+    """
+    text = json.dumps(["tag", subject, nonce, digest])
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:TAG_LIMIT]
 
 
 def creation_tag(*parts: object) -> str:
-    """Derive the 32-character tag of one approval round; the same parts always give the same tag."""
+    """Return the tag that versions without approval records gave a ticket: anybody can compute it."""
     text = "\x1f".join(str(part) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:TAG_LIMIT]
 
@@ -39,35 +52,33 @@ def marker(tag: str) -> str:
 def marked_title(title: str, tag: str, *, digest: str = "") -> str:
     """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``.
 
-    :param digest: of what is asked, as ``sha256:...``; its beginning is shown behind the marker.
+    :param digest: of what is asked, as ``sha256:...``; its beginning is shown behind the marker, for people.
     """
-    shown = f"-{_shown(digest)}" if digest else ""
+    shown = f"-{digest.rpartition(':')[2][:_DIGEST_LENGTH]}" if digest else ""
     return f"{title} #{marker(tag)}{shown}"
 
 
 def is_marked(title: str, tag: str) -> bool:
-    """Whether a title carries this tag's marker: only a ticket opened for that approval does."""
-    return f"#{marker(tag)}" in title
+    """Whether a title ends with this tag's marker: only a ticket opened for that approval does."""
+    found = _MARKED.search(title)
+    return found is not None and hmac.compare_digest(found[1], marker(tag))
 
 
 def shows_marker(title: str) -> bool:
-    """Whether a title carries any tag's marker: this provider opened the ticket."""
+    """Whether a title ends with any tag's marker: this provider opened the ticket."""
     return _MARKED.search(title) is not None
 
 
 def asks_for(title: str, digest: str) -> bool:
-    """Whether a ticket asks for what has this digest, so far as its title shows one."""
-    shown = _SHOWN.search(title)
-    return shown is None or shown[1] == _shown(digest)
-
-
-def _shown(digest: str) -> str:
-    return digest.rpartition(":")[2][:_DIGEST_LENGTH]
+    """Whether a ticket of an older version asks for what has this digest, so far as its title shows one."""
+    shown = _MARKED.search(title)
+    return shown is None or shown[2] is None or shown[2] == digest.rpartition(":")[2][:_DIGEST_LENGTH]
 
 
 def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
     """Search the tickets opened with this tag, oldest first.
 
+    :param creator: in whose name the ticket was asked for.
     :param since: when the first attempt to open it may have been made (aware).
     """
     search = paging.tickets(tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN)

@@ -76,7 +76,8 @@ def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus
     It is withdrawn in its creator's name; one whose flow does not allow that is terminated by ``account``.
 
     :param account: who calls ITSM; terminating takes a current approver or a manager of the service.
-    :raises ItsmConflictError: neither is allowed (yet: a flow that has not started allows nothing).
+    :raises ItsmConflictError: neither is allowed (yet: a flow that has not started allows nothing). It says why
+        ITSM refused the one and the other.
     """
     info = yield calls.get_ticket_info(sn)
     try:
@@ -92,8 +93,8 @@ def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus
                     sn=sn, action_type=TicketAction.TERMINATE, operator=account, action_message=action_message
                 )
             )
-        except ItsmConflictError:
-            raise refused from None
+        except ItsmConflictError as neither:
+            raise ItsmConflictError(f"{refused.message}. {neither.message}", code=neither.code) from neither
 
 
 def _refuse_two(sn: str) -> Flow[None]:

@@ -30,9 +30,12 @@ class Reason(StrEnum):
     AUTOMATIC_ONLY = "automatic_only"
     REFUSAL_STANDS = "refusal_stands"
     VERDICT_UNCLEAR = "verdict_unclear"
+    FORM_CHANGED = "form_changed"
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     DEADLINE = "deadline"
+    NOT_ITS_TICKET = "not_its_ticket"
+    NOT_RECORDED = "not_recorded"
     UNREADABLE = "unreadable"
 
     @property
@@ -52,9 +55,12 @@ _TEXTS = {
     Reason.AUTOMATIC_ONLY: "ITSM approved the ticket by itself, and no person did",
     Reason.REFUSAL_STANDS: "ITSM calls the ticket approved, but its log shows a refusal that still stands",
     Reason.VERDICT_UNCLEAR: "the ticket's log does not tell which answer of an approval step is the verdict",
+    Reason.FORM_CHANGED: "ITSM shows the ticket approved, but the ticket is not what was sent",
     Reason.WITHDRAWN: "the ticket was withdrawn",
     Reason.TERMINATED: "the ticket was terminated",
     Reason.DEADLINE: "nobody decided while the DAG waited",
+    Reason.NOT_ITS_TICKET: "the ticket is approved, but it is not the one that was opened for this task",
+    Reason.NOT_RECORDED: "the ticket is approved, but nothing shows that it was opened for this task",
     Reason.UNREADABLE: "the stored verdict is not one this version of the provider can read",
 }
 _BY_TEXT = {reason.text: reason for reason in Reason} | {str(reason): reason for reason in Reason}
@@ -78,6 +84,8 @@ NOBODYS_ANSWER = frozenset(
         Reason.AUTOMATIC_ONLY,
         Reason.REFUSAL_STANDS,
         Reason.VERDICT_UNCLEAR,
+        Reason.NOT_ITS_TICKET,
+        Reason.NOT_RECORDED,
         Reason.UNREADABLE,
     }
 )

@@ -14,12 +14,13 @@ from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
 
-from airflow_provider_bkitsm.itsm.models import Step
+from airflow_provider_bkitsm.itsm.models import Step, TicketInfo
 
 START_SECONDS = 60.0
 """A flow that has not started by then is worth telling of."""
 
 _RUNNING = "RUNNING"
+_TITLE = "title"
 _OPEN_TO_ALL = "OPEN"
 # A check is one request for one ticket: rare, where thousands wait.
 _STALLED_SECONDS, _LONGEST_STALLED_SECONDS = 600.0, 3600.0
@@ -47,6 +48,16 @@ def is_stalled(current_status: str, steps: Sequence[Step]) -> bool:
     return current_status == _RUNNING and all(
         step.processors_type == _OPEN_TO_ALL and not step.processors for step in steps
     )
+
+
+def has_started(info: TicketInfo) -> bool:
+    """Whether a ticket's flow has started, however it stands now.
+
+    A flow takes the form in when it starts. Before that a ticket's form is empty, or lists its fields without a
+    value, the title among them (recorded); every service has a title.
+    """
+    takes_form = any(field.key == _TITLE and field.value for field in info.fields)
+    return info.current_status != _RUNNING or bool(info.current_steps) or takes_form
 
 
 def describe(sn: str, steps: Sequence[Step]) -> str:

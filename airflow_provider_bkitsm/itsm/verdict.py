@@ -190,7 +190,7 @@ def read_log(sn: str) -> Flow[tuple[LogEntry, ...]]:
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    entries: tuple[LogEntry, ...] = _about(sn, (yield calls.get_ticket_logs(sn))).logs
+    entries: tuple[LogEntry, ...] = about_ticket(sn, (yield calls.get_ticket_logs(sn))).logs
     return entries
 
 
@@ -201,7 +201,7 @@ def judge_by_log(row: ApprovalResult, entries: tuple[LogEntry, ...], policy: Ver
     """
     answer = approve_result_answer(row.approve_result)
     if policy.verdict_field is not None:
-        info = _about(row.sn, (yield calls.get_ticket_info(row.sn)))
+        info = about_ticket(row.sn, (yield calls.get_ticket_info(row.sn)))
         answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
     proof = _proof(entries, policy)
     judgement = judge(row.current_status, answer=answer, evidence=_evidence(proof, policy))
@@ -224,7 +224,11 @@ def value_of(fields: Iterable[FormField], key: str) -> Any:
     return values[0] if values and all(value == values[0] for value in values) else None
 
 
-def _about(sn: str, answer: Any) -> Any:
+def about_ticket(sn: str, answer: Any) -> Any:
+    """Return an answer that is about the ticket that was asked for.
+
+    :raises ItsmUnexpectedAnswerError: it is about another one.
+    """
     if answer.sn != sn:
         raise ItsmUnexpectedAnswerError(f"ITSM was asked about ticket {sn} and answered about another one")
     return answer

@@ -20,8 +20,8 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 _LONGEST_PAUSE = 300.0
-# A number ITSM does not know is an error, not a wait; a few looks forgive a replica that lags.
-_MISSING_LOOKS = 3
+MISSING_LOOKS = 3
+"""After so many looks a number that ITSM does not know is an error, not a wait; a replica may lag before."""
 # A rotated secret or a gateway that is being published anew refuses for minutes; a wait of days outlives that.
 _REFUSED_LOOKS = 6
 _HOPELESS = (ItsmConfigurationError, ItsmAmbiguousError)
@@ -44,18 +44,21 @@ def ticket_number(given: object) -> str:
 
 
 def approval_time(given: timedelta | float | str | None) -> timedelta | None:
-    """Return how long people may take; None is for ever.
+    """Return how long people may take; None is for ever, and 0 is no time at all.
 
-    :raises ItsmConfigurationError: it is no time.
+    :raises ItsmConfigurationError: it is no time, or a negative one.
     """
-    if given is None or isinstance(given, timedelta):
-        return given
+    if given is None:
+        return None
     try:
-        return timedelta(seconds=float(given))
-    except (ValueError, OverflowError):
+        time = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
+    except (ValueError, OverflowError, TypeError):
+        time = timedelta(-1)
+    if isinstance(given, bool) or time < timedelta(0):
         raise ItsmConfigurationError(
             f"approval_timeout must be seconds or a timedelta, not {given!r}; the ticket is as it was"
-        ) from None
+        )
+    return time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ class Wait:
         """Take in an error: back off where trying again may help, else stop."""
         if isinstance(error, ItsmTicketNotFoundError):
             self._missing += 1
-            return Failed(error=error) if self._missing >= _MISSING_LOOKS else self._pause(error)
+            return Failed(error=error) if self._missing >= MISSING_LOOKS else self._pause(error)
         over = self.deadline is not None and now > self.deadline + _GRACE
         self._refused = 0 if error.retry_safe else self._refused + 1
         if over or isinstance(error, _HOPELESS) or self._refused >= _REFUSED_LOOKS:

@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
-from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.itsm.form import check_form_text
-from airflow_provider_bkitsm.tasks import CallsItsm
+from airflow_provider_bkitsm.tasks import CallsItsm, check_fast_approval
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.opening import Handle, Opened
+    from airflow_provider_bkitsm.notifications.failure import Failure
+    from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
 
 # Airflow ends a worker 20 s after its task ([core] task_success_overtime), callbacks included.
-_SETTLE_SECONDS = 10.0
+_PATIENCE = 10.0
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ItsmNotifier(CallsItsm, BaseNotifier):
@@ -54,7 +57,7 @@ class ItsmNotifier(CallsItsm, BaseNotifier):
 class ItsmTicketNotifier(ItsmNotifier):
     """Opens a ticket when a task or a DAG fails, or a deadline is missed; never two for the same failure.
 
-    It is found again by a tag made from connection, DAG, run, task and map index, or the deadline's number. While
+    Its record in the store is known by connection, DAG, run, task and map index, or the deadline's number. While
     it is open, later failures of the same task in the same run, its retries included, open no further one. Nobody
     waits for the ticket, so ITSM calls nobody back. What Airflow hides in its logs is hidden in the ticket, too.
 
@@ -95,7 +98,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
-        self.fast_approval = fast_approval
+        self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
         self.failure_key = failure_key
 
@@ -104,30 +107,51 @@ class ItsmTicketNotifier(ItsmNotifier):
 
         :raises ItsmError: no ticket was opened, or it is not known; see its message.
         """
-        from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
-        from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.notifications.failure import failure_of
 
         failure = failure_of(context, key=self.failure_key)
-        tag = creation_tag(self.bkitsm_conn_id, "failure", *failure.names)
-        creator = read_person("creator", self.creator) or self.hook.gateway.username
-        ticket = self._opened(Handle(tag=tag, creator=creator, since=ANY_TIME, began=failure.began))
+        ticket = self._request(failure).ticket_of_all()
         self.log.info("ITSM ticket %s tells of this failure", ticket.sn)
 
-    def _opened(self, handle: Handle) -> Opened:
+    def _request(self, failure: Failure) -> ApprovalRequest:
+        """Return what asks for the one ticket of a failure; who tells of it again finds its record."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
+        from airflow_provider_bkitsm.itsm.form import read_form
+        from airflow_provider_bkitsm.itsm.people import read_person
+        from airflow_provider_bkitsm.tickets.approval import Attempt, Subject
+        from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
+        from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
+        from airflow_provider_bkitsm.tickets.question import Question
+
+        opener = TicketOpener(hook=self.hook, calls_back=False, patience=_PATIENCE)
+        subject = Subject(
+            installation=installation(),
+            bkitsm_conn_id=self.bkitsm_conn_id,
+            dag_id="",
+            approval_key=json.dumps(["failure", *failure.names]),
+        )
+        return ApprovalRequest(
+            opener=opener,
+            store=open_approval_store(),
+            subject=subject,
+            attempt=Attempt(ti_id=None, try_number=0, max_tries=0, retries=0),
+            question=Question(
+                title=self.title,
+                fields=read_form(self.fields),
+                creator=read_person("creator", self.creator) or "",
+            ),
+            content=self._content,
+            compares=False,
+            sharing=Sharing(subject=subject, run_began=failure.began or _EVER, cleared=False),
+        )
+
+    def _content(self, tag: str) -> dict[str, Any]:
         from airflow_provider_bkitsm.itsm.services import service_for
 
-        opener = TicketOpener(hook=self.hook, calls_back=False)
-        opener.settle = min(opener.settle, _SETTLE_SECONDS)
-        found = opener.find(handle)
-        if found is not None:
-            telemetry.adopted(self.bkitsm_conn_id)
-            return found
-        form, service_id = self._form(handle.tag), self.service_id or self.hook.gateway.text("service_id")
-        service, form = self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))
-        return opener.open_shared(handle, service_id=service, fast_approval=self.fast_approval, fields=form)
+        service_id = self.service_id or self.hook.gateway.text("service_id")
+        service = service_for(self._form(tag), service_id=service_id, fast_approval=self.fast_approval)
+        service_id, form = self.hook.run(service)
+        return {"service_id": service_id, "fast_approval": self.fast_approval, "fields": form}
 
     def _form(self, tag: str) -> dict[str, Any]:
         from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT

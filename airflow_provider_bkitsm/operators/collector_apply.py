@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.collectors.errors import CollectItsmHasApply, StoreUnavailable
+from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmHasApply, StoreUnavailable
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmInvalidRequestError,
@@ -154,27 +155,37 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         """Open the ticket, or find the one an earlier try opened."""
         from airflow_provider_bkitsm.collectors.clean_config import digest
         from airflow_provider_bkitsm.collectors.submit_form import submit_form
-        from airflow_provider_bkitsm.itsm.services import check_form
 
         payload, tag, opened = intent["payload"], intent["tag"], context["dag_run"].run_after
         question = self._question()
         fit = self._service(question, payload=payload, opened=opened)
-        service = fit.service
         form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
-        check_form(service.fields, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent, **self._verdict_source(fit))
+        request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
+        row = self._apply(gate, **intent, **self._verdict_source(fit), request=request)
         if row.ticket_sn is None:
-            stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
+            if row.request is None:
+                stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
+                request = self._request(fit, stored)
             meta = self.render_template(self.meta, context) if self.meta else None
-            request = {
-                "service_id": service.service_id,
-                "fields": check_form(service.fields, stored),
-                "meta": meta,
-            }
-            row = self._open(row, first=row.tag == tag, **request)
+            row = self._open(row, first=row.tag == tag, request=row.request or request, meta=meta)
         show_ticket(context["ti"], row.ticket_url)
         self._seen = {"sn": row.ticket_sn, "outcome": Outcome.WAITING, "ticket_url": row.ticket_url}
         return str(row.ticket_sn)
+
+    def _request(self, fit: ServiceFit, form: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is sent to open the ticket and stored before; ``meta`` is not, it may hold secrets.
+
+        :raises ItsmInvalidRequestError: the service would refuse the form, or JSON cannot spell it.
+        """
+        from airflow_provider_bkitsm.itsm.services import check_form
+
+        try:
+            fields = json.loads(json.dumps(check_form(fit.service.fields, form), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
+        detail = fit.plan.detail.key if fit.plan.detail else None
+        own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
+        return own | {"fields": fields}
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent to ask, or take up the one an earlier try has stored."""
@@ -213,29 +224,49 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         self.log.warning("collector %s was still held by %s: %s", self.key[1], row.owner, reason)
         return True
 
-    def _open(self, row: CollectorRow, *, first: bool, **request: Any) -> CollectorRow:
+    def _open(
+        self, row: CollectorRow, *, first: bool, request: Mapping[str, Any], meta: Mapping[str, Any] | None
+    ) -> CollectorRow:
         """Open the application's ticket, or find the one an earlier try opened."""
         from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+        from airflow_provider_bkitsm.itsm.models import TicketSummary
 
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
         since = row.create_started_at or row.updated_at
-        handle = Handle(tag=tag, creator=self.asker, since=since)
-        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle)
+        handle = Handle(tag=tag, creator=str(request["creator"]), since=since)
+        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle, request)
+        sent = {"service_id": request["service_id"], "fields": request["fields"], "meta": meta}
         try:
-            ticket = ticket or opener.open(handle, **request)
+            ticket = ticket or opener.open(handle, **sent)
         except (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError) as refused:
             self.store.create_refused(*self.key, tag=tag, reason=f"ITSM refused the ticket: {refused}")
             raise
+        if isinstance(ticket, TicketSummary):
+            self._check_is_ours(ticket.sn, row)
         return self._record(tag, ticket)
 
-    def _from_earlier_try(self, opener: TicketOpener, handle: Handle) -> Opened | None:
+    def _from_earlier_try(self, opener: TicketOpener, handle: Handle, request: Mapping[str, Any]) -> Opened | None:
         """Look for the ticket as long as it may still appear; then claim the right to open one."""
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
-            self.store.recreate(*self.key, tag=handle.tag, seen=handle.since)
+            self.store.recreate(*self.key, tag=handle.tag, seen=handle.since, request=request)
         else:
             telemetry.adopted(self.bkitsm_conn_id)
         return found
+
+    def _check_is_ours(self, sn: str, row: CollectorRow) -> None:
+        """Refuse a ticket that has our mark and is not what was sent: it was prepared, or edited since."""
+        from airflow_provider_bkitsm.itsm.read_back import ticket_differences
+
+        if row.request is None:
+            return
+        found = ticket_differences(row.request, self.hook.get_ticket_info(sn))
+        if found:
+            raise CollectItsmConflict(
+                f"{row.name}: ticket {sn} carries the mark of this application and is not what was sent:"
+                f" {'; '.join(found)}. It was not taken, and no second one was opened. A retry looks at it"
+                " again; have it ended in ITSM, then clear the task"
+            )
 
     def _record(self, tag: str, ticket: Opened) -> CollectorRow:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
+from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.operators.parameters import number
 from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict, TaskMixin, TellsLineage, map_index
@@ -171,10 +171,16 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         self.accept_automatic = accept_automatic
 
     def read_verdict(self, row: CollectorRow) -> Verdict:
-        """Ask ITSM how the application's ticket stands."""
+        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected."""
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-        return self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row)))
+        return self.confirmed(row, self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row))))
+
+    def confirmed(self, row: CollectorRow, verdict: Verdict) -> Verdict:
+        """Return a verdict as it counts: an approved ticket has to show what was sent to open it."""
+        from airflow_provider_bkitsm.itsm.read_back import confirm
+
+        return self.hook.run(confirm(verdict, row.request))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
         """Store the verdict of a ticket that has ended, unless one stands already.
@@ -188,7 +194,7 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
 
 def standing(row: CollectorRow, verdict: Verdict) -> str:
     """Say how the ticket stands; where ITSM changed its mind, that the first verdict seen counts."""
-    if row.outcome in (None, verdict.outcome):
+    if row.outcome in (None, verdict.outcome) or verdict.reason_code is Reason.FORM_CHANGED:
         return verdict.describe()
     return f"{verdict.describe()} now, but it was {row.outcome} when first read, and that verdict stands"
 

@@ -119,7 +119,8 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         if row.ticket_sn is not None or row.create_started_at is None:
             return row
         opener = TicketOpener(hook=self.hook)
-        handle = Handle(tag=str(row.tag), creator=self.asker, since=row.create_started_at)
+        creator = str((row.request or {}).get("creator") or self.asker)
+        handle = Handle(tag=str(row.tag), creator=creator, since=row.create_started_at)
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             return row
@@ -131,7 +132,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
         sn, policy = str(row.ticket_sn), self.verdict_policy_of(row)
         if self.on_open_ticket == "withdraw":
-            return give_up(self.hook, sn=sn, why=_OVER, policy=policy)
+            return self.confirmed(row, give_up(self.hook, sn=sn, why=_OVER, policy=policy))
         verdict = self.read_verdict(row)
         return verdict.timed_out() if verdict.outcome is Outcome.WAITING else verdict
 
@@ -141,7 +142,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
             raise AirflowFailException(said)
         if self.on_not_approved == "skip":
             raise AirflowSkipException(said)
-        self.log.info(said)
+        self.log.info("%s", said)
         return _summary(row, reason)
 
 

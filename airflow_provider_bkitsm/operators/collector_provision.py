@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
 from airflow_provider_bkitsm.operators.parameters import number
 from airflow_provider_bkitsm.version_compat import AirflowFailException
@@ -23,8 +23,8 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
     """Writes the approved ETL payload into the log platform, reads it back, and notes that it is there.
 
     Safe to run again: the platform takes the same payload twice without harm. Refused unless ITSM says, asked
-    here and now, that this run's ticket is approved, and unless the payload is the one the approver was shown; or
-    unless this run's application was stored as one that needs no approval.
+    here and now, that this run's ticket is approved, and unless the ticket shows what was sent and, in the field
+    for it, exactly this payload; or unless this run's application was stored as one that needs no approval.
     When the platform refuses, this task fails for good, while an outage is retried; either way the approval
     stays: clear this task to try again, no second ticket is needed.
 
@@ -70,7 +70,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
             raise AirflowFailException("this run has no ticket yet: nothing is approved, the ETL was not touched")
         verdict = self.read_verdict(row)
         row = self.record(row, verdict)
-        if row.outcome is not Outcome.APPROVED:
+        if row.outcome is not Outcome.APPROVED or verdict.reason_code is Reason.FORM_CHANGED:
             raise AirflowFailException(f"{standing(row, verdict)}. The ETL was not touched")
         self.log.info("%s", standing(row, verdict))
         return row
@@ -88,19 +88,14 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
     def _approved_payload(self, row: CollectorRow) -> dict[str, Any]:
         """Return the stored payload if it is, recomputed, the one whose digest the ticket shows."""
         from airflow_provider_bkitsm.collectors.clean_config import verify
-        from airflow_provider_bkitsm.collectors.form import shown_digests
+        from airflow_provider_bkitsm.collectors.submit_form import check_approved_form
 
         payload = verify(row.etl_payload, row.etl_digest)
         if row.is_bypassed:
             return payload
-        form = self.hook.get_ticket_info(str(row.ticket_sn)).fields
-        shown = shown_digests({"value": field.value} for field in form)
-        if row.etl_digest not in shown:
-            raise CollectItsmDigestMismatch(
-                f"ticket {row.ticket_sn} does not show {row.etl_digest}, the digest of the stored ETL payload, but"
-                f" {', '.join(sorted(shown)) or 'none'}: what was approved is something else. Nothing was"
-                " provisioned, and a retry is refused; apply again"
-            )
+        sn = str(row.ticket_sn)
+        form = self.hook.get_ticket_info(sn).fields
+        check_approved_form(form, sn=sn, request=row.request, payload=payload, digest=str(row.etl_digest))
         self.log.info("the stored ETL payload is the one ticket %s shows: %s", row.ticket_sn, row.etl_digest)
         return payload
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
+from airflow_provider_bkitsm.decisions import (
+    DEFAULT_APPROVAL_TIMEOUT,
+    WaitsForDecision,
+    check_approval_timeout,
+    check_poke_interval,
+)
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.operators.ticket_create import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
@@ -19,10 +25,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.tickets.question import Question
 
 _DEFAULT_POLL_INTERVAL = 60.0
 _ASKED = ("title", "fields", "service_id", "fast_approval")
-_CONTENT = "APPROVAL_CONTENT"
 
 
 class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMixIn):
@@ -35,7 +41,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     Returns the JSON object of ``ItsmTicketSensor``: ``sn``, ``outcome``, ``approvers``, ``decided_at`` ... .
 
     :param approval_timeout: how long people may take, counted from the ticket's creation: a timedelta or
-        seconds; None waits for ever. (templated)
+        seconds; None waits for ever, 0 not at all. (templated)
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
@@ -89,61 +95,63 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.approval_timeout = approval_timeout
+        super().__init__(compare_parameters=compare_parameters, **kwargs)
+        self.approval_timeout = check_approval_timeout(approval_timeout)
         self.on_not_approved = check_on_not_approved(on_not_approved)
         usual: OnAbandoned = "keep" if self.approval_key else "withdraw"
         self.on_timeout = check_on_abandoned("on_timeout", on_timeout or usual)
         self.when_killed = check_on_abandoned("on_kill", on_kill or usual)
         self.digest_field = digest_field
-        self.compare_parameters = compare_parameters
         self.approved_task_ids = _listed(approved_task_ids)
         self.rejected_task_ids = _listed(rejected_task_ids)
         self.verdict_field = verdict_field
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
-        self.poke_interval = poke_interval
+        self.poke_interval = check_poke_interval(poke_interval)
         needs_worker = compare_parameters or self.approved_task_ids or self.rejected_task_ids
         self.may_end_in_triggerer = end_from_trigger and not needs_worker
 
     def execute(self, context: Context) -> Any:
-        """Open or adopt the ticket, and give the worker back."""
-        self.wait_in_triggerer(self.opened(context).sn, asked=self.parameters_digest())
+        """Open the ticket, or find it in the record, and give the worker back."""
+        from airflow_provider_bkitsm.itsm.waiting import approval_time
+
+        approval_time(self.approval_timeout)
+        self._check_branches()
+        record = self.opened(context)
+        asked = self.parameters_digest(self.ticket_meta(context))
+        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], asked: str | None = None
+        self,
+        context: Context,
+        event: dict[str, Any],
+        asked: str | None = None,
+        sn: str | None = None,
+        sent: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Take the trigger's event.
 
-        :param asked: digest of the parameters the ticket was opened with.
+        :param asked: digest of what was asked when the wait began.
+        :param sn: number of the ticket it asked in; None where a version before has begun the wait.
+        :param sent: what was sent to open it: the record of it may be lost, or in another machine's store.
         """
-        self._asked = asked
-        return super().execute_complete(context, event)
+        self._asked, self._sent = asked, sent
+        return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
-    def parameters_digest(self) -> str:
-        """Return ``sha256:`` and the hex digest of what is asked, templates rendered."""
-        from airflow_provider_bkitsm.itsm.form import comparable
-        from airflow_provider_bkitsm.itsm.services import question_form
-
-        fields = comparable(question_form(self.fields)) if self.fields else None
-        return _digest({name: getattr(self, name) for name in _ASKED} | {"fields": fields})
-
-    def _possible_digests(self) -> tuple[str, str]:
-        """Return the digest of what would run now, and the one that a ticket of version 0.1.0 shows for it."""
-        return self.parameters_digest(), _digest({name: getattr(self, name) for name in _ASKED})
+    def policy_settings(self) -> dict[str, Any]:
+        """Return where the verdict is read: another place is another question."""
+        return dict(self.verdict_settings)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Go on, fail, skip or branch."""
-        if verdict.outcome is Outcome.WITHDRAWN and self.approval_key:
-            self._wait_for_the_one_that_was_kept(verdict.sn, context)
         if verdict.outcome is Outcome.APPROVED and self.compare_parameters:
             self.compare(verdict.sn, context)
         approved = verdict.outcome is Outcome.APPROVED
         if approved or self.rejected_task_ids is None:
             result = super().conclude(verdict, context)
         else:
-            self.log.info(verdict.describe())
+            self.log.info("%s", verdict.describe())
             result = verdict.as_dict()
         branch = self._branch(context, approved=approved)
         if branch is not None:
@@ -152,10 +160,10 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
             self.do_branch(context, branch)
         return result
 
-    def compare(self, sn: str, _context: Context) -> None:
+    def compare(self, sn: str, context: Context) -> None:
         """Refuse to go on with something else than was asked for."""
-        now = self.parameters_digest()
-        if self._asked in (None, *self._possible_digests()):
+        now = self.parameters_digest(self.ticket_meta(context))
+        if self._asked in (None, now, *self.legacy_digests()):
             return
         raise AirflowFailException(
             f"ITSM ticket {sn} is approved, but the task's parameters are not those it was asked for with: then"
@@ -163,45 +171,57 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
             " compare_parameters=False"
         )
 
-    def _wait_for_the_one_that_was_kept(self, sn: str, context: Context) -> None:
-        """Go on with the ticket in whose favour this one was withdrawn, if that is why it was."""
-        from airflow_provider_bkitsm.hooks.opening import TicketOpener
+    def legacy_digests(self) -> tuple[str, ...]:
+        """Return the digests that versions without approval records showed in a ticket for what is asked now."""
+        from airflow_provider_bkitsm.itsm.form import comparable
+        from airflow_provider_bkitsm.itsm.services import question_form
 
-        kept = TicketOpener(hook=self.hook).find(self.this_round(context)[1])
-        if kept is not None and kept.sn != sn:
-            self.wait_in_triggerer(kept.sn, asked=self._asked)
+        asked = {name: getattr(self, name) for name in _ASKED}
+        fields = question_form(self.fields) if self.fields else None
+        return _legacy_digest(asked | {"fields": comparable(fields)}), _legacy_digest(asked)
 
-    def still_asks(self, title: str) -> bool:
-        """Whether a ticket with this title asks for what would run now; those who share one ask as they like."""
-        from airflow_provider_bkitsm.itsm.opening import asks_for
+    def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:
+        """Return ``sha256:`` and the hex digest of what is asked, templates rendered; of a list, by which task.
 
-        alike = bool(self.approval_key) or not self.compare_parameters
-        return alike or any(asks_for(title, digest) for digest in self._possible_digests())
+        :param meta: the ticket's ``meta``, rendered.
+        """
+        from airflow_provider_bkitsm.tickets.question import item_digest
 
-    def check_asks(self, sn: str, title: str) -> None:
-        """Refuse to wait for the answer to what an earlier try has asked, if that was something else."""
-        if not self.still_asks(title):
-            raise AirflowFailException(
-                f"ITSM ticket {sn} ({title}), which an earlier try has opened, asks for something else than"
-                f" {self.parameters_digest()}, which would run now. The ticket is as it was. Clear the task: the"
-                " ticket is withdrawn, and a new one asks anew"
-            )
+        digest = self.question(meta).digest
+        return digest if self.approval_items is None else item_digest([digest, self.approval_item])
 
-    def form(self, tag: str) -> dict[str, Any]:
+    def form(self, tag: str, question: Question) -> dict[str, Any]:
         """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""
         from airflow_provider_bkitsm.itsm.opening import marked_title
 
-        digest = self.parameters_digest()
-        form = super().form(tag) | {"title": marked_title(self.title, tag, digest=digest)}
+        digest = question.digest
+        form = super().form(tag, question) | {"title": marked_title(question.title, tag, digest=digest)}
         if self.digest_field:
             return form | {self.digest_field: digest}
-        if self.fast_approval and _CONTENT in form:
-            return form | {_CONTENT: f"{form[_CONTENT]}\n\n{digest}"}
+        if self.fast_approval and CONTENT in form:
+            return form | {CONTENT: f"{form[CONTENT]}\n\n{digest}"}
         return form
 
-    def ticket_meta(self, context: Context) -> dict[str, Any]:
-        """Return ITSM's ``meta``; it holds the digest of what is asked in any case."""
-        return {**(super().ticket_meta(context) or {}), "bkitsm_digest": self.parameters_digest()}
+    def _check_branches(self) -> None:
+        """Refuse branches that are not directly behind this task, before anybody is asked.
+
+        :raises ItsmConfigurationError: an answer could not be followed.
+        """
+        if (dag := self.get_dag()) is None:
+            return
+        behind = set(self.downstream_task_ids)
+        behind |= {
+            name
+            for name, group in dag.task_group_dict.items()
+            if name and any(root.task_id in behind for root in group.roots)
+        }
+        for parameter in ("approved_task_ids", "rejected_task_ids"):
+            unknown = sorted(set(getattr(self, parameter) or ()) - behind)
+            if unknown:
+                raise ItsmConfigurationError(
+                    f"{parameter}: {', '.join(unknown)} is not directly behind task {self.task_id}; there is"
+                    f" {', '.join(sorted(behind)) or 'nothing'}. No ticket was opened"
+                )
 
     def _branch(self, context: Context, *, approved: bool) -> list[str] | None:
         """Return what to go on with; None is everything.
@@ -215,7 +235,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         return sorted(self.downstream_task_ids - set(self._expand_task_group_roots(context["ti"], others)))
 
 
-def _digest(asked: dict[str, Any]) -> str:
+def _legacy_digest(asked: dict[str, Any]) -> str:
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -3,24 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm, OnAbandoned, check_on_abandoned
+from airflow_provider_bkitsm.tasks import (
+    CallsItsm,
+    OnAbandoned,
+    check_fast_approval,
+    check_on_abandoned,
+    map_index,
+)
+from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import TicketSummary
-    from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
+    from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+    from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
+    from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
+    from airflow_provider_bkitsm.tickets.question import Question
 
-_ROUNDS_LOOKED_AT = 100
+# Field of the built-in approval that says what is asked.
+CONTENT = "APPROVAL_CONTENT"
 # A form by key, ITSM's own list, or a template of either.
 Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 
@@ -28,10 +39,10 @@ Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
-    Airflow's retries never open a second one: the ticket carries a tag made from connection, DAG, run, task
-    and map index, and is looked for by it before it is opened, by a retry for as long as a lost one may take to
-    appear (promise P2). Clearing the task asks anew, unless its earlier ticket is still open. The title gets a
-    short marker of that tag at its end.
+    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes
+    by that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the
+    same.
+    The title gets a short marker at its end, which only this provider can make.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
     :param fields: the service's submit form by key, without ``title``; ITSM's list of ``{"key": ..., "value":
@@ -43,14 +54,30 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
     :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
         address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
-        share one ticket as long as it is open. A decision counts for every run that had begun before it. A
-        run that begins later asks anew. (templated)
+        share one ticket as long as it is open, if they all ask the same. A decision counts for every run that had
+        begun before it. A run that begins later asks anew. (templated)
+    :param approval_items: with an ``approval_key``, everything that its tasks would do, one entry for each task:
+        the ticket lists them all, each with its digest. (templated)
+    :param approval_item: what this task would do; one of ``approval_items``, compared with its type. (templated)
+    :param items_field: form field that takes the list; ``fast_approval`` shows it below the content.
     :param on_clear: what clearing the task does to its ticket while that is open: ``keep`` waits for the same
-        one, ``withdraw`` ends it and asks anew. A shared ticket is always kept.
+        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always
+        kept.
+    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others
+        now.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
-    template_fields: Sequence[str] = ("title", "fields", "service_id", "creator", "approval_key", "bkitsm_conn_id")
+    template_fields: Sequence[str] = (
+        "title",
+        "fields",
+        "service_id",
+        "creator",
+        "approval_key",
+        "approval_items",
+        "approval_item",
+        "bkitsm_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e8f0fe"
@@ -65,7 +92,11 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         creator: str | None = None,
         meta: Mapping[str, Any] | None = None,
         approval_key: str | None = None,
+        approval_items: Sequence[Any] | str | None = None,
+        approval_item: Any = None,
+        items_field: str | None = None,
         on_clear: OnAbandoned = "keep",
+        compare_parameters: bool = True,
         bkitsm_conn_id: str = "bkitsm_default",
         **kwargs: Any,
     ) -> None:
@@ -74,138 +105,205 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         check_form_text(fields)
         self.fields = fields
         self.service_id = service_id
-        self.fast_approval = fast_approval
+        self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
         self.meta = meta
         self.approval_key = approval_key
+        if approval_items is not None and not (approval_key and (fast_approval or items_field)):
+            raise ValueError(
+                "approval_items takes an approval_key, and a place in the form: items_field, or fast_approval"
+            )
+        self.approval_items = approval_items
+        self.approval_item = approval_item
+        self.items_field = items_field
         self.on_clear = check_on_abandoned("on_clear", on_clear)
+        self.compare_parameters = compare_parameters
         self.bkitsm_conn_id = bkitsm_conn_id
 
+    @cached_property
+    def approval_store(self) -> ApprovalStore:
+        """Where the records of approval rounds are."""
+        from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+
+        return open_approval_store()
+
     def execute(self, context: Context) -> Any:
-        """Adopt this round's ticket, or open it; return its number."""
+        """Return the number of this round's ticket; open it if it is not there."""
         return self.opened(context).sn
 
-    def opened(self, context: Context) -> Opened:
-        """Return this round's ticket, whoever opened it."""
+    def opened(self, context: Context) -> ApprovalRecord:
+        """Return the record of this round's ticket, whoever opened it."""
+        from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError
+
+        try:
+            record = self.approval_request(context).ticket()
+        except ItsmAnotherQuestionError as error:
+            raise AirflowFailException(
+                f"{error}. Clear the task to ask anew; what changes with time needs compare_parameters=False"
+            ) from error
+        show_ticket(context["ti"], record.ticket_url)
+        return record
+
+    def approval_request(self, context: Context) -> ApprovalRequest:
+        """Return what this try asks for."""
         from airflow_provider_bkitsm.hooks.opening import TicketOpener
+        from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
+        from airflow_provider_bkitsm.tickets.legacy import legacy_ticket
 
-        opener, (memory, handle) = TicketOpener(hook=self.hook), self.this_round(context)
-        ticket = self._known(opener, handle, self._earlier(context), memory)
-        if ticket is None:
-            request = self._request(handle, context)
-            memory.begins(request["fields"]["title"])
-            ticket = (opener.open_shared if self.approval_key else opener.open)(handle, **request)
-        else:
-            telemetry.adopted(self.bkitsm_conn_id)
-        memory.knows(ticket)
-        show_ticket(context["ti"], ticket.ticket_url)
-        return ticket
+        meta = self.ticket_meta(context)
+        question = self.question(meta)
+        return ApprovalRequest(
+            opener=TicketOpener(hook=self.hook),
+            store=self.approval_store,
+            subject=self._subject(context),
+            attempt=self._attempt(context),
+            question=question,
+            content=lambda tag: self._content(tag, question, meta),
+            keeps_open=self.on_clear == "keep",
+            compares=self.compare_parameters or bool(self.approval_key),
+            sharing=self._sharing(context),
+            legacy=legacy_ticket(context.get("task_state_store"), round_number=context["ti"].max_tries),
+            legacy_digests=self.legacy_digests(),
+        )
 
-    def this_round(self, context: Context) -> tuple[CreationMemory, Handle]:
-        """Return what is known of this round, and what its ticket is found by.
+    def question(self, meta: Mapping[str, Any] | None = None) -> Question:
+        """Return what is asked, templates rendered.
 
-        Those who share a key have one tag for all rounds: what was decided before theirs began does not count.
+        :param meta: the ticket's ``meta``, rendered.
         """
-        from airflow_provider_bkitsm.hooks.opening import ANY_TIME, Handle
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
-        from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
+        from airflow_provider_bkitsm.itsm.people import read_person
+        from airflow_provider_bkitsm.itsm.services import question_form
+        from airflow_provider_bkitsm.tickets.question import Question
 
-        ti, run, creator = context["ti"], context["dag_run"], self._creator()
-        shared = (self.bkitsm_conn_id, run.dag_id, "approval_key", str(self.approval_key))
-        tag = creation_tag(*shared) if self.approval_key else self._tag(context, ti.max_tries)
-        retried, states = ti.try_number > 1, context.get("task_state_store")
-        memory = CreationMemory(states, asking=f"{tag}:{ti.max_tries}", retried=retried)
-        if not self.approval_key:
-            return memory, Handle(tag=tag, creator=creator, since=run.run_after)
-        cleared = ti.max_tries > (self.retries or 0)
-        began = memory.since if cleared else run.start_date or run.run_after
-        return memory, Handle(tag=tag, creator=creator, since=ANY_TIME, began=began)
+        return Question(
+            title=str(self.title),
+            fields=question_form(self.fields),
+            service_id=None if self.fast_approval else self._service_id(),
+            fast_approval=self.fast_approval,
+            creator=read_person("creator", self.creator) or "",
+            processors=(meta or {}).get("state_processors") or {},
+            policy=self.policy_settings(),
+            items=self._items(),
+        )
 
-    def _known(
-        self, opener: TicketOpener, handle: Handle, earlier: Sequence[Handle], memory: CreationMemory
-    ) -> Opened | None:
-        """Return this round's ticket, or an earlier round's that is still open: one approval, one ticket."""
-        if memory.ticket and not self.approval_key:
-            self.check_asks(memory.ticket.sn, memory.title)
-            return memory.ticket
-        seconds = memory.may_appear_for(opener.settle)
-        found = self._kept(opener, earlier) or opener.look_for(handle, seconds=seconds)
-        if found is None and seconds > 0:
-            # Cleared while the request was on its way: the ticket that appeared meanwhile is an earlier round's.
-            found = self._kept(opener, earlier)
-        if found and self.approval_key and seconds > 0:
-            # It may be another run's, and ours, whose answer was lost, still appear beside it.
-            found = opener.outlast(handle, seconds=memory.may_appear_for(opener.settle))
-        if found:
-            self.check_asks(found.sn, found.title)
-        return found
+    def _items(self) -> Sequence[Any]:
+        """Return what all who share the approval would do; this task's own item is among it."""
+        from airflow_provider_bkitsm.itsm.checks import excerpt, read_literal
+        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+        from airflow_provider_bkitsm.tickets.question import item_digest
 
-    def _kept(self, opener: TicketOpener, earlier: Iterable[Handle]) -> TicketSummary | None:
-        """Return an earlier round's open ticket, unless clearing is to end it."""
-        for handle in earlier:
-            found = opener.find_open(handle)
-            if found and self.on_clear == "keep" and self.still_asks(found.title):
-                return found
-            if found:
-                opener.call_off(found, why="The Airflow task was cleared and asks anew")
-        return None
+        if self.approval_items is None:
+            return ()
+        given = read_literal(self.approval_items) if isinstance(self.approval_items, str) else self.approval_items
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
+            raise ItsmInvalidRequestError(
+                f"approval_items must be a list, not {excerpt(self.approval_items)}; no ticket was opened"
+            )
+        if item_digest(self.approval_item) not in map(item_digest, given):
+            raise ItsmInvalidRequestError(
+                f"approval_item {excerpt(self.approval_item)} is none of the approval_items {excerpt(given)}:"
+                " their approval would not cover it. No ticket was opened"
+            )
+        return given
 
-    def still_asks(self, _title: str) -> bool:
-        """Whether a ticket with this title asks for what this task would ask for now."""
-        return True
+    def policy_settings(self) -> dict[str, Any]:
+        """Return where this task reads the verdict; a task that only asks does not say."""
+        return {}
 
-    def check_asks(self, _sn: str, _title: str) -> None:
-        """Refuse to wait for the answer to another question."""
+    def form(self, tag: str, question: Question) -> dict[str, Any]:
+        """Return the submit form as it is sent."""
+        from airflow_provider_bkitsm.itsm.opening import marked_title
 
-    def _request(self, handle: Handle, context: Context) -> dict[str, Any]:
+        form = {**question.fields, "title": marked_title(question.title, tag)}
+        if question.items and self.items_field:
+            form[self.items_field] = question.listed_items
+        elif question.items:
+            form[CONTENT] = "\n\n".join(filter(None, (str(form.get(CONTENT) or ""), question.listed_items)))
+        return form
+
+    def ticket_meta(self, context: Context) -> dict[str, Any]:
+        """Return ITSM's ``meta``, templates rendered."""
+        return dict(self.render_template(self.meta, context)) if self.meta else {}
+
+    def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
-        service_id, form = self._check(self.form(handle.tag))
+        from airflow_provider_bkitsm.itsm.services import service_for
+
+        service = service_for(
+            self.form(tag, question), service_id=question.service_id, fast_approval=self.fast_approval
+        )
+        service_id, form = self.hook.run(service)
         return {
             "service_id": service_id,
             "fast_approval": self.fast_approval,
             "fields": form,
-            "meta": self.ticket_meta(context),
+            "meta": {**meta, "bkitsm_digest": question.digest},
         }
 
-    def form(self, tag: str) -> dict[str, Any]:
-        """Return the submit form as it is sent."""
-        from airflow_provider_bkitsm.itsm.form import read_form
-        from airflow_provider_bkitsm.itsm.opening import marked_title
+    def _service_id(self) -> int | str | None:
+        return self.service_id or self.hook.gateway.text("service_id") or None
 
-        return {**read_form(self.fields), "title": marked_title(self.title, tag)}
+    def _subject(self, context: Context, *, shared: bool = False) -> Subject:
+        from dataclasses import replace
 
-    def ticket_meta(self, context: Context) -> dict[str, Any] | None:
-        """Return ITSM's ``meta``, templates rendered."""
-        return dict(self.render_template(self.meta, context)) if self.meta else None
-
-    def _earlier(self, context: Context) -> list[Handle]:
-        """Return what earlier rounds' tickets are found by; a task that was never tried has none."""
-        from airflow_provider_bkitsm.hooks.opening import Handle
-
-        ti, run = context["ti"], context["dag_run"]
-        if self.approval_key or ti.try_number == 1:
-            return []
-        rounds = range(ti.max_tries - 1, -1, -1)[:_ROUNDS_LOOKED_AT]
-        tags = (self._tag(context, number) for number in rounds)
-        return [Handle(tag=tag, creator=self._creator(), since=run.run_after) for tag in tags]
-
-    def _tag(self, context: Context, number: int) -> str:
-        """Return the tag of an approval round.
-
-        A round is numbered by the task's ``max_tries``, which rises when this task is cleared and only then.
-        """
-        from airflow_provider_bkitsm.itsm.opening import creation_tag
+        from airflow_provider_bkitsm.tickets.approval import Subject
+        from airflow_provider_bkitsm.tickets.approval_store import installation
 
         ti = context["ti"]
-        return creation_tag(self.bkitsm_conn_id, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, number)
+        everybody = Subject(
+            installation=installation(),
+            bkitsm_conn_id=self.bkitsm_conn_id,
+            dag_id=ti.dag_id,
+            approval_key=str(self.approval_key) if self.approval_key else None,
+        )
+        if shared:
+            return everybody
+        return replace(everybody, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index(ti))
 
-    def _creator(self) -> str:
-        from airflow_provider_bkitsm.itsm.people import read_person
+    def _attempt(self, context: Context) -> Attempt:
+        from airflow_provider_bkitsm.tickets.approval import Attempt
 
-        return read_person("creator", self.creator) or self.hook.gateway.username
+        ti, run = context["ti"], context["dag_run"]
+        identity = getattr(ti, "id", None)
+        return Attempt(
+            ti_id=str(identity) if identity else None,
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            retries=self.retries or 0,
+            clear_number=getattr(run, "clear_number", None),
+            run_started=_iso(_run_began(context)),
+        )
 
-    def _check(self, form: Mapping[str, Any]) -> tuple[int | str | None, dict[str, Any]]:
-        from airflow_provider_bkitsm.itsm.services import service_for
+    def legacy_digests(self) -> tuple[str, ...]:
+        """Return what the title of an older version's ticket may show for what is asked now; empty: anything."""
+        return ()
 
-        service_id = self.service_id or self.hook.gateway.text("service_id")
-        return self.hook.run(service_for(form, service_id=service_id, fast_approval=self.fast_approval))
+    def _sharing(self, context: Context) -> Sharing | None:
+        from airflow_provider_bkitsm.tickets.approval_request import Sharing
+
+        if not self.approval_key:
+            return None
+        ti = context["ti"]
+        return Sharing(
+            subject=self._subject(context, shared=True),
+            run_began=_run_began(context) or context["dag_run"].run_after,
+            cleared=ti.max_tries > (self.retries or 0),
+        )
+
+
+def _run_began(context: Context) -> datetime | None:
+    """Return when the run began.
+
+    ``airflow dags test`` dates a run back to its logical date, each time again. There it is when Airflow made this
+    try: of a first try, when it made the run.
+    """
+    from airflow_provider_bkitsm.tickets.approval import made_at
+
+    ti, run = context["ti"], context["dag_run"]
+    is_dated_back = run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
+    made = made_at(str(getattr(ti, "id", None)))
+    return made or ti.start_date if is_dated_back else run.start_date
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

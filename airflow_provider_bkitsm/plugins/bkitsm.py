@@ -28,11 +28,13 @@ class LazyApp:
 
 @cache
 def _app() -> ASGIApp:
+    from airflow_provider_bkitsm.hooks.store import keep_connections_open
     from airflow_provider_bkitsm.plugins import actions, pages, routes, views
     from airflow_provider_bkitsm.plugins.app import create_app
     from airflow_provider_bkitsm.plugins.headers import Secured
     from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 
+    keep_connections_open()
     metadata = AirflowMetadata()
     app, seen = create_app(metadata), views.Views(metadata)
     for room in (pages.router(), routes.router(seen), actions.router(seen)):

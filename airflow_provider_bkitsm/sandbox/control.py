@@ -121,6 +121,12 @@ class SandboxControl:
         """Withdraw as the system account."""
         self.operate(sn, "WITHDRAW", remark=remark)
 
+    def edit(self, sn: str, **fields: Any) -> dict[str, Any]:
+        """Change title and form of an open ticket, as people and applications may, once it asks somebody."""
+        self.wait_for_step(sn)
+        changed: dict[str, Any] = self._control("POST", f"tickets/{sn}/edit", json=fields)
+        return changed
+
     def finish_without_evidence(self, sn: str) -> dict[str, Any]:
         """End a ticket as FINISHED without any approval step; its ``approve_result`` is true."""
         found: dict[str, Any] = self._control("POST", f"tickets/{sn}/finish_without_evidence")
@@ -149,6 +155,11 @@ class SandboxControl:
         """Return the platform requests received (method, path, query, body) whose path contains a text."""
         found: list[dict[str, Any]] = self._control("GET", "requests", params={"path": path})
         return found
+
+    def request_counts(self) -> dict[str, int]:
+        """Return how many platform requests were received, by method and path, since the sandbox began."""
+        counts: dict[str, int] = self._control("GET", "requests/counts")
+        return counts
 
     def stop_worker(self) -> None:
         """Let no ticket move: new ones do not start, answers have no effect."""

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from airflow_provider_bkitsm.sandbox import callbacks, flow, lifecycle
+from airflow_provider_bkitsm.sandbox import callbacks, flow, itsm_calls, lifecycle
 from airflow_provider_bkitsm.sandbox.bklog import control_api as bklog_control
 from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.faults import Fault
@@ -104,6 +104,18 @@ async def decide_ticket(world: InWorld, sn: str, wanted: Decision) -> dict[str, 
     """Answer as a person would."""
     await decide(world, _one(world, sn), wanted)
     return _shown(_one(world, sn))
+
+
+@routes.post("/tickets/{sn}/edit")
+async def edit_ticket(world: InWorld, sn: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Change title and form of an open ticket as a person would."""
+    found = _one(world, sn)
+    try:
+        itsm_calls.edit(found, values)
+    except Refusal as refusal:
+        raise HTTPException(409, refusal.message) from refusal
+    world.save(found)
+    return _shown(found)
 
 
 @routes.post("/tickets/{sn}/finish_without_evidence")

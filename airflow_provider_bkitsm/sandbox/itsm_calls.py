@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox import flow, forms, itsm_views, lifecycle, refusals
 from airflow_provider_bkitsm.sandbox.asked import Asked
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
-from airflow_provider_bkitsm.sandbox.tickets import FINISHED, split_names
+from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket, split_names
 
 _TICKET_ACTIONS = ("SUSPEND", "UNSUSPEND", "WITHDRAW", "TERMINATE")
 _COMMENTER_LIMIT, _MOST_STARS = 16, 6
@@ -73,7 +74,16 @@ async def add_follower(asked: Asked) -> Any:
 
 async def edit_field(asked: Asked) -> Any:
     """Change fields of the submit form while the ticket is open."""
-    ticket, values = asked.ticket, forms.submitted(asked.args["fields"])
+    edit(asked.ticket, forms.submitted(asked.args["fields"]))
+    asked.world.save(asked.ticket)
+    return []
+
+
+def edit(ticket: Ticket, values: Mapping[str, Any]) -> None:
+    """Change title and submit form of an open ticket, as ITSM's page and its call do.
+
+    :raises Refusal: the ticket is over, or has no such field.
+    """
     if ticket.over:
         raise refusals.Refusal("FORM_VALIDATE_ERROR", "抱歉，单据已关闭，无法操作")
     form = {one.key: one for one in ticket.service.form}
@@ -81,5 +91,3 @@ async def edit_field(asked: Asked) -> Any:
         raise refusals.Refusal("FORM_VALIDATE_ERROR", "字段不存在")
     ticket.fields |= {key: stored(form[key], one) if key in form else one for key, one in values.items()}
     ticket.title = str(ticket.fields["title"])
-    asked.world.save(ticket)
-    return []

@@ -4,20 +4,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.decisions import DEFAULT_APPROVAL_TIMEOUT, WaitsForDecision
+from airflow_provider_bkitsm.decisions import (
+    DEFAULT_APPROVAL_TIMEOUT,
+    WaitsForDecision,
+    check_approval_timeout,
+    check_poke_interval,
+)
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
+from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
 from airflow_provider_bkitsm.sensors.starting import start_args
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
-from airflow_provider_bkitsm.version_compat import airflow_conf
+from airflow_provider_bkitsm.tasks import (
+    OnAbandoned,
+    OnNotApproved,
+    check_on_abandoned,
+    check_on_not_approved,
+    map_index,
+)
+from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,9 +66,13 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     ``remark``, ``decided_at``, and ``automatic`` where ITSM answered by itself.
 
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
+    :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
+        in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
+        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index. ``anyone`` takes
+        the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
-        restarts do not start it again: a timedelta or seconds; None waits for ever. (templated)
+        restarts do not start it again: a timedelta or seconds; None waits for ever, 0 not at all. (templated)
     :param on_not_approved: what a rejected, withdrawn, terminated or timed-out ticket does to this task:
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
@@ -69,7 +85,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     :param require_evidence: False accepts a yes without a visible approval step behind it.
     :param accept_automatic: True accepts an approval that ITSM gave by itself, since a step had no approver or its
         approver opened the ticket. Default: the connection's setting, by default False.
-    :param poke_interval: seconds between two looks.
+    :param poke_interval: seconds between two looks; more than 0 for a deferrable wait.
     :param deferrable: wait in the triggerer. Default: True, unless the environment variable
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
     :param start_from_trigger: begin the wait in the triggerer, with no worker before it. Default: wherever
@@ -88,11 +104,15 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     )
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e6f1f2"
+    _index = -1
+    # How many looks in a row have found no ticket of this number.
+    _missing = 0
 
     def __init__(
         self,
         *,
         ticket_sn: str,
+        opened_by: str | None = None,
         bkitsm_conn_id: str = "bkitsm_default",
         approval_timeout: timedelta | float | str | None = DEFAULT_APPROVAL_TIMEOUT,
         on_not_approved: OnNotApproved = "fail",
@@ -107,9 +127,13 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_approval_timeout(approval_timeout)
         kwargs.setdefault("timeout", _sensor_timeout(approval_timeout))
         super().__init__(**kwargs)
         self.ticket_sn = ticket_sn
+        self.opened_by = check_opened_by(opened_by)
+        # Rendered on a worker, the number no longer says where it comes from.
+        self._number_from = ticket_sn
         self.bkitsm_conn_id = bkitsm_conn_id
         self.approval_timeout = approval_timeout
         self.on_not_approved = check_on_not_approved(on_not_approved)
@@ -124,6 +148,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             raise ValueError(
                 'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
             )
+        if self.deferrable:
+            check_poke_interval(self.poke_interval)
         self.may_end_in_triggerer = end_from_trigger
         if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
@@ -131,10 +157,48 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
+        self._index = map_index(context["ti"])
         if not self.deferrable:
             return super().execute(context)
-        looked = self.poke(context)
+        looked = self._first_look(context)
         return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the trigger's event."""
+        self._index = map_index(context["ti"])
+        return super().execute_complete(context, event)
+
+    def _first_look(self, context: Context) -> PokeReturnValue:
+        """Look, and honour ``soft_fail`` and ``never_fail``, as Airflow does for every look but this one."""
+        try:
+            return self.poke(context)
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, AirflowFailException)):
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
+        """Return the number as it is rendered now; None where it is gone since the wait began."""
+        from airflow_provider_bkitsm.itsm.waiting import ticket_number
+
+        try:
+            return super().own_ticket(remembered) or ticket_number(self.ticket_sn)
+        except ItsmError as error:
+            self.log.warning("%s", error)
+            return None
+
+    def opener(self) -> str | None:
+        """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None: none is named."""
+        return self.opened_by or opener_of(self, self._number_from, index=self._index)
+
+    def trigger_arguments(self) -> dict[str, Any]:
+        """Return what the trigger takes; where the opener is not in the DAG yet, a worker ends the task."""
+        arguments = super().trigger_arguments()
+        if "opened_by" not in arguments and names_later_task(self, self._number_from):
+            arguments["ends_task"] = False
+        return arguments
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
@@ -148,28 +212,45 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
             if verdict.outcome is Outcome.WAITING:
                 wait.deadline = self._look_closer(sn)
         except ItsmError as error:
-            return self._could_not_read(error)
+            return self._could_not_read(error, context)
+        self._missing = 0
         show_ticket(context["ti"], verdict.ticket_url)
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
             return PokeReturnValue(is_done=False)
         began = context["ti"].start_date
         telemetry.decided(step.verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began)
-        return PokeReturnValue(is_done=True, xcom_value=self.conclude(self.settled(step.verdict), context))
+        return PokeReturnValue(
+            is_done=True, xcom_value=self.conclude(self.settled(step.verdict, context), context)
+        )
 
-    def _could_not_read(self, error: ItsmError) -> PokeReturnValue:
-        if not (error.retry_safe or isinstance(error, ItsmTicketNotFoundError)):
+    def _could_not_read(self, error: ItsmError, context: Context) -> PokeReturnValue:
+        is_missing = isinstance(error, ItsmTicketNotFoundError)
+        if (is_missing and self._is_missing_for_good(context)) or not (is_missing or error.retry_safe):
             raise error
         self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
         return PokeReturnValue(is_done=False)
+
+    def _is_missing_for_good(self, context: Context) -> bool:
+        """Whether ITSM has not known the number for so many looks; in reschedule mode, for their time."""
+        from airflow_provider_bkitsm.itsm.waiting import MISSING_LOOKS
+
+        self._missing += 1
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        if first is None:
+            return self._missing >= MISSING_LOOKS
+        return datetime.now(UTC) - first >= timedelta(seconds=self.poke_interval) * (MISSING_LOOKS - 1)
 
     def _look_closer(self, sn: str) -> datetime | None:
         """Return an open ticket's deadline; warn of one that asks nobody."""
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
         from airflow_provider_bkitsm.itsm.waiting import approval_time
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
 
         info, timeout = self.hook.get_ticket_info(sn), approval_time(self.approval_timeout)
         told_now = is_told_now(opened=info.create_at, now=datetime.now(UTC), interval=self.poke_interval)
         if told_now and is_stalled(info.current_status, info.current_steps):
             self.log.warning("%s", describe(sn, info.current_steps))
-        return info.create_at + timeout if timeout is not None else None
+        if timeout is None:
+            return None
+        return (read_opened_at(sn, self.bkitsm_conn_id) or info.create_at) + timeout

@@ -15,7 +15,8 @@ from airflow_provider_bkitsm.itsm.outcome import ENDED
 
 log = logging.getLogger(__name__)
 
-_WHY = "The Airflow task that waited for this ticket was ended by a person"
+# By whom Airflow does not say: a person, or a dagrun_timeout.
+_WHY = "The Airflow task that waited for this ticket was ended, or its run"
 _MAY_PASS = (ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError)
 # A ticket that was just opened can be ended only once its flow has started; Airflow allows 30 s.
 _ATTEMPTS, _UNTIL_STARTED = 10, 1.0

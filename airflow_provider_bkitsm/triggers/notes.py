@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
 from airflow_provider_bkitsm.hooks.callback import callbacks_wanted
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
@@ -36,6 +37,20 @@ class Notes:
         except Exception as error:
             log.warning("ITSM's callback will not find this task, polling will: %r", error)
 
+    async def forget_results(self, sn: str) -> None:
+        """Delete how an earlier round ended, before this one can be found by a callback.
+
+        Airflow clears XComs only for tries that begin on a worker. A result about this round's own ticket is kept:
+        a callback may have ended the task just now.
+        """
+        try:
+            for key in RESULT_KEYS:
+                stored = await self._pull(key)
+                if stored is not None and not (isinstance(stored, Mapping) and stored.get("sn") == sn):
+                    await self._delete(key)
+        except Exception as error:
+            log.warning("An earlier round's result could not be deleted: %r", error)
+
     async def polled(self, conn_id: str) -> None:
         """Note for the approvals pages that ITSM answered a poll; of no account to the wait."""
         try:
@@ -62,6 +77,19 @@ class Notes:
             return False
         return True
 
+    async def _pull(self, key: str) -> Any:
+        from airflow.sdk.execution_time.comms import GetXCom
+
+        if self._task_instance is None:
+            return None
+        answer = await _ask(GetXCom(key=key, **_where(self._task_instance)))
+        return getattr(answer, "value", None)
+
+    async def _delete(self, key: str) -> None:
+        from airflow.sdk.execution_time.comms import DeleteXCom
+
+        await _ask(DeleteXCom(key=key, **_where(self._task_instance)))
+
     async def _push(self, key: str, value: Any) -> None:
         if self._task_instance is not None:
             await push_xcom(self._task_instance, key, value)
@@ -72,10 +100,18 @@ async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
 
     The message goes past any XCom backend: the API server reads Airflow's own table.
     """
-    from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import SetXCom
 
-    where = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
-    message = SetXCom(key=key, value=value, **where)
+    await _ask(SetXCom(key=key, value=value, **_where(task_instance)))
+
+
+def _where(task_instance: Any) -> dict[str, Any]:
+    return {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+
+
+async def _ask(message: Any) -> Any:
+    """Send a message to the supervisor, and return its answer."""
+    from airflow.sdk.execution_time import task_runner
+
     # Shielded: on Airflow 3.1 a question to the supervisor that is cut short spoils the answer to the next one.
-    await asyncio.shield(task_runner.SUPERVISOR_COMMS.asend(message))
+    return await asyncio.shield(task_runner.SUPERVISOR_COMMS.asend(message))

@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.callback import receiver as module
 from airflow_provider_bkitsm.callback.answers import Result, answer
 from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
 from airflow_provider_bkitsm.itsm.opening import marked_title
-from tests.callback.conftest import TAG, WAITER, FakeMetadata, gateway_of
+from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
 
 ALLOWED = ("ticket_approval_result", "get_ticket_logs", "token/verify")
 
@@ -58,7 +58,8 @@ async def test_p4_a_forged_callback_changes_nothing(sn, sandbox, receiver, arriv
     sandbox.approve(sn)
     assert await receiver.receive(arrive(sn, **forged)) is reason
     assert metadata.resumed == []
-    assert not sandbox.requests("ticket_approval_result")
+    # The ticket is read while ITSM verifies the token, and only then.
+    assert bool(sandbox.requests("ticket_approval_result")) is (reason is Result.REFUSED_TOKEN)
 
 
 OTHER_TAG = TAG[::-1]
@@ -343,3 +344,19 @@ def test_p4_anything_ends_in_an_answer(conn_id, tag, expires, signature, body):
     metadata = FakeMetadata(gateways={})
     arrived = Arrived(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
     assert asyncio.run(Receiver(metadata=metadata).receive(arrived)).startswith("refused")
+
+
+async def test_p3_a_ticket_that_was_edited_while_it_was_open_is_not_approved(
+    sn, sandbox, receiver, arrive, metadata
+):
+    title = sandbox.ticket(sn)["title"]
+    for fields, outcome in ((FORM, "approved"), (FORM | {"APPROVAL_CONTENT": "drop it"}, "rejected")):
+        request = {"fast_approval": True, "fields": {**fields, "title": title}}
+        metadata.waits[sn] = Waiting(waiters=(WAITER,), known=True, request=request)
+        if sandbox.ticket(sn)["status"] == "RUNNING":
+            sandbox.approve(sn)
+        assert await receiver.receive(arrive(sn)) is Result.RESUMED
+        _, verdict = metadata.resumed[-1]
+        assert verdict.outcome == outcome
+    assert verdict.reason_code == "form_changed"
+    assert "drop it" in verdict.reason

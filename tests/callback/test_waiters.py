@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.callback.waiters import Waiter, ends_here, wait_key, xcoms_of
+from airflow_provider_bkitsm.callback.waiters import WaitArguments, Waiter, ends_here, wait_key, xcoms_of
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
@@ -37,6 +37,8 @@ def test_a_registration_survives_the_database():
         {"conn_id": WAITER.conn_id},
         {"ti_id": 7, "conn_id": ""},
         WAITER.as_dict() | {"conn_id": None},
+        *(WAITER.as_dict() | {"conn_id": one} for one in ("", "\x00", "\ud800", "a b", "c" * 251)),
+        *(WAITER.as_dict() | {"approval_seconds": one} for one in (float("nan"), float("inf"), 10**400)),
     ],
 )
 def test_what_is_no_registration_is_nobody(wrong):
@@ -60,6 +62,50 @@ JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.list
 def test_no_content_of_a_registration_raises(changes):
     waiter = Waiter.from_value(WAITER.as_dict() | changes)
     assert waiter is None or Waiter.from_value(waiter.as_dict()) == waiter
+
+
+STORED = {"ticket_sn": " REQ1 ", "bkitsm_conn_id": "itsm", "approval_timeout": 60.0, "ends_task": True}
+STORED |= {"verdict_field": None, "verdict_value": "yes", "require_evidence": None, "after_worker": True}
+
+
+def test_a_triggers_arguments_are_read():
+    read = WaitArguments.from_stored(STORED | {"of_a_later_version": 1})
+    assert (read.sn, read.conn_id, read.opened_by, read.names_ticket) == ("REQ1", "itsm", None, True)
+    assert read.may_be_about("REQ1", "itsm")
+    assert not read.may_be_about("REQ1", "other")
+    waiter = read.waiter(replace(WAITER, conn_id="other", verdict_field="chairs", require_evidence=False))
+    assert (waiter.conn_id, waiter.verdict_field, waiter.verdict_value) == ("itsm", None, "yes")
+    assert (waiter.require_evidence, waiter.ends_task, waiter.after_worker) == (None, True, True)
+    assert waiter.approval_seconds == 60
+
+
+@pytest.mark.parametrize("missing", ["ticket_sn", "bkitsm_conn_id"])
+@pytest.mark.parametrize("value", [None, "", " ", 7, [], "{{ ti.xcom_pull('a') }}", "{% if x %}y{% endif %}"])
+def test_p3_what_is_no_plain_number_names_no_ticket(missing, value):
+    assert not WaitArguments.from_stored(STORED | {missing: value}).names_ticket
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"verdict_field": "{{ x }}"},
+        {"verdict_value": 7},
+        {"require_evidence": "no"},
+        {"accept_automatic": "yes"},
+        {"require_evidence": ...},
+    ],
+)
+def test_p3_a_policy_that_is_not_plain_is_none(settings):
+    stored = {key: value for key, value in (STORED | settings).items() if value is not ...}
+    assert WaitArguments.from_stored(stored).verdict_settings is None
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, 7, [], "x", STORED | {"ends_task": 1}, STORED | {"opened_by": "{{ x }}"}, STORED | {"opened_by": 7}],
+)
+def test_p3_what_are_no_arguments_of_ours_say_nothing(stored):
+    assert WaitArguments.from_stored(stored) is None
 
 
 def test_an_approval_without_a_worker_leaves_what_the_worker_would_have_left():

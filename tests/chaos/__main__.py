@@ -27,8 +27,8 @@ from benchmarks.report import publish
 from tests.chaos import contention, crashes, machine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-STEPS, CRASHES, RUNS, COLLECTORS = 10_000, 1_000, 50, 10
-_EXAMPLES, _STEPS_EACH = 330, 60
+STEPS, CRASHES, RUNS, COLLECTORS = 20_000, 1_000, 50, 10
+_EXAMPLES, _STEPS_EACH = 600, 60
 
 
 def report_machine() -> str:
@@ -41,7 +41,9 @@ def report_machine() -> str:
     said = (
         f"{totals.steps:,} steps in {totals.examples:,} sequences, {counts['stops']:,} stops between two steps of"
         f" a task, {counts['tries']:,} tries of tasks, {counts['crashes']:,} of them killed, in"
-        f" {len(totals.where)} different places, {counts['late rows']:,} tickets that appeared late:"
+        f" {len(totals.where)} different places, {counts['late rows']:,} tickets that appeared late,"
+        f" {counts['runs made again']:,} runs made again under their id, {counts['believed']:,} waits that went on"
+        f" and {counts['refused']:,} that did not:"
         f" **0 promises broken** (in {time.monotonic() - began:.0f} s)."
     )
     return f"{this_machine('hypothesis')}.\n\n{said}\n\n{_table('step', totals.rules)}"

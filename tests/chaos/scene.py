@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of DAGs, the store, the sandbox and the clock of one example; and what must always be true of them.
+"""Runs of DAGs, the stores, the sandbox and the clocks of one example.
 
-Airflow's part is played here: tries, retries, clears, and the order of a run's tasks.
+Airflow's part is played here: tries, retries, clears, and the order of a run's tasks. So is the people's who are
+asked. What others do is in ``adversary``, what must always be true in ``promises``.
 """
 
 from __future__ import annotations
@@ -11,83 +12,42 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from greenlet import getcurrent
 from sqlalchemy import event
 
-from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
-from airflow_provider_bkitsm.collectors.row import CollectorRow
+from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks import exchange
+from airflow_provider_bkitsm.hooks import store as stores
 from airflow_provider_bkitsm.hooks.exchange import Reply, Request
 from airflow_provider_bkitsm.hooks.opening import SETTLE_SECONDS
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Call
-from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
-from airflow_provider_bkitsm.operators.collector import (
-    CollectorApplyOperator,
-    CollectorCompleteOperator,
-    CollectorProvisionEtlOperator,
-)
-from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.tickets import approval_store
 from tests.chaos.clock import Clock, virtual_time
 from tests.chaos.inprocess import InProcessSandbox, gateway
-from tests.chaos.seams import Crash, Point, SeamedStates, SeamedStore, SeamedTransport, call_of, wired
+from tests.chaos.promises import Decision, Promises, form_of
+from tests.chaos.runs import NEXT, Asked, Kind, Run, Site
+from tests.chaos.seams import Crash, Point, SeamedApprovals, SeamedStore, SeamedTransport, call_of, wired
+from tests.chaos.tasks import first_task, later_task, sensor
 from tests.chaos.tries import Try, stop
-from tests.conftest import FakeTask
 
-CONN = "bklog_default"
-CLEAN = {
-    "table_id": "app_runtime",
-    "etl_config": "bk_log_text",
-    "storage_cluster_id": 3,
-    "allocation_min_days": 0,
-}
-NEXT = {"apply": "wait", "open": "wait", "provision": "complete", "complete": "done"}
-EVE = "eve"
 # What is still on its way arrives, or is given up, before the package stops to look for it.
-_WITHIN = SETTLE_SECONDS * 0.99
-
-
-@dataclass(eq=False, kw_only=True)
-class Run:
-    """A run of a DAG: ``collector`` for the collector's whole way, else one that opens a ticket of its own.
-
-    :param shares: the run's ticket is shared by ``approval_key``.
-    :param states: Airflow's memory of the opening task; None before Airflow 3.3.
-    """
-
-    name: str
-    began: datetime
-    collector: int | None = None
-    shares: bool = False
-    states: SeamedStates | None = None
-    phase: str = ""
-    clears: int = 0
-    made: Counter[str] = field(default_factory=Counter)
-    sn: str | None = None
-    latest: Try | None = None
-    tries: list[Try] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """Go to the first task."""
-        self.phase = "open" if self.collector is None else "apply"
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.phase == "done"
+_WITHIN = 0.99
+_DAY = 86_400
+_NOTIFIER_SETTLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,42 +56,64 @@ class Held:
 
     request: Request
     by: datetime
+    asked: Asked
 
 
 class Transport(SeamedTransport):
     """Calls the sandbox directly."""
 
-    def __init__(self, kind: str, scene: Scene, run: Run | None = None) -> None:
+    def __init__(self, kind: str, scene: Scene, run: Run, asked: Asked | None = None) -> None:
         super().__init__(gateway(kind), stop)
-        self.scene, self.run = scene, run
+        self.scene, self.run, self.asked = scene, run, asked
 
     def carry(self, request: Request) -> Reply:
-        self.scene.check_request(request, self.run)
-        return self.scene.sandbox.send(request)
+        self.scene.promises.check_request(request, self.run)
+        return self.scene.send(request, self.asked)
 
 
 class Scene:
-    """Everything of one example."""
+    """Everything of one example.
+
+    ``sites`` are an Airflow, one that shares its store, and one that shares no more than ITSM and all names.
+    """
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.sandbox = InProcessSandbox(self.clock.timestamp)
+        self.itsm_ahead = 0.0
+        self.sandbox = InProcessSandbox(lambda: self.clock.timestamp() + self.itsm_ahead)
         self.runs: list[Run] = []
         self.held: list[Held] = []
-        self.decided: dict[str, Outcome] = {}
-        self.written: list[tuple[int, str]] = []
+        self.asked: dict[int, Asked] = {}
+        self.decided: dict[str, Decision] = {}
+        self.edited: set[int] = set()
         self.counts: Counter[str] = Counter()
         self.where: Counter[str] = Counter()
         self.broken = False
         self._open = ExitStack()
-        folder = self._open.enter_context(tempfile.TemporaryDirectory())
-        self.engine = sqlite_engine(Path(folder) / "bkitsm.db")
-        event.listen(self.engine, "commit", lambda _connection: stop(Point(kind="committing", name="store")))
+        folder = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
+        engines = [sqlite_engine(folder / f"bkitsm{one}.db") for one in range(2)]
+        for one in engines:
+            event.listen(one, "commit", lambda _connection: stop(Point(kind="committing", name="store")))
+        self.sites = [
+            Site(address="https://airflow", engine=engines[0]),
+            Site(address="https://staging", engine=engines[0]),
+            Site(address="https://airflow", engine=engines[1]),
+        ]
+        self._looking = self.sites[0]
         self._open.enter_context(virtual_time(self.clock, self._sleep))
+        for engine in engines:
+            bring_up_to_date(engine)
+        # The stores are not of today: whatever is opened now has a record.
+        self.clock.advance(_DAY)
+        for module, name, value in (
+            (stores, "store_engine", lambda *_: self._site.engine),
+            (approval_store, "installation", lambda: self._site.address),
+            (approval_store, "open_approval_store", lambda *_: self._approvals(self._site)),
+        ):
+            self._open.enter_context(patch.object(module, name, value))
         self._open.callback(self.sandbox.close)
-        self.store = CollectorStore(self.engine, now=self.clock.now)
-        self.foreign = [self._foreign(**one) for one in self._strangers()]
-        self._foreign_before = self._seen_of_foreign()
+        self.store = CollectorStore(self.sites[0].engine, now=self.clock.now)
+        self.promises = Promises(self)
 
     def close(self) -> None:
         """Kill what still runs and forget everything."""
@@ -142,28 +124,21 @@ class Scene:
 
     # -- Airflow ---------------------------------------------------------------------------------------------
 
-    def start_run(self, *, collector: int | None = None, shares: bool = False, remembers: bool = True) -> Run:
+    def start_run(self, kind: Kind = "opens", *, site: int = 0, name: str | None = None, **more: Any) -> Run:
         """Begin another run."""
         self.clock.advance(2)
-        run = Run(
-            name=f"run_{len(self.runs)}",
-            began=self.clock.now(),
-            collector=collector,
-            shares=shares,
-            states=SeamedStates() if remembers and collector is None else None,
-        )
-        if run.states is not None:
-            run.states.seam = stop
+        name = name or f"run_{len(self.runs)}"
+        run = Run(name=name, kind=kind, site=self.sites[site], began=self.clock.now(), **more)
         self.runs.append(run)
         return run
 
     def try_of(self, run: Run, *, another: bool = False) -> Try:
         """Return the try of a run's task that counts; start one if there is none, or if it seems to be lost."""
         if run.latest is None or another:
-            task = run.phase
-            run.made[task] += 1
-            work = self._work(run, task)
-            run.latest = Try(work, before_going_on=self._before_going_on)
+            self.clock.advance(0.01)
+            run.of_task(run.phase).begin_try(self.clock.now())
+            settle = _NOTIFIER_SETTLE_SECONDS if run.kind == "tells" else SETTLE_SECONDS
+            run.latest = Try(self._work(run), before_going_on=self._before_going_on, run=run, settle=settle)
             run.tries.append(run.latest)
             self.counts["tries"] += 1
         return run.latest
@@ -185,44 +160,85 @@ class Scene:
         one.crash()
         self._note_end(run, one)
 
-    def clear(self, run: Run, phase: str | None = None) -> None:
+    def clear(self, run: Run, phase: str | None = None, *, leaves_run: bool = False) -> None:
         """A person clears a run from a task on: what runs is killed, and the run goes on from there."""
-        for one in list(run.tries):
-            self.crash(run, one)
-        run.clears += 1
+        run.clear(self.clock.now(), leaves_run=leaves_run and run.is_seen_cleared())
+        self._kill(run)
         if phase is None:
             run.begin()
-            run.sn = None
         else:
             run.phase = phase
+        self.clock.advance(1)
         self.counts["clears"] += 1
+
+    def delete_and_make_again(self, run: Run) -> None:
+        """A run is deleted, and made again under its id."""
+        self._kill(run)
+        self.clock.advance(1)
+        run.delete_and_make_again(self.clock.now())
+        self.clock.advance(1)
+        self.counts["runs made again"] += 1
 
     def give_up(self, run: Run) -> None:
         """The task at hand fails for good: what its last try does is killed, and the run goes on to its end."""
-        for one in list(run.tries):
-            self.crash(run, one)
+        self._kill(run)
         run.phase = "complete"
 
-    def see(self, run: Run) -> None:
-        """The wait looks at its ticket."""
-        verdict = self.verdict(str(run.sn))
-        if verdict.outcome is Outcome.WAITING:
-            return
-        if run.collector is None:
-            run.phase = "done"
-        else:
-            run.phase = "provision" if verdict.outcome is Outcome.APPROVED else "complete"
+    def see(self, run: Run, event: Any = None) -> None:
+        """The wait looks at its ticket, or hears of one.
 
-    def verdict(self, sn: str) -> Any:
-        """Read how a ticket stands."""
-        hook = wired(ItsmCreateTicketOperator(task_id="wait", title="t"), lambda kind: Transport(kind, self)).hook
-        return hook.run(read_verdict(sn, VerdictPolicy()))
+        :param event: what an approval in one task is resumed with, if not with what its trigger has read.
+        """
+        self._looking = run.site
+        asked = run.asked() if run.kind == "asks" else None
+        operator = self._wired(self._waiting(run), run, asked)
+        context = run.context("ask" if run.kind == "asks" else "wait")
+        try:
+            if run.kind == "asks":
+                verdict = operator.hook.run(read_verdict(str(run.sn), VerdictPolicy()))
+                if event is None and verdict.outcome is Outcome.WAITING:
+                    return
+                operator.execute_complete(context, event or {"verdict": verdict.as_dict()}, **run.remembered)
+            elif not operator.poke(context):
+                return
+        except TaskDeferred:
+            return
+        except ItsmError as error:
+            # As any sensor's try that fails, it is tried again.
+            run.trouble = str(error)
+            self.counts["looks in vain"] += 1
+            return
+        except AirflowFailException:
+            self.promises.check_refused(run)
+            self.counts["refused"] += 1
+            run.phase = "complete" if run.kind == "applies" else "done"
+            return
+        self.promises.check_believed(run)
+        self.counts["believed"] += 1
+        run.phase = "provision" if run.kind == "applies" else "done"
+
+    def hook_of(self, run: Run) -> Any:
+        """Return what asks ITSM in a run's name."""
+        return self._wired(self._waiting(run), run, None).hook
+
+    def _waiting(self, run: Run) -> Any:
+        if run.kind == "asks":
+            return first_task(run, "ask")
+        return sensor(run, opened_by="apply" if run.kind == "applies" else "open")
+
+    def _kill(self, run: Run) -> None:
+        for one in list(run.tries):
+            self.crash(run, one)
 
     def _note_intent(self, one: Try) -> None:
         point = one.at
         if point is None or point.kind == "sleeping":
             one.means_since = None
-        elif point.kind == "remembering" or (point.kind == "changing" and point.name in ("apply", "recreate")):
+        elif (point.kind, point.name) in (
+            ("recording", "asking"),
+            ("changing", "apply"),
+            ("changing", "recreate"),
+        ):
             one.means_since = one.means_since or self.clock.now()
 
     def _note_end(self, run: Run, one: Try) -> None:
@@ -233,49 +249,54 @@ class Scene:
         if one.crashed:
             self.counts["crashes"] += 1
             self.where[str(one.at or "at the start")] += 1
-        if one.error is not None and not isinstance(one.error, Crash | ItsmError | AirflowFailException):
+        expected = Crash, ItsmError, AirflowFailException, TaskDeferred
+        if one.error is not None and not isinstance(one.error, expected):
             self.broken = True
             raise one.error
-        if one is not run.latest:
-            return
-        run.latest = None
-        if one.error is None:
-            run.sn = one.result if run.phase in ("apply", "open") else run.sn
-            run.phase = NEXT[run.phase]
-        elif isinstance(one.error, AirflowFailException):
-            run.phase = "done" if run.phase == "complete" else "complete"
+        if one is run.latest:
+            run.latest, run.trouble = None, repr(one.error)
+            self._conclude(run, one)
 
-    def _work(self, run: Run, task: str) -> Callable[[], Any]:
-        actor = f"{run.name}.{task}.{run.made[task]}"
-        store = SeamedStore(self.engine, now=self._now_of_store, actor=actor, seam=stop)
-        operator = wired(self._operator(run, task), lambda kind: Transport(kind, self, run), store)
-        context = FakeTask(
-            task,
-            run_id=run.name,
-            clear_number=run.clears,
-            try_number=run.made[task],
-            began=run.began,
-            states=run.states,
-        ).context
+    def _conclude(self, run: Run, one: Try) -> None:
+        """Go on as Airflow does after a task's end."""
+        if isinstance(one.error, AirflowFailException):
+            run.phase = "complete" if run.kind == "applies" and run.phase != "complete" else "done"
+            self.counts["failed for good"] += 1
+        elif isinstance(one.error, TaskDeferred):
+            self._awaits(run, one.error.trigger.ticket_sn, **(one.error.kwargs or {}))
+        elif one.error is None and run.phase in ("apply", "open"):
+            self._awaits(run, one.result)
+        elif one.error is None:
+            run.phase = NEXT[run.phase]
+
+    def _awaits(self, run: Run, sn: str, /, **remembered: Any) -> None:
+        run.sn, run.remembered, run.phase = sn, remembered, "wait"
+        self.promises.check_awaited(run)
+
+    def _work(self, run: Run) -> Callable[[], Any]:
+        task = run.phase
+        is_first = task not in ("provision", "complete")
+        asked = run.asked() if is_first else None
+        operator = first_task(run, task) if is_first else later_task(run, task)
+        operator = self._wired(operator, run, asked)
+        context = run.context(task)
+        if run.kind == "tells":
+            return lambda: operator.notify(context)
         return lambda: operator.execute(context)
 
-    def _operator(self, run: Run, task: str) -> Any:
-        if run.collector is None:
-            return ItsmCreateTicketOperator(
-                task_id=task,
-                title=run.name,
-                fast_approval=True,
-                fields={"APPROVER": "alice", "APPROVAL_CONTENT": "restart"},
-                approval_key="the key" if run.shares else None,
-            )
-        known = {"task_id": task, "collector_config_id": run.collector, "bk_biz_id": 2}
-        if task == "apply":
-            # Every application asks for something else, so that a digest names it.
-            retention = 1 + self.runs.index(run) + 10 * run.clears
-            clean = {**CLEAN, "retention": retention}
-            return CollectorApplyOperator(clean_config=clean, approvers="alice", service_id=11, **known)
-        kind = CollectorProvisionEtlOperator if task == "provision" else CollectorCompleteOperator
-        return kind(**known)
+    def _wired(self, task: Any, run: Run, asked: Asked | None) -> Any:
+        actor = f"{run.name}.{run.phase}.{run.made[run.phase]}"
+        store = SeamedStore(run.site.engine, now=self.clock.now, actor=actor, seam=stop)
+        return wired(task, lambda kind: Transport(kind, self, run, asked), store, self._approvals(run.site))
+
+    def _approvals(self, site: Site) -> SeamedApprovals:
+        return SeamedApprovals(site.engine, now=self.clock.now, seam=stop)
+
+    @property
+    def _site(self) -> Site:
+        """The installation of whoever asks."""
+        one = getcurrent()
+        return one.run_of.site if isinstance(one, Try) else self._looking
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -286,7 +307,7 @@ class Scene:
             self.arrive(held)
         for run, one in self.live():
             since = one.means_since
-            if one is not sleeper and since is not None and since + timedelta(seconds=_WITHIN) <= later:
+            if one is not sleeper and since is not None and self._limit(one, since) <= later:
                 self.counts["stalled"] += 1
                 self.crash(run, one)
         self.clock.advance(seconds)
@@ -298,13 +319,16 @@ class Scene:
     def hold(self, one: Try, request: Request) -> None:
         """Keep a request on its way."""
         since = one.sends_since or one.means_since or self.clock.now()
-        self.held.append(Held(request=request, by=since + timedelta(seconds=_WITHIN)))
+        self.held.append(Held(request=request, by=self._limit(one, since), asked=one.asked))
         self.counts["late rows"] += 1
 
     def arrive(self, held: Held) -> None:
         """Let a request arrive that nobody waits for any more."""
         self.held.remove(held)
-        self.sandbox.send(held.request)
+        self.send(held.request, held.asked)
+
+    def _limit(self, one: Try, since: datetime) -> datetime:
+        return since + timedelta(seconds=one.settle * _WITHIN)
 
     def _sleep(self, seconds: float) -> None:
         stop(Point(kind="sleeping", name="", seconds=seconds))
@@ -315,26 +339,50 @@ class Scene:
         if one.at is not None and one.at.before_create:
             one.sends_since, one.means_since = one.means_since, None
 
-    def _now_of_store(self) -> datetime:
-        return self.clock.now()
+    # -- ITSM and its people ---------------------------------------------------------------------------------
 
-    # -- people ----------------------------------------------------------------------------------------------
+    def send(self, request: Request, asked: Asked | None) -> Reply:
+        """Send to the sandbox; note which tickets came of it, and what they ask."""
+        before = set(self.sandbox.world.tickets)
+        reply = self.sandbox.send(request)
+        if asked is not None and call_of(request) == "create_ticket":
+            for number in set(self.sandbox.world.tickets) - before:
+                form = form_of(self.sandbox.world.tickets[number])
+                self.asked[number] = replace(asked, form=form, at=self.clock.now())
+        return reply
+
+    def ours(self) -> list[Ticket]:
+        """Return the tickets that our tasks have opened."""
+        return [one for one in self.sandbox.tickets if one.id in self.asked]
 
     def open_tickets(self) -> list[Ticket]:
         """Return our tickets that are open."""
-        return [one for one in self.sandbox.tickets if not one.over and one not in self.foreign]
+        return [one for one in self.ours() if not one.over]
 
     def decide(self, ticket: Ticket, outcome: Outcome) -> None:
-        """A person decides, or takes the ticket back."""
-        call = {"sn": ticket.sn, "operator": ticket.creator, "action_type": "WITHDRAW", "action_message": "m"}
-        if outcome in (Outcome.APPROVED, Outcome.REJECTED):
-            said = "true" if outcome is Outcome.APPROVED else "false"
-            node = ticket.current_node
-            assert node is not None, ticket
-            call = {"sn": ticket.sn, "state_id": node.state_id, "approver": "alice", "action": said, "remark": "r"}
-        self.ask("operate_ticket" if outcome is Outcome.WITHDRAWN else "approve", call)
-        self.decided[ticket.sn] = outcome
-        assert ticket.over, ticket
+        """Whoever is asked decides, or the ticket is taken back."""
+        if outcome is Outcome.WITHDRAWN and ticket.withdrawable:
+            self.operate(ticket)
+            return
+        person = ticket.waits_for[0]
+        self.answer(ticket, person, yes=outcome is Outcome.APPROVED)
+
+    def answer(self, ticket: Ticket, person: str, *, yes: bool) -> None:
+        """A person answers at the step that asks them."""
+        node = ticket.node_of(person)
+        assert node is not None, ticket
+        body = {"sn": ticket.sn, "state_id": node.state_id, "approver": person, "remark": "r"}
+        self.ask("approve", body | {"action": "true" if yes else "false"})
+        so_far = self.decided.get(ticket.sn) or Decision()
+        self.decided[ticket.sn] = so_far.with_answer(person, yes, at=self.clock.now(), form=form_of(ticket))
+        if ticket.id in self.promises.foreign:
+            self.promises.note_foreign(ticket)
+
+    def operate(self, ticket: Ticket) -> None:
+        """The ticket is withdrawn."""
+        body = {"sn": ticket.sn, "operator": ticket.creator, "action_type": "WITHDRAW", "action_message": "m"}
+        self.ask("operate_ticket", body)
+        self.decided[ticket.sn] = Decision(withdrawn=True, at=self.clock.now())
 
     def ask(self, name: str, body: dict[str, Any]) -> Any:
         """Make one of ITSM's calls as another client would."""
@@ -343,97 +391,3 @@ class Scene:
         answer = json.loads(self.sandbox.send(request).body)
         assert answer["result"] is True, answer
         return answer["data"]
-
-    def _strangers(self) -> list[dict[str, Any]]:
-        """Tickets of others that look like ours in one way or another."""
-        own = creation_tag("bkitsm_default", "dag", "run_1", "open", -1, 0)
-        shared = creation_tag("bkitsm_default", "dag", "approval_key", "the key")
-        return [
-            {"creator": EVE, "tag": own, "title": marked_title("run_1", own)},
-            {"creator": "admin", "tag": own, "title": "run_1"},
-            {"creator": EVE, "tag": shared, "title": marked_title("x", shared)},
-            {"creator": "admin", "tag": None, "title": "x"},
-        ]
-
-    def _foreign(self, *, creator: str, tag: str | None, title: str) -> Ticket:
-        fields = {"title": title, "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
-        body: dict[str, Any] = {
-            "creator": creator,
-            "fast_approval": True,
-            "fields": [{"key": key, "value": value} for key, value in fields.items()],
-        }
-        sn = self.ask("create_ticket", body | ({"tag": tag} if tag else {}))["sn"]
-        return self.sandbox.world.one(sn)
-
-    # -- what must be true -----------------------------------------------------------------------------------
-
-    def check_request(self, request: Request, run: Run | None) -> None:
-        """Check what a task is about to do (P3, P6, P7)."""
-        said = f"{request.url} {request.params} {(request.body or b'').decode()}"
-        for one in self.foreign:
-            assert one.sn not in said, f"P6: {said}"
-        body = json.loads(request.body) if request.body else {}
-        if call_of(request) == "create_ticket" and run is not None:
-            self._check_intent(run, body["tag"])
-        if call_of(request) == "update_or_create_clean_config":
-            self._check_write(request, body)
-
-    def check(self) -> None:
-        """Check what must be true at any time."""
-        self.broken, broken = True, self.broken
-        assert self._seen_of_foreign() == self._foreign_before, "P6: another's ticket was touched"
-        open_now = self.open_tickets()
-        tags = Counter(one.tag for one in open_now if not self._is_shared(one))
-        assert not [tag for tag, many in tags.items() if many > 1], f"P2: two open tickets: {tags}"
-        for row in self.rows():
-            self._check_row(row)
-        self.broken = broken
-
-    def check_end(self) -> None:
-        """Check what must be true when all runs have ended (P1, P2, P5)."""
-        self.check()
-        waiting = [(one.sn, one.title) for one in self.open_tickets()]
-        assert not waiting, f"P5: open tickets that nobody waits for: {waiting}"
-        for row in self.rows():
-            history = self.store.history(CONN, row.collector_config_id)
-            assert [one.version for one in history] == list(range(1, row.version + 1))
-            verdicts = {one.ticket_sn: one.detail["outcome"] for one in history if one.event == "decided"}
-            for sn in {one.ticket_sn for one in history if one.ticket_sn} & set(self.decided):
-                said = {self.decided[sn]}
-                if Outcome.WITHDRAWN in said:
-                    # Nobody's decision: a task that withdraws in the same moment says that its time was up.
-                    said.add(Outcome.TIMED_OUT)
-                assert verdicts.get(sn) in said, f"P1: {sn} was {self.decided[sn]}: {verdicts}"
-
-    def rows(self) -> list[CollectorRow]:
-        """Return the rows of all collectors that runs are about."""
-        return [self.store.get(CONN, one) for one in sorted({run.collector for run in self.runs if run.collector})]
-
-    def _check_row(self, row: CollectorRow) -> None:
-        if row.provisioned_at is None and not row.has_success:
-            return
-        ticket = self.sandbox.world.one(row.ticket_sn)
-        assert row.outcome is Outcome.APPROVED, f"P3: {row}"
-        assert ticket.approve_result is True, f"P3: {row}"
-        assert ticket.tag == row.tag, f"P3: {row}"
-        assert row.provisioned_at is not None, f"P7: complete before its ETL: {row}"
-        assert (row.collector_config_id, row.etl_digest) in self.written, f"P7: its ETL was never written: {row}"
-
-    def _check_write(self, request: Request, body: dict[str, Any]) -> None:
-        collector, shown = int(request.url.rstrip("/").split("/")[-2]), digest(body)
-        approved = [one for one in self.sandbox.tickets if one.approve_result and shown in json.dumps(one.fields)]
-        assert approved, f"P3: an ETL that nobody approved: {body}"
-        self.written.append((collector, shown))
-
-    def _check_intent(self, run: Run, tag: str) -> None:
-        if run.collector is not None:
-            history = self.store.history(CONN, run.collector)
-            assert tag in [one.detail.get("tag") for one in history if one.event == "apply"], "P7: no intent"
-        elif run.states is not None:
-            assert run.states["bkitsm_ticket"]["asking"].startswith(tag), "P7: no intent"
-
-    def _is_shared(self, ticket: Ticket) -> bool:
-        return ticket.tag == creation_tag("bkitsm_default", "dag", "approval_key", "the key")
-
-    def _seen_of_foreign(self) -> list[Any]:
-        return [json.dumps(one.document(), default=str) for one in self.foreign]

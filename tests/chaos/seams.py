@@ -19,8 +19,10 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply, Request
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 
-Kind = Literal["before", "after", "changing", "committing", "stored", "remembering", "remembered", "sleeping"]
+Kind = Literal["before", "after", "changing", "committing", "stored", "recording", "recorded", "sleeping"]
 
 
 class Crash(BaseException):
@@ -32,10 +34,10 @@ class Point:
     """A place between two steps.
 
     ``before`` and ``after`` a request; a transition computed but not written (``changing``), written but not
-    committed (``committing``), and ``stored``; the same of Airflow's task state store (``remembering``,
-    ``remembered``); ``sleeping``.
+    committed (``committing``), and ``stored``; before and after a write of an approval's record (``recording``,
+    ``recorded``); ``sleeping``.
 
-    :param name: of the call, the event or the key.
+    :param name: of the call, of the event, or of what is written.
     """
 
     kind: Kind
@@ -102,20 +104,36 @@ class SeamedStore(CollectorStore):
         return stored
 
 
-class SeamedStates(dict[str, Any]):
-    """Airflow's task state store, with a stop before and after each write."""
+class SeamedApprovals(ApprovalStore):
+    """The records of approval rounds, with a stop before and after each write."""
 
-    seam: Seam = staticmethod(lambda point: None)  # type: ignore[assignment]
+    def __init__(self, *args: Any, seam: Seam, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.seam = seam
 
-    def set(self, key: str, value: Any) -> None:
-        """Write."""
-        self.seam(Point(kind="remembering", name=key))
-        self[key] = value
-        self.seam(Point(kind="remembered", name=key))
+    def begin(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Store an intent."""
+        self.seam(Point(kind="recording", name="intent"))
+        stored = super().begin(record)
+        self.seam(Point(kind="recorded", name="intent"))
+        return stored
+
+    def change(self, record: ApprovalRecord, **changes: Any) -> ApprovalRecord:
+        """Change a record."""
+        name = "asking" if changes.get("create_started_at") else next(iter(changes), "nothing")
+        self.seam(Point(kind="recording", name=name))
+        stored = super().change(record, **changes)
+        self.seam(Point(kind="recorded", name=name))
+        return stored
 
 
-def wired(task: Any, transport: Callable[[str], SyncTransport], store: CollectorStore | None = None) -> Any:
-    """Give an operator transports and a store of a test's own.
+def wired(
+    task: Any,
+    transport: Callable[[str], SyncTransport],
+    store: CollectorStore | None = None,
+    approvals: ApprovalStore | None = None,
+) -> Any:
+    """Give an operator transports and stores of a test's own.
 
     :param transport: makes one for a connection type.
     """
@@ -125,4 +143,6 @@ def wired(task: Any, transport: Callable[[str], SyncTransport], store: Collector
         vars(task)[name] = hook
     if store is not None:
         vars(task)["store"] = store
+    if approvals is not None:
+        vars(task)["approval_store"] = approvals
     return task

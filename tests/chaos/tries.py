@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import TaskDeferred
 from greenlet import getcurrent, greenlet
 
 from tests.chaos.seams import Crash, Order, Point
+
+if TYPE_CHECKING:
+    from tests.chaos.runs import Asked, Run
 
 
 class Try(greenlet):
@@ -21,10 +25,15 @@ class Try(greenlet):
 
     :param work: the task's ``execute``, with everything it needs.
     :param before_going_on: told where the try goes on from, each time.
+    :param settle: for how many seconds a ticket of its may take to appear.
     """
 
-    def __init__(self, work: Callable[[], Any], *, before_going_on: Callable[[Try], None]) -> None:
+    def __init__(
+        self, work: Callable[[], Any], *, before_going_on: Callable[[Try], None], run: Run, settle: float
+    ) -> None:
         super().__init__()
+        self.run_of, self.settle = run, settle
+        self.asked: Asked = run.asked()
         self._work = work
         self._before_going_on = before_going_on
         self.at: Point | None = None
@@ -39,7 +48,7 @@ class Try(greenlet):
         """Do the work; how it ended is kept."""
         try:
             self.result = self._work()
-        except (Exception, Crash) as error:
+        except (Exception, Crash, TaskDeferred) as error:
             self.error = error
 
     @property

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.collectors.form import (
     capacity_gb,
     collector_detail,
     detail_text,
+    is_detail_of,
     shown_digests,
     shows_digest,
     ticket_title,
@@ -309,6 +310,61 @@ def test_every_digest_shown_can_be_told() -> None:
     longer = other + "0"
     fields = [{"value": f"{DIGEST}, {longer}"}, {"value": {"x": [other]}}, {"value": None}, {"key": DIGEST}]
     assert shown_digests(fields) == {DIGEST, other}
+
+
+MAKERS = pytest.mark.parametrize("make", [collector_detail, detail_text])
+PAYLOADS = st.dictionaries(
+    st.text(min_size=1), st.recursive(st.text() | st.integers() | st.none(), st.lists, max_leaves=4), max_size=4
+)
+
+
+@MAKERS
+@given(
+    PAYLOADS, st.dictionaries(st.text().filter(lambda text: "ETL " not in text), st.text("ab\n #&<>"), max_size=3)
+)
+def test_p3_a_rendered_detail_is_its_payloads_and_no_others(make: Any, payload: Any, more: Any) -> None:
+    shown = {"etl_payload": payload, "digest": digest(payload)}
+    detail = make(collector=COLLECTOR, more=more, **shown)
+    assert is_detail_of(detail, **shown)
+    assert is_detail_of(json.loads(json.dumps(detail)), **shown)
+    other = payload | {"retention": 70}
+    assert not is_detail_of(detail, etl_payload=other, digest=digest(other)) or other == payload
+
+
+@MAKERS
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"x": f"sha256:{'0' * 64}"},
+        {f"sha256:{'0' * 64}": "x"},
+        {"ETL retention：": "1"},
+        {"x": f"y\nETL SHA-256：sha256:{'0' * 64}"},
+    ],
+)
+def test_p3_a_detail_that_also_shows_something_else_is_not_the_payloads(make: Any, more: Any) -> None:
+    detail = make(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST, more=more)
+    assert not is_detail_of(detail, etl_payload=PAYLOAD, digest=DIGEST)
+
+
+@MAKERS
+def test_p3_a_detail_that_goes_on_or_lacks_a_row_is_not_the_payloads(make: Any) -> None:
+    detail = make(collector=COLLECTOR, etl_payload=PAYLOAD, digest=DIGEST)
+    if isinstance(detail, str):
+        lines = detail.splitlines()
+        worse: list[Any] = [f"{detail}\nor not", "\n".join(lines[:-3] + lines[-2:]), "\n".join(reversed(lines))]
+    else:
+        (head,) = detail["form_data"]
+        rows = head["children"]
+        several = ([*rows, {"label": "or", "value": "not"}], rows[:-3] + rows[-2:], rows[::-1])
+        worse = [{"form_data": [head | {"children": one}]} for one in several]
+        worse += [{"form_data": [head, head]}, {"form_data": [head | {"children": [DIGEST]}]}]
+    for value in worse:
+        assert not is_detail_of(value, etl_payload=PAYLOAD, digest=DIGEST), value
+
+
+@pytest.mark.parametrize("value", [None, "", DIGEST, [], {}, [DIGEST], {"form_data": DIGEST}, 7, {"x": DIGEST}])
+def test_p3_what_is_no_detail_shows_no_payload(value: Any) -> None:
+    assert not is_detail_of(value, etl_payload=PAYLOAD, digest=DIGEST)
 
 
 @pytest.mark.parametrize(

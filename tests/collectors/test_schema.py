@@ -61,6 +61,7 @@ def test_a_database_of_before_there_were_versions_is_adopted_with_all_it_holds(e
     assert _whole(engine)
     assert (row.state, row.ticket_sn, row.outcome, row.version) == ("applying", "SN1", "approved", 4)
     assert verify(row.etl_payload, row.etl_digest) == {"retention": 7}
+    assert row.request is None
     assert [entry.event for entry in store.history(*KEY)] == ["apply", "ticket_opened", "decided", "etl_failed"]
     store.provisioned(*KEY, sn="SN1")
     assert store.complete(*KEY, sn="SN1").has_success

@@ -418,6 +418,25 @@ def test_of_two_tries_that_saw_the_same_only_one_creates_again_p2() -> None:
         state.recreate(claimed, tag="tag1", seen=T0, now=T1)
 
 
+def test_p7_what_is_sent_is_stored_with_the_intent_and_no_retry_changes_it() -> None:
+    request = {"service_id": 5, "creator": "carol", "fields": {"title": "t"}, "detail_field": "d"}
+    asked = {"payload": PAYLOAD, "owner": MINE, "now": T1}
+    row = state.apply(FAILED, tag="tag2", request=request, **asked)
+    assert row.request == request
+    assert state.apply(row, tag="tag3", request={"service_id": 6}, **asked).request == request
+    assert state.recreate(row, tag="tag2", seen=T1, request={"service_id": 6}, now=T1).request == request
+    assert state.recreate(row, tag="tag2", seen=T1, now=T1).request == request
+    assert state.apply(state.fail(row, tag="tag2", reason="no", now=T1), tag="tag3", **asked).request is None
+
+
+def test_an_intent_without_what_is_sent_gets_it_when_it_is_sent_again() -> None:
+    """An older version stored the intent."""
+    assert INTENT.request is None
+    assert state.recreate(INTENT, tag="tag1", seen=T0, request={"service_id": 5}, now=T1).request == {
+        "service_id": 5
+    }
+
+
 def test_a_ticket_that_came_too_late_is_to_be_withdrawn_p5() -> None:
     for row in (REFUSED, state.apply(REFUSED, payload=PAYLOAD, tag="tag2", owner=OTHER, now=T1)):
         with pytest.raises(CollectItsmConflict, match="Withdraw ticket SN1"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
@@ -12,9 +13,9 @@ from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.collectors.form import shows_digest
 from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, plan_fields
-from airflow_provider_bkitsm.collectors.submit_form import Question, submit_form
+from airflow_provider_bkitsm.collectors.submit_form import Question, check_approved_form, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.models import FormField, ServiceDetail, ServiceField
 
 TAG = "0123456789abcdef0123456789abcdef"
 COLLECTOR: dict[str, Any] = {
@@ -112,6 +113,69 @@ def test_p2_a_title_of_ones_own_still_carries_the_marker() -> None:
 def test_p3_a_form_that_hides_the_digest_is_refused() -> None:
     with pytest.raises(ItsmInvalidRequestError, match="leave 'what' out of fields"):
         _form(known=ALL | {"what": "TEXT"}, detail_field="what", fields={"what": "something else"})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"detail_rows": {"note": digest({})}},
+        {"fields": {"collector_detail": digest(PAYLOAD)}},
+        {"fields": {"collector_detail": {"form_data": [{"children": [{"label": "", "value": digest(PAYLOAD)}]}]}}},
+        {"detail_rows": {"ETL SHA-256：": digest(PAYLOAD)}},
+    ],
+)
+def test_p3_a_detail_that_is_not_the_payloads_alone_is_refused(asked) -> None:
+    with pytest.raises(ItsmInvalidRequestError, match="the ticket's form would"):
+        _form(**asked)
+
+
+def test_p3_digests_in_other_fields_are_of_no_account() -> None:
+    form = _form(reason=digest({}), fields={"title": f"t {digest({})[:20]}"})
+    _check(form, {"detail_field": "collector_detail", "fields": form})
+    _check(form, None)
+
+
+def _check(shown: Any, request: Any, payload: Any = PAYLOAD) -> None:
+    kinds = ALL | {"content": "TEXT"}
+    pairs = shown.items() if isinstance(shown, dict) else shown
+    fields = [FormField(key=key, type=kinds[key], value=value) for key, value in pairs]
+    check_approved_form(fields, sn="REQ7", request=request, payload=payload, digest=digest(payload))
+
+
+def _refused(shown: Any, request: Any, payload: Any = PAYLOAD) -> str:
+    with pytest.raises(CollectItsmDigestMismatch, match="ticket REQ7 does not show") as caught:
+        _check(shown, request, payload)
+    return str(caught.value)
+
+
+def test_p3_only_the_payload_in_the_details_field_is_approved() -> None:
+    form = _form()
+    request = {"detail_field": "collector_detail", "fields": form}
+    _check(form, request)
+    _check([*form.items(), *form.items()], request)
+    other = PAYLOAD | {"retention": 70}
+    assert f"but {digest(PAYLOAD)}" in _refused(form, request, other)
+    assert "but none" in _refused(form | {"collector_detail": None}, request)
+    assert "but none" in _refused(form | {"collector_detail": "", "apply_reason": digest(PAYLOAD)}, request)
+    _refused([*form.items(), ("collector_detail", digest(other))], request)
+    _refused(form, {"detail_field": "collector_detail", "fields": form | {"collector_detail": digest(PAYLOAD)}})
+    _refused(form, {"detail_field": "apply_reason", "fields": form})
+    _refused(form, {"detail_field": None, "fields": form})
+    _refused(form, {})
+    _refused({key: value for key, value in form.items() if key != "collector_detail"}, request)
+
+
+def test_p3_of_an_older_ticket_the_digest_in_its_detail_alone_counts() -> None:
+    form, mine, other = _form(), digest(PAYLOAD), digest({})
+    _check(form | {"collector_detail": json.dumps(form["collector_detail"])}, None)
+    _check(form | {"apply_reason": other}, None)
+    _check({"title": "t", "content": f"rows\n{mine}"}, None)
+    assert f"but {other}" in _refused({"collector_detail": other, "apply_reason": mine}, None)
+    assert "but none" in _refused({"collector_detail": None, "apply_reason": mine}, None)
+    assert "alone" in _refused({"collector_detail": f"{mine} {other}"}, None)
+    _refused({"content": mine, "apply_reason": other}, None)
+    _refused({"content": mine, "apply_reason": mine}, None)
+    _refused({"title": "t"}, None)
 
 
 def test_p3_the_digest_of_something_else_is_never_shown() -> None:

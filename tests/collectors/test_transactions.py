@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError, TimeoutError
 
+from airflow_provider_bkitsm.collectors import transactions as transactions_module
 from airflow_provider_bkitsm.collectors.engine import sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import new_row
@@ -38,6 +39,33 @@ def _rows(transactions: Transactions) -> int:
 
 def test_the_tables_are_there_in_the_first_transaction(file_engine: Engine) -> None:
     assert _rows(Transactions(file_engine)) == 0
+
+
+def _looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
+    looked: list[Engine] = []
+    monkeypatch.setattr(transactions_module, "bring_up_to_date", looked.append)
+    return looked
+
+
+def test_tables_are_looked_at_once_a_minute_whoever_uses_the_engine(
+    file_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = _looked_at(monkeypatch)
+    for seconds in (60.0, 60.0, 0.0):
+        monkeypatch.setattr(transactions_module, "_CHECKED_SECONDS", seconds)
+        with Transactions(file_engine).begin():
+            pass
+    assert looked == [file_engine] * 2
+
+
+def test_tables_are_looked_at_again_after_an_error(file_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was restored from a back-up meanwhile may be older."""
+    looked, transactions = _looked_at(monkeypatch), Transactions(file_engine)
+    with pytest.raises(StoreUnavailable), transactions.begin():
+        raise OperationalError("SELECT", None, _Said("no such table"))
+    with transactions.begin():
+        pass
+    assert looked == [file_engine] * 2
 
 
 @pytest.mark.parametrize("fails", [False, True])

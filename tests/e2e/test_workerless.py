@@ -45,3 +45,44 @@ def test_p3_an_empty_number_is_an_error_in_the_tasks_log(airflow):
     run = api.trigger("nothing_to_wait_for")
     assert api.wait_for_run("nothing_to_wait_for", run, seconds=60) == "failed"
     assert "ticket_sn is empty" in api.log("nothing_to_wait_for", run, "wait")
+
+
+def test_p3_a_cleared_round_that_is_refused_leaves_no_earlier_approval_behind(airflow, itsm):
+    """Airflow clears XComs only of tries that begin on a worker; an ``all_done`` task behind reads the result."""
+    api = airflow.api
+    run = api.trigger(DAG)
+    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
+    first = api.xcom(DAG, run, "ask")
+    itsm.decide(first, "approve", "go")
+    assert api.wait_for_run(DAG, run, seconds=60) == "success"
+    api.clear(DAG, run, ["ask", "wait", "then"])
+    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
+    second = api.xcom(DAG, run, "ask")
+    assert second != first
+    itsm.decide(second, "reject", "not this time")
+    assert api.wait_for_run(DAG, run, seconds=60) == "failed"
+    result = api.xcom(DAG, run, "wait")
+    assert (result["sn"], result["outcome"]) == (second, "rejected")
+
+
+def test_p3_a_wait_takes_its_own_tickets_approval_only(airflow, itsm):
+    """Whoever may write XComs of the DAG gives the wait the number of office chairs, approved in another run."""
+    api = airflow.api
+    chairs = api.trigger(DAG)
+    api.wait_for_task(DAG, chairs, "wait", "deferred", seconds=60)
+    foreign = api.xcom(DAG, chairs, "ask")
+    itsm.decide(foreign, "approve", "chairs")
+    assert api.wait_for_run(DAG, chairs, seconds=60) == "success"
+    run = api.trigger(DAG)
+    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
+    own = api.xcom(DAG, run, "ask")
+    where = f"dags/{DAG}/dagRuns/{run}/taskInstances"
+    api.call("PATCH", f"{where}/ask/xcomEntries/return_value", json={"value": foreign, "map_index": -1})
+    api.clear(DAG, run, ["wait"])
+    api.wait_for_task(DAG, run, "wait", "failed", seconds=60)
+    log = api.log(DAG, run, "wait")
+    assert "not approved" in log.lower()
+    assert own in log
+    assert foreign in log
+    itsm.decide(own, "reject", "never mind")
+    assert api.wait_for_run(DAG, run, seconds=60) == "failed"

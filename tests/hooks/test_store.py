@@ -6,9 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
-from airflow_provider_bkitsm.hooks.store import open_store, store_path
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.hooks import store
+from airflow_provider_bkitsm.hooks.store import keep_connections_open, open_store, store_engine, store_path
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 
@@ -31,6 +33,16 @@ def test_an_airflow_connection_becomes_an_engine_that_survives_forks(connect):
     assert (engine.dialect.name, type(engine.pool)) == ("postgresql", NullPool)
 
 
+def test_an_engine_is_kept_until_its_connection_is_changed(connect):
+    database = {"conn_type": "postgres", "host": "127.0.0.1", "port": 5, "login": "u", "schema": "s"}
+    connect("db", password="p4ss", **database)
+    first = store_engine("db")
+    assert store_engine("db") is first
+    connect("db", password="other", **database)
+    assert store_engine("db") is not first
+    assert store_engine("db").url.password == "other"
+
+
 def test_the_configured_connection_is_the_default(connect, monkeypatch):
     connect("configured", conn_type="postgres", host="127.0.0.1", login="u", password="p", schema="s")
     monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "configured")
@@ -44,8 +56,6 @@ def test_a_connection_that_is_no_database_is_named(connect):
 
 
 def test_p8_a_store_that_cannot_be_reached_does_not_show_its_password(connect):
-    from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-
     connect("down", conn_type="postgres", host="127.0.0.1", port=9, login="u", password="p4ss", schema="s")
     with pytest.raises(StoreUnavailable) as caught:
         open_store("down").get("bklog_default", 1)
@@ -68,3 +78,20 @@ def test_a_collector_is_applied_for_through_an_airflow_connection(connect):
         applied = open_store("store").apply("bklog_default", 1, payload={"a": 1}, tag="t", owner=owner)
         assert open_store("store").get("bklog_default", 1) == applied
     assert (applied.state, applied.owner) == ("applying", owner)
+
+
+def test_connections_are_kept_open_in_the_process_that_says_so_alone(connect, monkeypatch):
+    monkeypatch.setattr(store, "_keepers", set())
+    connect("db", conn_type="postgres", host="127.0.0.1", port=5, login="u", password="p4ss", schema="s")
+    keep_connections_open()
+    assert type(store_engine("db").pool) is QueuePool
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert type(store_engine("db").pool) is NullPool
+
+
+def test_a_file_that_is_gone_is_made_anew(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    open_store().get("bklog_default", 1)
+    for file in tmp_path.glob("bkitsm.db*"):
+        file.unlink()
+    assert open_store().get("bklog_default", 1).state == "not_apply"

@@ -25,6 +25,7 @@ RETRY_SAFE = {
     "CollectorStorageUnknown": True,
     "InvalidCleanConfig": False,
     "ItsmAmbiguousError": False,
+    "ItsmAnotherQuestionError": False,
     "ItsmAuthenticationError": False,
     "ItsmConfigurationError": False,
     "ItsmConflictError": False,
@@ -42,6 +43,7 @@ RETRY_SAFE = {
     "ItsmUnavailableError": True,
     "ItsmUnexpectedAnswerError": True,
     "StoreTooNew": False,
+    "TicketNumberTaken": False,
     "StoreRaceLost": True,
     "StoreUnavailable": True,
 }

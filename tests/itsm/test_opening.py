@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm.opening import (
+    approval_tag,
     asks_for,
     creation_tag,
     find_opened,
@@ -50,6 +51,15 @@ def test_a_tag_is_stable_fits_and_differs_by_every_part():
     assert creation_tag("ab", "c") != creation_tag("a", "bc")
 
 
+def test_p2_a_tag_takes_the_key_and_every_part():
+    parts = {"subject": "s", "nonce": "n", "digest": "sha256:d"}
+    tags = [approval_tag(b"k", **parts), approval_tag(b"other", **parts)]
+    tags += [approval_tag(b"k", **{**parts, name: "x"}) for name in parts]
+    tags += [approval_tag(b"k", subject="sn", nonce="", digest="sha256:d")]
+    assert len(set(tags)) == len(tags)
+    assert {len(tag) for tag in tags} == {32}
+
+
 def test_p2_our_ticket_is_found():
     assert search([item(3)]) == (["REQ3"], 1)
 
@@ -78,7 +88,9 @@ def test_p4_a_title_is_marked_for_one_tag_only():
     [
         (marked_title("Go live", TAG), True),
         (marked_title("Go live", TAG, digest="sha256:ab12ab12ab12"), True),
-        ("Go live #0123abcd, please", True),
+        ("Go live #0123abcd, please", False),
+        ("Go live #0123abcd\n", False),
+        ("#0123abcd Go live", False),
         ("Go live", False),
         ("Go live #123", False),
         ("Go live #0123abcde", False),

@@ -114,9 +114,14 @@ def test_p5_a_flow_that_allows_no_withdrawal_is_terminated_by_the_account():
     assert off("RUNNING", "TERMINATED", WITHDRAW=REFUSED) == ("TERMINATED", tried)
 
 
-def test_a_ticket_that_nobody_may_end_is_a_conflict_about_its_withdrawal():
-    with pytest.raises(errors.ItsmConflictError, match="WITHDRAW"):
-        off("RUNNING", "RUNNING", WITHDRAW=REFUSED, TERMINATE=REFUSED)
+def test_p5_a_ticket_that_nobody_may_end_says_why_it_can_neither_be_withdrawn_nor_terminated():
+    no_right = errors.ItsmRefusedError("robot manages no service", code=3900004)
+    with pytest.raises(errors.ItsmConflictError) as caught:
+        off("RUNNING", "RUNNING", WITHDRAW=REFUSED, TERMINATE=no_right)
+    assert caught.value.message == (
+        "WITHDRAW of ticket REQ1 by carol was not done, the ticket is RUNNING: no."
+        " TERMINATE of ticket REQ1 by robot was not done, the ticket is RUNNING: robot manages no service"
+    )
 
 
 def test_p1_a_ticket_that_is_over_is_not_terminated():

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.models import Step, TicketInfo
-from airflow_provider_bkitsm.itsm.stall import StallChecks, describe, is_stalled, is_told_now
+from airflow_provider_bkitsm.itsm.stall import StallChecks, describe, has_started, is_stalled, is_told_now
 from tests.record import EVIDENCE, EXCHANGES
 
 NOBODY = Step(name="提单", state_id=1, processors_type="OPEN")
@@ -43,6 +43,22 @@ def test_a_recorded_ticket_that_asks_nobody(name):
 def test_a_recorded_ticket_that_asks_somebody_or_is_over(name):
     info = recorded(name)
     assert not is_stalled(info.current_status, info.current_steps)
+
+
+@pytest.mark.parametrize("name", ["field_string_emoji", "field_text_emoji", "celery_worker_down"])
+def test_a_recorded_ticket_whose_flow_has_not_started(name):
+    assert not has_started(recorded(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sign_node_no_no_no", "sign_node_yes_no_yes", "title_128_characters", "title_120_characters"),
+        *("field_int_word", "task_node_only", "remark_with_markup"),
+    ],
+)
+def test_a_recorded_ticket_whose_flow_has_started_though_it_may_list_no_step(name):
+    assert has_started(recorded(name))
 
 
 @pytest.mark.parametrize(

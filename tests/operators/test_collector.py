@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_bkitsm.collectors import errors as collectors
 from airflow_provider_bkitsm.collectors.clean_config import digest
-from airflow_provider_bkitsm.collectors.form import shows_digest
+from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
@@ -300,6 +300,188 @@ def test_p3_a_payload_and_digest_changed_together_are_not_what_the_ticket_shows(
     assert sandbox.collector(1001)["table_id"] is None
 
 
+def _in_store(**values: Any) -> None:
+    """Change the collector's row as somebody does who can write the store's database."""
+    import sqlite3
+
+    from airflow_provider_bkitsm.hooks.store import store_path
+
+    spelled = [one if one is None or isinstance(one, str) else json.dumps(one) for one in values.values()]
+    names = ", ".join(f"{name} = ?" for name in values)
+    with sqlite3.connect(store_path()) as database:
+        database.execute(f"UPDATE bkitsm_collector SET {names}", spelled)
+
+
+OTHER = CLEAN | {"retention": 70}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_p3_a_digest_in_the_reason_approves_nothing(flow, sandbox, kept):
+    sandbox.approve(flow.apply(reason=f"as agreed: {digest(OTHER)}"))
+    more = {} if kept else {"request": None}
+    _in_store(etl_payload=OTHER, etl_digest=digest(OTHER), **more)
+    with pytest.raises(AirflowFailException, match=f"does not show {digest(OTHER)}.* but {digest(CLEAN)}"):
+        flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+def test_p3_a_payload_and_what_was_sent_changed_together_are_not_in_the_ticket(flow, sandbox):
+    sandbox.approve(flow.apply())
+    shown = {"collector": {"collector_config_name": "app-runtime"}, "etl_payload": OTHER, "digest": digest(OTHER)}
+    fields = {**flow.row.request["fields"], "collector_detail": collector_detail(**shown)}
+    _in_store(etl_payload=OTHER, etl_digest=digest(OTHER), request={**flow.row.request, "fields": fields})
+    with pytest.raises(
+        AirflowFailException, match=r"collector_detail was sent as .* and is .* now.*ETL was not touched"
+    ):
+        flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+def test_p3_a_detail_with_two_digests_approves_nothing(flow, sandbox):
+    sn = flow.apply()
+    detail = sandbox.ticket(sn)["fields"]["collector_detail"]
+    detail["form_data"][0]["children"].append({"label": "", "value": digest(OTHER)})
+    sandbox.edit(sn, collector_detail=detail)
+    sandbox.approve(sn)
+    for payload in (CLEAN, OTHER):
+        _in_store(etl_payload=payload, etl_digest=digest(payload), request=None)
+        with pytest.raises(AirflowFailException, match=r"in the field for it alone, but sha256:.*, sha256:"):
+            flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"title": "harmless"},
+        {"apply_reason": "only a test"},
+        {"collector_detail": {"form_data": []}},
+        {"approvals": "alice,mallory"},
+    ],
+)
+def test_p3_what_was_edited_before_the_approval_is_not_provisioned(flow, sandbox, task, edited):
+    sn = flow.apply()
+    sandbox.edit(sn, **edited)
+    sandbox.approve(sn)
+    (key,) = edited
+    with pytest.raises(AirflowFailException, match=f"{key} was sent as .* and is .* now.*ETL was not touched"):
+        flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+    assert (flow.row.outcome, flow.row.outcome_detail["reason_code"]) == ("rejected", "form_changed")
+    with pytest.raises(AirflowFailException, match=f"{key} was sent as"):
+        flow.complete()
+    assert Flow(sandbox, task, run_id="run_2").apply() != sn
+
+
+def test_p3_an_approval_that_was_read_before_is_no_way_round_the_comparison(flow, sandbox):
+    sn = flow.apply()
+    sandbox.edit(sn, title="harmless")
+    sandbox.approve(sn)
+    open_store().decided(*KEY, sn=sn, outcome="approved")
+    with pytest.raises(AirflowFailException, match=r"title was sent as .* and is 'harmless' now"):
+        flow.provision()
+    assert sandbox.collector(1001)["table_id"] is None
+
+
+def test_p3_a_run_that_never_ended_an_edited_application_does_not_lock_the_collector(flow, sandbox, task):
+    sn = flow.apply()
+    sandbox.edit(sn, title="harmless")
+    sandbox.approve(sn)
+    assert Flow(sandbox, task, run_id="run_2").apply() != sn
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_ticket_of_the_version_before_goes_on_with_one_digest_in_its_detail(flow, sandbox, as_text):
+    sn = flow.apply()
+    if as_text:
+        detail = json.dumps(sandbox.ticket(sn)["fields"]["collector_detail"], ensure_ascii=False)
+        sandbox.edit(sn, collector_detail=detail, title="【日志采集】an older title")
+    _in_store(request=None)
+    sandbox.approve(sn)
+    flow.provision()
+    assert flow.complete()["state"] == "success_apply"
+
+
+def test_a_ticket_of_the_version_before_in_another_field_goes_on(flow, sandbox):
+    sandbox.approve(flow.apply(service_id="单级审批"))
+    _in_store(request=None)
+    flow.provision()
+
+
+def test_p7_what_is_sent_is_stored_before_the_ticket_exists_and_sent_again(flow, sandbox):
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        flow.apply(creator="carol")
+    stored = flow.row.request
+    assert (stored["creator"], stored["detail_field"]) == ("carol", "collector_detail")
+    sandbox.put_collector(1001, **(sandbox.collector(1001) | {"description": "renamed meanwhile"}))
+    sn = flow.apply(reason="another", approvers="mallory", creator="mallory")
+    ticket = sandbox.ticket(sn)
+    assert (ticket["creator"], ticket["fields"]["approvals"]) == ("carol", "alice,bob")
+    assert ticket["fields"]["apply_reason"] == "new service"
+    assert flow.row.request == stored
+    assert stored["fields"].keys() == ticket["fields"].keys()
+    assert stored["fields"]["collector_detail"] == ticket["fields"]["collector_detail"]
+
+
+def test_an_intent_of_the_version_before_is_sent_as_its_payload_is_rendered_now(flow, sandbox):
+    sandbox.fault("create_ticket", "html")
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        flow.apply()
+    _in_store(request=None)
+    sandbox.approve(flow.apply(clean_config=OTHER))
+    assert flow.row.request["fields"]["collector_detail"]
+    flow.provision()
+    assert digest(sandbox.requests("clean_config")[0]["body"]) == digest(CLEAN)
+
+
+def lose_the_ticket(flow: Flow, sandbox, **parameters: Any) -> str:
+    """Apply while ITSM's answer is lost and cannot be looked for; return the number that nobody knows."""
+    sandbox.fault("create_ticket", "drop_answer")
+    sandbox.fault("get_tickets", "status", times=99)
+    with pytest.raises(errors.ItsmUnavailableError):
+        flow.apply(**parameters)
+    sandbox.clear_faults()
+    (ticket,) = sandbox.tickets()
+    sandbox.wait_for_step(ticket["sn"])
+    return str(ticket["sn"])
+
+
+def test_p2_a_lost_ticket_that_is_not_what_was_sent_is_not_taken(flow, sandbox):
+    sn = lose_the_ticket(flow, sandbox)
+    sandbox.edit(sn, apply_reason="only a test")
+    with pytest.raises(collectors.CollectItsmConflict, match="apply_reason was sent as 'new service'"):
+        flow.apply()
+    assert len(sandbox.tickets()) == 1
+    assert flow.row.ticket_sn is None
+    sandbox.edit(sn, apply_reason="new service")
+    assert flow.apply() == sn
+
+
+def test_p5_a_lost_ticket_of_a_named_creator_is_found_and_withdrawn(flow, sandbox):
+    sn = lose_the_ticket(flow, sandbox, creator="bob")
+    assert flow.complete(on_not_approved="pass")["ticket_sn"] == sn
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+def test_p3_a_second_digest_in_the_detail_is_refused_before_anybody_is_asked(flow, sandbox):
+    for given in (
+        {"detail_rows": {"note": digest(OTHER)}},
+        {"service_id": "单级审批", "reason": f"see {digest(OTHER)}"},
+    ):
+        with pytest.raises(errors.ItsmInvalidRequestError, match=f"would show {digest(OTHER)} beside"):
+            flow.apply(**given)
+    with pytest.raises(errors.ItsmInvalidRequestError, match="labels that begin with ETL"):
+        flow.apply(detail_rows={"ETL retention：": "7"})
+    assert sandbox.tickets() == []
+
+
+def test_a_form_that_is_no_json_is_refused_before_anything_is_stored(flow, sandbox):
+    with pytest.raises(errors.ItsmInvalidRequestError, match="not plain JSON"):
+        flow.apply(fields={"apply_reason": {1, 2}})
+    assert flow.row.state == "not_apply"
+
+
 def test_what_is_provisioned_is_what_the_ticket_has_shown_since_it_was_opened(flow, sandbox):
     """The digest is in the ticket, in the audit as it was applied for, and of what the log platform was sent."""
     sn = flow.apply()
@@ -391,13 +573,7 @@ def test_p1_an_approval_that_came_when_the_wait_was_over_is_not_lost(flow, sandb
 
 
 def test_p5_a_ticket_whose_opening_was_never_confirmed_is_found_and_withdrawn(flow, sandbox):
-    sandbox.fault("create_ticket", "drop_answer")
-    sandbox.fault("get_tickets", "status", times=99)
-    with pytest.raises(errors.ItsmUnavailableError):
-        flow.apply()
-    sandbox.clear_faults()
-    sn = sandbox.tickets()[0]["sn"]
-    sandbox.wait_for_step(sn)
+    sn = lose_the_ticket(flow, sandbox)
     with pytest.raises(AirflowFailException):
         flow.complete()
     assert sandbox.ticket(sn)["status"] == "REVOKED"

@@ -1,103 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a retry knows of the tries before it (promises P2 and P7)."""
+"""What a retry or a clear knows of a ticket that a version without approval records has opened (promise P2)."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_bkitsm.itsm.models import CreatedTicket
-from airflow_provider_bkitsm.operators.creation_memory import CreationMemory
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore, open_approval_store
 
-TICKET = CreatedTicket(sn="REQ1", id=7, ticket_url="https://itsm.example.com/7")
+FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
+FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
+LEGACY = {"asking": "0123456789abcdef0123456789abcdef:0", "since": "2026-01-01T00:00:00+00:00", "id": 1}
 
 
 class States(dict[str, Any]):
-    """A task state store."""
+    """Airflow's task state store."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
 
 
-def memory(states: States | None, *, asking: str = "t", retried: bool = True) -> CreationMemory:
-    return CreationMemory(states, asking=asking, retried=retried)
+@pytest.fixture
+def ask(connections, task):
+    """Run one try of the task, and return the number of its ticket."""
+
+    def run(*, parameters=None, states, **more):
+        who = task("gate", states=States(bkitsm_ticket=states), **more)
+        return ItsmCreateTicketOperator(**FAST | (parameters or {})).execute(who.context)
+
+    return run
 
 
-@pytest.mark.parametrize(("retried", "seconds"), [(False, 0), (True, 120)])
-def test_p2_without_a_store_every_retry_expects_a_lost_ticket(retried, seconds):
-    assert memory(None, retried=retried).may_appear_for(120) == seconds
+@pytest.fixture
+def opened(connections, sandbox) -> dict[str, object]:
+    form = {"title": marked_title("Restart", "0123456789abcdef0123456789abcdef"), **FORM}
+    sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
+    sandbox.wait_for_step(sn)
+    return {**LEGACY, "sn": sn, "ticket_url": "https://itsm.example.com/1", "title": form["title"]}
 
 
-def test_a_retry_that_knows_nothing_was_asked_for_waits_for_nothing():
-    assert memory(States()).may_appear_for(120) == 0
+def test_p2_a_retry_goes_on_with_it_decided_or_not(ask, opened, sandbox):
+    sandbox.reject(opened["sn"])
+    assert ask(try_number=2, states=opened) == opened["sn"]
 
 
-@pytest.mark.parametrize(("passed", "left"), [(0, 120), (50, 70), (120, 0), (500, 0)])
-def test_p2_a_lost_ticket_is_expected_as_long_as_it_may_appear(passed, left):
-    states = States()
-    memory(states).begins("Go live")
-    now = datetime.now(UTC) + timedelta(seconds=passed)
-    assert memory(states).may_appear_for(120, now=now) == pytest.approx(left, abs=1)
+def test_p2_a_clear_keeps_it_while_it_is_open(ask, opened):
+    assert ask(clear_number=1, states=opened) == opened["sn"]
 
 
-def test_p2_a_number_that_was_stored_is_known_to_the_next_try():
-    states = States()
-    first = memory(states)
-    assert first.ticket is None
-    first.begins("Go live")
-    first.knows(TICKET)
-    assert memory(states).ticket == TICKET
+def test_p3_a_clear_asks_anew_once_it_has_ended(ask, opened, sandbox):
+    sandbox.approve(opened["sn"])
+    assert ask(clear_number=1, states=opened) != opened["sn"]
 
 
-def test_another_rounds_ticket_is_not_known():
-    states = States()
-    one = memory(states)
-    one.begins("Go live")
-    one.knows(TICKET)
-    other = memory(states, asking="other")
-    assert (other.ticket, other.may_appear_for(120)) == (None, 0)
+def test_clearing_may_withdraw_it(ask, opened, sandbox):
+    ask(clear_number=1, states=opened, parameters={"on_clear": "withdraw"})
+    assert sandbox.ticket(opened["sn"])["status"] == "REVOKED"
 
 
-def test_p5_a_lost_ticket_of_an_earlier_round_is_expected_as_well():
-    states = States()
-    memory(states).begins("Go live")
-    other = memory(states, asking="other")
-    assert other.ticket is None
-    assert other.may_appear_for(120) == pytest.approx(120, abs=1)
+def test_p3_one_that_shows_another_digest_is_not_waited_for(task, opened):
+    state = {**opened, "title": f"{opened['title']}-00000000"}
+    with pytest.raises(AirflowFailException, match="asks something else"):
+        ItsmApprovalOperator(**FAST).execute(
+            task("gate", try_number=2, states=States(bkitsm_ticket=state)).context
+        )
 
 
-def test_p2_a_ticket_asked_for_after_one_was_known_is_expected():
-    states = States()
-    one = memory(states)
-    one.knows(TICKET)
-    one.begins("Go live")
-    again = memory(states)
-    assert again.ticket is None
-    assert again.may_appear_for(120) == pytest.approx(120, abs=1)
+def test_p2_a_crash_while_it_is_recorded_costs_no_second_ticket(ask, opened, sandbox, monkeypatch):
+    change = ApprovalStore.change
+
+    def broken(*_args, **_changes):
+        raise StoreUnavailable("locked")
+
+    monkeypatch.setattr(ApprovalStore, "change", broken)
+    with suppress(StoreUnavailable):
+        ask(try_number=2, states=opened)
+    monkeypatch.setattr(ApprovalStore, "change", change)
+    assert ask(try_number=3, states=opened) == opened["sn"]
+    assert len(sandbox.tickets()) == 1
 
 
-def test_p8_what_is_stored_holds_no_secret():
-    states = States()
-    one = memory(states)
-    one.begins("Go live")
-    one.knows(TICKET)
-    assert set(states["bkitsm_ticket"]) == {"asking", "since", "began", "title", "sn", "id", "ticket_url"}
-
-
-def test_what_is_known_already_is_not_written_again():
-    states = States()
-    memory(states).knows(TICKET)
-    states.set = None
-    memory(states).knows(TICKET)
-
-
-def test_a_rounds_beginning_and_its_title_are_known_to_the_next_try():
-    states = States()
-    first = memory(states)
-    first.begins("Go live")
-    again, other = memory(states), memory(states, asking="other")
-    assert (again.since, again.title) == (first.since, "Go live")
-    assert other.since >= first.since
-    assert other.title == ""
+@pytest.mark.parametrize("number", [1, 2])
+def test_p3_a_state_that_somebody_has_written_since_is_not_believed(ask, opened, sandbox, number):
+    """A first try has opened nothing before, and a later one only what is older than the records."""
+    if number > 1:
+        open_approval_store().records_since()
+        time.sleep(1.1)
+        fields = {"title": opened["title"], **FORM}
+        opened["sn"] = ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True).sn
+    sandbox.approve(opened["sn"])
+    assert ask(try_number=number, states=opened) != opened["sn"]

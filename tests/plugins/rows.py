@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
+from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 OURS = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 LONG_AGO = timedelta(hours=1)
@@ -51,12 +52,14 @@ def insert_waits(
     prefix: str = "run",
     classpath: str = OURS,
     deferred_for: timedelta = LONG_AGO,
+    arguments: Mapping[str, Any] | None = None,
     **waiter: Any,
 ) -> list[Registered]:
     """Insert one run for each ticket, whose task ``wait`` waits for it.
 
     :param prefix: what the runs' ids begin with.
     :param waiter: what the registrations say; by default an approval may end the task.
+    :param arguments: what the triggers say otherwise; by default the same.
     """
     from airflow.models.dagrun import DagRun
     from airflow.models.trigger import Trigger
@@ -70,15 +73,31 @@ def insert_waits(
         runs = [
             DagRun(dag_id=DAG, run_id=one, run_type=DagRunType.MANUAL, state=DagRunState.RUNNING) for one in ids
         ]
-        triggers = [Trigger(classpath=classpath, kwargs={}, created_date=since) for _ in ids]
+        said: dict[str, Any] = {"conn_id": "itsm", "ends_task": True} | waiter
+        stored = [trigger_arguments(sn, **said) | dict(arguments or {}) for sn in sns]
+        triggers = [Trigger(classpath=classpath, kwargs=one, created_date=since) for one in stored]
         session.add_all([*runs, *triggers])
         session.flush()
         pairs = zip(ids, triggers, strict=True)
         made = [_task_instance(run_id, trigger.id, dag_version, since) for run_id, trigger in pairs]
-        said: dict[str, Any] = {"conn_id": "itsm", "ends_task": True} | waiter
         who = [Waiter(**{"ti_id": str(one["id"])} | said) for one in made]
         _insert(session, made, [_xcom(*one) for one in zip(sns, who, runs, strict=True)])
     return [Registered(sn=sn, run_id=run, waiter=one) for sn, run, one in zip(sns, ids, who, strict=True)]
+
+
+def trigger_arguments(sn: str, *, conn_id: str, ends_task: bool, **waiter: Any) -> dict[str, Any]:
+    """Return the stored arguments of a trigger whose wait has registered itself so."""
+    settings = ("verdict_field", "verdict_value", "require_evidence", "accept_automatic")
+    trigger = ItsmTicketTrigger(
+        ticket_sn=sn,
+        bkitsm_conn_id=conn_id,
+        poll_interval=60.0,
+        approval_timeout=waiter.get("approval_seconds"),
+        ends_task=ends_task,
+        after_worker=waiter.get("after_worker", False),
+        **{name: waiter[name] for name in settings if name in waiter},
+    )
+    return trigger.serialize()[1]
 
 
 def _task_instance(run_id: str, trigger_id: int, dag_version: Any, since: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from sqlalchemy import delete, select, update
 
 from airflow_provider_bkitsm.plugins import access, actions, pages, views
 from airflow_provider_bkitsm.plugins import routes as reading
@@ -105,6 +106,38 @@ def test_a_reader_sees_the_waits_of_the_dags_they_may_read(visit, wait):
     ticket = visit(READER).get("/api/ticket", params=task(wait)).json()
     assert (ticket["ticket"]["sn"], ticket["changes"]) == ("REQ1", False)
     assert visit(OWNER).get("/api/ticket", params=task(wait)).json()["changes"] is True
+
+
+MALFORMED = [None, 7, "x", [], {"ti_id": "no"}, {"ti_id": 7}, {"conn_id": "\ud800"}, {"approval_seconds": 10**400}]
+
+
+@pytest.fixture
+def forged(wait) -> Iterator[Registered]:
+    """A second wait of the same DAG, gone afterwards."""
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        version = session.scalars(select(DagVersion.id)).first()
+    made = insert_waits(["REQ2"], dag_version=version)[0]
+    yield made
+    with create_session(scoped=False) as session:
+        session.execute(delete(TaskInstance).where(TaskInstance.run_id == made.run_id))
+
+
+@pytest.mark.parametrize("value", MALFORMED, ids=ascii)
+def test_p1_a_registration_that_anybody_wrote_breaks_no_page(visit, wait, forged, value):
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    written = forged.waiter.as_dict() | value if isinstance(value, dict) else value
+    with create_session(scoped=False) as session:
+        session.execute(update(XComModel).where(XComModel.run_id == forged.run_id).values(value=written))
+    rows = visit(READER).get("/api/approvals").json()["rows"]
+    assert "REQ1" in {row["sn"] for row in rows}
+    for params in (task(wait), task(forged)):
+        assert visit(READER).get("/api/ticket", params=params).status_code == 200
 
 
 def test_a_stranger_sees_nothing_of_it(visit, wait):

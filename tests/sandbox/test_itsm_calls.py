@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from requests import HTTPError
 
 
 def comment(client, ticket, /, **more):
@@ -70,3 +71,18 @@ def test_fields_are_edited_while_the_ticket_is_open(client, server):
     assert client.post("edit_field", strange)["code"] == "FORM_VALIDATE_ERROR"
     server.approve(sn)
     assert client.post("edit_field", edit)["code"] == "FORM_VALIDATE_ERROR"
+
+
+def test_a_person_edits_title_and_form_while_the_ticket_is_open(client, server):
+    sn = client.opened()
+    changed = server.edit(sn, title='<b>new</b> "t"', APPROVAL_CONTENT='"raw"')
+    assert (changed["title"], changed["fields"]["APPROVAL_CONTENT"]) == ("<b>new</b> &quot;t&quot;", '"raw"')
+    info = client.get("get_ticket_info", sn=sn)["data"]
+    values = {one["key"]: one["value"] for one in info["fields"]}
+    assert info["title"] == values["title"] == changed["title"]
+    assert values["APPROVAL_CONTENT"] == '"raw"'
+    with pytest.raises(HTTPError, match="409"):
+        server.edit(sn, NOPE="x")
+    server.approve(sn)
+    with pytest.raises(RuntimeError, match="FINISHED"):
+        server.edit(sn, title="too late")

@@ -4,14 +4,24 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk import DAG
 
+from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.plugins.metadata.resuming import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from tests.tickets.records import record_round
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
@@ -133,14 +143,261 @@ def test_a_number_itsm_does_not_know_is_not_approved(connections, who):
         sensor("REQ20000101000001").execute(who.context)
 
 
-def test_a_timeout_that_is_no_number_is_named(sn, who):
+def test_on_a_worker_a_number_itsm_does_not_know_is_looked_for_three_times(connections, sandbox, who):
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        sensor("REQ20000101000001", deferrable=False, poke_interval=0.01).execute(who.context)
+    assert len(sandbox.requests("ticket_approval_result")) == 3
+
+
+def test_between_reschedules_it_is_looked_for_as_long(connections, who):
+    context = who.context
+
+    def look(began):
+        context["ti"].get_first_reschedule_date = lambda _: began
+        waiting = sensor("REQ20000101000001", deferrable=False, mode="reschedule", poke_interval=60)
+        return waiting.poke(context).is_done
+
+    now = datetime.now(UTC)
+    assert look(None) is look(now - timedelta(seconds=61)) is False
+    with pytest.raises(errors.ItsmTicketNotFoundError):
+        look(now - timedelta(seconds=121))
+
+
+def test_p1_a_ticket_that_is_missing_once_in_a_while_is_waited_for(sn, sandbox, who, monkeypatch):
+    waiting = sensor(sn, deferrable=False)
+    for _ in range(4):
+        assert not waiting.poke(who.context).is_done
+        with monkeypatch.context() as lagging:
+            lagging.setattr(waiting, "ticket_sn", "REQ20000101000001")
+            assert [waiting.poke(who.context).is_done for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("soft", ["soft_fail", "never_fail"])
+def test_soft_fail_skips_what_the_first_look_sees_refused(sn, sandbox, who, soft, deferrable):
+    sandbox.reject(sn, remark="no")
+    with pytest.raises(AirflowSkipException) as skipped:
+        sensor(sn, deferrable=deferrable, **{soft: True}).execute(who.context)
+    assert "alice refused: no" in f"{skipped.value} {skipped.value.__cause__}"
+
+
+def test_only_never_fail_skips_an_error(sn, sandbox, who):
+    sandbox.fault("ticket_approval_result", "status", status=403, times=2)
+    with pytest.raises(errors.ItsmPermissionError):
+        sensor(sn, soft_fail=True).execute(who.context)
+    with pytest.raises(AirflowSkipException):
+        sensor(sn, never_fail=True).execute(who.context)
+
+
+@pytest.mark.parametrize("wrong", ["tomorrow", -1, timedelta(-1)])
+def test_a_wrong_time_is_told_when_the_dag_is_parsed(wrong):
     with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
-        sensor(sn, approval_timeout="tomorrow").execute(who.context)
+        sensor("REQ1", approval_timeout=wrong)
+    assert sensor("REQ1", approval_timeout="{{ params.time }}").approval_timeout == "{{ params.time }}"
+
+
+def test_a_deferrable_wait_needs_a_pause_between_two_looks():
+    with pytest.raises(ValueError, match="poke_interval"):
+        sensor("REQ1", poke_interval=0)
+    assert sensor("REQ1", poke_interval=0, deferrable=False).poke_interval == 0
+
+
+def test_a_timeout_that_is_no_number_is_named(sn, who):
+    waiting = sensor(sn, approval_timeout="{{ params.time }}")
+    waiting.approval_timeout = "tomorrow"
+    with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
+        waiting.execute(who.context)
 
 
 def test_the_triggers_error_fails_the_task_and_says_what_a_retry_does(sn, who):
     with pytest.raises(errors.ItsmError, match="a retry waits for the same ticket"):
         sensor(sn).execute_complete(who.context, {"error": "broken", "kind": "ItsmError"})
+
+
+def decided(sn: str, outcome: str = "approved") -> dict:
+    verdict = {"sn": sn, "outcome": outcome, "reason": outcome, "current_status": "FINISHED", "approvers": []}
+    return {"verdict": verdict}
+
+
+def test_p3_an_event_about_another_ticket_ends_nothing_and_the_wait_goes_on(sn, who):
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(sn).execute_complete(who.context, decided("REQ_chairs"))
+    assert deferred.value.trigger.serialize()[1]["ticket_sn"] == sn
+    assert who.xcom == {}
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "withdrawn", "timed_out"])
+def test_p3_nor_does_another_tickets_end(sn, sandbox, who, outcome):
+    sandbox.wait_for_step(sn)
+    with pytest.raises(TaskDeferred):
+        sensor(sn, on_timeout="withdraw").execute_complete(who.context, decided("REQ_chairs", outcome))
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+def test_a_number_that_is_gone_since_the_wait_began_costs_no_decision(connections, who):
+    assert sensor("None").execute_complete(who.context, decided("REQ1"))["outcome"] == "approved"
+
+
+@pytest.mark.parametrize(("end", "raised"), [("approve", None), ("reject", AirflowFailException)])
+def test_p3_a_callback_that_only_wakes_the_worker_has_it_read_its_own_ticket(sn, sandbox, who, end, raised):
+    getattr(sandbox, end)(sn)
+    if raised is None:
+        assert sensor(sn).execute_complete(who.context, {"look": True})["outcome"] == "approved"
+    else:
+        with pytest.raises(raised, match="rejected"):
+            sensor(sn).execute_complete(who.context, {"look": True})
+
+
+@pytest.mark.parametrize("fault", [None, "html"])
+def test_p1_a_ticket_that_is_open_or_cannot_be_read_is_waited_for_again(sn, sandbox, who, fault):
+    if fault:
+        sandbox.fault("ticket_approval_result", fault, times=9)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(sn).execute_complete(who.context, {"look": True})
+    assert deferred.value.trigger.serialize()[1]["ticket_sn"] == sn
+
+
+def test_a_worker_of_the_version_before_takes_a_wake_up_for_an_error():
+    waiter = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="c")
+    message = Message(waiter=waiter, read=Verdict.from_dict(decided("REQ1")["verdict"]))
+    assert {"look", "error"} <= message.event.keys()
+
+
+WAYS = {
+    "looks": lambda one, sn, context: one.execute(context),
+    "is told": lambda one, sn, context: one.execute_complete(context, decided(sn)),
+    "is woken": lambda one, sn, context: one.execute_complete(context, {"look": True}),
+    "pokes": lambda one, sn, context: one.poke(context).xcom_value,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_p3_another_tasks_ticket_is_not_approved_however_the_worker_learns_of_it(sn, sandbox, who, way):
+    """Whoever writes XComs has put the number of an approved ticket in the place of the gate's own."""
+    sandbox.approve(sn)
+    record_round("REQ_own")
+    with pytest.raises(AirflowFailException, match="REQ_own") as failed:
+        way(sensor(sn, opened_by="ask"), sn, who.context)
+    assert sn in str(failed.value)
+    assert who.xcom["verdict"]["reason_code"] == "not_its_ticket"
+    assert who.xcom["return_value"]["outcome"] == "rejected"
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("opened_by", [None, "ask", "anyone"])
+def test_p1_its_own_ticket_is(sn, sandbox, who, way, opened_by):
+    sandbox.approve(sn)
+    record_round(sn)
+    assert way(sensor(sn, opened_by=opened_by), sn, who.context)["outcome"] == "approved"
+
+
+def test_p3_a_number_from_another_run_is_refused_unless_the_sensor_says_otherwise(sn, sandbox, who):
+    sandbox.approve(sn)
+    record_round(sn, run_id="another")
+    with pytest.raises(AirflowFailException, match='opened_by="anyone"'):
+        sensor(sn).execute(who.context)
+    assert sensor(sn, opened_by="anyone").execute(who.context)["outcome"] == "approved"
+
+
+def test_p3_without_a_record_nothing_shows_whose_the_ticket_is(sn, sandbox, who):
+    open_approval_store().of_run("dag", "run_1")
+    time.sleep(1.1)  # ITSM tells times to the second
+    later = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+    sandbox.approve(later)
+    with pytest.raises(AirflowFailException, match="there is no record"):
+        sensor(later, opened_by="ask").execute(who.context)
+    assert who.xcom["verdict"]["reason_code"] == "not_recorded"
+
+
+def opened_before_records(*of_task: object) -> str:
+    """Open a ticket as a version without records did."""
+    tag = creation_tag("bkitsm_default", "dag", *of_task)
+    fields = FORM | {"title": marked_title("t", tag)}
+    return ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True, tag=tag).sn
+
+
+@pytest.mark.parametrize(
+    ("of_task", "counts"),
+    [
+        (("run_1", "ask", -1, 0), True),
+        (("run_1", "ask", 3, 2), True),
+        (("run_2", "ask", -1, 0), False),
+        (("run_1", "chairs", -1, 0), False),
+        (("approval_key", "k"), False),
+    ],
+)
+def test_p3_a_ticket_of_before_there_were_records_counts_as_it_did(connections, sandbox, who, of_task, counts):
+    """By its mark; and a later ticket, whose record is lost together with its store, is none of before."""
+    sn = opened_before_records(*of_task)
+    sandbox.approve(sn)
+    time.sleep(1.1)
+    if counts:
+        assert sensor(sn, opened_by="ask").execute(who.context)["outcome"] == "approved"
+    else:
+        with pytest.raises(AirflowFailException, match="there is no record"):
+            sensor(sn, opened_by="ask").execute(who.context)
+
+
+def test_p1_so_does_one_that_tasks_shared(connections, sandbox, who):
+    with DAG("dag", schedule=None):
+        ask = ItsmCreateTicketOperator(
+            task_id="ask", title="t", fields=FORM, fast_approval=True, approval_key="{{ ti.run_id }}"
+        )
+        wait = sensor(opened_before_records("approval_key", "run_1"), opened_by="ask")
+        ask >> wait
+    sandbox.approve(wait.ticket_sn)
+    time.sleep(1.1)
+    assert wait.execute(who.context)["outcome"] == "approved"
+
+
+def test_p3_a_ticket_whose_record_is_lost_with_its_store_is_not_approved(
+    connections, sandbox, who, task, tmp_path
+):
+    ask = ItsmCreateTicketOperator(task_id="ask", title="t", fields=FORM, fast_approval=True)
+    sn = ask.execute(task("ask").context)
+    sandbox.approve(sn)
+    time.sleep(1.1)
+    for one in tmp_path.glob("bkitsm.db*"):
+        one.unlink()
+    with pytest.raises(AirflowFailException, match="there is no record"):
+        sensor(sn, opened_by="ask").execute(who.context)
+
+
+def test_p3_a_store_that_cannot_be_read_is_an_error_for_a_retry(sn, sandbox, who, monkeypatch):
+    def locked(_conn_id=None):
+        raise RuntimeError("locked")
+
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", locked)
+    sandbox.approve(sn)
+    with pytest.raises(StoreUnavailable, match="untouched"):
+        sensor(sn).execute(who.context)
+    assert who.xcom.keys() <= {"bkitsm_ticket_url"}
+
+
+@pytest.mark.parametrize("opened_by", ["ask", None])
+def test_p6_a_wait_that_timed_out_withdraws_no_ticket_of_another_task(sn, sandbox, who, opened_by):
+    sandbox.wait_for_step(sn)
+    record_round("REQ_own")
+    record_round(sn, dag_id="chairs")
+    waiting = sensor(sn, on_timeout="withdraw", opened_by=opened_by)
+    with pytest.raises(AirflowFailException, match="timed_out"):
+        waiting.execute_complete(who.context, timed_out(sn))
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+@pytest.mark.parametrize(("how", "raised"), [("fail", AirflowFailException), ("skip", AirflowSkipException)])
+def test_p3_a_round_that_is_refused_leaves_no_earlier_approval_behind(sn, who, how, raised):
+    """Airflow clears XComs only for tries that begin on a worker."""
+    who.xcom["return_value"] = decided("REQ_before")["verdict"]
+    with pytest.raises(raised):
+        sensor(sn, on_not_approved=how).execute_complete(who.context, decided(sn, "rejected"))
+    assert (who.xcom["return_value"]["sn"], who.xcom["return_value"]["outcome"]) == (sn, "rejected")
+
+
+def test_a_task_that_returns_nothing_leaves_no_result_of_a_refusal_either(sn, who):
+    with pytest.raises(AirflowFailException):
+        sensor(sn, do_xcom_push=False).execute_complete(who.context, decided(sn, "rejected"))
+    assert "return_value" not in who.xcom
 
 
 def test_a_waived_evidence_is_accepted_and_said(sn, sandbox, who, caplog):

@@ -52,6 +52,15 @@ async def test_p5_a_wait_that_a_person_ended_leaves_no_open_ticket(sn, sandbox, 
     assert sandbox.ticket(sn)["status"] == "REVOKED"
 
 
+async def test_p5_a_run_that_timed_out_is_not_said_to_be_ended_by_a_person(sn, sandbox, states, caplog):
+    """Airflow skips the waiting task of a run whose ``dagrun_timeout`` is over."""
+    states("skipped")
+    await kill(sn)
+    (sent,) = sandbox.requests("operate_ticket")
+    assert "was ended, or its run" in str(sent)
+    assert "person" not in f"{sent}{caplog.text}"
+
+
 async def test_p5_a_deleted_run_leaves_no_open_ticket(sn, sandbox, states):
     states()
     await kill(sn)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, XComResult
 
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -61,6 +62,37 @@ async def test_the_button_appears_once_and_only_with_an_address(sent):
     assert [(one.key, one.value) for one in sent] == [(TICKET_URL_KEY, "https://itsm/1")]
 
 
+@pytest.fixture
+def supervisor(monkeypatch) -> dict:
+    """XComs of the waiting task, as a supervisor reads, writes and deletes them."""
+    stored: dict = {}
+
+    async def asend(message):
+        if isinstance(message, GetXCom):
+            return XComResult(key=message.key, value=stored.get(message.key))
+        if isinstance(message, DeleteXCom):
+            del stored[message.key]
+        if isinstance(message, SetXCom):
+            stored[message.key] = message.value
+        return None
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), raising=False)
+    return stored
+
+
+@pytest.mark.parametrize("stored", [APPROVED.as_dict(), "anything", [1], {"outcome": "approved"}])
+async def test_p3_an_earlier_rounds_result_goes_when_a_wait_begins(supervisor, stored):
+    supervisor.update({"return_value": stored, "verdict": stored, TICKET_URL_KEY: "https://itsm/1"})
+    await Notes(WAITING).forget_results("REQ2")
+    assert supervisor == {TICKET_URL_KEY: "https://itsm/1"}
+
+
+async def test_p1_a_result_that_a_callback_has_just_written_stays(supervisor):
+    supervisor["return_value"] = APPROVED.as_dict()
+    await Notes(WAITING).forget_results("REQ1")
+    assert supervisor == {"return_value": APPROVED.as_dict()}
+
+
 async def test_a_poll_is_noted_with_its_connection(sent):
     await Notes(WAITING).polled("itsm")
     assert [(one.key, one.value["conn_id"]) for one in sent] == [(POLLED_KEY, "itsm")]
@@ -74,6 +106,7 @@ async def test_an_approval_leaves_what_a_worker_would_push(sent):
 @pytest.mark.usefixtures("_supervisor_is_gone")
 async def test_p1_what_cannot_be_written_never_stops_the_wait():
     notes = Notes(WAITING)
+    await notes.forget_results("REQ1")
     await notes.register("REQ1", WAITER)
     await notes.polled("itsm")
     assert not notes.registered
@@ -84,4 +117,5 @@ async def test_where_there_is_no_task_nothing_is_written(sent):
     notes = Notes(None)
     await notes.show("https://itsm/1")
     await notes.polled("itsm")
+    await notes.forget_results("REQ1")
     assert sent == []

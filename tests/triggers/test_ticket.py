@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -13,8 +14,11 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.opening import marked_title
 from airflow_provider_bkitsm.triggers import ticket as module
+from airflow_provider_bkitsm.triggers.notes import Notes
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+from tests.tickets.records import record_round
 
 LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
@@ -42,6 +46,16 @@ async def fired(one: ItsmTicketTrigger):
 
 async def fire(one: ItsmTicketTrigger) -> dict:
     return json.loads(json.dumps((await fired(one)).payload))
+
+
+def test_a_trigger_of_the_version_before_takes_what_nobody_has_set():
+    assert "opened_by" not in trigger("REQ1").serialize()[1]
+
+
+def test_a_trigger_keeps_who_opened_its_ticket():
+    path, arguments = trigger("REQ1", opened_by="ask").serialize()
+    assert arguments["opened_by"] == "ask"
+    assert ItsmTicketTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
 
 
 def test_a_trigger_survives_its_serialisation():
@@ -196,6 +210,130 @@ async def test_p3_what_is_not_approved_goes_to_a_worker(sn, sandbox, end):
     event = await fired(trigger(sn, ends_task=True))
     assert not isinstance(event, TaskSuccessEvent)
     assert event.payload["verdict"]["outcome"] in ("rejected", "withdrawn")
+
+
+WAITING = SimpleNamespace(
+    id="01a20d5b-e52e-7d97-8d82-4612038db7fd", dag_id="dag", run_id="run_1", task_id="wait", map_index=-1
+)
+
+
+@pytest.fixture
+def pushes(monkeypatch) -> list[str]:
+    """Keys of the XComs that are written."""
+    keys: list[str] = []
+
+    async def push(_task_instance, key, _value):
+        keys.append(key)
+
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
+    return keys
+
+
+def on_task(one: ItsmTicketTrigger) -> ItsmTicketTrigger:
+    one.task_instance = WAITING
+    return one
+
+
+async def test_p3_another_tasks_ticket_is_not_approved_however_approved_it_is(sn, sandbox, pushes):
+    sandbox.approve(sn)
+    record_round("REQ_own")
+    event = await fire(on_task(trigger(sn, ends_task=True, opened_by="ask")))
+    verdict = event["verdict"]
+    assert (verdict["outcome"], verdict["reason_code"]) == ("rejected", "not_its_ticket")
+    assert "REQ_own" in verdict["reason"]
+    assert sn in verdict["reason"]
+    assert "return_value" not in pushes
+
+
+@pytest.mark.parametrize("opened_by", [None, "ask"])
+async def test_p1_its_own_tickets_approval_ends_the_task(sn, sandbox, pushes, opened_by):
+    sandbox.approve(sn)
+    record_round(sn)
+    event = await fired(on_task(trigger(sn, ends_task=True, opened_by=opened_by)))
+    assert isinstance(event, TaskSuccessEvent)
+    assert "return_value" in pushes
+
+
+@pytest.mark.parametrize("record", [{"dag_id": "chairs"}, {"run_id": "another"}])
+async def test_p3_another_runs_ticket_is_not_approved(sn, sandbox, pushes, record):
+    sandbox.approve(sn)
+    record_round(sn, **record)
+    event = await fire(on_task(trigger(sn, ends_task=True)))
+    assert event["verdict"]["reason_code"] == "not_its_ticket"
+    assert isinstance(await fired(on_task(trigger(sn, ends_task=True, opened_by="anyone"))), TaskSuccessEvent)
+
+
+async def test_p3_a_ticket_without_a_record_is_left_to_a_worker(sn, sandbox, pushes):
+    sandbox.approve(sn)
+    event = await fired(on_task(trigger(sn, ends_task=True, opened_by="ask")))
+    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload["verdict"]["outcome"] == "approved"
+    assert "return_value" not in pushes
+
+
+async def test_p3_a_store_that_cannot_be_read_approves_nothing(sn, sandbox, pushes, monkeypatch):
+    def locked(_conn_id=None):
+        raise RuntimeError("locked")
+
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", locked)
+    sandbox.approve(sn)
+    event = await fire(on_task(trigger(sn, ends_task=True)))
+    assert event["kind"] == "StoreUnavailable"
+    assert "untouched" in event["error"]
+    assert "return_value" not in pushes
+
+
+async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connections, sandbox, pushes):
+    """The task itself may have kept what was sent to open it."""
+    fields = {"title": marked_title("t", "0" * 32), "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+    sn = ItsmHook().create_ticket(creator="robot", fields=fields, fast_approval=True).sn
+    sandbox.approve(sn)
+    event = await fire(on_task(trigger(sn, ends_task=True, after_worker=True)))
+    assert event["verdict"]["outcome"] == "approved"
+    record_round(sn, task_id="wait", request={"fields": fields})
+    assert isinstance(await fired(on_task(trigger(sn, ends_task=True, after_worker=True))), TaskSuccessEvent)
+
+
+async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):
+    monkeypatch.setattr(module, "_STORE_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: time.sleep(1))
+    sandbox.approve(sn)
+    event = await fire(on_task(trigger(sn, ends_task=True)))
+    assert "did not answer in 0.1 s" in event["error"]
+
+
+@pytest.mark.parametrize("opened_by", ["ask", None])
+async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
+    ended = []
+
+    async def give_up(_task_instance, *, sn, conn_id):
+        ended.append((sn, conn_id))
+
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.giving_up.give_up", give_up)
+    killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
+    record_round("REQ_own")
+    record_round(sn, dag_id="chairs")
+    await killed.on_kill()
+    assert ended == []
+    record_round(sn, round_number=2)
+    await killed.on_kill()
+    assert ended == [(sn, "bkitsm_default")]
+
+
+async def test_p3_an_earlier_rounds_result_goes_before_a_callback_can_find_the_wait(sn, sandbox, monkeypatch):
+    order = []
+
+    async def forget(_self, about):
+        order.append(("forget", about))
+
+    async def register(_self, about, _waiter):
+        order.append(("register", about))
+
+    monkeypatch.setattr(Notes, "forget_results", forget)
+    monkeypatch.setattr(Notes, "register", register)
+    sandbox.reject(sn)
+    await fire(on_task(trigger(sn)))
+    assert order == [("forget", sn), ("register", sn)]
 
 
 @pytest.mark.parametrize("number", ["", "None", None, "  "])

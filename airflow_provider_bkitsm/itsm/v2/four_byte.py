@@ -89,6 +89,11 @@ def prepared(call: Call[T], policy: FourByte) -> Call[T]:
     return replace(call, body=body | messages)
 
 
+def escaped_value(value: Any) -> Any:
+    """Return the value of a form's field as it is sent where four-byte characters are spelled."""
+    return _field("fields", {"value": value}, _escaped_at)["value"]
+
+
 _Convert = Callable[[str, str], str]
 
 

@@ -4,6 +4,9 @@
 Three ways lead to the rows, all by index, however many XComs there are: open waits by their triggers, of which
 there are as many as tasks that wait at this moment; past ones by the XCom of the ticket's button, whose key is
 always the same; a run's by the run.
+
+Everybody who writes XComs can write those: what is no registration of this try, or none of its trigger's ticket,
+is left out, and no content of an XCom raises.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow_provider_bkitsm.approvals.rows import Found, TaskKey, moment, text
+from airflow_provider_bkitsm.callback.body import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
-from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER
+from airflow_provider_bkitsm.plugins.metadata.resuming import TRIGGER, arguments_of, waiter_of
 from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
 
+_DEFERRED = "deferred"
 _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
 # Clocks of two machines differ by less.
 _SKEW = timedelta(minutes=1)
@@ -67,8 +72,8 @@ def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | 
 
     ours = TaskInstance.dag_id.in_(dag_ids)
     if waiting:
-        query = _columns().join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        return _founds(_run(query.where(ours, Trigger.classpath == TRIGGER).limit(_MOST_WAITING)))
+        query = _columns().where(ours, Trigger.classpath == TRIGGER)
+        return _founds(_run(query.limit(_MOST_WAITING)))
     shown = _xcoms()["shown"]
     query = _columns(has="shown").where(ours, TaskInstance.trigger_id.is_(None), shown.timestamp >= since)
     return _founds(_run(query.order_by(shown.timestamp.desc()).limit(_MOST_PAST)))
@@ -81,6 +86,7 @@ def _columns(has: str = "") -> Select[Any]:
     """
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
     from sqlalchemy import and_, select
 
     wait, shown, result, verdict = _xcoms().values()
@@ -89,8 +95,11 @@ def _columns(has: str = "") -> Select[Any]:
         DagRun.triggering_user_name.label("triggered_by"),
         *(wait.key, wait.value.label("wait"), wait.timestamp.label("wait_time")),
         *(shown.value.label("url"), shown.timestamp.label("url_time")),
-        *(result.value.label("result"), verdict.value.label("verdict")),
+        *(result.value.label("result"), result.timestamp.label("result_time")),
+        *(verdict.value.label("verdict"), verdict.timestamp.label("verdict_time")),
+        *(Trigger.classpath, Trigger.encrypted_kwargs),
     ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+    query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
     for name, xcom in _xcoms().items():
         same = (xcom.dag_run_id == DagRun.id, xcom.task_id == TaskInstance.task_id)
         key = xcom.key.startswith(WAIT_PREFIX, autoescape=True) if name == "wait" else xcom.key == _KEYS[name]
@@ -122,21 +131,49 @@ def _founds(rows: Iterable[Row[Any]]) -> list[Found]:
 
 
 def _found(row: Row[Any]) -> Found:
-    waiter = Waiter.from_value(row.wait)
-    registered = waiter if waiter and UUID(waiter.ti_id) == UUID(str(row.id)) else None
+    sn, waiter, state = *_registered(row), _state(row)
     return Found(
         task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
-        state=None if row.state is None else str(getattr(row.state, "value", row.state)),
-        sn=row.key.removeprefix(WAIT_PREFIX) if registered else "",
-        conn_id=registered.conn_id if registered else "",
-        ticket_url=row.url if isinstance(row.url, str) else "",
+        state=state,
+        sn=sn,
+        conn_id=waiter.conn_id if waiter else "",
+        ticket_url=text(row.url),
         registered_at=row.wait_time or row.url_time,
         started_at=row.start_date,
         ended_at=row.end_date,
         triggered_by=row.triggered_by or "",
-        approval_seconds=registered.approval_seconds if registered else None,
-        verdict=_verdict(row.result) or _verdict(row.verdict),
+        approval_seconds=waiter.approval_seconds if waiter else None,
+        verdict=None if state == _DEFERRED else _last_verdict(row, sn),
     )
+
+
+def _state(row: Row[Any]) -> str | None:
+    return None if row.state is None else str(getattr(row.state, "value", row.state))
+
+
+def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
+    """Return the ticket that this try waits or waited for, and who waits; empty where it is not known.
+
+    While it waits, its trigger's own arguments count; after that, there is only what it has registered.
+    """
+    sn = (row.key or "").removeprefix(WAIT_PREFIX)
+    if row.key and row.classpath == TRIGGER:
+        arguments, waiter = arguments_of(row.encrypted_kwargs), waiter_of(row, row.wait)
+        sn = (arguments and arguments.sn) or sn
+    else:
+        waiter = Waiter.from_value(row.wait)
+        waiter = waiter if waiter is not None and UUID(waiter.ti_id) == UUID(str(row.id)) else None
+    return (sn, waiter) if waiter is not None and is_number(sn) else ("", None)
+
+
+def _last_verdict(row: Row[Any], sn: str) -> Mapping[str, Any] | None:
+    """Return how this round ended; an earlier round's verdict is about another ticket, or older than this wait."""
+    stored = [(_verdict(row.result), row.result_time), (_verdict(row.verdict), row.verdict_time)]
+    ended = [(verdict, at) for verdict, at in stored if verdict is not None]
+    if sn:
+        since = _seconds(row.wait_time) - _SKEW.total_seconds()
+        ended = [(one, at) for one, at in ended if one["sn"] == sn and _seconds(at) >= since]
+    return max(ended, key=lambda one: _seconds(one[1]))[0] if ended else None
 
 
 def _poll(value: Any) -> tuple[str, datetime] | None:

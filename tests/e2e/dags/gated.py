@@ -46,4 +46,6 @@ with DAG("branching", schedule=None):
     ask >> [go(), stop()]
 
 with DAG("shared_approval", schedule=None):
-    ItsmApprovalOperator.partial(task_id="gate", approval_key="release", **FAST).expand(title=["a", "b", "c"])
+    ItsmApprovalOperator.partial(
+        task_id="gate", title="a, b and c", approval_key="release", approval_items=["a", "b", "c"], **FAST
+    ).expand(approval_item=["a", "b", "c"])

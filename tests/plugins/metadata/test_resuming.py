@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -21,7 +23,8 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.plugins.metadata import resuming as module
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
-from tests.plugins.rows import OURS, insert_dag, insert_waits
+from tests.plugins.rows import DAG, OURS, insert_dag, insert_waits, trigger_arguments
+from tests.tickets.records import record_round
 
 NUMBERS = itertools.count(1)
 
@@ -85,6 +88,11 @@ def wait(dag_version) -> Any:
         return Wait(sn=made.sn, waiter=made.waiter, run_id=made.run_id)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -196,6 +204,13 @@ def test_p4_a_registration_that_is_none_is_nobody(airflow, wait):
     assert airflow.waiting(one.sn, "itsm").known is False
 
 
+def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(airflow, wait):
+    """The task itself may have kept what was sent to open it."""
+    one = wait(ends_task=True, after_worker=True)
+    assert airflow.resume(one.waiter, replace(one.verdict, title="Restart #01234567"))
+    assert one.row().state == "scheduled"
+
+
 @pytest.mark.parametrize("ends_task", [True, False])
 def test_p1_of_several_api_servers_exactly_one_resumes(airflow, wait, ends_task):
     waits, servers = [wait(ends_task=ends_task) for _ in range(5)], 8
@@ -249,6 +264,252 @@ def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait,
     monkeypatch.setattr(module, "_lock", locked)
     assert airflow.resume(one.waiter, one.verdict) is True
     assert one.row().state == "success"
+
+
+CHAIRS = "REQ_chairs"
+PULLED = {"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', key='return_value', map_indexes=-1) }}"}
+LIES = {
+    "an approval needs no evidence": {"require_evidence": False},
+    "an automatic approval will do": {"accept_automatic": True},
+    "another field holds the verdict": {"verdict_field": "chairs", "verdict_value": "yes"},
+    "no worker is needed": {"ends_task": True, "after_worker": False},
+    "another connection": {"conn_id": "other"},
+}
+
+
+def register(one: Wait, sn: str, **lies: Any) -> Waiter:
+    """Write a registration, as whoever may write XComs of the DAG can."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    forged = replace(one.waiter, **lies)
+    with create_session(scoped=False) as session:
+        earlier = select(XComModel).where(XComModel.run_id == one.run_id, XComModel.key == f"bkitsm_wait:{sn}")
+        for row in session.scalars(earlier):
+            session.delete(row)
+        session.flush()
+        run = session.scalars(select(DagRun).where(DagRun.run_id == one.run_id)).one()
+        where = {"dag_run_id": run.id, "dag_id": DAG, "run_id": one.run_id, "task_id": "wait", "map_index": -1}
+        session.add(XComModel(key=f"bkitsm_wait:{sn}", value=forged.as_dict(), **where))
+    return forged
+
+
+def put_result(one: Wait, value: Any, key: str = "return_value") -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        run = session.scalars(select(DagRun).where(DagRun.run_id == one.run_id)).one()
+        where = {"dag_run_id": run.id, "dag_id": DAG, "run_id": one.run_id, "task_id": "wait", "map_index": -1}
+        session.add(XComModel(key=key, value=value, **where))
+
+
+@pytest.mark.parametrize("lie", [{}, *LIES.values()], ids=["another ticket alone", *LIES])
+def test_p3_another_tickets_number_in_an_xcom_resumes_nobody(airflow, wait, lie):
+    victim = wait(ends_task=False)
+    forged = register(victim, CHAIRS, **lie)
+    assert airflow.waiting(CHAIRS, "itsm").waiters == ()
+    assert airflow.resume(forged, replace(victim.verdict, sn=CHAIRS)) is False
+    assert victim.row().state == "deferred"
+    assert airflow.waiting(victim.sn, "itsm").waiters == (victim.waiter,)
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_p3_a_policy_in_an_xcom_changes_nothing(airflow, wait, lie):
+    victim = wait(ends_task=False)
+    forged = register(victim, victim.sn, **lie)
+    assert airflow.waiting(victim.sn, "itsm").waiters == (victim.waiter,)
+    assert airflow.waiting(victim.sn, "other").waiters == ()
+    airflow.resume(forged, victim.verdict)
+    assert victim.row().state != "success"
+
+
+def test_p3_a_verdict_that_was_read_with_an_xcoms_policy_only_wakes_a_worker(airflow, wait):
+    victim = wait()
+    forged = register(victim, victim.sn, require_evidence=False)
+    assert airflow.resume(forged, victim.verdict) is True
+    assert (victim.row().state, "verdict" in str(victim.row().next_kwargs)) == ("scheduled", False)
+
+
+def test_p3_an_xcom_may_ask_for_a_worker_and_never_do_without_one(airflow, wait):
+    for registered, stored in ((False, True), (True, False)):
+        one = wait(ends_task=registered, arguments={"ends_task": stored})
+        (found,) = airflow.waiting(one.sn, "itsm").waiters
+        assert found.ends_task is False
+        assert airflow.resume(found, one.verdict) is True
+        assert one.row().state == "scheduled"
+
+
+STORED = {
+    "a template of the number": PULLED,
+    "a template of the connection": {"bkitsm_conn_id": "{{ var.value.itsm }}"},
+    "no number": {"ticket_sn": None},
+}
+
+
+@pytest.mark.parametrize("arguments", STORED.values(), ids=STORED)
+def test_p3_where_the_trigger_does_not_name_the_ticket_a_record_has_to(airflow, wait, arguments):
+    one = wait(arguments=arguments)
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert airflow.resume(found, one.verdict) is True
+    row = one.row()
+    assert (row.state, row.next_method, "verdict" in str(row.next_kwargs)) == (
+        "scheduled",
+        "execute_complete",
+        False,
+    )
+    assert "look" in str(row.next_kwargs)
+
+
+@pytest.mark.parametrize("opened_by", [None, "ask"])
+def test_p1_a_record_of_the_run_binds_the_ticket_and_the_approval_ends_the_task(airflow, wait, opened_by):
+    one = wait(arguments=PULLED | ({"opened_by": opened_by} if opened_by else {}))
+    record_round(one.sn, run_id=one.run_id, conn_id="itsm")
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert airflow.resume(found, one.verdict) is True
+    assert one.row().state == "success"
+
+
+@pytest.mark.parametrize(
+    "of_another", [{"run_id": "elsewhere"}, {"dag_id": "chairs"}, {"dag_id": "chairs", "run_id": ""}]
+)
+def test_p3_another_runs_ticket_does_not_even_wake_who_waits_for_a_ticket_by_template(airflow, wait, of_another):
+    one = wait(arguments=PULLED)
+    forged = register(one, CHAIRS)
+    record_round(CHAIRS, **({"conn_id": "itsm", "run_id": one.run_id} | of_another))
+    assert airflow.resume(forged, replace(one.verdict, sn=CHAIRS)) is False
+    assert one.row().state == "deferred"
+
+
+def test_p3_another_tasks_ticket_of_the_same_run_is_not_the_openers(airflow, wait):
+    one = wait(arguments=PULLED | {"opened_by": "ask"})
+    forged = register(one, CHAIRS)
+    record_round(one.sn, run_id=one.run_id, conn_id="itsm")
+    record_round(CHAIRS, run_id=one.run_id, conn_id="itsm", task_id="chairs")
+    assert airflow.resume(forged, replace(one.verdict, sn=CHAIRS)) is False
+    assert one.row().state == "deferred"
+
+
+def test_p3_a_number_that_was_swapped_before_the_wait_is_refused_on_a_worker(airflow, wait):
+    """The worker that deferred had it from an XCom."""
+    one = wait(arguments={"opened_by": "ask"})
+    record_round("REQ_own", run_id=one.run_id, conn_id="itsm")
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert airflow.resume(found, one.verdict) is True
+    row = one.row()
+    assert row.state == "scheduled"
+    assert "not_its_ticket" in str(row.next_kwargs)
+    assert "approved'" not in str(row.next_kwargs)
+
+
+def test_p3_a_store_that_cannot_be_read_leaves_it_to_a_worker(airflow, wait, monkeypatch):
+    from airflow_provider_bkitsm.hooks import store
+
+    def locked(_conn_id=None):
+        raise RuntimeError("locked")
+
+    monkeypatch.setattr(store, "store_engine", locked)
+    one = wait()
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert (one.row().state, "look" in str(one.row().next_kwargs)) == ("scheduled", True)
+
+
+@pytest.mark.parametrize("kwargs", ["", "{", "no fernet", '{"__var": [], "__type": "x"}', '["a"]'])
+def test_p3_a_trigger_that_cannot_be_read_only_wakes_a_worker(airflow, wait, kwargs):
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+    from airflow.utils.session import create_session
+
+    one, other = wait(), wait()
+    with create_session(scoped=False) as session:
+        of_run = select(TaskInstance.trigger_id).where(TaskInstance.run_id == one.run_id)
+        session.get_one(Trigger, session.scalars(of_run).one()).encrypted_kwargs = kwargs
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert airflow.resume(found, one.verdict) is True
+    assert (one.row().state, "look" in str(one.row().next_kwargs)) == ("scheduled", True)
+    assert airflow.resume(other.waiter, other.verdict) is True
+    assert other.row().state == "success"
+
+
+def test_p1_a_trigger_of_the_version_before_goes_on(airflow, wait):
+    first_version = (
+        "ticket_sn",
+        "bkitsm_conn_id",
+        "poll_interval",
+        "approval_timeout",
+        "ends_task",
+        "after_worker",
+    )
+    settings = ("withdraw_when_killed", "verdict_field", "verdict_value", "require_evidence")
+    one = wait()
+    stored = trigger_arguments(one.sn, conn_id="itsm", ends_task=True)
+    assert set(stored) == {*first_version, *settings}
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "success"
+
+
+def test_a_wait_that_began_anew_since_it_was_found_is_not_resumed(airflow, wait, monkeypatch):
+    """The task waits on another trigger by the time of the lock."""
+    one, another, lock = wait(), wait(), module._lock
+
+    def deferred_anew(session, found):
+        one.set(trigger_id=another.row().trigger_id)
+        return lock(session, found)
+
+    monkeypatch.setattr(module, "_lock", deferred_anew)
+    assert airflow.resume(one.waiter, one.verdict) is False
+    assert one.row().state == "deferred"
+
+
+@pytest.mark.parametrize("key", ["return_value", "verdict"])
+@pytest.mark.parametrize(("outcome", "left"), [("rejected", "rejected"), ("approved", "waiting")])
+def test_p3_what_goes_to_a_worker_leaves_no_earlier_approval(airflow, wait, key, outcome, left):
+    one = wait(ends_task=False)
+    put_result(one, replace(one.verdict, sn="REQ_before").as_dict(), key)
+    assert airflow.resume(one.waiter, replace(one.verdict, outcome=Outcome(outcome))) is True
+    result = one.xcoms()["return_value"]
+    assert (result["sn"], result["outcome"], "verdict" in one.xcoms()) == (one.sn, left, False)
+
+
+def test_p3_nor_does_a_worker_that_is_only_woken(airflow, wait):
+    one = wait(arguments=PULLED)
+    put_result(one, replace(one.verdict, sn="REQ_before").as_dict())
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.xcoms()["return_value"]["outcome"] == "waiting"
+
+
+MALFORMED = [
+    *(None, 7, -1.5, True, "", "x", [], {}, [{}], "\ud800", "x" * 200_000, {"ti_id": None}),
+    *({"ti_id": one} for one in (7, "", "no", "0" * 31, "0" * 33, [], {}, "\ud800" * 32)),
+    *({"conn_id": one} for one in (None, 7, "", "\x00", "\ud800", "x" * 100_000, "a b", [], "'; drop")),
+    *({"approval_seconds": one} for one in ("1", 10**400, -(10**400), [], {}, True)),
+    *({"ends_task": one} for one in (None, 1, "true", [])),
+    *({"require_evidence": one} for one in (0, "no", {})),
+    {"verdict_field": 7},
+    {"unknown": "x" * 100_000},
+]
+
+
+@pytest.mark.parametrize(
+    "value", MALFORMED, ids=[str(one)[:30].encode(errors="replace").decode() for one in MALFORMED]
+)
+def test_p1_a_malformed_registration_harms_no_other_wait(airflow, wait, value):
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    one = wait()
+    other = wait(one.sn)
+    is_part = isinstance(value, dict) and value
+    # What the database refuses, such as half a character in PostgreSQL, nobody can write.
+    with suppress(DBAPIError), create_session(scoped=False) as session:
+        row = session.scalars(select(XComModel).where(XComModel.run_id == one.run_id)).one()
+        row.value = one.waiter.as_dict() | value if is_part else value
+    assert other.waiter in airflow.waiting(one.sn, "itsm").waiters
+    for who in airflow.waiting(one.sn, "itsm").waiters:
+        airflow.resume(who, one.verdict)
+    assert other.row().state == "success"
 
 
 def test_only_a_usable_connection_of_our_type_is_a_gateway(airflow, database, connect):

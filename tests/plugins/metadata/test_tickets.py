@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, select, update
+from fastapi.responses import JSONResponse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, event, select, update
+from sqlalchemy.exc import DBAPIError
 
-from airflow_provider_bkitsm.approvals.rows import Found
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
+from airflow_provider_bkitsm.approvals.listing import View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.rows import Found, row_of
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
@@ -154,7 +161,8 @@ def test_an_earlier_trys_registration_says_nothing_about_this_one(wait):
 
 
 def test_a_second_registration_replaces_the_first(wait):
-    one = wait()
+    """The trigger's number is a template: only the registrations say which it is."""
+    one = wait(arguments={"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"})
     put(one, "bkitsm_wait:REQ_later", one.waiter.as_dict())
     assert [found.sn for found in read(one)] == ["REQ_later"]
 
@@ -174,6 +182,115 @@ def test_keys_that_only_look_alike_are_no_registrations(wait):
     put(one, "bkitsmXwait:REQ9", one.waiter.as_dict())
     put(one, "BKITSM_WAIT", one.waiter.as_dict())
     assert [found.sn for found in read(one)] == [""]
+
+
+TEMPLATE = {"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"}
+
+
+@pytest.mark.parametrize("lie", [{}, {"conn_id": "other"}, {"approval_seconds": 1.0}])
+def test_p6_while_a_task_waits_the_page_shows_the_ticket_of_its_trigger(wait, lie):
+    one = wait(approval_seconds=3600.0)
+    put(one, "bkitsm_wait:REQ_chairs", replace(one.waiter, **lie).as_dict())
+    for found in (*read(one), *AirflowTickets().of_run(DAG, one.run_id)):
+        assert (found.sn, found.conn_id, found.approval_seconds) == (one.sn, "itsm", 3600)
+
+
+@pytest.mark.parametrize("arguments", [None, TEMPLATE])
+@pytest.mark.parametrize("key", ["return_value", "verdict"])
+def test_p3_a_task_that_waits_shows_no_verdict_of_an_earlier_round(wait, arguments, key):
+    one = wait(arguments=arguments)
+    put(one, key, verdict_of(one).as_dict())
+    put(one, TICKET_URL_KEY, URL)
+    assert [found.verdict for found in (*read(one), *AirflowTickets().of_run(DAG, one.run_id))] == [None, None]
+
+
+@pytest.mark.parametrize("state", ["failed", "scheduled", "running", "success", "up_for_retry"])
+def test_p3_an_earlier_rounds_approval_is_not_shown_for_this_one(wait, state):
+    one = wait()
+    put(one, "return_value", replace(verdict_of(one), sn="REQ_before").as_dict())
+    put(one, TICKET_URL_KEY, URL)
+    change(one, trigger_id=None, state=state)
+    assert [found.verdict for found in read(one)] == [None]
+    put(one, "verdict", verdict_of(one, Outcome.REJECTED).as_dict())
+    assert [found.verdict["outcome"] for found in read(one)] == ["rejected"]
+
+
+def test_p3_of_two_verdicts_on_one_ticket_the_later_one_is_shown(wait):
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    one = wait()
+    put(one, TICKET_URL_KEY, URL)
+    put(one, "return_value", verdict_of(one).as_dict())
+    put(one, "verdict", verdict_of(one, Outcome.REJECTED).as_dict())
+    change(one, trigger_id=None, state="failed")
+    assert [found.verdict["outcome"] for found in read(one)] == ["rejected"]
+    with create_session(scoped=False) as session:
+        of_round = (XComModel.run_id == one.run_id, XComModel.key == "return_value")
+        session.execute(update(XComModel).where(*of_round).values(timestamp=LONG_AGO))
+        session.execute(
+            update(XComModel)
+            .where(XComModel.run_id == one.run_id, XComModel.key == "verdict")
+            .values(value=verdict_of(one, Outcome.WITHDRAWN).as_dict())
+        )
+    assert [found.verdict["outcome"] for found in read(one)] == ["withdrawn"]
+
+
+HALF, HUGE = "\ud800", 10**400
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.sampled_from([0, -1, HUGE, 1.5, "", HALF, "REQ1", "approved", "x" * 9000, "9999-12-31T23:59:59-14:00"])
+    | st.text(alphabet=st.characters(exclude_characters="\x00"), max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+VERDICT = [*Verdict(sn="REQ1", outcome=Outcome.APPROVED, reason="", current_status="").as_dict()]
+
+
+@pytest.fixture(scope="module")
+def victim(dag_version) -> Registered:
+    return insert_waits(["REQ_victim"], dag_version=dag_version)[0]
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(
+    key=st.sampled_from(["bkitsm_wait:REQ_victim", "bkitsm_wait:", "bkitsm_wait:%", "bkitsm_wait:REQ1,REQ2"]),
+    waiter=JSON | st.dictionaries(st.sampled_from([*Waiter.__dataclass_fields__]), JSON),
+    result=JSON | st.dictionaries(st.sampled_from(VERDICT), JSON),
+    url=JSON,
+    deferred=st.booleans(),
+)
+def test_p1_no_xcom_of_one_task_breaks_the_pages_of_the_others(victim, wait, key, waiter, result, url, deferred):
+    """Whatever is written, every page can be built and sent, and the other wait is on it."""
+    forged = wait()
+    is_part = isinstance(waiter, dict) and waiter
+    forget(forged)
+    written = {key: (forged.waiter.as_dict() | waiter) if is_part else waiter, TICKET_URL_KEY: url}
+    written |= dict.fromkeys(("return_value", "verdict", POLLED_KEY), result)
+    for name, value in written.items():
+        # What the database refuses, such as half a character in PostgreSQL, nobody can write.
+        with suppress(DBAPIError):
+            put(forged, name, value)
+    if not deferred:
+        change(forged, trigger_id=None, state="failed")
+    tickets = AirflowTickets()
+    founds = tickets.waits({DAG}, since=LONG_AGO) + tickets.of_run(DAG, forged.run_id)
+    rows = [row_of(found, None) for found in founds]
+    page = page_of(rows, Wanted(view=View.ALL, size=100))
+    assert JSONResponse(page.as_dict()).body
+    assert JSONResponse([row.as_dict() for row in rows]).body
+    assert victim.sn in {found.sn for found in founds}
+    assert tickets.polls(since=LONG_AGO) is not None
+
+
+def forget(one: Registered) -> None:
+    """Delete what a wait has registered."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        session.execute(delete(XComModel).where(XComModel.run_id == one.run_id))
 
 
 def test_a_run_is_read_alone(wait):

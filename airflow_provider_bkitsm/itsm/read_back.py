@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a ticket still shows what was sent to open it. Pure.
+
+ITSM lets people and applications edit the title and the submit form of an open ticket, and an approver may send a
+ticket back to be handed in anew. An approval of another text is no approval of what runs (promise P3). So the
+ticket is read once more when it is approved, and before a ticket that was opened earlier is adopted.
+
+What was sent is compared as ITSM stores and shows it: its HTML filter is applied to titles and most field types,
+numbers become texts, lists in fields of text become Python's text of them, and a four-byte character is spelled.
+Fields that were not sent, such as those of the approval step, are not compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
+from airflow_provider_bkitsm.itsm.form import read_form
+from airflow_provider_bkitsm.itsm.models import TicketInfo, as_meant
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.protocol import Flow, read_json
+from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
+from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_stored
+from airflow_provider_bkitsm.itsm.verdict import Verdict, about_ticket
+
+_TITLE = "title"
+_MOST_DIFFERENCES = 5
+_EXCERPT, _BEFORE = 120, 20
+_ADVICE = "Nothing goes on; ask anew"
+
+
+def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> Flow[Verdict]:
+    """Return a verdict unchanged, or rejected where an approved ticket does not show what was sent.
+
+    One call for an approval, none for any other verdict. ITSM lets nobody edit a ticket that has ended: read after
+    its end, it shows what its approvers saw last.
+
+    :param request: ``service_id`` and ``fields`` as sent to ``create_ticket``, the title among the fields. None:
+        whoever waits does not have it, and the verdict stands.
+    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
+    """
+    if request is None or verdict.outcome is not Outcome.APPROVED:
+        return verdict
+    info: TicketInfo = about_ticket(verdict.sn, (yield calls.get_ticket_info(verdict.sn)))
+    return confirmed(verdict, request, info)
+
+
+def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketInfo | None) -> Verdict:
+    """As ``confirm``, of a ticket that was read already.
+
+    :param info: read when the verdict was, or later. ITSM takes no edit once it has ended.
+    """
+    if request is None or verdict.outcome is not Outcome.APPROVED:
+        return verdict
+    if info is None:
+        raise ItsmUnexpectedAnswerError(f"ticket {verdict.sn} was not read back; nothing was approved")
+    service = () if info.service_id is None else _service_differences(request, info)
+    found = (*service, *form_differences(request, info))
+    if not found:
+        return verdict
+    reason = Reason.FORM_CHANGED
+    text = f"{reason.text}: {_listed(found)}. {_ADVICE}"
+    return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
+
+
+def ticket_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[str, ...]:
+    """Return in what a ticket differs from the one that a request would open: who asks, service, title, form.
+
+    A ticket is adopted only where this is empty: another application may have opened it. A ticket whose flow has
+    not started has no form yet, which is a difference.
+
+    :param request: as for ``confirm``, and ``creator``. The service of ``fast_approval`` has no number here.
+    """
+    return (
+        *_creator_differences(request, info),
+        *_service_differences(request, info),
+        *form_differences(request, info),
+    )
+
+
+def form_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[str, ...]:
+    """Return in what a ticket's title and form differ from what was sent: key, what was sent, what is there."""
+    try:
+        form = read_form(request.get("fields"))
+        sent = calls.form_as_sent(form)
+    except ItsmInvalidRequestError as error:
+        return (f"the form that was sent is not known: {error.message}",)
+    if _TITLE not in sent:
+        return ("the title that was sent is not known",)
+    return tuple(one for key in sent for one in _field_differences(key, (sent[key], form[key]), info))
+
+
+def _creator_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
+    creator = str(request.get("creator") or "")
+    # Some versions of ITSM show a person as name(name).
+    if creator and creator != info.creator and not info.creator.startswith(f"{creator}("):
+        yield _difference("creator", creator, info.creator)
+
+
+def _service_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
+    service_id = request.get("service_id")
+    if service_id is None or request.get("fast_approval"):
+        return
+    if str(service_id).strip() != str(info.service_id):
+        yield _difference("service_id", str(service_id), str(info.service_id))
+
+
+def _field_differences(key: str, spellings: tuple[Any, ...], info: TicketInfo) -> Iterator[str]:
+    """Compare every place in which a ticket shows a field: ITSM lists the title twice, beside the ticket's own.
+
+    :param spellings: the value as it was sent first, then as it was given.
+    """
+    shown = [(field.type, field.value) for field in info.fields if field.key == key]
+    if key == _TITLE:
+        shown.insert(0, (TITLE_TYPE, info.title))
+    for field_type, value in dict.fromkeys((kind, _text(value)) for kind, value in shown) or ((TITLE_TYPE, ""),):
+        readings = {text for one in spellings for text in _readings(one, field_type)}
+        objects = {_text(_as_json(one)) for one in spellings if isinstance(one, Mapping | list | tuple)}
+        if value not in readings and _respelled(value) not in objects:
+            yield _difference(key, _text(_as_json(spellings[0])), value if shown else None)
+
+
+def _readings(sent: Any, field_type: str) -> list[str]:
+    """Return the texts in which ITSM shows a value: as it is stored, or as it was sent, with or without spelling.
+
+    A title is filtered only once the flow has started. Whether four-byte characters were spelled, and whether a
+    type stores objects, differs between connections and versions; each of these texts shows what was sent.
+    """
+    value = _as_json(sent)
+    spelled = (value, escaped_value(value))
+    kept = (*spelled, *(as_stored(one, field_type) for one in spelled))
+    return [_text(as_meant(one, field_type)) for one in kept]
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as it arrives at ITSM: tuples are lists there, and keys are texts."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return value
+
+
+def _text(value: Any) -> str:
+    """Return one text for one content: nothing and an empty text look alike, and a number like its digits."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _respelled(text: str) -> str:
+    """Return JSON text as ``_text`` spells it: an object may be stored as text."""
+    try:
+        value = read_json(text.encode())
+    except (ValueError, RecursionError):
+        return text
+    return _text(value) if isinstance(value, Mapping | list) else text
+
+
+def _difference(key: str, sent: str, now: str | None) -> str:
+    """Say what was sent and what is there, with the place where the two part."""
+    if now is None:
+        return f"{key} was sent as {_excerpt(sent, 0)} and is not in the ticket"
+    pairs = enumerate(zip(sent, now, strict=False))
+    parting = next((at for at, (one, other) in pairs if one != other), min(len(sent), len(now)))
+    return f"{key} was sent as {_excerpt(sent, parting)} and is {_excerpt(now, parting)} now"
+
+
+def _excerpt(text: str, at: int) -> str:
+    start = max(0, at - _BEFORE) if len(text) > _EXCERPT else 0
+    end = start + _EXCERPT
+    return f"{'...' if start else ''}{text[start:end]!r}{'...' if end < len(text) else ''}"
+
+
+def _listed(differences: tuple[str, ...]) -> str:
+    shown = "; ".join(differences[:_MOST_DIFFERENCES])
+    more = len(differences) - _MOST_DIFFERENCES
+    return f"{shown}; and {more} more" if more > 0 else shown

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the records of approval rounds are kept: in the store's database, which Airflow's clean-ups do not touch.
+
+Workers, triggerer and API server read the same rows. On one machine that is a SQLite file below ``AIRFLOW_HOME``;
+where they span machines, name a connection: ``[bkitsm] store_conn_id``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Engine, Select, select
+from sqlalchemy import exc as sql
+
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
+from airflow_provider_bkitsm.collectors.tables import approval_table
+from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
+from airflow_provider_bkitsm.hooks import store
+from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+log = logging.getLogger(__name__)
+
+_ATTEMPT = tuple(field.name for field in fields(Attempt))
+_SUBJECT = tuple(field.name for field in fields(Subject))
+_JSON = ("request", "verdict")
+_ONE_MACHINE = ("LocalExecutor", "airflow.executors.local_executor.LocalExecutor")
+# Airflow sets these in the containers that it starts for single tasks, whose own configuration may name another
+# executor than the scheduler's.
+_CONTAINERS = {
+    "AIRFLOW_IS_K8S_EXECUTOR_POD": "KubernetesExecutor",
+    "AIRFLOW_IS_EXECUTOR_CONTAINER": "an executor of containers",
+}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ApprovalStore:
+    """Keeps one row for each approval round. No connection is opened before the first use.
+
+    Every method raises ``StoreUnavailable`` where the database cannot be used, and ``StoreTooNew`` where a newer
+    provider made its tables.
+
+    :param engine: of the store's database. Tables are created or migrated on first use.
+    :param now: the clock; aware.
+    """
+
+    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._transactions = Transactions(engine)
+        self.now = now
+
+    def latest(self, subject: Subject) -> ApprovalRecord | None:
+        """Return the last round of a subject, or None."""
+        columns = approval_table.c
+        query = select(approval_table).where(columns.subject_key == subject.key)
+        return self._first(query.order_by(columns.round_number.desc()).limit(1))
+
+    def get(self, nonce: str) -> ApprovalRecord | None:
+        """Return one record, or None."""
+        return self._first(select(approval_table).where(approval_table.c.nonce == nonce))
+
+    def by_ticket(self, bkitsm_conn_id: str, sn: str) -> ApprovalRecord | None:
+        """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
+        columns = approval_table.c
+        query = select(approval_table).where(
+            columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id, columns.ticket_of.is_(None)
+        )
+        found = self._all(query.order_by(columns.created_at.desc()))
+        exact = (one for one in found if (one.sn, one.subject.bkitsm_conn_id) == (sn, bkitsm_conn_id))
+        return next(exact, None)
+
+    def of_run(self, dag_id: str, run_id: str) -> list[ApprovalRecord]:
+        """Return every round of a run's tasks, oldest first; shared approvals as far as its tasks joined them."""
+        columns = approval_table.c
+        query = select(approval_table).where(columns.dag_id == dag_id, columns.run_id == run_id)
+        found = self._all(query.order_by(columns.created_at, columns.round_number))
+        return [one for one in found if (one.subject.dag_id, one.subject.run_id) == (dag_id, run_id)]
+
+    def records_since(self) -> datetime | None:
+        """Return since when this store has a record of each approval round; None if nothing says so.
+
+        A ticket that was opened before may be one of a version that kept no records.
+        """
+        with self._transactions.begin() as connection:
+            return reached_at(connection, APPROVALS_VERSION)
+
+    def begin(self, record: ApprovalRecord) -> ApprovalRecord:
+        """Store a round's intent, before anything is asked for.
+
+        :raises StoreRaceLost: another try began this round at the same moment; its record is now the latest.
+        :raises ItsmInvalidRequestError: the request holds what neither the store nor ITSM takes.
+        """
+        with self._transactions.begin() as connection:
+            now = self.now()
+            stored = _as_stored(record.with_changes(now, created_at=now))
+            try:
+                connection.execute(approval_table.insert().values(**_columns(stored)))
+            except sql.IntegrityError:
+                raise _lost(record, "begun") from None
+        return stored
+
+    def change(self, record: ApprovalRecord, **changes: Any) -> ApprovalRecord:
+        """Change a record, unless another was faster.
+
+        :raises StoreRaceLost: the record is not the stored one any more. Nothing was changed.
+        """
+        stored = _as_stored(record.with_changes(self.now(), **changes))
+        columns = approval_table.c
+        unchanged = (columns.nonce == record.nonce, columns.version == record.version)
+        statement = approval_table.update().where(*unchanged).values(**_columns(stored))
+        with self._transactions.begin() as connection:
+            if connection.execute(statement).rowcount != 1:
+                raise _lost(record, "changed")
+        return stored
+
+    def _first(self, query: Select[Any]) -> ApprovalRecord | None:
+        return next(iter(self._all(query)), None)
+
+    def _all(self, query: Select[Any]) -> list[ApprovalRecord]:
+        """Return what a query finds; where it compares texts, MySQL has overlooked spaces at their ends."""
+        with self._transactions.begin() as connection:
+            return [_record(row._asdict()) for row in connection.execute(query)]
+
+
+def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
+    """Return the store of approval records; nothing is connected before its first use.
+
+    :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and if
+        that is empty too, a SQLite file.
+    """
+    engine = store.store_engine(store_conn_id)
+    if engine.dialect.name == "sqlite":
+        _warn_if_not_shared(executors_elsewhere())
+    return ApprovalStore(engine)
+
+
+@cache
+def _warn_if_not_shared(elsewhere: tuple[str, ...]) -> None:
+    """Say once in a process which promises are weaker where a file is the store and workers span machines."""
+    if elsewhere:
+        log.warning(
+            "The records of approvals are in %s, a file of this machine, but tasks may run on several (%s). A"
+            " retry on another machine does not know what an earlier try has asked: after a crash it may open a"
+            " second ticket (P2), and a sensor there does not compare an approved form with what was sent (P3)."
+            " Name a database that all of them reach: [bkitsm] store_conn_id",
+            store.store_path(),
+            ", ".join(elsewhere),
+        )
+
+
+def executors_elsewhere() -> tuple[str, ...]:
+    """Return the executors of this Airflow that may run tasks on other machines than this one.
+
+    ``[core] executor`` names them: ``LocalExecutor``, ``Mine:path.of.MyExecutor``, several with commas, and those
+    of teams as ``;team=...``.
+    """
+    found = [name for variable, name in _CONTAINERS.items() if os.environ.get(variable)]
+    for of_team in str(airflow_conf().get("core", "executor", fallback="")).split(";"):
+        for one in of_team.rpartition("=")[2].split(","):
+            executor = one.rpartition(":")[2].strip()
+            if executor and executor not in _ONE_MACHINE:
+                found.append(executor.rpartition(".")[2])
+    return tuple(dict.fromkeys(found))
+
+
+def _as_stored(record: ApprovalRecord) -> ApprovalRecord:
+    """Return a record as it is read back: JSON makes lists of tuples and texts of a mapping's keys."""
+    try:
+        plain = {name: json.loads(json.dumps(getattr(record, name), allow_nan=False)) for name in _JSON}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ItsmInvalidRequestError(
+            f"what {record.subject} asks cannot be written as JSON: {error}. {UNTOUCHED}, and a retry is refused"
+            " again"
+        ) from error
+    return replace(record, **plain)
+
+
+def _columns(record: ApprovalRecord) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in ApprovalRecord.__dataclass_fields__}
+    subject: Subject = values.pop("subject")
+    parts = {name: getattr(subject, name) for name in _SUBJECT}
+    return values | parts | {"subject_key": subject.key, "attempt": asdict(record.attempt)}
+
+
+def _record(row: Mapping[str, Any]) -> ApprovalRecord:
+    values = {name: value for name, value in row.items() if name != "subject_key"}
+    subject = Subject(**{name: values.pop(name) for name in _SUBJECT})
+    attempt = Attempt(**{name: values["attempt"].get(name) for name in _ATTEMPT})
+    return ApprovalRecord(**values | {"subject": subject, "attempt": attempt})
+
+
+def _lost(record: ApprovalRecord, what: str) -> StoreRaceLost:
+    return StoreRaceLost(
+        f"Round {record.round_number} of {record.subject} was {what} by another try at the same moment."
+        f" {UNTOUCHED}; a retry is safe."
+    )
+
+
+def installation() -> str:
+    """Return what tells this Airflow from others that share a store, DAGs and run ids: its own address."""
+    conf = airflow_conf()
+    own = conf.get("api", "base_url", fallback="") or conf.get("core", "execution_api_server_url", fallback="")
+    return str(own or "")

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading whose a ticket is from the store: approval rounds and collectors' applications, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
+from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
+from airflow_provider_bkitsm.collectors.transactions import Transactions
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
+from airflow_provider_bkitsm.tickets.binding import (
+    AwaitedTicket,
+    Binding,
+    TicketOwner,
+    TicketRecords,
+    bind,
+)
+
+_APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
+
+
+def read_binding(ticket: AwaitedTicket) -> Binding:
+    """Read from the store whose an awaited ticket is. Blocks.
+
+    :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
+    """
+    with _translated(ticket.sn):
+        return bind(ticket, _read(ticket))
+
+
+def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
+    """Return what was sent to open a ticket; None where no record says. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    with _translated(sn), Transactions(store_engine()).begin() as connection:
+        return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
+
+
+def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
+    """Return when a ticket was opened, by its worker's clock (aware); None where no record says. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    query = select(_APPROVAL.create_started_at, _APPROVAL.opened_at)
+    query = query.where(*_is_opener(sn, bkitsm_conn_id)).order_by(_APPROVAL.created_at.desc()).limit(1)
+    with _translated(sn), Transactions(store_engine()).begin() as connection:
+        row = connection.execute(query).first()
+        return None if row is None else row.opened_at or row.create_started_at
+
+
+@contextmanager
+def _translated(sn: str) -> Iterator[None]:
+    try:
+        yield
+    except ItsmError:
+        raise
+    except Exception as error:
+        # Its text is left out: it may hold the database's URL.
+        raise StoreUnavailable(
+            f"Whose ITSM ticket {sn} is cannot be read from the store ({type(error).__name__}). The ticket"
+            " is untouched; a retry is safe."
+        ) from None
+
+
+def _read(ticket: AwaitedTicket) -> TicketRecords:
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
+    engine = store_engine()
+    with Transactions(engine).begin() as connection:
+        rounds, elsewhere = _rounds(connection, ticket) if ticket.opened_by else ({}, False)
+        owner, request = _owner(connection, ticket)
+        since = None if rounds else reached_at(connection, APPROVALS_VERSION)
+    return TicketRecords(
+        rounds=rounds,
+        elsewhere=elsewhere,
+        owner=owner,
+        request=request,
+        since=since,
+        complete=engine.dialect.name != "sqlite" or not executors_elsewhere(),
+    )
+
+
+def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool]:
+    """Return the ticket of the latest round of ``opened_by`` by map index, or of its application.
+
+    With it: whether they are rounds of another installation, or of this one by processes that do not agree on its
+    address. A worker tells the two apart, since a worker has opened the ticket.
+    """
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
+    names = ("subject_key", "installation", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
+    found_rows = connection.execute(select(*columns).where(*same))
+    # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
+    rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
+    # Another installation may have the same runs.
+    here = [row for row in rows if row.installation == installation()]
+    elsewhere, rows = not here and bool(rows), here or rows
+    # A subject is of one connection and installation: the rounds of another one are counted anew.
+    by_subject = {row.subject_key: row for row in sorted(rows, key=lambda row: row.round_number)}
+    latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
+    others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
+    found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
+    return found or _applications(connection, ticket), elsewhere
+
+
+def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | None]:
+    if not nonces:
+        return {}
+    query = select(_APPROVAL.nonce, _APPROVAL.sn).where(_APPROVAL.nonce.in_(nonces))
+    return {row.nonce: row.sn for row in connection.execute(query)}
+
+
+def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
+    same = [getattr(_COLLECTOR, name) == value for name, value in _task(ticket).items()]
+    columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, *_owner_columns(_COLLECTOR))
+    rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))
+    task = tuple(_task(ticket).values())
+    return {row.map_index: row.ticket_sn for row in rows if (row.dag_id, row.run_id, row.task_id) == task}
+
+
+def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return who opened the ticket, and with what request.
+
+    Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
+    """
+    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
+    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
+    of_round = _is_opener(ticket.sn, ticket.bkitsm_conn_id)
+    return _opened(connection, ticket.sn, of_round, on_another)
+
+
+def _opened(
+    connection: Connection, sn: str, *rounds: tuple[ColumnElement[bool], ...]
+) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
+
+    :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
+    """
+    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
+    queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
+    queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
+    for query in queries:
+        row = connection.execute(query).first()
+        if row is not None and row.dag_id is not None:
+            values = row._asdict()
+            request = values.pop("request")
+            return TicketOwner(**values), request or None
+    return None, None
+
+
+def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:
+    return _APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None)
+
+
+def _owner_columns(columns: Any) -> list[Any]:
+    return [columns.dag_id, columns.run_id, columns.task_id]
+
+
+def _task(ticket: AwaitedTicket) -> dict[str, str | None]:
+    return {"dag_id": ticket.dag_id, "run_id": ticket.run_id, "task_id": ticket.task_id}

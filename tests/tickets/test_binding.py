@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose a ticket is, and what its approval counts for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.tickets.binding import (
+    ANYONE,
+    AwaitedTicket,
+    Claim,
+    TicketOwner,
+    TicketRecords,
+    bind,
+)
+
+TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id="itsm", dag_id="dag", run_id="run", opened_by="ask")
+PLAIN = replace(TICKET, opened_by=None)
+ASK = TicketOwner(dag_id="dag", run_id="run", task_id="ask")
+CHAIRS = TicketOwner(dag_id="chairs", run_id="run", task_id="ask")
+SINCE = datetime(2026, 11, 29, tzinfo=UTC)
+APPROVED = Verdict(sn="REQ1", outcome=Outcome.APPROVED, reason="approved", current_status="FINISHED")
+
+CASES = {
+    "its own": (TICKET, TicketRecords(rounds={-1: "REQ1"}, owner=ASK), Claim.OWN),
+    "that of one of its mapped tasks": (TICKET, TicketRecords(rounds={0: "REQ0", 1: "REQ1"}), Claim.OWN),
+    "that of the mapped task it is said to be": (
+        replace(TICKET, opened_by="ask[1]"),
+        TicketRecords(rounds={0: "REQ0", 1: "REQ1"}),
+        Claim.OWN,
+    ),
+    "that of another one of its mapped tasks": (
+        replace(TICKET, opened_by="ask[0]"),
+        TicketRecords(rounds={0: "REQ0", 1: "REQ1"}),
+        Claim.FOREIGN,
+    ),
+    "that of the mapped task at this place, where one opened none": (
+        replace(TICKET, opened_by="ask[0]"),
+        TicketRecords(rounds={0: None, 1: "REQ1", 2: "REQ2"}),
+        Claim.OWN,
+    ),
+    "that of a task that is mapped no more": (
+        replace(TICKET, opened_by="ask[3]"),
+        TicketRecords(rounds={-1: "REQ1"}),
+        Claim.OWN,
+    ),
+    "another one": (TICKET, TicketRecords(rounds={-1: "REQ2"}), Claim.FOREIGN),
+    "an earlier round's": (TICKET, TicketRecords(rounds={-1: "REQ2"}, owner=ASK), Claim.FOREIGN),
+    "one of a round that has none yet": (TICKET, TicketRecords(rounds={-1: None}), Claim.FOREIGN),
+    "another DAG's, and nothing of its own": (TICKET, TicketRecords(owner=CHAIRS), Claim.FOREIGN),
+    "without any record": (TICKET, TicketRecords(since=SINCE), Claim.UNRECORDED),
+    "without a record where not all is recorded": (TICKET, TicketRecords(complete=False), Claim.UNCLAIMED),
+    "another one where not all is recorded": (
+        TICKET,
+        TicketRecords(rounds={-1: "REQ2"}, complete=False),
+        Claim.FOREIGN,
+    ),
+    "anyone's": (replace(TICKET, opened_by=ANYONE), TicketRecords(owner=CHAIRS), Claim.UNCLAIMED),
+    "the author's own number": (PLAIN, TicketRecords(), Claim.UNCLAIMED),
+    "the author's, of this run": (PLAIN, TicketRecords(owner=ASK), Claim.OWN),
+    "the author's, shared in this DAG": (PLAIN, TicketRecords(owner=replace(ASK, run_id="")), Claim.OWN),
+    "the author's, of another run": (PLAIN, TicketRecords(owner=replace(ASK, run_id="other")), Claim.FOREIGN),
+    "the author's, of another DAG": (PLAIN, TicketRecords(owner=CHAIRS), Claim.FOREIGN),
+    "the author's, shared in another DAG": (PLAIN, TicketRecords(owner=replace(CHAIRS, run_id="")), Claim.FOREIGN),
+}
+
+
+@pytest.mark.parametrize(("ticket", "records", "claim"), CASES.values(), ids=CASES)
+def test_p3_whose_a_ticket_is(ticket, records, claim):
+    assert bind(ticket, records).claim is claim
+
+
+REFUSALS = {Claim.FOREIGN: Reason.NOT_ITS_TICKET, Claim.UNRECORDED: Reason.NOT_RECORDED}
+
+
+@pytest.mark.parametrize(("ticket", "records", "claim"), CASES.values(), ids=CASES)
+def test_p3_the_approval_of_a_ticket_that_is_not_its_own_is_none(ticket, records, claim):
+    counted = bind(ticket, records).applied_to(APPROVED)
+    if claim not in REFUSALS:
+        assert counted == APPROVED
+    else:
+        assert (counted.outcome, counted.reason_code) == (Outcome.REJECTED, REFUSALS[claim])
+        assert "REQ1" in counted.describe()
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.APPROVED])
+def test_what_is_not_approved_stays_as_it_is(outcome):
+    verdict = replace(APPROVED, outcome=outcome)
+    assert bind(TICKET, TicketRecords(rounds={-1: "REQ2"})).applied_to(verdict) == verdict
+
+
+def test_a_refusal_names_both_tickets_and_who_opened_them():
+    said = bind(TICKET, TicketRecords(rounds={-1: "REQ2"}, owner=CHAIRS)).applied_to(APPROVED).describe()
+    for part in ("REQ1", "task ask opened REQ2", "task ask of run run of DAG chairs opened"):
+        assert part in said
+
+
+def test_a_wait_that_is_meant_for_another_run_is_told_how_to_say_so():
+    text = bind(PLAIN, TicketRecords(owner=CHAIRS)).text
+    assert 'opened_by="anyone"' in text
+    assert "REQ1 was opened by task ask of run run of DAG chairs" in text
+
+
+@pytest.mark.parametrize(
+    ("opened", "since", "counts"),
+    [(-1, SINCE, True), (0, SINCE, False), (1, SINCE, False), (-1, None, False)],
+)
+def test_a_ticket_of_before_there_were_records_counts_as_it_did_then(opened, since, counts):
+    found = bind(TICKET, TicketRecords(since=since))
+    assert not found.is_settled
+    counted = found.of_ticket_opened_at(SINCE + timedelta(seconds=opened)).applied_to(APPROVED)
+    assert (counted.outcome is Outcome.APPROVED) == counts
+
+
+def test_p3_however_old_a_ticket_is_it_is_not_another_tasks():
+    foreign = bind(TICKET, TicketRecords(rounds={-1: "REQ2"}, since=SINCE))
+    assert foreign.of_ticket_opened_at(SINCE - timedelta(days=1)) == foreign

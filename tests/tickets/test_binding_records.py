@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the store says about whose a ticket is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.collectors.row import Owner
+from airflow_provider_bkitsm.hooks import store as module
+from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
+from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
+from tests.tickets.records import CONN, record_round
+
+TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1", opened_by="ask")
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+
+
+def claim(**changes) -> Claim:
+    return read_binding(replace(TICKET, **changes)).claim
+
+
+def test_p3_a_ticket_is_its_openers_in_its_run_only():
+    record_round("REQ1")
+    assert claim() is claim(opened_by=None) is Claim.OWN
+    assert claim(sn="REQ2") is Claim.FOREIGN
+    others = ({"run_id": "run_2"}, {"dag_id": "other"}, {"opened_by": "second"})
+    assert [claim(**one) for one in others] == [Claim.FOREIGN] * 3
+    assert claim(run_id="run_2", opened_by=None) is Claim.FOREIGN
+
+
+@pytest.mark.parametrize("run_id", ["run_1 ", "RUN_1", "r\u00fcn_1"])
+def test_p3_a_run_whose_id_only_looks_alike_is_another_one(engine, monkeypatch, run_id):
+    """Whoever starts a run may choose its id, and databases compare texts by rules of their own."""
+    monkeypatch.setattr(module, "store_engine", lambda *_: engine)
+    record_round("REQ1")
+    assert claim() is Claim.OWN
+    assert claim(run_id=run_id) is Claim.FOREIGN
+
+
+def test_p3_only_the_latest_round_counts():
+    record_round("REQ1")
+    record_round("REQ2", round_number=2)
+    assert claim() is Claim.FOREIGN
+    assert claim(sn="REQ2") is Claim.OWN
+
+
+def test_p3_a_round_that_has_no_ticket_yet_makes_the_earlier_one_count_no_more():
+    record_round("REQ1")
+    record_round(None, round_number=2)
+    assert claim() is Claim.FOREIGN
+
+
+def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monkeypatch):
+    """They have the same DAGs and run ids: staging's approval releases nothing in production."""
+    record_round("REQ1", installation="https://production.example.com")
+    record_round("REQ2", installation="https://staging.example.com")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    assert (claim(), claim(sn="REQ2")) == (Claim.OWN, Claim.FOREIGN)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert (claim(), claim(sn="REQ2")) == (Claim.FOREIGN, Claim.OWN)
+
+
+def test_p3_the_other_installations_round_releases_nothing_where_this_one_has_none(monkeypatch):
+    """A triggerer may have another address than the workers: so a worker decides, which has the opener's."""
+    record_round("REQ1", installation="https://staging.example.com")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    found = read_binding(TICKET)
+    assert (found.claim, found.since) == (Claim.UNRECORDED, None)
+    assert "[api] base_url" in found.text
+    assert claim(sn="REQ2") is Claim.FOREIGN
+
+
+def test_a_round_that_kept_an_earlier_ticket_has_that_one():
+    first = record_round("REQ1")
+    record_round(None, round_number=2, ticket_of=first.nonce)
+    assert claim() is Claim.OWN
+
+
+def test_a_task_that_joined_a_shared_approval_has_its_ticket():
+    shared = record_round("REQ1", run_id="", task_id="", approval_key="release")
+    record_round(None, ticket_of=shared.nonce)
+    assert claim() is claim(opened_by=None) is Claim.OWN
+    assert claim(opened_by=None, dag_id="other") is Claim.FOREIGN
+
+
+def test_every_mapped_task_has_a_ticket_of_its_own():
+    for index in range(3):
+        record_round(f"REQ{index}", map_index=index)
+    assert [claim(sn=f"REQ{index}") for index in range(4)] == [Claim.OWN] * 3 + [Claim.FOREIGN]
+
+
+def test_a_round_on_another_connection_counts_as_the_later_one():
+    record_round("REQ1", conn_id="before", round_number=7)
+    record_round("REQ2", conn_id="after")
+    assert claim() is Claim.FOREIGN
+    assert claim(sn="REQ2") is Claim.OWN
+
+
+def apply(sn: str, *, collector: int = 1, request=None, **owner) -> None:
+    owner = Owner(**({"dag_id": "dag", "run_id": "run_1", "task_id": "ask"} | owner))
+    store = open_store()
+    store.apply("bklog", collector, payload={"a": 1}, tag=f"tag{sn}", owner=owner, request=request)
+    store.ticket_opened("bklog", collector, tag=f"tag{sn}", sn=sn)
+
+
+def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
+    apply("REQ1")
+    apply("REQ2", collector=2, run_id="run_2")
+    assert claim() is claim(opened_by=None) is Claim.OWN
+    assert claim(sn="REQ2") is claim(sn="REQ2", opened_by=None) is Claim.FOREIGN
+    assert "task ask opened REQ1" in read_binding(replace(TICKET, sn="REQ2")).text
+
+
+def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
+    sent = {"service_id": 11, "fields": {"title": "t"}}
+    apply("REQ1", request=sent)
+    record_round("REQ2", task_id="other", request=sent)
+    assert [read_binding(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
+    assert [read_request(sn, CONN) for sn in ("REQ1", "REQ2", "REQ3")] == [sent, sent, None]
+
+
+def test_a_number_nobody_has_recorded_is_the_authors_own():
+    assert claim(opened_by=None) is Claim.UNCLAIMED
+
+
+def test_p3_a_number_of_another_connection_is_another_ticket():
+    record_round("REQ1", dag_id="other", conn_id="elsewhere")
+    assert claim(opened_by=None) is Claim.UNCLAIMED
+
+
+@pytest.mark.parametrize("opened_by", ["ask", None])
+def test_p3_a_ticket_of_this_run_is_read_back_whichever_connection_leads_to_it(opened_by):
+    record_round("REQ1", request={"service_id": 7})
+    found = read_binding(replace(TICKET, bkitsm_conn_id="alias", opened_by=opened_by))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 7})
+
+
+def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
+    before = datetime.now(UTC)
+    found = read_binding(TICKET)
+    assert found.claim is Claim.UNRECORDED
+    assert before < found.since < datetime.now(UTC)
+    assert "[bkitsm] store_conn_id" in found.text
+
+
+@pytest.mark.parametrize(
+    ("executor", "said"),
+    [
+        ("LocalExecutor", Claim.UNRECORDED),
+        ("airflow.executors.local_executor.LocalExecutor", Claim.UNRECORDED),
+        ("CeleryExecutor", Claim.UNCLAIMED),
+        ("LocalExecutor,KubernetesExecutor", Claim.UNCLAIMED),
+    ],
+)
+def test_where_workers_write_into_other_files_a_missing_record_says_nothing(monkeypatch, executor, said):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    assert claim() is said
+
+
+@pytest.mark.parametrize("error", [RuntimeError("postgresql://u:secret@db"), StoreUnavailable("locked")])
+def test_p8_a_store_that_cannot_be_read_is_an_error_a_retry_may_get_past(monkeypatch, error):
+    def broken(_conn_id=None):
+        raise error
+
+    monkeypatch.setattr(module, "store_engine", broken)
+    with pytest.raises(StoreUnavailable) as raised:
+        read_binding(TICKET)
+    assert raised.value.retry_safe
+    assert "secret" not in str(raised.value)

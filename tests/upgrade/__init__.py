@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits and tickets that the version before has begun."""

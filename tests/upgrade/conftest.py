@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a version before has begun: as it was recorded, and where its wheel can be built as that does it now."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RECORDED = sorted((HERE / "data").glob("*.json"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What one version has left behind, and the sandbox in which it has done so.
+
+    :param left: what ``record.py`` has written.
+    """
+
+    left: dict[str, Any]
+    sandbox: SandboxServer
+    home: Path
+
+    def opens(self, request: dict[str, Any]) -> str:
+        """Open a ticket as that version did, and return its number here."""
+        form = {field["key"]: field["value"] for field in request["fields"]}
+        sn = ItsmHook().create_ticket(**request | {"fields": form}).sn
+        self.sandbox.wait_for_step(sn)
+        return sn
+
+    def begins(self, name: str) -> dict[str, Any]:
+        """Open the ticket of a part, and return what was left of that, with the number it has here."""
+        part = self.left[name]
+        sn = self.opens(part["request"])
+        found: dict[str, Any] = json.loads(json.dumps(part).replace(part["sn"], sn).replace("{sn}", sn))
+        return found
+
+    def writes_store(self, collectors: dict[str, Any]) -> None:
+        """Write the store's file as that version left it."""
+        with sqlite3.connect(self.home / "bkitsm.db") as store:
+            store.executescript("\n".join(collectors["store"]))
+
+
+def _has_history(commit: str) -> bool:
+    """Whether the version can be built: a clone may be shallow, an archive has no history at all."""
+    if not (ROOT / ".git").exists() or importlib.util.find_spec("hatchling") is None:
+        return False
+    look = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
+    found = subprocess.run(look, cwd=ROOT, check=False, capture_output=True)
+    return found.returncode == 0
+
+
+@cache
+def _as_its_wheel_does(commit: str) -> str:
+    """Build a version's wheel, let it begin everything anew, and return what it left."""
+    with TemporaryDirectory() as folder:
+        source, wheels, installed = (Path(folder) / name for name in ("source", "wheels", "installed"))
+        source.mkdir()
+        tree = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run(["tar", "-x", "-C", str(source)], input=tree.stdout, check=True)
+        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
+        subprocess.run(build, cwd=source, check=True, capture_output=True)
+        (wheel,) = wheels.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(installed)
+        env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        # Before what is installed here, which is the version after.
+        env |= {"PYTHONPATH": str(installed), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        file = Path(folder) / "left.json"
+        record = [sys.executable, str(HERE / "record.py"), commit, str(file)]
+        subprocess.run(record, cwd=folder, env=env, check=True, capture_output=True)
+        return file.read_text()
+
+
+def _ways() -> list[Any]:
+    recorded = [(path.stem, path.read_text()) for path in RECORDED]
+    built = [(name, commit) for name, text in recorded if _has_history(commit := json.loads(text)["commit"])]
+    return [
+        *(pytest.param((text, None), id=name) for name, text in recorded),
+        *(pytest.param((None, commit), id=f"{name}-wheel") for name, commit in built),
+    ]
+
+
+@pytest.fixture(params=_ways())
+def before(request, connections, sandbox, tmp_path) -> Before:
+    text, commit = request.param
+    left = json.loads(text if commit is None else _as_its_wheel_does(commit))
+    return Before(left=left, sandbox=sandbox, home=tmp_path)
