@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from airflow_provider_bkitsm.sandbox.app import create_app
-from airflow_provider_bkitsm.sandbox.moments import second_of_day
+from airflow_provider_bkitsm.sandbox.moments import tenth_of_day
 from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, LogServices, Settings
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app_code=given.app_code,
         app_secret=given.app_secret,
         database=given.database,
-        numbers_after=second_of_day(time.time()),
+        numbers_after=tenth_of_day(time.time()),
         public_url=(given.public_url or url).rstrip("/"),
         start_delay=given.start_delay,
         log_services=given.log_services,

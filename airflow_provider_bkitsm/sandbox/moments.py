@@ -19,10 +19,10 @@ def maybe_shanghai(moment: float | None) -> str | None:
     return None if moment is None else shanghai(moment)
 
 
-def second_of_day(moment: float) -> int:
-    """Return how many seconds of its day in Shanghai have passed at a time since the epoch."""
+def tenth_of_day(moment: float) -> int:
+    """Return how many tenths of a second of its day in Shanghai have passed at a time since the epoch."""
     there = datetime.fromtimestamp(moment, tz=_SHANGHAI)
-    return there.hour * 3600 + there.minute * 60 + there.second
+    return 10 * (there.hour * 3600 + there.minute * 60 + there.second) + there.microsecond // 100_000
 
 
 def from_shanghai(text: str) -> float:

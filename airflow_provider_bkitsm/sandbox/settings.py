@@ -23,8 +23,8 @@ class Settings:
 
     :param database: SQLite file; None keeps the state in memory only.
     :param public_url: what ticket addresses begin with.
-    :param numbers_after: what a day's first ticket number follows; on the command line the second of the day, so
-        that a sandbox started anew does not give a store the numbers of the one before.
+    :param numbers_after: what a day's first ticket number follows; on the command line the tenth of a second
+        of the day, so that a sandbox started anew does not give a store the numbers of the one before.
     :param start_delay: seconds until a new ticket reaches its first step (a real one takes about one).
     :param decision_delay: seconds between an answer and its effect, during which the step is ``QUEUEING``; None
         takes half of ``start_delay``.

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox.moments import from_shanghai, maybe_shanghai, second_of_day, shanghai
+from airflow_provider_bkitsm.sandbox.moments import from_shanghai, maybe_shanghai, tenth_of_day, shanghai
 
 
 def test_times_are_naive_and_eight_hours_ahead():
@@ -14,9 +14,9 @@ def test_times_are_naive_and_eight_hours_ahead():
     assert maybe_shanghai(None) is None
 
 
-def test_the_second_of_a_day_is_counted_in_shanghai():
-    assert second_of_day(from_shanghai("2026-11-29 00:00:00")) == 0
-    assert second_of_day(from_shanghai("2026-11-29 23:59:59")) == 86_399
+def test_the_tenths_of_a_days_seconds_are_counted_in_shanghai():
+    assert tenth_of_day(from_shanghai("2026-11-29 00:00:00")) == 0
+    assert tenth_of_day(from_shanghai("2026-11-29 23:59:59")) == 863_990
 
 
 def test_reading_is_the_reverse():
