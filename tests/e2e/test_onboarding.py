@@ -61,7 +61,7 @@ def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(i
     run = runs["approved"]
     assert store.get("bklog_default", run.collector).state == "applying"
     assert itsm.control.collector(run.collector)["table_id"] is None
-    address = [f"{itsm.url}/#/ticket/detail?id={_id(run.sn)}"]
+    address = [f"{itsm.url}/#/ticket/detail?id={itsm.control.ticket(run.sn)['id']}"]
 
     def button() -> bool:
         return list(run.api.links(DAG_ID, run.id, "wait").values()) == address
@@ -153,10 +153,6 @@ def test_p8_no_log_shows_the_app_secret(airflow):
     logs = [path for path in (airflow.home / "logs").rglob("*.log") if path.is_file()]
     assert len(logs) > len(TASKS)
     assert not [path for path in logs if "sandbox-secret" in path.read_text(errors="replace")]
-
-
-def _id(sn: str) -> int:
-    return int(sn[-6:])
 
 
 def tickets_of(control, collector: int) -> list[str]:
