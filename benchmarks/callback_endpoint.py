@@ -93,7 +93,8 @@ class Measured:
 class Rows:
     """Airflow's waiting tasks, topped up to a level, and the records of what they ask."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, installation: str) -> None:
+        self._installation = installation
         self._engine = server_engine(url)
         self._pooled = create_engine(url)
         self._records = ApprovalStore(self._pooled)
@@ -104,7 +105,7 @@ class Rows:
         sns, arguments = [one.sn for one in callbacks], {"opened_by": "ask"}
         waits = insert_waits(sns, dag_version=self._dag_version, conn_id=CONN_ID, arguments=arguments)
         for callback, wait in zip(callbacks, waits, strict=True):
-            self._records.begin(_record(callback, wait.run_id))
+            self._records.begin(_record(callback, wait.run_id, self._installation))
 
     def set_level(self, waiting: int) -> None:
         """Have so many further tasks wait for tickets that stay open."""
@@ -127,8 +128,8 @@ class Rows:
         self._pooled.dispose()
 
 
-def _record(callback: Callback, run_id: str) -> ApprovalRecord:
-    subject = Subject(installation="", bkitsm_conn_id=CONN_ID, dag_id=DAG, run_id=run_id, task_id="ask")
+def _record(callback: Callback, run_id: str, installation: str) -> ApprovalRecord:
+    subject = Subject(installation=installation, bkitsm_conn_id=CONN_ID, dag_id=DAG, run_id=run_id, task_id="ask")
     now = datetime.now(UTC)
     return ApprovalRecord(
         nonce=callback.nonce,
@@ -237,7 +238,8 @@ def measure(rounds: int, seconds: int, *, rate: int, before: str) -> dict[tuple[
         other = stack.enter_context(airflow.another_api_server(env=earlier))
         gateway = read_gateway(Connection.from_json(sandbox.connection("bkitsm"), conn_id=CONN_ID))
         loads = {NOW: Load(url=airflow.url, home=airflow.home), EARLIER: Load(url=other, home=airflow.home)}
-        rows, each = Rows(url), seconds * rate
+        # As workers of this Airflow would store it: see ``installation`` of the approval store.
+        rows, each = Rows(url, installation=airflow.url), seconds * rate
         stack.callback(rows.close)
         turns = [*[(version, 0) for version in loads], *list(measured) * rounds]
         sizes = [each if level else WARM_UP for _, level in turns]
