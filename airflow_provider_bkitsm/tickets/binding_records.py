@@ -32,8 +32,8 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
 
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
-    with _translated(ticket.sn):
-        return bind(ticket, _read(ticket))
+    with _reading(ticket.sn) as connection:
+        return bind(ticket, _records(connection, ticket))
 
 
 def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
@@ -41,9 +41,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
 
     :raises ItsmError: as ``read_binding``.
     """
-    from airflow_provider_bkitsm.hooks.store import store_engine
-
-    with _translated(sn), Transactions(store_engine()).begin() as connection:
+    with _reading(sn) as connection:
         return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
 
 
@@ -52,19 +50,21 @@ def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
 
     :raises ItsmError: as ``read_binding``.
     """
-    from airflow_provider_bkitsm.hooks.store import store_engine
-
     query = select(_APPROVAL.create_started_at, _APPROVAL.opened_at)
     query = query.where(*_is_opener(sn, bkitsm_conn_id)).order_by(_APPROVAL.created_at.desc()).limit(1)
-    with _translated(sn), Transactions(store_engine()).begin() as connection:
+    with _reading(sn) as connection:
         row = connection.execute(query).first()
         return None if row is None else row.opened_at or row.create_started_at
 
 
 @contextmanager
-def _translated(sn: str) -> Iterator[None]:
+def _reading(sn: str) -> Iterator[Connection]:
+    """Open a transaction of the store; whatever goes wrong in it is an error of ours."""
+    from airflow_provider_bkitsm.hooks.store import store_engine
+
     try:
-        yield
+        with Transactions(store_engine()).begin() as connection:
+            yield connection
     except ItsmError:
         raise
     except Exception as error:
@@ -75,21 +75,17 @@ def _translated(sn: str) -> Iterator[None]:
         ) from None
 
 
-def _read(ticket: AwaitedTicket) -> TicketRecords:
-    from airflow_provider_bkitsm.hooks.store import store_engine
-
-    engine = store_engine()
-    with Transactions(engine).begin() as connection:
-        rounds, elsewhere = _rounds(connection, ticket) if ticket.opened_by else ({}, False)
-        owner, request = _owner(connection, ticket)
-        since = None if rounds else reached_at(connection, APPROVALS_VERSION)
+def _records(connection: Connection, ticket: AwaitedTicket) -> TicketRecords:
+    rounds, elsewhere = _rounds(connection, ticket) if ticket.opened_by else ({}, False)
+    owner, request = _owner(connection, ticket)
+    since = None if rounds else reached_at(connection, APPROVALS_VERSION)
     return TicketRecords(
         rounds=rounds,
         elsewhere=elsewhere,
         owner=owner,
         request=request,
         since=since,
-        complete=engine.dialect.name != "sqlite" or not executors_elsewhere(),
+        complete=connection.dialect.name != "sqlite" or not executors_elsewhere(),
     )
 
 
