@@ -29,7 +29,6 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmNotFoundError,
     ItsmOutcomeUnknownError,
     ItsmPermissionError,
-    ItsmTicketNotFoundError,
 )
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.opening import approval_tag
@@ -49,7 +48,6 @@ _NUMBER_SECONDS = 0.5
 # ITSM tells whole seconds.
 _TICK = timedelta(seconds=1)
 _REFUSALS = (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError)
-_GONE = (ItsmTicketNotFoundError, ItsmNotFoundError)
 _CLEARED = "The Airflow task was cleared and asks anew"
 
 
@@ -300,9 +298,9 @@ class ApprovalRequest:
         try:
             ticket = self.opener.open(self._handle(record), **content)
             self._has_opened = True
-        except _REFUSALS as refused:
+        except _REFUSALS:
             self._refused(record)
-            raise refused
+            raise
         return self._with_number(record, ticket)
 
     def _refused(self, record: ApprovalRecord) -> None:
@@ -393,7 +391,7 @@ class ApprovalRequest:
         """Read a ticket of ours; None where ITSM has it no more."""
         try:
             return self.opener.hook.get_ticket_info(sn)
-        except _GONE as error:
+        except ItsmNotFoundError as error:
             log.warning("ticket %s of %s is gone from ITSM: %s", sn, self.subject, error)
             return None
 
