@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,15 +24,25 @@ MARK = "BKITSM_DEMO_HOME"
 _LOCK = ".lock"
 _TERM_SECONDS = 10.0
 _LOG_LINES = 40
+_OWN_PORTS = (20000, 32000)
+# Several processes choose at once; a seed set for a test must not give them the same ports.
+_RANDOM = random.SystemRandom()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports nobody listens on at the moment, all different."""
+    """Return ports nobody listens on at the moment, all different.
+
+    The system gives ports above these to clients and to whoever asks for any. A port of that range may be
+    taken again before the server it was chosen for listens.
+    """
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        ports: list[int] = []
+        while len(ports) < count:
+            port = _RANDOM.randrange(*_OWN_PORTS)
+            with suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
 
 
 def environment(home: Path) -> dict[str, str]:

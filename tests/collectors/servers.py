@@ -41,10 +41,10 @@ def postgres_server() -> Iterator[Server]:
     initdb, program = find_binary("initdb"), find_binary("postgres")
     if initdb is None or program is None:
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
-    (port,) = free_ports(1)
     with temporary_home("postgres") as (home, user):
         data = home / "data"
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
+        (port,) = free_ports(1)
         options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
         with Server([program, "-D", str(data), *options], home, user, port, url=url, ready=_answering) as server:
@@ -70,10 +70,10 @@ def mariadb() -> Iterator[str]:
     install, server = find_binary("mariadb-install-db"), find_binary("mariadbd")
     if install is None or server is None:
         pytest.skip("no MariaDB server binaries (mariadb-install-db, mariadbd) on this machine")
-    (port,) = free_ports(1)
     with temporary_home("mysql") as (home, user):
         data = f"--datadir={home / 'data'}"
         _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal"], home, user)
+        (port,) = free_ports(1)
         options = [f"--port={port}", f"--socket={home / 'sock'}", "--bind-address=127.0.0.1"]
         options += [f"--pid-file={home / 'pid'}", "--innodb-flush-log-at-trx-commit=0"]
         with served([server, "--no-defaults", data, *options], home, user, port):
