@@ -176,7 +176,10 @@ class Receiver:
         return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN
 
     def _later(self, settle: Callable[..., Awaitable[Result]], notice: Notice) -> Result:
-        """Settle after the answer: ITSM may be unable to answer us before we answer it (reference 4.7)."""
+        """Settle after the answer: ITSM may answer none of our calls until its callback is answered.
+
+        See docs/itsm-behaviour.md#callback-inside-the-call.
+        """
         if len(self._background) >= BACKGROUND_LIMIT:
             return Result.LEFT_TO_POLL
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One builder per ITSM call, named as ITSM names them; each returns a :class:`~.protocol.Call`.
 
-Parameters left at None are not sent. Facts: methods, paths and rules of the measured v2 server.
+Parameters left at None are not sent. Methods, paths and rules are those of the measured v2 server
+(docs/itsm-behaviour.md#3-facts-one-by-one).
 """
 
 from __future__ import annotations

@@ -61,7 +61,10 @@ def check_sns(sns: str | Iterable[str]) -> list[str]:
 
 
 def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse display-only fields that ITSM would refuse after it has stored the ticket (reference 4.1)."""
+    """Refuse display-only fields that ITSM would refuse after it has stored the ticket.
+
+    See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
+    """
     for number, field in enumerate(fields):
         where = f"dynamic_fields[{number}]"
         if not isinstance(field, Mapping) or field.get("type") not in _DYNAMIC_TYPES:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Posting a ticket's callback as ITSM does: once, without a time limit, lost unless accepted (reference 6)."""
+"""Posting a ticket's callback as ITSM does: once, without a time limit, lost unless accepted.
+
+See docs/itsm-behaviour.md#callback.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _USER_AGENT = "python-requests/2.27.1"
 
 
 def callback_body(world: World, ticket: Ticket) -> dict[str, Any]:
-    """Return the nine keys of a callback; several differ from what the queries say (reference 6.2)."""
+    """Return the nine keys of a callback; several differ from what the queries say.
+
+    See docs/itsm-behaviour.md#callbacks-body.
+    """
     return {
         "title": ticket.title,
         "current_status": ticket.status,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in front of both platforms: the API gateway's checks and its own answers (reference 1, 2.3)."""
+"""What stands in front of both platforms: the API gateway's checks and its own answers.
+
+See docs/itsm-behaviour.md#fronts.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def with_slash(request: Request) -> Response:
 
 
 def crashed() -> Response:
-    """The page a crash outside the API layer shows, with HTTP 200 (reference 3.1)."""
+    """The page of a crash outside the API layer, with HTTP 200 (docs/itsm-behaviour.md#crash-page)."""
     return HTMLResponse(_CRASH_PAGE)
 
 
@@ -98,7 +101,7 @@ def proxy_page(status: int) -> Response:
 
 
 def no_such_page() -> Response:
-    """The page of a path outside every router of ITSM, with HTTP 200 too (reference 1)."""
+    """The page of a path outside every router of ITSM, with HTTP 200 too (docs/itsm-behaviour.md#crash-page)."""
     return HTMLResponse(_CRASH_PAGE.replace("500", "404"))
 
 

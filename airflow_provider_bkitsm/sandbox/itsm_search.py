@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters and pages of ``get_tickets`` and ``get_tickets_by_user`` (reference 4.11, 4.12). Pure."""
+"""Filters and pages of ``get_tickets`` and ``get_tickets_by_user`` (docs/itsm-behaviour.md#get_tickets). Pure."""
 
 from __future__ import annotations
 
