@@ -31,7 +31,8 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# ITSM waits for the answer without a limit of its own, and holds one of its workers while it does.
+# ITSM waits for the answer without a limit of its own, and holds one of its workers while it does
+# (docs/itsm-behaviour.md#sent-once).
 ITSM_SECONDS = 4.0
 # Once answered nobody waits, but ITSM may still be busy with the call this callback came from.
 BACKGROUND_SECONDS = 60.0

@@ -31,7 +31,8 @@ from airflow_provider_bkitsm.itsm.v2.html_filter import as_shown, stored_title
 
 log = logging.getLogger(__name__)
 
-# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear.
+# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear
+# (docs/itsm-behaviour.md#lost-answer).
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
 _STARTS, _START_SECONDS = 30, 2.0

@@ -184,7 +184,10 @@ def ticket_approval_result(sn: Iterable[str]) -> Call[tuple[models.ApprovalResul
 
 
 def token_verify(token: str) -> Call[models.TokenVerification]:
-    """Ask whether a callback's token comes from this ITSM. It proves neither ticket nor decision nor time."""
+    """Ask whether a callback's token comes from this ITSM. It proves neither ticket nor decision nor time.
+
+    See docs/itsm-behaviour.md#callbacks-token.
+    """
     return Call(
         method="POST",
         path="token/verify/",
@@ -265,7 +268,10 @@ def operate_node(
 
 
 def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, remark: str = "") -> Call[None]:
-    """Decide an approval step. ITSM takes any text but ``"true"`` for a refusal, even a JSON true."""
+    """Decide an approval step. ITSM takes any text but ``"true"`` for a refusal, even a JSON true.
+
+    See docs/itsm-behaviour.md#approve.
+    """
     approver = _person("approver", approver)
     body = {
         "sn": sn,

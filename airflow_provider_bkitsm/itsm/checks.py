@@ -78,6 +78,8 @@ def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
 def check_meta(meta: Mapping[str, Any]) -> None:
     """Refuse a ``meta`` that ITSM takes, but which then silently sends no callback or asks nobody.
 
+    See docs/itsm-behaviour.md#callback-that-is-never-sent.
+
     What is wrong is named and never shown: a callback's address and headers may be secrets.
     """
     if not isinstance(meta, Mapping):

@@ -78,7 +78,8 @@ async def _later(world: World, ticket: Ticket, seconds: float) -> None:
 async def _post(url: str, given: Any, body: dict[str, Any]) -> httpx.Response:
     headers = httpx.Headers({"User-Agent": _USER_AGENT, "Content-Type": "application/json"})
     headers.update(_latin(given))
-    # As ITSM: certificates are not checked, and a slow receiver is waited for without end.
+    # As ITSM: certificates are not checked, and a slow receiver is waited for without end
+    # (docs/itsm-behaviour.md#sent-once).
     async with httpx.AsyncClient(
         verify=False,  # noqa: S501
         timeout=None,  # noqa: S113

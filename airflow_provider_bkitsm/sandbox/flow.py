@@ -234,7 +234,10 @@ def _is_decided(ticket: Ticket, node: Node, step: Step) -> bool:
 
 
 def _finish_node(ticket: Ticket, node: Node, step: Step, now: float) -> None:
-    """Leave a node. One of type SIGN ends in an error of the server: nothing follows it, for ever."""
+    """Leave a node. One of type SIGN ends in an error of the server: nothing follows it, for ever.
+
+    See docs/itsm-behaviour.md#step-of-type-sign.
+    """
     _close(ticket, node.state_id, FINISHED)
     if node.kind == "APPROVAL":
         ticket.results[str(node.state_id)] = step.yes

@@ -32,7 +32,10 @@ FILTERS: dict[str, Filter] = {
         ticket.end_at is not None and int(ticket.end_at) <= from_shanghai(wanted)
     ),
 }
-"""All that is known; anything else in the body is silently ignored, as in ITSM."""
+"""All that is known; anything else in the body is silently ignored, as in ITSM.
+
+See docs/itsm-behaviour.md#get_tickets.
+"""
 
 
 def matches(ticket: Ticket, wanted: Mapping[str, Any]) -> bool:
