@@ -106,7 +106,10 @@ def no_such_page() -> Response:
 
 
 def only_through_gateway() -> Response:
-    """ITSM's answer to a call that no gateway it knows has signed: its only 403."""
+    """ITSM's answer to a call that no gateway it knows has signed: its only 403.
+
+    See docs/itsm-behaviour.md#crash-page.
+    """
     return HTMLResponse("This API can only be accessed through API gateway", status_code=403)
 
 
