@@ -61,7 +61,10 @@ def check_sns(sns: str | Iterable[str]) -> list[str]:
 
 
 def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse display-only fields that ITSM would refuse after it has stored the ticket (reference 4.1)."""
+    """Refuse display-only fields that ITSM would refuse after it has stored the ticket.
+
+    See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
+    """
     for number, field in enumerate(fields):
         where = f"dynamic_fields[{number}]"
         if not isinstance(field, Mapping) or field.get("type") not in _DYNAMIC_TYPES:
@@ -74,6 +77,8 @@ def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
 
 def check_meta(meta: Mapping[str, Any]) -> None:
     """Refuse a ``meta`` that ITSM takes, but which then silently sends no callback or asks nobody.
+
+    See docs/itsm-behaviour.md#callback-that-is-never-sent.
 
     What is wrong is named and never shown: a callback's address and headers may be secrets.
     """

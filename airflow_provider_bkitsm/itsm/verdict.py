@@ -209,7 +209,10 @@ def judge_by_log(row: ApprovalResult, entries: tuple[LogEntry, ...], policy: Ver
 
 
 def only_row(sn: str, rows: Iterable[ApprovalResult]) -> ApprovalResult:
-    """Return the one row of a ticket; ITSM leaves unknown sns out and may hold a sn twice."""
+    """Return the one row of a ticket; ITSM leaves unknown sns out and may hold a sn twice.
+
+    See docs/itsm-behaviour.md#ticket_approval_result.
+    """
     found = [row for row in rows if row.sn == sn]
     if not found:
         raise ItsmTicketNotFoundError(f"ITSM knows no ticket {sn}; nothing was approved")
