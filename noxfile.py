@@ -31,9 +31,9 @@ E2E = ("tests/e2e", "--numprocesses=2")
 QUICK = (
     *("tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),
     *("tests/sensors", "tests/triggers"),
-    *("tests/test_dags.py", "tests/test_get_provider_info.py", "tests/test_readme.py", "tests/test_tasks.py"),
+    *("tests/test_dags.py", "tests/test_get_provider_info.py", "tests/test_readme.py", "tests/test_mixins.py"),
     # What hostile answers do has nothing to do with Airflow, and its own tables are the same on PostgreSQL.
-    *("--ignore=tests/hooks/test_answers.py", "-k", "not postgres"),
+    *("--ignore=tests/hooks/test_responses.py", "-k", "not postgres"),
     *PARALLEL,
 )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 from airflow_provider_bkitsm import version_compat
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,7 @@ from typing import Any
 import airflow
 
 # Since 3.3 a task that starts in the triggerer has its templates rendered there.
-RENDERS_IN_TRIGGERER = tuple(int(part) for part in airflow.__version__.split(".")[:2]) >= (3, 3)
-# Since 3.3 a trigger is told when a person ended its task, and not only that it ends.
-TELLS_OF_KILLS = RENDERS_IN_TRIGGERER
+AIRFLOW_V_3_3_PLUS = tuple(int(part) for part in airflow.__version__.split(".")[:2]) >= (3, 3)
 
 try:
     from airflow.sdk.exceptions import (
@@ -91,7 +89,7 @@ def stats() -> Any:
         return of_the_sdk.Stats
     from airflow.observability import stats as of_the_core
 
-    if not RENDERS_IN_TRIGGERER and not _is_told(of_the_core):
+    if not AIRFLOW_V_3_3_PLUS and not _is_told(of_the_core):
         _tell(of_the_core.Stats)
     return of_the_core.Stats
 
@@ -143,8 +141,7 @@ def workers_do_no_more() -> bool:
 
 
 __all__ = [
-    "RENDERS_IN_TRIGGERER",
-    "TELLS_OF_KILLS",
+    "AIRFLOW_V_3_3_PLUS",
     "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",

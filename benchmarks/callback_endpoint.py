@@ -30,11 +30,10 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import create_engine, text
 
-from airflow_provider_bkitsm.collectors.engine import server_engine
-from airflow_provider_bkitsm.hooks.callback_address import callback_meta
-from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
+from airflow_provider_bkitsm.callback.signature import callback_meta, signing_keys
+from airflow_provider_bkitsm.collectors.database import server_engine
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.itsm.opening import approval_tag, marked_title
+from airflow_provider_bkitsm.itsm.idempotency import approval_tag, marked_title
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore

@@ -69,8 +69,7 @@ with DAG(
 
     @task(**PATIENT)
     def provision_etl(collector: dict, params: dict) -> dict:
-        from airflow_provider_bkitsm.hooks.bklog import BkLogHook
-        from airflow_provider_bkitsm.hooks.provisioning import provision
+        from airflow_provider_bkitsm.hooks.bklog import BkLogHook, provision
 
         number, config = collector["collector_config_id"], collector["clean_config"]
         return provision(BkLogHook(), number, config, bk_biz_id=params["bk_biz_id"])

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from airflow_provider_bkitsm.callback.answers import Result, answer
-from airflow_provider_bkitsm.hooks.callback_address import LIFE
-from airflow_provider_bkitsm.hooks.callback_signing import EXTRAS, HEADER
+from airflow_provider_bkitsm.callback.messages import Result, answer
+from airflow_provider_bkitsm.callback.signature import EXTRAS, HEADER, LIFE
 from demo.processes import free_ports
 from tests.collectors.servers import find_binary, served, temporary_home
 

@@ -10,9 +10,9 @@ from inspect import signature
 from pathlib import Path
 
 from airflow_provider_bkitsm.cli.definition import HISTORY
+from airflow_provider_bkitsm.collectors.approval_switch import gate
 from airflow_provider_bkitsm.collectors.row import CollectorState
 from airflow_provider_bkitsm.collectors.store import CollectorStore
-from airflow_provider_bkitsm.collectors.switch import gate
 from airflow_provider_bkitsm.get_provider_info import get_provider_info
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "collectors.md"

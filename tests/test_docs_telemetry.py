@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.callback.answers import Result
+from airflow_provider_bkitsm.callback.messages import Result
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "telemetry.md").read_text()
 MAPPINGS, ALERTS = (yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))

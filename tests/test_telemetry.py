@@ -15,14 +15,14 @@ import pytest
 
 from airflow_provider_bkitsm import telemetry, version_compat
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 from airflow_provider_bkitsm.hooks.operating import call_off
-from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
-from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
+from airflow_provider_bkitsm.tickets.poller import TicketWait
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 CONN = "bkitsm_default"
@@ -160,7 +160,7 @@ async def test_a_trigger_times_what_it_sees(seen, sn, sandbox, monkeypatch, reco
     async def push(*_anything) -> None:
         """Registered."""
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
     monkeypatch.setattr(telemetry, "_ON_ITS_WAY", -1.0 if recovered else 3600.0)
     sandbox.approve(sn)
     one = ItsmTicketTrigger(ticket_sn=sn, bkitsm_conn_id=CONN, poll_interval=9, approval_timeout=None)
@@ -189,7 +189,7 @@ def test_a_ticket_that_was_there_already_is_counted(seen, connections, task):
 
 def test_so_is_one_whose_answer_was_lost(seen, connections, sandbox):
     sandbox.fault("create_ticket", "drop_answer")
-    handle = Handle(tag=TAG, creator="robot", since=datetime.now(UTC))
+    handle = TicketKey(tag=TAG, creator="robot", since=datetime.now(UTC))
     TicketOpener(hook=ItsmHook(), sleep=lambda _seconds: None).open(handle, fields=FORM, fast_approval=True)
     assert seen.names == ["bkitsm.duplicates_avoided,bkitsm_default"]
 

@@ -1,15 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A row of the approvals page: what Airflow knows of a wait, joined with how ITSM says the ticket stands."""
+"""The tickets of a page as rows: what is known of each wait, whose it is, which ticket is meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome, reason_code
+
+
+def ticket_of(founds: Sequence[WaitRecord], task: TaskKey) -> WaitRecord | None:
+    """Return the wait of a task instance; for one that only opened the ticket, its run's wait for the same ticket.
+
+    Tasks that open a ticket keep its address alone; a number for ITSM comes from a registration only.
+    """
+    own = next((one for one in founds if one.task == task), None)
+    if own is None or own.conn_id:
+        return own
+    same = (one for one in founds if one.conn_id and own.ticket_url and one.ticket_url == own.ticket_url)
+    return next(same, own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewer:
+    """Who looks.
+
+    :param airflow_name: as Airflow writes it on the runs they start.
+    :param itsm_name: as ITSM knows them.
+    :param tickets: those that ITSM says wait for them, or were opened in their name.
+    """
+
+    airflow_name: str
+    itsm_name: str
+    tickets: frozenset[Ticket] = frozenset()
+
+    def is_concerned(self, row: Row) -> bool:
+        """Whether a row's ticket waits for them, was opened or decided by them, or its run started by them."""
+        known = (*row.approvers, *row.decided_by, row.creator)
+        return (
+            (row.conn_id, row.sn) in self.tickets
+            or bool(self.itsm_name and self.itsm_name in known)
+            or bool(self.airflow_name and self.airflow_name == row.triggered_by)
+        )
+
 
 _DEFERRED = "deferred"
 _AFTER_THE_WAIT = frozenset(
@@ -51,7 +87,7 @@ class TaskKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class WaitRecord:
     """What Airflow's database says about one wait. Times are aware.
 
     :param sn: the ticket's number; empty where the wait has not registered itself.
@@ -82,7 +118,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Live:
+class TicketSnapshot:
     """What ITSM said about a ticket, and when. ``step`` and ``approvers`` are empty where they were not asked.
 
     ``stalled`` is that the ticket ran and asked nobody a minute or more after it was opened.
@@ -146,7 +182,9 @@ class Row:
         return {**task, **values, **times, "status": str(self.status), "open": self.is_open}
 
 
-def row_of(found: Found, live: Live | None, *, collector: str = "", polled_at: datetime | None = None) -> Row:
+def row_of(
+    found: WaitRecord, live: TicketSnapshot | None, *, collector: str = "", polled_at: datetime | None = None
+) -> Row:
     """Join a wait and its ticket into a row.
 
     The verdict the DAG acted on stands, whatever ITSM says later
@@ -186,7 +224,7 @@ def row_of(found: Found, live: Live | None, *, collector: str = "", polled_at: d
     )
 
 
-def status_of(found: Found, live: Live | None) -> Status:
+def status_of(found: WaitRecord, live: TicketSnapshot | None) -> Status:
     """Say how an approval stands. Only a verdict the task ended with is called a decision."""
     if found.state == _DEFERRED:
         return _while_it_waits(live)
@@ -196,7 +234,7 @@ def status_of(found: Found, live: Live | None) -> Status:
     return Status.RESUMING if found.state in _AFTER_THE_WAIT else Status.ENDED
 
 
-def _while_it_waits(live: Live | None) -> Status:
+def _while_it_waits(live: TicketSnapshot | None) -> Status:
     if live is None:
         return Status.WAITING
     if live.current_status in ENDED:
@@ -247,7 +285,7 @@ def text(value: object) -> str:
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
-def _address(found: Found, live: Live | None) -> str:
+def _address(found: WaitRecord, live: TicketSnapshot | None) -> str:
     known = (found.ticket_url, (found.verdict or {}).get("ticket_url"), live.ticket_url if live else "")
     return next(filter(None, map(web_address, known)), "")
 

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from airflow_provider_bkitsm.callback.body import Notice
+from airflow_provider_bkitsm.callback.messages import CallbackBody
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega
-from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.read_back import confirmed
+from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
@@ -34,7 +34,7 @@ class GatewayHook(ItsmAsyncHook):
 
 async def read_verdicts(
     gateway: Gateway,
-    notice: Notice,
+    notice: CallbackBody,
     waiters: Iterable[Waiter],
     request: Mapping[str, Any] | None = None,
 ) -> list[tuple[Waiter, Verdict]]:

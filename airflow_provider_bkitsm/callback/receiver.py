@@ -16,15 +16,13 @@ from functools import partial
 from time import time
 from typing import Any, Protocol, TypeVar
 
-from airflow_provider_bkitsm.callback.answers import Result
-from airflow_provider_bkitsm.callback.body import Notice, read_notice
 from airflow_provider_bkitsm.callback.itsm import read_verdicts
+from airflow_provider_bkitsm.callback.messages import CallbackBody, Result, read_notice
+from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
-from airflow_provider_bkitsm.hooks.callback_address import read_claim
-from airflow_provider_bkitsm.hooks.callback_signing import Claim, is_signed, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
-from airflow_provider_bkitsm.itsm.opening import is_marked
+from airflow_provider_bkitsm.itsm.idempotency import is_marked
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
@@ -43,7 +41,7 @@ _NO_KEYS = (bytes(32),)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrived:
+class CallbackRequest:
     """A callback as it arrived: the parts of its address, its signature header, its raw body."""
 
     conn_id: str
@@ -54,7 +52,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
+class Registrations:
     """Who registered for a ticket: those who still wait, and whether anybody ever did.
 
     :param request: what was sent to open the ticket; None where no record says.
@@ -65,13 +63,13 @@ class Waiting:
     request: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-class Metadata(Protocol):
+class MetadataPort(Protocol):
     """What Airflow knows; every method blocks."""
 
     def gateway(self, conn_id: str) -> Gateway | None:
         """Return a connection of type ``bkitsm``."""
 
-    def waiting(self, sn: str, conn_id: str) -> Waiting:
+    def waiting(self, sn: str, conn_id: str) -> Registrations:
         """Return who waits for a ticket on a connection."""
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
@@ -97,7 +95,7 @@ class Receiver:
     def __init__(
         self,
         *,
-        metadata: Metadata,
+        metadata: MetadataPort,
         run: Run = asyncio.to_thread,
         count: Callable[[Result], object] = lambda _result: None,
         clock: Callable[[], float] = time,
@@ -109,7 +107,7 @@ class Receiver:
         self._background: set[asyncio.Task[None]] = set()
         self._turns, self._background_turns = asyncio.Semaphore(TURNS), asyncio.Semaphore(TURNS)
 
-    async def receive(self, arrived: Arrived) -> Result:
+    async def receive(self, arrived: CallbackRequest) -> Result:
         """Check a callback and resume whoever waits for it; never raises."""
         claim = read_claim(conn_id=arrived.conn_id, tag=arrived.tag, expires=arrived.expires)
         notice = read_notice(arrived.body)
@@ -120,7 +118,7 @@ class Receiver:
         except Exception as error:
             return self._said(Result.FAILED, notice, type(error).__name__)
 
-    async def _receive(self, claim: Claim, notice: Notice, signature: str) -> Result:
+    async def _receive(self, claim: Claim, notice: CallbackBody, signature: str) -> Result:
         found = await self._run(partial(self._look, claim, notice.sn, signature))
         if isinstance(found, Result):
             return self._said(found)
@@ -132,7 +130,7 @@ class Receiver:
             return self._said(self._later(settle, notice), notice)
         return await settle(turns=self._turns, seconds=ITSM_SECONDS)
 
-    def _look(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Waiting] | Result:
+    def _look(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Registrations] | Result:
         """Check the signature, and only then look for who waits."""
         gateway = self._metadata.gateway(claim.conn_id)
         refusal = _refusal(gateway, claim, signature, now=self._clock())
@@ -144,8 +142,8 @@ class Receiver:
         self,
         gateway: Gateway,
         claim: Claim,
-        notice: Notice,
-        waiting: Waiting,
+        notice: CallbackBody,
+        waiting: Registrations,
         *,
         turns: asyncio.Semaphore,
         seconds: float,
@@ -176,7 +174,7 @@ class Receiver:
             return Result.RESUMED
         return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN
 
-    def _later(self, settle: Callable[..., Awaitable[Result]], notice: Notice) -> Result:
+    def _later(self, settle: Callable[..., Awaitable[Result]], notice: CallbackBody) -> Result:
         """Settle after the answer: ITSM may answer none of our calls until its callback is answered.
 
         See docs/itsm-behaviour.md#callback-inside-the-call.
@@ -195,7 +193,7 @@ class Receiver:
         task.add_done_callback(self._background.discard)
         return Result.ANSWERED_FIRST
 
-    def _said(self, result: Result, notice: Notice | None = None, why: str = "") -> Result:
+    def _said(self, result: Result, notice: CallbackBody | None = None, why: str = "") -> Result:
         """Count, and write the one line of log; of a callback that has proved nothing, nothing is repeated."""
         about = f" for ticket {notice.sn}" if notice else ""
         failed = result is Result.FAILED

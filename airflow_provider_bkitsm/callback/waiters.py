@@ -4,7 +4,7 @@
 The registration is an XCom on the waiting task instance. Its key carries the sn, because XCom keys are indexed
 in Airflow's database. It is an index and no authority, since others can write XComs: number, connection, verdict
 source and what may end the task are those of the trigger's own arguments, which are encrypted. Those of a task
-that starts from its trigger hold templates; see :mod:`airflow_provider_bkitsm.plugins.metadata.resuming`.
+that starts from its trigger hold templates; see :mod:`airflow_provider_bkitsm.plugins.metadata.resume`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.tasks import TICKET_URL_KEY, ReadsVerdict
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VerdictPolicyMixin
 
 WAIT_PREFIX = "bkitsm_wait:"
 # XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
@@ -43,7 +43,7 @@ _TYPES: Mapping[str, type | UnionType] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiter(ReadsVerdict):
+class Waiter(VerdictPolicyMixin):
     """A task instance that waits, and how it wants the verdict read.
 
     :param ti_id: UUID of the task instance's try: a later try of the same task is another one.

@@ -12,7 +12,7 @@ from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
 from airflow_provider_bkitsm.cli.definition import HISTORY, HISTORY_HELP
-from airflow_provider_bkitsm.collectors.story import SHORT, story
+from airflow_provider_bkitsm.collectors.history import SHORT, story
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.version_compat import AirflowException

@@ -24,7 +24,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from airflow_provider_bkitsm.collectors.service_fit import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.services import find_service
+from airflow_provider_bkitsm.itsm.v2.services import find_service
 from airflow_provider_bkitsm.itsm.verdict_source import (
     VerdictSource,
     read_workflow,
@@ -35,7 +35,7 @@ from airflow_provider_bkitsm.itsm.verdict_source import (
 from airflow_provider_bkitsm.version_compat import AirflowException
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.models import Service, ServiceCatalog, ServiceDetail, Workflow
+    from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceCatalog, ServiceDetail, Workflow
 
 NOT_DONE, UNUSABLE = 1, 2
 SHIPPED = "collector_service.json"

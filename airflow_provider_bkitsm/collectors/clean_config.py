@@ -19,8 +19,17 @@ from typing import Any
 from airflow_provider_bkitsm.collectors.collector import as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, platform_problems
-from airflow_provider_bkitsm.collectors.reserved_names import is_reserved
-from airflow_provider_bkitsm.collectors.rules import Choice, Flag, Items, Kind, Shape, Text, Whole, shown
+from airflow_provider_bkitsm.collectors.rules import (
+    Choice,
+    Flag,
+    Items,
+    Kind,
+    Shape,
+    Text,
+    Whole,
+    is_reserved,
+    shown,
+)
 
 TEXT, JSON, DELIMITER, REGEXP = "bk_log_text", "bk_log_json", "bk_log_delimiter", "bk_log_regexp"
 ETL_KINDS = (TEXT, JSON, DELIMITER, REGEXP)

@@ -21,12 +21,12 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
-from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
-from airflow_provider_bkitsm.itsm.models import ApprovalResult
-from airflow_provider_bkitsm.itsm.opening import marker
+from airflow_provider_bkitsm.itsm.idempotency import marker
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
 from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 

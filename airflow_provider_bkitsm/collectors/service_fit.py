@@ -17,8 +17,8 @@ import pendulum
 
 from airflow_provider_bkitsm.collectors.form import collector_detail, detail_text
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_plain
+from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, ServiceField
 from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"

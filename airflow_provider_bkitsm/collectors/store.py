@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, select
 
 from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.clean_config import digest
-from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
+from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Transactions, server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.collectors.tables import (
@@ -29,7 +29,6 @@ from airflow_provider_bkitsm.collectors.tables import (
     of_collector,
     row_from,
 )
-from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.collectors.writing import write
 
 __all__ = ["AuditEntry", "CollectorStore", "server_engine", "sqlite_engine"]

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy import exc as sql
 
+from airflow_provider_bkitsm.collectors.database import UNTOUCHED
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, TicketNumberTaken
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.tables import (
@@ -18,7 +19,6 @@ from airflow_provider_bkitsm.collectors.tables import (
     owner_values,
     row_values,
 )
-from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED
 
 
 def write(

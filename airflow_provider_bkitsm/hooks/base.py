@@ -1,17 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hooks of both platforms have in common: a form, a gateway, one HTTP session, Airflow's Test button."""
+"""What the hooks of both platforms share: the connection, the client, the Test button."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
-from airflow_provider_bkitsm.hooks.reporting import tell
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+
+
+def tell(report: Callable[[], str], conn_id: str) -> tuple[bool, str]:
+    """Return whether ``report`` succeeded, and its sentence or the reason of its failure.
+
+    The button tests under a random connection id, which would only puzzle its reader.
+    """
+    try:
+        return True, report()
+    except ItsmError as error:
+        return False, str(error).removeprefix(f"connection {conn_id!r}: ")
+    except Exception as error:
+        # Foreign words may hold anything, a secret included: the kind must do.
+        return False, f"the connection cannot be used ({type(error).__name__})"
 
 
 class BlueKingHook(BaseHook):

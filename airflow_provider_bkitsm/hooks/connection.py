@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Airflow connection read into what the gateway needs, with errors that name the field to mend."""
+"""An Airflow connection read as a BlueKing gateway: address, credentials, extras, TLS and proxy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from airflow_provider_bkitsm.hooks.address import gateway_root
-from airflow_provider_bkitsm.hooks.extra import is_blank, read_extra, secrets_of
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
@@ -20,6 +18,103 @@ from airflow_provider_bkitsm.version_compat import mask_secret
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+_SCHEMES = {"http": 80, "https": 443}
+_REFUSED: dict[str, Callable[[SplitResult], bool]] = {
+    "the host must not hold a user or password": lambda url: "@" in url.netloc,
+    "the host must be an http(s) URL": lambda url: url.scheme not in _SCHEMES or not url.hostname,
+    "the host must end with its path, without ? or #": lambda url: bool(url.query or url.fragment),
+}
+
+
+def gateway_root(host: str, *, port: int | None, schema: str | None) -> str:
+    """Return the URL calls are made below, without trailing slash.
+
+    ``schema`` may be ``http`` or ``https``; anything else is the path, which is where Airflow puts the path of
+    an ``AIRFLOW_CONN_`` URI. ``port`` counts where the host names none.
+
+    :raises ValueError: it is no address; the text says why and shows nothing of it.
+    """
+    said = (schema or "").strip().strip("/")
+    scheme, path = (said, "") if said.lower() in _SCHEMES else ("https", said)
+    url = _split(host if "://" in host else f"{scheme}://{host}")
+    for why, refused in _REFUSED.items():
+        if refused(url):
+            raise ValueError(why)
+    implied = _port(url) or port in (None, 0, _SCHEMES[url.scheme])
+    netloc = url.netloc if implied else f"{url.netloc.rstrip(':')}:{port}"
+    paths = [one for one in (url.path.strip("/"), path) if one]
+    return "/".join([f"{url.scheme}://{netloc}", *paths])
+
+
+def _split(text: str) -> SplitResult:
+    if any(letter.isspace() for letter in text):
+        raise ValueError("the host must not hold blanks")
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise ValueError("the host must be an http(s) URL") from None
+
+
+def _port(url: SplitResult) -> int | None:
+    try:
+        return url.port
+    except ValueError:
+        raise ValueError("the host's port must be a number up to 65535") from None
+
+
+# Beside what Airflow knows by its name. A path is no secret, but a key pasted in its place is.
+_SECRET = ("access_token", "bk_token", "bk_ticket", "bk_ticket_secret", "client_key")
+_SECRETS = ("callback_signing_secret", "callback_signing_keys")
+
+
+def read_extra(text: str | None) -> dict[str, Any]:
+    """Return the entries that are given; a prefix as old forms wrote it (``extra__bkitsm__``) is dropped.
+
+    :raises ValueError: the text is no JSON object.
+    """
+    if text is None or not text.strip():
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise ValueError("extra must be a JSON object")
+    given = {name: value for name, value in extra.items() if not is_blank(value)}
+    prefixed = [name for name in given if name.startswith("extra__")]
+    return {name.split("__", 2)[-1]: given.pop(name) for name in prefixed} | given
+
+
+def is_blank(value: object) -> bool:
+    """Whether an entry says nothing: forms write null, URIs and JSON texts also an empty text."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def secrets_of(extra: Mapping[str, Any]) -> list[str]:
+    """Return the texts of an extra that no log may show."""
+    found = [extra.get(name) for name in _SECRET]
+    found += [one for name in _SECRETS for one in _each(extra.get(name))]
+    proxy = extra.get("proxy")
+    if isinstance(proxy, str):
+        found += _proxy_secrets(proxy.strip())
+    return [str(one).strip() for one in found if not is_blank(one) and not isinstance(one, dict | list)]
+
+
+def _each(value: object) -> list[Any]:
+    """Return the entries of a list, or of a text with commas."""
+    if isinstance(value, list):
+        return value
+    return value.split(",") if isinstance(value, str) else [value]
+
+
+def _proxy_secrets(proxy: str) -> list[str]:
+    try:
+        password = urlsplit(proxy).password
+    except ValueError:
+        return [proxy]
+    return [proxy, password, unquote(password)] if password else []
+
 
 _GRANTS = ("access_token", "bk_token", "bk_ticket")
 # BlueKing's API gateway serves the ESB's components under this path of the same host.

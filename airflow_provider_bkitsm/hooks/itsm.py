@@ -1,35 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
 """``ItsmHook`` and ``ItsmAsyncHook``: an Airflow connection turned into a BK-ITSM client.
 
-Both offer ITSM's calls under ITSM's names, with the parameters of :mod:`airflow_provider_bkitsm.itsm.calls`;
-they differ in nothing but the transport.
-"""
+Both offer ITSM's calls under ITSM's names, with the parameters of :mod:`airflow_provider_bkitsm.itsm.v2.calls`;
+they differ in nothing but the transport. The calls are listed twice because a method's type can say but one of the
+two: its result, or that one awaits it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, TypeVar, Unpack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, Unpack
 
 from airflow.sdk import BaseHook
 from asgiref.sync import sync_to_async
 from tenacity import AsyncRetrying, Retrying
 
-from airflow_provider_bkitsm.hooks import sharing
-from airflow_provider_bkitsm.hooks.answers import unanswered, understand
+from airflow_provider_bkitsm.hooks import pool
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.exchange import NoAnswerError
-from airflow_provider_bkitsm.hooks.itsm_calls import ItsmAsyncCalls, ItsmCalls
-from airflow_provider_bkitsm.hooks.retrying import LEADS_NOWHERE, at_esb, falls_back, nowhere, policy
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport
-from airflow_provider_bkitsm.itsm import batches, calls, errors, models, paging, service_calls
-from airflow_provider_bkitsm.itsm.filters import TicketFilters
-from airflow_provider_bkitsm.itsm.models import R, TicketOfUser, TicketSummary
+from airflow_provider_bkitsm.hooks.responses import (
+    LEADS_NOWHERE,
+    at_esb,
+    falls_back,
+    nowhere,
+    policy,
+    unanswered,
+    understand,
+)
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError
+from airflow_provider_bkitsm.itsm import errors, protocol
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow
-from airflow_provider_bkitsm.itsm.v2 import four_byte
+from airflow_provider_bkitsm.itsm.v2 import calls, four_byte, models, pagination
+from airflow_provider_bkitsm.itsm.v2.models import R, TicketOfUser, TicketSummary
+from airflow_provider_bkitsm.itsm.v2.validation import TicketFilters
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
+P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Sends(Protocol):
+    def send(self, call: Call[T]) -> T: ...
+
+
+class _SendsAsync(Protocol):
+    async def send(self, call: Call[T]) -> T: ...
+
+
+def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[_Sends, P], T]:
+    """Turn a call's builder into the method that sends it."""
+
+    def method(hook: _Sends, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return hook.send(build(*args, **kwargs))
+
+    return _named(method, build)
+
+
+def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[_SendsAsync, P], Awaitable[T]]:
+    """Turn a call's builder into the coroutine method that sends it."""
+
+    async def method(hook: _SendsAsync, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await hook.send(build(*args, **kwargs))
+
+    return _named(method, build)
+
+
+def _named(method: F, build: Callable[..., Any]) -> F:
+    method.__doc__, method.__name__ = build.__doc__, build.__name__
+    method.is_itsm_call = True  # type: ignore[attr-defined]
+    return method
+
+
+class ItsmCalls:
+    """For a hook with ``send``."""
+
+    create_ticket = _sync(calls.create_ticket)
+    get_ticket_status = _sync(calls.get_ticket_status)
+    get_ticket_info = _sync(calls.get_ticket_info)
+    get_ticket_logs = _sync(calls.get_ticket_logs)
+    get_tickets = _sync(calls.get_tickets)
+    ticket_approval_result = _sync(calls.ticket_approval_result)
+    token_verify = _sync(calls.token_verify)
+    operate_ticket = _sync(calls.operate_ticket)
+    get_tickets_by_user = _sync(calls.get_tickets_by_user)
+    callback_failed_ticket = _sync(calls.callback_failed_ticket)
+    operate_node = _sync(calls.operate_node)
+    approve = _sync(calls.approve)
+    comment_ticket = _sync(calls.comment_ticket)
+    get_approver = _sync(calls.get_approver)
+    get_approve_node_result = _sync(calls.get_approve_node_result)
+    get_services = _sync(calls.get_services)
+    get_service_detail = _sync(calls.get_service_detail)
+    get_service_catalogs = _sync(calls.get_service_catalogs)
+    get_service_roles = _sync(calls.get_service_roles)
+    get_workflow_detail = _sync(calls.get_workflow_detail)
+    import_service = _sync(calls.import_service)
+    update_service = _sync(calls.update_service)
+    create_service_catalog = _sync(calls.create_service_catalog)
+
+
+class ItsmAsyncCalls:
+    """For a hook whose ``send`` is awaited."""
+
+    create_ticket = _async(calls.create_ticket)
+    get_ticket_status = _async(calls.get_ticket_status)
+    get_ticket_info = _async(calls.get_ticket_info)
+    get_ticket_logs = _async(calls.get_ticket_logs)
+    get_tickets = _async(calls.get_tickets)
+    ticket_approval_result = _async(calls.ticket_approval_result)
+    token_verify = _async(calls.token_verify)
+    operate_ticket = _async(calls.operate_ticket)
+    get_tickets_by_user = _async(calls.get_tickets_by_user)
+    callback_failed_ticket = _async(calls.callback_failed_ticket)
+    operate_node = _async(calls.operate_node)
+    approve = _async(calls.approve)
+    comment_ticket = _async(calls.comment_ticket)
+    get_approver = _async(calls.get_approver)
+    get_approve_node_result = _async(calls.get_approve_node_result)
+    get_services = _async(calls.get_services)
+    get_service_detail = _async(calls.get_service_detail)
+    get_service_catalogs = _async(calls.get_service_catalogs)
+    get_service_roles = _async(calls.get_service_roles)
+    get_workflow_detail = _async(calls.get_workflow_detail)
+    import_service = _async(calls.import_service)
+    update_service = _async(calls.update_service)
+    create_service_catalog = _async(calls.create_service_catalog)
 
 
 class ItsmHook(ItsmCalls, BlueKingHook):
@@ -56,8 +151,8 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         """
         call = four_byte.prepared(call, self.gateway.four_byte)
         size = batch_size(self.gateway)
-        if batches.is_too_large(call, size):
-            return self.run(batches.in_batches(call, size))
+        if protocol.is_too_large(call, size):
+            return self.run(protocol.in_batches(call, size))
         try:
             answer: T = Retrying(**policy(call, self.gateway))(self._once, call)
         except errors.ItsmError as error:
@@ -97,18 +192,18 @@ class ItsmHook(ItsmCalls, BlueKingHook):
     def iter_tickets(self, **filters: Unpack[TicketFilters]) -> Iterator[TicketSummary]:
         """Yield every ticket ``get_tickets`` finds, newest first, each once, reading a page when it is needed.
 
-        :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; many ``sns`` are
+        :param filters: see :class:`~airflow_provider_bkitsm.itsm.v2.validation.TicketFilters`; many ``sns`` are
             searched for in pieces, as ``ticket_approval_result`` does.
         """
-        return self._rows(paging.tickets(batch_size=batch_size(self.gateway), **filters))
+        return self._rows(pagination.tickets(batch_size=batch_size(self.gateway), **filters))
 
     def iter_tickets_by_user(
         self, *, user: str, view_type: calls.UserView | str, service_id: int | None = None
     ) -> Iterator[TicketOfUser]:
         """Yield every ticket ``get_tickets_by_user`` finds, newest first, each once, reading pages as needed."""
-        return self._rows(paging.tickets_by_user(user=user, view_type=view_type, service_id=service_id))
+        return self._rows(pagination.tickets_by_user(user=user, view_type=view_type, service_id=service_id))
 
-    def _rows(self, pages: paging.Pages[R]) -> Iterator[R]:
+    def _rows(self, pages: pagination.Pages[R]) -> Iterator[R]:
         while pages.more:
             yield from self.run(pages.next())
 
@@ -118,7 +213,7 @@ class ItsmHook(ItsmCalls, BlueKingHook):
 
     def _report(self) -> str:
         """Make two reads: one that needs the app, one that needs its user to be verified."""
-        seen = _visible(self.gateway, self._once(service_calls.get_services()))
+        seen = _visible(self.gateway, self._once(calls.get_services()))
         try:
             self._once(calls.ticket_approval_result(["connection-test"]))
         except errors.ItsmAuthenticationError as error:
@@ -138,7 +233,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     def __init__(self, bkitsm_conn_id: str = ItsmHook.default_conn_name) -> None:
         super().__init__()
         self.bkitsm_conn_id = bkitsm_conn_id
-        self._shared: sharing.Shared | None = None
+        self._shared: pool.SharedClient | None = None
 
     async def __aenter__(self) -> ItsmAsyncHook:
         return self
@@ -152,21 +247,21 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         Other hooks that share this one's client are not disturbed.
         """
         if self._shared is not None:
-            self._shared.doubt()
+            self._shared.invalidate()
         await self._use(None)
 
     async def aget_conn(self) -> AsyncTransport:
         """Return the transport of this hook's connection, opened once."""
         return (await self._join()).transport
 
-    async def _join(self) -> sharing.Shared:
+    async def _join(self) -> pool.SharedClient:
         if self._shared is not None:
             return self._shared
-        shared = await sharing.join(self.bkitsm_conn_id, self.aread_gateway)
+        shared = await pool.join(self.bkitsm_conn_id, self.aread_gateway)
         await self._use(shared)
         return shared
 
-    async def _use(self, shared: sharing.Shared | None) -> None:
+    async def _use(self, shared: pool.SharedClient | None) -> None:
         """Leave the client in use, which another task of this hook may just have joined, for this one."""
         before, self._shared = self._shared, shared
         if before is not None:
@@ -188,8 +283,8 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         gateway = (await self.aget_conn()).gateway
         call = four_byte.prepared(call, gateway.four_byte)
         size = batch_size(gateway)
-        if batches.is_too_large(call, size):
-            return await self.run(batches.in_batches(call, size))
+        if protocol.is_too_large(call, size):
+            return await self.run(protocol.in_batches(call, size))
         try:
             return await AsyncRetrying(**policy(call, gateway))(self._once, call)
         except errors.ItsmError as error:
@@ -229,20 +324,20 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     async def iter_tickets(self, **filters: Unpack[TicketFilters]) -> AsyncIterator[TicketSummary]:
         """Yield every ticket ``get_tickets`` finds, newest first, each once, reading a page when it is needed.
 
-        :param filters: see :class:`~airflow_provider_bkitsm.itsm.filters.TicketFilters`; many ``sns`` are
+        :param filters: see :class:`~airflow_provider_bkitsm.itsm.v2.validation.TicketFilters`; many ``sns`` are
             searched for in pieces, as ``ticket_approval_result`` does.
         """
         size = batch_size((await self.aget_conn()).gateway)
-        async for row in self._rows(paging.tickets(batch_size=size, **filters)):
+        async for row in self._rows(pagination.tickets(batch_size=size, **filters)):
             yield row
 
     def iter_tickets_by_user(
         self, *, user: str, view_type: calls.UserView | str, service_id: int | None = None
     ) -> AsyncIterator[TicketOfUser]:
         """Yield every ticket ``get_tickets_by_user`` finds, newest first, each once, reading pages as needed."""
-        return self._rows(paging.tickets_by_user(user=user, view_type=view_type, service_id=service_id))
+        return self._rows(pagination.tickets_by_user(user=user, view_type=view_type, service_id=service_id))
 
-    async def _rows(self, pages: paging.Pages[R]) -> AsyncIterator[R]:
+    async def _rows(self, pages: pagination.Pages[R]) -> AsyncIterator[R]:
         while pages.more:
             for row in await self.run(pages.next()):
                 yield row
@@ -254,7 +349,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
 
 def batch_size(gateway: Gateway) -> int:
     """Return how many tickets one call may ask for: the connection's extra ``batch_size``."""
-    return gateway.whole("batch_size", batches.DEFAULT_SIZE, least=1)
+    return gateway.whole("batch_size", protocol.DEFAULT_SIZE, least=1)
 
 
 def _visible(gateway: Gateway, services: tuple[models.Service, ...]) -> str:

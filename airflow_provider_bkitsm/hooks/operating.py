@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operating on a ticket through a hook; see :mod:`airflow_provider_bkitsm.itsm.operating`."""
+"""Operating on a ticket through a hook; see :mod:`airflow_provider_bkitsm.itsm.actions`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm import operating
-from airflow_provider_bkitsm.itsm.calls import TicketAction
+from airflow_provider_bkitsm.itsm import actions
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmConflictError,
     ItsmError,
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
-from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
+from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
@@ -39,12 +39,12 @@ def operate(
     :raises ItsmOutcomeUnknownError: the answer was lost, and the ticket is not (yet) as wanted.
     """
     return hook.run(
-        operating.operate(sn=sn, action_type=action_type, operator=operator, action_message=action_message)
+        actions.operate(sn=sn, action_type=action_type, operator=operator, action_message=action_message)
     )
 
 
 def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None] = time.sleep) -> TicketStatus:
-    """End a ticket nobody waits for any more; see :func:`airflow_provider_bkitsm.itsm.operating.call_off`.
+    """End a ticket nobody waits for any more; see :func:`airflow_provider_bkitsm.itsm.actions.call_off`.
 
     :param why: for the ticket's log.
     :raises ItsmConflictError: ITSM allows neither to withdraw nor to terminate it.
@@ -76,7 +76,7 @@ def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verd
 
 
 def _call_off(hook: ItsmHook, sn: str, why: str) -> TicketStatus:
-    status = hook.run(operating.call_off(sn=sn, account=hook.gateway.username, action_message=why))
+    status = hook.run(actions.call_off(sn=sn, account=hook.gateway.username, action_message=why))
     log.info("ticket %s is %s: %s", sn, status.current_status, why)
     telemetry.withdrawn(hook.bkitsm_conn_id, status)
     return status

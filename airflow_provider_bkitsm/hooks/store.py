@@ -66,7 +66,7 @@ def store_path() -> Path:
 
 @lru_cache(maxsize=8)
 def _file_engine(file: Path) -> Engine:
-    from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+    from airflow_provider_bkitsm.collectors.database import sqlite_engine
 
     return sqlite_engine(file)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -268,3 +268,32 @@ def _build(
     if issubclass(kind, errors.ItsmRateLimitedError):
         return kind(message, code=code, request_id=request_id, retry_after=retry_after)
     return kind(message, code=code, request_id=request_id)
+
+
+DEFAULT_SIZE = 50
+
+
+def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut into pieces of at most ``size``."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def is_too_large(call: Call[Any], size: int) -> bool:
+    """Whether a call asks for more than ``size`` tickets."""
+    return call.batch is not None and len((call.body or {})[call.batch]) > size
+
+
+def in_batches(call: Call[T], size: int) -> Flow[T]:
+    """Ask in pieces of ``size`` and join the rows: T is a tuple of rows that have a ``sn``.
+
+    A row that another piece already brought, for a sn written in two ways, is left out. Two rows of one piece
+    stay: ITSM really holds that number twice.
+    """
+    name, body = str(call.batch), call.body or {}
+    joined: Any = ()
+    for sns in chunks(body[name], size):
+        rows = yield replace(call, body={**body, name: list(sns)})
+        known = {row.sn for row in joined}
+        joined += tuple(row for row in rows if row.sn not in known)
+    result: T = joined
+    return result

@@ -17,14 +17,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
-from airflow_provider_bkitsm.itsm.form import read_form
-from airflow_provider_bkitsm.itsm.models import TicketInfo, as_meant
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.protocol import Flow, read_json
+from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.form import read_form
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_stored
+from airflow_provider_bkitsm.itsm.v2.models import TicketInfo, as_meant
 from airflow_provider_bkitsm.itsm.verdict import Verdict, about_ticket
 
 _TITLE = "title"

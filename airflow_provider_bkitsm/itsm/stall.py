@@ -14,7 +14,7 @@ from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
 
-from airflow_provider_bkitsm.itsm.models import Step, TicketInfo
+from airflow_provider_bkitsm.itsm.v2.models import Step, TicketInfo
 
 START_SECONDS = 60.0
 """A flow that has not started by then is worth telling of."""

@@ -9,14 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
 
-from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
-from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, StepAnswer, prove, prove_field
-from airflow_provider_bkitsm.itsm.models import ApprovalResult, FormField, LogEntry
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
     Answer,
@@ -29,6 +26,9 @@ from airflow_provider_bkitsm.itsm.outcome import (
     reason_code,
 )
 from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.evidence import Finding, Proof, StepAnswer, prove, prove_field
+from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, FormField, LogEntry
 
 SeenBy = Literal["callback", "poll"]
 E = TypeVar("E", bound=StrEnum)

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_bkitsm.itsm import calls, service_calls
 from airflow_provider_bkitsm.itsm import verdict as verdicts
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.models import ApprovalResult, LogEntry, ServiceDetail, Workflow
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
 from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, LogEntry, ServiceDetail, Workflow
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
 VERDICT_FIELD = "approval_result"
@@ -91,7 +91,7 @@ def read_workflow(service: ServiceDetail) -> Flow[tuple[Workflow | None, str]]:
     if service.workflow_id is None:
         return None, "ITSM names no flow for it"
     try:
-        workflow: Workflow = yield service_calls.get_workflow_detail(service.workflow_id)
+        workflow: Workflow = yield calls.get_workflow_detail(service.workflow_id)
     except ItsmError as error:
         return None, str(error)
     return workflow, ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_bkitsm.tasks import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -1,30 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ItsmTicketNotifier`` and ``ItsmCommentNotifier``: a failure becomes a ticket, or a comment on one."""
+"""A notifier that opens an ITSM ticket, with what is known of a failure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
-from airflow_provider_bkitsm.itsm.form import check_form_text
-from airflow_provider_bkitsm.tasks import CallsItsm, check_fast_approval
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.v2.form import check_form_text
+from airflow_provider_bkitsm.mixins import ItsmHookMixin, check_fast_approval, map_index
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.notifications.failure import Failure
     from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What failed.
+
+    :param names: tell it from all others; the same for every callback about it, in whichever process.
+    :param began: when it began, so far as Airflow says (aware).
+    """
+
+    names: tuple[str, ...]
+    began: datetime | None = None
+
+
+def failure_of(context: Mapping[str, Any], *, key: str | None = None) -> Failure:
+    """Return what a callback is about.
+
+    :param key: names it in place of what Airflow says.
+    :raises ItsmConfigurationError: nothing says what it is.
+    """
+    known = _deadline(context) or _task(context) or _run(context)
+    if key:
+        return Failure(names=("key", key), began=known.began if known else None)
+    if known is None:
+        raise ItsmConfigurationError(
+            "the callback's context names neither task nor run nor deadline; give the notifier a failure_key."
+            " No ticket was opened"
+        )
+    return known
+
+
+def _deadline(context: Mapping[str, Any]) -> Failure | None:
+    deadline = context.get("deadline")
+    if not deadline:
+        return None
+    return Failure(names=("deadline", str(_of(deadline, "id"))), began=_began(context.get("dag_run")))
+
+
+def _task(context: Mapping[str, Any]) -> Failure | None:
+    """Return the task; a run's callback has one in its context too, and the run's ``reason``."""
+    ti = context.get("ti")
+    if ti is None or "reason" in context:
+        return None
+    names = ("task", ti.dag_id, ti.run_id, ti.task_id, str(map_index(ti)))
+    return Failure(names=names, began=_began(ti))
+
+
+def _run(context: Mapping[str, Any]) -> Failure | None:
+    dag, run_id = context.get("dag"), context.get("run_id")
+    if dag is None or not run_id:
+        return None
+    return Failure(names=("run", dag.dag_id, str(run_id)), began=_began(context.get("dag_run")))
+
+
+def _began(one: Any) -> datetime | None:
+    """Return when a task's try or a run began; a cleared run begins anew."""
+    said = _of(one, "start_date") or _of(one, "run_after")
+    return datetime.fromisoformat(said) if isinstance(said, str) else said
+
+
+def _of(one: Any, name: str) -> Any:
+    """Read what is an object in most contexts, and JSON in a deadline's."""
+    return one.get(name) if isinstance(one, Mapping) else getattr(one, name, None)
+
 
 # Airflow ends a worker 20 s after its task ([core] task_success_overtime), callbacks included.
 _PATIENCE = 10.0
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class ItsmNotifier(CallsItsm, BaseNotifier):
+class ItsmNotifier(ItsmHookMixin, BaseNotifier):
     """Tells ITSM something when Airflow calls back.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
@@ -107,7 +172,6 @@ class ItsmTicketNotifier(ItsmNotifier):
 
         :raises ItsmError: no ticket was opened, or it is not known; see its message.
         """
-        from airflow_provider_bkitsm.notifications.failure import failure_of
 
         failure = failure_of(context, key=self.failure_key)
         ticket = self._request(failure).ticket_of_all()
@@ -115,12 +179,12 @@ class ItsmTicketNotifier(ItsmNotifier):
 
     def _request(self, failure: Failure) -> ApprovalRequest:
         """Return what asks for the one ticket of a failure; who tells of it again finds its record."""
-        from airflow_provider_bkitsm.hooks.opening import TicketOpener
-        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.people import read_person
+        from airflow_provider_bkitsm.itsm.v2.form import read_form
         from airflow_provider_bkitsm.tickets.approval import Attempt, Subject
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
         from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
+        from airflow_provider_bkitsm.tickets.opener import TicketOpener
         from airflow_provider_bkitsm.tickets.question import Question
 
         opener = TicketOpener(hook=self.hook, calls_back=False, patience=_PATIENCE)
@@ -146,7 +210,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         )
 
     def _content(self, tag: str) -> dict[str, Any]:
-        from airflow_provider_bkitsm.itsm.services import service_for
+        from airflow_provider_bkitsm.itsm.v2.services import service_for
 
         service_id = self.service_id or self.hook.gateway.text("service_id")
         service = service_for(self._form(tag), service_id=service_id, fast_approval=self.fast_approval)
@@ -154,10 +218,10 @@ class ItsmTicketNotifier(ItsmNotifier):
         return {"service_id": service_id, "fast_approval": self.fast_approval, "fields": form}
 
     def _form(self, tag: str) -> dict[str, Any]:
-        from airflow_provider_bkitsm.itsm.checks import TITLE_LIMIT
-        from airflow_provider_bkitsm.itsm.form import read_form
-        from airflow_provider_bkitsm.itsm.opening import marked_title
+        from airflow_provider_bkitsm.itsm.idempotency import marked_title
+        from airflow_provider_bkitsm.itsm.v2.form import read_form
         from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
+        from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
         from airflow_provider_bkitsm.version_compat import redact
 
         title = fitting_title(str(redact(self.title)), TITLE_LIMIT - len(marked_title("", tag)))
@@ -192,8 +256,8 @@ class ItsmCommentNotifier(ItsmNotifier):
 
         :raises ItsmError: there is no comment, or it is not known; see its message.
         """
-        from airflow_provider_bkitsm.itsm.commenting import comment
-        from airflow_provider_bkitsm.itsm.waiting import ticket_number
+        from airflow_provider_bkitsm.itsm.actions import comment
+        from airflow_provider_bkitsm.itsm.wait import ticket_number
         from airflow_provider_bkitsm.version_compat import redact
 
         sn = ticket_number(self.ticket_sn)

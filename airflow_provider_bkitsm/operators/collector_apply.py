@@ -16,25 +16,25 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmPermissionError,
 )
-from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.v2.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import show_ticket
+from airflow_provider_bkitsm.mixins import json_value, number
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
-from airflow_provider_bkitsm.operators.collector_bypass import SkipsWaits, read_gate
-from airflow_provider_bkitsm.operators.parameters import json_value, number
+from airflow_provider_bkitsm.operators.collector_bypass import SkipSensorsMixin, read_gate
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_bkitsm.collectors.approval_switch import Gate
     from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.collectors.service_fit import ServiceFit
-    from airflow_provider_bkitsm.collectors.submit_form import Question
-    from airflow_provider_bkitsm.collectors.switch import Gate
-    from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
-    from airflow_provider_bkitsm.itsm.models import ServiceDetail
+    from airflow_provider_bkitsm.collectors.ticket_form import Question
+    from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail
+    from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
 
 
-class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
+class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
     """Opens the approval ticket of a collector and marks it ``applying``; returns the ticket's number (sn).
 
     The intent and the ETL payload are stored before the ticket exists; a retry finds the ticket of an earlier
@@ -154,7 +154,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
     def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:
         """Open the ticket, or find the one an earlier try opened."""
         from airflow_provider_bkitsm.collectors.clean_config import digest
-        from airflow_provider_bkitsm.collectors.submit_form import submit_form
+        from airflow_provider_bkitsm.collectors.ticket_form import submit_form
 
         payload, tag, opened = intent["payload"], intent["tag"], context["dag_run"].run_after
         question = self._question()
@@ -177,7 +177,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
 
         :raises ItsmInvalidRequestError: the service would refuse the form, or JSON cannot spell it.
         """
-        from airflow_provider_bkitsm.itsm.services import check_form
+        from airflow_provider_bkitsm.itsm.v2.services import check_form
 
         try:
             fields = json.loads(json.dumps(check_form(fit.service.fields, form), allow_nan=False))
@@ -228,12 +228,12 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         self, row: CollectorRow, *, first: bool, request: Mapping[str, Any], meta: Mapping[str, Any] | None
     ) -> CollectorRow:
         """Open the application's ticket, or find the one an earlier try opened."""
-        from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
-        from airflow_provider_bkitsm.itsm.models import TicketSummary
+        from airflow_provider_bkitsm.itsm.v2.models import TicketSummary
+        from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
         since = row.create_started_at or row.updated_at
-        handle = Handle(tag=tag, creator=str(request["creator"]), since=since)
+        handle = TicketKey(tag=tag, creator=str(request["creator"]), since=since)
         ticket: Opened | None = None if first else self._from_earlier_try(opener, handle, request)
         sent = {"service_id": request["service_id"], "fields": request["fields"], "meta": meta}
         try:
@@ -245,7 +245,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
             self._check_is_ours(ticket.sn, row)
         return self._record(tag, ticket)
 
-    def _from_earlier_try(self, opener: TicketOpener, handle: Handle, request: Mapping[str, Any]) -> Opened | None:
+    def _from_earlier_try(
+        self, opener: TicketOpener, handle: TicketKey, request: Mapping[str, Any]
+    ) -> Opened | None:
         """Look for the ticket as long as it may still appear; then claim the right to open one."""
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
@@ -289,7 +291,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         :raises ItsmInvalidRequestError: no service fits; the error says everything that does not.
         """
         from airflow_provider_bkitsm.collectors.service_fit import choose
-        from airflow_provider_bkitsm.itsm.services import find_log_services, find_service
+        from airflow_provider_bkitsm.itsm.v2.services import find_log_services, find_service
         from airflow_provider_bkitsm.itsm.verdict_source import withdrawal_note
 
         service_id = self.service_id or self.hook.gateway.text("service_id")
@@ -324,9 +326,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         return ServiceFit(service=service, plan=plan, verdict=verdict_source(service, workflow, policy))
 
     def _question(self) -> Question:
-        from airflow_provider_bkitsm.collectors.submit_form import Question
-        from airflow_provider_bkitsm.itsm.form import read_form
+        from airflow_provider_bkitsm.collectors.ticket_form import Question
         from airflow_provider_bkitsm.itsm.people import join_people
+        from airflow_provider_bkitsm.itsm.v2.form import read_form
 
         return Question(
             bk_biz_id=self.bk_biz_id,

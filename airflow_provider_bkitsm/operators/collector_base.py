@@ -11,8 +11,14 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.operators.parameters import number
-from airflow_provider_bkitsm.tasks import CallsItsm, ReadsVerdict, TaskMixin, TellsLineage, map_index
+from airflow_provider_bkitsm.mixins import (
+    ItsmHookMixin,
+    OpenLineageMixin,
+    TaskMixin,
+    VerdictPolicyMixin,
+    map_index,
+    number,
+)
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
 
-class KeepsState(TaskMixin):
+class CollectorStoreMixin(TaskMixin):
     """Has the store of its connection, made when it is first used. The audit tells which task changed it."""
 
     store_conn_id: str | None
@@ -44,7 +50,7 @@ class KeepsState(TaskMixin):
         return open_store(self.store_conn_id, actor=self._actor)
 
 
-class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
+class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, BaseOperator):
     """One collector, two platforms, one store.
 
     :param collector_config_id: the collector. (templated)
@@ -131,7 +137,7 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
         return row
 
 
-class ReadsStoredVerdict(CallsItsm, ReadsVerdict):
+class ReadsStoredVerdict(ItsmHookMixin, VerdictPolicyMixin):
     """Reads a ticket's verdict where the application's service was found to have it."""
 
     def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_bkitsm.tasks import TaskMixin, map_index
+from airflow_provider_bkitsm.mixins import TaskMixin, map_index
 from airflow_provider_bkitsm.version_compat import BranchMixIn, DownstreamTasksSkipped, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.collectors.switch import Gate
+    from airflow_provider_bkitsm.collectors.approval_switch import Gate
 
 
 def read_gate(bk_biz_id: int) -> Gate:
@@ -19,15 +19,15 @@ def read_gate(bk_biz_id: int) -> Gate:
 
     :raises ItsmConfigurationError: it cannot be read as on or off.
     """
-    from airflow_provider_bkitsm.collectors import switch
+    from airflow_provider_bkitsm.collectors import approval_switch
 
     conf = airflow_conf()
-    for_all = conf.get(switch.SECTION, switch.FOR_ALL, fallback="on")
-    for_businesses = conf.get(switch.SECTION, switch.FOR_BUSINESSES, fallback="")
-    return switch.gate(for_all, for_businesses, bk_biz_id=bk_biz_id)
+    for_all = conf.get(approval_switch.SECTION, approval_switch.FOR_ALL, fallback="on")
+    for_businesses = conf.get(approval_switch.SECTION, approval_switch.FOR_BUSINESSES, fallback="")
+    return approval_switch.gate(for_all, for_businesses, bk_biz_id=bk_biz_id)
 
 
-class SkipsWaits(BranchMixIn, TaskMixin):
+class SkipSensorsMixin(BranchMixIn, TaskMixin):
     """A task that can say to Airflow that nothing is to be waited for.
 
     It has to be said: a wait that is given an empty number fails, whatever the reason (P3). For a wait that is

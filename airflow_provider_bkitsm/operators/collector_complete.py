@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_bkitsm.collectors.errors import TicketNumberTaken
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -114,13 +114,13 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _with_ticket(self, row: CollectorRow) -> CollectorRow:
         """Learn the number of a ticket whose opening was never confirmed, as long as it may still appear."""
-        from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
+        from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         if row.ticket_sn is not None or row.create_started_at is None:
             return row
         opener = TicketOpener(hook=self.hook)
         creator = str((row.request or {}).get("creator") or self.asker)
-        handle = Handle(tag=str(row.tag), creator=creator, since=row.create_started_at)
+        handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
         found = opener.look_for(handle, seconds=opener.seconds_left(handle))
         if found is None:
             return row

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.mixins import number
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
-from airflow_provider_bkitsm.operators.parameters import number
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
     def _approved_payload(self, row: CollectorRow) -> dict[str, Any]:
         """Return the stored payload if it is, recomputed, the one whose digest the ticket shows."""
         from airflow_provider_bkitsm.collectors.clean_config import verify
-        from airflow_provider_bkitsm.collectors.submit_form import check_approved_form
+        from airflow_provider_bkitsm.collectors.ticket_form import check_approved_form
 
         payload = verify(row.etl_payload, row.etl_digest)
         if row.is_bypassed:
@@ -100,7 +100,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         return payload
 
     def _provision(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        from airflow_provider_bkitsm.hooks.provisioning import provision
+        from airflow_provider_bkitsm.hooks.bklog import provision
 
         if self.expected_before is not None:
             self._refuse_what_others_changed(payload, self.expected_before)
@@ -114,7 +114,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
 
     def _refuse_what_others_changed(self, payload: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         from airflow_provider_bkitsm.collectors.read_back import present_clean_config
-        from airflow_provider_bkitsm.collectors.storage import changed_by_others
+        from airflow_provider_bkitsm.collectors.storage_plan import changed_by_others
 
         present = present_clean_config(self.bklog.get_collector_detail(self.key[1]))
         changed = changed_by_others(present, before=before, after=payload)

@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.operators.collector_base import KeepsState, ReadsStoredVerdict
+from airflow_provider_bkitsm.operators.collector_base import CollectorStoreMixin, ReadsStoredVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _OVER = frozenset({"success", "failed"})
 
 
-class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
+class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOperator):
     """Compares every collector that is ``applying`` in the store with its ticket, and reports differences.
 
     ITSM is asked about our own tickets only (P6). Nothing is ever completed or provisioned: an approval goes on

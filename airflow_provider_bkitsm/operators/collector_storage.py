@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.mixins import number
 from airflow_provider_bkitsm.operators.collector_base import CollectorOperator
-from airflow_provider_bkitsm.operators.parameters import number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,7 +63,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read, change, estimate."""
         from airflow_provider_bkitsm.collectors.read_back import present_clean_config, unseen
-        from airflow_provider_bkitsm.collectors.storage import changed_storage, storage_rows
+        from airflow_provider_bkitsm.collectors.storage_plan import changed_storage, storage_rows
 
         given = {key: value for key, value in self.storage.items() if value not in (None, "")}
         wanted = {key: number(key, value) for key, value in given.items()}

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.decisions import (
+from airflow_provider_bkitsm.deferral import (
     DEFAULT_APPROVAL_TIMEOUT,
-    WaitsForDecision,
+    ApprovalWaitMixin,
     check_approval_timeout,
     check_poke_interval,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
-from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _DEFAULT_POLL_INTERVAL = 60.0
 _ASKED = ("title", "fields", "service_id", "fast_approval")
 
 
-class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMixIn):
+class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMixIn):
     """Opens a ticket in any service, waits in the triggerer, and returns the approval (promise P3, fail closed).
 
     One task for what :class:`ItsmCreateTicketOperator` and ``ItsmTicketSensor`` do in two, with the same
@@ -114,7 +114,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
     def execute(self, context: Context) -> Any:
         """Open the ticket, or find it in the record, and give the worker back."""
-        from airflow_provider_bkitsm.itsm.waiting import approval_time
+        from airflow_provider_bkitsm.itsm.wait import approval_time
 
         approval_time(self.approval_timeout)
         self._check_branches()
@@ -173,8 +173,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
     def legacy_digests(self) -> tuple[str, ...]:
         """Return the digests that versions without approval records showed in a ticket for what is asked now."""
-        from airflow_provider_bkitsm.itsm.form import comparable
-        from airflow_provider_bkitsm.itsm.services import question_form
+        from airflow_provider_bkitsm.itsm.v2.form import comparable
+        from airflow_provider_bkitsm.itsm.v2.services import question_form
 
         asked = {name: getattr(self, name) for name in _ASKED}
         fields = question_form(self.fields) if self.fields else None
@@ -192,7 +192,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:
         """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""
-        from airflow_provider_bkitsm.itsm.opening import marked_title
+        from airflow_provider_bkitsm.itsm.idempotency import marked_title
 
         digest = question.digest
         form = super().form(tag, question) | {"title": marked_title(question.title, tag, digest=digest)}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.form import check_form_text
+from airflow_provider_bkitsm.itsm.v2.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import (
-    CallsItsm,
+from airflow_provider_bkitsm.mixins import (
+    ItsmHookMixin,
     OnAbandoned,
     check_fast_approval,
     check_on_abandoned,
@@ -36,7 +36,7 @@ CONTENT = "APPROVAL_CONTENT"
 Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 
 
-class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
+class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
     Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes
@@ -146,9 +146,9 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def approval_request(self, context: Context) -> ApprovalRequest:
         """Return what this try asks for."""
-        from airflow_provider_bkitsm.hooks.opening import TicketOpener
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
         from airflow_provider_bkitsm.tickets.legacy import legacy_ticket
+        from airflow_provider_bkitsm.tickets.opener import TicketOpener
 
         meta = self.ticket_meta(context)
         question = self.question(meta)
@@ -172,7 +172,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
         :param meta: the ticket's ``meta``, rendered.
         """
         from airflow_provider_bkitsm.itsm.people import read_person
-        from airflow_provider_bkitsm.itsm.services import question_form
+        from airflow_provider_bkitsm.itsm.v2.services import question_form
         from airflow_provider_bkitsm.tickets.question import Question
 
         return Question(
@@ -188,8 +188,8 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def _items(self) -> Sequence[Any]:
         """Return what all who share the approval would do; this task's own item is among it."""
-        from airflow_provider_bkitsm.itsm.checks import excerpt, read_literal
         from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+        from airflow_provider_bkitsm.itsm.v2.validation import excerpt, read_literal
         from airflow_provider_bkitsm.tickets.question import item_digest
 
         if self.approval_items is None:
@@ -212,7 +212,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:
         """Return the submit form as it is sent."""
-        from airflow_provider_bkitsm.itsm.opening import marked_title
+        from airflow_provider_bkitsm.itsm.idempotency import marked_title
 
         form = {**question.fields, "title": marked_title(question.title, tag)}
         if question.items and self.items_field:
@@ -227,7 +227,7 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
-        from airflow_provider_bkitsm.itsm.services import service_for
+        from airflow_provider_bkitsm.itsm.v2.services import service_for
 
         service = service_for(
             self.form(tag, question), service_id=question.service_id, fast_approval=self.fast_approval

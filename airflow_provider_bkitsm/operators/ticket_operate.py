@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.tasks import CallsItsm
+from airflow_provider_bkitsm.mixins import ItsmHookMixin
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.itsm.calls import TicketAction
+    from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
 
 
-class ItsmOperateTicketOperator(CallsItsm, BaseOperator):
+class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
     """Withdraws, terminates, suspends or resumes a ticket.
 
     A ticket that is already over is a normal answer for ``WITHDRAW`` and ``TERMINATE``. Returns the ticket's

@@ -29,15 +29,15 @@ class LazyApp:
 @cache
 def _app() -> ASGIApp:
     from airflow_provider_bkitsm.hooks.store import keep_connections_open
-    from airflow_provider_bkitsm.plugins import actions, pages, routes, views
-    from airflow_provider_bkitsm.plugins.app import create_app
-    from airflow_provider_bkitsm.plugins.headers import Secured
+    from airflow_provider_bkitsm.plugins import api, pages, views
+    from airflow_provider_bkitsm.plugins.callback_route import create_app
     from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
+    from airflow_provider_bkitsm.plugins.security import Secured
 
     keep_connections_open()
     metadata = AirflowMetadata()
-    app, seen = create_app(metadata), views.Views(metadata)
-    for room in (pages.router(), routes.router(seen), actions.router(seen)):
+    app, seen = create_app(metadata), views.ApprovalViews(metadata)
+    for room in (pages.router(), api.read_routes(seen), api.action_routes(seen)):
         app.include_router(room)
     # An API server holds a million objects for as long as it lives. Going through all of them stops it for a third
     # of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.

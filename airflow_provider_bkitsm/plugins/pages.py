@@ -11,9 +11,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
-from airflow_provider_bkitsm.approvals.framing import is_of, origin_of
-from airflow_provider_bkitsm.plugins.access import SignedIn
-from airflow_provider_bkitsm.plugins.headers import framing
+from airflow_provider_bkitsm.plugins.security import SignedIn, framing, is_of, origin_of
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 log = logging.getLogger(__name__)

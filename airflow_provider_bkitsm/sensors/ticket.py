@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.decisions import (
+from airflow_provider_bkitsm.deferral import (
     DEFAULT_APPROVAL_TIMEOUT,
-    WaitsForDecision,
+    ApprovalWaitMixin,
     check_approval_timeout,
     check_poke_interval,
+    start_args,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
-from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
-from airflow_provider_bkitsm.sensors.starting import start_args
-from airflow_provider_bkitsm.tasks import (
+from airflow_provider_bkitsm.mixins import (
     OnAbandoned,
     OnNotApproved,
     check_on_abandoned,
     check_on_not_approved,
     map_index,
 )
+from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _sensor_timeout(approval_timeout: timedelta | float | str | None) -> timedel
     return approval_timeout + _BEYOND_DEADLINE if isinstance(approval_timeout, timedelta) else _LONGEST
 
 
-class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
+class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     """Waits until an ITSM ticket is approved; anything else is not approved (promise P3, fail closed).
 
     Returns a JSON object: ``sn``, ``outcome``, ``reason``, ``reason_code``, ``current_status``, ``title``,
@@ -181,7 +181,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
         """Return the number as it is rendered now; None where it is gone since the wait began."""
-        from airflow_provider_bkitsm.itsm.waiting import ticket_number
+        from airflow_provider_bkitsm.itsm.wait import ticket_number
 
         try:
             return super().own_ticket(remembered) or ticket_number(self.ticket_sn)
@@ -203,7 +203,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
-        from airflow_provider_bkitsm.itsm.waiting import Done, Wait, ticket_number
+        from airflow_provider_bkitsm.itsm.wait import Done, Wait, ticket_number
 
         sn = ticket_number(self.ticket_sn)
         wait = Wait(interval=self.poke_interval)
@@ -233,7 +233,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
 
     def _is_missing_for_good(self, context: Context) -> bool:
         """Whether ITSM has not known the number for so many looks; in reschedule mode, for their time."""
-        from airflow_provider_bkitsm.itsm.waiting import MISSING_LOOKS
+        from airflow_provider_bkitsm.itsm.wait import MISSING_LOOKS
 
         self._missing += 1
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
@@ -244,7 +244,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     def _look_closer(self, sn: str) -> datetime | None:
         """Return an open ticket's deadline; warn of one that asks nobody."""
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
-        from airflow_provider_bkitsm.itsm.waiting import approval_time
+        from airflow_provider_bkitsm.itsm.wait import approval_time
         from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
 
         info, timeout = self.hook.get_ticket_info(sn), approval_time(self.approval_timeout)

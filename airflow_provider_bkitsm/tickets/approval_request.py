@@ -17,9 +17,8 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.callback.signature import signing_keys
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
-from airflow_provider_bkitsm.hooks.callback_signing import signing_keys
-from airflow_provider_bkitsm.hooks.opening import Handle, Opened, TicketOpener
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherQuestionError,
     ItsmAuthenticationError,
@@ -30,12 +29,13 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmPermissionError,
 )
-from airflow_provider_bkitsm.itsm.models import TicketInfo
-from airflow_provider_bkitsm.itsm.opening import approval_tag
+from airflow_provider_bkitsm.itsm.idempotency import approval_tag
 from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from airflow_provider_bkitsm.tickets.legacy import LegacyTicket
+from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
 from airflow_provider_bkitsm.tickets.question import Question
 
 log = logging.getLogger(__name__)
@@ -350,8 +350,8 @@ class ApprovalRequest:
     def _seconds_left(self, record: ApprovalRecord) -> float:
         return record.seconds_until_settled(self.opener.settle, self.store.now())
 
-    def _handle(self, record: ApprovalRecord) -> Handle:
-        return Handle(
+    def _handle(self, record: ApprovalRecord) -> TicketKey:
+        return TicketKey(
             tag=record.tag,
             creator=str(record.request["creator"]),
             since=record.create_started_at or self.store.now(),

@@ -19,10 +19,10 @@ from typing import Any
 from sqlalchemy import Engine, Select, select
 from sqlalchemy import exc as sql
 
+from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
-from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
+from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table
-from airflow_provider_bkitsm.collectors.transactions import UNTOUCHED, Transactions
 from airflow_provider_bkitsm.hooks import store
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airflow_provider_bkitsm.itsm.opening import asks_for, creation_tag, is_marked
+from airflow_provider_bkitsm.itsm.idempotency import asks_for, creation_tag, is_marked
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
 
 _KEY = "bkitsm_ticket"

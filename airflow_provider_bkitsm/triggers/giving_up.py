@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.actions import call_off, read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
-from airflow_provider_bkitsm.itsm.operating import call_off, read_status
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 
 log = logging.getLogger(__name__)

@@ -16,22 +16,21 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
-from airflow_provider_bkitsm.itsm.opening import shows_marker
+from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.read_back import confirm
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
-from airflow_provider_bkitsm.itsm.waiting import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
-from airflow_provider_bkitsm.tasks import ReadsVerdict
+from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
+from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
-from airflow_provider_bkitsm.triggers.ending import is_mapped_over
-from airflow_provider_bkitsm.triggers.notes import Notes
-from airflow_provider_bkitsm.version_compat import TELLS_OF_KILLS, workers_do_no_more
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, workers_do_no_more
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
-    from airflow_provider_bkitsm.itsm.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+    from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ _FIRST_PAUSE = 5.0
 _STORE_SECONDS = 30.0
 
 
-class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
+class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     """Asks ITSM for one ticket until it is decided or the deadline has passed.
 
     Fires once. An approval may end the task; all else hands it to a worker with ``{"verdict": {...}}`` (see
@@ -99,7 +98,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._fired = False
         self._time: timedelta | None = None
-        self._notes = Notes(None)
+        self._notes = TaskInstanceXComs(None)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -117,7 +116,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        self._notes = Notes(self.task_instance)
+        self._notes = TaskInstanceXComs(self.task_instance)
         try:
             step = await self._wait()
         except Exception as error:
@@ -142,11 +141,11 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
 
     async def cleanup(self) -> None:
         """Do the same on an older Airflow, which comes here after every end of a trigger, restarts included."""
-        if not TELLS_OF_KILLS:
+        if not AIRFLOW_V_3_3_PLUS:
             await self.on_kill()
 
     async def _wait(self) -> Done | Failed:
-        from airflow_provider_bkitsm.hooks.ticket_wait import TicketWait
+        from airflow_provider_bkitsm.tickets.poller import TicketWait
 
         try:
             sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)

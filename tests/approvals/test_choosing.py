@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from airflow_provider_bkitsm.approvals.choosing import ticket_of
-from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
+from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord, ticket_of
 
 APPLY, WAIT = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in ("apply", "wait"))
-OPENED = Found(task=APPLY, state="success", ticket_url="https://itsm/1")
-WAITS = Found(task=WAIT, state="deferred", sn="REQ1", conn_id="itsm", ticket_url="https://itsm/1")
-ANOTHER = Found(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", ticket_url="https://itsm/2")
+OPENED = WaitRecord(task=APPLY, state="success", ticket_url="https://itsm/1")
+WAITS = WaitRecord(task=WAIT, state="deferred", sn="REQ1", conn_id="itsm", ticket_url="https://itsm/1")
+ANOTHER = WaitRecord(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", ticket_url="https://itsm/2")
 
 
 def test_a_wait_shows_its_own():
@@ -25,8 +24,8 @@ def test_another_ticket_is_not_taken_for_it():
 
 
 def test_without_an_address_nothing_is_guessed():
-    bare = Found(task=APPLY, state="success")
-    silent = Found(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
+    bare = WaitRecord(task=APPLY, state="success")
+    silent = WaitRecord(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
     assert ticket_of([bare, silent], APPLY) is bare
 
 

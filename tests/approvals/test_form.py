@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.form import Shown, as_text, shown_field, shown_form
-from airflow_provider_bkitsm.itsm.models import FormField, TicketInfo
+from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, as_text, shown_field, shown_form
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored
+from airflow_provider_bkitsm.itsm.v2.models import FormField, TicketInfo
 from tests.record import EVIDENCE
 
 CUSTOM = {
@@ -32,14 +32,14 @@ def field(value: Any, **more: Any) -> FormField:
 
 @pytest.mark.parametrize("given", [CUSTOM, json.dumps(CUSTOM), "  " + json.dumps(CUSTOM)])
 def test_a_custom_form_becomes_rows(given):
-    assert shown_field(field(given)) == Shown(name="Name", rows=ROWS)
+    assert shown_field(field(given)) == FormRow(name="Name", rows=ROWS)
 
 
 @pytest.mark.parametrize(
     "text", ["{", "{}", '{"form_data": 7}', '{"form_data": []}', "plain", "[1]", "{" * 100_000]
 )
 def test_any_other_text_stays_text(text):
-    assert shown_field(field(text)) == Shown(name="Name", text=text)
+    assert shown_field(field(text)) == FormRow(name="Name", text=text)
 
 
 def test_a_field_is_plain_json():

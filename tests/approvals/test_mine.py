@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.mine import Me
-from airflow_provider_bkitsm.approvals.rows import Found, TaskKey, row_of
+from airflow_provider_bkitsm.approvals.rows import TaskKey, Viewer, WaitRecord, row_of
 
 TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
-ROW = row_of(Found(task=TASK, state="deferred", sn="REQ1", conn_id="itsm"), None)
-ME = Me(airflow_name="Alice Doe", itsm_name="alice")
-NOBODY = Me(airflow_name="", itsm_name="")
+ROW = row_of(WaitRecord(task=TASK, state="deferred", sn="REQ1", conn_id="itsm"), None)
+ME = Viewer(airflow_name="Alice Doe", itsm_name="alice")
+NOBODY = Viewer(airflow_name="", itsm_name="")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.rows import (
     OPEN,
-    Found,
-    Live,
     Status,
     TaskKey,
+    TicketSnapshot,
+    WaitRecord,
     deciders,
     moment,
     row_of,
@@ -26,8 +26,10 @@ from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
 TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AN_HOUR = timedelta(hours=1)
-FOUND = Found(task=TASK, state="deferred", sn="REQ1", conn_id="itsm", registered_at=NOW, approval_seconds=3600)
-LIVE = Live(current_status="RUNNING", read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
+FOUND = WaitRecord(
+    task=TASK, state="deferred", sn="REQ1", conn_id="itsm", registered_at=NOW, approval_seconds=3600
+)
+LIVE = TicketSnapshot(current_status="RUNNING", read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
 STATES = ("deferred", "running", "queued", "scheduled", None, "up_for_retry", "success", "failed", "skipped")
 
 
@@ -36,12 +38,12 @@ def verdict(outcome: Outcome, **more: Any) -> dict[str, Any]:
     return made.as_dict()
 
 
-def found(state: str | None = "deferred", **more: Any) -> Found:
-    return Found(**{**vars(FOUND), "state": state, **more})
+def found(state: str | None = "deferred", **more: Any) -> WaitRecord:
+    return WaitRecord(**{**vars(FOUND), "state": state, **more})
 
 
-def live(current_status: str = "RUNNING", **more: Any) -> Live:
-    return Live(**{**vars(LIVE), "current_status": current_status, **more})
+def live(current_status: str = "RUNNING", **more: Any) -> TicketSnapshot:
+    return TicketSnapshot(**{**vars(LIVE), "current_status": current_status, **more})
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
-from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.callback.signature import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
-from airflow_provider_bkitsm.hooks.callback_signing import Claim, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from tests.sandbox.receiver import Receiver as Listener
@@ -32,16 +32,16 @@ class FakeMetadata:
     """Airflow, as the receiver sees it."""
 
     gateways: dict[str, Gateway]
-    waits: dict[str, Waiting] = field(default_factory=dict)
+    waits: dict[str, Registrations] = field(default_factory=dict)
     resumed: list[tuple[Waiter, Verdict]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     def gateway(self, conn_id: str) -> Gateway | None:
         return self.gateways.get(conn_id)
 
-    def waiting(self, sn: str, conn_id: str) -> Waiting:
+    def waiting(self, sn: str, conn_id: str) -> Registrations:
         self.asked.append(sn)
-        found = self.waits.get(sn, Waiting())
+        found = self.waits.get(sn, Registrations())
         mine = tuple(one for one in found.waiters if one.conn_id == conn_id)
         return replace(found, waiters=mine)
 
@@ -67,7 +67,7 @@ def metadata(sandbox: SandboxServer) -> FakeMetadata:
 def sn(connections, metadata: FakeMetadata) -> str:
     """Open a ticket that a task waits for."""
     opened = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
-    metadata.waits[opened] = Waiting(waiters=(WAITER,), known=True)
+    metadata.waits[opened] = Registrations(waiters=(WAITER,), known=True)
     return opened
 
 
@@ -93,10 +93,10 @@ def token(sandbox: SandboxServer, connections) -> str:
 
 
 @pytest.fixture
-def arrive(metadata: FakeMetadata, token: str) -> Callable[..., Arrived]:
+def arrive(metadata: FakeMetadata, token: str) -> Callable[..., CallbackRequest]:
     """Return a maker of callbacks; each is good but for what is given."""
 
-    def make(sn: str, *, signed: dict[str, Any] | None = None, **changes: Any) -> Arrived:
+    def make(sn: str, *, signed: dict[str, Any] | None = None, **changes: Any) -> CallbackRequest:
         expires = int(time.time()) + 3600
         body = {"sn": sn, "token": token, "current_status": "FINISHED", "approve_result": True}
         claim = {"conn_id": "bkitsm_default", "tag": TAG, "expires": expires} | (signed or {})
@@ -111,6 +111,6 @@ def arrive(metadata: FakeMetadata, token: str) -> Callable[..., Arrived]:
             changes["body"] = body | changes["body"]
         content = changes.pop("body", body)
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return Arrived(**(good | changes), body=raw)
+        return CallbackRequest(**(good | changes), body=raw)
 
     return make

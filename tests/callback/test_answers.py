@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.callback.answers import Result, answer
+from airflow_provider_bkitsm.callback.messages import Result, answer
 
 REFUSED = [one for one in Result if one.startswith("refused")]
 LATER = [Result.UNAVAILABLE, Result.FAILED]

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.callback import receiver as module
-from airflow_provider_bkitsm.callback.answers import Result, answer
-from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
-from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.callback.messages import Result, answer
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
 
 ALLOWED = ("ticket_approval_result", "get_ticket_logs", "token/verify")
@@ -124,7 +124,7 @@ async def test_p6_a_ticket_nobody_waits_for_is_never_asked_about(sandbox, receiv
 
 
 async def test_p1_a_callback_after_the_wait_is_taken_and_does_nothing(sn, sandbox, receiver, arrive, metadata):
-    metadata.waits[sn] = Waiting(known=True)
+    metadata.waits[sn] = Registrations(known=True)
     assert await receiver.receive(arrive(sn)) is Result.DUPLICATE
     assert metadata.resumed == []
     assert not sandbox.requests("token/verify")
@@ -132,7 +132,7 @@ async def test_p1_a_callback_after_the_wait_is_taken_and_does_nothing(sn, sandbo
 
 async def test_every_waiter_resumes_and_each_by_its_own_verdict_source(sn, sandbox, receiver, arrive, metadata):
     other = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1], verdict_field="no_such_field")
-    metadata.waits[sn] = Waiting(waiters=(WAITER, WAITER, other), known=True)
+    metadata.waits[sn] = Registrations(waiters=(WAITER, WAITER, other), known=True)
     sandbox.approve(sn)
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     told = sorted((waiter.verdict_field or "", verdict.outcome) for waiter, verdict in metadata.resumed)
@@ -149,7 +149,7 @@ async def test_p1_what_goes_wrong_with_one_waiter_does_not_stop_the_others(sn, s
             return super().resume(waiter, verdict)
 
     slower = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1])
-    broken = Broken(gateways=metadata.gateways, waits={sn: Waiting(waiters=(WAITER, slower), known=True)})
+    broken = Broken(gateways=metadata.gateways, waits={sn: Registrations(waiters=(WAITER, slower), known=True)})
     sandbox.approve(sn)
     assert await Receiver(metadata=broken).receive(arrive(sn)) is Result.FAILED
     assert [waiter for waiter, _ in broken.resumed] == [slower]
@@ -342,7 +342,7 @@ async def test_p8_no_log_shows_token_signature_or_body(sn, sandbox, receiver, ar
 @given(st.text(), st.text(), st.text(), st.text(), st.binary(max_size=300))
 def test_p4_anything_ends_in_an_answer(conn_id, tag, expires, signature, body):
     metadata = FakeMetadata(gateways={})
-    arrived = Arrived(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+    arrived = CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
     assert asyncio.run(Receiver(metadata=metadata).receive(arrived)).startswith("refused")
 
 
@@ -352,7 +352,7 @@ async def test_p3_a_ticket_that_was_edited_while_it_was_open_is_not_approved(
     title = sandbox.ticket(sn)["title"]
     for fields, outcome in ((FORM, "approved"), (FORM | {"APPROVAL_CONTENT": "drop it"}, "rejected")):
         request = {"fast_approval": True, "fields": {**fields, "title": title}}
-        metadata.waits[sn] = Waiting(waiters=(WAITER,), known=True, request=request)
+        metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request=request)
         if sandbox.ticket(sn)["status"] == "RUNNING":
             sandbox.approve(sn)
         assert await receiver.receive(arrive(sn)) is Result.RESUMED

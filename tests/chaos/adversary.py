@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
+from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
 from airflow_provider_bkitsm.sandbox import itsm_calls
 from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL, LOG_COLLECTOR, TWO_APPROVALS
 from airflow_provider_bkitsm.sandbox.tickets import Ticket

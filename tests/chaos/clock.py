@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from airflow_provider_bkitsm.collectors import schema
-from airflow_provider_bkitsm.hooks import opening, operating, provisioning
+from airflow_provider_bkitsm.collectors import migrations
+from airflow_provider_bkitsm.hooks import bklog, operating
 from airflow_provider_bkitsm.sensors import ticket as sensor
+from airflow_provider_bkitsm.tickets import opener
 from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
 
 BEGIN = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
@@ -46,7 +47,7 @@ def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]
             return clock.now().astimezone(tz)
 
     with ExitStack() as stack:
-        for module in (opening, schema, sensor):
+        for module in (opener, migrations, sensor):
             stack.enter_context(patch.object(module, "datetime", Moment))
         stack.enter_context(sleeping_by(sleep))
         yield
@@ -56,7 +57,7 @@ def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]
 def sleeping_by(sleep: Callable[[float], None]) -> Iterator[None]:
     """Let the package sleep by this function."""
     with ExitStack() as stack:
-        for sleeper in (opening.TicketOpener.__init__, ApprovalRequest.__init__, operating.call_off):
+        for sleeper in (opener.TicketOpener.__init__, ApprovalRequest.__init__, operating.call_off):
             stack.enter_context(patch.dict(sleeper.__kwdefaults__, {"sleep": sleep}))
-        stack.enter_context(patch.object(provisioning, "time", SimpleNamespace(sleep=sleep)))
+        stack.enter_context(patch.object(bklog, "time", SimpleNamespace(sleep=sleep)))
         yield

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.collectors.database import sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmHasApply
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.itsm.errors import ItsmError

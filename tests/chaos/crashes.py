@@ -19,8 +19,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
-from airflow_provider_bkitsm.hooks.exchange import Reply, Request
+from airflow_provider_bkitsm.collectors.database import sqlite_engine
+from airflow_provider_bkitsm.hooks.transport import Reply, Request
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator

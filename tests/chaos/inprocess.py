@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 from airflow.sdk import Connection
 
-from airflow_provider_bkitsm.hooks import exchange
+from airflow_provider_bkitsm.hooks import transport
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.exchange import Reply, Request
+from airflow_provider_bkitsm.hooks.transport import Reply, Request
 from airflow_provider_bkitsm.sandbox.app import create_app
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, ITSM_ROOT, Settings
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
@@ -64,7 +64,7 @@ class InProcessSandbox:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         headers = {name.decode().title(): value.decode() for name, value in sent[0]["headers"]}
-        return exchange.read(sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:]))
+        return transport.read(sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:]))
 
 
 def gateway(kind: str, *, root: str | None = None, **extra: Any) -> Gateway:

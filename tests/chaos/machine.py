@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from airflow_provider_bkitsm.hooks.exchange import Reply, Request
+from airflow_provider_bkitsm.hooks.transport import Reply, Request
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from tests.chaos.adversary import EVE, Adversary
 from tests.chaos.others import PICK, OthersRules, one_of

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow
-from airflow_provider_bkitsm.hooks.exchange import Request
+from airflow_provider_bkitsm.hooks.transport import Request
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore

@@ -22,13 +22,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from greenlet import getcurrent
 from sqlalchemy import event
 
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
-from airflow_provider_bkitsm.collectors.schema import bring_up_to_date
+from airflow_provider_bkitsm.collectors.database import sqlite_engine
+from airflow_provider_bkitsm.collectors.migrations import migrate
 from airflow_provider_bkitsm.collectors.store import CollectorStore
-from airflow_provider_bkitsm.hooks import exchange
 from airflow_provider_bkitsm.hooks import store as stores
-from airflow_provider_bkitsm.hooks.exchange import Reply, Request
-from airflow_provider_bkitsm.hooks.opening import SETTLE_SECONDS
+from airflow_provider_bkitsm.hooks import transport
+from airflow_provider_bkitsm.hooks.transport import Reply, Request
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Call
@@ -36,6 +35,7 @@ from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.tickets import approval_store
+from airflow_provider_bkitsm.tickets.opener import SETTLE_SECONDS
 from tests.chaos.clock import Clock, virtual_time
 from tests.chaos.inprocess import InProcessSandbox, gateway
 from tests.chaos.promises import Decision, Promises, form_of
@@ -102,7 +102,7 @@ class Scene:
         self._looking = self.sites[0]
         self._open.enter_context(virtual_time(self.clock, self._sleep))
         for engine in engines:
-            bring_up_to_date(engine)
+            migrate(engine)
         # The stores are not of today: whatever is opened now has a record.
         self.clock.advance(_DAY)
         for module, name, value in (
@@ -387,7 +387,7 @@ class Scene:
     def ask(self, name: str, body: dict[str, Any]) -> Any:
         """Make one of ITSM's calls as another client would."""
         call: Call[Any] = Call(method="POST", path=f"{name}/", body=body, parse=dict)
-        request = exchange.write(gateway("bkitsm"), call)
+        request = transport.write(gateway("bkitsm"), call)
         answer = json.loads(self.sandbox.send(request).body)
         assert answer["result"] is True, answer
         return answer["data"]

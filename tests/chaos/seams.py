@@ -16,9 +16,8 @@ from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore, Key, Transition
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
-from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply, Request
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.transport import SyncTransport
+from airflow_provider_bkitsm.hooks.transport import NoAnswerError, Reply, Request, SyncTransport
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 

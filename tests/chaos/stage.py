@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from airflow_provider_bkitsm.collectors.engine import server_engine
+from airflow_provider_bkitsm.collectors.database import server_engine
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from demo.airflow_api import wait_until
 from demo.local_airflow import COMPONENTS, LocalAirflow

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.collectors.database import sqlite_engine
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from tests.chaos.clock import sleeping_by

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_bkitsm.hooks.exchange import Reply, Request
+from airflow_provider_bkitsm.hooks.transport import Reply, Request
 from tests.chaos.seams import Order, SeamedTransport
 
 

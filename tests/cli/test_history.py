@@ -14,14 +14,14 @@ import yaml
 from airflow_provider_bkitsm.cli.history import main
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.version_compat import RENDERS_IN_TRIGGERER
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS
 
 OWNER = Owner(dag_id="dag", run_id="run", task_id="apply")
 KEY = ("bklog_default", 7)
 # Doors that are programs of their own; Airflow's takes the provider's commands since 3.2.
 DOORS = [
     ["airflow_provider_bkitsm.collectors"],
-    *([["airflow", "bkitsm", "history"]] if RENDERS_IN_TRIGGERER else []),
+    *([["airflow", "bkitsm", "history"]] if AIRFLOW_V_3_3_PLUS else []),
 ]
 
 Ask = Callable[..., str]

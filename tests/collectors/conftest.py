@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
+from airflow_provider_bkitsm.collectors.database import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.tables import metadata
 from tests.collectors import servers
 

@@ -170,7 +170,7 @@ def _answering(url: str) -> str:
     """Return the URL once a connection works: a port may listen before the server lets anybody in."""
     from sqlalchemy.exc import OperationalError
 
-    from airflow_provider_bkitsm.collectors.engine import server_engine
+    from airflow_provider_bkitsm.collectors.database import server_engine
 
     deadline = time.monotonic() + START_SECONDS
     while True:

@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.collectors.clean_config import (
 from airflow_provider_bkitsm.collectors.collector import bare_table_id
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, StorageCluster, notices
-from airflow_provider_bkitsm.collectors.reserved_names import RESERVED_NAMES
+from airflow_provider_bkitsm.collectors.rules import RESERVED_NAMES
 from tests.record import CLEAN_CONFIG_VERDICTS
 
 BODY: dict[str, Any] = {

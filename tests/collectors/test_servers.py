@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_bkitsm.collectors.engine import server_engine
+from airflow_provider_bkitsm.collectors.database import server_engine
 from tests.collectors.servers import postgres_server
 
 

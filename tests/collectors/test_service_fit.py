@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_bkitsm.collectors.clean_config import canonical, digest
 from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, ServiceFit, choose, plan_fields
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
-from airflow_provider_bkitsm.itsm.services import check_form
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored, value_as_shown
+from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.v2.services import check_form
 from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
 from tests.record import EVIDENCE
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from airflow_provider_bkitsm.collectors import writing
 from airflow_provider_bkitsm.collectors.clean_config import digest, verify
-from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
+from airflow_provider_bkitsm.collectors.database import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmConflict,
     CollectItsmHasApply,

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import StatementError
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.collectors.database import sqlite_engine
 from airflow_provider_bkitsm.collectors.tables import collector_table, metadata
 
 

@@ -10,12 +10,11 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError, TimeoutError
 
-from airflow_provider_bkitsm.collectors import transactions as transactions_module
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.collectors import database as transactions_module
+from airflow_provider_bkitsm.collectors.database import Transactions, is_race, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import new_row
 from airflow_provider_bkitsm.collectors.tables import collector_table, row_values
-from airflow_provider_bkitsm.collectors.transactions import Transactions, is_race
 from tests.collectors.test_store import Clock
 
 
@@ -43,7 +42,7 @@ def test_the_tables_are_there_in_the_first_transaction(file_engine: Engine) -> N
 
 def _looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     looked: list[Engine] = []
-    monkeypatch.setattr(transactions_module, "bring_up_to_date", looked.append)
+    monkeypatch.setattr(transactions_module, "migrate", looked.append)
     return looked
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
-from airflow_provider_bkitsm.hooks.exchange import Reply
+from airflow_provider_bkitsm.hooks.transport import Reply
 from airflow_provider_bkitsm.itsm.protocol import Call
 
 BEYOND_THE_END = {

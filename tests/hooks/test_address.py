@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.hooks.address import gateway_root
+from airflow_provider_bkitsm.hooks.connection import gateway_root
 
 ROOT = "https://bkapi.example.com/api/x"
 

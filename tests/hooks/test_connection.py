@@ -15,9 +15,9 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk._shared.secrets_masker import _secrets_masker, redact
 
 from airflow_provider_bkitsm.hooks.connection import read_gateway
-from airflow_provider_bkitsm.itsm import calls
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Front
+from airflow_provider_bkitsm.itsm.v2 import calls
 
 ROOT = "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm"
 GOOD = {"host": ROOT, "login": "code", "password": "s3cret"}

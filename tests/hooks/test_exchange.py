@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.exchange import LONGEST_PAUSE, NoAnswerError, Reply, asked_pause, read, write
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.hooks.transport import LONGEST_PAUSE, NoAnswerError, Reply, asked_pause, read, write
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.v2 import calls
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 

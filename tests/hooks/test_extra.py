@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.hooks.extra import read_extra, secrets_of
+from airflow_provider_bkitsm.hooks.connection import read_extra, secrets_of
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings

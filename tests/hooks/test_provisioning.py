@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.hooks import provisioning
+from airflow_provider_bkitsm.hooks import bklog
 from airflow_provider_bkitsm.hooks.bklog import BkLogError, BkLogHook, BkLogUnavailableError
 from tests.hooks.bklog_stub import RecordedPlatform, hook_on
 from tests.hooks.test_bklog import CLEAN
@@ -15,7 +15,7 @@ from tests.record import BKLOG
 
 
 def provision(number: int = 1001, **more):
-    return provisioning.provision(BkLogHook(), number, CLEAN, bk_biz_id=2, **more)
+    return bklog.provision(BkLogHook(), number, CLEAN, bk_biz_id=2, **more)
 
 
 def test_it_is_written_and_the_table_is_named(connections, sandbox):
@@ -31,7 +31,7 @@ def test_a_stopped_collector_is_started_if_wanted(connections, sandbox, start):
 
 def test_what_is_taken_but_not_shown_is_looked_for_and_then_an_error(connections, sandbox, monkeypatch):
     looks = iter([0.01, 0.01])
-    monkeypatch.setattr(provisioning, "READ_BACK_PAUSES", looks)
+    monkeypatch.setattr(bklog, "READ_BACK_PAUSES", looks)
     monkeypatch.setattr(BkLogHook, "update_or_create_clean_config", lambda *_: {"index_set_id": 1})
     with pytest.raises(BkLogUnavailableError, match=r"table_id is unknown, not 'app'.*index_set_id is missing"):
         provision()
@@ -57,7 +57,7 @@ def written(name: str, *details: dict[str, Any], row: str = "list_collectors__st
     record = BKLOG[name]
     number = int(record["path"].split("/")[2])
     platform = RecordedPlatform([answer(row, collector_config_id=number), record["body"], *details])
-    result = provisioning.provision(hook_on(platform), number, record["request"], bk_biz_id=2)
+    result = bklog.provision(hook_on(platform), number, record["request"], bk_biz_id=2)
     return result, platform
 
 
@@ -130,5 +130,5 @@ def test_a_payload_that_crashes_the_platform_is_no_outage(code):
     refusal = {"result": False, "code": code, "message": "storage cluster is 95% full", "data": None}
     row = answer("list_collectors__bk_log_text", collector_config_id=1)
     with pytest.raises(BkLogError, match="95% full") as caught:
-        provisioning.provision(hook_on(RecordedPlatform([row, refusal])), 1, CLEAN, bk_biz_id=2)
+        bklog.provision(hook_on(RecordedPlatform([row, refusal])), 1, CLEAN, bk_biz_id=2)
     assert not caught.value.retry_safe

@@ -12,15 +12,15 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_provider_bkitsm.callback.answers import Result
+from airflow_provider_bkitsm.callback.messages import Result
 from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
+from airflow_provider_bkitsm.callback.signature import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks import transport
-from airflow_provider_bkitsm.hooks.callback_signing import Claim, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import read_gateway
-from airflow_provider_bkitsm.hooks.exchange import Reply
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.hooks.transport import Reply
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy

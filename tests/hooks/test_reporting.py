@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.hooks.reporting import tell
+from airflow_provider_bkitsm.hooks.base import tell
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 

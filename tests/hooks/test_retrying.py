@@ -12,8 +12,9 @@ from tenacity import Retrying
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.retrying import policy
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.hooks.responses import policy
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.v2 import calls
 
 READ = calls.get_ticket_status("REQ1")
 WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m")

@@ -21,10 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.exchange import NoAnswerError, Reply
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport, SyncTransport
-from airflow_provider_bkitsm.itsm import calls
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
 from airflow_provider_bkitsm.itsm.protocol import Call
+from airflow_provider_bkitsm.itsm.v2 import calls
 
 READ = calls.ticket_approval_result(["REQ1"])
 WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m")

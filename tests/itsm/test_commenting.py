@@ -8,7 +8,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.commenting import comment
+from airflow_provider_bkitsm.itsm.actions import comment
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 RATING = {"stars": 2, "operator": "robot", "comments": "failed afterwards"}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.engine import sqlite_engine
+from airflow_provider_bkitsm.collectors.database import sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore

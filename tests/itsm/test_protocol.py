@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.protocol import Front, decode
+from airflow_provider_bkitsm.itsm.v2 import calls
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm import calls, errors
+from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.itsm.read_back import confirm, form_differences, ticket_differences
+from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte, prepared
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered

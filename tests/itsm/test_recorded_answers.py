@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.itsm import calls, errors, service_calls
+from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.protocol import Call, decode
+from airflow_provider_bkitsm.itsm.v2 import calls
 from tests.record import ANSWERS, CALLBACKS, EVIDENCE
 
 RECORDED = {name: one for name, one in (ANSWERS | EVIDENCE).items() if one["kind"] == "api" and "status" in one}
@@ -36,12 +37,12 @@ CALLS: dict[str, Callable[[], Call[Any]]] = {
     "approve": lambda: calls.approve(sn="S", state_id=1, approver="admin", approved=True),
     "get_approver": lambda: calls.get_approver("S", 1),
     "get_approve_node_result": lambda: calls.get_approve_node_result("S", 1),
-    "get_services": service_calls.get_services,
-    "get_service_detail": lambda: service_calls.get_service_detail(1),
-    "get_service_catalogs": service_calls.get_service_catalogs,
-    "get_service_roles": lambda: service_calls.get_service_roles(1),
-    "import_service": lambda: service_calls.import_service(SERVICE),
-    "update_service": lambda: service_calls.update_service(1, SERVICE),
+    "get_services": calls.get_services,
+    "get_service_detail": lambda: calls.get_service_detail(1),
+    "get_service_catalogs": calls.get_service_catalogs,
+    "get_service_roles": lambda: calls.get_service_roles(1),
+    "import_service": lambda: calls.import_service(SERVICE),
+    "update_service": lambda: calls.update_service(1, SERVICE),
 }
 
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_bkitsm.itsm import calls
-from airflow_provider_bkitsm.itsm.models import Step, TicketInfo
 from airflow_provider_bkitsm.itsm.stall import StallChecks, describe, has_started, is_stalled, is_told_now
+from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.models import Step, TicketInfo
 from tests.record import EVIDENCE, EXCHANGES
 
 NOBODY = Step(name="提单", state_id=1, processors_type="OPEN")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.itsm.models import ServiceDetail, Workflow
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, Workflow
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import (
     is_built_in_form,

@@ -13,7 +13,7 @@ def x_f__mutmut_orig(a):
         raise ValueError(f"{a} is too small" " to be taken")
     return g(a, key="sn", size=10)
 """
-NAME = "airflow_provider_bkitsm.itsm.calls.x_f__mutmut_1"
+NAME = "airflow_provider_bkitsm.itsm.v2.calls.x_f__mutmut_1"
 
 
 def made(old: str, new: str):
@@ -49,7 +49,7 @@ def test_a_text_that_is_a_name_is_no_prose():
 
 def test_a_method_is_named_with_its_class():
     source = SOURCE.replace("x_f", "xǁWaitǁ_f")
-    name = "airflow_provider_bkitsm.itsm.waiting.xǁWaitǁ_f__mutmut_1"
+    name = "airflow_provider_bkitsm.itsm.wait.xǁWaitǁ_f__mutmut_1"
     found = mutant(name, "killed", functions(source + source.replace("_orig", "_1").replace("10", "11")))
     assert found.function == "itsm.waiting.Wait._f"
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.notifications.failure import Failure, failure_of
+from airflow_provider_bkitsm.notifications.ticket import Failure, failure_of
 
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
 DAG = SimpleNamespace(dag_id="d")

@@ -514,7 +514,7 @@ def test_what_the_platform_does_not_show_afterwards_is_an_error(flow, sandbox, m
         "airflow_provider_bkitsm.hooks.bklog.BkLogHook.update_or_create_clean_config",
         lambda *_: {"index_set_id": 1, "etl_config": "bk_log_text", "retention": 7},
     )
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.provisioning.READ_BACK_PAUSES", (0.01,))
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.bklog.READ_BACK_PAUSES", (0.01,))
     with pytest.raises(BkLogError, match="still shows something else: table_id") as caught:
         flow.provision()
     assert caught.value.retry_safe

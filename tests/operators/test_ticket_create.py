@@ -9,11 +9,11 @@ import pytest
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.opening import TicketOpener
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.tickets.opener import TicketOpener
 
 FAST = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart the database"}
 
@@ -108,7 +108,7 @@ def test_p2_beside_a_ticket_that_itsm_lets_nobody_end_no_second_one_is_opened(op
     """However old it is: people may answer it. Only an orphan, which has not started, asks nobody."""
     sn = opening()
     sandbox.wait_for_step(sn)
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.opening.MAY_START", timedelta(0))
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener.MAY_START", timedelta(0))
 
     def refuse(*_args: object, **_more: object) -> None:
         raise errors.ItsmConflictError("neither withdrawn nor terminated")

@@ -20,19 +20,19 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.callback.body import SIZE_LIMIT, read_notice
-from airflow_provider_bkitsm.callback.receiver import Arrived
-from airflow_provider_bkitsm.hooks.callback_signing import HEADER, Claim, sign, signing_keys
+from airflow_provider_bkitsm.callback.messages import SIZE_LIMIT, read_notice
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest
+from airflow_provider_bkitsm.callback.signature import HEADER, Claim, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import read_gateway
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
-from airflow_provider_bkitsm.plugins import app as module
+from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
+from airflow_provider_bkitsm.plugins import callback_route as module
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
 from tests.plugins.rows import insert_waits
 
 OURS, OTHER = "bkitsm_default", "other"
 TABLES = ("task_instance", "xcom", "trigger", "dag_run")
-Mutation = Callable[["Forger"], Arrived]
+Mutation = Callable[["Forger"], CallbackRequest]
 
 
 @dataclass(kw_only=True)
@@ -77,7 +77,7 @@ class Forger:
         self.open = self._callback("open", approved=False)
         self.followed = self._callback("followed")
 
-    def _callback(self, name: str, *, approved: bool = True) -> Arrived:
+    def _callback(self, name: str, *, approved: bool = True) -> CallbackRequest:
         tag = creation_tag(name)
         form = {"title": marked_title(name, tag), "APPROVER": "admin", "APPROVAL_CONTENT": "c"}
         fields = [{"key": key, "value": value} for key, value in form.items()]
@@ -88,10 +88,10 @@ class Forger:
         body = json.dumps(self._sandbox.callback_body(sn)).encode()
         return self.signed(Claim(conn_id=OURS, tag=tag, expires=self.now + 3600), body)
 
-    def signed(self, claim: Claim, body: bytes, *, by: str = OURS) -> Arrived:
+    def signed(self, claim: Claim, body: bytes, *, by: str = OURS) -> CallbackRequest:
         """Return a callback signed with a connection's key."""
         parts = {"conn_id": claim.conn_id, "tag": claim.tag, "expires": str(claim.expires)}
-        return Arrived(**parts, signature=sign(self.keys[by], claim), body=body)
+        return CallbackRequest(**parts, signature=sign(self.keys[by], claim), body=body)
 
     def claim(self, **changes: Any) -> Claim:
         """Return the target's claim, changed."""
@@ -106,7 +106,7 @@ class Forger:
         return self.flipped(raw) if bytes(changed) == raw else bytes(changed)
 
 
-def _body_flipped(forger: Forger) -> Arrived:
+def _body_flipped(forger: Forger) -> CallbackRequest:
     """Flips that touch neither number nor token make no forgery: those are tried on the ticket still open."""
     body = forger.flipped(forger.target.body)
     notice = read_notice(body)
@@ -115,7 +115,7 @@ def _body_flipped(forger: Forger) -> Arrived:
     return replace(forger.open, body=forger.flipped(forger.open.body))
 
 
-def _token_swapped(forger: Forger) -> Arrived:
+def _token_swapped(forger: Forger) -> CallbackRequest:
     body = json.loads(forger.target.body)
     token = bytearray(body["token"].encode())
     place = forger.random.randrange(len(token) - 4)  # the last characters hold bits that mean nothing
@@ -123,20 +123,20 @@ def _token_swapped(forger: Forger) -> Arrived:
     return replace(forger.target, body=json.dumps(body | {"token": token.decode()}).encode())
 
 
-def _expiry_changed(forger: Forger) -> Arrived:
+def _expiry_changed(forger: Forger) -> CallbackRequest:
     later = str(forger.now + forger.random.randrange(1, 10**9))
     return replace(forger.target, expires=forger.random.choice([later, "0", "-1", "1e9", "\u0669", "soon"]))
 
 
-def _expired(forger: Forger) -> Arrived:
+def _expired(forger: Forger) -> CallbackRequest:
     return forger.signed(forger.claim(expires=forger.now - forger.random.randrange(1, 10**8)), forger.target.body)
 
 
-def _future_dated(forger: Forger) -> Arrived:
+def _future_dated(forger: Forger) -> CallbackRequest:
     return replace(forger.target, expires=str(int(forger.target.expires) + forger.random.randrange(1, 10**9)))
 
 
-def _other_connection(forger: Forger) -> Arrived:
+def _other_connection(forger: Forger) -> CallbackRequest:
     forged = [
         forger.signed(forger.claim(), forger.target.body, by=OTHER),
         forger.signed(forger.claim(conn_id=OTHER), forger.target.body, by=OTHER),
@@ -146,12 +146,12 @@ def _other_connection(forger: Forger) -> Arrived:
     return forger.random.choice(forged)
 
 
-def _truncated(forger: Forger) -> Arrived:
+def _truncated(forger: Forger) -> CallbackRequest:
     body = forger.target.body
     return replace(forger.target, body=body[: forger.random.randrange(len(body))])
 
 
-def _oversized(forger: Forger) -> Arrived:
+def _oversized(forger: Forger) -> CallbackRequest:
     more = forger.random.randrange(1, 10_000)
     forged = [
         replace(forger.target, body=forger.target.body + b" " * (SIZE_LIMIT + more)),
@@ -163,7 +163,7 @@ def _oversized(forger: Forger) -> Arrived:
     return forger.random.choice(forged)
 
 
-def _status_claimed(forger: Forger) -> Arrived:
+def _status_claimed(forger: Forger) -> CallbackRequest:
     claimed = forger.random.choice(["REVOKED", "TERMINATED", "FINISHED"])
     body = json.loads(forger.open.body) | {"current_status": claimed, "approve_result": True}
     return replace(forger.open, body=json.dumps(body).encode())
@@ -188,7 +188,7 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-def sn_of(callback: Arrived) -> str:
+def sn_of(callback: CallbackRequest) -> str:
     """Return the number of the ticket a good callback is about."""
     return str(json.loads(callback.body)["sn"])
 
@@ -230,7 +230,7 @@ def endpoint(results: Counter[str]) -> Iterator[TestClient]:
         yield client
 
 
-def post(client: TestClient, callback: Arrived) -> int:
+def post(client: TestClient, callback: CallbackRequest) -> int:
     """Post a callback and return the HTTP status."""
     path = "/".join(quote(one, safe="") for one in (callback.conn_id, callback.tag, callback.expires))
     headers = {HEADER: callback.signature.encode("latin-1")}

@@ -12,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
+from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins import actions, views
-from airflow_provider_bkitsm.plugins.access import HEADER
-from airflow_provider_bkitsm.plugins.reminding import NOT_CONFIGURED
+from airflow_provider_bkitsm.plugins import api, views
+from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED
+from airflow_provider_bkitsm.plugins.security import HEADER
 from tests.callback.conftest import FORM
 from tests.plugins.people import Person, auth_manager
 
@@ -30,8 +30,8 @@ class Tickets:
 
     sn: str
 
-    def of_run(self, *_run: str) -> list[Found]:
-        return [Found(task=TASK, state="deferred", sn=self.sn, conn_id="bkitsm_default")]
+    def of_run(self, *_run: str) -> list[WaitRecord]:
+        return [WaitRecord(task=TASK, state="deferred", sn=self.sn, conn_id="bkitsm_default")]
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def sn(connections, sandbox) -> str:
 @pytest.fixture
 def act(metadata, sn, monkeypatch) -> Iterator[Any]:
     monkeypatch.setattr("airflow.models.dag.DagModel.get_team_name", lambda *_: None)
-    seen = views.Views(metadata)
+    seen = views.ApprovalViews(metadata)
     seen.tickets = Tickets(sn)  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(actions.router(seen))
+    app.include_router(api.action_routes(seen))
     with auth_manager() as manager:
 
         def post(action: str, name: str, **more: str) -> Any:
@@ -137,7 +137,7 @@ def test_nobody_is_reminded_twice_a_minute(remind):
 def test_nobody_is_reminded_of_a_ticket_that_is_over(remind, sn, sandbox, end):
     getattr(sandbox, end)(sn, remark="r")
     answer = remind()
-    assert (answer.status_code, answer.json()["detail"]) == (409, actions.NOT_OPEN)
+    assert (answer.status_code, answer.json()["detail"]) == (409, api.NOT_OPEN)
     assert SENT == []
 
 

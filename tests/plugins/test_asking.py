@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_bkitsm.plugins import asking
-from airflow_provider_bkitsm.plugins.asking import Asking
+from airflow_provider_bkitsm.plugins import itsm_reader
+from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader
 from tests.callback.conftest import gateway_of
 
 CONN = "bkitsm_default"
@@ -28,11 +28,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def itsm(sandbox, clock) -> Asking:
+def itsm(sandbox, clock) -> ItsmReader:
     async def gateway(conn_id: str):
         return gateway_of(sandbox) if conn_id == CONN else None
 
-    return Asking(gateway=gateway, clock=clock)
+    return ItsmReader(gateway=gateway, clock=clock)
 
 
 async def count(hook) -> int:
@@ -60,7 +60,7 @@ async def test_a_connection_that_is_not_there_pauses_no_other(itsm):
 
 
 async def test_a_silent_itsm_is_not_waited_for(itsm, monkeypatch):
-    monkeypatch.setattr(asking, "ITSM_SECONDS", 0.05)
+    monkeypatch.setattr(itsm_reader, "ITSM_SECONDS", 0.05)
 
     async def never(_hook) -> None:
         await asyncio.sleep(3600)

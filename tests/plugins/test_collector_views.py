@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.plugins.collector_views import Collectors, shown
+from airflow_provider_bkitsm.plugins.views import Collectors, shown
 from tests.collectors.servers import postgres
 
 BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.plugins.headers import Secured, framing
+from airflow_provider_bkitsm.plugins.security import Secured, framing
 
 ORIGIN = "https://itsm.example.com"
 

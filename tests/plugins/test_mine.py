@@ -9,8 +9,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.protocol import Front
-from airflow_provider_bkitsm.plugins.asking import Asking
-from airflow_provider_bkitsm.plugins.mine import TicketsOf
+from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, PersonTickets
 from tests.callback.conftest import FORM, gateway_of
 
 CONN = "bkitsm_default"
@@ -22,11 +21,11 @@ def gateways(sandbox, connections):
 
 
 @pytest.fixture
-def tickets(gateways) -> TicketsOf:
+def tickets(gateways) -> PersonTickets:
     async def gateway(conn_id: str):
         return gateways.get(conn_id)
 
-    return TicketsOf(Asking(gateway=gateway))
+    return PersonTickets(ItsmReader(gateway=gateway))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.rows import Status
 from airflow_provider_bkitsm.itsm.outcome import Reason
-from airflow_provider_bkitsm.plugins import actions, pages, reminding
+from airflow_provider_bkitsm.plugins import api, pages, reminders
 
 ASSETS = Path(pages.__file__).with_name("assets")
 EVERYTHING = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.iterdir()}
@@ -42,7 +42,7 @@ def test_every_status_and_reason_has_its_words():
     assert {f"s_{one}" for one in Status} <= words("en")
     assert {"by_callback", "by_poll"} <= words("en")
     spoken = {str(one) for one in Reason} - {Reason.OPEN.value, Reason.APPROVED.value}
-    spoken |= {*reminding.REFUSALS, actions.NOT_OPEN, actions.NOBODY}
+    spoken |= {*reminders.REFUSALS, api.NOT_OPEN, api.NOBODY}
     assert {one for one in spoken if f'"{one}":' not in WORDS} == set()
 
 

@@ -7,14 +7,14 @@ import asyncio
 
 import pytest
 
-from airflow_provider_bkitsm.plugins.remembering import Remembering
+from airflow_provider_bkitsm.plugins.concurrency import SharedCache
 
 
 class Reads:
     def __init__(self) -> None:
         self.now = 0.0
         self.count = 0
-        self.remembering: Remembering[int] = Remembering(3, clock=lambda: self.now)
+        self.remembering: SharedCache[int] = SharedCache(3, clock=lambda: self.now)
 
     async def ask(self, key: str = "k") -> int:
         return await self.remembering.get(key, self.read)

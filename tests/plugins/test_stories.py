@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins.stories import read_story
+from airflow_provider_bkitsm.plugins.views import read_story
 from tests.callback.conftest import FORM, gateway_of
 
 
@@ -53,6 +53,6 @@ async def test_a_silent_itsm_does_not_hold_the_page(gateway, sn, monkeypatch):
     async def never(*_: object) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr("airflow_provider_bkitsm.plugins.stories._SECONDS", 0.5)
-    monkeypatch.setattr("airflow_provider_bkitsm.plugins.stories.GatewayHook.get_ticket_info", never)
+    monkeypatch.setattr("airflow_provider_bkitsm.plugins.views._SECONDS", 0.5)
+    monkeypatch.setattr("airflow_provider_bkitsm.plugins.views.GatewayHook.get_ticket_info", never)
     assert await read_story(gateway, sn) == (None, "no answer in 0.5 s")

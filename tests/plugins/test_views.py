@@ -12,12 +12,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.approvals.rows import Found, TaskKey
+from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins import routes, views
+from airflow_provider_bkitsm.plugins import api, views
 from tests.callback.conftest import FORM
 from tests.plugins.people import AuthManager, Person, auth_manager
 
@@ -38,18 +38,18 @@ def key(run_id: str, dag_id: str = "dag") -> TaskKey:
 class Tickets:
     """Airflow's database."""
 
-    founds: list[Found] = field(default_factory=list)
+    founds: list[WaitRecord] = field(default_factory=list)
     polled: dict[str, datetime] = field(default_factory=dict)
     reads: int = 0
 
-    def waits(self, dag_ids: Collection[str], **_since: datetime) -> list[Found]:
+    def waits(self, dag_ids: Collection[str], **_since: datetime) -> list[WaitRecord]:
         self.reads += 1
         return [one for one in self.founds if one.task.dag_id in dag_ids]
 
     def polls(self, **_since: datetime) -> dict[str, datetime]:
         return self.polled
 
-    def of_run(self, dag_id: str, run_id: str) -> list[Found]:
+    def of_run(self, dag_id: str, run_id: str) -> list[WaitRecord]:
         return [one for one in self.founds if (one.task.dag_id, one.task.run_id) == (dag_id, run_id)]
 
 
@@ -75,7 +75,7 @@ class Pages:
 
     client: TestClient
     manager: AuthManager
-    seen: views.Views
+    seen: views.ApprovalViews
     tickets: Tickets
     store: Store
     token: str = ""
@@ -102,23 +102,23 @@ class Pages:
 @pytest.fixture
 def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
     monkeypatch.setattr("airflow.models.dag.DagModel.get_team_name", lambda *_: None)
-    seen, tickets, store = views.Views(metadata), Tickets(), Store()
+    seen, tickets, store = views.ApprovalViews(metadata), Tickets(), Store()
     seen.tickets, seen.collectors = tickets, store  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(routes.router(seen))
+    app.include_router(api.read_routes(seen))
     with auth_manager() as manager, TestClient(app) as client:
         asking = Pages(client=client, manager=manager, seen=seen, tickets=tickets, store=store)
         yield asking.as_person(READER)
 
 
 @pytest.fixture
-def wait(pages, sandbox) -> Callable[..., Found]:
+def wait(pages, sandbox) -> Callable[..., WaitRecord]:
     """Return a maker of tickets that a task waits for."""
 
-    def make(run_id: str = "run", **changes: Any) -> Found:
+    def make(run_id: str = "run", **changes: Any) -> WaitRecord:
         sn = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True, meta=SIGNED).sn
         sandbox.wait_for_step(sn)
-        found = Found(task=key(run_id), state="deferred", sn=sn, conn_id=CONN, registered_at=NOW)
+        found = WaitRecord(task=key(run_id), state="deferred", sn=sn, conn_id=CONN, registered_at=NOW)
         pages.tickets.founds.append(replace(found, **changes))
         return pages.tickets.founds[-1]
 

@@ -15,10 +15,10 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
+from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.plugins.metadata.resuming import Message
+from airflow_provider_bkitsm.plugins.metadata.resume import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from tests.tickets.records import record_round

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.opening import creation_tag, marked_title
+from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox import world
 from airflow_provider_bkitsm.sandbox.server import SandboxServer

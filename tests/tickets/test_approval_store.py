@@ -18,10 +18,10 @@ import pytest
 from sqlalchemy import Engine, inspect, select, update
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_bkitsm.collectors import schema
-from airflow_provider_bkitsm.collectors.engine import server_engine, sqlite_engine
+from airflow_provider_bkitsm.collectors import migrations
+from airflow_provider_bkitsm.collectors.database import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreTooNew, StoreUnavailable
-from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, MIGRATIONS, bring_up_to_date
+from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, MIGRATIONS, migrate
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import approval_table, schema_table
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
@@ -309,8 +309,8 @@ def of_the_version_before(engine: Engine) -> Engine:
     """A database with the collectors' state alone, as the version before left it."""
     version1.make(engine)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[: APPROVALS_VERSION - 1])
-        bring_up_to_date(engine)
+        patch.setattr(migrations, "MIGRATIONS", MIGRATIONS[: APPROVALS_VERSION - 1])
+        migrate(engine)
     approval_table.drop(engine)
     return engine
 
@@ -348,7 +348,7 @@ def test_a_later_version_does_not_change_since_when_there_are_records(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = ApprovalStore(engine).records_since()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, lambda _connection: None))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, lambda _connection: None))
     assert ApprovalStore(engine).records_since() == first
 
 

@@ -120,7 +120,7 @@ async def test_a_ticket_that_nobody_may_end_is_an_error(sn, sandbox, states, mon
 async def test_an_airflow_that_does_not_tell_of_kills_is_asked_at_every_end(
     sn, sandbox, states, monkeypatch, tells, withdrawn
 ):
-    monkeypatch.setattr(trigger_module, "TELLS_OF_KILLS", tells)
+    monkeypatch.setattr(trigger_module, "AIRFLOW_V_3_3_PLUS", tells)
     states("failed")
     one = ItsmTicketTrigger(
         ticket_sn=sn,

@@ -14,9 +14,9 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm.opening import marked_title
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.triggers import ticket as module
-from airflow_provider_bkitsm.triggers.notes import Notes
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.tickets.records import record_round
 
@@ -136,7 +136,7 @@ async def pushed(one: ItsmTicketTrigger, monkeypatch, *, fails: str = "none") ->
         if key.startswith(fails):
             raise RuntimeError("the supervisor is gone")
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
     assert await fired(one)
     return seen
@@ -225,7 +225,7 @@ def pushes(monkeypatch) -> list[str]:
     async def push(_task_instance, key, _value):
         keys.append(key)
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
     return keys
 
 
@@ -329,8 +329,8 @@ async def test_p3_an_earlier_rounds_result_goes_before_a_callback_can_find_the_w
     async def register(_self, about, _waiter):
         order.append(("register", about))
 
-    monkeypatch.setattr(Notes, "forget_results", forget)
-    monkeypatch.setattr(Notes, "register", register)
+    monkeypatch.setattr(TaskInstanceXComs, "forget_results", forget)
+    monkeypatch.setattr(TaskInstanceXComs, "register", register)
     sandbox.reject(sn)
     await fire(on_task(trigger(sn)))
     assert order == [("forget", sn), ("register", sn)]

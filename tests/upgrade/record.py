@@ -98,7 +98,7 @@ def deferred(operator: Any, task: Task) -> Any:
 
 def fired(waits: Any, task: Task) -> Any:
     """Run a trigger in a triggerer until it fires; return its event."""
-    from airflow_provider_bkitsm.triggers import notes, ticket
+    from airflow_provider_bkitsm.triggers import task_instance, ticket
 
     async def push(_task_instance: Any, key: str, value: Any) -> None:
         task.push(key, value)
@@ -109,7 +109,7 @@ def fired(waits: Any, task: Task) -> Any:
         (event,) = [event async for event in trigger.run()]
         return event.payload
 
-    notes.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[assignment]
+    task_instance.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[assignment]
     return asyncio.run(run())
 
 

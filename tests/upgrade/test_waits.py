@@ -16,11 +16,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow.sdk import DAG
 from airflow.triggers.base import TaskSuccessEvent
 
-from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver
-from airflow_provider_bkitsm.hooks.callback_signing import HEADER
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver
+from airflow_provider_bkitsm.callback.signature import HEADER
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
-from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, resuming
+from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, resume
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.triggers import ticket as module
@@ -44,7 +44,7 @@ def _at_once(monkeypatch):
         pass
 
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.notes.push_xcom", push)
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ async def called_back(before: Before, request: dict[str, Any], sn: str) -> str:
     receiver = Receiver(metadata=AirflowMetadata(), clock=lambda: recorded)
     signature = meta["headers"][HEADER]
     return await receiver.receive(
-        Arrived(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+        CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
     )
 
 
@@ -92,13 +92,13 @@ async def called_back(before: Before, request: dict[str, Any], sn: str) -> str:
 def handed_over(monkeypatch) -> list[dict[str, Any]]:
     """Events that workers are given by the API server."""
     events: list[dict[str, Any]] = []
-    real = resuming._hand_over
+    real = resume._hand_over
 
     def hand_over(session, waits, told):
         events.append(json.loads(json.dumps(told.event)))
         real(session, waits, told)
 
-    monkeypatch.setattr(resuming, "_hand_over", hand_over)
+    monkeypatch.setattr(resume, "_hand_over", hand_over)
     return events
 
 
@@ -150,7 +150,7 @@ class TestGate:
         left = before.begins("gate")
         waits = insert_waits([left["sn"]], dag_version=dag_version, arguments=left["trigger"], conn_id=CONN)
         before.sandbox.approve(left["sn"])
-        monkeypatch.setattr(resuming, "_binding", lambda *_: None)
+        monkeypatch.setattr(resume, "_binding", lambda *_: None)
         verdict = Verdict.from_dict(left["approve"]["verdict"])
         assert AirflowMetadata().resume(waits[0].waiter, verdict)
         result = gate().execute_complete(task("gate").context, handed_over[0], **left["next_kwargs"])

@@ -15,10 +15,10 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from airflow_provider_bkitsm.itsm.checks import MESSAGE_LIMIT, TITLE_LIMIT, check_dynamic_fields
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title
+from airflow_provider_bkitsm.itsm.v2.validation import MESSAGE_LIMIT, TITLE_LIMIT, check_dynamic_fields
 
 T = TypeVar("T")
 

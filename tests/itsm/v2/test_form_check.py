@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.form import read_form
-from airflow_provider_bkitsm.itsm.models import ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.v2.form import read_form
 from airflow_provider_bkitsm.itsm.v2.form_check import (
     FAST_APPROVAL_FIELDS,
     checked_form,
     fitting_title,
 )
 from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
+from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, ServiceField
 from tests.record import ANSWERS, EVIDENCE
 
 RECORDED = {**ANSWERS, **{name: one for name, one in EVIDENCE.items() if one["kind"] == "api"}}

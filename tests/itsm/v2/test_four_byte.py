@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.itsm import calls, service_calls
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.protocol import Call
+from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.four_byte import (
     FourByte,
     escaped,
@@ -61,7 +61,7 @@ WRITES: dict[str, Call[Any]] = {
         sn="REQ1", state_id=1, operator="alice", action_type="DELIVER", action_message=ROCKET
     ),
     "comment": calls.comment_ticket(sn="REQ1", stars=5, operator="carol", comments=ROCKET),
-    "catalogue": service_calls.create_service_catalog(name=ROCKET, project_key="0", desc=RARE_HAN),
+    "catalogue": calls.create_service_catalog(name=ROCKET, project_key="0", desc=RARE_HAN),
 }
 
 
@@ -104,7 +104,7 @@ def test_what_itsm_stores_as_json_is_left_alone(policy, stored_as_json):
 
 
 def test_a_definition_of_a_service_is_left_alone():
-    call = service_calls.import_service({"key": "request", "name": ROCKET, "catalog_id": 1, "workflow": {}})
+    call = calls.import_service({"key": "request", "name": ROCKET, "catalog_id": 1, "workflow": {}})
     assert prepared(call, FourByte.ESCAPE) is call
 
 

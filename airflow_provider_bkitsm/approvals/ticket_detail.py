@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One ticket in full: its form as the approver sees it, and its story step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.v2.evidence import answer_of
+from airflow_provider_bkitsm.itsm.v2.models import FormField, LogEntry, TicketInfo, TicketLogs, TicketStatus
+
+# ITSM lists these with every ticket; they say nothing about what is asked.
+_ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
+
+Line = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormRow:
+    """A field: its name, and a text or the rows of a custom form."""
+
+    name: str
+    text: str = ""
+    rows: tuple[Line, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def shown_form(fields: Iterable[FormField]) -> tuple[FormRow, ...]:
+    """Return the fields that are filled in, each key once."""
+    filled = {one.key: one for one in fields if one.value not in (None, "", [], {})}
+    return tuple(shown_field(one) for key, one in filled.items() if key not in _ITSMS_OWN)
+
+
+def shown_field(field: FormField) -> FormRow:
+    """Return one field. What ITSM displays for a choice is shown, not its key."""
+    name = field.name or field.key
+    rows = _custom_form(field.value)
+    if rows:
+        return FormRow(name=name, rows=rows)
+    displayed = field.display_value if field.display_value not in (None, "") else field.value
+    return FormRow(name=name, text=as_text(displayed))
+
+
+def as_text(value: object) -> str:
+    """Return a text as it is, anything else as JSON a person can read."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str)
+
+
+def _custom_form(value: object) -> tuple[Line, ...]:
+    """Return the rows of a CUSTOM-FORM, an object or its JSON text.
+
+    See docs/log-platform-behaviour.md#collectors-details.
+    """
+    blocks = _object(value).get("form_data")
+    if not isinstance(blocks, list):
+        return ()
+    return tuple(_line(line) for block in blocks if isinstance(block, Mapping) for line in _lines(block))
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _lines(block: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    inner = block.get("children")
+    lines = inner if isinstance(inner, list) and inner else [block]
+    return [line for line in lines if isinstance(line, Mapping)]
+
+
+def _line(line: Mapping[str, Any]) -> Line:
+    value = line.get("value")
+    label = as_text(line.get("label") or "").rstrip(":： ")
+    return label, "" if value is None else as_text(value)
+
+
+class Kind(StrEnum):
+    """What an entry of the story is."""
+
+    EVENT = "event"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    ANSWERED = "answered"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing that happened, or one step that waits (``pending``, without a time).
+
+    ``automatic`` says that ITSM answered by itself, in a person's name or its own.
+    """
+
+    kind: Kind
+    at: datetime | None
+    people: tuple[str, ...]
+    message: str
+    remark: str = ""
+    automatic: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "kind": str(self.kind), "at": self.at.isoformat() if self.at else None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketDetail:
+    """What ITSM tells of one ticket."""
+
+    title: str
+    current_status: str
+    creator: str
+    created_at: datetime
+    ended_at: datetime | None
+    ticket_url: str
+    iframe_ticket_url: str
+    form: tuple[FormRow, ...]
+    entries: tuple[Entry, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            **asdict(self),
+            "created_at": self.created_at.isoformat(),
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "form": [one.as_dict() for one in self.form],
+            "entries": [one.as_dict() for one in self.entries],
+        }
+
+
+def story_of(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> TicketDetail:
+    """Put three answers of ITSM together; they may be a moment apart."""
+    return TicketDetail(
+        title=info.title,
+        current_status=status.current_status,
+        creator=info.creator,
+        created_at=info.create_at,
+        ended_at=info.end_at,
+        ticket_url=info.ticket_url,
+        iframe_ticket_url=info.iframe_ticket_url,
+        form=shown_form(asked(info, logs)),
+        entries=(*(entry_of(one) for one in logs.logs), *_pending(status)),
+    )
+
+
+def asked(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
+    """Return the form as it was handed in: the log keeps it.
+
+    ``get_ticket_info`` lists the approver's own fields too, with ``"true"`` before anybody has answered.
+    """
+    for entry in logs.logs:
+        if entry.form_data and answer_of(entry) is None:
+            return entry.form_data
+    return info.fields
+
+
+def entry_of(entry: LogEntry) -> Entry:
+    """Read one line of the log, with the same reader that the verdict is read with."""
+    answer = answer_of(entry)
+    return Entry(
+        kind=_KINDS[answer.approved] if answer else Kind.EVENT,
+        at=entry.operate_at,
+        people=(entry.operator,) if entry.operator else (),
+        message=entry.message,
+        remark=answer.remark if answer else "",
+        automatic=answer is not None and answer.automatic,
+    )
+
+
+_KINDS = {True: Kind.APPROVED, False: Kind.REFUSED, None: Kind.ANSWERED}
+
+
+def _pending(status: TicketStatus) -> tuple[Entry, ...]:
+    steps = status.current_steps
+    return tuple(Entry(kind=Kind.PENDING, at=None, people=one.processors, message=one.name) for one in steps)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ITSM posts and what it is answered: the callback's body, and the texts and codes of the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeGuard
+
+from airflow_provider_bkitsm.itsm.protocol import read_json
+
+SIZE_LIMIT = 64 * 1024
+_SN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_TOKEN = re.compile(r"[!-~]{1,256}")
+# Posted from inside operate_ticket, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
+_INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackBody:
+    """What a callback's body may say: which ticket, and proof that some ITSM sent it.
+
+    ``inside_a_call`` is a claim like all the rest. It decides when the callback is answered, never what is done.
+    """
+
+    sn: str
+    token: str = field(repr=False)
+    inside_a_call: bool = False
+
+
+def is_number(value: object) -> TypeGuard[str]:
+    """Whether a value can be a ticket's number."""
+    return isinstance(value, str) and _SN.fullmatch(value) is not None
+
+
+def read_notice(raw: bytes) -> CallbackBody | None:
+    """Read a callback's body; None if its size or shape is wrong. Keys that are not used may be absent.
+
+    See docs/itsm-behaviour.md#callbacks-body.
+    """
+    if len(raw) > SIZE_LIMIT:
+        return None
+    try:
+        body = read_json(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    sn, token = body.get("sn"), body.get("token")
+    if not (is_number(sn) and isinstance(token, str) and _TOKEN.fullmatch(token)):
+        return None
+    status = body.get("current_status")
+    return CallbackBody(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in _INSIDE_A_CALL)
+
+
+class Result(StrEnum):
+    """What became of a callback; it is counted under this value."""
+
+    RESUMED = "resumed"
+    STILL_OPEN = "still_open"
+    DUPLICATE = "duplicate"
+    UNKNOWN = "unknown"
+    LEFT_TO_POLL = "left_to_poll"
+    ANSWERED_FIRST = "answered_first"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+    REFUSED_SHAPE = "refused_shape"
+    REFUSED_SIGNATURE = "refused_signature"
+    REFUSED_EXPIRED = "refused_expired"
+    REFUSED_TOKEN = "refused_token"  # noqa: S105
+    REFUSED_MISDIRECTED = "refused_misdirected"
+
+
+_REFUSED = frozenset(one for one in Result if one.name.startswith("REFUSED_"))
+_LATER = frozenset({Result.UNAVAILABLE, Result.FAILED})
+_ACCEPTED_BODY = {"result": True, "code": 0, "message": "success", "data": None}
+_REFUSED_BODY = {"result": False, "code": 1, "message": "refused", "data": None}
+_LATER_BODY = {"result": False, "code": 2, "message": "not now", "data": None}
+
+
+def answer(result: Result) -> tuple[int, dict[str, Any]]:
+    """Return status and body; every refusal looks the same, so that an outsider learns nothing from it."""
+    if result in _REFUSED:
+        return 403, _REFUSED_BODY
+    if result in _LATER:
+        return 503, _LATER_BODY
+    return 200, _ACCEPTED_BODY

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A callback's address and its signature: what is signed, with which key, and what is sent to ITSM as ``meta``."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+# The first given counts. Airflow hides an entry of the extra by words in its name, and "keys" is none of them.
+EXTRAS = ("callback_signing_secret", "callback_signing_keys")
+# A request header, not a part of the address: addresses end up in access logs (promise P8).
+HEADER = "X-Bkitsm-Signature"
+_VERSION = "v1"
+_INFO = b"airflow-provider-bkitsm callback signature v1"
+_KEY_BYTES = 32
+_SHORTEST_KEY = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a signature vouches for.
+
+    :param conn_id: connection the ticket was opened with.
+    :param tag: the approval, as :func:`~airflow_provider_bkitsm.itsm.idempotency.creation_tag` names it.
+    :param expires: end of the signature's life, in seconds since 1970.
+    """
+
+    conn_id: str
+    tag: str
+    expires: int
+
+    def as_bytes(self) -> bytes:
+        """Return the one text of this claim; JSON keeps its parts apart whatever they hold."""
+        return json.dumps([self.conn_id, self.tag, self.expires]).encode()
+
+
+def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
+    """Return a connection's keys: the first signs, all of them are believed, so that keys can be rotated.
+
+    :raises ItsmConfigurationError: a key is blank or too short to be a secret.
+    """
+    name = next((one for one in EXTRAS if gateway.extra.get(one) not in (None, "")), None)
+    if name is None:
+        return (_derive(gateway.app_secret),)
+    configured = gateway.extra[name]
+    if isinstance(configured, str):
+        configured = configured.split(",")
+    if not isinstance(configured, list) or not configured:
+        raise _wrong(gateway, name, "must be a list of texts, or one text with commas")
+    return tuple(_derive(_checked(gateway, name, key)) for key in configured)
+
+
+def sign(keys: Iterable[bytes], claim: Claim) -> str:
+    """Return the signature of a claim, as it stands in the header."""
+    first, *_ = keys
+    return f"{_VERSION}={_mac(first, claim)}"
+
+
+def is_signed(keys: Iterable[bytes], claim: Claim, signature: str) -> bool:
+    """Whether one of the keys made this signature; takes as long whichever it was, or none."""
+    given = signature.encode(errors="replace")
+    matches = [hmac.compare_digest(sign([key], claim).encode(), given) for key in keys]
+    return any(matches)
+
+
+def _mac(key: bytes, claim: Claim) -> str:
+    return hmac.new(key, claim.as_bytes(), hashlib.sha256).hexdigest()
+
+
+def _derive(secret: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_INFO).derive(secret.encode())
+
+
+def _checked(gateway: Gateway, name: str, key: object) -> str:
+    text = key.strip() if isinstance(key, str) else ""
+    if not text:
+        raise _wrong(gateway, name, "holds a blank key")
+    if len(text) < _SHORTEST_KEY:
+        raise _wrong(gateway, name, f"holds a key of fewer than {_SHORTEST_KEY} characters")
+    return text
+
+
+def _wrong(gateway: Gateway, name: str, what: str) -> ItsmConfigurationError:
+    return ItsmConfigurationError(f"connection {gateway.conn_id!r}: extra {name!r} {what}; nothing was sent")
+
+
+PREFIX = "/bkitsm"
+ROUTE = "/callback/{conn_id}/{tag}/{expires}"
+# Longer than people are usually given. After it, polling alone tells of the decision.
+LIFE = timedelta(days=60)
+_LONGEST_CONN_ID = 250
+_EXPIRES = re.compile(r"[0-9]{1,12}")
+
+
+def callback_meta(
+    given: Mapping[str, Any] | None, *, base: str, gateway: Gateway, tag: str, now: datetime
+) -> dict[str, Any]:
+    """Return a ticket's ``meta`` with address and signature added, unless it names an address already.
+
+    :param base: public URL of Airflow's API server, a path prefix included.
+    :raises ItsmConfigurationError: the connection's signing keys cannot be used.
+    """
+    meta = dict(given or {})
+    if meta.get("callback_url"):
+        return meta  # somebody else's receiver: it gets no signature of ours
+    claim = Claim(conn_id=gateway.conn_id, tag=tag, expires=int((now + LIFE).timestamp()))
+    signature = {HEADER: sign(signing_keys(gateway), claim)}
+    return meta | {"callback_url": _url(base, claim), "headers": {**(meta.get("headers") or {}), **signature}}
+
+
+def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:
+    """Read the address's parts; None when their shape is wrong."""
+    if not (0 < len(conn_id) <= _LONGEST_CONN_ID and 0 < len(tag) <= TAG_LIMIT and _EXPIRES.fullmatch(expires)):
+        return None
+    claim = Claim(conn_id=conn_id, tag=tag, expires=int(expires))
+    return claim if str(claim.expires) == expires else None
+
+
+def _url(base: str, claim: Claim) -> str:
+    path = ROUTE.format(
+        conn_id=quote(claim.conn_id, safe=""), tag=quote(claim.tag, safe=""), expires=claim.expires
+    )
+    return f"{base.rstrip('/')}{PREFIX}{path}"
+
+
+log = logging.getLogger(__name__)
+
+
+def callbacks_wanted() -> bool:
+    """Whether ``[bkitsm] callback`` is on."""
+    return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
+
+
+def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
+    """Return a ticket's ``meta`` with this Airflow's callback added, where one is wanted and possible.
+
+    :raises ItsmConfigurationError: the connection's signing keys cannot be used.
+    """
+    base = callback_base()
+    if base is None:
+        return dict(meta) if meta else None
+    return callback_meta(meta, base=base, gateway=gateway, tag=tag, now=datetime.now(UTC))
+
+
+def callback_base() -> str | None:
+    """Return the public URL of the API server; None when there is none or callbacks are switched off."""
+    if not callbacks_wanted():
+        return None
+    conf = airflow_conf()
+    own = conf.get("bkitsm", "callback_base_url", fallback="") or ""
+    base = str(own or conf.get("api", "base_url", fallback="") or "").strip()
+    if base.startswith(("http://", "https://")):
+        return base
+    _say_that_there_is_none(base)
+    return None
+
+
+@cache
+def _say_that_there_is_none(base: str) -> None:
+    log.warning(
+        "ITSM will not call back, decisions are found by polling: neither [bkitsm] callback_base_url nor [api]"
+        " base_url is an http(s) address (%r)",
+        base,
+    )

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store's database: its engine, and transactions that are tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import exc as sql
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
+from airflow_provider_bkitsm.collectors.migrations import migrate
+
+_BUSY_SECONDS = 30.0
+_URL = re.compile(r"\w[\w+.-]*://\S+")
+
+
+def sqlite_engine(path: str | os.PathLike[str]) -> Engine:
+    """Return an engine on a SQLite file, for installations whose workers share one machine.
+
+    The file (mode 0600) and its directory (0700) are created on first use, not here. Not for network file
+    systems: the write-ahead log needs shared memory.
+    """
+    file = Path(path)
+    return create_engine(
+        f"sqlite:///{file}", creator=lambda: _open(file), poolclass=NullPool, hide_parameters=True
+    )
+
+
+def server_engine(url: str | URL) -> Engine:
+    """Return an engine on a PostgreSQL or MySQL database. Nothing is connected yet."""
+    return create_engine(url, poolclass=NullPool, hide_parameters=True)
+
+
+def reason(error: SQLAlchemyError, engine: Engine) -> str:
+    """Say what the database driver said, without anything that looks like a URL and without the password.
+
+    SQLAlchemy's own text is left out: it holds the statement and a link.
+    """
+    origin: object = error.orig if isinstance(error, DBAPIError) else error
+    said = _URL.sub("(url)", " ".join(str(origin).split()))
+    password = str(engine.url.password or "")
+    for secret in filter(None, (password, quote(password, safe=""), quote_plus(password))):
+        said = said.replace(secret, "***")
+    return f"{type(origin).__name__}: {said}"
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Created by us and not by SQLite, which would follow the umask; its side files copy this file's mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise sqlite3.OperationalError(f"{file} cannot be opened: {error.strerror}") from error
+    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
+    # Only the first connection ever has to switch; one that meets another switching goes on as it is.
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=WAL")
+    return connection
+
+
+UNTOUCHED = "Nothing was changed and the ticket is untouched"
+
+_UNSURE = "The change is stored whole or not at all, it is not known which; the ticket is untouched"
+_UNAVAILABLE = (sql.DBAPIError, sql.TimeoutError)
+# Deadlock, outdated snapshot (MySQL, MariaDB); serialization failure, deadlock (PostgreSQL). Nothing of such
+# a transaction is kept: it lost a race, the database is fine.
+_MYSQL_RACES = frozenset({1213, 1020})
+_POSTGRES_RACES = frozenset({"40001", "40P01"})
+
+
+# A process that lives long hears of a newer provider's tables so soon.
+_CHECKED_SECONDS = 60.0
+_checked: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
+
+
+class Transactions:
+    """Opens transactions on an engine; the tables are created or migrated before the first one.
+
+    They are looked at again a minute later, and after an error of the database, whoever uses the engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction that is committed at the end of the block, and rolled back by any error.
+
+        :raises StoreRaceLost: the database gave way to another transaction.
+        :raises StoreUnavailable: it cannot be used; the message says whether the change may be stored.
+        """
+        with self._translated(UNTOUCHED):
+            self._prepare()
+            with self.engine.connect() as connection:
+                yield connection
+                with self._translated(_UNSURE):
+                    connection.commit()
+
+    def _prepare(self) -> None:
+        now = time.monotonic()
+        if now - _checked.get(self.engine, -_CHECKED_SECONDS) >= _CHECKED_SECONDS or self._file_is_gone():
+            migrate(self.engine)
+            _checked[self.engine] = now
+
+    def _file_is_gone(self) -> bool:
+        url = self.engine.url
+        return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
+
+    @contextmanager
+    def _translated(self, consequence: str) -> Iterator[None]:
+        """Turn the database's errors into ours; the cause is dropped, since its text may hold the URL."""
+        try:
+            yield
+        except _UNAVAILABLE as error:
+            _checked.pop(self.engine, None)
+            raise (StoreRaceLost if is_race(error) else StoreUnavailable)(
+                "The database of approval records and collector states cannot be used "
+                f"({reason(error, self.engine)}). {consequence}; a retry is safe."
+            ) from None
+
+
+def is_race(error: sql.SQLAlchemyError) -> bool:
+    """Whether the database ended a transaction only because another was in its way."""
+    origin = error.orig if isinstance(error, sql.DBAPIError) else None
+    if origin is None:
+        return False
+    number = origin.args[0] if origin.args else None
+    return getattr(origin, "pgcode", None) in _POSTGRES_RACES or number in _MYSQL_RACES

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wait of sensor and approval operator: how it begins, what an event means, what a refusal does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+from airflow_provider_bkitsm.callback.waiters import is_template
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.wait import approval_time
+from airflow_provider_bkitsm.mixins import (
+    ItsmHookMixin,
+    OnAbandoned,
+    OnNotApproved,
+    OpenLineageMixin,
+    TaskMixin,
+    VerdictPolicyMixin,
+    ends_without_worker,
+    is_mapped_over,
+)
+from airflow_provider_bkitsm.tickets.binding import Claim
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseSensorOperator, Context
+    from airflow.triggers.base import StartTriggerArgs
+
+    from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding
+
+_TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+
+
+def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTriggerArgs | None:
+    """Return what a task's trigger is started with; None when it has to be started by a worker.
+
+    :param values: arguments of the trigger, templates not yet rendered.
+    """
+    if not AIRFLOW_V_3_3_PLUS or not _needs_no_worker(task):
+        return None
+    ready = {name: _as_template(value) for name, value in values.items()}
+    if any(value is _ON_A_WORKER for value in ready.values()):
+        return None
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(trigger_cls=_TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
+
+
+_ON_A_WORKER = object()
+
+
+def _needs_no_worker(task: BaseSensorOperator) -> bool:
+    """Whether nothing is wanted that only a worker does when a task begins.
+
+    In a mapped group a value that comes from the group has the index of its task, which a template in the
+    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not.
+    """
+    if task.execution_timeout is not None:
+        return False
+    begins = (task._pre_execute_hook, task.on_execute_callback)
+    return not any(begins) and task.get_closest_mapped_task_group() is None
+
+
+def _as_template(value: Any) -> Any:
+    """Return a value as a trigger takes it.
+
+    A triggerer can only pull an XCom that says which map index is meant; any other pull waits for ever.
+    """
+    if isinstance(value, PlainXComArg):
+        return _pulled(value)
+    if hasattr(value, "iter_references"):
+        return _ON_A_WORKER
+    if isinstance(value, str) and "xcom_pull" in value and "map_indexes" not in value:
+        return _ON_A_WORKER
+    return value
+
+
+def _pulled(value: PlainXComArg) -> Any:
+    task = value.operator
+    if task.is_mapped or task.get_closest_mapped_task_group() is not None:
+        return _ON_A_WORKER
+    return f"{{{{ ti.xcom_pull(task_ids={task.task_id!r}, key={value.key!r}, map_indexes=-1) }}}}"
+
+
+DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
+# What a worker does after the wait; if it is somebody else's, a worker has to do it.
+_AFTER = ("execute_complete", "take_event", "conclude", "pre_execute", "post_execute")
+_TOO_LATE = "Nobody decided while the Airflow task could wait"
+_OURS = ("airflow.", "airflow_provider_bkitsm.")
+
+
+def check_approval_timeout(given: Any) -> Any:
+    """Raise, when the DAG is parsed, for what is neither a time nor a template or task output of one.
+
+    :raises ItsmConfigurationError: see :func:`~airflow_provider_bkitsm.itsm.wait.approval_time`.
+    """
+    if isinstance(given, timedelta | float | int) or (isinstance(given, str) and not is_template(given)):
+        approval_time(given)
+    return given
+
+
+def check_poke_interval(given: timedelta | float) -> float:
+    """Return the seconds between two looks.
+
+    :raises ValueError: when the DAG is parsed: looks without a pause in between would be one flood of requests.
+    """
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"poke_interval must be more than 0 seconds, not {given!r}")
+    return seconds
+
+
+class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, TaskMixin):
+    """A task whose second half is a wait in the triggerer."""
+
+    approval_timeout: timedelta | float | str | None
+    on_not_approved: OnNotApproved
+    on_timeout: OnAbandoned
+    when_killed: OnAbandoned
+    # Not "end_from_trigger": beside listeners Airflow refuses every DAG with a task that has this attribute set.
+    may_end_in_triggerer: bool
+    poke_interval: float
+    _sent: Mapping[str, Any] | None = None
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the trigger's event; called on a worker when the wait is over."""
+        return self.take_event(event, context)
+
+    def take_event(self, event: dict[str, Any], context: Context, **remembered: Any) -> dict[str, Any]:
+        """Draw the conclusion from an event, or wait again.
+
+        :param remembered: what ``wait_in_triggerer`` was given. An event about another ticket than the task's own
+            ends nothing: the wait goes on, with the same again.
+        """
+        from airflow_provider_bkitsm.itsm.verdict import Verdict
+
+        own = self.own_ticket(remembered)
+        if event.get("look"):
+            return self.look_again(own or _text(event.get("sn")), context, remembered)
+        if "error" in event:
+            raise _stopped(str(event["error"]))
+        verdict = Verdict.from_dict(event["verdict"])
+        if own is not None and verdict.sn not in ("", own):
+            self.log.warning("An event is about ITSM ticket %s; this task waits for %s", verdict.sn, own)
+            self.wait_in_triggerer(own, **remembered)
+        return self.conclude(self.settled(verdict, context), context)
+
+    def look_again(self, own: str | None, context: Context, remembered: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the task's own ticket; wait again while it is open or cannot be read."""
+        from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+
+        if own is None:
+            raise _stopped("a callback came, and it cannot be told which ticket this task waits for")
+        try:
+            policy = self.hook.verdict_policy(**self.verdict_settings)
+            verdict = self.hook.run(read_verdict(own, policy))
+        except ItsmError as error:
+            self.log.warning("ITSM ticket %s could not be read: %s; waiting again", own, error)
+            self.wait_in_triggerer(own, **remembered)
+        if verdict.outcome is Outcome.WAITING:
+            self.wait_in_triggerer(own, **remembered)
+        return self.conclude(self.settled(verdict, context), context)
+
+    def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
+        """Return the number of the ticket this task waits for; None where the version before deferred it."""
+        return _text(remembered.get("sn"))
+
+    def opener(self) -> str | None:
+        """Return the id of the task whose ticket this task waits for, or ``anyone``; None where it is not said."""
+        return None
+
+    def settled(self, verdict: Verdict, context: Context) -> Verdict:
+        """Return a verdict as it counts for this task.
+
+        The ticket of a wait that timed out is ended, if it is to be, and a decision that came first wins (P5). The
+        approval of a ticket that was not opened for this task, or shows something else by now, is none.
+        """
+        from airflow_provider_bkitsm.hooks.operating import give_up
+        from airflow_provider_bkitsm.itsm.read_back import confirm
+
+        ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
+        if ends and self.binding(verdict.sn, context).claim is not Claim.FOREIGN:
+            policy = self.hook.verdict_policy(**self.verdict_settings)
+            verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+        if verdict.outcome is Outcome.APPROVED:
+            binding = self.binding(verdict.sn, context)
+            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
+        self._seen = verdict.as_dict()
+        return verdict
+
+    def binding(self, sn: str, context: Context) -> Binding:
+        """Read from the store whose a ticket is; one of before there were records is known by mark and age.
+
+        :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
+        """
+        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
+        from airflow_provider_bkitsm.tickets.binding_records import read_binding
+
+        ti = context["ti"]
+        where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
+        ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
+        found = read_binding(ticket)
+        if not found.is_settled:
+            info = self.hook.get_ticket_info(sn)
+            if self._is_legacy(info.title, ticket, context):
+                found = found.of_ticket_opened_at(info.create_at)
+        if found.text and found.refusal is None:
+            self.log.warning("%s", found.text)
+        return found
+
+    def _is_legacy(self, title: str, ticket: AwaitedTicket, context: Context) -> bool:
+        """Whether a ticket has the mark that a version without records gave the opener's."""
+        from airflow_provider_bkitsm.tickets.legacy import is_legacy
+
+        dag = self.get_dag()
+        opener: Any = dag.task_dict.get(str(ticket.task_id)) if dag is not None else None
+        written = opener.partial_kwargs if opener is not None and opener.is_mapped else vars(opener or self)
+        names = ("approval_key", "bkitsm_conn_id")
+        key, conn_id = (self.render_template(written.get(one), context) for one in names)
+        return is_legacy(title, ticket, conn_ids={self.bkitsm_conn_id, str(conn_id)}, approval_key=key)
+
+    def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
+        """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
+        said = verdict.describe()
+        if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
+            self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
+        if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
+            self.log.info("%s", said)
+            return verdict.as_dict()
+        context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
+        if self.do_xcom_push:
+            # In place of an earlier round's: Airflow clears XComs only for tries that begin on a worker.
+            context["ti"].xcom_push(key="return_value", value=verdict.as_dict())
+        if self.on_not_approved == "skip":
+            raise AirflowSkipException(said)
+        raise AirflowFailException(f"{said}. Not approved; this task is not retried")
+
+    def wait_in_triggerer(self, sn: str, /, **remembered: Any) -> NoReturn:
+        """Give the worker back until the ticket is decided.
+
+        :param remembered: what ``execute_complete`` is given besides the trigger's event. ``sn`` among it is the
+            number of the task's own ticket: an event about another one is refused.
+        """
+        from airflow_provider_bkitsm.itsm.wait import ticket_number
+        from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+
+        time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()
+        arguments["ticket_sn"] = ticket_number(sn)
+        arguments["approval_timeout"] = None if time is None else time.total_seconds()
+        arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
+        trigger = ItsmTicketTrigger(**arguments, after_worker=True)
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs=remembered)
+
+    def trigger_arguments(self) -> dict[str, Any]:
+        """Return what the trigger takes, but for the ticket's number.
+
+        ``opened_by`` is in it only where it is set: a trigger of the version before does not take it.
+        """
+        return {
+            "bkitsm_conn_id": self.bkitsm_conn_id,
+            "poll_interval": self.poke_interval,
+            "approval_timeout": self.approval_timeout,
+            "withdraw_when_killed": self.when_killed == "withdraw",
+            "ends_task": self.may_end_in_triggerer and self.is_ours(*_AFTER) and ends_without_worker(self),
+            **({"opened_by": opener} if (opener := self.opener()) is not None else {}),
+            **self.verdict_settings,
+        }
+
+    def is_ours(self, *steps: str) -> bool:
+        """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
+        return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _stopped(why: str) -> ItsmError:
+    return ItsmError(
+        f"the wait for the ITSM ticket stopped: {why}. The ticket is as it was; a retry waits for the same ticket"
+        " again"
+    )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding a service and checking a form against it, before any ticket exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.errors import (
+    CollectItsmNotExists,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+)
+from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.form import form_types, read_form
+from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form, with_people
+from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceDetail, ServiceField
+
+_NEAR_NAMES = 5
+_LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
+
+
+def find_service(service_id: int | str) -> Flow[ServiceDetail]:
+    """Read a service's form.
+
+    :param service_id: number of the service, or its name; digits are always a number.
+    :raises CollectItsmNotExists: there is no such service.
+    :raises ItsmInvalidRequestError: several services have this name.
+    """
+    if not is_number(service_id):
+        service_id = yield from _named(str(service_id).strip())
+    try:
+        detail: ServiceDetail = yield calls.get_service_detail(service_id)
+    except ItsmNotFoundError as error:
+        raise CollectItsmNotExists(
+            f"ITSM has no service {service_id}; no ticket was opened", code=error.code
+        ) from error
+    return detail
+
+
+def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
+    """Find the services for collectors, when none was named: the log platform's own has this display role.
+
+    :raises CollectItsmNotExists: there is none.
+    """
+    services = yield calls.get_services(**_LOG_SEARCH)
+    if not services:
+        raise CollectItsmNotExists(
+            "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"
+            " API; no ticket was opened. `airflow bkitsm import-service` makes one to name as service_id"
+        )
+    details = []
+    for service in services:
+        details.append((yield from find_service(service.id)))
+    return tuple(details)
+
+
+def is_number(service_id: int | str) -> bool:
+    """Whether a service is named by its number; other texts are names."""
+    return str(service_id).strip().isdecimal()
+
+
+def _named(name: str) -> Flow[int]:
+    """Return the number of the only service with this name."""
+    services = yield calls.get_services()
+    found = [one for one in services if one.name.strip() == name]
+    if len(found) == 1:
+        return int(found[0].id)
+    if found:
+        numbers = ", ".join(str(one.id) for one in found)
+        raise ItsmInvalidRequestError(
+            f"ITSM has several services named {name!r}: {numbers}; give the number. No ticket was opened"
+        )
+    raise CollectItsmNotExists(f"ITSM has no service named {name!r}{_near(name, services)}. No ticket was opened")
+
+
+def _near(name: str, services: Iterable[Service]) -> str:
+    """Return the services whose names look like this one, for an error message."""
+    by_name = {one.name: one for one in services}
+    close = get_close_matches(name, by_name, n=_NEAR_NAMES, cutoff=0.4)
+    close += [one for one in by_name if one and one not in close and (name in one or one in name)]
+    listed = ", ".join(f"{by_name[one].name} ({by_name[one].id})" for one in close[:_NEAR_NAMES])
+    return f"; there are {listed}" if listed else f"; {len(by_name)} services are visible"
+
+
+def service_for(
+    form: object, *, service_id: int | str | None, fast_approval: bool
+) -> Flow[tuple[int | str | None, dict[str, Any]]]:
+    """Check a form against the service it is for; return that service and the form as it is sent.
+
+    The built-in approval is service None.
+
+    :raises ItsmInvalidRequestError: no service is named, or it does not take this form.
+    :raises CollectItsmNotExists: there is no such service.
+    """
+    if fast_approval:
+        return None, check_form(FAST_APPROVAL_FIELDS, form)
+    if service_id is None:
+        raise ItsmInvalidRequestError(
+            "no service_id was given, neither to the task nor in the connection's extra, and fast_approval is"
+            " off; no ticket was opened"
+        )
+    detail = yield from find_service(service_id)
+    number = service_id if is_number(service_id) else detail.service_id
+    return number, check_form(detail.fields, form)
+
+
+def check_form(known: Iterable[ServiceField], form: object) -> dict[str, Any]:
+    """Return a form as it is sent; refuse one ITSM would refuse or could not work with, naming every problem.
+
+    :param known: the service's own description of its fields.
+    :param form: as :func:`~airflow_provider_bkitsm.itsm.v2.form.read_form` takes it.
+    :raises ItsmInvalidRequestError: see :func:`~airflow_provider_bkitsm.itsm.v2.form_check.checked_form`.
+    """
+    return checked_form(known, read_form(form))
+
+
+def question_form(fields: object) -> dict[str, Any]:
+    """Return a form that is the same for every spelling of the same question, as far as its types are known.
+
+    The types in a service are not known without asking ITSM.
+    """
+    return with_people(form_types(fields), read_form(fields))

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP edge of the callback. It inherits no authentication: the callback verifies itself."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from airflow_provider_bkitsm.callback.messages import SIZE_LIMIT, answer
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, MetadataPort, Receiver
+from airflow_provider_bkitsm.callback.signature import HEADER, ROUTE
+from airflow_provider_bkitsm.telemetry import called_back
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_BODY_SECONDS = 5.0
+# Threads and database connections are Airflow's: a flood of callbacks gets no more than these.
+_THREADS = 4
+
+
+def create_app(metadata: MetadataPort) -> FastAPI:
+    """Return the app with the callback route, and no pages about itself."""
+    app = FastAPI(title="BlueKing ITSM", docs_url=None, redoc_url=None, openapi_url=None)
+    receiver = Receiver(metadata=metadata, run=_in_thread, count=called_back)
+
+    @app.post(ROUTE)
+    async def callback(request: Request, conn_id: str, tag: str, expires: str) -> JSONResponse:
+        body = await _body(request)
+        signature = request.headers.get(HEADER, "")
+        arrived = CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+        status, content = answer(await receiver.receive(arrived))
+        return JSONResponse(content, status)
+
+    return app
+
+
+async def _body(request: Request) -> bytes:
+    """Read as much of the body as may be needed to see that it is too long."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > SIZE_LIMIT:
+                    break
+    except (TimeoutError, ClientDisconnect):
+        return b""
+    return body
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="bkitsm-callback")
+
+
+async def _in_thread(blocking: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads(), blocking)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Airflow's metadata database, as the approvals pages need it: who waits for which ticket, who waited.
+
+Three ways lead to the rows, all by index, however many XComs there are: open waits by their triggers, of which
+there are as many as tasks that wait at this moment; past ones by the XCom of the ticket's button, whose key is
+always the same; a run's by the run.
+
+Everybody who writes XComs can write those: what is no registration of this try, or none of its trigger's ticket,
+is left out, and no content of an XCom raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord, moment, text
+from airflow_provider_bkitsm.callback.messages import is_number
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.plugins.metadata.resume import TRIGGER, arguments_of, waiter_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row, Select
+
+_DEFERRED = "deferred"
+_MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
+# Clocks of two machines differ by less.
+_SKEW = timedelta(minutes=1)
+_TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
+_KEYS = {"shown": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
+
+
+class AirflowTickets:
+    """Waits of the DAGs a person may read; every method is one or two queries."""
+
+    def waits(self, dag_ids: Collection[str], *, since: datetime) -> list[WaitRecord]:
+        """Return all open waits, and the latest of those that ended, which showed their ticket after ``since``."""
+        past = [one for one in _read(dag_ids, since=since) if one.sn or one.verdict]
+        return _read(dag_ids, waiting=True) + past
+
+    def of_run(self, dag_id: str, run_id: str) -> list[WaitRecord]:
+        """Return a run's tasks that have a ticket: that wait or waited for it, or opened it."""
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import or_
+
+        # Without a key there is no ticket, and what the task returned may be large.
+        has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "shown")))
+        query = _columns().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
+        return _founds(_run(query.limit(_MOST_WAITING)))
+
+    def polls(self, *, since: datetime) -> dict[str, datetime]:
+        """Return when ITSM last answered a poll, by connection, of what was noted after ``since``.
+
+        Waits of any DAG note it, one for all: a connection's poll is not about a DAG.
+        """
+        from airflow.models.xcom import XComModel
+        from sqlalchemy import select
+
+        noted = (XComModel.key == POLLED_KEY, XComModel.timestamp >= since)
+        query = select(XComModel.value).where(*noted).order_by(XComModel.timestamp.desc()).limit(_MOST_NOTES)
+        polls = [_poll(row.value) for row in _run(query)]
+        return dict(sorted((one for one in polls if one), key=lambda one: one[1]))
+
+
+def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[WaitRecord]:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+
+    ours = TaskInstance.dag_id.in_(dag_ids)
+    if waiting:
+        query = _columns().where(ours, Trigger.classpath == TRIGGER)
+        return _founds(_run(query.limit(_MOST_WAITING)))
+    shown = _xcoms()["shown"]
+    query = _columns(has="shown").where(ours, TaskInstance.trigger_id.is_(None), shown.timestamp >= since)
+    return _founds(_run(query.order_by(shown.timestamp.desc()).limit(_MOST_PAST)))
+
+
+def _columns(has: str = "") -> Select[Any]:
+    """Select task instances with the XComs that tell of a ticket.
+
+    :param has: the XCom that a task instance must have; the others it may have.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+    from sqlalchemy import and_, select
+
+    wait, shown, result, verdict = _xcoms().values()
+    query = select(
+        *(getattr(TaskInstance, name) for name in _TASK),
+        DagRun.triggering_user_name.label("triggered_by"),
+        *(wait.key, wait.value.label("wait"), wait.timestamp.label("wait_time")),
+        *(shown.value.label("url"), shown.timestamp.label("url_time")),
+        *(result.value.label("result"), result.timestamp.label("result_time")),
+        *(verdict.value.label("verdict"), verdict.timestamp.label("verdict_time")),
+        *(Trigger.classpath, Trigger.encrypted_kwargs),
+    ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+    query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
+    for name, xcom in _xcoms().items():
+        same = (xcom.dag_run_id == DagRun.id, xcom.task_id == TaskInstance.task_id)
+        key = xcom.key.startswith(WAIT_PREFIX, autoescape=True) if name == "wait" else xcom.key == _KEYS[name]
+        on = and_(*same, xcom.map_index == TaskInstance.map_index, key)
+        query = query.join(xcom, on, isouter=name != has)
+    return query
+
+
+@cache
+def _xcoms() -> dict[str, Any]:
+    from airflow.models.xcom import XComModel
+    from sqlalchemy.orm import aliased
+
+    return {name: aliased(XComModel, name=f"xcom_{name}") for name in ("wait", *_KEYS)}
+
+
+def _run(query: Select[Any]) -> list[Row[Any]]:
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        return list(session.execute(query))
+
+
+def _founds(rows: Iterable[Row[Any]]) -> list[WaitRecord]:
+    """Return one entry for each task instance that has to do with a ticket: its latest registration counts."""
+    earliest_first = sorted(rows, key=lambda row: _seconds(row.wait_time))
+    found = ((str(row.id), _found(row)) for row in earliest_first)
+    return list({key: one for key, one in found if one.sn or one.ticket_url or one.verdict}.values())
+
+
+def _found(row: Row[Any]) -> WaitRecord:
+    sn, waiter, state = *_registered(row), _state(row)
+    return WaitRecord(
+        task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
+        state=state,
+        sn=sn,
+        conn_id=waiter.conn_id if waiter else "",
+        ticket_url=text(row.url),
+        registered_at=row.wait_time or row.url_time,
+        started_at=row.start_date,
+        ended_at=row.end_date,
+        triggered_by=row.triggered_by or "",
+        approval_seconds=waiter.approval_seconds if waiter else None,
+        verdict=None if state == _DEFERRED else _last_verdict(row, sn),
+    )
+
+
+def _state(row: Row[Any]) -> str | None:
+    return None if row.state is None else str(getattr(row.state, "value", row.state))
+
+
+def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
+    """Return the ticket that this try waits or waited for, and who waits; empty where it is not known.
+
+    While it waits, its trigger's own arguments count; after that, there is only what it has registered.
+    """
+    sn = (row.key or "").removeprefix(WAIT_PREFIX)
+    if row.key and row.classpath == TRIGGER:
+        arguments, waiter = arguments_of(row.encrypted_kwargs), waiter_of(row, row.wait)
+        sn = (arguments and arguments.sn) or sn
+    else:
+        waiter = Waiter.from_value(row.wait)
+        waiter = waiter if waiter is not None and UUID(waiter.ti_id) == UUID(str(row.id)) else None
+    return (sn, waiter) if waiter is not None and is_number(sn) else ("", None)
+
+
+def _last_verdict(row: Row[Any], sn: str) -> Mapping[str, Any] | None:
+    """Return how this round ended; an earlier round's verdict is about another ticket, or older than this wait."""
+    stored = [(_verdict(row.result), row.result_time), (_verdict(row.verdict), row.verdict_time)]
+    ended = [(verdict, at) for verdict, at in stored if verdict is not None]
+    if sn:
+        since = _seconds(row.wait_time) - _SKEW.total_seconds()
+        ended = [(one, at) for one, at in ended if one["sn"] == sn and _seconds(at) >= since]
+    return max(ended, key=lambda one: _seconds(one[1]))[0] if ended else None
+
+
+def _poll(value: Any) -> tuple[str, datetime] | None:
+    """Read a note of a poll; None for one that is none, or speaks of the future."""
+    noted = value if isinstance(value, Mapping) else {}
+    conn_id, at = text(noted.get("conn_id")), moment(noted.get("at"))
+    return (conn_id, at) if conn_id and at and at < datetime.now(UTC) + _SKEW else None
+
+
+def _verdict(value: Any) -> Mapping[str, Any] | None:
+    """Return a verdict's values; None for what else a task may have returned."""
+    return value if isinstance(value, Mapping) and {"sn", "outcome"} <= value.keys() else None
+
+
+def _seconds(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0

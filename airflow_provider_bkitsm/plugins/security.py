@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may see and do what on the pages, and the headers that keep others out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
+from fastapi import Depends, HTTPException, Request
+from starlette.datastructures import MutableHeaders
+
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HOST = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+_ORIGIN = re.compile(rf"(https?)://({_HOST})(?::(\d{{1,5}}))?", re.IGNORECASE | re.ASCII)
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+# What may follow an origin in an address. A backslash would be a slash to a browser.
+_REST = re.compile(r"(?:[/?#][!-\[\]-~]*)?")
+
+
+def origin_of(setting: str) -> str:
+    """Return an origin as browsers write it, a last slash forgiven; empty for anything else."""
+    found = _ORIGIN.fullmatch(setting.strip().removesuffix("/"))
+    return _written(found) if found else ""
+
+
+def is_of(address: str, origin: str) -> bool:
+    """Whether an address is of an origin, as browsers write that."""
+    found = _ORIGIN.match(address)
+    return found is not None and _written(found) == origin
+
+
+def framed(address: str, origin: str) -> str:
+    """Return an address if it is of this origin; empty otherwise, as for no origin."""
+    found = _ORIGIN.match(address)
+    is_whole = found is not None and _REST.fullmatch(address, found.end()) is not None
+    return address if is_whole and is_of(address, origin) else ""
+
+
+def _written(found: re.Match[str]) -> str:
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _DEFAULT_PORTS[scheme] else "")
+
+
+_POLICY_NAME = "Content-Security-Policy"
+# Only what comes from this very server is run, shown or asked; only Airflow's own pages may frame it.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_HEADERS = {
+    _POLICY_NAME: _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def framing(origin: str) -> dict[str, str]:
+    """Return the headers of a page that may show another origin's pages in a frame; none for no origin."""
+    return {_POLICY_NAME: f"{_POLICY}; frame-src {origin}"} if origin else {}
+
+
+class Secured:
+    """Adds them to what an app answers; a header the app set itself stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_secured)
+
+
+# A page of another origin cannot send it without asking first.
+HEADER = "X-Bkitsm-Action"
+_SEES = DagAccessEntity.TASK_INSTANCE
+_CHANGES = DagAccessEntity.RUN
+
+
+def signed_in(user: Annotated[Any, Depends(get_user)]) -> Any:
+    """Return who is signed in, with the right to task instances in general, as Airflow's own lists ask.
+
+    The right to a DAG is asked for each of them.
+
+    :raises HTTPException: 401 for nobody, 403 for who may read nothing.
+    """
+    if not get_auth_manager().is_authorized_dag(method="GET", access_entity=_SEES, user=user):
+        raise HTTPException(403, "Forbidden")
+    return user
+
+
+# Airflow's type of a user is the auth manager's own; only its name is used here.
+SignedIn = Annotated[Any, Depends(signed_in)]
+
+
+def airflow_name(user: Any) -> str:
+    """Return a person's name as Airflow writes it on the runs they start."""
+    return str(user.get_name())
+
+
+def itsm_name(user: Any) -> str:
+    """Return a person's name in ITSM: ``[bkitsm] user_mapping``, else the same as in Airflow.
+
+    :raises HTTPException: the mapping cannot be read; nobody then acts in a name that is not theirs.
+    """
+    # The FAB auth manager's name is "First Last"; its user name is the one that people share with ITSM.
+    name = getattr(user, "username", None) or airflow_name(user)
+    try:
+        mapping = json.loads(airflow_conf().get("bkitsm", "user_mapping", fallback="") or "{}")
+        return str(mapping.get(name, name))
+    except (ValueError, AttributeError):
+        raise HTTPException(500, "[bkitsm] user_mapping is no JSON object") from None
+
+
+def readable_dags(user: Any) -> frozenset[str]:
+    """Return the DAGs a person may read."""
+    return frozenset(get_auth_manager().get_authorized_dag_ids(user=user, method="GET"))
+
+
+def check_reads(request: Request, user: Any, dag_id: str) -> None:
+    """Refuse with 403 who may not read a DAG's task instances."""
+    requires_access_dag("GET", _SEES, _known(dag_id))(request, user)
+
+
+def check_changes(request: Request, user: Any, dag_id: str) -> None:
+    """Refuse with 403 who may not change a DAG's runs."""
+    check_reads(request, user, dag_id)
+    requires_access_dag("PUT", _CHANGES, _known(dag_id))(request, user)
+
+
+def may_change(request: Request, user: Any, dag_id: str) -> bool:
+    """Whether a person may change a DAG's runs."""
+    try:
+        check_changes(request, user, dag_id)
+    except HTTPException:
+        return False
+    return True
+
+
+def check_own_page(request: Request) -> None:
+    """Refuse what another site's page sends with the cookie of whoever looks at it.
+
+    Browsers say where a request comes from: ``Sec-Fetch-Site`` over HTTPS, ``Origin`` always.
+    """
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        raise HTTPException(415, "JSON is expected")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if HEADER not in request.headers or site != "same-origin" or not _is_own(request):
+        raise HTTPException(403, "Sent from another site")
+
+
+def _is_own(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    base = urlsplit(airflow_conf().get("api", "base_url", fallback="") or "").netloc
+    return origin is None or urlsplit(origin).netloc in {request.headers.get("host"), base} - {"", None}
+
+
+def _known(dag_id: str) -> str:
+    """Refuse an empty id: Airflow would ask for the right to all DAGs instead, or for the one of the address."""
+    if not dag_id:
+        raise HTTPException(404, "No such DAG")
+    return dag_id

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening a ticket exactly once, although ``create_ticket`` may do its work and lose its answer (P2)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.callback.signature import with_callback
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.operating import call_off
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConflictError,
+    ItsmError,
+    ItsmInvalidRequestError,
+    ItsmOrphanError,
+    ItsmOutcomeUnknownError,
+    ItsmUnavailableError,
+)
+from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
+from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.read_back import ticket_differences
+from airflow_provider_bkitsm.itsm.stall import has_started
+from airflow_provider_bkitsm.itsm.v2.html_filter import as_shown, stored_title
+from airflow_provider_bkitsm.itsm.v2.models import CreatedTicket, TicketInfo, TicketSummary
+
+log = logging.getLogger(__name__)
+
+# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear
+# (docs/itsm-behaviour.md#lost-answer).
+SETTLE_SECONDS = 120.0
+_LOOKS = 12
+_STARTS, _START_SECONDS = 30, 2.0
+# A flow that has not started by then never will.
+MAY_START = timedelta(hours=1)
+_ORPHAN = (
+    "Ticket {sn} carries this approval's mark, but its flow has not started: it asks nobody, and ITSM neither"
+    " withdraws nor terminates such a ticket. No second one was opened. A retry looks at it again; if it never"
+    " starts, have it deleted in ITSM, then clear the task"
+)
+
+# A ticket as its opening, or a search, knows it.
+Opened = CreatedTicket | TicketSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketKey:
+    """What a ticket whose answer was lost is found by.
+
+    :param creator: in whose name it was asked for.
+    :param since: when the first attempt to open it may have been made (aware).
+    :param request: what was sent to ``create_ticket``: a ticket that asks something else is not ours, whatever
+        tag it carries. None: not compared.
+    """
+
+    tag: str
+    creator: str
+    since: datetime
+    request: Mapping[str, Any] | None = None
+
+
+class TicketOpener:
+    """Opens tickets by tag: looks before it opens, and looks after a lost answer.
+
+    :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
+        ``create_ticket`` may take to appear (default 120; docs/itsm-behaviour.md#lost-answer).
+    :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
+    :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
+    :param sleep: the clock's seam, for tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: ItsmHook,
+        calls_back: bool = True,
+        patience: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.hook = hook
+        self.calls_back = calls_back
+        self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
+        self.patience = self.settle if patience is None else min(patience, self.settle)
+        self._sleep = sleep
+
+    def find(self, handle: TicketKey) -> TicketSummary | None:
+        """Return the ticket already opened with this tag. Of several that ask the same, the oldest stands.
+
+        The others are ended, as far as they are open.
+
+        :raises ItsmOrphanError: its flow has not started.
+        """
+        found = self._listed(handle)
+        if not found:
+            return None
+        kept = self._oldest_started(found)
+        for one in found:
+            if _is_second(one, kept):
+                self._end_second(one, kept=kept.sn)
+        log.info("ticket %s was already opened for this approval; adopting it", kept.sn)
+        return kept
+
+    def open(self, handle: TicketKey, **request: Any) -> Opened:
+        """Open a ticket; when the answer is lost, wait for it to appear.
+
+        Where ITSM is to call back, it is asked to, unless ``meta`` names an address of its own.
+
+        :param request: the other parameters of ``create_ticket``.
+        :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
+        :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
+        """
+        title = str(request["fields"].get("title", ""))
+        if not is_marked(as_shown(stored_title(title)), handle.tag):
+            raise ItsmInvalidRequestError(
+                f"of the title {title!r} ITSM would keep only {stored_title(title)!r}, without the mark it is"
+                " found by: leave markup out of it; no ticket was opened"
+            )
+        if self.calls_back:
+            request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
+        try:
+            ticket = self.hook.create_ticket(tag=handle.tag, creator=handle.creator, **request)
+        except ItsmOutcomeUnknownError as lost:
+            log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
+            return self._appeared(handle, lost)
+        except ItsmInvalidRequestError as refused:
+            self._report_orphan(handle, refused)
+            raise
+        log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
+        return ticket
+
+    def look_for(self, handle: TicketKey, *, seconds: float) -> TicketSummary | None:
+        """Look for a ticket for so long; outages of ITSM in between are waited out.
+
+        :raises ItsmUnavailableError: ITSM could not be read at the end either, so nothing is known.
+        """
+        looks = _LOOKS if seconds > 0 else 0
+        for left in range(looks, -1, -1):
+            try:
+                found = self.find(handle)
+            except ItsmUnavailableError:
+                if left == 0:
+                    raise
+                found = None
+            if found or left == 0:
+                return found
+            self._sleep(seconds / looks)
+        return None
+
+    def seconds_left(self, handle: TicketKey) -> float:
+        """How long the ticket of a lost answer may still take to appear."""
+        return self.settle - (datetime.now(UTC) - handle.since).total_seconds()
+
+    def never_starts(self, sn: str) -> bool:
+        """Whether a ticket is an orphan: its flow has not started, and will not any more."""
+        info = self.hook.get_ticket_info(sn)
+        return not (has_started(info) or _is_young(info.create_at))
+
+    def call_off(self, sn: str, *, why: str) -> None:
+        """End a ticket nobody waits for any more, unless it is over."""
+        call_off(self.hook, sn=sn, why=why, sleep=self._sleep)
+
+    def _listed(self, handle: TicketKey) -> list[TicketSummary]:
+        found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
+        return [one for one in found if self._asks(handle, one)]
+
+    def _asks(self, handle: TicketKey, ticket: TicketSummary) -> bool:
+        """Whether a found ticket asks what was sent: a mark can be copied from a ticket that shows it."""
+        if handle.request is None:
+            return True
+        info, sent = self._read_started(ticket.sn, ticket.create_at), handle.request
+        if not has_started(info):
+            # It has taken in no form, and asks nobody.
+            info = info.model_copy(update={"fields": ()})
+            sent = {**sent, "fields": {"title": sent["fields"]["title"]}}
+        differences = ticket_differences(sent, info)
+        if differences:
+            log.error(
+                "ticket %s carries this approval's mark, but asks something else: %s. It is not taken for ours",
+                ticket.sn,
+                "; ".join(differences),
+            )
+        return not differences
+
+    def _oldest_started(self, found: Sequence[TicketSummary]) -> TicketSummary:
+        """Return the oldest ticket that asks somebody, or asked somebody once."""
+        for one in found:
+            if one.current_status in ENDED or self._starts(one):
+                return one
+        raise ItsmOrphanError(_ORPHAN.format(sn=found[0].sn))
+
+    def _starts(self, ticket: TicketSummary) -> bool:
+        """Whether a ticket asks somebody, or comes to: one that is stuck on a failed step has started."""
+        return has_started(self._read_started(ticket.sn, ticket.create_at))
+
+    def _read_started(self, sn: str, created_at: datetime | None) -> TicketInfo:
+        """Read a ticket once it has started; ITSM takes a moment for that.
+
+        See docs/itsm-behaviour.md#flow-starts-late.
+        """
+        for left in range(_STARTS if _is_young(created_at) else 1, 0, -1):
+            info = self.hook.get_ticket_info(sn)
+            if left == 1 or has_started(info):
+                return info
+            self._sleep(_START_SECONDS)
+        raise AssertionError
+
+    def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
+        try:
+            self.call_off(ticket.sn, why=f"{kept} was opened for the same approval")
+        except ItsmConflictError as error:
+            log.error(
+                "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error
+            )
+
+    def _report_orphan(self, handle: TicketKey, refused: ItsmInvalidRequestError) -> None:
+        """Raise an error if ITSM refused a ticket and stored it all the same.
+
+        See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
+        """
+        try:
+            left = [
+                one for one in self._listed(handle) if one.current_status not in ENDED and not self._starts(one)
+            ]
+        except ItsmError as error:
+            log.warning("whether the refused ticket exists all the same could not be read: %s", error)
+            return
+        if left:
+            raise ItsmOrphanError(f"{refused}. {_ORPHAN.format(sn=left[0].sn)}") from refused
+
+    def _appeared(self, handle: TicketKey, lost: ItsmOutcomeUnknownError) -> TicketSummary:
+        """Wait for the ticket of a lost answer: whatever goes wrong by now, it may be there."""
+        try:
+            found, why = self.look_for(handle, seconds=self.patience), f"was seen in {self.patience:.0f} s"
+        except (ItsmOrphanError, ItsmUnavailableError):
+            raise
+        except ItsmError as error:
+            # Refused: that says nothing about the ticket.
+            found, why = None, f"could be looked for ({error})"
+        if found:
+            telemetry.adopted(self.hook.bkitsm_conn_id)
+            return found
+        raise ItsmOutcomeUnknownError(
+            f"{lost.message}. No ticket marked #{marker(handle.tag)} {why}; a retry looks for it again before it"
+            " opens one"
+        ) from None
+
+
+def _is_second(ticket: TicketSummary, kept: TicketSummary) -> bool:
+    """Whether an open ticket asks what another one asks or asked; one opened after that had ended asks anew."""
+    if ticket.sn == kept.sn or ticket.current_status in ENDED:
+        return False
+    if kept.current_status not in ENDED:
+        return True
+    return bool(kept.end_at and ticket.create_at and ticket.create_at < kept.end_at)
+
+
+def _is_young(created_at: datetime | None) -> bool:
+    """Whether a ticket that has not started may do so yet: ITSM's worker may be down."""
+    return created_at is not None and datetime.now(UTC) - created_at < MAY_START

@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for many tickets at once: one poller per connection and event loop, which all waits share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
+from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
+from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
+from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, TicketStatus
+from airflow_provider_bkitsm.itsm.verdict import only_row
+
+# A deadline that is computed twice differs by less.
+_SAME_MOMENT = 0.01
+
+Note = Callable[[], Coroutine[Any, Any, None]]
+OnStall = Callable[[TicketStatus], None]
+
+
+class TicketWait:
+    """One who waits for a ticket; use as ``async with``.
+
+    Thousands of these sleep side by side, so each is small, and nobody is woken to be told what is known already.
+    ``known`` is the ticket's status so far as it needs no telling: while ITSM goes on saying so, ``look`` does not
+    return. It holds for one look.
+
+    :param interval: seconds between two looks.
+    :param dated: ``created_at`` is wanted, which the first look brings.
+    :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
+    :param on_stall: called in the context of whoever waits when the ticket is seen to ask nobody; rarely again.
+    """
+
+    __slots__ = (
+        "_began",
+        "_conn_id",
+        "_context",
+        "_dated",
+        "_due",
+        "_next",
+        "created_at",
+        "interval",
+        "known",
+        "note",
+        "on_stall",
+        "poller",
+        "sn",
+        "stalled",
+    )
+
+    poller: Poller
+
+    def __init__(
+        self,
+        conn_id: str,
+        *,
+        sn: str,
+        interval: float,
+        dated: bool = False,
+        note: Note | None = None,
+        on_stall: OnStall | None = None,
+    ) -> None:
+        self.sn = sn
+        self.note = note
+        self.on_stall = on_stall
+        self.stalled = False
+        self.interval = interval
+        self.created_at: datetime | None = None
+        self.known: str | None = None
+        self._began = datetime.now(UTC)
+        self._conn_id = conn_id
+        # A triggerer's logs know by the context which task a line belongs to.
+        self._context: Context = copy_context()
+        self._dated = dated
+        self._due = math.inf
+        self._next: asyncio.Future[ApprovalResult] | None = None
+
+    async def __aenter__(self) -> TicketWait:
+        here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
+        self.poller = here.get(self._conn_id) or here.setdefault(self._conn_id, Poller(self._conn_id))
+        self.poller.add(self)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self.poller.is_last(self):
+            del _POLLERS[asyncio.get_running_loop()][self._conn_id]
+        await self.poller.remove(self)
+
+    def look(self, within: float | None = None) -> asyncio.Future[ApprovalResult]:
+        """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
+
+        :param within: after so many seconds it is asked about before its turn, and told in any case.
+        :raises ItsmError: ITSM was asked, and this came of it.
+        """
+        self._next = asyncio.get_running_loop().create_future()
+        if within is not None:
+            self._be_told_by(loop_time() + within)
+        return self._next
+
+    @property
+    def hook(self) -> ItsmAsyncHook:
+        """The client that all who wait here share."""
+        return self.poller.hook
+
+    @property
+    def since(self) -> datetime:
+        """When the ticket was opened, as far as it is known: latest when its wait began."""
+        return self.created_at or self._began
+
+    @property
+    def wants_creation(self) -> bool:
+        """Whether it is still to be learnt when the ticket was opened."""
+        return self._dated and self.created_at is None
+
+    def tell(self, look: Look, now: float) -> None:
+        """Take in what was seen; of no use to somebody who is busy with what was seen before."""
+        if self._next is None or self._next.done():
+            return
+        if isinstance(look, ItsmError):
+            self._next.set_exception(look)
+        elif look.current_status != self.known or now >= self._due:
+            self._next.set_result(look)
+        else:
+            return
+        self._next = self.known = None
+
+    def learn(self, created_at: datetime | None) -> None:
+        """Take in when the ticket was opened, which is news."""
+        self.created_at = created_at
+        self.known = None
+
+    def see_steps(self, status: TicketStatus, *, stalled: bool) -> None:
+        """Take in whether the ticket asks somebody."""
+        self.stalled = stalled
+        if stalled and self.on_stall is not None:
+            self._context.run(self.on_stall, status)
+
+    def _be_told_by(self, due: float) -> None:
+        if abs(due - self._due) < _SAME_MOMENT:
+            return
+        self._due = due
+        self.poller.ask_at(self.sn, due)
+
+
+# Of each event loop, the poller of each connection that somebody waits on.
+_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+
+
+log = logging.getLogger(__name__)
+
+# So many batches are asked at a time: a slow one does not hold up the others.
+_AT_A_TIME = 4
+# New waits are gathered this long, so that a burst of them shares its first questions.
+_GATHER_SECONDS = 0.1
+_STUMBLED_SECONDS = 5.0
+# So often one who waits notes that ITSM answers, however many wait.
+_NOTE_SECONDS = 60.0
+# Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
+_BETWEEN_CHECKS = 0.2
+
+Look = ApprovalResult | ItsmError
+
+
+class Poller:
+    """Asks ITSM about the tickets of one connection, in batches, until the last one who waits has left.
+
+    Only tickets somebody here waits for are asked about (promise P6): the question also takes them off ITSM's
+    lost-callback list.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self.hook = ItsmAsyncHook(conn_id)
+        self._schedule = Schedule()
+        self._stall_checks = StallChecks()
+        self._waits: dict[str, list[TicketWait]] = {}
+        self._changed = asyncio.Event()
+        self._asking = asyncio.Semaphore(_AT_A_TIME)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._noter: TicketWait | None = None
+        self._noted_at = -math.inf
+
+    def add(self, wait: TicketWait) -> None:
+        """Let somebody wait; the first one starts the poll."""
+        self._waits.setdefault(wait.sn, []).append(wait)
+        self._schedule.add(wait.sn, interval=wait.interval, now=loop_time())
+        self._stall_checks.add(wait.sn, loop_time())
+        self._changed.set()
+        if not self._tasks:
+            self._spawn(self._poll())
+            self._spawn(self._report())
+            self._spawn(self._check_stalls())
+
+    async def remove(self, wait: TicketWait) -> None:
+        """Let somebody leave; the last one closes the client."""
+        left = [one for one in self._waits[wait.sn] if one is not wait]
+        if left:
+            self._waits[wait.sn] = left
+            return
+        del self._waits[wait.sn]
+        self._schedule.discard(wait.sn)
+        self._stall_checks.discard(wait.sn)
+        if not self._waits:
+            await self._close()
+
+    def ask_at(self, sn: str, at: float) -> None:
+        """Ask about a ticket at a certain time of the loop's clock."""
+        self._schedule.ask_at(sn, at)
+        self._changed.set()
+
+    def is_last(self, wait: TicketWait) -> bool:
+        """Whether nobody else waits."""
+        return len(self._waits) == 1 and self._waits.get(wait.sn) == [wait]
+
+    async def _poll(self) -> None:
+        await self._take_chunk_size()
+        while True:
+            try:
+                await self._ask_next()
+            except Exception:
+                # Nobody would be told of anything any more: rather try again.
+                log.exception("the poll of connection %s stumbled", self.hook.bkitsm_conn_id)
+                await asyncio.sleep(_STUMBLED_SECONDS)
+
+    async def _report(self) -> None:
+        """Say how many wait, now and then; in a thread, since the first metric of a process looks up a host."""
+        while True:
+            now, waits = datetime.now(UTC), [one for some in self._waits.values() for one in some]
+            oldest = min((one.since for one in waits), default=now)
+            age = max(0.0, (now - oldest).total_seconds())
+            stalled = sum(any(one.stalled for one in some) for some in self._waits.values())
+            await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, len(waits), age, stalled)
+            await asyncio.sleep(telemetry.GAUGE_SECONDS)
+
+    async def _check_stalls(self) -> None:
+        """Look for tickets that ask nobody, which their state does not show; of no account to the poll."""
+        while True:
+            sn = self._stall_checks.next(loop_time())
+            if sn is None:
+                await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
+                continue
+            try:
+                status = await self.hook.get_ticket_status(sn)
+            except Exception as error:
+                log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
+                self._stall_checks.failed(sn, loop_time())
+            else:
+                self._see_steps(sn, status)
+            await asyncio.sleep(_BETWEEN_CHECKS)
+
+    def _see_steps(self, sn: str, status: TicketStatus) -> None:
+        stalled = is_stalled(status.current_status, status.current_steps)
+        self._stall_checks.checked(sn, loop_time(), stalled=stalled)
+        for wait in self._waits.get(sn, ()):
+            wait.see_steps(status, stalled=stalled)
+
+    async def _ask_next(self) -> None:
+        await self._asking.acquire()
+        batch: Batch = ()
+        try:
+            batch = self._schedule.next_batch(loop_time())
+        finally:
+            if not batch:
+                self._asking.release()
+        if batch:
+            self._spawn(self._ask(batch))
+        else:
+            await self._rest()
+
+    async def _take_chunk_size(self) -> None:
+        try:
+            size = batch_size((await self.hook.aget_conn()).gateway)
+        except Exception as error:
+            log.warning("connection %s could not be read: %s", self.hook.bkitsm_conn_id, error)
+        else:
+            self._schedule.limit_to(size)
+
+    async def _rest(self) -> None:
+        self._changed.clear()
+        try:
+            # Not wait_for: on Python 3.11 that one can swallow a cancellation.
+            async with asyncio.timeout_at(self._schedule.wake_at(loop_time())):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _ask(self, batch: Batch) -> None:
+        try:
+            rows = await self.hook.ticket_approval_result(batch)
+            await self._try_to_learn_creation(batch)
+        except ItsmError as error:
+            await self._failed(batch, error)
+        except Exception as error:
+            await self._failed(batch, ItsmError(f"{type(error).__name__}: {error}"))
+        else:
+            self._schedule.answered(batch)
+            self._note(batch)
+            self._tell_each(batch, rows)
+        finally:
+            self._asking.release()
+            self._changed.set()
+
+    def _note(self, batch: Batch) -> None:
+        """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
+        if loop_time() - self._noted_at < _NOTE_SECONDS:
+            return
+        here = (wait for sn in batch for wait in self._waits.get(sn, ()))
+        if self._noter is None or self._noter not in self._waits.get(self._noter.sn, ()):
+            self._noter = next((wait for wait in here if wait.note), None)
+        if self._noter is not None and self._noter.note is not None:
+            self._noted_at = loop_time()
+            self._spawn(self._noter.note())
+
+    async def _try_to_learn_creation(self, batch: Batch) -> None:
+        """A decision that was seen is told all the same; the next look tries again."""
+        try:
+            await self._learn_creation(batch)
+        except ItsmError as error:
+            log.warning("when tickets were opened could not be read: %s", error)
+
+    async def _learn_creation(self, batch: Batch) -> None:
+        """Read when tickets were opened, once for each whose deadline is counted from there."""
+        unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.get(sn, ()))]
+        if not unknown:
+            return
+        page = await self.hook.get_tickets(sns=unknown, page_size=2 * len(unknown))
+        for row in page.items:
+            for wait in self._waits.get(row.sn, ()):
+                wait.learn(row.create_at)
+
+    async def _failed(self, batch: Batch, error: ItsmError) -> None:
+        if not error.retry_safe:
+            # A secret may have been rotated: the connection is read anew.
+            await self.hook.forget_connection()
+        self._schedule.failed(batch, error, loop_time(), timed_out=isinstance(error, ItsmTimeoutError))
+        for sn in batch:
+            self._tell(sn, error)
+
+    def _tell_each(self, batch: Batch, rows: Sequence[ApprovalResult]) -> None:
+        found: dict[str, list[ApprovalResult]] = {}
+        for row in rows:
+            found.setdefault(row.sn, []).append(row)
+        for sn in batch:
+            try:
+                self._tell(sn, only_row(sn, found.get(sn, ())))
+            except ItsmError as error:
+                self._tell(sn, error)
+
+    def _tell(self, sn: str, look: Look) -> None:
+        now = loop_time()
+        for wait in self._waits.get(sn, ()):
+            wait.tell(look, now)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        telemetry.waiting(self.hook.bkitsm_conn_id, 0, 0.0, 0)
+        await self.hook.forget_connection()
+
+
+def loop_time() -> float:
+    """Return the running event loop's time in seconds, which is no time of day."""
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a wait writes on its own task instance: for the callback, for people, and for the tasks behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_bkitsm.callback.signature import callbacks_wanted
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+
+log = logging.getLogger(__name__)
+
+
+class TaskInstanceXComs:
+    """The XComs of a waiting task instance; where there is none, nothing is written.
+
+    :ivar registered: whether a callback finds the task.
+    """
+
+    def __init__(self, task_instance: Any) -> None:
+        self._task_instance = task_instance
+        self._shown = False
+        self.registered = False
+
+    async def register(self, sn: str, waiter: Waiter) -> None:
+        """Let ITSM's callback find this task; where that fails, polling will do."""
+        try:
+            if callbacks_wanted():
+                await self._push(wait_key(sn), waiter.as_dict())
+                self.registered = True
+        except Exception as error:
+            log.warning("ITSM's callback will not find this task, polling will: %r", error)
+
+    async def forget_results(self, sn: str) -> None:
+        """Delete how an earlier round ended, before this one can be found by a callback.
+
+        Airflow clears XComs only for tries that begin on a worker. A result about this round's own ticket is kept:
+        a callback may have ended the task just now.
+        """
+        try:
+            for key in RESULT_KEYS:
+                stored = await self._pull(key)
+                if stored is not None and not (isinstance(stored, Mapping) and stored.get("sn") == sn):
+                    await self._delete(key)
+        except Exception as error:
+            log.warning("An earlier round's result could not be deleted: %r", error)
+
+    async def polled(self, conn_id: str) -> None:
+        """Note for the approvals pages that ITSM answered a poll; of no account to the wait."""
+        try:
+            await self._push(POLLED_KEY, {"conn_id": conn_id, "at": datetime.now(UTC).isoformat()})
+        except Exception as error:
+            log.debug("when ITSM was polled could not be noted: %r", error)
+
+    async def show(self, ticket_url: str) -> None:
+        """Make the ticket's button appear, once."""
+        if ticket_url and not self._shown:
+            self._shown = True
+            await self._push(TICKET_URL_KEY, ticket_url)
+
+    async def conclude(self, verdict: Verdict) -> bool:
+        """Write what an approved task leaves behind; False if that cannot be done here.
+
+        Not as XComs of the event that ends the task: Airflow stores those as JSON inside JSON.
+        """
+        try:
+            for key, value in xcoms_of(verdict).items():
+                await self._push(key, value)
+        except Exception as error:
+            log.warning("The task ends on a worker, its XComs could not be written here: %r", error)
+            return False
+        return True
+
+    async def _pull(self, key: str) -> Any:
+        from airflow.sdk.execution_time.comms import GetXCom
+
+        if self._task_instance is None:
+            return None
+        answer = await _ask(GetXCom(key=key, **_where(self._task_instance)))
+        return getattr(answer, "value", None)
+
+    async def _delete(self, key: str) -> None:
+        from airflow.sdk.execution_time.comms import DeleteXCom
+
+        await _ask(DeleteXCom(key=key, **_where(self._task_instance)))
+
+    async def _push(self, key: str, value: Any) -> None:
+        if self._task_instance is not None:
+            await push_xcom(self._task_instance, key, value)
+
+
+async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
+    """Write an XCom on a waiting task instance; only inside a triggerer.
+
+    The message goes past any XCom backend: the API server reads Airflow's own table.
+    """
+    from airflow.sdk.execution_time.comms import SetXCom
+
+    await _ask(SetXCom(key=key, value=value, **_where(task_instance)))
+
+
+def _where(task_instance: Any) -> dict[str, Any]:
+    return {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+
+
+async def _ask(message: Any) -> Any:
+    """Send a message to the supervisor, and return its answer."""
+    from airflow.sdk.execution_time import task_runner
+
+    # Shielded: on Airflow 3.1 a question to the supervisor that is cut short spoils the answer to the next one.
+    return await asyncio.shield(task_runner.SUPERVISOR_COMMS.asend(message))

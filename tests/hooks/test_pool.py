@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client for all hooks of a connection in one event loop, for as long as one of them uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from airflow_provider_bkitsm.hooks import pool
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm import errors
+
+LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
+
+
+@pytest.fixture
+def clients(monkeypatch) -> list[httpx.AsyncClient]:
+    """Collect every HTTP client that is opened."""
+    opened: list[httpx.AsyncClient] = []
+    begin = httpx.AsyncClient.__init__
+
+    def record(client, *args, **kwargs):
+        opened.append(client)
+        begin(client, *args, **kwargs)
+
+    monkeypatch.setattr(httpx.AsyncClient, "__init__", record)
+    return opened
+
+
+@pytest.fixture
+def other(sandbox, connections) -> str:
+    connections("other", conn_type="bkitsm", host=sandbox.itsm_url, **LOGIN)
+    return "other"
+
+
+async def use(conn_id: str = "bkitsm_default", together: asyncio.Barrier | None = None) -> bool:
+    async with ItsmAsyncHook(conn_id) as hook:
+        services = await hook.get_services()
+        if together is not None:
+            await together.wait()
+        return bool(services)
+
+
+async def test_fifty_hooks_open_one_client_and_the_last_closes_it(connections, clients):
+    together = asyncio.Barrier(50)
+    assert set(await asyncio.gather(*(use(together=together) for _ in range(50)))) == {True}
+    assert len(clients) == 1
+    assert clients[0].is_closed
+
+
+async def test_fifty_hooks_read_the_connection_once(connections, monkeypatch):
+    reads = []
+    read = ItsmAsyncHook.aread_gateway
+
+    async def counted(hook):
+        reads.append(hook)
+        return await read(hook)
+
+    monkeypatch.setattr(ItsmAsyncHook, "aread_gateway", counted)
+    together = asyncio.Barrier(50)
+    await asyncio.gather(*(use(together=together) for _ in range(50)))
+    assert len(reads) == 1
+
+
+async def test_a_client_stays_open_while_one_hook_uses_it(connections, clients):
+    async with ItsmAsyncHook() as staying:
+        await staying.get_services()
+        await use()
+        assert not clients[0].is_closed
+        assert await staying.get_services()
+    assert len(clients) == 1
+    assert clients[0].is_closed
+
+
+async def test_connections_do_not_share(connections, other, clients):
+    together = asyncio.Barrier(2)
+    await asyncio.gather(use(together=together), use(other, together=together))
+    assert len(clients) == 2
+
+
+def test_event_loops_do_not_share(connections, clients):
+    def thread() -> bool:
+        return asyncio.run(use())
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [one.result() for one in [pool.submit(thread), pool.submit(thread)]] == [True, True]
+    assert len(clients) == 2
+    assert all(client.is_closed for client in clients)
+
+
+async def test_leaving_does_not_break_anothers_request(connections, sandbox, clients):
+    sandbox.fault("get_services", "delay", seconds=0.3)
+    async with ItsmAsyncHook() as leaving, ItsmAsyncHook() as staying:
+        await leaving.aget_conn()
+        request = asyncio.create_task(staying.get_services())
+        await asyncio.sleep(0.05)
+        await leaving.forget_connection()
+        assert await request
+    assert len(clients) == 1
+
+
+async def test_forgetting_does_not_break_a_request_of_the_same_hook(connections, sandbox, clients):
+    sandbox.fault("get_services", "delay", seconds=0.3)
+    async with ItsmAsyncHook() as hook:
+        request = asyncio.create_task(hook.get_services())
+        await asyncio.sleep(0.05)
+        await hook.forget_connection()
+        assert not clients[0].is_closed
+        assert await request
+        assert clients[0].is_closed
+
+
+async def test_a_rotated_secret_is_picked_up_and_nobody_else_is_disturbed(connections, sandbox, clients):
+    connections("rotated", conn_type="bkitsm", host=sandbox.itsm_url, login="sandbox", password="old")
+    async with ItsmAsyncHook("rotated") as one, ItsmAsyncHook("rotated") as two:
+        for hook in (one, two):
+            with pytest.raises(errors.ItsmAuthenticationError):
+                await hook.get_services()
+        connections("rotated", conn_type="bkitsm", host=sandbox.itsm_url, **LOGIN)
+        await one.forget_connection()
+        assert await one.get_services()
+        with pytest.raises(errors.ItsmAuthenticationError):
+            await two.get_services()
+        await two.forget_connection()
+        assert await two.get_services()
+        assert [client.is_closed for client in clients] == [True, False]
+
+
+async def test_forgetting_an_unchanged_connection_keeps_the_client(connections, clients):
+    async with ItsmAsyncHook() as one, ItsmAsyncHook() as two:
+        await one.get_services()
+        await two.get_services()
+        await one.forget_connection()
+        await one.get_services()
+    assert len(clients) == 1
+
+
+async def test_a_connection_that_cannot_be_read_is_read_again_by_the_next(connections, sandbox, clients):
+    connections("late", conn_type="bkitsm", host="")
+    async with ItsmAsyncHook("late") as hook:
+        with pytest.raises(errors.ItsmConfigurationError):
+            await hook.get_services()
+        connections("late", conn_type="bkitsm", host=sandbox.itsm_url, **LOGIN)
+        assert await hook.get_services()
+
+
+async def test_a_doubt_that_could_not_be_cleared_stays(connections, sandbox):
+    async with ItsmAsyncHook() as staying, ItsmAsyncHook() as other:
+        first = await staying.aget_conn()
+        await other.aget_conn()
+        await other.forget_connection()
+        connections("bkitsm_default", conn_type="bkitsm", host="")
+        with pytest.raises(errors.ItsmConfigurationError):
+            await other.aget_conn()
+        connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, **LOGIN)
+        assert await other.aget_conn() is not first
+
+
+def test_a_loop_that_died_without_closing_is_swept_out(connections):
+    seen = []
+
+    async def never_leave() -> None:
+        hook = ItsmAsyncHook()
+        await hook.get_services()
+        seen.append(weakref.ref(asyncio.get_running_loop()))
+
+    asyncio.run(never_leave())
+    assert asyncio.run(use())
+    asyncio.run(asyncio.sleep(0))
+    gc.collect()
+    assert seen[0]() is None
+
+
+def test_nothing_is_kept_for_a_loop_after_its_last_hook(connections):
+    asyncio.run(use())
+    assert all(desk.current is None for desks in pool._desks.values() for desk in desks.values())

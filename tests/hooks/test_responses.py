@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a server answers to whichever call, the end is a result or an ``ItsmError``."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.responses import understand
+from airflow_provider_bkitsm.hooks.transport import Reply
+from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.protocol import Call
+from airflow_provider_bkitsm.itsm.v2 import calls, models
+
+EXPORT = {"key": "request", "name": "n", "catalog_id": 1, "workflow": {"states": {}}}
+CALLS: dict[str, Call[Any]] = {
+    "create_ticket": calls.create_ticket(creator="a", fields={"title": "t"}, service_id=1),
+    "get_ticket_status": calls.get_ticket_status("REQ1"),
+    "get_ticket_info": calls.get_ticket_info("REQ1"),
+    "get_ticket_logs": calls.get_ticket_logs("REQ1"),
+    "get_tickets": calls.get_tickets(tag="t"),
+    "ticket_approval_result": calls.ticket_approval_result(["REQ1"]),
+    "token_verify": calls.token_verify("t"),
+    "operate_ticket": calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m"),
+    "get_tickets_by_user": calls.get_tickets_by_user(user="a", view_type="my_todo"),
+    "callback_failed_ticket": calls.callback_failed_ticket(),
+    "operate_node": calls.operate_node(sn="REQ1", state_id=15, operator="a", fields={}),
+    "approve": calls.approve(sn="REQ1", state_id=15, approver="a", approved=True),
+    "comment_ticket": calls.comment_ticket(sn="REQ1", stars=6, operator="a"),
+    "get_approver": calls.get_approver("REQ1", 15),
+    "get_approve_node_result": calls.get_approve_node_result("REQ1", 15),
+    "get_services": calls.get_services(),
+    "get_service_detail": calls.get_service_detail(1),
+    "get_service_catalogs": calls.get_service_catalogs(),
+    "get_service_roles": calls.get_service_roles(1),
+    "get_workflow_detail": calls.get_workflow_detail(1),
+    "import_service": calls.import_service(EXPORT),
+    "update_service": calls.update_service(1, EXPORT),
+    "create_service_catalog": calls.create_service_catalog(name="n", project_key="0"),
+}
+KNOWN_KEYS = sorted({key for one in vars(models).values() for key in getattr(one, "model_fields", {})})
+ODD_DATES = ["0000-00-00 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59", "9999-12-31T23:59:59-23:59", ""]
+# Spelt as text, since Python itself would not write some of them.
+ODD_JSON = [
+    "1e999",
+    "-1e999",
+    "NaN",
+    "1" * 4000,
+    "1" * 5000,
+    '"\\ud800"',
+    '{"\\udfff": "\\ud800"}',
+    "[" * 900 + "]" * 900,
+    "[" * 100_000,
+    '{"children": [' * 300 + "]}" * 300,
+    '{"id": 1, "children": [' * 300 + "]}" * 300,
+    '{"id": 1, "children": [' * 900 + "]}" * 900,
+]
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**20, 10**30)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([*ODD_DATES, "REQ1", "RUNNING", "\ud800", "a,b"])
+)
+ANY_JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KNOWN_KEYS), inner, max_size=8),
+    max_leaves=20,
+)
+
+
+GATEWAY = Gateway(conn_id="itsm", root="https://bkapi.example.com/api", app_code="code", app_secret="s3cret")
+
+
+def take(call: Call[Any], body: bytes, status: int = 200, content_type: str | None = "application/json") -> Any:
+    return understand(call, Reply(status_code=status, content_type=content_type, body=body))
+
+
+def envelope(data: str) -> bytes:
+    return f'{{"result": true, "code": 0, "message": "", "data": {data}}}'.encode()
+
+
+def test_every_call_of_the_hooks_is_here():
+    assert set(CALLS) == {name for name, one in inspect.getmembers(ItsmHook) if hasattr(one, "is_itsm_call")}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@settings(max_examples=60, deadline=None)
+@given(data=ANY_JSON)
+def test_any_data_ends_in_a_result_or_an_itsm_error(call, data):
+    with contextlib.suppress(errors.ItsmError):
+        take(call, envelope(json.dumps(data)))
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("data", ODD_JSON, ids=lambda data: data[:24])
+def test_odd_json_ends_in_a_result_or_an_itsm_error(call, data):
+    for body in (envelope(data), envelope(f"[{data}]"), data.encode(), f'{{"result": {data}}}'.encode()):
+        with contextlib.suppress(errors.ItsmError):
+            take(call, body)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@settings(max_examples=20, deadline=None)
+@given(body=st.binary(max_size=200), status=st.integers(100, 599), content_type=st.none() | st.text(max_size=40))
+def test_any_bytes_end_in_a_result_or_an_itsm_error(call, body, status, content_type):
+    with contextlib.suppress(errors.ItsmError):
+        take(call, body, status, content_type)
+
+
+@pytest.mark.parametrize("value", [*ODD_DATES, "yesterday", "2026-13-01 00:00:00", 10**30, -(10**30), 1e300, True])
+@pytest.mark.parametrize("key", ["create_at", "update_at", "end_at"])
+def test_an_odd_time_ends_in_a_result_or_an_itsm_error(key, value):
+    row = {"sn": "REQ1", "current_status": "RUNNING", "create_at": "2026-11-24 08:00:00", key: value}
+    with contextlib.suppress(errors.ItsmUnexpectedAnswerError):
+        take(CALLS["get_ticket_info"], envelope(json.dumps(row)))
+
+
+@pytest.mark.parametrize("none", ["0000-00-00 00:00:00", "", None])
+def test_every_form_of_no_time_is_none(none):
+    row = {"sn": "REQ1", "current_status": "RUNNING", "approve_result": False, "update_at": none}
+    assert take(CALLS["ticket_approval_result"], envelope(json.dumps([row])))[0].update_at is None
+
+
+def test_half_a_surrogate_pair_is_replaced_so_that_it_can_be_stored():
+    row = {"sn": "REQ1", "current_status": "RUNNING", "approve_result": False, "title": "a\ud800b\U0001f600"}
+    (found,) = take(CALLS["ticket_approval_result"], envelope(json.dumps([row])))
+    assert found.title == "a?b\U0001f600"
+
+
+@pytest.mark.parametrize("call", [one for one in CALLS.values() if one.is_write], ids=lambda one: one.path)
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", envelope("[")])
+def test_p2_an_unreadable_answer_to_a_write_leaves_its_outcome_unknown(call, body):
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        take(call, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b'{"result": false, "code": 1640401, "message": "API not found", "data": null}'),
+        (200, b'{"result": false, "code": 1640401, "message": "API not found", "data": null}'),
+        (404, b"<html>"),
+    ],
+)
+def test_p8_a_404_asks_whether_the_host_is_the_gateways_root(status, body):
+    reply = Reply(status_code=status, content_type="text/html", body=body, gateway=GATEWAY)
+    with pytest.raises(errors.ItsmEndpointNotFoundError) as caught:
+        understand(CALLS["get_ticket_status"], reply)
+    said = str(caught.value)
+    assert said.startswith("connection 'itsm': ")
+    assert "(from https://bkapi.example.com/api). Is the host the gateway's root, with its path?" in said
+    assert "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, b"<html>", errors.ItsmUnavailableError),
+        (502, b"", errors.ItsmUnavailableError),
+        (
+            401,
+            b'{"result": false, "code": 1640001, "message": "no", "data": null}',
+            errors.ItsmAuthenticationError,
+        ),
+    ],
+)
+def test_what_the_gateway_answers_names_connection_and_address(status, body, kind):
+    reply = Reply(status_code=status, content_type="text/html", body=body, gateway=GATEWAY)
+    with pytest.raises(kind, match=r"^connection 'itsm': .* \(from https://bkapi.example.com/api\)"):
+        understand(CALLS["get_ticket_status"], reply)
+
+
+def test_what_itsm_itself_says_stays_as_it_is():
+    body = b'{"result": false, "code": 3900022, "message": "unknown", "data": null}'
+    reply = Reply(status_code=200, content_type="application/json", body=body, gateway=GATEWAY)
+    with pytest.raises(errors.ItsmTicketNotFoundError, match=r"^ITSM answered: unknown"):
+        understand(CALLS["get_ticket_status"], reply)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, b'{"result": false, "code": 1640301, "message": "no right", "data": null}'),
+        (200, b'{"result": false, "code": 1306403, "message": "no right", "data": null}'),
+        (200, b'{"result": false, "code": 3900015, "message": "no right", "data": null}'),
+        (403, b"<html>"),
+    ],
+)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_p8_a_missing_right_names_connection_call_app_and_user(call, status, body):
+    reply = Reply(status_code=status, content_type="text/html", body=body, gateway=GATEWAY)
+    with pytest.raises(errors.ItsmPermissionError) as caught:
+        understand(call, reply)
+    message = caught.value.message
+    assert message.startswith("connection 'itsm': ")
+    assert f"The refused call is {call.path.rstrip('/')}, of app 'code' as user 'admin'" in message
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding the ticket already opened for an approval (promise P2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.itsm.idempotency import (
+    approval_tag,
+    asks_for,
+    creation_tag,
+    find_opened,
+    is_marked,
+    marked_title,
+    marker,
+    shows_marker,
+)
+
+TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
+SINCE = datetime(2026, 11, 24, tzinfo=UTC)
+# A day earlier, as ITSM's clock may be behind ours, and in Shanghai time.
+ASKED = {"tag": TAG, "creator": "alice", "create_at__gte": "2026-11-23 08:00:00"}
+
+
+def item(number: int, **more: Any) -> dict[str, Any]:
+    known = {"id": number, "sn": f"REQ{number}", "title": marked_title("t", TAG), "creator": "alice"}
+    return known | {"current_status": "RUNNING"} | more
+
+
+def search(*pages: list[dict[str, Any]]) -> tuple[list[str], int]:
+    flow, asked = find_opened(TAG, creator="alice", since=SINCE), 0
+    call = next(flow)
+    try:
+        while True:
+            page = {"page": asked + 1, "total_page": len(pages), "count": 99, "items": pages[asked]}
+            assert call.body == ASKED | {"page": asked + 1, "page_size": 100}
+            asked += 1
+            call = flow.send(call.parse(page))
+    except StopIteration as stop:
+        return [one.sn for one in stop.value], asked
+
+
+def test_a_tag_is_stable_fits_and_differs_by_every_part():
+    assert creation_tag("bkitsm_default", "dag", "run", "task", -1, 0) == TAG
+    assert len(TAG) == 32
+    others = [("x", "dag", "run", "task", -1, 0), ("bkitsm_default", "dag", "run", "task", -1, 1)]
+    assert len({TAG, *(creation_tag(*parts) for parts in others)}) == 3
+    assert creation_tag("ab", "c") != creation_tag("a", "bc")
+
+
+def test_p2_a_tag_takes_the_key_and_every_part():
+    parts = {"subject": "s", "nonce": "n", "digest": "sha256:d"}
+    tags = [approval_tag(b"k", **parts), approval_tag(b"other", **parts)]
+    tags += [approval_tag(b"k", **{**parts, name: "x"}) for name in parts]
+    tags += [approval_tag(b"k", subject="sn", nonce="", digest="sha256:d")]
+    assert len(set(tags)) == len(tags)
+    assert {len(tag) for tag in tags} == {32}
+
+
+def test_p2_our_ticket_is_found():
+    assert search([item(3)]) == (["REQ3"], 1)
+
+
+def test_p2_nothing_found_is_nothing():
+    assert search([]) == ([], 1)
+
+
+def test_p2_several_are_given_oldest_first():
+    assert search([item(9), item(4)])[0] == ["REQ4", "REQ9"]
+
+
+def test_p6_what_an_older_server_returns_without_filtering_is_not_ours():
+    foreign = [item(5, title="t #00000000"), item(6, creator="bob"), item(7, title="t")]
+    assert search(foreign, [item(8)]) == (["REQ8"], 2)
+
+
+def test_p4_a_title_is_marked_for_one_tag_only():
+    assert is_marked(marked_title("Go live", TAG), TAG)
+    assert not is_marked(marked_title("Go live", TAG), "f" * 32)
+    assert not is_marked("Go live", TAG)
+
+
+@pytest.mark.parametrize(
+    ("title", "ours"),
+    [
+        (marked_title("Go live", TAG), True),
+        (marked_title("Go live", TAG, digest="sha256:ab12ab12ab12"), True),
+        ("Go live #0123abcd, please", False),
+        ("Go live #0123abcd\n", False),
+        ("#0123abcd Go live", False),
+        ("Go live", False),
+        ("Go live #123", False),
+        ("Go live #0123abcde", False),
+    ],
+)
+def test_a_title_shows_whether_this_provider_opened_the_ticket(title, ours):
+    assert shows_marker(title) is ours
+
+
+def test_the_marker_ends_the_title():
+    assert marked_title("Go live", TAG).endswith(f"#{marker(TAG)}")
+
+
+DIGEST = "sha256:" + "ab12" * 16
+
+
+def test_p3_a_title_shows_the_beginning_of_what_is_asked():
+    title = marked_title("Go live", TAG, digest=DIGEST)
+    assert title.endswith(f"#{marker(TAG)}-ab12ab12")
+    assert is_marked(title, TAG)
+    assert asks_for(title, DIGEST)
+    assert not asks_for(title, "sha256:" + "0" * 64)
+
+
+def test_a_title_that_shows_none_is_not_held_against_a_ticket():
+    assert asks_for(marked_title("Go live - 2026-1", TAG), DIGEST)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP edge of the callback, with the sandbox as ITSM."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+import requests
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from airflow_provider_bkitsm.callback.receiver import Registrations
+from airflow_provider_bkitsm.callback.signature import HEADER, callback_meta
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.plugins.callback_route import create_app
+from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
+from demo.airflow_api import wait_until
+from tests.callback.conftest import FORM, TAG, WAITER
+
+ACCEPTED = {"result": True, "code": 0, "message": "success", "data": None}
+
+
+@pytest.fixture
+def client(metadata) -> TestClient:
+    return TestClient(create_app(metadata))
+
+
+def post(client: TestClient, arrived: Any, **more: Any) -> requests.Response:
+    path = f"/callback/{arrived.conn_id}/{arrived.tag}/{arrived.expires}"
+    return client.post(path, content=arrived.body, headers={HEADER: arrived.signature}, **more)
+
+
+def test_an_approval_resumes_and_itsm_reads_delivered(client, sn, sandbox, arrive, metadata):
+    sandbox.approve(sn)
+    said = post(client, arrive(sn))
+    assert (said.status_code, said.json()) == (200, ACCEPTED)
+    assert len(metadata.resumed) == 1
+
+
+def test_p4_an_outsider_learns_nothing(client, sn, sandbox, arrive, metadata):
+    sandbox.approve(sn)
+    good = arrive(sn)
+    forged = [
+        replace(good, signature=""),
+        replace(good, signature="v1=é"),
+        replace(good, conn_id="nowhere"),
+        replace(good, body=b"{}"),
+        replace(good, body=b" " * 70_000),
+        arrive("REQ_nobody", signed={"expires": 1}),
+        arrive(sn, body={"token": "A" * 88}),
+    ]
+    said = [post(client, replace(one, signature=one.signature.encode())) for one in forged]
+    assert {(one.status_code, one.text) for one in said} == {
+        (403, '{"result":false,"code":1,"message":"refused","data":null}')
+    }
+    assert len({tuple(sorted(one.headers.items())) for one in said}) == 1
+    assert metadata.resumed == []
+
+
+def test_a_body_without_end_is_not_read_to_the_end(client, sn, arrive):
+    sent = []
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(10_000):
+            sent.append(1)
+            yield b" " * 1_000
+
+    assert post(client, replace(arrive(sn), body=endless())).status_code == 403
+
+
+def test_what_goes_wrong_inside_is_no_crash(client, sn, arrive, metadata, monkeypatch):
+    monkeypatch.setattr(metadata, "waiting", lambda *_: 1 / 0)
+    said = post(client, arrive(sn))
+    assert (said.status_code, said.json()["code"]) == (503, 2)
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve the endpoint by one process with one event loop, as Airflow does."""
+    socket = listening_socket("127.0.0.1", 0)
+    root = FastAPI()
+    root.mount("/bkitsm", app)
+    server = server_of(root)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 10, lambda: "not started")
+    yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    socket.close()
+
+
+@contextmanager
+def one_at_a_time(target: str) -> Iterator[str]:
+    """Serve an ITSM that has a single worker."""
+
+    class Worker(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            kept = {
+                name: self.headers[name]
+                for name in ("X-Bkapi-Authorization", "Content-Type")
+                if self.headers[name]
+            }
+            got = requests.request(self.command, target + self.path, data=body, headers=kept, timeout=30)
+            self.send_response(got.status_code)
+            self.send_header("Content-Type", got.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(got.content)))
+            self.end_headers()
+            self.wfile.write(got.content)
+
+        do_GET = do_POST
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Worker) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("action", "outcome"), [("WITHDRAW", "withdrawn"), ("TERMINATE", "terminated")])
+def test_p1_our_own_withdraw_does_not_deadlock_with_a_single_worker_on_both_sides(
+    sandbox, connections, connect, metadata, action, outcome
+):
+    with one_at_a_time(sandbox.url) as itsm, served(create_app(metadata)) as airflow:
+        root = sandbox.itsm_url.replace(sandbox.url, itsm)
+        metadata.gateways["bkitsm_default"] = gateway = replace(metadata.gateways["bkitsm_default"], root=root)
+        meta = callback_meta(None, base=airflow, gateway=gateway, tag=TAG, now=datetime.now(UTC))
+        sn = ItsmHook().create_ticket(creator="alice", fields=FORM, fast_approval=True, meta=meta).sn
+        metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True)
+        sandbox.wait_for_step(sn)
+        connect("slow_itsm", conn_type="bkitsm", host=root, login=sandbox.app_code, password=sandbox.app_secret)
+        ItsmHook("slow_itsm").operate_ticket(sn=sn, action_type=action, operator="alice", action_message="m")
+        wait_until(lambda: metadata.resumed, 20, lambda: "the callback was not followed")
+        assert [verdict.outcome for _, verdict in metadata.resumed] == [outcome]
+        assert ItsmHook().callback_failed_ticket() == ()

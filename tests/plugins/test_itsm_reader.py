@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How tickets stand in ITSM, with the sandbox as ITSM."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from unittest.mock import AsyncMock
+
+import pytest
+
+from airflow_provider_bkitsm.callback.itsm import GatewayHook
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, TicketCache
+from tests.callback.conftest import FORM, gateway_of
+
+CONN = "bkitsm_default"
+
+
+@dataclass
+class Desk:
+    """A clock that only moves when told to, and a connection that can break."""
+
+    gateways: dict[str, Gateway]
+    now: datetime = datetime(2026, 11, 24, tzinfo=UTC)
+    asked: list[str] = field(default_factory=list)
+
+    async def gateway(self, conn_id: str) -> Gateway | None:
+        self.asked.append(conn_id)
+        return self.gateways.get(conn_id)
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def tickets(self) -> TicketCache:
+        return TicketCache(ItsmReader(gateway=self.gateway, clock=lambda: self.now))
+
+
+@pytest.fixture
+def desk(sandbox, connections) -> Desk:
+    return Desk(gateways={CONN: gateway_of(sandbox)})
+
+
+@pytest.fixture
+def opened(desk, sandbox) -> Callable[..., list[tuple[str, str]]]:
+    """Return a maker of tickets that wait for their approver."""
+
+    def make(count: int = 1) -> list[tuple[str, str]]:
+        made = [ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True) for _ in range(count)]
+        for one in made:
+            sandbox.wait_for_step(one.sn)
+        return [(CONN, one.sn) for one in made]
+
+    return make
+
+
+async def test_a_page_of_tickets_takes_one_search(desk, opened):
+    tickets, seen = desk.tickets(), opened(5)
+    assert await tickets.refresh(seen) is True
+    assert desk.asked == [CONN]
+    known = [tickets.known(one) for one in seen]
+    assert {(one.current_status, one.title, one.stale) for one in known} == {("RUNNING", FORM["title"], False)}
+    assert {one.approvers for one in known} == {("alice",)}
+    assert all(one.created_at and one.created_at.tzinfo and one.step for one in known)
+
+
+async def test_what_was_just_read_is_not_asked_again(desk, opened):
+    tickets, seen = desk.tickets(), opened()
+    await tickets.refresh(seen)
+    await tickets.refresh(seen)
+    assert len(desk.asked) == 1
+    desk.later(5)
+    await tickets.refresh(seen)
+    assert len(desk.asked) == 2
+
+
+async def test_people_who_look_at_the_same_moment_share_one_question(desk, opened):
+    tickets, seen = desk.tickets(), opened(3)
+    assert all(await asyncio.gather(*(tickets.refresh(seen) for _ in range(5))))
+    assert len(desk.asked) == 1
+
+
+async def test_a_decision_is_seen_with_the_next_question(desk, opened, sandbox):
+    tickets, (one,) = desk.tickets(), opened()
+    await tickets.refresh([one])
+    sandbox.approve(one[1])
+    desk.later(5)
+    await tickets.refresh([one])
+    assert tickets.known(one).current_status == "FINISHED"
+
+
+async def test_steps_of_many_tickets_come_a_few_at_a_time(desk, opened):
+    tickets, seen = desk.tickets(), opened(15)
+    await tickets.refresh(seen)
+    assert sum(bool(tickets.known(one).step) for one in seen) == 10
+    await tickets.refresh(seen)
+    assert all(tickets.known(one).step for one in seen)
+
+
+async def test_a_ticket_without_a_step_yet_is_asked_again_soon(desk, opened, monkeypatch):
+    tickets, (one,) = desk.tickets(), opened()
+    with monkeypatch.context() as patch:
+        nothing = TicketStatus(current_status="RUNNING")
+        patch.setattr(GatewayHook, "get_ticket_status", AsyncMock(return_value=nothing))
+        await tickets.refresh([one])
+    assert tickets.known(one).step == ""
+    desk.later(5)
+    await tickets.refresh([one])
+    assert tickets.known(one).approvers == ("alice",)
+
+
+async def test_when_itsm_is_down_what_is_known_grows_stale(desk, opened):
+    tickets, (one,) = desk.tickets(), opened()
+    await tickets.refresh([one])
+    desk.gateways.clear()
+    desk.later(5)
+    assert tickets.known(one).stale is False
+    assert await tickets.refresh([one]) is False
+    assert (tickets.known(one).current_status, tickets.known(one).stale) == ("RUNNING", True)
+
+
+async def test_a_failure_is_not_repeated_at_once(desk, opened):
+    tickets, (one,) = desk.tickets(), opened()
+    working = dict(desk.gateways)
+    desk.gateways.clear()
+    assert [await tickets.refresh([one]) for _ in range(3)] == [False, False, False]
+    assert len(desk.asked) == 1
+    desk.gateways.update(working)
+    desk.later(16)
+    assert await tickets.refresh([one]) is True
+
+
+async def test_a_silent_itsm_does_not_hold_the_page(desk, monkeypatch):
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr("airflow_provider_bkitsm.plugins.itsm_reader.ITSM_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.callback.itsm.GatewayHook.get_tickets", never)
+    assert await desk.tickets().refresh([(CONN, "REQ1")]) is False
+
+
+async def test_an_unknown_ticket_stays_unknown(desk):
+    tickets = desk.tickets()
+    assert await tickets.refresh([(CONN, "REQ_nobody")]) is True
+    assert tickets.known((CONN, "REQ_nobody")) is None
+
+
+@pytest.mark.parametrize("ticket", [("", "REQ1"), (CONN, "")])
+async def test_without_connection_or_number_nobody_is_asked(desk, ticket):
+    assert await desk.tickets().refresh([ticket]) is True
+    assert desk.asked == []
+
+
+async def test_a_ticket_that_asks_nobody_for_a_minute_is_stalled(desk, sandbox, connections, monkeypatch):
+    nothing = AsyncMock(return_value=TicketStatus(current_status="RUNNING"))
+    monkeypatch.setattr(GatewayHook, "get_ticket_status", nothing)
+    one = (CONN, ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn)
+    tickets = desk.tickets()
+    await tickets.refresh([one])
+    desk.now = tickets.known(one).created_at
+    desk.later(30)
+    await tickets.refresh([one])
+    assert not tickets.known(one).stalled
+    desk.later(31)
+    await tickets.refresh([one])
+    assert tickets.known(one).stalled
+    asked = nothing.await_count
+    desk.later(30)
+    await tickets.refresh([one])
+    assert nothing.await_count == asked

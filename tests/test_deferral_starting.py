@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a wait begins: in the triggerer if every value reaches it there, else on a worker."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import DAG, task, task_group
+
+from airflow_provider_bkitsm import deferral
+from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
+
+
+@pytest.fixture(autouse=True)
+def _airflow_renders_in_the_triggerer(monkeypatch):
+    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", True)
+
+
+def sensor(**parameters) -> ItsmTicketSensor:
+    return ItsmTicketSensor(**{"task_id": "wait", "ticket_sn": "REQ1"} | parameters)
+
+
+def test_a_plain_wait_begins_in_the_triggerer():
+    args = sensor(approval_timeout=60, poke_interval=5).start_trigger_args
+    assert args.trigger_cls == "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+    assert args.next_method == "execute_complete"
+    known = {"ticket_sn": "REQ1", "bkitsm_conn_id": "bkitsm_default", "poll_interval": 5, "approval_timeout": 60}
+    assert known.items() <= args.trigger_kwargs.items()
+    assert args.trigger_kwargs["ends_task"] is True
+
+
+def test_another_tasks_number_is_pulled_for_the_unmapped_one():
+    with DAG("d", schedule=None):
+        ask = ItsmCreateTicketOperator(task_id="ask", **FAST)
+        wait = sensor(ticket_sn=ask.output)
+    pulled = wait.start_trigger_args.trigger_kwargs["ticket_sn"]
+    assert pulled == "{{ ti.xcom_pull(task_ids='ask', key='return_value', map_indexes=-1) }}"
+    assert "ask" in wait.upstream_task_ids
+
+
+class Own(ItsmTicketSensor):
+    def poke(self, context):
+        return super().poke(context)
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        {"start_from_trigger": False},
+        {"deferrable": False},
+        {"pre_execute": print},
+        {"on_execute_callback": print},
+        {"ticket_sn": "{{ ti.xcom_pull(task_ids='ask') }}"},
+    ],
+)
+def test_what_needs_a_worker_first_begins_on_one(needs):
+    assert sensor(**needs).start_from_trigger is False
+
+
+def test_so_does_a_sensor_of_ones_own():
+    assert Own(task_id="wait", ticket_sn="REQ1").start_from_trigger is False
+
+
+def test_so_does_every_wait_where_airflow_renders_no_triggers(monkeypatch):
+    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", False)
+    assert sensor().start_from_trigger is False
+
+
+def test_a_mapped_wait_begins_on_a_worker():
+    with DAG("d", schedule=None):
+        ask = ItsmCreateTicketOperator.partial(task_id="ask", fast_approval=True, fields={}).expand(
+            title=["a", "b"]
+        )
+        mapped = ItsmTicketSensor.partial(task_id="wait").expand(ticket_sn=ask.output)
+        all_of_them = sensor(task_id="all", ticket_sn=ask.output)
+    assert mapped.start_from_trigger is False
+    assert all_of_them.start_from_trigger is False
+
+
+def test_a_wait_in_a_mapped_group_begins_on_a_worker():
+    @task_group
+    def gate(title):
+        ask = ItsmCreateTicketOperator(task_id="ask", title=title, fast_approval=True, fields={})
+        sensor(ticket_sn=ask.output)
+
+    with DAG("d", schedule=None) as dag:
+        gate.expand(title=["a", "b"])
+    assert dag.get_task("gate.wait").start_from_trigger is False
+
+
+def test_values_that_are_computed_from_xcoms_need_a_worker():
+    @task
+    def numbers() -> list[str]:
+        return ["REQ1"]
+
+    with DAG("d", schedule=None):
+        wait = sensor(ticket_sn=numbers().map(str))
+    assert wait.start_from_trigger is False
