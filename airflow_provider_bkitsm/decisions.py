@@ -132,7 +132,8 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
             verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
         if verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
+            counted, request = binding.applied_to(verdict), self._sent or binding.request
+            verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
 

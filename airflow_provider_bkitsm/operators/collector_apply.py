@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -184,8 +185,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         except (TypeError, ValueError) as error:
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
+        policy = asdict(self.hook.verdict_policy())
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
-        return own | {"fields": fields}
+        return own | {"fields": fields, "policy": policy}
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent to ask, or take up the one an earlier try has stored."""

@@ -139,8 +139,12 @@ class ReadsStoredVerdict(CallsItsm, ReadsVerdict):
 
         The store is the authority: what it keeps was found out before the ticket was opened.
         """
+        return self.hook.verdict_policy(**self.verdict_settings_of(row))
+
+    def verdict_settings_of(self, row: CollectorRow) -> dict[str, Any]:
+        """Return the part of that policy which is not the connection's."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
-        return self.hook.verdict_policy(**{**(row.verdict_settings or {}), **named})
+        return {**(row.verdict_settings or {}), **named}
 
 
 class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
@@ -180,7 +184,7 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         """Return a verdict as it counts: an approved ticket has to show what was sent to open it."""
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
-        return self.hook.run(confirm(verdict, row.request))
+        return self.hook.run(confirm(verdict, row.request, self.verdict_settings_of(row)))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
         """Store the verdict of a ticket that has ended, unless one stands already.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -359,7 +359,10 @@ class ApprovalRequest:
         )
 
     def _sent(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is kept of a request: all that people see, and who they are."""
+        """Return what is kept of a request: all that people see, who they are, and which of their answers count.
+
+        The policy is the connection's of now: loosened later, it does not count for this ticket.
+        """
         meta = content.get("meta") or {}
         return {
             "service_id": content.get("service_id"),
@@ -367,6 +370,7 @@ class ApprovalRequest:
             "creator": self.question.creator or self.opener.hook.gateway.username,
             "fields": content["fields"],
             "processors": meta.get("state_processors") or {},
+            "policy": asdict(self.opener.hook.verdict_policy()),
         }
 
     # -- reading ---------------------------------------------------------------------------------------------
