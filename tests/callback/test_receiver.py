@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback import receiver as module
 from airflow_provider_bkitsm.callback.answers import Result, answer
 from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.opening import marked_title
 from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
 
@@ -360,3 +362,18 @@ async def test_p3_a_ticket_that_was_edited_while_it_was_open_is_not_approved(
         assert verdict.outcome == outcome
     assert verdict.reason_code == "form_changed"
     assert "drop it" in verdict.reason
+
+
+async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(
+    sn, sandbox, receiver, arrive, metadata
+):
+    policy = asdict(ItsmHook().verdict_policy())
+    sandbox.finish_without_evidence(sn)
+    metadata.gateways["bkitsm_default"] = gateway_of(sandbox, require_evidence=False)
+    own = replace(WAITER, ti_id=str(UUID(int=7)), require_evidence=False)
+    for asked, outcome in ({"policy": policy}, "rejected"), ({}, "approved"):
+        metadata.resumed.clear()
+        metadata.waits[sn] = Waiting(waiters=(WAITER, own), known=True, request={"fields": FORM, **asked})
+        assert await receiver.receive(arrive(sn)) is Result.RESUMED
+        # The second one's task says by itself that it asks for no evidence.
+        assert {who: verdict.outcome for who, verdict in metadata.resumed} == {WAITER: outcome, own: "approved"}
