@@ -118,8 +118,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
         approval_time(self.approval_timeout)
         self._check_branches()
-        record = self.opened(context)
-        asked = self.parameters_digest(self.ticket_meta(context))
+        request = self.approval_request(context)
+        record, asked = self.opened(request, context), self._digest_of(request.question)
         self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
@@ -185,9 +185,12 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
         :param meta: the ticket's ``meta``, rendered.
         """
+        return self._digest_of(self.question(meta))
+
+    def _digest_of(self, question: Question) -> str:
         from airflow_provider_bkitsm.tickets.question import item_digest
 
-        digest = self.question(meta).digest
+        digest = question.digest
         return digest if self.approval_items is None else item_digest([digest, self.approval_item])
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:

@@ -129,14 +129,14 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the number of this round's ticket; open it if it is not there."""
-        return self.opened(context).sn
+        return self.opened(self.approval_request(context), context).sn
 
-    def opened(self, context: Context) -> ApprovalRecord:
+    def opened(self, request: ApprovalRequest, context: Context) -> ApprovalRecord:
         """Return the record of this round's ticket, whoever opened it."""
         from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError
 
         try:
-            record = self.approval_request(context).ticket()
+            record = request.ticket()
         except ItsmAnotherQuestionError as error:
             raise AirflowFailException(
                 f"{error}. Clear the task to ask anew; what changes with time needs compare_parameters=False"

@@ -35,7 +35,7 @@ from airflow_provider_bkitsm.itsm.opening import approval_tag
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
-from airflow_provider_bkitsm.tickets.legacy import LegacyTicket
+from airflow_provider_bkitsm.tickets.legacy import LegacyTicket, clock_behind
 from airflow_provider_bkitsm.tickets.question import Question
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,8 @@ class ApprovalRequest:
     def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:
         """Go on with the ticket that a version without records has opened for an earlier try."""
         info, since = self._info(found.sn), self.store.records_since()
-        if info is None or self.attempt.try_number <= 1 or since is None or info.create_at >= since:
+        is_before = info is not None and since is not None and self._opened_at(info) < since
+        if info is None or self.attempt.try_number <= 1 or not is_before:
             log.error("ticket %s was not opened by a version without records. It is not taken for ours", found.sn)
             return self._opened(self._begin(self.subject, None))
         asks_the_same = found.asks_for(self.legacy_digests) or not self.compares
@@ -167,6 +168,10 @@ class ApprovalRequest:
         if is_open:
             self.opener.call_off(found.sn, why=_CLEARED)
         return self._opened(self._begin(self.subject, None))
+
+    def _opened_at(self, info: TicketInfo) -> datetime:
+        """Return when a ticket was opened at the latest, by our clock."""
+        return info.create_at + clock_behind(self.opener.hook)
 
     def _again(self, record: ApprovalRecord) -> ApprovalRecord:
         """Take up a round where an earlier try has left it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from airflow_provider_bkitsm.tickets.binding import (
     TicketOwner,
     TicketRecords,
     bind,
+    likeliest,
 )
 
 _APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
@@ -33,7 +35,7 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
     with _reading(ticket.sn) as connection:
-        return bind(ticket, _records(connection, ticket))
+        return likeliest([bind(one, _records(connection, one)) for one in ticket.of_each_opener])
 
 
 def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
@@ -55,6 +57,26 @@ def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
     with _reading(sn) as connection:
         row = connection.execute(query).first()
         return None if row is None else row.opened_at or row.create_started_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A ticket, and when its worker learnt its number, by that worker's clock (aware)."""
+
+    sn: str
+    opened_at: datetime
+
+
+def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
+    """Return the last ticket that a record of a connection opened; None where there is none. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    same = (_APPROVAL.bkitsm_conn_id == bkitsm_conn_id, _APPROVAL.create_started_at.is_not(None))
+    query = select(_APPROVAL.sn, _APPROVAL.opened_at).where(*same, _APPROVAL.opened_at.is_not(None))
+    with _reading("of an earlier version") as connection:
+        row = connection.execute(query.order_by(_APPROVAL.opened_at.desc()).limit(1)).first()
+        return None if row is None else Opening(**row._asdict())
 
 
 @contextmanager
@@ -147,15 +169,19 @@ def _opened(
 
     :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
     """
-    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
-    queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation)
+    # Two installations may share a store and not an ITSM.
+    order = (_APPROVAL.installation == installation()).desc(), _APPROVAL.created_at.desc()
+    queries = [select(*columns).where(*one).order_by(*order).limit(1) for one in rounds]
     queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
     for query in queries:
         row = connection.execute(query).first()
         if row is not None and row.dag_id is not None:
             values = row._asdict()
-            request = values.pop("request")
-            return TicketOwner(**values), request or None
+            request, where = values.pop("request"), values.pop("installation", None)
+            return TicketOwner(**values, elsewhere=where not in (None, installation())), request or None
     return None, None
 
 

@@ -386,7 +386,7 @@ async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_no
 
 
 async def test_p3_an_event_says_by_which_policy_its_verdict_was_read(sn, sandbox, reconnect):
-    """A worker compares it with the policy of when the ticket was asked for, whatever the connection says by then."""
+    """A worker compares it with that of when the ticket was asked for, whatever the connection says by then."""
     sandbox.approve(sn)
     reconnect(require_evidence=False)
     verdict = Verdict.from_dict((await fire(trigger(sn)))["verdict"])
