@@ -132,7 +132,7 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
             if ends and binding.claim is not Claim.FOREIGN:
                 policy = self.hook.verdict_policy(**self.verdict_settings)
                 verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
-            # Once more for an approval that a callback or the triggerer has brought: those may not reach the record
+            # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
             # of what was sent, which this task has kept, and their event does not say whether they did.
             counted, request = binding.applied_to(verdict), self._sent or binding.request
             verdict = self.hook.run(confirm(counted, request, self.verdict_settings))

@@ -9,8 +9,8 @@ What was sent is compared as ITSM stores and shows it: its HTML filter is applie
 numbers become texts, lists in fields of text become Python's text of them, and a four-byte character is spelled.
 Fields that were not sent, such as those of the approval step, are not compared.
 
-A connection may say by which policy verdicts are read. Where that was changed while people decided, an approval has
-to be one by both policies: loosened meanwhile, it releases nothing that was asked for before.
+A connection may say by which policy verdicts are read. Where that was changed while people decided, an approval
+has to be one by both policies: loosened meanwhile, it releases nothing that was asked for before.
 """
 
 from __future__ import annotations

@@ -114,6 +114,7 @@ async def test_a_decision_says_that_a_callback_brought_it(sn, sandbox, receiver,
 
 
 async def test_p3_finished_without_evidence_resumes_as_rejected(sn, sandbox, receiver, arrive, metadata):
+    sandbox.wait_for_step(sn)
     sandbox.finish_without_evidence(sn)
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     assert metadata.resumed[0][1].outcome == "rejected"
@@ -368,6 +369,7 @@ async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_no
     sn, sandbox, receiver, arrive, metadata
 ):
     policy = asdict(ItsmHook().verdict_policy())
+    sandbox.wait_for_step(sn)
     sandbox.finish_without_evidence(sn)
     metadata.gateways["bkitsm_default"] = gateway_of(sandbox, require_evidence=False)
     own = replace(WAITER, ti_id=str(UUID(int=7)), require_evidence=False)

@@ -436,6 +436,7 @@ def unproved(operator, who, sandbox):
     """Ask in a ticket that ends without anybody's answer, though ITSM says yes; return the wait."""
     with pytest.raises(TaskDeferred) as caught:
         operator.execute(who.context)
+    sandbox.wait_for_step(caught.value.trigger.ticket_sn)
     sandbox.finish_without_evidence(caught.value.trigger.ticket_sn)
     return caught.value
 

@@ -377,6 +377,7 @@ async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_no
     sn, sandbox, pushes, reconnect
 ):
     policy = asdict(ItsmHook().verdict_policy())
+    sandbox.wait_for_step(sn)
     sandbox.finish_without_evidence(sn)
     reconnect(require_evidence=False)
     record_round(sn, request={"fields": FORM, "policy": policy})
