@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega
 from airflow_provider_bkitsm.itsm.models import TicketInfo
+from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.itsm.read_back import as_asked, confirmed
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
@@ -51,9 +52,13 @@ async def read_verdicts(
             _read_form(hook, notice.sn, request),
             return_exceptions=True,
         )
-    if not _value(verified).is_passed:
-        raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
-    return [(waiter, confirmed(verdict, request, _value(info))) for waiter, verdict in _value(verdicts)]
+        if not _value(verified).is_passed:
+            raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
+        form = _value(info)
+        if form is not None and form.current_status not in ENDED:
+            # Read before the ticket ended: until then it could be edited, and show its approvers something else.
+            form = await hook.get_ticket_info(notice.sn)
+    return [(waiter, confirmed(verdict, request, form)) for waiter, verdict in _value(verdicts)]
 
 
 async def _read_verdicts(

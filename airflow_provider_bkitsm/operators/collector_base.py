@@ -127,6 +127,7 @@ class CollectorOperator(CallsItsm, KeepsState, TellsLineage, BaseOperator):
                 f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was"
                 " changed: the log of its apply task says why"
             )
+        check_is_here(row)
         show_ticket(ti, row.ticket_url)
         return row
 
@@ -194,6 +195,23 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         if verdict.outcome is Outcome.WAITING or verdict.reason_code in NOBODYS_ANSWER:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
+
+
+def check_is_here(row: CollectorRow) -> CollectorRow:
+    """Return an application of this Airflow: another one that shares the store may have a run of the same id.
+
+    :raises AirflowFailException: it is another one's, and its approval releases nothing here (promise P3).
+    """
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    elsewhere = (row.request or {}).get("installation")
+    if elsewhere not in (None, installation()):
+        raise AirflowFailException(
+            f"the current application of {row.name}, ticket {row.ticket_sn or 'none'}, is of another Airflow, its"
+            f" address is {elsewhere or 'not set'}: its approval releases nothing here, nothing was changed. If"
+            " it is this one, give all workers the same [api] base_url"
+        )
+    return row
 
 
 def standing(row: CollectorRow, verdict: Verdict) -> str:

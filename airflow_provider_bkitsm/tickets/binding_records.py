@@ -133,7 +133,7 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
     latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
     others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
     found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
-    return found or _applications(connection, ticket), elsewhere
+    return (found, elsewhere) if found else _applications(connection, ticket)
 
 
 def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | None]:
@@ -143,12 +143,22 @@ def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | Non
     return {row.nonce: row.sn for row in connection.execute(query)}
 
 
-def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
+def _applications(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool]:
+    """As ``_rounds``, of collectors; what was sent for one says of which installation it is."""
     same = [getattr(_COLLECTOR, name) == value for name, value in _task(ticket).items()]
-    columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, *_owner_columns(_COLLECTOR))
-    rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))
+    columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, _COLLECTOR.request, *_owner_columns(_COLLECTOR))
+    found_rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))
     task = tuple(_task(ticket).values())
-    return {row.map_index: row.ticket_sn for row in rows if (row.dag_id, row.run_id, row.task_id) == task}
+    rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == task]
+    here = [row for row in rows if not _is_elsewhere((row.request or {}).get("installation"))]
+    return {row.map_index: row.ticket_sn for row in here or rows}, not here and bool(rows)
+
+
+def _is_elsewhere(where: str | None) -> bool:
+    """Whether something is of another installation; None: the version before did not say."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    return where not in (None, installation())
 
 
 def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
@@ -180,8 +190,9 @@ def _opened(
         row = connection.execute(query).first()
         if row is not None and row.dag_id is not None:
             values = row._asdict()
-            request, where = values.pop("request"), values.pop("installation", None)
-            return TicketOwner(**values, elsewhere=where not in (None, installation())), request or None
+            request = values.pop("request")
+            where = values.pop("installation", (request or {}).get("installation"))
+            return TicketOwner(**values, elsewhere=_is_elsewhere(where)), request or None
     return None, None
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback import receiver as module
 from airflow_provider_bkitsm.callback.answers import Result, answer
 from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
-from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm.opening import marked_title
 from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
 
@@ -379,3 +379,23 @@ async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_no
         assert await receiver.receive(arrive(sn)) is Result.RESUMED
         # The second one's task says by itself that it asks for no evidence.
         assert {who: verdict.outcome for who, verdict in metadata.resumed} == {WAITER: outcome, own: "approved"}
+
+
+async def test_p3_a_form_that_was_read_before_the_ticket_ended_is_read_again(
+    sn, sandbox, receiver, arrive, metadata, monkeypatch
+):
+    """Token, verdict and form are read side by side: the ticket may be edited, and end, in between."""
+    sandbox.wait_for_step(sn)
+    early = await ItsmAsyncHook().get_ticket_info(sn)
+    sandbox.edit(sn, APPROVAL_CONTENT="Water the plants")
+    sandbox.approve(sn)
+    read, infos = ItsmAsyncHook.get_ticket_info, [early]
+
+    async def late(hook, number):
+        return infos.pop() if infos else await read(hook, number)
+
+    monkeypatch.setattr(ItsmAsyncHook, "get_ticket_info", late)
+    metadata.waits[sn] = Waiting(waiters=(WAITER,), known=True, request={"fields": FORM})
+    assert await receiver.receive(arrive(sn)) is Result.RESUMED
+    ((_, verdict),) = metadata.resumed
+    assert (verdict.outcome, verdict.reason_code) == ("rejected", "form_changed")

@@ -494,3 +494,15 @@ def test_an_approval_by_the_policy_of_when_it_was_asked_for_is_read_once(who, sa
     told = event(sn=sn, policy=asdict(VerdictPolicy()))
     assert gate().execute_complete(who.context, told, **caught.value.kwargs)["outcome"] == "approved"
     assert sandbox.requests("ticket_approval_result") == []
+
+
+def test_p1_an_airflow_whose_address_changes_while_people_decide_still_takes_its_own_tickets_approval(
+    who, sandbox, monkeypatch
+):
+    with pytest.raises(TaskDeferred) as caught:
+        gate().execute(who.context)
+    sn = caught.value.trigger.ticket_sn
+    sandbox.approve(sn)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    ended = gate().execute_complete(who.context, {"look": True, "sn": sn}, **caught.value.kwargs)
+    assert ended["outcome"] == "approved"

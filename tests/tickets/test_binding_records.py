@@ -151,6 +151,14 @@ def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
     assert "task ask opened REQ1" in read_binding(replace(TICKET, sn="REQ2")).text
 
 
+def test_p3_another_installations_application_is_not_that_of_this_ones_task(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    apply("REQ1", request={"installation": "https://staging.example.com"})
+    assert claim() is claim(opened_by=None) is Claim.UNRECORDED
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert claim() is claim(opened_by=None) is Claim.OWN
+
+
 def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
     sent = {"service_id": 11, "fields": {"title": "t"}}
     apply("REQ1", request=sent)
