@@ -7,14 +7,16 @@ import json
 import runpy
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from tests.tickets.records import record_round
 
@@ -139,3 +141,41 @@ def test_p3_many_collectors_are_provisioned_only_as_their_ticket_has_shown_them(
     assert provision(first, params, ti)["table_id"] == "2_bklog." + first["clean_config"]["table_id"]
     # Once more, as after a failure.
     assert provision(first, params, ti)["table_id"] == "2_bklog." + first["clean_config"]["table_id"]
+
+
+def loaded(name: str) -> Any:
+    return runpy.run_path(str(ROOT / "dags" / f"{name}.py"))["dag"]
+
+
+def ask(form: dict[str, Any], who: Any) -> None:
+    """Ask as the task of a DAG does; it then waits."""
+    gate = ItsmApprovalOperator(task_id=who.task_id, title="t", fast_approval=True, fields=form)
+    with pytest.raises(TaskDeferred):
+        gate.execute(who.context)
+
+
+RUN = SimpleNamespace(dag_id="dag", run_id="run_1", map_index=-1)
+
+
+def test_p3_only_the_indices_that_were_asked_for_are_deleted(connections, task):
+    dag = loaded("bkitsm_taskflow")
+    form = dag.get_task("approve").python_callable(["app_1", "app_2"], {"approvers": "alice"})
+    ask(form, task("approve"))
+    delete, verdict = dag.get_task("delete").python_callable, {"sn": "REQ1"}
+    for found in (["app_1", "app_2", "orders"], ["orders"], ["app_1"], []):
+        with pytest.raises(ValueError, match="has asked for something else"):
+            delete(found, verdict, RUN)
+    assert delete(["app_1", "app_2"], verdict, RUN) == {"REQ1": ["app_1", "app_2"]}
+
+
+def test_p3_only_the_permission_that_was_asked_for_is_granted(connections, task):
+    dag = loaded("bkitsm_external_permission")
+    params = {name: dag.params[name] for name in dag.params}
+    request = dag.get_task("check").python_callable(params, SimpleNamespace(run_after=datetime.now(UTC)))
+    gate, brought = dag.get_task("ask"), SimpleNamespace(xcom_pull=lambda task_ids: {"check": request}[task_ids])
+    ask(gate.render_template(gate.fields, {"ti": brought, "params": params}), task("ask"))
+    grant, verdict = dag.get_task("grant").python_callable, {"sn": "REQ1"}
+    for changed in ({"authorized_user": "mallory"}, {"resources": "1,2"}, {"more": "x"}):
+        with pytest.raises(ValueError, match="has asked for something else"):
+            grant({**request, **changed}, verdict, RUN)
+    assert grant(request, verdict, RUN)["ticket_sn"] == "REQ1"
