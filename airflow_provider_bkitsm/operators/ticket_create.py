@@ -227,8 +227,12 @@ class ItsmCreateTicketOperator(CallsItsm, BaseOperator):
 
     def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
+        from airflow_provider_bkitsm.itsm.checks import HALF, is_whole
+        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
         from airflow_provider_bkitsm.itsm.services import service_for
 
+        if not is_whole(meta):
+            raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
         service = service_for(
             self.form(tag, question), service_id=question.service_id, fast_approval=self.fast_approval
         )

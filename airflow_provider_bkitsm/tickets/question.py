@@ -20,7 +20,6 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_bkitsm.itsm.checks import HALF, is_whole
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 
 # Far more than any form holds; what is beyond holds itself, or was made to keep a worker busy.
@@ -140,7 +139,7 @@ def _scalar(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _whole(str.__str__(value))
+        return str.__str__(value)
     if isinstance(value, int):
         # Python refuses to write very long integers as decimals.
         return int(value) if abs(value) < _JSON_INTEGERS else ["int", hex(value)]
@@ -149,12 +148,6 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, date | time | timedelta):
         return _time(value)
     return _other(value)
-
-
-def _whole(text: str) -> str:
-    if not text.isascii() and not is_whole(text):
-        raise ItsmInvalidRequestError(f"the question holds {HALF}; {_GIVE}")
-    return text
 
 
 def _time(value: date | time | timedelta) -> list[Any]:
