@@ -13,7 +13,7 @@ export const WORDS = {
   mine: ["Mine", "与我有关"],
   mine_more: [
     "Waits for me, opened in my name, run started by me, or decided by me",
-    "待我审批、以我的名义提单、由我触发运行或由我处理",
+    "待我审批、以我的名义提交、由我触发运行或由我处理",
   ],
   search: ["Search number, title, DAG, run, person", "搜索单号、标题、DAG、运行、人员"],
   any_dag: ["All DAGs", "所有 DAG"],
@@ -39,21 +39,22 @@ export const WORDS = {
   s_timed_out: ["Timed out", "已超时"],
   s_ended: ["Wait ended", "等待已结束"],
   h_resuming: [
-    "Decided in ITSM, or on its way: the task goes on in a moment",
-    "ITSM 中已有结果，任务即将继续",
+    "Decided in ITSM, or the task is about to run again: it goes on in a moment",
+    "ITSM 中已有结果，或任务即将恢复运行",
   ],
-  h_ended: ["The task ended without a decision of the ticket", "任务已结束，单据没有审批结果"],
+  h_ended: ["The task ended before its ticket was decided", "任务已结束，单据没有审批结果"],
   // The list: notes on a row
   no_title: ["(title not known yet)", "（标题未知）"],
   no_sn: ["(number not known)", "（单号未知）"],
-  stalled: ["Asks nobody", "无人处理"],
+  stalled: ["Asks nobody", "没有处理人"],
   stalled_more: [
-    "ITSM lists no step, or one that names nobody: its flow has not started, an automatic " +
-      "step has failed, or it was sent back. Look for emoji or rare Han in its form, an INT " +
-      "field without a number, a title of more than 128 characters once it is escaped, and " +
-      "ITSM's celery worker. ITSM neither withdraws nor ends a ticket that has not started: " +
-      "if it does not go on, have ITSM's administrator delete it, then clear the task.",
-    "ITSM 没有列出任何步骤，或该步骤没有处理人：流程尚未启动、自动节点失败，" +
+    "ITSM lists no step of this ticket, or one that names nobody: the flow has not started, " +
+      "an automatic step has failed, or the ticket was sent back. Check the form for emoji and " +
+      "rare Han characters, an INT field for a value that is no number, the title for more " +
+      "than 128 characters after escaping, and whether ITSM's celery worker runs. A ticket that " +
+      "has not started can be neither withdrawn nor ended in ITSM: if it does not go on, ask " +
+      "ITSM's administrator to delete it, then clear the task.",
+    "ITSM 没有列出该单据的任何步骤，或步骤没有处理人：流程尚未启动、自动节点失败，" +
       "或单据已被打回。请检查：表单中的表情符号或生僻字、数字字段填了非数字、标题转义后超过 " +
       "128 个字符，以及 ITSM 的 celery worker。尚未启动的单据无法在 ITSM 中撤销或终止：" +
       "如果一直不继续，请让 ITSM 管理员删除该单据，然后清除任务重新运行。",
@@ -113,8 +114,8 @@ export const WORDS = {
   cancel: ["Cancel", "取消"],
   reason: ["Why? It is written on the ticket.", "撤单原因（会写入单据）"],
   withdraw_more: [
-    "ITSM withdraws the ticket in your name, if it lets you. The task that waits does not " +
-      "go on.",
+    "ITSM withdraws the ticket in your name, if you may do that there. The waiting task does " +
+      "not go on.",
     "ITSM 将以您的名义撤销单据（须有权限）。等待中的任务不会继续执行。",
   ],
   remind: ["Remind", "催办"],
@@ -136,7 +137,7 @@ export const WORDS = {
   polled: ["polled {0}", "{0}轮询"],
   by_callback: ["seen by callback", "由回调得知"],
   by_poll: ["seen by polling", "由轮询得知"],
-  heard: ["Last heard", "最近获知"],
+  heard: ["Latest news from ITSM", "最近同步"],
   // The ticket: cards and facts
   itsm_page: ["ITSM page", "ITSM 页面"],
   story: ["What happened", "处理记录"],
@@ -155,7 +156,7 @@ export const WORDS = {
   k_refused: ["refused", "拒绝"],
   k_answered: ["answered", "已处理"],
   k_automatic: ["automatically", "自动"],
-  no_story: ["ITSM does not tell about this ticket now: {0}", "暂时无法从 ITSM 读取该单据：{0}"],
+  no_story: ["ITSM gives no details of this ticket now: {0}", "暂时无法从 ITSM 读取该单据：{0}"],
   // The collectors
   states: ["States", "状态"],
   history: ["History", "变更历史"],
@@ -163,7 +164,7 @@ export const WORDS = {
   change: ["Change", "状态变化"],
   when: ["When", "时间"],
   note: ["Note", "备注"],
-  choose: ["Choose a collector to see its path.", "选择一个采集项查看其状态流转。"],
+  choose: ["Choose a collector to see its states.", "选择一个采集项查看其状态流转。"],
   last_error: ["Last error", "最近错误"],
   application: ["Application {0}", "第 {0} 次申请"],
 };
