@@ -207,6 +207,9 @@ test("a list without rows says why", () => {
   for (const filter of ["mine", "search", "dag_id", "collector"]) {
     assert.equal(emptyWord(filtersFrom({ [filter]: "x" })), "empty_search");
   }
+  for (const word of ["empty_waiting", "empty_decided", "empty_search"]) {
+    assert.ok(word in WORDS && `${word}_more` in WORDS, word);
+  }
 });
 
 test("a filter offers what was chosen even when no row has it", () => {

@@ -32,6 +32,13 @@ def test_every_word_a_script_says_exists(name):
     assert len(KEYS) > 80
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_is_empty_and_every_dialog_has_a_second_sentence(name):
+    """Without one the page shows its key."""
+    spoken = set(re.findall(r"\b(?:empty|opened)\(\s*\"(\w+)\"", SCRIPTS[name]))
+    assert {f"{one}_more" for one in spoken} - KEYS == set()
+
+
 def test_every_status_and_reason_has_its_words():
     assert {f"s_{one}" for one in Status} <= KEYS
     assert {"by_callback", "by_poll"} <= KEYS

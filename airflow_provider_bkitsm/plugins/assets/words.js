@@ -164,7 +164,8 @@ export const WORDS = {
   change: ["Change", "状态变化"],
   when: ["When", "时间"],
   note: ["Note", "备注"],
-  choose: ["Choose a collector to see its states.", "选择一个采集项查看其状态流转。"],
+  choose: ["Choose a collector", "请选择采集项"],
+  choose_more: ["Its states and history appear here.", "其状态和变更历史会显示在这里。"],
   last_error: ["Last error", "最近错误"],
   application: ["Application {0}", "第 {0} 次申请"],
 };
