@@ -103,6 +103,7 @@ collector_table = Table(
     Column("bypassed_tag", _name(32)),
     Column("verdict_settings", JsonText),
     Column("request", JsonText),
+    Column("bkitsm_conn_id", _name(250)),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),
@@ -110,7 +111,7 @@ collector_table = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    UniqueConstraint("ticket_sn", name="uq_bkitsm_collector_ticket_sn"),
+    # No number is unique: two ITSMs, or a counter that began anew, give one number twice.
     **_OPTIONS,
 )
 

@@ -161,7 +161,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         fit = self._service(question, payload=payload, opened=opened)
         form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent, **self._verdict_source(fit), request=request)
+        kept = {**self._verdict_source(fit), "request": request, "bkitsm_conn_id": self.bkitsm_conn_id}
+        row = self._apply(gate, **intent, **kept)
         if row.ticket_sn is None:
             if row.request is None:
                 stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
@@ -213,7 +214,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         Airflow skips every waiting task of a run that a person fails or that times out, its last one included.
         """
         row = self.store.get(*self.key)
-        if row.ticket_sn is None:
+        if row.ticket_sn is None or not row.is_in(self.bkitsm_conn_id):
             return False
         verdict = self.read_verdict(row)
         if verdict.outcome in (Outcome.WAITING, Outcome.APPROVED):

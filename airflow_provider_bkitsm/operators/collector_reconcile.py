@@ -48,9 +48,9 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
     :param fail_on_difference: fail for good if anything is left that a person has to see to.
     :param grace: how long a run may take to end its application itself, once its ticket has ended.
     :param overdue_after: how long people may take to decide before it is reported.
-    :param bklog_conn_id: only collectors of this log platform connection; None takes all. Where several ITSMs
-        are used, give each a task that names the log platforms whose tickets it has. (templated)
-    :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
+    :param bklog_conn_id: only collectors of this log platform connection; None takes all. (templated)
+    :param bkitsm_conn_id: connection of type ``bkitsm``; tickets that were opened with another one are left
+        alone, so each ITSM has a task of its own. (templated)
     :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
     :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; None reads it
         where the application's service has it. (templated)
@@ -101,7 +101,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
         """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""
         from airflow_provider_bkitsm.collectors.reconcile import report
 
-        rows = self.store.applying(self.bklog_conn_id)
+        rows = self._own_rows()
         seen = self._read(rows)
         findings = self._findings(rows, seen, context)
         differences = [one for one in findings if one.is_difference]
@@ -116,6 +116,14 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
             context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowFailException("; ".join(map(str, left)))
         return result
+
+    def _own_rows(self) -> list[CollectorRow]:
+        """Return the applications whose tickets are in this task's ITSM, so far as their rows tell."""
+        applying = self.store.applying(self.bklog_conn_id)
+        rows = [row for row in applying if row.is_in(self.bkitsm_conn_id)]
+        if others := {str(row.bkitsm_conn_id) for row in applying} - {str(row.bkitsm_conn_id) for row in rows}:
+            log.info("tickets of other ITSM connections are left to their tasks: %s", ", ".join(sorted(others)))
+        return rows
 
     def _read(self, rows: Sequence[CollectorRow]) -> dict[str, Seen]:
         from airflow_provider_bkitsm.collectors.reconcile import read_all, undecided
