@@ -89,6 +89,16 @@ def test_an_open_ticket_is_no_difference(job, sandbox):
     assert job.run() == {"applying": 1, "kinds": {"still_waiting": 1}, "differences": [], "closed": []}
 
 
+def test_p6_a_ticket_of_another_itsm_is_left_to_that_ones_task(job, sandbox, connections):
+    """Its number may be another ticket's here."""
+    sandbox.reject(job.apply())
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    connections("itsm_two", conn_type="bkitsm", host=sandbox.itsm_url, **login)
+    assert job.run(bkitsm_conn_id="itsm_two", grace=NOW)["applying"] == 0
+    assert (_asked(sandbox), job.row.state) == ([], "applying")
+    assert job.run(grace=NOW)["closed"] == [job.row.ticket_sn]
+
+
 def test_a_decision_that_takes_too_long_is_reported(job):
     job.apply()
     assert job.one(overdue_after=NOW) == ("overdue", "have_a_look")
