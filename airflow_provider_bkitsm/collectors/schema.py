@@ -18,7 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import (
+    approval_table,
+    collector_table,
+    metadata,
+    schema_table,
+    wait_table,
+)
 
 Migration = Callable[[Connection], None]
 
@@ -50,7 +56,12 @@ def _requests(connection: Connection) -> None:
     add_column(connection, collector_table.c.request)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals, _requests)
+def _waits(connection: Connection) -> None:
+    """Version 6. The record of each task that waits; a wait that began before has none."""
+    wait_table.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals, _requests, _waits)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and

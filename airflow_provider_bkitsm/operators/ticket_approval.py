@@ -116,9 +116,13 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn)
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], asked: str | None = None, sn: str | None = None
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        asked: str | None = None,
+        sn: str | None = None,
     ) -> dict[str, Any]:
-        """Take the trigger's event.
+        """Take the trigger's event; without one the ticket is read again.
 
         :param asked: digest of what was asked when the wait began.
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
