@@ -53,7 +53,12 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
 
         super().pre_execute(context)
         ti = context["ti"]
-        self._task_key = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index(ti)}
+        self._task_key = {
+            "dag_id": ti.dag_id,
+            "run_id": ti.run_id,
+            "task_id": ti.task_id,
+            "map_index": map_index(ti),
+        }
         try:
             open_wait_store().end(wait_key(**self._task_key))
         except ItsmError as error:

@@ -177,8 +177,8 @@ approval_table = Table(
     **_OPTIONS,
 )
 
-# One row for each task that waits for a ticket; see ``tickets.waits``. The key is a digest: MySQL indexes no texts as
-# long as the names of a task can be.
+# One row for each task that waits for a ticket; see ``tickets.waits``. The key is a digest: MySQL indexes no texts
+# as long as the names of a task can be.
 wait_table = Table(
     "bkitsm_wait",
     metadata,

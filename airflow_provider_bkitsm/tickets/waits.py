@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,6 +28,8 @@ from airflow_provider_bkitsm.tickets.binding_records import read_binding
 # Cleared, about to run again, or merely moved to another triggerer: somebody waits, or will.
 _GOES_ON = frozenset({None, "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry"})
 _GOES_ON |= {"up_for_reschedule", "awaiting_input"}
+# Run and task ids are in an address, which has its limit.
+_AT_A_TIME = 50
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed"})
 
 
@@ -81,7 +84,7 @@ class WaitRecord:
         return wait_key(self.dag_id, self.run_id, self.task_id, self.map_index)
 
     def withdraws(self) -> bool:
-        """Whether the ticket ends with its task: never another task's ticket, whatever number an XCom brought (P6).
+        """Whether the ticket ends with its task: never another task's, whatever number an XCom has brought (P6).
 
         Blocks, and raises ``ItsmError`` where the store cannot be read.
         """
@@ -98,6 +101,47 @@ class WaitRecord:
 def wait_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     """Return the key of a task instance's record. Processes need not agree on what the installation is called."""
     return hashlib.sha256(json.dumps([dag_id, run_id, task_id, map_index]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateQuestion:
+    """What Airflow is asked about many waits at once, in the terms of its ``GetTaskStates``."""
+
+    dag_id: str
+    waits: Sequence[WaitRecord]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The runs, each once."""
+        return sorted({one.run_id for one in self.waits})
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The tasks, each once."""
+        return sorted({one.task_id for one in self.waits})
+
+    def not_waiting(self, answer: Mapping[str, Mapping[str, str | None]]) -> list[WaitRecord]:
+        """Return the waits whose tasks do not seem to go on, each of which is to be asked about by itself.
+
+        Airflow's answer has one name for the second instance of ``a`` and for a task that is called ``a_1``.
+        """
+        return [one for one in self.waits if task_fate(_states_in(answer, one)) is not TaskFate.GOES_ON]
+
+
+def state_questions(waits: Iterable[WaitRecord]) -> Iterator[StateQuestion]:
+    """Return the questions about many waits: thousands may wait, and their states are looked at often."""
+    by_dag: dict[str, list[WaitRecord]] = defaultdict(list)
+    for wait in waits:
+        by_dag[wait.dag_id].append(wait)
+    for dag_id, of_dag in by_dag.items():
+        for first in range(0, len(of_dag), _AT_A_TIME):
+            yield StateQuestion(dag_id=dag_id, waits=of_dag[first : first + _AT_A_TIME])
+
+
+def _states_in(answer: Mapping[str, Mapping[str, str | None]], wait: WaitRecord) -> list[str | None]:
+    name = wait.task_id if wait.map_index < 0 else f"{wait.task_id}_{wait.map_index}"
+    of_run = answer.get(wait.run_id, {})
+    return [of_run[name]] if name in of_run else []
 
 
 _NAMES = tuple(field.name for field in fields(WaitRecord))
@@ -145,9 +189,7 @@ class WaitStore:
         """Delete a record unless a later wait of the task, for another ticket, has taken its place."""
         columns = wait_table.c
         with self._transactions.begin() as connection:
-            connection.execute(
-                wait_table.delete().where(columns.wait_key == record.key, columns.sn == record.sn)
-            )
+            connection.execute(wait_table.delete().where(columns.wait_key == record.key, columns.sn == record.sn))
 
     def waiting(self, installation: str, *, bkitsm_conn_id: str | None = None) -> list[WaitRecord]:
         """Return the waits of an Airflow installation, longest first.

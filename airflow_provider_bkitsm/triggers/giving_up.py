@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -120,8 +120,8 @@ async def give_up(task_instance: Any, *, sn: str, conn_id: str) -> TaskFate:
                 await asyncio.sleep(_UNTIL_STARTED)
     if fate is TaskFate.GONE:
         log.warning(
-            "ITSM ticket %s stays as it is: Airflow does not have the task %s any more (%s), and nothing shows that"
-            " a person wanted its end. A task that comes back waits on",
+            "ITSM ticket %s stays as it is: Airflow does not have the task %s any more (%s), and nothing shows"
+            " that a person wanted its end. A task that comes back waits on",
             sn,
             _name(task_instance),
             ", ".join(map(str, states)) or "no such task",
@@ -149,17 +149,23 @@ def _name(task: Any) -> str:
 
 async def task_states(task_instance: Any) -> list[str | None]:
     """Ask Airflow for the state of a task instance; nothing where there is none any more."""
+    one = task_instance
+    found = await ask_states(one.dag_id, run_ids=[one.run_id], task_ids=[one.task_id], map_index=one.map_index)
+    return [state for tasks in found.values() for state in tasks.values()]
+
+
+async def ask_states(
+    dag_id: str, *, run_ids: list[str], task_ids: list[str], map_index: int | None = None
+) -> Mapping[str, Mapping[str, str | None]]:
+    """Ask Airflow for the states of tasks, by run and task id."""
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
 
-    one = task_instance
-    question = GetTaskStates(
-        dag_id=one.dag_id, run_ids=[one.run_id], task_ids=[one.task_id], map_index=one.map_index
-    )
+    question = GetTaskStates(dag_id=dag_id, run_ids=run_ids, task_ids=task_ids, map_index=map_index)
     answer = await asyncio.shield(task_runner.SUPERVISOR_COMMS.asend(question))
     if not isinstance(answer, TaskStatesResult):
-        raise RuntimeError(f"Airflow does not tell the state of task {one.task_id}: {answer}")
-    return [state for tasks in answer.task_states.values() for state in tasks.values()]
+        raise RuntimeError(f"Airflow does not tell the state of task {', '.join(task_ids)}: {answer}")
+    return answer.task_states
 
 
 async def in_time(blocking: Callable[[], T], *, seconds: float) -> T:

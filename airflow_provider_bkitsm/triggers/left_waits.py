@@ -14,8 +14,15 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.tickets.approval_store import installation
-from airflow_provider_bkitsm.tickets.waits import TaskFate, WaitRecord, end_reason, open_wait_store, task_fate
-from airflow_provider_bkitsm.triggers.giving_up import end_ticket, in_time, task_states
+from airflow_provider_bkitsm.tickets.waits import (
+    TaskFate,
+    WaitRecord,
+    end_reason,
+    open_wait_store,
+    state_questions,
+    task_fate,
+)
+from airflow_provider_bkitsm.triggers.giving_up import ask_states, end_ticket, in_time, task_states
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +34,17 @@ _STORE_SECONDS = 30.0
 async def end_left_tickets(conn_id: str) -> list[str]:
     """End the tickets of a connection whose tasks were ended while they waited; return their numbers."""
     waits = await in_time(partial(_waiting, conn_id), seconds=_STORE_SECONDS)
-    ended: list[str] = []
-    if not waits:
-        return ended
+    left: list[WaitRecord] = []
+    for question in state_questions(waits):
+        answer = await ask_states(question.dag_id, run_ids=question.run_ids, task_ids=question.task_ids)
+        left += question.not_waiting(answer)
+    return await _end_each(conn_id, left) if left else []
+
+
+async def _end_each(conn_id: str, left: list[WaitRecord]) -> list[str]:
+    ended = []
     async with ItsmAsyncHook(conn_id) as hook:
-        for wait in waits:
+        for wait in left:
             try:
                 if await _end_left(hook, wait):
                     ended.append(wait.sn)

@@ -10,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.opening import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.read_back import confirm

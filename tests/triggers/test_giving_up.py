@@ -247,7 +247,7 @@ async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wai
     await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
     assert f"ITSM ticket {sn} MAY STILL BE OPEN" in caplog.text
     assert [one.sn for one in open_wait_store().waiting(installation())] == [sn]
-    assert module._UNFINISHED == set()
+    assert set() == module._UNFINISHED
 
 
 async def test_p5_a_triggerer_that_stops_says_what_it_did_not_finish(sn, sandbox, states, caplog):
