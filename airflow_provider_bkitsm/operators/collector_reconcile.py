@@ -228,9 +228,7 @@ def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str
         return _GONE if detail.get("status_code") == _NOT_FOUND else None
 
 
-def _task_states(
-    ti: RuntimeTaskInstanceProtocol, **tasks: Any
-) -> Mapping[str, Mapping[str, str | None]]:
+def _task_states(ti: RuntimeTaskInstanceProtocol, **tasks: Any) -> Mapping[str, Mapping[str, str | None]]:
     """Ask Airflow for the states of tasks, by run and task id."""
     return ti.get_task_states(**tasks)
 
