@@ -41,7 +41,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
         decision that comes first wins. Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others
         may wait for the ticket.
-    :param on_kill: likewise, when the waiting task is marked as failed, successful or skipped, or its run is ended.
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
         A restart of Airflow, or deleting the run, never withdraws a ticket, and clearing the task does what
         ``on_clear`` says.
     :param digest_field: form field that shows people the whole digest of what is asked; ``fast_approval`` shows

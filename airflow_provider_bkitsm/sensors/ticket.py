@@ -65,7 +65,7 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
         may wait for it, or ``withdraw``. A decision that comes first wins.
-    :param on_kill: likewise, when the waiting task is marked as failed, successful or skipped, or its run is ended.
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
         A restart of Airflow, clearing the task, or deleting its run, never withdraws a ticket. ``withdraw`` takes
         a deferrable wait.
     :param verdict_field: form field that holds the verdict, for services that decide outside an approval
