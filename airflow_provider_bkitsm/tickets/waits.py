@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy import exc as sql
@@ -167,11 +168,13 @@ class WaitStore:
 
     def begin(self, record: WaitRecord) -> None:
         """Store a wait in place of the task's earlier one; one that is stored already is left as it is."""
-        if self._stored(record.key) == record:
-            return
+        mine = wait_table.c.wait_key == record.key
         values = asdict(record) | {"wait_key": record.key, "began_at": self._now()}
         with self._transactions.begin() as connection:
-            connection.execute(wait_table.delete().where(wait_table.c.wait_key == record.key))
+            row = connection.execute(select(wait_table).where(mine)).first()
+            if row is not None and _record(row._asdict()) == record:
+                return
+            connection.execute(wait_table.delete().where(mine))
             try:
                 connection.execute(wait_table.insert().values(**values))
             except sql.IntegrityError:
@@ -180,8 +183,6 @@ class WaitStore:
 
     def end(self, key: str) -> None:
         """Delete a task's record, if there is one: whatever ends the task from now on is no kill of its wait."""
-        if self._stored(key) is None:
-            return
         with self._transactions.begin() as connection:
             connection.execute(wait_table.delete().where(wait_table.c.wait_key == key))
 
@@ -201,14 +202,12 @@ class WaitStore:
         if bkitsm_conn_id is not None:
             query = query.where(columns.bkitsm_conn_id == bkitsm_conn_id)
         with self._transactions.begin() as connection:
-            rows = [row._asdict() for row in connection.execute(query)]
-        records = [WaitRecord(**{name: row[name] for name in _NAMES}) for row in rows]
+            records = [_record(row._asdict()) for row in connection.execute(query)]
         return [one for one in records if one.installation == installation]
 
-    def _stored(self, key: str) -> WaitRecord | None:
-        with self._transactions.begin() as connection:
-            row = connection.execute(select(wait_table).where(wait_table.c.wait_key == key)).first()
-        return None if row is None else WaitRecord(**{name: getattr(row, name) for name in _NAMES})
+
+def _record(row: Mapping[str, Any]) -> WaitRecord:
+    return WaitRecord(**{name: row[name] for name in _NAMES})
 
 
 def open_wait_store() -> WaitStore:
