@@ -125,7 +125,8 @@ def test_a_sensor_that_comes_back_without_an_event_waits_on(sn, who):
 
 
 def test_p5_a_wait_is_stored_before_the_triggerer_takes_it_up(connections, who):
-    own = _run_on_worker(one := gate(), who, one.execute).trigger.ticket_sn
+    one = gate()
+    own = _run_on_worker(one, who, one.execute).trigger.ticket_sn
     [stored] = waits()
     assert (stored.sn, stored.task_id, stored.withdraw, stored.opened_by) == (own, "gate", True, None)
 
@@ -138,7 +139,8 @@ def test_a_sensors_wait_is_stored_with_whose_ticket_it_is(sn, who):
 
 def test_p5_what_fails_a_task_on_a_worker_has_ended_no_wait(connections, who):
     """A worker that dies, or an ITSM that cannot be read: nobody wanted the end of the ticket."""
-    _run_on_worker(one := gate(), who, one.execute)
+    one = gate()
+    _run_on_worker(one, who, one.execute)
     gate().pre_execute(who.context)
     assert waits() == []
 
@@ -149,4 +151,5 @@ def test_a_store_that_cannot_be_used_stops_no_wait(connections, who, monkeypatch
 
     monkeypatch.setattr(WaitStore, "begin", fails)
     monkeypatch.setattr(WaitStore, "end", fails)
-    assert _run_on_worker(one := gate(), who, one.execute).trigger.ticket_sn
+    one = gate()
+    assert _run_on_worker(one, who, one.execute).trigger.ticket_sn
