@@ -18,7 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import (
+    approval_table,
+    collector_table,
+    metadata,
+    schema_table,
+    wait_table,
+)
 
 Migration = Callable[[Connection], None]
 
@@ -81,7 +87,20 @@ def _is_unique(connection: Connection) -> bool:
     return _UNIQUE_NUMBER in {one["name"] for one in found}
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals, _requests, _numbers)
+def _waits(connection: Connection) -> None:
+    """Version 7. The record of each task that waits; a wait that began before has none."""
+    wait_table.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _tables,
+    _bypass,
+    _verdict_source,
+    _approvals,
+    _requests,
+    _numbers,
+    _waits,
+)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and
