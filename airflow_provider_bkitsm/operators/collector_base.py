@@ -170,11 +170,15 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
 
-    def read_verdict(self, row: CollectorRow) -> Verdict:
-        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected."""
+    def read_verdict(self, row: CollectorRow, policy: VerdictPolicy | None = None) -> Verdict:
+        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected.
+
+        :param policy: where the verdict is read; None: as ``verdict_policy_of`` says.
+        """
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-        return self.confirmed(row, self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row))))
+        flow = read_verdict(str(row.ticket_sn), policy or self.verdict_policy_of(row))
+        return self.confirmed(row, self.hook.run(flow))
 
     def confirmed(self, row: CollectorRow, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts: an approved ticket has to show what was sent to open it."""

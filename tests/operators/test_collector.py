@@ -738,6 +738,38 @@ def test_p2_an_approved_application_that_is_not_complete_is_not_replaced(flow, s
     flow.provision()
 
 
+@pytest.mark.parametrize("at_apply", [True, False])
+@pytest.mark.parametrize(
+    "own", [{"require_evidence": False}, {"accept_automatic": True, "require_evidence": False}]
+)
+@pytest.mark.parametrize("others", [{}, {"verdict_field": "approval_result"}, {"verdict_field": "apply_reason"}])
+def test_p2_an_approval_is_read_as_its_own_application_has_it(flow, sandbox, task, at_apply, own, others):
+    """Whose DAG looks elsewhere, or wants more, ends nobody's application."""
+    sn = flow.apply(**(own if at_apply else {}))
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    with pytest.raises(errors.ItsmError):
+        Flow(sandbox, task, run_id="run_2").apply(**others)
+    flow.provision(**own)
+    assert flow.complete(**own)["state"] == "success_apply"
+
+
+@pytest.mark.parametrize("others", [{}, {"verdict_field": "apply_reason"}, {"verdict_value": "no"}])
+def test_p2_a_stored_approval_is_ended_by_nobody_else(flow, sandbox, task, others):
+    sandbox.approve(flow.apply())
+    sandbox.fault("update_or_create_clean_config", "status", status=502, times=1)
+    with pytest.raises(errors.ItsmError):
+        flow.provision()
+    with pytest.raises(errors.ItsmError):
+        Flow(sandbox, task, run_id="run_2").apply(**others)
+    flow.provision()
+
+
+def test_p2_an_application_keeps_its_policy_beside_the_services_verdict_source(flow):
+    flow.apply(accept_automatic=True)
+    assert flow.row.verdict_settings == {"accept_automatic": True}
+
+
 def test_p2_a_title_of_ones_own_still_carries_the_marker(flow, sandbox):
     sandbox.fault("create_ticket", "drop_answer")
     assert flow.apply(fields={"title": "My own title"}) == sandbox.tickets()[0]["sn"]
