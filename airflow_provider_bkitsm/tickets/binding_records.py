@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.schema import APPROVALS_VERSION, reached_at
@@ -42,7 +42,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     :raises ItsmError: as ``read_binding``.
     """
     with _reading(sn) as connection:
-        return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
+        return _first(connection, _openers(sn, bkitsm_conn_id))[1]
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
@@ -134,22 +134,33 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
 
     Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
     """
-    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
-    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
-    of_round = _is_opener(ticket.sn, ticket.bkitsm_conn_id)
-    return _opened(connection, ticket.sn, of_round, on_another)
+    queries = [
+        *_openers(ticket.sn, ticket.bkitsm_conn_id),
+        _latest(_APPROVAL, _APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *_in_run(_APPROVAL, ticket)),
+        _latest(_COLLECTOR, _COLLECTOR.ticket_sn == ticket.sn, *_in_run(_COLLECTOR, ticket)),
+    ]
+    return _first(connection, queries)
 
 
-def _opened(
-    connection: Connection, sn: str, *rounds: tuple[ColumnElement[bool], ...]
+def _openers(sn: str, conn_id: str) -> list[Select[Any]]:
+    """Return the queries for the record that opened a ticket, an approval round or a collector's application."""
+    # An earlier version did not store an application's connection.
+    here = or_(_COLLECTOR.bkitsm_conn_id == conn_id, _COLLECTOR.bkitsm_conn_id.is_(None))
+    return [_latest(_APPROVAL, *_is_opener(sn, conn_id)), _latest(_COLLECTOR, _COLLECTOR.ticket_sn == sn, here)]
+
+
+def _latest(columns: Any, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for a record; of a number that ITSM gave twice, the later one."""
+    found = select(*_owner_columns(columns), columns.request).where(*conditions)
+    # A collector's row is the same for each of its applications.
+    began = func.coalesce(columns.create_started_at, columns.created_at)
+    return found.order_by(began.desc()).limit(1)
+
+
+def _first(
+    connection: Connection, queries: Iterable[Select[Any]]
 ) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
-
-    :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
-    """
-    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
-    queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
-    queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
+    """Return who opened a ticket and with what request, by the first query that finds a record."""
     for query in queries:
         row = connection.execute(query).first()
         if row is not None and row.dag_id is not None:
@@ -157,6 +168,10 @@ def _opened(
             request = values.pop("request")
             return TicketOwner(**values), request or None
     return None, None
+
+
+def _in_run(columns: Any, ticket: AwaitedTicket) -> tuple[ColumnElement[bool], ...]:
+    return columns.dag_id == ticket.dag_id, columns.run_id.in_(("", ticket.run_id))
 
 
 def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:

@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport, reconcile_waits
 from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
 from airflow_provider_bkitsm.triggers import giving_up, left_waits
+from tests.tickets.records import record_round
 from tests.tickets.test_waits import WAIT
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
@@ -106,6 +107,16 @@ async def test_p5_a_task_that_was_deleted_withdraws_nothing(airflow, look, wait,
 
 async def test_a_ticket_that_is_to_be_kept_is_kept_and_its_wait_forgotten(airflow, look, wait, sandbox):
     one = wait(withdraw=False)
+    airflow.states["run_1"] = "failed"
+    await look()
+    assert sandbox.ticket(one.sn)["status"] == "RUNNING"
+    assert stored() == []
+
+
+async def test_p6_a_ticket_that_another_run_has_opened_is_not_ended(airflow, look, wait, sandbox):
+    """Whatever number an XCom has brought, and although the wait does not say who opens its ticket."""
+    one = wait(opened_by=None)
+    record_round(one.sn, dag_id="another", run_id="run_9")
     airflow.states["run_1"] = "failed"
     await look()
     assert sandbox.ticket(one.sn)["status"] == "RUNNING"
