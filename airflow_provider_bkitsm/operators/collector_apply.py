@@ -281,7 +281,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
             ) from error
 
     def _verdict_source(self, fit: ServiceFit) -> dict[str, Any]:
-        """Return what the store keeps of where the verdict is read: the task's own settings, and the service's source."""
+        """Return what the store keeps of where the verdict is read: as the task says, and the service's source."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
         settings = {**named, **(fit.verdict.settings or {})}
         return {
