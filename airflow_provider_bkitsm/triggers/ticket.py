@@ -62,7 +62,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
     :param accept_automatic: likewise.
     :param ends_task: whether an approval may end the task without a worker.
     :param after_worker: a worker has just deferred to this trigger.
-    :param withdraw_when_killed: whether the ticket ends when a person ends the wait.
+    :param withdraw_when_killed: whether the ticket ends when the wait is ended from outside.
     :param opened_by: id of the task of this run whose ticket this has to be, or ``anyone``; see
         :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket`.
     """
