@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.collectors.reconcile import Finding, Seen
     from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
     from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,8 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
     :param bkitsm_conn_id: connection of type ``bkitsm``; tickets that were opened with another one are left
         alone, so each ITSM has a task of its own. (templated)
     :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
-    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; None reads it
-        where the application's service has it. (templated)
+    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; what an
+        application has stored counts before it, and so for the other three. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
     :param accept_automatic: likewise.
@@ -106,6 +107,10 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
+
+    def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:
+        """Return where a ticket's verdict is read: as its application stored it, else as this task says."""
+        return self.hook.verdict_policy(**{**self.verdict_settings, **(row.verdict_settings or {})})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""

@@ -44,9 +44,9 @@ class Job:
         self.outage = False
         self.told: Any = None
 
-    def apply(self, number: int = 1001) -> str:
+    def apply(self, number: int = 1001, **more: Any) -> str:
         operator = CollectorApplyOperator(
-            task_id="apply", collector_config_id=number, bk_biz_id=2, clean_config=CLEAN, approvers="alice"
+            task_id="apply", collector_config_id=number, bk_biz_id=2, clean_config=CLEAN, approvers="alice", **more
         )
         return operator.execute(self._task("apply", run_id=f"run_{number}").context)
 
@@ -285,6 +285,16 @@ def test_p3_an_end_without_any_persons_answer_closes_nothing(job, sandbox):
     before = job.row
     assert job.one(grace=NOW) == ("verdict_unclear", "have_a_look")
     assert job.row == before
+
+
+@pytest.mark.parametrize("more", [{}, {"require_evidence": True}, {"accept_automatic": False}])
+def test_p2_an_application_is_read_as_it_was_applied_for(job, sandbox, more):
+    """Evidence is waived in its own DAG only."""
+    sn = job.apply(require_evidence=False)
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    assert job.one(grace=NOW, **more) == ("approved_but_applying", "clear_its_run")
+    assert job.row.state == "applying"
 
 
 def test_p3_a_field_that_is_looked_for_in_vain_closes_nothing(job, sandbox):
