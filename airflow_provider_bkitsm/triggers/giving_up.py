@@ -86,15 +86,14 @@ async def _logged(work: Coroutine[Any, Any, None], sn: str) -> None:
         async with asyncio.timeout(_LONGEST_SECONDS):
             await work
     except asyncio.CancelledError:
-        log.warning(_left_open(sn, "the triggerer stopped before the ticket was ended"))
+        log.warning("%s", _left_open(sn, "the triggerer stopped before the ticket was ended"))
         raise
     except Exception as error:
-        log.warning(_left_open(sn, f"{type(error).__name__}: {error}"))
+        log.warning("%s", _left_open(sn, f"{type(error).__name__}: {error}"))
         raise
 
 
 def _left_open(sn: str, why: str) -> str:
-    # No template of the log's: the text of an error may hold a percent sign.
     return f"ITSM ticket {sn} MAY STILL BE OPEN, its withdrawal is not finished: {why}. {_MADE_UP_FOR}"
 
 
