@@ -39,17 +39,6 @@ def test_p5_a_person_who_ends_the_wait_ends_the_ticket(airflow, control, start, 
     ends_as(control, sn, "REVOKED")
 
 
-@pytest.mark.parametrize("seconds", [1, 3, 10])
-def test_p5_a_kill_ends_the_ticket_although_itsm_is_slow(airflow, control, start, seconds):
-    """Airflow cancels a trigger again each second, and what its ``on_kill`` does with it."""
-    run, sn = start("gated", "Gate")
-    for name in ("get_ticket_info", "operate_ticket"):
-        control.fault(name, "delay", seconds=seconds, times=2)
-    airflow.api.set_task_state("gated", run, "gate", "failed")
-    ends_as(control, sn, "REVOKED")
-    control.clear_faults()
-
-
 def test_p5_a_task_that_is_killed_while_no_triggerer_runs_leaves_no_open_ticket(airflow, control, start):
     """The next triggerer with a wait on the connection looks once a minute."""
     run, sn = start("gated", "Gate")

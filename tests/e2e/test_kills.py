@@ -20,12 +20,15 @@ KILLS = 10
 RECONCILE = "bkitsm_reconcile"
 # What an end of a ticket asks ITSM for.
 CALLS = ("get_ticket_info", "get_ticket_status", "ticket_approval_result", "operate_ticket")
+# Its run goes on meanwhile.
 WITHOUT_GATE = """
+from datetime import timedelta
+
 from airflow.sdk import DAG
-from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 
 with DAG("gated", schedule=None):
-    EmptyOperator(task_id="later")
+    TimeDeltaSensor(task_id="later", delta=timedelta(hours=1), mode="reschedule")
 """
 
 
