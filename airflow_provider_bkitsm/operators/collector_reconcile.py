@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.collectors.reconcile import Finding, Seen
     from airflow_provider_bkitsm.collectors.row import CollectorRow
-    from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
     from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport
 
 log = logging.getLogger(__name__)
@@ -108,9 +107,10 @@ class CollectorReconcileOperator(ReadsStoredVerdict, KeepsState, BaseOperator):
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
 
-    def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:
+    def verdict_settings_of(self, row: CollectorRow) -> dict[str, Any]:
         """Return where a ticket's verdict is read: as its application stored it, else as this task says."""
-        return self.hook.verdict_policy(**{**self.verdict_settings, **(row.verdict_settings or {})})
+        named = {key: value for key, value in self.verdict_settings.items() if value is not None}
+        return {**named, **(row.verdict_settings or {})}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How ITSM's views answer, whichever door a request came through (reference 3)."""
+"""How ITSM's views answer, whichever door a request came through (docs/itsm-behaviour.md#answers)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BK-ITSM behind the ESB: names of its own, either method, HTTP 200 for everything (reference 1, 2.1, 2.3)."""
+"""BK-ITSM behind the ESB: names of its own, either method, HTTP 200 for everything.
+
+See docs/itsm-behaviour.md#fronts.
+"""
 
 from __future__ import annotations
 

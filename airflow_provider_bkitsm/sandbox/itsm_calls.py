@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls that change a ticket as a whole (reference 4.1, 4.7, 4.15 to 4.17)."""
+"""ITSM's calls that open a ticket or change it as a whole (docs/itsm-behaviour.md#acting-on-a-ticket)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def operate_ticket(asked: Asked) -> Any:
     """Withdraw, terminate, suspend, resume; an end posts the callback before this answers."""
     ticket, action = asked.ticket, asked.choice("action_type", _TICKET_ACTIONS)
     operator, acting = asked.args.get("operator"), asked.args.get("username")
-    # Documented as optional (reference 4.7).
+    # Documented as optional, and required (docs/itsm-behaviour.md#reason-is-required).
     message, now = asked.message("action_message"), asked.world.clock()
     await lifecycle.change(
         asked.world,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls that ask about tickets, verdicts and tokens (reference 4.2 to 4.6, 4.11 to 4.14)."""
+"""ITSM's calls that ask about tickets, verdicts and tokens (docs/itsm-behaviour.md#reading-a-ticket)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tickets look in ITSM's answers (reference 4.2 to 4.4, 4.11, 4.13, 4.14)."""
+"""How tickets look in ITSM's answers (docs/itsm-behaviour.md#reading-a-ticket)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls that answer on one step, or hand it over (reference 4.8 to 4.10)."""
+"""ITSM's calls that answer on one step, or hand it over (docs/itsm-behaviour.md#acting-on-a-ticket)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ async def approve(asked: Asked) -> Any:
 
 
 async def proceed_approval(asked: Asked) -> Any:
-    """The same for other products of the platform, without any gateway's signature (reference 4.10)."""
+    """The same for other products of the platform; no gateway's signature is asked for.
+
+    See docs/itsm-behaviour.md#open-by-accident.
+    """
     ticket, handler = asked.world.one(asked.args.get("process_inst_id")), asked.text("handler")
     yes = asked.args.get("submit_action") == "true"
     remark = str(asked.args.get("submit_opinion") or "")

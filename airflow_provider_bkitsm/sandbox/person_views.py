@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tickets look to one person, and in the collections that are open by accident (reference 1, 4.12)."""
+"""How tickets look to one person, and in the lists of the SaaS that want no signature.
+
+See docs/itsm-behaviour.md#get_tickets_by_user and docs/itsm-behaviour.md#open-by-accident.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BK-ITSM reached past every gateway: its own checks and its own ways to fail (reference 1, 2.2, 3.1)."""
+"""BK-ITSM reached past every gateway: its own checks and its own ways to fail (docs/itsm-behaviour.md#fronts)."""
 
 from __future__ import annotations
 

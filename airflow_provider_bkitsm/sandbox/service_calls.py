@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls that create or replace services and catalogues (reference 4.19, 4.20)."""
+"""ITSM's calls that create or replace services and catalogues (docs/itsm-behaviour.md#services)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls that ask about services, catalogues and flows (reference 4.19, 4.21)."""
+"""ITSM's calls that ask about services, catalogues and flows (docs/itsm-behaviour.md#services)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ async def get_service_catalogs(asked: Asked) -> Any:
 
 
 async def get_workflow_detail(asked: Asked) -> Any:
-    """A flow's version; the gateway's own definition does not lead here (reference 1.1)."""
+    """A flow's version; the gateway's own definition does not lead here.
+
+    See docs/itsm-behaviour.md#names-at-the-fronts.
+    """
     return workflow_views.workflow(_service(asked, *_NO_OBJECT, key="workflow_id"))
 
 

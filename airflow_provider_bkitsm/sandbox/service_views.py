@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How services look in ITSM's answers (reference 4.19)."""
+"""How services look in ITSM's answers (docs/itsm-behaviour.md#services-in-answers)."""
 
 from __future__ import annotations
 

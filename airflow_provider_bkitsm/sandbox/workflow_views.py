@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a flow looks in ``get_workflow_detail`` (reference 4.21).
+"""How a flow looks in ``get_workflow_detail`` (docs/itsm-behaviour.md#get_workflow_detail).
 
 Its steps are those of an export, START and END among them, without what ITSM leaves out of this answer: whether a
 step is built in, its variables, its place in the drawing, times and people of its making. Whether the flow is

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM refuses by a field's type, what it stores of what was sent, and what stops its flow. Pure."""
+"""What ITSM refuses by a field's type, what it stores of what was sent, and what stops its flow. Pure.
+
+See docs/itsm-fields.md.
+"""
 
 from __future__ import annotations
 
