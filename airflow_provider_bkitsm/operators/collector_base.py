@@ -181,17 +181,23 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
 
-    def read_verdict(self, row: CollectorRow) -> Verdict:
-        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected."""
+    def read_verdict(self, row: CollectorRow, settings: Mapping[str, Any] | None = None) -> Verdict:
+        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected.
+
+        :param settings: where the verdict is read; None: as ``verdict_settings_of`` says.
+        """
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-        return self.confirmed(row, self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row))))
+        chosen = self.verdict_settings_of(row) if settings is None else settings
+        verdict = self.hook.run(read_verdict(str(row.ticket_sn), self.hook.verdict_policy(**chosen)))
+        return self.confirmed(row, verdict, chosen)
 
-    def confirmed(self, row: CollectorRow, verdict: Verdict) -> Verdict:
+    def confirmed(self, row: CollectorRow, verdict: Verdict, settings: Mapping[str, Any] | None = None) -> Verdict:
         """Return a verdict as it counts: an approved ticket has to show what was sent to open it."""
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
-        return self.hook.run(confirm(verdict, row.request, self.verdict_settings_of(row)))
+        chosen = self.verdict_settings_of(row) if settings is None else settings
+        return self.hook.run(confirm(verdict, row.request, chosen))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
         """Store the verdict of a ticket that has ended, unless one stands already.

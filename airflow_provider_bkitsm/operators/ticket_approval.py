@@ -50,8 +50,9 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
         decision that comes first wins. Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others
         may wait for the ticket.
-    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or ends its run. A
-        restart of Airflow never withdraws a ticket, and clearing the task does what ``on_clear`` says.
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
+        A restart of Airflow, or deleting the run, never withdraws a ticket, and clearing the task does what
+        ``on_clear`` says.
     :param digest_field: form field that shows people the whole digest of what is asked; ``fast_approval`` shows
         it below the content. Its beginning ends the title in any case.
     :param compare_parameters: after an approval, compare what would run now (title, fields, service, as
@@ -129,12 +130,12 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     def execute_complete(
         self,
         context: Context,
-        event: dict[str, Any],
+        event: dict[str, Any] | None = None,
         asked: str | None = None,
         sn: str | None = None,
         sent: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Take the trigger's event.
+        """Take the trigger's event; without one the ticket is read again.
 
         :param asked: digest of what was asked when the wait began.
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.

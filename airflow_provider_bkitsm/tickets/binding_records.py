@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -44,7 +44,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     :raises ItsmError: as ``read_binding``.
     """
     with _reading(sn) as connection:
-        return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
+        return _first(connection, _openers(sn, bkitsm_conn_id))[1]
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
@@ -166,26 +166,42 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
 
     Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
     """
-    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
-    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
-    of_round = _is_opener(ticket.sn, ticket.bkitsm_conn_id)
-    return _opened(connection, ticket.sn, of_round, on_another)
+    queries = [
+        *_openers(ticket.sn, ticket.bkitsm_conn_id),
+        _round(_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *_in_run(_APPROVAL, ticket)),
+        _application(_COLLECTOR.ticket_sn == ticket.sn, *_in_run(_COLLECTOR, ticket)),
+    ]
+    return _first(connection, queries)
 
 
-def _opened(
-    connection: Connection, sn: str, *rounds: tuple[ColumnElement[bool], ...]
-) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
+def _openers(sn: str, conn_id: str) -> list[Select[Any]]:
+    """Return the queries for the record that opened a ticket, an approval round or a collector's application."""
+    # An earlier version did not store an application's connection.
+    here = or_(_COLLECTOR.bkitsm_conn_id == conn_id, _COLLECTOR.bkitsm_conn_id.is_(None))
+    return [_round(*_is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)]
 
-    :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
-    """
+
+def _round(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for an approval round; of a number that ITSM gave twice, the later one."""
     from airflow_provider_bkitsm.tickets.approval_store import installation
 
-    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation)
+    found = select(*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation).where(*conditions)
     # Two installations may share a store and not an ITSM.
-    order = (_APPROVAL.installation == installation()).desc(), _APPROVAL.created_at.desc()
-    queries = [select(*columns).where(*one).order_by(*order).limit(1) for one in rounds]
-    queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
+    is_here = _APPROVAL.installation == installation()
+    return found.order_by(is_here.desc(), _APPROVAL.created_at.desc()).limit(1)
+
+
+def _application(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for a collector's application, the one that began last."""
+    found = select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(*conditions)
+    # A collector's row is the same for each of its applications.
+    return found.order_by(func.coalesce(_COLLECTOR.create_started_at, _COLLECTOR.created_at).desc()).limit(1)
+
+
+def _first(
+    connection: Connection, queries: Iterable[Select[Any]]
+) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
+    """Return who opened a ticket and with what request, by the first query that finds a record."""
     for query in queries:
         row = connection.execute(query).first()
         if row is not None and row.dag_id is not None:
@@ -194,6 +210,10 @@ def _opened(
             where = values.pop("installation", (request or {}).get("installation"))
             return TicketOwner(**values, elsewhere=_is_elsewhere(where)), request or None
     return None, None
+
+
+def _in_run(columns: Any, ticket: AwaitedTicket) -> tuple[ColumnElement[bool], ...]:
+    return columns.dag_id == ticket.dag_id, columns.run_id.in_(("", ticket.run_id))
 
 
 def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:

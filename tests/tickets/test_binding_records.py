@@ -136,11 +136,12 @@ def test_a_round_on_another_connection_counts_as_the_later_one():
     assert claim(sn="REQ2") is Claim.OWN
 
 
-def apply(sn: str, *, collector: int = 1, request=None, **owner) -> None:
+def apply(sn: str, *, collector: int = 1, request=None, conn_id: str | None = CONN, **owner) -> None:
     owner = Owner(**({"dag_id": "dag", "run_id": "run_1", "task_id": "ask"} | owner))
+    intent = {"payload": {"a": 1}, "tag": f"tag{sn}{collector}", "owner": owner, "request": request}
     store = open_store()
-    store.apply("bklog", collector, payload={"a": 1}, tag=f"tag{sn}", owner=owner, request=request)
-    store.ticket_opened("bklog", collector, tag=f"tag{sn}", sn=sn)
+    store.apply("bklog", collector, **intent, bkitsm_conn_id=conn_id)
+    store.ticket_opened("bklog", collector, tag=intent["tag"], sn=sn)
 
 
 def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
@@ -165,6 +166,24 @@ def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
     record_round("REQ2", task_id="other", request=sent)
     assert [read_binding(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
     assert [read_request(sn, CONN) for sn in ("REQ1", "REQ2", "REQ3")] == [sent, sent, None]
+
+
+@pytest.mark.parametrize("conn_id", [CONN, None])
+def test_p6_a_collectors_ticket_counts_within_its_connection(conn_id):
+    """Two ITSMs give one number. Before version 6 of the tables an application did not store its connection."""
+    apply("REQ1", collector=1, run_id="run_2", conn_id="elsewhere", request={"service_id": 2})
+    assert claim(opened_by=None) is Claim.UNCLAIMED
+    apply("REQ1", collector=2, conn_id=conn_id, request={"service_id": 1})
+    apply("REQ1", collector=3, run_id="run_3", conn_id="elsewhere", request={"service_id": 3})
+    found = read_binding(replace(TICKET, opened_by=None))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 1})
+    assert read_request("REQ1", CONN) == {"service_id": 1}
+
+
+def test_p3_a_collectors_ticket_that_this_run_opened_on_another_connection_is_its_own():
+    apply("REQ1", conn_id="elsewhere", request={"service_id": 2})
+    found = read_binding(TICKET)
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 2})
 
 
 def test_a_number_nobody_has_recorded_is_the_authors_own():

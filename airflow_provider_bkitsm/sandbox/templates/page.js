@@ -22,7 +22,12 @@ const LIVE = "[data-live]";
 function keepTyping(old, fresh) {
   for (const name of ["remark", "operator"]) {
     const [from, to] = [old, fresh].map((card) => card.querySelector(`[name=${name}]`));
-    if (from && to && from.value && (to.tagName !== "SELECT" || [...to.options].some((one) => one.value === from.value))) {
+    if (
+      from &&
+      to &&
+      from.value &&
+      (to.tagName !== "SELECT" || [...to.options].some((one) => one.value === from.value))
+    ) {
       to.value = from.value;
     }
   }
