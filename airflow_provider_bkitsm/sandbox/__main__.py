@@ -10,10 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from airflow_provider_bkitsm.sandbox.app import create_app
-from airflow_provider_bkitsm.sandbox.moments import tenth_of_day
-from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
+from airflow_provider_bkitsm.sandbox.server import create_app, listening_socket, server_of
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, LogServices, Settings
+from airflow_provider_bkitsm.sandbox.times import tenth_of_day
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 
 from airflow_provider_bkitsm.sandbox import tokens
-from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.times import shanghai
 from airflow_provider_bkitsm.sandbox.world import World
 
 _ACCEPTING = frozenset({200, 201})

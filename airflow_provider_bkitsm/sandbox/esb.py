@@ -14,10 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_bkitsm.sandbox import gateway
 from airflow_provider_bkitsm.sandbox.answering import answer_to
-from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.endpoints import AT_ESB, Endpoint
 from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT
-from airflow_provider_bkitsm.sandbox.world import World
+from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 GENERAL, NO_COMPONENT, BAD_ARGUMENT, NOT_JSON = 1306000, 1306404, 1306406, 1306206
 NO_ANSWER = 1306201

@@ -13,7 +13,6 @@ from typing import Any
 from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.itsm.log_entries import write
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
-from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sandbox.services import (
     AUTOMATIC_KINDS,
     PEOPLE_KINDS,
@@ -32,6 +31,7 @@ from airflow_provider_bkitsm.sandbox.tickets import (
     Step,
     Ticket,
 )
+from airflow_provider_bkitsm.sandbox.times import shanghai
 
 SYSTEM_ACCOUNT = "admin"
 TITLE_LIMIT = 128

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from airflow_provider_bkitsm.sandbox import gateway
 from airflow_provider_bkitsm.sandbox.answering import answer
-from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.endpoints import AT_GATEWAY
 from airflow_provider_bkitsm.sandbox.settings import ITSM_ROOT
+from airflow_provider_bkitsm.sandbox.world import InWorld
 
 routes = APIRouter(prefix=ITSM_ROOT)
 

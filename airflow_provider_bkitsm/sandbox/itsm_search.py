@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.itsm_views import business
-from airflow_provider_bkitsm.sandbox.moments import from_shanghai
 from airflow_provider_bkitsm.sandbox.tickets import RUNNING, Ticket
+from airflow_provider_bkitsm.sandbox.times import from_shanghai
 
 _LARGEST_PAGE, _DEFAULT_PAGE = 10_000, 10
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox.itsm.log_entries import complex_entries, simple_entries
-from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
 from airflow_provider_bkitsm.sandbox.service_views import form_field
 from airflow_provider_bkitsm.sandbox.services import AUTOMATIC_KINDS, TITLE, Field, Node, Service
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.tickets import FAILED, SUSPENDED, Step, Ticket, answered_form, submitted_form
+from airflow_provider_bkitsm.sandbox.times import maybe_shanghai, shanghai
 
 _OPERATIONS = {
     "WITHDRAW": "撤单",

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox.itsm_views import STATUS_NAMES, business, summary
-from airflow_provider_bkitsm.sandbox.moments import maybe_shanghai, shanghai
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket
+from airflow_provider_bkitsm.sandbox.times import maybe_shanghai, shanghai
 
 _KIND_NAMES = {"request": "请求管理", "event": "事件管理", "change": "变更管理", "question": "问题管理"}
 _HIDDEN_META = frozenset({"callback_url", "headers"})

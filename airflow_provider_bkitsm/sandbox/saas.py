@@ -12,12 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_bkitsm.sandbox import answering, gateway
-from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.endpoints import AT_SAAS, Endpoint
 from airflow_provider_bkitsm.sandbox.itsm_search import paged
 from airflow_provider_bkitsm.sandbox.person_views import detail
 from airflow_provider_bkitsm.sandbox.settings import SAAS_ROOT
-from airflow_provider_bkitsm.sandbox.world import World
+from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 JWT_HEADER = "X-Bkapi-JWT"
 _KEY_ID, _ALGORITHM = "sandbox-gateway", "HS256"

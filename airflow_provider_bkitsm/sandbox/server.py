@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sandbox in this process: for tests, and for anybody who wants one without a second terminal."""
+"""The sandbox as an ASGI application, and served: by a thread of this process, or by the command."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self, cast
 
-from airflow_provider_bkitsm.sandbox.app import create_app
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from airflow_provider_bkitsm.sandbox import control_api, esb, itsm_api, lifecycle, saas, web
+from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
-from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
+from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from airflow_provider_bkitsm.sandbox.world import World
 
 _HOST = "127.0.0.1"
 _STARTUP_SECONDS = 15.0
@@ -53,3 +64,70 @@ class SandboxServer(SandboxControl):
 
     def __exit__(self, *_exc: object) -> None:
         self.stop()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; its state is opened at once and closed when the server stops."""
+    world = World(settings=settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        lifecycle.start_all(world)
+        yield
+        await world.close()
+
+    app = FastAPI(
+        title="BK-ITSM sandbox",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.world = world
+    for room in (itsm_api, esb, saas, bklog_api, control_api, web):
+        # Included, FastAPI would make each route anew, which would be most of what starting a sandbox costs.
+        app.router.routes.extend(room.routes.routes)
+    app.add_middleware(FaultMiddleware, world=world)
+    return app
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a bound socket; port 0 takes a free one.
+
+    :raises OSError: the port is taken, or is not ours.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """Return a server, not yet running."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=cast("type[asyncio.Protocol]", _protocol),
+            ws="none",
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+def _protocol(**options: Any) -> asyncio.Protocol:
+    """Make one connection's protocol, which tells the application what it is served over."""
+    made: Any = AutoHTTPProtocol(**options)
+    served: ASGIApp = made.app
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TRANSPORT] = made.transport
+        await served(scope, receive, send)
+
+    made.app = told
+    return cast("asyncio.Protocol", made)

@@ -11,17 +11,19 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
 
 from airflow_provider_bkitsm.sandbox import refusals, tokens
 from airflow_provider_bkitsm.sandbox.bklog.platform import LogPlatform
 from airflow_provider_bkitsm.sandbox.database import Database
 from airflow_provider_bkitsm.sandbox.faults import Faults
 from airflow_provider_bkitsm.sandbox.forms import Draft
-from airflow_provider_bkitsm.sandbox.moments import shanghai
 from airflow_provider_bkitsm.sandbox.service_book import ServiceBook
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.times import shanghai
 
 _REQUESTS_KEPT = 10_000
 
@@ -170,3 +172,11 @@ class World:
     def _index(self, ticket: Ticket) -> None:
         self.tickets[ticket.id] = ticket
         self._by_sn.setdefault(ticket.sn.lower(), []).append(ticket)
+
+
+def world_of(request: Request) -> World:
+    """Return the world of the application that was asked."""
+    return cast("World", request.app.state.world)
+
+
+InWorld = Annotated[World, Depends(world_of)]

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.sandbox.bklog import result_table
 from airflow_provider_bkitsm.sandbox.bklog.clean_config import TEXT, normalized
 from airflow_provider_bkitsm.sandbox.bklog.seed import CLUSTERS, COLLECTORS, COLUMNS, Cluster
 from airflow_provider_bkitsm.sandbox.database import Database
-from airflow_provider_bkitsm.sandbox.moments import shanghai
+from airflow_provider_bkitsm.sandbox.times import shanghai
 
 Row = dict[str, Any]
 MetadataCall = Literal["get_result_table", "get_result_table_storage", "get_cluster_info", "create_result_table"]

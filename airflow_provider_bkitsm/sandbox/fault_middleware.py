@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT, SAAS_ROOT
 from airflow_provider_bkitsm.sandbox.world import LoggedRequest, World
 
 TRANSPORT = "airflow_provider_bkitsm.sandbox.transport"
-"""Key of the connection in a request's scope; see ``serving``."""
+"""Key of the connection in a request's scope; see ``server``."""
 
 _PLATFORMS = ("/api/", f"{SAAS_ROOT}/")
 _CONNECTION_LOST = "http.disconnect"
@@ -34,7 +34,7 @@ _NAMES = {
 }
 
 
-class Misbehave:
+class FaultMiddleware:
     """Middleware that records the platforms' requests and applies faults to them."""
 
     def __init__(self, app: ASGIApp, *, world: World) -> None:

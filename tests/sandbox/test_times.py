@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox.moments import from_shanghai, maybe_shanghai, shanghai, tenth_of_day
+from airflow_provider_bkitsm.sandbox.times import from_shanghai, maybe_shanghai, shanghai, tenth_of_day
 
 
 def test_times_are_naive_and_eight_hours_ahead():
