@@ -11,6 +11,7 @@ from typing import Any, Literal
 import requests
 
 from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Kind, TaskKind
+from airflow_provider_bkitsm.sandbox.itsm.tickets import ENDED
 from airflow_provider_bkitsm.sandbox.settings import (
     BKLOG_ROOT,
     CONTROL_ROOT,
@@ -19,7 +20,6 @@ from airflow_provider_bkitsm.sandbox.settings import (
     SAAS_ROOT,
     Settings,
 )
-from airflow_provider_bkitsm.sandbox.tickets import ENDED
 
 _STEP_SECONDS = 10.0
 

@@ -12,15 +12,15 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from airflow_provider_bkitsm.sandbox import callbacks, flow, itsm_calls, lifecycle
 from airflow_provider_bkitsm.sandbox.bklog.provisioning import decide_natively
 from airflow_provider_bkitsm.sandbox.bklog.seed import collector
 from airflow_provider_bkitsm.sandbox.faults import Fault
+from airflow_provider_bkitsm.sandbox.itsm import callbacks, flow, lifecycle, ticket_endpoints
+from airflow_provider_bkitsm.sandbox.itsm.entrances import issue_jwt
+from airflow_provider_bkitsm.sandbox.itsm.services import Node, filled_in
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
-from airflow_provider_bkitsm.sandbox.saas import issue_jwt
-from airflow_provider_bkitsm.sandbox.services import Node, filled_in
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
@@ -110,7 +110,7 @@ async def edit_ticket(world: InWorld, sn: str, values: dict[str, Any]) -> dict[s
     """Change title and form of an open ticket as a person would."""
     found = _one(world, sn)
     try:
-        itsm_calls.edit(found, values)
+        ticket_endpoints.edit(found, values)
     except Refusal as refusal:
         raise HTTPException(409, refusal.message) from refusal
     world.save(found)

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_bkitsm.sandbox.bklog.api import refused
-from airflow_provider_bkitsm.sandbox.esb import NO_ANSWER, esb_answer
 from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.gateway import crashed, gateway_answer, proxy_page
+from airflow_provider_bkitsm.sandbox.itsm.entrances import NO_ANSWER, esb_answer
 from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT, SAAS_ROOT
 from airflow_provider_bkitsm.sandbox.world import LoggedRequest, World
 

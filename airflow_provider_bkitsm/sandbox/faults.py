@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The faults a sandbox can be asked for: ``fault_middleware`` has those of requests, ``callbacks`` those of callbacks."""
+"""The faults a sandbox can be asked for, of requests, of callbacks and of automatic steps."""
 
 from __future__ import annotations
 

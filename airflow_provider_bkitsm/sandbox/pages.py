@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_bkitsm.sandbox.itsm.log_entries import complex_entries
-from airflow_provider_bkitsm.sandbox.tickets import FINISHED, Ticket, split_names
+from airflow_provider_bkitsm.sandbox.itsm.tickets import FINISHED, Ticket, split_names
 from airflow_provider_bkitsm.sandbox.times import maybe_shanghai, shanghai
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400

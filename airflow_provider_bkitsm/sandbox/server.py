@@ -16,10 +16,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_bkitsm.sandbox import control_api, esb, itsm_api, lifecycle, saas, web
+from airflow_provider_bkitsm.sandbox import control_api, web
 from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
 from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
+from airflow_provider_bkitsm.sandbox.itsm import entrances, lifecycle
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.world import World
 
@@ -85,9 +86,13 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.world = world
-    for room in (itsm_api, esb, saas, bklog_api, control_api, web):
-        # Included, FastAPI would make each route anew, which would be most of what starting a sandbox costs.
-        app.router.routes.extend(room.routes.routes)
+    routers = (
+        *(entrances.gateway_routes, entrances.esb_routes, entrances.saas_routes),
+        *(bklog_api.routes, control_api.routes, web.routes),
+    )
+    for router in routers:
+        # `include_router` would make each route anew, which would be most of what starting a sandbox costs.
+        app.router.routes.extend(router.routes)
     app.add_middleware(FaultMiddleware, world=world)
     return app
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from airflow_provider_bkitsm.sandbox.control_api import Decision, decide
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.pages import shown_collector, shown_ticket
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 _PAGES = Environment(

@@ -15,14 +15,15 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
-from airflow_provider_bkitsm.sandbox import refusals, tokens
+from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.bklog.platform import LogPlatform
 from airflow_provider_bkitsm.sandbox.database import Database
 from airflow_provider_bkitsm.sandbox.faults import Faults
-from airflow_provider_bkitsm.sandbox.forms import Draft
-from airflow_provider_bkitsm.sandbox.service_book import ServiceBook
+from airflow_provider_bkitsm.sandbox.itsm import tokens
+from airflow_provider_bkitsm.sandbox.itsm.forms import Draft
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ServiceBook
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.times import shanghai
 
 _REQUESTS_KEPT = 10_000

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox import shipped
+from airflow_provider_bkitsm.sandbox.itsm import service_catalog
 
 
 def page(client, path="/"):
@@ -76,7 +76,7 @@ def test_what_people_wrote_is_shown_as_text(client, server):
 def open_onboarding(client, form):
     fields = {"title": "onboarding", "bk_biz_id": "2", "approvals": "alice", "collector_detail": form}
     pairs = [{"key": key, "value": value} for key, value in fields.items()]
-    body = {"service_id": shipped.LOG_COLLECTOR, "creator": "carol", "fields": pairs}
+    body = {"service_id": service_catalog.LOG_COLLECTOR, "creator": "carol", "fields": pairs}
     sn = client.post("create_ticket", body)["data"]["sn"]
     client.server.wait_for_step(sn)
     return page(client, f"/ticket/{client.server.ticket(sn)['id']}")

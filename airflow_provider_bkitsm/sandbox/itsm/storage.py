@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
-from airflow_provider_bkitsm.sandbox.services import Field
+from airflow_provider_bkitsm.sandbox.itsm.services import Field
 
 EMPTY: tuple[object, ...] = (None, "", [], {})
 _STRUCTURED = frozenset({"CUSTOM-FORM", "TABLE", "CUSTOMTABLE"})
