@@ -16,12 +16,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_bkitsm.sandbox import control_api, web
+from airflow_provider_bkitsm.sandbox import control_api
 from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
 from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
 from airflow_provider_bkitsm.sandbox.itsm import entrances, lifecycle
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from airflow_provider_bkitsm.sandbox.web import routes as web
 from airflow_provider_bkitsm.sandbox.world import World
 
 _HOST = "127.0.0.1"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox.pages import Shown, age, field_of
+from airflow_provider_bkitsm.sandbox.web.pages import Shown, age, field_of
 
 
 @pytest.mark.parametrize(

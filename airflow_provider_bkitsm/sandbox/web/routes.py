@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from airflow_provider_bkitsm.sandbox.control_api import Decision, decide
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
-from airflow_provider_bkitsm.sandbox.pages import shown_collector, shown_ticket
+from airflow_provider_bkitsm.sandbox.web.pages import shown_collector, shown_ticket
 from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 _PAGES = Environment(
