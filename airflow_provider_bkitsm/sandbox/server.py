@@ -11,10 +11,21 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Self, cast
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+try:
+    import jinja2  # noqa: F401 - of the pages
+    import jwt  # noqa: F401 - of what a gateway attests
+    import python_multipart  # noqa: F401 - FastAPI reads the pages' forms with it
+    import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+except ModuleNotFoundError as problem:
+    raise ModuleNotFoundError(
+        f"The sandbox needs the module {problem.name}, which is not installed. To install what it needs: "
+        "pip install 'airflow-provider-bkitsm[sandbox]'",
+        name=problem.name,
+    ) from None
 
 from airflow_provider_bkitsm.sandbox import control_api
 from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
