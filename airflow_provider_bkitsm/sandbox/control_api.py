@@ -142,20 +142,20 @@ async def request_counts(world: InWorld) -> dict[str, int]:
 
 @routes.get("/faults")
 async def pending_faults(world: InWorld) -> list[dict[str, Any]]:
-    """Return the faults that are still to come."""
+    """Return the faults that have not struck yet."""
     return [asdict(one) for one in world.faults.pending]
 
 
 @routes.post("/faults", status_code=201)
 async def add_fault(world: InWorld, fault: Fault) -> dict[str, Any]:
-    """Let something go wrong."""
+    """Add a fault."""
     world.faults.pending.append(fault)
     return asdict(fault)
 
 
 @routes.delete("/faults", status_code=204)
 async def clear_faults(world: InWorld) -> None:
-    """Let nothing more go wrong."""
+    """Remove all faults."""
     world.faults.pending.clear()
 
 
@@ -173,7 +173,7 @@ async def forget_counters(world: InWorld) -> None:
 
 @routes.get("/jwt")
 async def attested(world: InWorld, user: str = "", verified: bool = False, seconds: float = 300) -> dict[str, str]:
-    """Return what a gateway would attest, for calls past it."""
+    """Return the signature a gateway adds to a request, for calls past the gateway."""
     return {"jwt": issue_jwt(world.installation, user=user, verified=verified, seconds=seconds)}
 
 
@@ -185,7 +185,7 @@ async def callback(world: InWorld, sn: str) -> dict[str, Any]:
 
 @routes.post("/tickets/{sn}/callback")
 async def post_callback(world: InWorld, sn: str, body: dict[str, Any]) -> dict[str, bool]:
-    """Post a callback again, or one that is not true; the keys given replace ITSM's."""
+    """Post a ticket's callback again, or a forged one: the keys given replace ITSM's."""
     found = _one(world, sn)
     sent = callbacks.callback_body(world, found) | body
     return {"accepted": await callbacks.deliver(world, found, sent)}
@@ -229,7 +229,7 @@ async def one_collector(world: InWorld, number: int) -> dict[str, Any]:
 
 @routes.put("/collectors/{number}")
 async def put_collector(world: InWorld, number: int, row: dict[str, Any]) -> dict[str, Any]:
-    """Make a collector, or another of it."""
+    """Create or replace a collector."""
     name = str(row.get("collector_config_name") or f"collector-{number}")
     try:
         world.bklog.put(number, collector(number, name) | row | {"collector_config_id": number})
@@ -240,20 +240,20 @@ async def put_collector(world: InWorld, number: int, row: dict[str, Any]) -> dic
 
 @routes.get("/collectors/{number}/clean_config")
 async def clean_config(world: InWorld, number: int) -> dict[str, Any] | None:
-    """Return the clean configuration written last, as the platform went on with it."""
+    """Return the clean configuration written last, as the platform normalized it."""
     _check_known(world, number)
     return world.bklog.stashes.get(number)
 
 
 @routes.get("/bklog")
 async def setup(world: InWorld) -> dict[str, Any]:
-    """Return how the platform is set up."""
+    """Return the settings of the log platform."""
     return world.bklog.setup.model_dump(mode="json")
 
 
 @routes.post("/bklog")
 async def change_setup(world: InWorld, changes: dict[str, Any]) -> dict[str, Any]:
-    """Set the platform up in another way; what is not named stays."""
+    """Change settings of the log platform; those not named stay."""
     try:
         world.bklog.change_setup(changes)
     except ValueError as problem:
@@ -269,7 +269,7 @@ async def clear_list_cache(world: InWorld) -> None:
 
 @routes.post("/bklog/native/{sn}", status_code=204)
 async def decide_native(world: InWorld, sn: str, approve: bool) -> None:
-    """Decide a ticket that the platform itself has opened."""
+    """Decide a ticket that the log platform itself has opened."""
     try:
         decide_natively(world.bklog, sn, approve=approve)
     except LookupError as problem:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults on demand: the one place where a sandbox misbehaves, in front of every platform route."""
+"""The middleware in front of every platform route: records each request, and applies the faults asked for."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ _NAMES = {
 
 
 class FaultMiddleware:
-    """Middleware that records the platforms' requests and applies faults to them."""
+    """Middleware that records the platforms' requests and applies faults to them.
+
+    Requests to the control API and to the pages pass unrecorded and without a fault.
+    """
 
     def __init__(self, app: ASGIApp, *, world: World) -> None:
         self.app = app
         self.world = world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or not."""
+        """Forward a request, at once or late, cut its connection, or answer with the fault instead."""
         if scope["type"] != "http" or not scope["path"].startswith(_PLATFORMS):
             await self.app(scope, receive, send)
             return
@@ -55,14 +58,14 @@ class FaultMiddleware:
             await asyncio.sleep(fault.seconds)
             await self.app(scope, _replay(body, receive), send)
         elif fault.kind == "drop_answer":
-            await self.app(scope, _replay(body, receive), _nowhere)
+            await self.app(scope, _replay(body, receive), _discard)
             await _cut(scope, receive)
         else:
-            await _instead(fault, scope["path"])(scope, receive, send)
+            await _fault_answer(fault, scope["path"])(scope, receive, send)
 
 
-def _instead(fault: Fault, path: str) -> ASGIApp:
-    """Return the answer given instead of the work."""
+def _fault_answer(fault: Fault, path: str) -> ASGIApp:
+    """Return a fault's answer, which replaces the platform's."""
     if fault.kind == "html":
         return crashed()
     if fault.kind == "app_refused":
@@ -87,19 +90,19 @@ def _status(fault: Fault, status: int) -> ASGIApp:
 
 
 def _app_refused(path: str) -> ASGIApp:
-    said = "the application may not use this API"
+    message = "the application may not use this API"
     if path.startswith(ESB_ROOT):
-        return esb_answer(1306403, said)
-    return gateway_answer(403, 1640301, "APP_NO_PERMISSION", said)
+        return esb_answer(1306403, message)
+    return gateway_answer(403, 1640301, "APP_NO_PERMISSION", message)
 
 
 def _logged(scope: Scope, body: bytes) -> LoggedRequest:
     try:
-        said: Any = json.loads(body) if body else None
+        content: Any = json.loads(body) if body else None
     except ValueError:
-        said = body.decode("utf-8", "replace")
+        content = body.decode("utf-8", "replace")
     query = scope["query_string"].decode("latin-1")
-    return LoggedRequest(method=scope["method"], path=scope["path"], query=query, body=said)
+    return LoggedRequest(method=scope["method"], path=scope["path"], query=query, body=content)
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:
@@ -126,5 +129,5 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _nowhere(_message: Message) -> None:
-    """Swallow an answer."""
+async def _discard(_message: Message) -> None:
+    """Discard a message of the platform's answer."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sandbox as an ASGI application, and served: by a thread of this process, or by the command."""
+"""The sandbox as an ASGI application, and as a server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SandboxServer(SandboxControl):
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
     def start(self) -> Self:
-        """Serve; returns when it answers."""
+        """Serve; returns when the sandbox answers."""
         self._thread.start()
         wait_until(lambda: self._server.started, _STARTUP_SECONDS, "the sandbox did not start")
         return self
@@ -110,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a bound socket; port 0 takes a free one.
+    """Bind a socket and return it; port 0 takes a free one.
 
     :raises OSError: the port is taken, or is not ours.
     """
@@ -138,13 +138,13 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
 
 
 def _protocol(**options: Any) -> asyncio.Protocol:
-    """Make one connection's protocol, which tells the application what it is served over."""
-    made: Any = AutoHTTPProtocol(**options)
-    served: ASGIApp = made.app
+    """Return one connection's protocol; it passes the transport to the application, so that a fault can cut it."""
+    protocol: Any = AutoHTTPProtocol(**options)
+    app: ASGIApp = protocol.app
 
-    async def told(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[TRANSPORT] = made.transport
-        await served(scope, receive, send)
+    async def app_with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TRANSPORT] = protocol.transport
+        await app(scope, receive, send)
 
-    made.app = told
-    return cast("asyncio.Protocol", made)
+    protocol.app = app_with_transport
+    return cast("asyncio.Protocol", protocol)

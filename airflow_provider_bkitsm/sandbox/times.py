@@ -15,7 +15,7 @@ def shanghai(moment: float, *, microseconds: bool = False) -> str:
 
 
 def maybe_shanghai(moment: float | None) -> str | None:
-    """Return a time that may not have come yet."""
+    """Return a time as ITSM writes it; None for what has not happened yet."""
     return None if moment is None else shanghai(moment)
 
 

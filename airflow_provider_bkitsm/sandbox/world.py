@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything a sandbox knows: tickets, the log platform, the lost-callback list, the requests it received.
+"""The state of a sandbox: tickets, the log platform, the lost-callback list, the requests it received.
 
 All access is from one event loop, so nothing is locked. Reads are served from memory, writes go through.
 """
@@ -76,7 +76,7 @@ class World:
         self.worker.set()
 
     def add(self, draft: Draft) -> Ticket:
-        """Take in a new ticket under the day's next number."""
+        """Add a new ticket under the day's next number."""
         now = self.clock()
         ticket = Ticket(
             service=draft.service,
@@ -128,7 +128,7 @@ class World:
         return found[0]
 
     def newest_first(self) -> list[Ticket]:
-        """Return all tickets."""
+        """Return all tickets, newest first."""
         return sorted(self.tickets.values(), key=lambda one: one.id, reverse=True)
 
     def lose_callback(self, sn: str) -> None:
@@ -143,12 +143,12 @@ class World:
             self._database.delete("lost_callback", sn)
 
     def log_request(self, request: LoggedRequest) -> None:
-        """Remember a request."""
+        """Record a request and count it."""
         self.requests.append(request)
         self.request_counts[f"{request.method} {request.path}"] += 1
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background."""
+        """Run a coroutine in the background, until it ends or the sandbox stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -176,8 +176,9 @@ class World:
 
 
 def world_of(request: Request) -> World:
-    """Return the world of the application that was asked."""
+    """Return the state of the sandbox that serves a request."""
     return cast("World", request.app.state.world)
 
 
 InWorld = Annotated[World, Depends(world_of)]
+"""Parameter of a route: routes are made once in a process, and each sandbox in it has a state of its own."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the log platform's clean-config endpoint takes, and what it makes of it. Pure.
+"""Clean configurations: which ones the log platform's endpoint takes, and how it normalizes them. Pure.
 
 The platform converts where it can (numbers as text, flags as text) and says nothing about much that harms later:
 a retention of 0, a dotted table name, a time zone that is no number.
@@ -90,7 +90,7 @@ Body = dict[str, Any]
 
 
 def normalized(body: Any) -> Body:
-    """Return a clean configuration as the platform goes on with it.
+    """Return a clean configuration as the platform normalizes it.
 
     :raises Refusal: with the platform's code.
     """

@@ -103,7 +103,7 @@ class LogPlatform:
     # --- collectors
 
     def save(self, row: Row) -> Row:
-        """Take in a collector and write it through."""
+        """Store a collector and write it through."""
         number = int(row["collector_config_id"])
         self.collectors[number] = row
         self._database.save("collector", number, row)
@@ -118,7 +118,7 @@ class LogPlatform:
         return int(row["index_set_id"] or row["collector_config_id"] + _FIRST_INDEX_SET)
 
     def stash(self, number: int, body: Row) -> None:
-        """Remember what was posted last, and that something was."""
+        """Store the clean configuration posted last."""
         self.stashes[number] = body
         self._database.save("clean_stash", number, body)
 
@@ -128,7 +128,7 @@ class LogPlatform:
         self._database.save("etl_writes", number, self.etl_writes[number])
 
     def put(self, number: int, row: Row) -> None:
-        """Make a collector, or another of it, as an administrator of the database could.
+        """Create or replace a collector, as an administrator of the database could.
 
         Keys of a table (ETL and storage) make one; those that say what the collector shows already keep it.
         """
@@ -224,7 +224,7 @@ class LogPlatform:
     # --- what it is set up to do
 
     def change_setup(self, changes: Row) -> None:
-        """Set the platform up in another way.
+        """Change settings of the platform.
 
         :raises ValueError: there is no such setting, or not with this value.
         """

@@ -52,7 +52,7 @@ async def post_callback(world: World, ticket: Ticket) -> None:
 async def deliver(world: World, ticket: Ticket, body: dict[str, Any]) -> bool:
     """Post a body to a ticket's ``callback_url`` and return whether it was accepted.
 
-    What is not goes to the lost-callback list.
+    A ticket whose callback is not accepted goes to the lost-callback list.
     """
     try:
         answer = await _post(str(ticket.meta.get("callback_url")), ticket.meta.get("headers"), body)

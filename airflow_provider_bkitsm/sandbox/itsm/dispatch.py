@@ -24,7 +24,7 @@ Handler = Callable[[ItsmRequest], Awaitable[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A call.
+    """One call of ITSM.
 
     :param name: its path at the gateway, without slashes at the ends.
     :param esb: its name at the ESB; None: not offered there.
@@ -53,8 +53,8 @@ def _get(name: str, handler: Handler, *, family: str = "ticket", esb: bool = Tru
 
 
 def _post(name: str, handler: Handler, **more: Any) -> Endpoint:
-    known = {"esb": name, "saas": f"ticket/{name}"}
-    return Endpoint(method="POST", name=name, handler=handler, **known | more)
+    names = {"esb": name, "saas": f"ticket/{name}"}
+    return Endpoint(method="POST", name=name, handler=handler, **names | more)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -98,7 +98,7 @@ AT_SAAS = {one.saas: one for one in ENDPOINTS}
 
 
 async def answer(world: World, request: Request, endpoint: Endpoint, user: str) -> Response:
-    """Return a view's answer to a request.
+    """Answer a request with its endpoint.
 
     :param user: the verified user, else "".
     """
@@ -112,7 +112,7 @@ async def answer(world: World, request: Request, endpoint: Endpoint, user: str) 
 async def answer_to(
     world: World, endpoint: Endpoint, args: dict[str, Any], *, query: dict[str, str], user: str
 ) -> Response:
-    """Return a view's answer to arguments."""
+    """Answer a call by its arguments."""
     try:
         return ok(await endpoint.handler(ItsmRequest(world=world, args=args, query=query, user=user)))
     except Refusal as refusal:
@@ -124,22 +124,22 @@ async def answer_to(
 
 
 def ok(data: Any) -> Response:
-    """A success."""
+    """Return a success."""
     return JSONResponse({"result": True, "code": 0, "message": "success", "data": data})
 
 
 def refused(refusal: Refusal) -> Response:
-    """A failure of a wrapped endpoint."""
+    """Return a failure of a wrapped endpoint."""
     return JSONResponse({"result": False, "code": refusal.code, "data": None, "message": refusal.message})
 
 
 def unwrapped(code: str, message: str) -> Response:
-    """A failure of an unwrapped endpoint, or of none: a text as code, and another order of keys."""
+    """Return a failure of an unwrapped endpoint, or of none: its code is a text, its keys have another order."""
     return JSONResponse({"result": False, "data": None, "code": code, "message": message})
 
 
 def _failed(endpoint: Endpoint, problem: Exception) -> Response:
-    """Answer what the server did not expect: its two kinds of endpoints differ."""
+    """Answer an unexpected error: with an int code where the endpoint is wrapped, else with a text."""
     if endpoint.wrapped:
         return refused(refusals.unexpected(str(problem)))
     return unwrapped(SERVER_ERROR, str(problem))

@@ -124,7 +124,7 @@ saas_routes = APIRouter(prefix=SAAS_ROOT)
 
 @saas_routes.api_route("/{path:path}", methods=list(gateway.METHODS))
 async def answer_at_saas(world: InWorld, request: Request, path: str) -> Response:
-    """Answer as ITSM does to whom no gateway has sent."""
+    """Answer as ITSM does to a request that came past its gateways."""
     if not path.endswith("/"):
         return gateway.with_slash(request)
     name = path.removesuffix("/")
@@ -147,7 +147,7 @@ async def _saas_call(world: World, request: Request, endpoint: Endpoint) -> Resp
 
 
 def issue_jwt(installation: str, *, user: str, verified: bool, seconds: float = 300) -> str:
-    """Return what a gateway attests: the app and the user, for so long."""
+    """Return a gateway's signature: which app and which user it attests, for how many seconds."""
     claims = {
         "app": {"app_code": "sandbox", "verified": True},
         "user": {"username": user, "verified": verified},
@@ -165,12 +165,12 @@ def _user_of(request: Request, world: World) -> str:
     token = request.headers.get(JWT_HEADER)
     if not token or jwt.get_unverified_header(token).get("kid") != _KEY_ID:
         raise LookupError
-    said = jwt.decode(token, world.installation, algorithms=[_ALGORITHM]).get("user") or {}
-    return str(said.get("username") or "") if said.get("verified") else ""
+    user = jwt.decode(token, world.installation, algorithms=[_ALGORITHM]).get("user") or {}
+    return str(user.get("username") or "") if user.get("verified") else ""
 
 
 def _saas_collection(world: World, request: Request, name: str) -> Response:
-    """Answer what is no call: the collections that are open by accident, and everything unknown."""
+    """Answer a path that is no call: a collection that is open by accident, or an unknown path."""
     family, _, rest = name.partition("/")
     if name == "v2":
         return JSONResponse({one: f"{world.settings.public_url}{SAAS_ROOT}/v2/{one}/" for one in _V2})

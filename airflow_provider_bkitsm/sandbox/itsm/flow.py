@@ -99,7 +99,7 @@ def check_answer(node: Node, values: dict[str, Any]) -> dict[str, str]:
 def answer(
     ticket: Ticket, node: Node, operator: str, values: dict[str, str], now: float, *, source: str = "API"
 ) -> None:
-    """Write an answer down; ``settle`` moves the ticket on. Nothing is validated here.
+    """Record an answer; ``settle`` moves the ticket on. Nothing is validated here.
 
     Once the node has what it needs, further answers are taken without effect: the first decision wins.
     """
@@ -138,8 +138,8 @@ def deliver(ticket: Ticket, node: Node, operator: str, now: float, *, people: st
     """Hand a node over to other people."""
     ticket.delivered[str(node.state_id)] = people
     _touch(ticket, now, operator)
-    said = f"{operator} 转单【{node.name}】给 {people}({people})({message})."
-    write(ticket, now, operator, said, "API", node=node, form=[])
+    text = f"{operator} 转单【{node.name}】给 {people}({people})({message})."
+    write(ticket, now, operator, text, "API", node=node, form=[])
 
 
 def automatic_nodes(ticket: Ticket) -> Iterator[Node]:
@@ -152,7 +152,7 @@ def automatic_nodes(ticket: Ticket) -> Iterator[Node]:
 
 
 def run_automatic(ticket: Ticket, node: Node, now: float, *, fails: bool = False) -> None:
-    """Do what an automatic node does.
+    """Run an automatic node.
 
     :param fails: a task fails: it stays where it is, without an entry in the log.
     """
@@ -165,13 +165,13 @@ def run_automatic(ticket: Ticket, node: Node, now: float, *, fails: bool = False
     if fails:
         step.status = FAILED
         return
-    said = (
+    text = (
         f"自动处理单据任务【{node.name}】执行成功."
         if node.kind == "TASK"
         else f"WebHook任务【{node.name}】执行成功"
     )
     source = "AUTOMATIC" if node.kind == "TASK" else "SYS"
-    write(ticket, now, _SYSTEM, said, source, node=node, form=[_yielded(one, now) for one in node.output])
+    write(ticket, now, _SYSTEM, text, source, node=node, form=[_yielded(one, now) for one in node.output])
     _touch(ticket, now, _SYSTEM)
     _finish_node(ticket, node, step, now)
 
@@ -192,8 +192,8 @@ def operate(
     if action == "WITHDRAW":
         write(ticket, now, str(operator), f"{operator} 撤销单据.", "API", node=node, form=[])
         return
-    said = {"SUSPEND": f"挂起了单据：{message}.", "UNSUSPEND": "恢复了单据.", "TERMINATE": "关闭了单据."}[action]
-    write(ticket, now, str(operator), f"{operator} {said}", "SYS")
+    text = {"SUSPEND": f"挂起了单据：{message}.", "UNSUSPEND": "恢复了单据.", "TERMINATE": "关闭了单据."}[action]
+    write(ticket, now, str(operator), f"{operator} {text}", "SYS")
 
 
 def finish_without_evidence(ticket: Ticket, now: float) -> None:
@@ -307,8 +307,8 @@ def _withdraw(ticket: Ticket, who: str | None, now: float) -> None:
     if ticket.over:
         raise refusals.forbidden("抱歉，单据已经结束，无法撤销")
     if who not in {ticket.creator, SYSTEM_ACCOUNT}:
-        said = f"撤销单据的非当前单据的提单人, {who}!={ticket.creator}"
-        raise refusals.forbidden(f"抱歉，你无权撤销单据，{said}")
+        text = f"撤销单据的非当前单据的提单人, {who}!={ticket.creator}"
+        raise refusals.forbidden(f"抱歉，你无权撤销单据，{text}")
     if not ticket.service.revocable:
         raise refusals.forbidden("抱歉，当前流程配置无法撤单，请联系服务负责人")
     if not ticket.withdrawable:

@@ -25,7 +25,7 @@ _DYNAMIC_NAME_LIMIT, _DYNAMIC_VALUE_LIMIT = 32, 255
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A ticket somebody may open.
+    """A ticket that has passed the checks of ``create_ticket``.
 
     :param title: as it was sent; the stored one is among the fields, and replaces it when the flow has started.
     :param doomed: it is opened, but its flow will never start.
@@ -66,12 +66,12 @@ def read_draft(
     sent = submitted(args.get("fields"))
     creator = _creator(args, user)
     _check_form(service, sent, businesses)
-    fields = {key: stored(_known(service, key), value) for key, value in sent.items()}
+    fields = {key: stored(_form_field(service, key), value) for key, value in sent.items()}
     if not utf8mb4 and has_four_byte_characters(sent[TITLE_KEY]):
         raise refusals.unexpected('(1366, "Incorrect string value for column `title` at row 1")')
     late = _dynamic_problem(args.get("dynamic_fields"))
     unstorable = not utf8mb4 and any(map(has_four_byte_characters, fields.values()))
-    hangs = any(stops_the_flow(_known(service, key), value) for key, value in fields.items())
+    hangs = any(stops_the_flow(_form_field(service, key), value) for key, value in fields.items())
     return Draft(
         service=service,
         creator=creator,
@@ -134,8 +134,8 @@ def _meta(args: Mapping[str, Any], service: Service) -> dict[str, Any]:
 
 
 def _processors_problem(service: Service, node: str, what: str) -> refusals.Refusal:
-    said = f"服务:{service.name}, 节点({node}){what}"
-    return refusals.unexpected(f"{{'state_processors': ErrorDetail(string='{said}', code='invalid')}}")
+    text = f"服务:{service.name}, 节点({node}){what}"
+    return refusals.unexpected(f"{{'state_processors': ErrorDetail(string='{text}', code='invalid')}}")
 
 
 def _creator(args: Mapping[str, Any], user: str) -> str:
@@ -152,13 +152,13 @@ def _check_form(service: Service, fields: dict[str, Any], businesses: Collection
     if missing:
         raise refusals.cannot_create(f"单据创建失败，缺少参数：{missing}")
     for key, value in fields.items():
-        field = _known(service, key)
+        field = _form_field(service, key)
         _check_value(field, value)
         if value not in EMPTY:
             check_value(field, value, businesses)
 
 
-def _known(service: Service, key: str) -> Field:
+def _form_field(service: Service, key: str) -> Field:
     for one in service.form:
         if one.key == key:
             return one
@@ -189,8 +189,8 @@ def _dynamic_problem(fields: Any) -> refusals.Refusal | None:
     for one in fields or []:
         kind = one.get("type") if isinstance(one, dict) else None
         if kind not in _DYNAMIC_TYPES:
-            said = f"ErrorDetail(string='“{kind}” 不是合法选项。', code='invalid_choice')"
-            return refusals.unexpected(f"[{{'type': [{said}]}}]")
+            text = f"ErrorDetail(string='“{kind}” 不是合法选项。', code='invalid_choice')"
+            return refusals.unexpected(f"[{{'type': [{text}]}}]")
         name, value = str(one.get("name") or ""), str(one.get("value") or "")
         if not 0 < len(name) <= _DYNAMIC_NAME_LIMIT or not 0 < len(value) <= _DYNAMIC_VALUE_LIMIT:
             return refusals.unexpected("[{'value': [ErrorDetail(string='该字段不合法。', code='invalid')]}]")

@@ -18,16 +18,16 @@ from airflow_provider_bkitsm.sandbox.world import World
 
 
 def open_ticket(world: World, draft: Draft) -> Ticket:
-    """Take in a ticket; its flow starts by itself, unless it is doomed."""
+    """Add a ticket and start its flow, unless that flow can never start."""
     ticket = world.add(draft)
-    _go_on(world, ticket)
+    _resume(world, ticket)
     return ticket
 
 
 def start_all(world: World) -> None:
-    """Go on with what was still to do when the sandbox was last stopped."""
+    """Resume what was unfinished when the sandbox was last stopped."""
     for ticket in world.tickets.values():
-        _go_on(world, ticket)
+        _resume(world, ticket)
 
 
 async def change(
@@ -47,7 +47,7 @@ async def change(
     if ticket.status == FINISHED and not ticket.comment:
         ticket.comment = world.next_comment()
     world.save(ticket)
-    _leave_the_rest_to_the_worker(world, ticket)
+    _schedule_rest(world, ticket)
     if was_over or not ticket.over:
         return
     if wait:
@@ -57,7 +57,7 @@ async def change(
 
 
 def _quick_step(world: World, ticket: Ticket) -> bool:
-    """Do one thing that takes no time in this sandbox, and return whether there was one."""
+    """Do one step that takes no time in this sandbox; return whether there was one."""
     if ticket.queued and world.settings.settle_after == 0:
         flow.settle(ticket, world.clock())
         return True
@@ -68,7 +68,7 @@ def _quick_step(world: World, ticket: Ticket) -> bool:
     return False
 
 
-def _leave_the_rest_to_the_worker(world: World, ticket: Ticket) -> None:
+def _schedule_rest(world: World, ticket: Ticket) -> None:
     if ticket.queued:
         world.spawn(_settle(world, ticket))
     for node in flow.automatic_nodes(ticket):
@@ -86,13 +86,13 @@ def _run(world: World, ticket: Ticket, node: Node) -> None:
     flow.run_automatic(ticket, node, world.clock(), fails=fails)
 
 
-def _go_on(world: World, ticket: Ticket) -> None:
+def _resume(world: World, ticket: Ticket) -> None:
     if ticket.over or ticket.orphan or (ticket.stuck and ticket.started):
         return
     if not ticket.submitted:
         world.spawn(_start(world, ticket))
     else:
-        _leave_the_rest_to_the_worker(world, ticket)
+        _schedule_rest(world, ticket)
 
 
 async def _start(world: World, ticket: Ticket) -> None:

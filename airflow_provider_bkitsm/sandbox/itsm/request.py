@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a call is given."""
+"""The request an endpoint of ITSM answers: its arguments, their checks, and who sent it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MESSAGE_LIMIT = 255
 
 @dataclass(frozen=True, kw_only=True)
 class ItsmRequest:
-    """A call's arguments, wherever they came from.
+    """A call's arguments, whichever entrance they came through.
 
     :param query: the query string's, of a POST.
     :param user: the verified user, else "".

@@ -61,7 +61,7 @@ def of_person(ticket: Ticket, person: str, wanted: Mapping[str, Any]) -> bool:
     if view is None:
         raise refusals.invalid("view_type 为必填项")
     hidden = str(wanted.get("exclude_ticket_id__in") or "").split(",")
-    as_said = (
+    selected = (
         wanted.get("service_id") in (None, "", str(ticket.service_id))
         and wanted.get("catalog_id") in (None, "", str(ticket.service.catalog_id))
         and str(ticket.id) not in hidden
@@ -69,15 +69,15 @@ def of_person(ticket: Ticket, person: str, wanted: Mapping[str, Any]) -> bool:
     # Times count as a pair only.
     pair = ("create_at__gte", "create_at__lte")
     timed = {name: wanted[name] for name in pair} if all(wanted.get(name) for name in pair) else {}
-    return as_said and view(ticket, person) and matches(ticket, timed)
+    return selected and view(ticket, person) and matches(ticket, timed)
 
 
 def paged(
     found: list[Ticket], args: Mapping[str, Any], view: Callable[[Ticket], dict[str, Any]], address: str
 ) -> Any:
-    """Return one page; a size that is none switches paging off.
+    """Return one page; a page size that is not a positive number switches paging off.
 
-    :param address: where the other pages are said to be.
+    :param address: what the links to the other pages begin with.
     :raises ValueError: there is no such page.
     """
     size = _whole(args.get("page_size", _DEFAULT_PAGE))

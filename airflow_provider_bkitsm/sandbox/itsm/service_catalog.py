@@ -160,9 +160,9 @@ class ServiceBook(Mapping[int, Service]):
         return next((one for one in self._services.values() if one.name == name), None)
 
     def put(self, body: Mapping[str, Any], number: int | None = None) -> Service:
-        """Take in an export as a new service, or as the new version of one.
+        """Import an export as a new service, or as the new version of one.
 
-        :raises Refusal: its flow has steps that are not understood.
+        :raises Refusal: its flow has steps of a type the sandbox does not support.
         """
         number = max(self._services) + 1 if number is None else number
         service = service_exports.service_of(number, body)
@@ -182,7 +182,7 @@ class ServiceBook(Mapping[int, Service]):
         self._database.save("deleted_node", f"{number}/{state_id}", signal)
 
     def _restore_nodes(self, number: int) -> None:
-        """Forget what was deleted of a service: a new version has its nodes again."""
+        """Restore the deleted nodes of a service: a new version has all its nodes."""
         for key in self._database.load("deleted_node"):
             if key.startswith(f"{number}/"):
                 self._database.delete("deleted_node", key)

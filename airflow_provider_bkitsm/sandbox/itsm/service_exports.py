@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services from exports, as ``import_service`` takes them: so a sandbox can run a real installation's flow. Pure.
+"""Services read from exports, so that a sandbox can run the flow of a real installation. Pure.
 
-Understood are an export's start, its submit step, steps of people (NORMAL, APPROVAL, SIGN), automatic steps (TASK,
+Supported are an export's start, its submit step, steps of people (NORMAL, APPROVAL, SIGN), automatic steps (TASK,
 WEBHOOK), parallel branches (ROUTER-P to COVERAGE), and transitions that depend on nothing but an approval's
 result. A sandbox calls nobody: what an automatic step yields is the ``value`` of its output variables.
 """
@@ -29,13 +29,13 @@ _DESCRIBED = (
 def service_of(number: int, body: Mapping[str, Any]) -> Service:
     """Return the service of an export.
 
-    :raises Refusal: it has steps of a type that is not understood, or no submit step.
+    :raises Refusal: it has steps of a type that is not supported, or no submit step.
     """
     flow = body["workflow"]
     states = {one["id"]: one for one in _values(flow["states"])}
-    strange = sorted({one["type"] for one in states.values()} - _KNOWN)
-    if strange:
-        raise refusals.unexpected(f"the sandbox does not know steps of type {', '.join(strange)}")
+    unsupported = sorted({one["type"] for one in states.values()} - _KNOWN)
+    if unsupported:
+        raise refusals.unexpected(f"the sandbox does not know steps of type {', '.join(unsupported)}")
     submit = next((one for one in states.values() if one.get("is_first_state")), None)
     if submit is None:
         raise refusals.unexpected("'is_first_state'")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM refuses by a field's type, what it stores of what was sent, and what stops its flow. Pure."""
+"""Values of a submit form: which ITSM refuses by field type, how it stores them, which stop its flow. Pure."""
 
 from __future__ import annotations
 

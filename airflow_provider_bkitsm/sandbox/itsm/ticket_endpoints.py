@@ -142,8 +142,8 @@ async def _decide(
         or ticket.steps[str(node.state_id)].answers
         or approver not in ticket.asked(node)
     ):
-        said = f"单据审批失败，{approver}不是当前节点的审批人，无法审批"
-        raise refusals.Refusal(refusals.OPERATION_FAILED, f"单据操作失败: {said}")
+        text = f"单据审批失败，{approver}不是当前节点的审批人，无法审批"
+        raise refusals.Refusal(refusals.OPERATION_FAILED, f"单据操作失败: {text}")
     values, now = filled_in_briefly(node, approve=yes, remark=remark), request.world.clock()
     await lifecycle.change(request.world, ticket, lambda: flow.answer(ticket, node, approver, values, now))
     return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ticket: what is known of it, and what follows from that. Its moves are in ``flow``."""
+"""A ticket, its steps, and what follows from their state. How a ticket moves is in ``flow``."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Ticket:
 
     @property
     def waits_for(self) -> list[str]:
-        """Whoever can answer now."""
+        """The people who can answer now."""
         names = [name for node in self.open_nodes for name in self.asked(node)]
         return list(dict.fromkeys(names))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tickets and collectors as the pages show them: readable, with nothing left to decide for a template. Pure."""
+"""Tickets and collectors as the pages show them: texts and rows, so that templates decide nothing. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class FormField:
     """A form field: either text, or rows of a CUSTOM-FORM.
 
     :param unreadable: a CUSTOM-FORM that was sent as text, which ITSM's page cannot show as a form.
@@ -94,18 +94,18 @@ def age(seconds: float) -> str:
     return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"
 
 
-def field_of(name: str, value: Any, *, kind: str) -> Shown:
+def field_of(name: str, value: Any, *, kind: str) -> FormField:
     """Return a field's value as it is stored: a CUSTOM-FORM as rows, anything else as text.
 
     A CUSTOM-FORM that was sent as text is stored with ``&quot;``; ITSM's page cannot parse it, nor does this one.
     """
     rows = _form_rows(value)
     if rows:
-        return Shown(name=name, rows=rows)
+        return FormField(name=name, rows=rows)
     if isinstance(value, str):
         text = ", ".join(split_names(value)) if kind == "MEMBERS" else value
-        return Shown(name=name, text=text, unreadable=kind == "CUSTOM-FORM" and value.lstrip().startswith("{"))
-    return Shown(name=name, text=json.dumps(value, ensure_ascii=False, indent=1))
+        return FormField(name=name, text=text, unreadable=kind == "CUSTOM-FORM" and value.lstrip().startswith("{"))
+    return FormField(name=name, text=json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def _form_rows(value: Any) -> tuple[Row, ...]:

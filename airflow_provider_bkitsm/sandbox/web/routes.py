@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages where a person sees what waits, approves or rejects it, and sees what became of the collectors."""
+"""The pages where a person sees the waiting tickets, approves or rejects them, and sees the collectors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ routes = APIRouter()
 @routes.get("/")
 @routes.get("/weixin/")
 async def overview(world: InWorld, problem: str = "") -> HTMLResponse:
-    """Show what waits, and what was decided last."""
+    """Show the waiting tickets, and those decided last."""
     newest, now = world.newest_first(), world.clock()
     return _page(
         "overview.html",
@@ -49,7 +49,7 @@ async def overview(world: InWorld, problem: str = "") -> HTMLResponse:
 
 @routes.get("/collectors")
 async def collectors(world: InWorld) -> HTMLResponse:
-    """Show what became of the collectors."""
+    """Show the collectors as the log platform has them now."""
     bklog = world.bklog
     rows = [shown_collector(bklog.shown(number), bklog.etl_writes[number]) for number in bklog.collectors]
     return _page("collectors.html", page="collectors", collectors=rows)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox.web.pages import Shown, age, field_of
+from airflow_provider_bkitsm.sandbox.web.pages import FormField, age, field_of
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,14 @@ def block(*rows):
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("text", Shown(name="n", text="text")),
-        (7, Shown(name="n", text="7")),
-        ("{not json", Shown(name="n", text="{not json")),
-        ('{"a": 1}', Shown(name="n", text='{"a": 1}')),
-        (block({"label": "a:", "value": "1"}), Shown(name="n", rows=(("a", "1"),))),
-        (block({"label": "a", "value": {"b": 1}}), Shown(name="n", rows=(("a", '{"b": 1}'),))),
-        (block({"label": None, "value": None}), Shown(name="n", rows=(("", ""),))),
-        ({"form_data": [{"label": "only", "value": "one"}]}, Shown(name="n", rows=(("only", "one"),))),
+        ("text", FormField(name="n", text="text")),
+        (7, FormField(name="n", text="7")),
+        ("{not json", FormField(name="n", text="{not json")),
+        ('{"a": 1}', FormField(name="n", text='{"a": 1}')),
+        (block({"label": "a:", "value": "1"}), FormField(name="n", rows=(("a", "1"),))),
+        (block({"label": "a", "value": {"b": 1}}), FormField(name="n", rows=(("a", '{"b": 1}'),))),
+        (block({"label": None, "value": None}), FormField(name="n", rows=(("", ""),))),
+        ({"form_data": [{"label": "only", "value": "one"}]}, FormField(name="n", rows=(("only", "one"),))),
     ],
 )
 def test_a_form_becomes_rows_and_anything_else_text(value, shown):
@@ -46,4 +46,4 @@ def test_names_are_separated():
 
 def test_a_custom_form_that_was_sent_as_text_is_unreadable():
     stored = "{&quot;form_data&quot;: []}"
-    assert field_of("n", stored, kind="CUSTOM-FORM") == Shown(name="n", text=stored, unreadable=True)
+    assert field_of("n", stored, kind="CUSTOM-FORM") == FormField(name="n", text=stored, unreadable=True)
