@@ -127,12 +127,15 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
-        if ends and self.binding(verdict.sn, context).claim is not Claim.FOREIGN:
-            policy = self.hook.verdict_policy(**self.verdict_settings)
-            verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
-        if verdict.outcome is Outcome.APPROVED:
+        if ends or verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
+            if ends and binding.claim is not Claim.FOREIGN:
+                policy = self.hook.verdict_policy(**self.verdict_settings)
+                verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+            # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
+            # of what was sent, which this task has kept, and their event does not say whether they did.
+            counted, request = binding.applied_to(verdict), self._sent or binding.request
+            verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
 
@@ -143,15 +146,16 @@ class WaitsForDecision(CallsItsm, ReadsVerdict, TellsLineage, TaskMixin):
         """
         from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
+        from airflow_provider_bkitsm.tickets.legacy import clock_behind
 
         ti = context["ti"]
         where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
         ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
         found = read_binding(ticket)
-        if not found.is_settled:
+        if found.since is not None and not found.is_settled:
             info = self.hook.get_ticket_info(sn)
-            if self._is_legacy(info.title, ticket, context):
-                found = found.of_ticket_opened_at(info.create_at)
+            if any(self._is_legacy(info.title, one, context) for one in ticket.of_each_opener):
+                found = found.of_ticket_opened_at(info.create_at + clock_behind(self.hook))
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found

@@ -23,7 +23,7 @@ def _prose(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def _anchors(path: Path) -> set[str]:
+def anchors(path: Path) -> set[str]:
     """Return where a link into a file may lead: a heading of a page, a function of a module."""
     if path.suffix == ".py":
         return set(re.findall(r"^(?:async )?def (\w+)", path.read_text(), re.MULTILINE))
@@ -43,7 +43,7 @@ def test_every_link_leads_somewhere(page):
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page
         assert target.exists(), link
-        assert not anchor or anchor in _anchors(target), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def _sections(path: Path) -> list[str]:

@@ -51,7 +51,10 @@ def as_text(value: object) -> str:
 
 
 def _custom_form(value: object) -> tuple[Line, ...]:
-    """Return the rows of a CUSTOM-FORM, an object or its JSON text (reference 2.4 of the collector's API)."""
+    """Return the rows of a CUSTOM-FORM, an object or its JSON text.
+
+    See docs/log-platform-behaviour.md#collectors-details.
+    """
     blocks = _object(value).get("form_data")
     if not isinstance(blocks, list):
         return ()

@@ -147,7 +147,10 @@ class Row:
 
 
 def row_of(found: Found, live: Live | None, *, collector: str = "", polled_at: datetime | None = None) -> Row:
-    """Join what is known; a verdict the DAG acted on stands, whatever ITSM says later (trap 15).
+    """Join a wait and its ticket into a row.
+
+    The verdict the DAG acted on stands, whatever ITSM says later
+    (docs/itsm-behaviour.md#deleted-approval-step).
 
     :param polled_at: when a wait of the connection last had an answer.
     """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What became of a callback, and what ITSM is told.
 
-ITSM takes a callback for delivered when it reads HTTP 200 or 201 and a JSON ``code`` equal to the int 0; all
-else it lists as failed and never sends again (reference 6.3, 6.4). The poll finds those decisions.
+ITSM takes a callback for delivered when it reads HTTP 200 or 201 and a JSON ``code`` equal to the int 0; anything
+else it lists as failed and never sends again. The poll finds those decisions. See
+docs/itsm-behaviour.md#accepted-callback and docs/itsm-behaviour.md#failed-callbacks.
 """
 
 from __future__ import annotations

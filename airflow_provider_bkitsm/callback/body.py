@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.itsm.protocol import read_json
 SIZE_LIMIT = 64 * 1024
 _SN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _TOKEN = re.compile(r"[!-~]{1,256}")
-# Posted from inside operate_ticket, before that call answers (reference 4.7).
+# Posted from inside operate_ticket, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
 _INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
 
 
@@ -34,7 +34,10 @@ def is_number(value: object) -> TypeGuard[str]:
 
 
 def read_notice(raw: bytes) -> Notice | None:
-    """Read a body; None when its size or shape is wrong. Keys that are not used may be absent (reference 6.2)."""
+    """Read a callback's body; None if its size or shape is wrong. Keys that are not used may be absent.
+
+    See docs/itsm-behaviour.md#callbacks-body.
+    """
     if len(raw) > SIZE_LIMIT:
         return None
     try:

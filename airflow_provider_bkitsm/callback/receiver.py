@@ -31,7 +31,8 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# ITSM waits for the answer without a limit of its own, and holds one of its workers while it does.
+# ITSM waits for the answer without a limit of its own, and holds one of its workers while it does
+# (docs/itsm-behaviour.md#sent-once).
 ITSM_SECONDS = 4.0
 # Once answered nobody waits, but ITSM may still be busy with the call this callback came from.
 BACKGROUND_SECONDS = 60.0
@@ -176,7 +177,10 @@ class Receiver:
         return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN
 
     def _later(self, settle: Callable[..., Awaitable[Result]], notice: Notice) -> Result:
-        """Settle after the answer: ITSM may be unable to answer us before we answer it (reference 4.7)."""
+        """Settle after the answer: ITSM may answer none of our calls until its callback is answered.
+
+        See docs/itsm-behaviour.md#callback-inside-the-call.
+        """
         if len(self._background) >= BACKGROUND_LIMIT:
             return Result.LEFT_TO_POLL
 

@@ -43,7 +43,10 @@ _GO_ONLY = (
 
 
 class _TableName(Kind):
-    """The table's bare name; metadata lower-cases it and cuts blanks off both ends."""
+    """The table's bare name; metadata lower-cases it and cuts blanks off both ends.
+
+    See docs/log-platform-behaviour.md#names-of-tables.
+    """
 
     wanted = "a table name"
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector as the log platform lists or details it, with what its answers spell oddly made plain. Pure."""
+"""A collector as the log platform lists or details it, with what its answers spell oddly made plain. Pure.
+
+See docs/log-platform-behaviour.md#list-and-detail.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,10 @@ class Collector(Mapping[str, Any]):
 
     @property
     def knows_storage(self) -> bool:
-        """Whether the platform knew the table's storage when it was asked: it may not, for a moment."""
+        """Whether the platform knew the table's storage when it was asked.
+
+        See docs/log-platform-behaviour.md#storage-that-is-not-known.
+        """
         return self._values.get("retention") is not None and self._values.get("storage_cluster_id") is not None
 
 

@@ -11,7 +11,8 @@ from airflow_provider_bkitsm.itsm.errors import Code, ItsmError
 class CollectItsmHasApply(ItsmError):
     """Another run is already applying for this collector. No ticket was opened.
 
-    The code is the log platform's own for this refusal (reference 1.6), so both can be recognised alike.
+    The code is the log platform's own for this refusal (docs/log-platform-behaviour.md#error-codes), so both can
+    be recognised alike.
     """
 
     def __init__(self, message: str, *, code: Code | None = "3631502", request_id: str | None = None) -> None:

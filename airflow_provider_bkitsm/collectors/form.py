@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
 
 TITLE_LIMIT = 128
-"""Characters of a title ITSM accepts; its message says 120 (ITSM API reference 4.1.1)."""
+"""Characters of a title ITSM accepts; its message says 120 (docs/itsm-behaviour.md#title-limit)."""
 
 _SCHEME = "base_text_scheme"
 _PAYLOAD = "ETL "
@@ -127,7 +127,9 @@ def is_detail_of(value: Any, *, etl_payload: Mapping[str, Any], digest: str) -> 
 
 
 def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int, replicas: int = 1) -> int:
-    """Return the storage to ask for, by the log platform's formula of 2021 (reference 2.7).
+    """Return the storage to ask for, by the log platform's formula of 2021.
+
+    See docs/log-platform-behaviour.md#capacity-formula.
 
     Its last factor is always 2, "分片数" there: the data and one replica, the platform's default. Here it follows
     the replicas.

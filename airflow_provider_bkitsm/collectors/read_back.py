@@ -4,7 +4,7 @@
 The detail is no copy of what was written. The platform makes a table of a payload, and shows the table: its
 options as ``etl_params``, its columns, built-in ones among them, as ``fields``. ``storage_replies`` and the shards
 are columns of the platform's own, saved before the table is changed: they show what was asked for, even where it
-was refused.
+was refused. See docs/log-platform-behaviour.md#detail-is-no-copy.
 """
 
 from __future__ import annotations

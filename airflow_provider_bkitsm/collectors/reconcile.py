@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Comparing the applications that are under way with what ITSM says about their tickets.
 
-The log platform has a job for this, every five minutes (reference 5.4). This one asks about our own tickets only
-(P6), calls nothing an approval but an approval (P3), keeps an eye on tickets ITSM does not know (W22), and
-completes nothing: an approved application goes on in its own run, where its ETL comes first (P7). What may be
-changed is one thing alone: an application whose ticket was refused, withdrawn or terminated, and whose run is
-over or has had time enough, is ended, because it would lock its collector for ever.
+The log platform has a job for this, every five minutes (docs/log-platform-behaviour.md#the-platforms-poll). This
+one asks about our own tickets only (P6), calls nothing an approval but an approval (P3), keeps an eye on tickets
+ITSM does not know (docs/log-platform-behaviour.md#ticket-itsm-does-not-know), and completes nothing: an approved
+application goes on in its own run, where its ETL comes first (P7). What may be changed is one thing alone: an
+application whose ticket was refused, withdrawn or terminated, and whose run is over or has had time enough, is
+ended, because it would lock its collector for ever.
 
 Pure: rows and ITSM's answers in, findings out.
 """

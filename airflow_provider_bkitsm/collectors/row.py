@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collector and its current application, as one row that is never changed, only replaced. Pure.
 
-States and labels are the log platform's (reference 1.1, 1.4); ``state`` holds what leads from one row to the next.
+States and labels are the log platform's (docs/log-platform-behaviour.md#states-of-a-collector); ``state`` holds
+what leads from one row to the next.
 """
 
 from __future__ import annotations

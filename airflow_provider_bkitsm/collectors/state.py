@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState,
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 TAG_LIMIT = 32
-"""Characters ITSM keeps of a ticket's ``tag`` (reference 4.1 of the ITSM API)."""
+"""Characters ITSM keeps of a ticket's ``tag`` (docs/itsm-behaviour.md#tag)."""
 
 _REASON_LIMIT = 4000
 
@@ -140,7 +140,7 @@ def decided(
     """Store the first verdict read on the ticket; a later, different one changes nothing.
 
     ITSM turns a rejected ticket into an approved one when its approval step is deleted from the live
-    workflow (trap 15), so the first answer is the one a person gave.
+    workflow (docs/itsm-behaviour.md#deleted-approval-step), so the first answer is the one a person gave.
 
     :raises CollectItsmConflict: the verdict is about an older ticket.
     :raises ValueError: ``outcome`` is no end of a wait.
@@ -201,7 +201,7 @@ def etl_failed(
 
 
 def complete(row: CollectorRow, *, sn: str | None = None, tag: str | None = None, now: datetime) -> CollectorRow:
-    """Call the collector complete; doing so again is no error (reference 8, behaviour 21).
+    """Mark the collector complete; a second time is no error (docs/log-platform-behaviour.md#completed-twice).
 
     :raises CollectItsmConflict: the application named is not the current one, was not approved, its ETL was not
         applied (P7), or it failed.

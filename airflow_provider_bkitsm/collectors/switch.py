@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a collector of a business needs an approval at all: the log platform's FEATURE_COLLECTOR_ITSM. Pure.
 
-There, whatever goes wrong turns the switch off, and with it the approval (reference 1.5, W7). Here it is off only
-where somebody wrote "off": what cannot be read is an error, and nothing goes on (P3).
+There, whatever goes wrong turns the switch off, and with it the approval
+(docs/log-platform-behaviour.md#switch-that-fails-open). Here it is off only where somebody wrote "off": what
+cannot be read is an error, and nothing goes on (P3).
 """
 
 from __future__ import annotations

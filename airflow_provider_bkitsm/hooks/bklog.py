@@ -29,7 +29,8 @@ _OK, _RATE_LIMITED, _SERVER_ERRORS = 200, 429, 500
 _NOT_FOUND, _BEYOND_THE_END, _DENIED = "3631001", "3600404", "9900403"
 # Something behind the platform did not answer or refused for now (3600002, 3600003, 3600015), a deployment is
 # running (3631108), the platform's own approval is under way (3631504). 3600500 and 500001 sound like these, but
-# are mostly faults of the payload that crash the platform's code each time.
+# are mostly faults of the payload that crash the platform's code each time. See
+# docs/log-platform-behaviour.md#failures-that-pass.
 _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504"})
 # The log platform's own codes, those of rights, and what its framework answers to what crashes it (500001).
 # What else comes with HTTP 200 is of something in front of or behind the platform.
@@ -100,6 +101,8 @@ class BkLogHook(BlueKingHook):
 
     def get_collector(self, collector_config_id: int, *, bk_biz_id: int) -> Collector:
         """Return one collector as the list shows it; hidden ones too.
+
+        See docs/log-platform-behaviour.md#hidden-collectors.
 
         :raises BkLogCollectorNotFoundError: it is not there.
         """

@@ -2,7 +2,8 @@
 """The signature a callback carries: made by the worker that opens the ticket, checked by the API server.
 
 Both know nothing in common but the connection, so the key is derived from its app secret, or from its extra
-``callback_signing_secret``. ITSM's own token proves neither ticket nor time (reference 7); this binds both.
+``callback_signing_secret``. ITSM's own token proves neither ticket nor time
+(docs/itsm-behaviour.md#callbacks-token); this binds both.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ from airflow_provider_bkitsm.itsm.v2.html_filter import as_shown, stored_title
 
 log = logging.getLogger(__name__)
 
-# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear.
+# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear
+# (docs/itsm-behaviour.md#lost-answer).
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
 _STARTS, _START_SECONDS = 30, 2.0
@@ -67,7 +68,7 @@ class TicketOpener:
     """Opens tickets by tag: looks before it opens, and looks after a lost answer.
 
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
-        ``create_ticket`` may take to appear (default 120).
+        ``create_ticket`` may take to appear (default 120; docs/itsm-behaviour.md#lost-answer).
     :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
     :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
     :param sleep: the clock's seam, for tests.
@@ -197,7 +198,10 @@ class TicketOpener:
         return has_started(self._read_started(ticket.sn, ticket.create_at))
 
     def _read_started(self, sn: str, created_at: datetime | None) -> TicketInfo:
-        """Read a ticket once it has started; ITSM takes a moment for that (reference 4.1.4)."""
+        """Read a ticket once it has started; ITSM takes a moment for that.
+
+        See docs/itsm-behaviour.md#flow-starts-late.
+        """
         for left in range(_STARTS if _is_young(created_at) else 1, 0, -1):
             info = self.hook.get_ticket_info(sn)
             if left == 1 or has_started(info):
@@ -214,7 +218,10 @@ class TicketOpener:
             )
 
     def _report_orphan(self, handle: Handle, refused: ItsmInvalidRequestError) -> None:
-        """Tell of a ticket that ITSM made although it refused to (observed: invalid dynamic fields)."""
+        """Raise an error if ITSM refused a ticket and stored it all the same.
+
+        See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
+        """
         try:
             left = [
                 one for one in self._listed(handle) if one.current_status not in ENDED and not self._starts(one)

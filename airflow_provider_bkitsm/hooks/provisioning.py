@@ -11,7 +11,8 @@ from airflow_provider_bkitsm.collectors.collector import Collector
 from airflow_provider_bkitsm.collectors.read_back import differences
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook, BkLogUnavailableError
 
-# Seconds between the looks at what was written: an existing table is changed in the background.
+# Seconds between the looks at what was written: an existing table is changed in the background
+# (docs/log-platform-behaviour.md#changes-come-late).
 READ_BACK_PAUSES = (0.5, 1.0, 2.0, 4.0)
 _STILL_APPLYING = "3631504"
 
@@ -27,8 +28,8 @@ def provision(
     """Write a payload, read it back, and return the platform's answer with the table's name.
 
     Safe to do again: the platform takes the same payload twice without harm. It is read back from the collector's
-    detail, since older platforms list a storage of ten minutes ago, and compared with what comes from the table
-    itself.
+    detail, since older platforms list a storage of ten minutes ago
+    (docs/log-platform-behaviour.md#cache-of-the-list), and compared with what comes from the table itself.
 
     :param start: start a collector that was stopped; older platforms refuse the ETL of a stopped one.
     :raises BkLogError: the platform refuses.
@@ -57,7 +58,10 @@ def provision(
 
 
 def _check_not_natively_applying(collector: Collector) -> None:
-    """The platform writes beside its own approval, and that approval, once given, replaces what we wrote."""
+    """The platform writes beside its own approval, and that approval, once given, replaces what we wrote.
+
+    See docs/log-platform-behaviour.md#native-approval-beside-ours.
+    """
     if collector.is_natively_applying:
         raise BkLogUnavailableError(
             f"the log platform itself is applying for collector {collector.number} (ticket"

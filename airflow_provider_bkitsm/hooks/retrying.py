@@ -24,7 +24,8 @@ from airflow_provider_bkitsm.itsm.protocol import Call, Front
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# What a path that leads nowhere is answered with: ITSM's page for unknown paths has HTTP 200.
+# What a path that leads nowhere is answered with: ITSM's page for unknown paths has HTTP 200
+# (docs/itsm-behaviour.md#crash-page).
 LEADS_NOWHERE = (ItsmUnavailableError, ItsmEndpointNotFoundError)
 DEFAULT_RETRIES = 2
 # A longer pause than this is the caller's to make: it knows what else waits.

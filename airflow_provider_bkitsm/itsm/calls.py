@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One builder per ITSM call, named as ITSM names them; each returns a :class:`~.protocol.Call`.
 
-Parameters left at None are not sent. Facts: methods, paths and rules of the measured v2 server.
+Parameters left at None are not sent. Methods, paths and rules are those of the measured v2 server
+(docs/itsm-behaviour.md#3-facts-one-by-one).
 """
 
 from __future__ import annotations
@@ -183,7 +184,10 @@ def ticket_approval_result(sn: Iterable[str]) -> Call[tuple[models.ApprovalResul
 
 
 def token_verify(token: str) -> Call[models.TokenVerification]:
-    """Ask whether a callback's token comes from this ITSM. It proves neither ticket nor decision nor time."""
+    """Ask whether a callback's token comes from this ITSM. It proves neither ticket nor decision nor time.
+
+    See docs/itsm-behaviour.md#callbacks-token.
+    """
     return Call(
         method="POST",
         path="token/verify/",
@@ -264,7 +268,10 @@ def operate_node(
 
 
 def approve(*, sn: str, state_id: int | str, approver: str, approved: bool, remark: str = "") -> Call[None]:
-    """Decide an approval step. ITSM takes any text but ``"true"`` for a refusal, even a JSON true."""
+    """Decide an approval step. ITSM takes any text but ``"true"`` for a refusal, even a JSON true.
+
+    See docs/itsm-behaviour.md#approve.
+    """
     approver = _person("approver", approver)
     body = {
         "sn": sn,

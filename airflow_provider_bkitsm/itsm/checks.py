@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 TITLE_LIMIT = 128
 TAG_LIMIT = 32
 MESSAGE_LIMIT = 255
+HALF = "half a character (a lone surrogate), which no text can hold"
 _DYNAMIC_TYPES = ("STRING", "INT", "LINK")
 _LATIN_1_END = 256
 _DYNAMIC_NAME_LIMIT, _DYNAMIC_VALUE_LIMIT = 32, 255
@@ -33,6 +34,18 @@ def read_literal(text: str) -> object:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     return None
+
+
+def is_whole(value: object) -> bool:
+    """Whether every text in a value can be written: half of a surrogate pair is a character in Python alone."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    except (TypeError, ValueError, RecursionError):
+        # No JSON, which others refuse.
+        return True
+    return True
 
 
 def check_title(title: object) -> None:
@@ -61,7 +74,10 @@ def check_sns(sns: str | Iterable[str]) -> list[str]:
 
 
 def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse display-only fields that ITSM would refuse after it has stored the ticket (reference 4.1)."""
+    """Refuse display-only fields that ITSM would refuse after it has stored the ticket.
+
+    See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
+    """
     for number, field in enumerate(fields):
         where = f"dynamic_fields[{number}]"
         if not isinstance(field, Mapping) or field.get("type") not in _DYNAMIC_TYPES:
@@ -74,6 +90,8 @@ def check_dynamic_fields(fields: Iterable[Mapping[str, Any]]) -> None:
 
 def check_meta(meta: Mapping[str, Any]) -> None:
     """Refuse a ``meta`` that ITSM takes, but which then silently sends no callback or asks nobody.
+
+    See docs/itsm-behaviour.md#callback-that-is-never-sent.
 
     What is wrong is named and never shown: a callback's address and headers may be secrets.
     """

@@ -11,7 +11,9 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 
 
 def comment(*, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
-    """Rate a finished ticket; False when it was rated before, which leaves that rating as it is (reference 4.15).
+    """Rate a finished ticket; False when it was rated before, which leaves that rating as it is.
+
+    See docs/itsm-behaviour.md#comment.
 
     :param stars: 1 to 6.
     :param operator: who rates, at most 16 characters: its creator or one who is asked.

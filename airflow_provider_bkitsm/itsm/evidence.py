@@ -3,7 +3,8 @@
 
 ITSM's own ``approve_result`` is true as well for a flow without any approval step, for a step that ITSM skipped,
 and for a ticket whose refusing step was deleted from the live workflow. The log keeps what people answered. The
-rule is ``docs/itsm-behaviour.md``; what it does not know is not proved. No literal word of a message is matched.
+rule is docs/itsm-behaviour.md#1-when-is-a-ticket-approved; what it does not know is not proved. No literal word of
+a message is matched.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``get_tickets`` can search by (reference 4.11), and how it is written."""
+"""What ``get_tickets`` can search by (docs/itsm-behaviour.md#get_tickets), and how it is written."""
 
 from __future__ import annotations
 

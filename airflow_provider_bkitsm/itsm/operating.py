@@ -27,7 +27,9 @@ _CRASHED = "SERVER_500_ERROR"
 
 
 def read_status(sn: str) -> Flow[TicketStatus]:
-    """Ask for a ticket's status, as ``get_ticket_status`` does, which crashes where ITSM holds a number twice.
+    """Ask for a ticket's status. ITSM's own call fails for a number that two tickets have.
+
+    See docs/itsm-behaviour.md#get_ticket_status.
 
     :raises ItsmAmbiguousError: two tickets carry this number.
     """

@@ -122,7 +122,7 @@ _NOT_YES = {
     Answer.MISSING: Judgement(outcome=Outcome.REJECTED, reason=Reason.VERDICT_MISSING),
 }
 
-# A ticket in one of these states never changes again (reference 5.1).
+# A ticket in one of these states never changes again (docs/itsm-behaviour.md#status-of-a-ticket).
 ENDED = frozenset({"FINISHED", *_ENDED})
 
 
@@ -130,7 +130,8 @@ def judge(current_status: str, *, answer: Answer, evidence: Reason) -> Judgement
     """Decide a wait (promise P3, fail closed).
 
     A status that is not known to be an end is a wait, never a yes: administrators may add running statuses
-    (reference 5.1). A rejected ticket is ``FINISHED`` too, only the verdict source tells.
+    (docs/itsm-behaviour.md#status-of-a-ticket). A rejected ticket is ``FINISHED`` too, only the verdict source
+    tells.
 
     :param evidence: what stands behind a yes of the verdict source: one of ``APPROVING``, or why nothing does.
     """

@@ -35,7 +35,7 @@ def from_shanghai(value: object) -> object:
 
 
 def to_shanghai(moment: datetime) -> str:
-    """Turn an aware time into the text ITSM's filters understand."""
+    """Turn an aware time into the text ITSM's filters understand (docs/itsm-behaviour.md#times)."""
     return moment.astimezone(_shanghai()).strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -57,7 +57,9 @@ class Call(Generic[T]):
     door: Front | None = None
 
     def path_at(self, front: Front) -> str:
-        """Return the path at a front; the ESB has names of its own, and lacks some calls (reference 1.1).
+        """Return the path at a front; the ESB has names of its own, and lacks some calls.
+
+        See docs/itsm-behaviour.md#names-at-the-fronts.
 
         :raises ItsmConfigurationError: the ESB does not offer this call.
         """
@@ -85,7 +87,7 @@ class Envelope:
     request_id: str | None
 
 
-# Reference 3.3.
+# docs/itsm-behaviour.md#error-codes
 _ERROR_BY_ITSM_CODE: dict[str, type[errors.ItsmError]] = {
     "3900003": errors.ItsmInvalidRequestError,
     "3900004": errors.ItsmRefusedError,
@@ -102,7 +104,7 @@ _ERROR_BY_ITSM_CODE: dict[str, type[errors.ItsmError]] = {
     "OBJECT_NOT_EXIST": errors.ItsmEndpointNotFoundError,
     "METHOD_NOT_ALLOWED": errors.ItsmEndpointNotFoundError,
 }
-# Reference 2.3.
+# docs/itsm-behaviour.md#codes-of-the-fronts
 _ERROR_BY_FRONT_CODE: dict[str, type[errors.ItsmError]] = {
     # API gateway
     "1640001": errors.ItsmAuthenticationError,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +20,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import show_ticket
-from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
+from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, check_is_here, this_task
 from airflow_provider_bkitsm.operators.collector_bypass import SkipsWaits, read_gate
 from airflow_provider_bkitsm.operators.parameters import json_value, number
 
@@ -161,7 +162,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         fit = self._service(question, payload=payload, opened=opened)
         form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent, **self._verdict_source(fit), request=request)
+        row = check_is_here(self._apply(gate, **intent, **self._verdict_source(fit), request=request))
         if row.ticket_sn is None:
             if row.request is None:
                 stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
@@ -178,6 +179,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
         :raises ItsmInvalidRequestError: the service would refuse the form, or JSON cannot spell it.
         """
         from airflow_provider_bkitsm.itsm.services import check_form
+        from airflow_provider_bkitsm.tickets.approval_store import installation
 
         try:
             fields = json.loads(json.dumps(check_form(fit.service.fields, form), allow_nan=False))
@@ -185,7 +187,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipsWaits):
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
-        return own | {"fields": fields}
+        when = {"policy": asdict(self.hook.verdict_policy()), "installation": installation()}
+        return own | {"fields": fields} | when
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent to ask, or take up the one an earlier try has stored."""

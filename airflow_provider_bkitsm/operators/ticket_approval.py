@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,14 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tasks import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
+from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.tickets.binding import Binding
     from airflow_provider_bkitsm.tickets.question import Question
 
 _DEFAULT_POLL_INTERVAL = 60.0
@@ -75,6 +78,7 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
     # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
     _can_skip_downstream: bool = True
     _asked: str | None = None
+    _opened_sn: str | None = None
 
     def __init__(
         self,
@@ -118,8 +122,8 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
         approval_time(self.approval_timeout)
         self._check_branches()
-        record = self.opened(context)
-        asked = self.parameters_digest(self.ticket_meta(context))
+        request = self.approval_request(context)
+        record, asked = self.opened(request, context), self._digest_of(request.question)
         self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
@@ -136,8 +140,14 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
         :param sent: what was sent to open it: the record of it may be lost, or in another machine's store.
         """
-        self._asked, self._sent = asked, sent
+        self._asked, self._sent, self._opened_sn = asked, sent, sn
         return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
+
+    def binding(self, sn: str, context: Context) -> Binding:
+        """As the sensor's; but what this task has opened is its own, whatever this Airflow's address is by now."""
+        found = super().binding(sn, context)
+        is_moved = not found.is_settled and found.since is None and sn == self._opened_sn
+        return replace(found, claim=Claim.OWN) if is_moved else found
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read: another place is another question."""
@@ -185,9 +195,12 @@ class ItsmApprovalOperator(WaitsForDecision, ItsmCreateTicketOperator, BranchMix
 
         :param meta: the ticket's ``meta``, rendered.
         """
+        return self._digest_of(self.question(meta))
+
+    def _digest_of(self, question: Question) -> str:
         from airflow_provider_bkitsm.tickets.question import item_digest
 
-        digest = self.question(meta).digest
+        digest = question.digest
         return digest if self.approval_items is None else item_digest([digest, self.approval_item])
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:

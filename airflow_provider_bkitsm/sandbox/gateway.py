@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in front of both platforms: the API gateway's checks and its own answers (reference 1, 2.3)."""
+"""What stands in front of both platforms: the API gateway's checks and its own answers.
+
+See docs/itsm-behaviour.md#fronts.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def with_slash(request: Request) -> Response:
 
 
 def crashed() -> Response:
-    """The page a crash outside the API layer shows, with HTTP 200 (reference 3.1)."""
+    """The page of a crash outside the API layer, with HTTP 200 (docs/itsm-behaviour.md#crash-page)."""
     return HTMLResponse(_CRASH_PAGE)
 
 
@@ -98,12 +101,15 @@ def proxy_page(status: int) -> Response:
 
 
 def no_such_page() -> Response:
-    """The page of a path outside every router of ITSM, with HTTP 200 too (reference 1)."""
+    """The page of a path outside every router of ITSM, with HTTP 200 too (docs/itsm-behaviour.md#crash-page)."""
     return HTMLResponse(_CRASH_PAGE.replace("500", "404"))
 
 
 def only_through_gateway() -> Response:
-    """ITSM's answer to a call that no gateway it knows has signed: its only 403."""
+    """ITSM's answer to a call that no gateway it knows has signed: its only 403.
+
+    See docs/itsm-behaviour.md#crash-page.
+    """
     return HTMLResponse("This API can only be accessed through API gateway", status_code=403)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How ITSM says no: codes and wordings (reference 3). The words are opaque to clients; the codes are not."""
+"""ITSM's refusals: codes and messages. Clients decide by the code, never by the message.
+
+See docs/itsm-behaviour.md#error-codes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Refusal(Exception):
 
 
 def unexpected(message: str) -> Refusal:
-    """The catch-all of wrapped endpoints (reference 3.2)."""
+    """The catch-all of wrapped endpoints (docs/itsm-behaviour.md#catch-all-code)."""
     return Refusal(OPERATION_FAILED, f"接口异常，请检查请求参数: {message}")
 
 

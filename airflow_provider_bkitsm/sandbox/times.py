@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times as ITSM writes and reads them: Asia/Shanghai, without an offset."""
+"""Times as ITSM writes and reads them: Asia/Shanghai, without an offset (docs/itsm-behaviour.md#times)."""
 
 from __future__ import annotations
 

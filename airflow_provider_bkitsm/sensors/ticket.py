@@ -68,8 +68,8 @@ class ItsmTicketSensor(WaitsForDecision, BaseSensorOperator):
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
     :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
         in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
-        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index. ``anyone`` takes
-        the ticket of any task, run and DAG.
+        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index; ``ask,other``
+        one that either task has opened. ``anyone`` takes the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
         restarts do not start it again: a timedelta or seconds; None waits for ever, 0 not at all. (templated)

@@ -232,7 +232,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         verdict = counted.seen("poll", datetime.now(UTC))
         if await self._ends_here(verdict):
             return TaskSuccessEvent()
-        return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
+        return TriggerEvent({"verdict": verdict.as_event()})  # type: ignore[no-untyped-call]
 
     async def _as_it_counts(self, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts for this task: the approval of another task's ticket is none.
@@ -259,7 +259,7 @@ class ItsmTicketTrigger(ReadsVerdict, BaseTrigger):
         """Return a verdict as it counts by what the ticket shows; where that cannot be read a worker tries."""
         try:
             async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
-                return await hook.run(confirm(verdict, request))
+                return await hook.run(confirm(verdict, request, self.verdict_settings))
         except ItsmError as error:
             self.log.warning("ITSM ticket %s could not be read back, a worker does it: %s", verdict.sn, error)
             self.ends_task = False

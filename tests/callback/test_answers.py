@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM is told (reference 6.3), and how little an outsider learns."""
+"""What a callback is answered (docs/itsm-behaviour.md#accepted-callback), and how little an outsider learns."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,7 +48,9 @@ def postgres_server() -> Iterator[Server]:
         (port,) = free_ports(1)
         options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
-        with Server([program, "-D", str(data), *options], home, user, port, url=url, ready=_answering) as server:
+        # "Fast": PostgreSQL's end on SIGTERM waits for a pool that a process keeps open.
+        command = [program, "-D", str(data), *options]
+        with Server(command, home, user, port, url=url, ready=_answering, ends_by=signal.SIGINT) as server:
             yield server
 
 
@@ -110,6 +113,7 @@ class Server:
 
     :param url: where clients find it.
     :param ready: waits until it lets clients in, which may be after the port listens.
+    :param ends_by: the signal that ends it without waiting for its clients.
     """
 
     def __init__(
@@ -121,16 +125,18 @@ class Server:
         *,
         url: str = "",
         ready: Callable[[str], object] = lambda _url: None,
+        ends_by: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.url = url
         self._command, self._home, self._user, self._port, self._ready = command, home, user, port, ready
+        self._ends_by = ends_by
 
     def __enter__(self) -> Server:
         self.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._process.terminate()
+        self._process.send_signal(self._ends_by)
         self._process.wait(timeout=START_SECONDS)
 
     def start(self) -> None:

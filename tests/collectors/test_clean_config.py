@@ -141,7 +141,7 @@ def test_verify_refuses_anything_else_p3(payload: dict[str, Any] | None, approve
 
 @pytest.mark.parametrize("payload", [BODY, SMALLEST], ids=["recommended", "smallest"])
 @pytest.mark.parametrize("row", [None, {}, {"table_id": None, "etl_processor": "transfer"}])
-def test_the_references_samples_pass_unchanged(payload: dict[str, Any], row: dict[str, Any] | None) -> None:
+def test_the_samples_pass_unchanged(payload: dict[str, Any], row: dict[str, Any] | None) -> None:
     assert validate_clean_config(payload, collector_row=row) == payload
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All 63 cases of the reference are there."""
+"""All 63 conformance cases have a test."""
 
 from __future__ import annotations
 

@@ -120,7 +120,8 @@ def test_a_receiver_of_the_users_own_is_left_alone(opener, sandbox, monkeypatch)
     assert sandbox.ticket(opener.open(HANDLE, **REQUEST, meta=own).sn)["meta"] == own
 
 
-# A text the sandbox takes, as ITSM does, and cannot start (observed): the ticket stays for ever.
+# A text the sandbox takes, as ITSM does, and cannot start: the ticket stays for ever
+# (docs/itsm-behaviour.md#flow-that-never-starts).
 DOOMED = {**REQUEST, "fields": {**REQUEST["fields"], "APPROVAL_CONTENT": "\N{GRINNING FACE}"}}
 
 

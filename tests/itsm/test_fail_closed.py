@@ -240,7 +240,7 @@ def test_p3_a_recorded_flow_without_approval_step_is_not_approved_by_its_own_rec
     assert verdict.reason_code in NOBODYS_ANSWER
 
 
-# --- the first verdict seen stands (trap 15)
+# --- the first verdict seen stands (docs/itsm-behaviour.md#deleted-approval-step)
 
 FINAL = [one for one in Outcome if one is not Outcome.WAITING]
 KEY = ("bklog", 7)

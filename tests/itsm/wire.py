@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.itsm.protocol import Call, Front
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """A call, and the facts about it (reference 1.1 and 4).
+    """A call, and the facts about it (docs/itsm-behaviour.md#names-at-the-fronts).
 
     :param sent: the query of a GET, the JSON body of a POST.
     :param esb: its path at the ESB; None where the ESB has no such call.

@@ -79,6 +79,30 @@ def test_the_whole_way(flow, sandbox):
     assert flow.complete()["state"] == "success_apply"
 
 
+def test_p3_another_installations_application_releases_nothing_here(flow, sandbox, task, monkeypatch):
+    """They share DAGs, run ids and a store: what staging was allowed is not provisioned by production."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    sandbox.approve(flow.apply())
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    before = flow.row
+    for step in (flow.apply, flow.provision, flow.complete):
+        with pytest.raises(AirflowFailException, match=r"is of another Airflow.*https://staging\.example\.com"):
+            step()
+    assert (flow.row, len(sandbox.tickets())) == (before, 1)
+    assert not sandbox.collector(1001)["table_id"]
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert flow.provision()["table_id"] == "2_bklog.app_runtime"
+
+
+def test_p3_a_policy_that_the_connection_loosened_after_asking_provisions_nothing(flow, sandbox, reconnect):
+    sn = flow.apply(service_id="单级审批")
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    reconnect(require_evidence=False)
+    with pytest.raises(AirflowFailException, match="verdict policy was another one when the ticket was asked for"):
+        flow.provision()
+
+
 def test_the_log_of_the_etl_task_says_who_approved_and_what_was_written(flow, sandbox, capsys):
     sandbox.approve(flow.apply(), remark="go")
     flow.provision()

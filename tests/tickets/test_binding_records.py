@@ -69,6 +69,37 @@ def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monke
     assert (claim(), claim(sn="REQ2")) == (Claim.FOREIGN, Claim.OWN)
 
 
+def test_p3_nor_does_it_where_the_number_is_the_authors_own(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    record_round("REQ1", installation="https://staging.example.com", request={"service_id": 1})
+    assert claim(opened_by=None) is Claim.UNRECORDED
+    # Their ITSMs may both have a ticket of this number.
+    record_round("REQ1", request={"service_id": 2})
+    record_round("REQ1", task_id="later", installation="https://staging.example.com", request={"service_id": 3})
+    found = read_binding(replace(TICKET, opened_by=None))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 2})
+
+
+def test_p3_the_ticket_of_one_of_two_tasks_is_that_of_their_latest_rounds():
+    record_round("REQ1", task_id="ask")
+    record_round("REQ2", task_id="other", map_index=0)
+    record_round("REQ3", task_id="other", map_index=1)
+    record_round("REQ4", task_id="third")
+    assert [claim(sn=f"REQ{n}", opened_by="ask, other") for n in range(1, 6)] == [Claim.OWN] * 3 + [
+        Claim.FOREIGN
+    ] * 2
+    assert [claim(sn=f"REQ{n}", opened_by="ask,other[1]") for n in (1, 2, 3)] == [
+        Claim.OWN,
+        Claim.FOREIGN,
+        Claim.OWN,
+    ]
+    record_round("REQ5", task_id="ask", round_number=2)
+    assert claim(opened_by="ask,other") is Claim.FOREIGN
+    said = read_binding(replace(TICKET, sn="REQ4", opened_by="ask,other")).text
+    for part in ("task ask opened REQ5", "task other opened REQ2, REQ3", "task third of run run_1"):
+        assert part in said
+
+
 def test_p3_the_other_installations_round_releases_nothing_where_this_one_has_none(monkeypatch):
     """A triggerer may have another address than the workers: so a worker decides, which has the opener's."""
     record_round("REQ1", installation="https://staging.example.com")
@@ -118,6 +149,14 @@ def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
     assert claim() is claim(opened_by=None) is Claim.OWN
     assert claim(sn="REQ2") is claim(sn="REQ2", opened_by=None) is Claim.FOREIGN
     assert "task ask opened REQ1" in read_binding(replace(TICKET, sn="REQ2")).text
+
+
+def test_p3_another_installations_application_is_not_that_of_this_ones_task(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    apply("REQ1", request={"installation": "https://staging.example.com"})
+    assert claim() is claim(opened_by=None) is Claim.UNRECORDED
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert claim() is claim(opened_by=None) is Claim.OWN
 
 
 def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():

@@ -4,7 +4,7 @@
 ITSM runs titles and most field values through an HTML filter before it stores them: quotes and stray angle
 brackets become entities, entities become characters, tags of a short list stay, all others vanish, as comments do,
 and newlines next to markup and at both ends are dropped. ``&`` is never escaped. Values of TEXT and FILE fields,
-objects, and approvers' remarks are stored as they are.
+objects, and approvers' remarks are stored as they are. See docs/itsm-fields.md#the-html-filter.
 
 The filter's own reading of HTML is repeated here by hand. The standard library's parser reads unclosed and broken
 markup otherwise since 2025, and ITSM's server runs on an older one.

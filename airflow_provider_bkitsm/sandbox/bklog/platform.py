@@ -193,7 +193,10 @@ class LogPlatform:
         self._settle()
 
     def listed_storage(self, table_id: str) -> Row | None:
-        """Return a table's storage as a list shows it: from a cache of ten minutes, a failure cached as well."""
+        """Return a table's storage as a list shows it: from a cache of ten minutes, a failure cached as well.
+
+        See docs/log-platform-behaviour.md#cache-of-the-list.
+        """
         self._settle()
         until, storage = self._cache.get(table_id, (0.0, None))
         if until <= self.clock():

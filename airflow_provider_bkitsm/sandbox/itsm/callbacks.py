@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Posting a ticket's callback as ITSM does: once, without a time limit, lost unless accepted (reference 6)."""
+"""Posting a ticket's callback as ITSM does: once, without a time limit, lost unless accepted.
+
+See docs/itsm-behaviour.md#callback.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _USER_AGENT = "python-requests/2.27.1"
 
 
 def callback_body(world: World, ticket: Ticket) -> dict[str, Any]:
-    """Return the nine keys of a callback; several differ from what the queries say (reference 6.2)."""
+    """Return the nine keys of a callback; several differ from what the queries say.
+
+    See docs/itsm-behaviour.md#callbacks-body.
+    """
     return {
         "title": ticket.title,
         "current_status": ticket.status,
@@ -72,7 +78,8 @@ async def _later(world: World, ticket: Ticket, seconds: float) -> None:
 async def _post(url: str, given: Any, body: dict[str, Any]) -> httpx.Response:
     headers = httpx.Headers({"User-Agent": _USER_AGENT, "Content-Type": "application/json"})
     headers.update(_latin(given))
-    # As ITSM: certificates are not checked, and a slow receiver is waited for without end.
+    # As ITSM: certificates are not checked, and a slow receiver is waited for without end
+    # (docs/itsm-behaviour.md#sent-once).
     async with httpx.AsyncClient(
         verify=False,  # noqa: S501
         timeout=None,  # noqa: S113

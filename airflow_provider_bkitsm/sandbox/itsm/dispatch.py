@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls: under which name and method each entrance offers them, and how they answer (reference 1.1, 3)."""
+"""ITSM's calls: under which name and method each entrance offers them, and how they answer.
+
+See docs/itsm-behaviour.md#names-at-the-fronts and docs/itsm-behaviour.md#answers.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ class Endpoint:
     :param name: its path at the gateway, without slashes at the ends.
     :param esb: its name at the ESB; None: not offered there.
     :param saas: its path below ``/openapi/``.
-    :param wrapped: unexpected failures have an int code; else a text (reference 3.1).
+    :param wrapped: unexpected failures have an int code; else a text
+        (docs/itsm-behaviour.md#two-kinds-of-failures).
     :param verified: the gateway demands a verified user.
     :param jwt: the SaaS demands a gateway's signature.
     :param broken: the gateway's definition leads nowhere.

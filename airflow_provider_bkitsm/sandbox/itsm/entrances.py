@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three ways into BK-ITSM: the API gateway, the ESB, and ITSM itself past both (reference 1, 2, 3.1).
+"""The three ways into BK-ITSM: the API gateway, the ESB, and ITSM itself past both.
 
 The gateway knows exact methods and paths. The ESB has its own names, takes either method, and answers everything
-with HTTP 200. ITSM itself has its own checks and its own ways to fail.
+with HTTP 200. ITSM itself has its own checks and its own ways to fail. See
+docs/itsm-behaviour.md#fronts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can happen to a ticket: pure functions over one ticket, the clock passed in.
 
-Each either moves the ticket or raises :class:`~.refusals.Refusal` and leaves it as it was. Rules: reference 4.7
-to 4.9 and 5.
+Each either moves the ticket or raises :class:`~.refusals.Refusal` and leaves it as it was. Rules:
+docs/itsm-behaviour.md#acting-on-a-ticket and docs/itsm-behaviour.md#status-and-verdict.
 """
 
 from __future__ import annotations
@@ -197,7 +197,10 @@ def operate(
 
 
 def finish_without_evidence(ticket: Ticket, now: float) -> None:
-    """End a ticket as FINISHED as if no approval node had been visited: a trap for clients (reference 5.3)."""
+    """End a ticket as FINISHED as if no approval node had been visited: it reads as approved.
+
+    See docs/itsm-behaviour.md#approve_result.
+    """
     if ticket.over:
         raise refusals.forbidden("抱歉，单据已关闭，无法操作")
     ticket.results.clear()
@@ -231,7 +234,10 @@ def _is_decided(ticket: Ticket, node: Node, step: Step) -> bool:
 
 
 def _finish_node(ticket: Ticket, node: Node, step: Step, now: float) -> None:
-    """Leave a node. One of type SIGN ends in an error of the server: nothing follows it, for ever."""
+    """Leave a node. One of type SIGN ends in an error of the server: nothing follows it, for ever.
+
+    See docs/itsm-behaviour.md#step-of-type-sign.
+    """
     _close(ticket, node.state_id, FINISHED)
     if node.kind == "APPROVAL":
         ticket.results[str(node.state_id)] = step.yes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``create_ticket`` takes: the rules of reference 4.1, in the order the server applies them. Pure."""
+"""What ``create_ticket`` takes: the server's rules, in its order (docs/itsm-behaviour.md#create_ticket). Pure."""
 
 from __future__ import annotations
 

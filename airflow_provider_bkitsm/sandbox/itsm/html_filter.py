@@ -3,7 +3,8 @@
 
 Known tags stay, with their harmless attributes; unknown tags vanish, their content stays. Entities are decoded;
 then quotes and stray angle brackets are escaped, ampersands are not. Line breaks at both ends of each piece of
-text are trimmed. An unclosed ``<script>`` or ``<style>`` swallows the rest.
+text are trimmed. An unclosed ``<script>`` or ``<style>`` swallows the rest. See
+docs/itsm-fields.md#the-html-filter.
 """
 
 from __future__ import annotations

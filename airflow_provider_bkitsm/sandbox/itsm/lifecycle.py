@@ -35,7 +35,8 @@ async def change(
 ) -> None:
     """Apply an event to a ticket; if it ends the ticket, post the callback once.
 
-    :param wait: post it before returning, as ITSM does for a withdrawal (reference 4.7).
+    :param wait: post it before returning, as ITSM does for a withdrawal
+        (docs/itsm-behaviour.md#callback-inside-the-call).
     :param at_once: an answer has its effect before this returns.
     """
     was_over, working = ticket.over, world.worker.is_set()

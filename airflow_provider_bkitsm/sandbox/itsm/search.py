@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters and pages of ``get_tickets`` and ``get_tickets_by_user`` (reference 4.11, 4.12). Pure."""
+"""Filters and pages of ``get_tickets`` and ``get_tickets_by_user`` (docs/itsm-behaviour.md#get_tickets). Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ FILTERS: dict[str, Filter] = {
         ticket.end_at is not None and int(ticket.end_at) <= from_shanghai(wanted)
     ),
 }
-"""All that is known; anything else in the body is silently ignored, as in ITSM."""
+"""All that is known; anything else in the body is silently ignored, as in ITSM.
+
+See docs/itsm-behaviour.md#get_tickets.
+"""
 
 
 def matches(ticket: Ticket, wanted: Mapping[str, Any]) -> bool:

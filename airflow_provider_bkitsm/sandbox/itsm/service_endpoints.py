@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls about services, catalogues and flows: read, create, replace (reference 4.19 to 4.21)."""
+"""ITSM's calls about services, catalogues and flows: read, create, replace (docs/itsm-behaviour.md#services)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ async def get_service_catalogs(request: ItsmRequest) -> Any:
 
 
 async def get_workflow_detail(request: ItsmRequest) -> Any:
-    """A flow's version; the gateway's own definition does not lead here (reference 1.1)."""
+    """A flow's version; the gateway's own definition does not lead here.
+
+    See docs/itsm-behaviour.md#names-at-the-fronts.
+    """
     return service_views.workflow(_service(request, *_NO_OBJECT, key="workflow_id"))
 
 

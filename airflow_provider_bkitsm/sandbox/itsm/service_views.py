@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How services and their flows look in ITSM's answers (reference 4.19, 4.21).
+"""How services and their flows look in ITSM's answers (docs/itsm-behaviour.md#services-in-answers).
 
 The steps of ``get_workflow_detail`` are those of an export, START and END among them. ITSM leaves out whether a
 step is built in, its variables, its place in the drawing, who made it and when, and whether the flow is revocable.
+See docs/itsm-behaviour.md#get_workflow_detail.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Node:
     :param in_turn: of a countersign: one after the other.
     :param finish: of a countersign: when it is over earlier.
     :param deliverable: whoever is asked may hand it over.
-    :param terminable: it offers TERMINATE, which fails all the same (reference 4.8).
+    :param terminable: it offers TERMINATE, which fails all the same (docs/itsm-behaviour.md#terminating-a-step).
     :param skippable: without people, it approves itself.
     :param ends_when_refused: a refusal terminates the ticket.
     :param output: of an automatic step: what its log entry holds.
@@ -202,7 +202,7 @@ class Service:
 
     @property
     def sn_prefix(self) -> str:
-        """What its tickets' numbers begin with (reference 4.1)."""
+        """What its tickets' numbers begin with (docs/itsm-behaviour.md#ticket-numbers)."""
         return SN_PREFIXES.get(self.kind, "REQ")
 
     def node(self, state_id: int) -> Node | None:
@@ -251,7 +251,10 @@ def random_word(*parts: object) -> str:
 
 
 def approval(state_id: int, name: str, **more: Any) -> Node:
-    """Return an approval node: an opinion, a remark, and a remark for refusals (reference 4.2)."""
+    """Return an approval node: an opinion, a remark, and a remark for refusals.
+
+    See docs/itsm-behaviour.md#approval-steps-fields.
+    """
     opinion = Field(
         key=random_word(state_id, "opinion"),
         name="审批意见",

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of a submit form: which ITSM refuses by field type, how it stores them, which stop its flow. Pure."""
+"""Values of a submit form: which ITSM refuses by field type, how it stores them, which stop its flow. Pure.
+
+See docs/itsm-fields.md.
+"""
 
 from __future__ import annotations
 

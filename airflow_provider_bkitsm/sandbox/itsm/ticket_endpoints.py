@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM's calls about tickets: change a whole ticket, answer on one step, read (reference 4.1 to 4.17)."""
+"""ITSM's calls about tickets: open or change a whole ticket, answer on one step, read.
+
+See docs/itsm-behaviour.md#acting-on-a-ticket and docs/itsm-behaviour.md#reading-a-ticket.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ async def operate_ticket(request: ItsmRequest) -> Any:
     """Withdraw, terminate, suspend, resume; an end posts the callback before this answers."""
     ticket, action = request.ticket, request.choice("action_type", _TICKET_ACTIONS)
     operator, acting = request.args.get("operator"), request.args.get("username")
-    # Documented as optional (reference 4.7).
+    # Documented as optional, and required (docs/itsm-behaviour.md#reason-is-required).
     message, now = request.message("action_message"), request.world.clock()
     await lifecycle.change(
         request.world,
@@ -124,7 +127,10 @@ async def approve(request: ItsmRequest) -> Any:
 
 
 async def proceed_approval(request: ItsmRequest) -> Any:
-    """The same for other products of the platform, without any gateway's signature (reference 4.10)."""
+    """The same for other products of the platform; no gateway's signature is asked for.
+
+    See docs/itsm-behaviour.md#open-by-accident.
+    """
     ticket, handler = request.world.one(request.args.get("process_inst_id")), request.text("handler")
     yes = request.args.get("submit_action") == "true"
     remark = str(request.args.get("submit_opinion") or "")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How tickets look in ITSM's answers: to any caller, to one person, and to ITSM's own pages.
 
-Reference 4.2 to 4.4, 4.11 to 4.14; the collections that are open by accident: reference 1.
+See docs/itsm-behaviour.md#reading-a-ticket and docs/itsm-behaviour.md#get_tickets_by_user; for the lists of the
+SaaS that want no signature, docs/itsm-behaviour.md#open-by-accident.
 """
 
 from __future__ import annotations

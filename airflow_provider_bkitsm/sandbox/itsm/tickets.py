@@ -53,10 +53,11 @@ class Ticket:
     :param submitted: its flow has left the submit step once.
     :param open: the nodes it is at, by ``state_id``: several if its flow is parallel.
     :param steps: its visits by ``state_id``. A node that is entered again drops those of the nodes behind it.
-    :param orphan: its flow never starts (reference 4.1.4).
+    :param orphan: its flow never starts (docs/itsm-behaviour.md#flow-that-never-starts).
     :param stuck: its flow hangs: at ``submit``, at its ``title``, which is too long once escaped, or in the
         database, which cannot store its ``fields``.
-    :param raced: withdrawn while its flow was starting; it goes on showing a step (reference 4.2).
+    :param raced: withdrawn while its flow was starting; it goes on listing a step
+        (docs/itsm-behaviour.md#steps-after-a-raced-withdrawal).
     :param results: the verdict of each approval node visited, by ``state_id``.
     :param delivered: whom nodes were handed over to, by ``state_id``.
     :param values: what the nodes' fields hold.
@@ -155,7 +156,10 @@ class Ticket:
 
     @property
     def approve_result(self) -> bool:
-        """ITSM's verdict: all visited approval nodes that count say yes; true if there is none (reference 5.3)."""
+        """ITSM's verdict: all visited approval nodes that count say yes; true if there is none.
+
+        See docs/itsm-behaviour.md#approve_result.
+        """
         return self.status == FINISHED and self.service.live.conjunction(self.results)
 
     @property

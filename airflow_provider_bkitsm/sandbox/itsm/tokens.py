@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callback tokens: 88 characters that prove "sent by some ITSM of this kind" and nothing else (reference 7).
+"""Callback tokens: 88 characters that prove "sent by some ITSM of this kind" and nothing else.
+
+See docs/itsm-behaviour.md#callbacks-token.
 
 As in ITSM, the text under the encryption is a constant of the installation, and the key is a public default.
 """
@@ -39,7 +41,7 @@ def issue(installation: str, *, start: bytes | None = None) -> str:
 
 
 def passes(installation: str, text: object) -> bool:
-    """Whether a token is this installation's, by the table of reference 4.5.
+    """Whether a token is this installation's, see docs/itsm-behaviour.md#verifying-a-token.
 
     :raises Refusal: it is no text, or decodes to nothing but a start.
     """

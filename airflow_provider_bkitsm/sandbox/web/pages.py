@@ -109,7 +109,7 @@ def field_of(name: str, value: Any, *, kind: str) -> FormField:
 
 
 def _form_rows(value: Any) -> tuple[Row, ...]:
-    """Return the rows of a CUSTOM-FORM (collector reference 2.4)."""
+    """Return the rows of a CUSTOM-FORM (docs/log-platform-behaviour.md#collectors-details)."""
     blocks = value.get("form_data") if isinstance(value, dict) else None
     return tuple(row for block in blocks for row in _block_rows(block)) if isinstance(blocks, list) else ()
 
