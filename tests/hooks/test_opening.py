@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.hooks.opening import Handle, TicketOpener
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.opening import marked_title
-from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR
 
 TAG = "0123456789abcdef0123456789abcdef"
 HANDLE = Handle(tag=TAG, creator="robot", since=datetime.now(UTC))

@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.opening import TicketOpener
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 
 FAST = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart the database"}

@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.hooks.callback_address import callback_meta
 from airflow_provider_bkitsm.hooks.callback_signing import HEADER
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins.app import create_app
-from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
+from airflow_provider_bkitsm.sandbox.server import listening_socket, server_of
 from demo.airflow_api import wait_until
 from tests.callback.conftest import FORM, TAG, WAITER
 
