@@ -25,7 +25,7 @@ help:
 	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
 	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
-	@echo "make lint                  ruff, mypy --strict, directions of imports, spelling, dead code, licence headers, prettier"
+	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
@@ -95,6 +95,7 @@ lint: $(STAMP) $(SCRIPTS)
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/vulture
+	$(BIN)/deptry airflow_provider_bkitsm
 	$(BIN)/python -m tools.headers --check
 	npm run --silent lint
 

@@ -18,8 +18,8 @@ from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte, prepared
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
+from airflow_provider_bkitsm.sandbox.itsm.services import Field
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
-from airflow_provider_bkitsm.sandbox.services import Field
 from tests.itsm.flows import drive
 from tests.record import EVIDENCE, EXCHANGES
 

@@ -25,10 +25,10 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorCompleteOperator,
     CollectorProvisionEtlOperator,
 )
-from airflow_provider_bkitsm.sandbox.moments import shanghai
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_BUILT_IN, LOG_COLLECTOR, NOT_REVOCABLE
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.shipped import LOG_BUILT_IN, LOG_COLLECTOR, NOT_REVOCABLE
+from airflow_provider_bkitsm.sandbox.times import shanghai
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 CLEAN = {

@@ -18,7 +18,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
-from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
 from airflow_provider_bkitsm.version_compat import DownstreamTasksSkipped
 
 FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}

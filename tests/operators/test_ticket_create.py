@@ -11,7 +11,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.opener import TicketOpener
 
