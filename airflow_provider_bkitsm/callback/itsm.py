@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM is asked about a callback: is its token real, and how does the ticket stand."""
+"""The two questions to ITSM about a callback: did ITSM make its token, and how does the ticket stand."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 class GatewayHook(ItsmAsyncHook):
-    """The client of a connection that was read already: in an API server, Airflow's own database is asked."""
+    """An ITSM client for a gateway that was read before; in an API server, connections come from the database."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway.conn_id)
         self._gateway = gateway
 
     async def aread_gateway(self) -> Gateway:
-        """Return the gateway that was given."""
+        """Return the gateway this hook was made for."""
         return self._gateway
 
 
@@ -39,11 +39,11 @@ async def read_verdicts(
     waiters: Iterable[Waiter],
     request: Mapping[str, Any] | None = None,
 ) -> list[tuple[Waiter, Verdict]]:
-    """Verify the token, and meanwhile read the ticket: once for each way its verdict is wanted, and its form.
+    """Verify the token and read the ticket at the same time: one verdict for each verdict policy, and the form.
 
-    :param request: what was sent to open the ticket: an approval counts only if it shows that still.
+    :param request: what was sent to open the ticket: an approval counts only while the ticket still shows it.
     :raises CollectItsmTokenIllega: ITSM did not make the token.
-    :raises ItsmError: ITSM could not be asked.
+    :raises ItsmError: ITSM did not answer.
     """
     async with GatewayHook(gateway) as hook:
         verified, verdicts, info = await asyncio.gather(
@@ -56,7 +56,7 @@ async def read_verdicts(
             raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
         form = _value(info)
         if form is not None and form.current_status not in ENDED:
-            # Read before the ticket ended: until then it could be edited, and show its approvers something else.
+            # The form was read before the ticket ended. Until its end a ticket can be edited: read the form again.
             form = await hook.get_ticket_info(notice.sn)
     return [(waiter, confirmed(verdict, request, form)) for waiter, verdict in _value(verdicts)]
 
@@ -64,15 +64,15 @@ async def read_verdicts(
 async def _read_verdicts(
     hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter], request: Mapping[str, Any] | None
 ) -> list[tuple[Waiter, Verdict]]:
-    read: dict[tuple[Any, ...], Verdict] = {}
+    by_settings: dict[tuple[Any, ...], Verdict] = {}
     verdicts = []
     for waiter in waiters:
         settings = waiter.verdict_settings
-        wanted = tuple(settings.items())
-        if wanted not in read:
+        key = tuple(settings.items())
+        if key not in by_settings:
             verdict = await hook.run(read_verdict(sn, await hook.verdict_policy(**settings)))
-            read[wanted] = await hook.run(as_asked(verdict, request, settings))
-        verdicts.append((waiter, read[wanted]))
+            by_settings[key] = await hook.run(as_asked(verdict, request, settings))
+        verdicts.append((waiter, by_settings[key]))
     return verdicts
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM posts and what it is answered: the callback's body, and the texts and codes of the answer."""
+"""The body of a callback, and the status and body of the answer to it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackBody:
-    """What a callback's body may say: which ticket, and proof that some ITSM sent it.
+    """The parts of a callback's body that are used: the ticket's number, and the token that ITSM made for it.
 
-    ``inside_a_call`` is a claim like all the rest. It decides when the callback is answered, never what is done.
+    ``inside_a_call`` is not verified either. It decides when the callback is answered, never what is done.
     """
 
     sn: str
@@ -35,7 +35,7 @@ def is_number(value: object) -> TypeGuard[str]:
 
 
 def read_notice(raw: bytes) -> CallbackBody | None:
-    """Read a callback's body; None if its size or shape is wrong. Keys that are not used may be absent.
+    """Read a callback's body; None if its size or shape is wrong. Keys that are not used may be missing.
 
     See docs/itsm-behaviour.md#callbacks-body.
     """
@@ -55,7 +55,7 @@ def read_notice(raw: bytes) -> CallbackBody | None:
 
 
 class Result(StrEnum):
-    """What became of a callback; it is counted under this value."""
+    """What became of a callback. The value is the tag under which the metric counts it."""
 
     RESUMED = "resumed"
     STILL_OPEN = "still_open"
@@ -72,7 +72,7 @@ class Result(StrEnum):
     REFUSED_MISDIRECTED = "refused_misdirected"
 
 
-_REFUSED = frozenset(one for one in Result if one.name.startswith("REFUSED_"))
+_REFUSED = frozenset(result for result in Result if result.name.startswith("REFUSED_"))
 _LATER = frozenset({Result.UNAVAILABLE, Result.FAILED})
 _ACCEPTED_BODY = {"result": True, "code": 0, "message": "success", "data": None}
 _REFUSED_BODY = {"result": False, "code": 1, "message": "refused", "data": None}
@@ -80,7 +80,7 @@ _LATER_BODY = {"result": False, "code": 2, "message": "not now", "data": None}
 
 
 def answer(result: Result) -> tuple[int, dict[str, Any]]:
-    """Return status and body; every refusal looks the same, so that an outsider learns nothing from it."""
+    """Return status and body. Every refusal looks the same, so that an outsider learns nothing from it."""
     if result in _REFUSED:
         return 403, _REFUSED_BODY
     if result in _LATER:

@@ -20,7 +20,8 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
-# The first given counts. Airflow hides an entry of the extra by words in its name, and "keys" is none of them.
+# The first entry that is given counts. Airflow hides an entry of the extra by words in its name; "keys" is not one
+# of these words.
 EXTRAS = ("callback_signing_secret", "callback_signing_keys")
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
@@ -44,7 +45,7 @@ class Claim:
     expires: int
 
     def as_bytes(self) -> bytes:
-        """Return the one text of this claim; JSON keeps its parts apart whatever they hold."""
+        """Return the bytes that are signed. JSON keeps the claim's parts apart, whatever they hold."""
         return json.dumps([self.conn_id, self.tag, self.expires]).encode()
 
 
@@ -53,7 +54,7 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
     :raises ItsmConfigurationError: a key is blank or too short to be a secret.
     """
-    name = next((one for one in EXTRAS if gateway.extra.get(one) not in (None, "")), None)
+    name = next((extra for extra in EXTRAS if gateway.extra.get(extra) not in (None, "")), None)
     if name is None:
         return (_derive(gateway.app_secret),)
     configured = gateway.extra[name]
@@ -71,7 +72,7 @@ def sign(keys: Iterable[bytes], claim: Claim) -> str:
 
 
 def is_signed(keys: Iterable[bytes], claim: Claim, signature: str) -> bool:
-    """Whether one of the keys made this signature; takes as long whichever it was, or none."""
+    """Whether one of the keys made this signature. The time this takes does not depend on the answer."""
     given = signature.encode(errors="replace")
     matches = [hmac.compare_digest(sign([key], claim).encode(), given) for key in keys]
     return any(matches)
@@ -103,7 +104,7 @@ def _wrong(gateway: Gateway, name: str, what: str) -> ItsmConfigurationError:
 
 PREFIX = "/bkitsm"
 ROUTE = "/callback/{conn_id}/{tag}/{expires}"
-# Longer than people are usually given. After it, polling alone tells of the decision.
+# Longer than approvers usually have. Later decisions are found by polling alone.
 LIFE = timedelta(days=60)
 _LONGEST_CONN_ID = 250
 _EXPIRES = re.compile(r"[0-9]{1,12}")
@@ -149,7 +150,7 @@ def callbacks_wanted() -> bool:
 
 
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
-    """Return a ticket's ``meta`` with this Airflow's callback added, where one is wanted and possible.
+    """Return a ticket's ``meta`` with this Airflow's callback added; unchanged where it takes no callbacks.
 
     :raises ItsmConfigurationError: the connection's signing keys cannot be used.
     """
@@ -168,12 +169,12 @@ def callback_base() -> str | None:
     base = str(own or conf.get("api", "base_url", fallback="") or "").strip()
     if base.startswith(("http://", "https://")):
         return base
-    _say_that_there_is_none(base)
+    _warn_of_missing_base(base)
     return None
 
 
 @cache
-def _say_that_there_is_none(base: str) -> None:
+def _warn_of_missing_base(base: str) -> None:
     log.warning(
         "ITSM will not call back, decisions are found by polling: neither [bkitsm] callback_base_url nor [api]"
         " base_url is an http(s) address (%r)",

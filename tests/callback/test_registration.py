@@ -16,7 +16,7 @@ TAG = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def _said_anew():
-    module._say_that_there_is_none.cache_clear()
+    module._warn_of_missing_base.cache_clear()
 
 
 @pytest.mark.parametrize(("said", "wanted"), [(None, True), ("True", True), ("False", False)])

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
     Waiter,
-    ends_here,
+    can_finish_without_worker,
     wait_key,
     xcoms_of,
 )
@@ -90,10 +90,12 @@ class AirflowMetadata:
         with create_session(scoped=False) as session:
             rows = session.execute(query).all()
         registered = (Waiter.from_value(row.value) for row in rows)
-        known = any(one is not None and one.conn_id == conn_id for one in registered)
+        is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
         waits = {who.ti_id: who for row in rows if (who := _waits_for(row, sn, conn_id)) is not None}
         request = read_request(sn, conn_id) if waits else None
-        return Registrations(waiters=tuple(waits.values()), known=known or bool(waits), request=request)
+        return Registrations(
+            waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
+        )
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Resume a task if it still waits on our trigger; True for exactly one caller.
@@ -248,7 +250,11 @@ def _resume(found: Row[Any], told: Message) -> bool:
     with create_session(scoped=False) as session:
         if not _lock(session, found):
             return False
-        if told.verdict is not None and ends_here(told.waiter, told.verdict) and workers_do_no_more():
+        if (
+            told.verdict is not None
+            and can_finish_without_worker(told.waiter, told.verdict)
+            and workers_do_no_more()
+        ):
             _end(session, found, told.verdict)
             return True
         if told.waiter.after_worker and _is_young(found):
