@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One ticket in full: its form as the approver sees it, and its story step by step."""
+"""One ticket in detail: its form as the approver sees it, and its history step by step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from airflow_provider_bkitsm.itsm.v2.evidence import answer_of
 from airflow_provider_bkitsm.itsm.v2.models import FormField, LogEntry, TicketInfo, TicketLogs, TicketStatus
 
-# ITSM lists these with every ticket; they say nothing about what is asked.
+# ITSM lists these fields with every ticket; they are no part of what is to be approved.
 _ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
 
 Line = tuple[str, str]
@@ -21,7 +21,7 @@ Line = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class FormRow:
-    """A field: its name, and a text or the rows of a custom form."""
+    """A field of the form: its name, and a text or the rows of a custom form."""
 
     name: str
     text: str = ""
@@ -32,14 +32,14 @@ class FormRow:
         return asdict(self)
 
 
-def shown_form(fields: Iterable[FormField]) -> tuple[FormRow, ...]:
-    """Return the fields that are filled in, each key once."""
-    filled = {one.key: one for one in fields if one.value not in (None, "", [], {})}
-    return tuple(shown_field(one) for key, one in filled.items() if key not in _ITSMS_OWN)
+def form_rows(fields: Iterable[FormField]) -> tuple[FormRow, ...]:
+    """Return a row for each field that is filled in, each key once."""
+    filled = {field.key: field for field in fields if field.value not in (None, "", [], {})}
+    return tuple(form_row(field) for key, field in filled.items() if key not in _ITSMS_OWN)
 
 
-def shown_field(field: FormField) -> FormRow:
-    """Return one field. What ITSM displays for a choice is shown, not its key."""
+def form_row(field: FormField) -> FormRow:
+    """Return the row of one field. A choice is shown by the text that ITSM displays, not by its key."""
     name = field.name or field.key
     rows = _custom_form(field.value)
     if rows:
@@ -86,7 +86,7 @@ def _line(line: Mapping[str, Any]) -> Line:
 
 
 class Kind(StrEnum):
-    """What an entry of the story is."""
+    """The kind of an entry in a ticket's history."""
 
     EVENT = "event"
     APPROVED = "approved"
@@ -97,9 +97,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing that happened, or one step that waits (``pending``, without a time).
+    """One event in a ticket's history, or one step that waits (``pending``, without a time).
 
-    ``automatic`` says that ITSM answered by itself, in a person's name or its own.
+    ``automatic``: ITSM answered without a person, in a person's name or its own.
     """
 
     kind: Kind
@@ -116,7 +116,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketDetail:
-    """What ITSM tells of one ticket."""
+    """One ticket as the page shows it."""
 
     title: str
     current_status: str
@@ -134,13 +134,13 @@ class TicketDetail:
             **asdict(self),
             "created_at": self.created_at.isoformat(),
             "ended_at": self.ended_at.isoformat() if self.ended_at else None,
-            "form": [one.as_dict() for one in self.form],
-            "entries": [one.as_dict() for one in self.entries],
+            "form": [row.as_dict() for row in self.form],
+            "entries": [entry.as_dict() for entry in self.entries],
         }
 
 
-def story_of(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> TicketDetail:
-    """Put three answers of ITSM together; they may be a moment apart."""
+def ticket_detail(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> TicketDetail:
+    """Join three answers of ITSM. They may have been read a moment apart."""
     return TicketDetail(
         title=info.title,
         current_status=status.current_status,
@@ -149,15 +149,15 @@ def story_of(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> Ticket
         ended_at=info.end_at,
         ticket_url=info.ticket_url,
         iframe_ticket_url=info.iframe_ticket_url,
-        form=shown_form(asked(info, logs)),
-        entries=(*(entry_of(one) for one in logs.logs), *_pending(status)),
+        form=form_rows(submitted_form(info, logs)),
+        entries=(*(entry_of(entry) for entry in logs.logs), *_pending(status)),
     )
 
 
-def asked(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
-    """Return the form as it was handed in: the log keeps it.
+def submitted_form(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
+    """Return the form as it was submitted: the ticket's log keeps it.
 
-    ``get_ticket_info`` lists the approver's own fields too, with ``"true"`` before anybody has answered.
+    ``get_ticket_info`` also lists the approver's own fields, with ``"true"`` before anybody has answered.
     """
     for entry in logs.logs:
         if entry.form_data and answer_of(entry) is None:
@@ -166,7 +166,7 @@ def asked(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
 
 
 def entry_of(entry: LogEntry) -> Entry:
-    """Read one line of the log, with the same reader that the verdict is read with."""
+    """Return the history entry of one log entry. The verdict reads answers with the same function."""
     answer = answer_of(entry)
     return Entry(
         kind=_KINDS[answer.approved] if answer else Kind.EVENT,
@@ -183,4 +183,4 @@ _KINDS = {True: Kind.APPROVED, False: Kind.REFUSED, None: Kind.ANSWERED}
 
 def _pending(status: TicketStatus) -> tuple[Entry, ...]:
     steps = status.current_steps
-    return tuple(Entry(kind=Kind.PENDING, at=None, people=one.processors, message=one.name) for one in steps)
+    return tuple(Entry(kind=Kind.PENDING, at=None, people=step.processors, message=step.name) for step in steps)

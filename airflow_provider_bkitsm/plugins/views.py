@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
-from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, ticket_of
-from airflow_provider_bkitsm.approvals.state_diagram import picture
-from airflow_provider_bkitsm.approvals.ticket_detail import story_of
+from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, wait_of
+from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
+from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
@@ -54,7 +54,7 @@ async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, 
         return None, f"no answer in {_SECONDS:g} s"
     except ItsmError as error:
         return None, str(error)
-    return story_of(*answers).as_dict(), ""
+    return ticket_detail(*answers).as_dict(), ""
 
 
 _LATEST = 2000
@@ -84,7 +84,7 @@ class Collectors:
             **shown(row),
             "payload": row.etl_payload,
             "error": row.last_error or "",
-            "picture": picture(row.state, steps).as_dict(),
+            "picture": state_diagram(row.state, steps).as_dict(),
             "history": [_entry(one) for one in history if one.owner is None or one.owner.dag_id in dag_ids],
         }
 
@@ -201,7 +201,7 @@ class ApprovalViews:
     async def found(self, request: Request, user: Any, task: TaskKey) -> WaitRecord | None:
         """Return what is known of a task instance's ticket, to whom may read its DAG."""
         await in_thread(check_reads, request, user, task.dag_id)
-        return ticket_of(await in_thread(self.tickets.of_run, task.dag_id, task.run_id), task)
+        return wait_of(await in_thread(self.tickets.of_run, task.dag_id, task.run_id), task)
 
     async def _story(self, found: WaitRecord) -> tuple[dict[str, Any] | None, str]:
         gateway = await in_thread(self.metadata.gateway, found.conn_id) if found.conn_id and found.sn else None

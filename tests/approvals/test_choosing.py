@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord, ticket_of
+from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord, wait_of
 
 APPLY, WAIT = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in ("apply", "wait"))
 OPENED = WaitRecord(task=APPLY, state="success", ticket_url="https://itsm/1")
@@ -12,23 +12,23 @@ ANOTHER = WaitRecord(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", tic
 
 
 def test_a_wait_shows_its_own():
-    assert ticket_of([OPENED, WAITS], WAIT) is WAITS
+    assert wait_of([OPENED, WAITS], WAIT) is WAITS
 
 
 def test_the_task_that_opened_it_shows_the_waits():
-    assert ticket_of([OPENED, ANOTHER, WAITS], APPLY) is WAITS
+    assert wait_of([OPENED, ANOTHER, WAITS], APPLY) is WAITS
 
 
 def test_another_ticket_is_not_taken_for_it():
-    assert ticket_of([OPENED, ANOTHER], APPLY) is OPENED
+    assert wait_of([OPENED, ANOTHER], APPLY) is OPENED
 
 
 def test_without_an_address_nothing_is_guessed():
     bare = WaitRecord(task=APPLY, state="success")
     silent = WaitRecord(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
-    assert ticket_of([bare, silent], APPLY) is bare
+    assert wait_of([bare, silent], APPLY) is bare
 
 
 def test_a_task_without_a_ticket_has_none():
-    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
-    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None
+    assert wait_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
+    assert wait_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.ticket_detail import Kind, entry_of, story_of
+from airflow_provider_bkitsm.approvals.ticket_detail import Kind, entry_of, ticket_detail
 from airflow_provider_bkitsm.itsm.v2.evidence import prove
 from airflow_provider_bkitsm.itsm.v2.models import LogEntry, TicketInfo, TicketLogs, TicketStatus
 from tests.record.ends import ENDS, bodies
@@ -33,7 +33,7 @@ def log(**more: Any) -> dict[str, Any]:
 
 def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
     status = TicketStatus(current_status="RUNNING", current_steps=list(steps))
-    return story_of(TicketInfo(**INFO, **info), TicketLogs(sn="REQ1", logs=list(logs)), status)
+    return ticket_detail(TicketInfo(**INFO, **info), TicketLogs(sn="REQ1", logs=list(logs)), status)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_times_leave_as_utc():
 def test_a_story_tells_what_itsm_says_of_the_ticket():
     addresses = {"ticket_url": "https://itsm/1", "iframe_ticket_url": "https://itsm/frame?id=1"}
     info = TicketInfo(**INFO, **addresses, end_at="2026-11-24 09:00:00", fields=[ASKED])
-    told = story_of(info, TicketLogs(sn="REQ1"), TicketStatus(current_status="FINISHED")).as_dict()
+    told = ticket_detail(info, TicketLogs(sn="REQ1"), TicketStatus(current_status="FINISHED")).as_dict()
     # The status was read last.
     assert (told["title"], told["current_status"], told["creator"]) == ("T", "FINISHED", "bob")
     assert told["ended_at"] == "2026-11-24T01:00:00+00:00"
