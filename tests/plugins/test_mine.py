@@ -90,7 +90,7 @@ async def test_the_esb_is_not_asked_whom_a_ticket_waits_for(tickets, opened, gat
 async def test_when_itsm_is_down_what_was_known_is_told(tickets, opened, gateways, monkeypatch):
     one = opened(approver="alice")
     await tickets.find("alice", waiting(one))
-    monkeypatch.setattr(tickets._known, "_seconds", 0.0)
+    monkeypatch.setattr(tickets._found, "_seconds", 0.0)
     gateways.clear()
     assert await tickets.find("alice", waiting(one)) == ({one}, False)
     assert await tickets.find("bob", waiting(one)) == (frozenset(), False)
