@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.transport import LONGEST_PAUSE, NoAnswerError, Reply, asked_pause, read, write
+from airflow_provider_bkitsm.hooks.transport import (
+    LONGEST_PAUSE,
+    NoAnswerError,
+    Reply,
+    read,
+    requested_pause,
+    write,
+)
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.v2 import calls
 
@@ -49,7 +56,7 @@ def gateway() -> Gateway:
     ],
 )
 def test_the_pause_an_answer_asks_for(headers, pause):
-    assert asked_pause(headers, NOW) == pause
+    assert requested_pause(headers, NOW) == pause
 
 
 @given(
@@ -57,7 +64,7 @@ def test_the_pause_an_answer_asks_for(headers, pause):
     | st.builds("Tue, {} Nov {} {}:00:00 {}".format, st.integers(), st.integers(), st.integers(), st.integers())
 )
 def test_no_header_breaks_an_answer(text):
-    pause = asked_pause({"Retry-After": text}, NOW)
+    pause = requested_pause({"Retry-After": text}, NOW)
     assert pause is None or 0 <= pause <= LONGEST_PAUSE
 
 
@@ -98,7 +105,7 @@ WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", ac
 )
 def test_p2_only_a_read_on_a_connection_that_was_cut_is_sent_again(gateway, dropped, call, again):
     error = NoAnswerError(gateway, OSError(), sent=True, dropped=dropped, late=False)
-    assert error.calls_for_another(call) is again
+    assert error.may_be_resent(call) is again
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), float("inf"), {1, 2}, datetime.now(UTC)])

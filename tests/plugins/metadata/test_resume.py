@@ -243,7 +243,7 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
         raise RuntimeError("no file")
 
     monkeypatch.setattr(trigger, "handle_event_submit", broken)
-    monkeypatch.setattr(module, "_write", broken)
+    monkeypatch.setattr(module, "_write_xcoms", broken)
     one = wait(ends_task=ends_task)
     with pytest.raises(RuntimeError):
         airflow.resume(one.waiter, one.verdict)
