@@ -80,12 +80,12 @@ _VIEWS: dict[View, Callable[[Row], bool]] = {
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-def page_of(rows: Sequence[Row], wanted: Wanted, me: Viewer | None = None) -> Page:
+def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> Page:
     """Return the wanted page; for a page beyond the end, the last page.
 
-    :param me: the viewer; without a viewer no row is ``mine``.
+    :param viewer: the person who looks; without one, no row is ``mine``.
     """
-    matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _is_of(me, row))]
+    matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _concerns(viewer, row))]
     listed = [row for row in matching if _VIEWS[wanted.view](row)]
     size = min(max(wanted.size, 1), LARGEST_PAGE)
     pages = max(1, -(-len(listed) // size))
@@ -109,8 +109,8 @@ def _matches(row: Row, wanted: Wanted) -> bool:
     return all(not value or value == has for value, has in exact) and _is_found(row, wanted.search)
 
 
-def _is_of(me: Viewer | None, row: Row) -> bool:
-    return me is not None and me.is_concerned(row)
+def _concerns(viewer: Viewer | None, row: Row) -> bool:
+    return viewer is not None and viewer.is_concerned(row)
 
 
 def _is_found(row: Row, search: str) -> bool:

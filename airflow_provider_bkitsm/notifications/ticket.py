@@ -176,7 +176,7 @@ class ItsmTicketNotifier(ItsmNotifier):
 
         failure = failure_of(context, key=self.failure_key)
         ticket = self._request(failure).ticket_of_all()
-        self.log.info("ITSM ticket %s tells of this failure", ticket.sn)
+        self.log.info("ITSM ticket %s reports this failure", ticket.sn)
 
     def _request(self, failure: Failure) -> ApprovalRequest:
         """Return the request for the one ticket of a failure. A later callback about it finds the same record."""

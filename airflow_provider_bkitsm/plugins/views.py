@@ -70,7 +70,7 @@ class Collectors:
         """Return the collectors that these DAGs applied for, latest change first."""
         store = _store()
         rows = store.latest(_LATEST) if store else []
-        return [row for row in rows if _is_of(row, dag_ids)]
+        return [row for row in rows if _applied_for_by(row, dag_ids)]
 
     def detail(
         self, bklog_conn_id: str, collector_config_id: int, dag_ids: Collection[str]
@@ -78,7 +78,7 @@ class Collectors:
         """Return a collector with diagram and history; None unless one of these DAGs applied for it."""
         store = _store()
         row = store.get(bklog_conn_id, collector_config_id) if store else None
-        if store is None or row is None or not _is_of(row, dag_ids):
+        if store is None or row is None or not _applied_for_by(row, dag_ids):
             return None
         history = store.history(bklog_conn_id, collector_config_id)
         steps = ((entry.from_state, entry.to_state) for entry in history if entry.application == row.application)
@@ -128,7 +128,7 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def _is_of(row: CollectorRow, dag_ids: Collection[str]) -> bool:
+def _applied_for_by(row: CollectorRow, dag_ids: Collection[str]) -> bool:
     return row.owner is not None and row.owner.dag_id in dag_ids
 
 
@@ -168,11 +168,11 @@ class ApprovalViews:
         self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
-        """Return one page of the list. ITSM is read only for the open tickets of this page."""
+        """Return one page of the list. Only the open tickets of this page are read anew from ITSM."""
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
         waits = await self._waits.get(dags, lambda: in_thread(read))
-        context = PageContext(names=await self._names(dags), polls=await self._polled())
+        context = PageContext(names=await self._collector_names(dags), polls=await self._last_polls())
         viewer, all_answered = await self._viewer(user, waits) if wanted.mine else (None, True)
         page = await in_thread(self._page, waits, context, wanted, viewer)
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
@@ -190,7 +190,7 @@ class ApprovalViews:
             return {"ticket": None, "now": now}
         collector = await self._collector(wait, frozenset({task.dag_id}))
         await self.live.refresh([(wait.conn_id, wait.sn)])
-        row = self._row(wait, PageContext(polls=await self._polled()))
+        row = self._row(wait, PageContext(polls=await self._last_polls()))
         story, problem = await self._story(wait)
         changes = await in_thread(may_change, request, user, task.dag_id)
         return {
@@ -239,23 +239,23 @@ class ApprovalViews:
         )
         return Viewer(airflow_name=airflow_name(user), itsm_name=name, tickets=tickets), all_answered
 
-    async def _polled(self) -> dict[str, datetime]:
+    async def _last_polls(self) -> dict[str, datetime]:
         """Return when ITSM last answered a poll, by connection."""
         read = partial(self.tickets.polls, since=datetime.now(UTC) - _POLLED)
         return await self._polls.get("", lambda: in_thread(read))
 
-    async def _names(self, dags: frozenset[str]) -> dict[str, str]:
+    async def _collector_names(self, dags: frozenset[str]) -> dict[str, str]:
         """Return the collectors' names by ticket."""
-        return {row.ticket_sn: _name(row) for row in await self._applied(dags) if row.ticket_sn}
+        return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
 
     async def _collector(self, wait: WaitRecord, dags: frozenset[str]) -> dict[str, Any] | None:
         """Return the collector that this ticket is about, with the payload that was applied for."""
-        rows = await self._applied(dags) if wait.sn else []
+        rows = await self._collector_rows(dags) if wait.sn else []
         return next(
             (collector_row(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == wait.sn), None
         )
 
-    async def _applied(self, dags: frozenset[str]) -> list[CollectorRow]:
+    async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store is down."""
         try:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
@@ -263,5 +263,5 @@ class ApprovalViews:
             return []
 
 
-def _name(row: CollectorRow) -> str:
+def _collector_name(row: CollectorRow) -> str:
     return f"{row.collector_config_id} ({row.bklog_conn_id})"
