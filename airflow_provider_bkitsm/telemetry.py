@@ -23,8 +23,8 @@ P = ParamSpec("P")
 # Seconds between two reports of a poller on how many tasks wait.
 GAUGE_SECONDS = 10.0
 # For so many seconds after a decision, its callback may still arrive.
-_ON_ITS_WAY = 10.0
-_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_CALLBACK_GRACE_SECONDS = 10.0
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _DECIDED = frozenset({"approved", "rejected"})
 _CALLED_OFF = frozenset({"REVOKED", "TERMINATED"})
 
@@ -55,36 +55,36 @@ WITHDRAWN = Metric(name="bkitsm.withdrawn", kind="incr", tags=("conn_id",))
 METRICS = (WAITING, OLDEST, STALLED, LATENCY, RECOVERED, CALLBACK, ADOPTED, WITHDRAWN)
 
 
-def _quietly(emit: Callable[P, None]) -> Callable[P, None]:
+def _never_raises(emit: Callable[P, None]) -> Callable[P, None]:
     @wraps(emit)
-    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+    def emit_or_log(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             emit(*args, **kwargs)
         except Exception:
             log.debug("a metric was not emitted", exc_info=True)
 
-    return tried
+    return emit_or_log
 
 
-@_quietly
+@_never_raises
 def called_back(result: str) -> None:
     """Count a callback by its result (``callback.messages.Result``). Emitted by the API server."""
     _emit(CALLBACK, result=result)
 
 
-@_quietly
+@_never_raises
 def waiting(conn_id: str, count: int, oldest_seconds: float, stalled: int) -> None:
     """Report how many tasks of this process wait, and the age of the oldest ticket. Emitted by the triggerer.
 
     :param stalled: how many of the tickets run although they wait for nobody.
     """
-    where = {"conn_id": conn_id, "host": version_compat.hostname()}
-    _emit(WAITING, count, **where)
-    _emit(OLDEST, round(oldest_seconds), **where)
-    _emit(STALLED, stalled, **where)
+    source = {"conn_id": conn_id, "host": version_compat.hostname()}
+    _emit(WAITING, count, **source)
+    _emit(OLDEST, round(oldest_seconds), **source)
+    _emit(STALLED, stalled, **source)
 
 
-@_quietly
+@_never_raises
 def decided(
     verdict: Verdict, *, conn_id: str, way: Way, began: datetime | None = None, called_back: bool = False
 ) -> None:
@@ -97,17 +97,17 @@ def decided(
     if seconds is None:
         return
     _emit(LATENCY, timedelta(seconds=seconds), conn_id=conn_id, way=way, outcome=verdict.outcome)
-    if called_back and way == "poll" and seconds > _ON_ITS_WAY:
+    if called_back and way == "poll" and seconds > _CALLBACK_GRACE_SECONDS:
         _emit(RECOVERED, conn_id=conn_id)
 
 
-@_quietly
+@_never_raises
 def adopted(conn_id: str) -> None:
     """Count a ticket that was found and used in place of opening a second ticket."""
     _emit(ADOPTED, conn_id=conn_id)
 
 
-@_quietly
+@_never_raises
 def withdrawn(conn_id: str, status: TicketStatus) -> None:
     """Count a ticket that was ended because nobody waits for it, unless a decision came first."""
     if status.current_status in _CALLED_OFF:
@@ -127,14 +127,14 @@ def latency(verdict: Verdict, *, began: datetime | None, now: datetime) -> float
     return max(0.0, (now - at).total_seconds())
 
 
-def named(metric: Metric, tags: Mapping[str, str], *, tagged: bool) -> tuple[str, dict[str, str]]:
+def name_and_tags(metric: Metric, tags: Mapping[str, str], *, tagged: bool) -> tuple[str, dict[str, str]]:
     """Return a metric's name and tags. Plain StatsD has no tags: there the name holds their values."""
     if tagged:
         return metric.name, dict(tags)
-    return ".".join([metric.name, *(_NO_NAME.sub("_", tags[tag]) for tag in metric.tags)]), {}
+    return ".".join([metric.name, *(_NOT_IN_A_NAME.sub("_", tags[tag]) for tag in metric.tags)]), {}
 
 
 def _emit(metric: Metric, *value: Any, **tags: str) -> None:
     texts = {name: str(tag) for name, tag in tags.items()}
-    name, left = named(metric, texts, tagged=version_compat.metrics_have_tags())
-    getattr(version_compat.stats(), metric.kind)(name, *value, tags=left)
+    name, remaining_tags = name_and_tags(metric, texts, tagged=version_compat.metrics_have_tags())
+    getattr(version_compat.stats(), metric.kind)(name, *value, tags=remaining_tags)

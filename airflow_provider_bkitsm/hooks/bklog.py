@@ -108,8 +108,8 @@ class BkLogHook(BlueKingHook):
 
         :raises BkLogCollectorNotFoundError: it is not there.
         """
-        chosen = {"collector_id_list": collector_config_id, "ignore_display_config": "true"}
-        for row in self.list_collectors(bk_biz_id=bk_biz_id, **chosen):
+        filters = {"collector_id_list": collector_config_id, "ignore_display_config": "true"}
+        for row in self.list_collectors(bk_biz_id=bk_biz_id, **filters):
             if row.number == collector_config_id:
                 return row
         raise BkLogCollectorNotFoundError(
@@ -319,16 +319,16 @@ def provision(
     answer = hook.update_or_create_clean_config(collector_config_id, payload)
     for pause in (*READ_BACK_PAUSES, None):
         detail = hook.get_collector_detail(collector_config_id)
-        found = [
+        wrong = [
             *differences(payload, detail),
             *([] if detail.get("index_set_id") else ["index_set_id is missing"]),
         ]
-        if not found:
+        if not wrong:
             return {**answer, "table_id": detail.table_id}
         if pause is not None:
             time.sleep(pause)
     raise BkLogUnavailableError(
-        f"the log platform took the ETL but still shows something else: {'; '.join(found)}. Either it is slow, or"
+        f"the log platform took the ETL but still shows something else: {'; '.join(wrong)}. Either it is slow, or"
         " its metadata refused the change behind it; it does not say which. A retry writes and looks again"
     )
 

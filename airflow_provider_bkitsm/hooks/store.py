@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.collectors.store import CollectorStore
 
-_FILE = "bkitsm.db"
+_FILE_NAME = "bkitsm.db"
 # A few connections. One that the database or a proxy has closed is noticed before it is used.
 _POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
-_keepers: set[int] = set()
+_pooling_processes: set[int] = set()
 
 
 def open_store(store_conn_id: str | None = None, *, actor: str | None = None) -> CollectorStore:
@@ -47,7 +47,7 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
     from airflow.sdk import BaseHook
 
     uri = BaseHook.get_connection(conn_id).get_uri()
-    return _engine_at(conn_id, uri, os.getpid() in _keepers)
+    return _engine_at(conn_id, uri, os.getpid() in _pooling_processes)
 
 
 def keep_connections_open() -> None:
@@ -55,13 +55,13 @@ def keep_connections_open() -> None:
 
     A process forked from this one keeps none: the two processes would share a connection.
     """
-    _keepers.add(os.getpid())
+    _pooling_processes.add(os.getpid())
 
 
 def store_path() -> Path:
     """Return the SQLite file used when no database connection is named."""
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    return Path(os.path.expandvars(home)).expanduser() / _FILE
+    return Path(os.path.expandvars(home)).expanduser() / _FILE_NAME
 
 
 @lru_cache(maxsize=8)

@@ -105,7 +105,7 @@ def _tls_reason(error: ssl.SSLError) -> str:
     return f"TLS: {(error.reason or 'handshake failed').replace('_', ' ').lower()}. Is the port the one of https?"
 
 
-def write(gateway: Gateway, call: Call[Any]) -> Request:
+def build_request(gateway: Gateway, call: Call[Any]) -> Request:
     """Return the HTTP request of a call.
 
     :raises ItsmInvalidRequestError: its body is not JSON.
@@ -122,7 +122,9 @@ def write(gateway: Gateway, call: Call[Any]) -> Request:
     return Request(method=call.method, url=gateway.url(call), params=call.params, headers=headers, body=body)
 
 
-def read(status_code: int, headers: Mapping[str, str], body: bytes, *, gateway: Gateway | None = None) -> Reply:
+def build_reply(
+    status_code: int, headers: Mapping[str, str], body: bytes, *, gateway: Gateway | None = None
+) -> Reply:
     """Return the answer of a gateway. ``headers`` has to ignore upper and lower case."""
     return Reply(
         status_code=status_code,
@@ -172,7 +174,7 @@ class SyncTransport:
 
         :raises NoAnswerError: nothing came back.
         """
-        request = write(self.gateway, call)
+        request = build_request(self.gateway, call)
         try:
             return self._once(request)
         except NoAnswerError as error:
@@ -202,7 +204,7 @@ class SyncTransport:
             cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
             dropped, late = sent and isinstance(error, cut), sent and isinstance(error, requests.Timeout)
             raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return read(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
+        return build_reply(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
 
     def _open(self) -> requests.Session:
         import requests
@@ -248,7 +250,7 @@ class AsyncTransport:
 
         :raises NoAnswerError: nothing came back.
         """
-        request = write(self.gateway, call)
+        request = build_request(self.gateway, call)
         try:
             return await self._once(request)
         except NoAnswerError as error:
@@ -275,7 +277,7 @@ class AsyncTransport:
             cut = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
             dropped, late = isinstance(error, cut), sent and isinstance(error, httpx.TimeoutException)
             raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return read(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
+        return build_reply(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
 
     def _open(self) -> httpx.AsyncClient:
         import httpx
