@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row for each wait: how its approval stands, whom it concerns, and which ticket it is for."""
+"""One row for each wait: the status of its approval, the people it concerns, and its ticket."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Ticket = tuple[str, str]
 
 
 class Status(StrEnum):
-    """How an approval stands, for a person who runs DAGs."""
+    """The status of an approval, for a person who runs DAGs."""
 
     WAITING = "waiting"
     SUSPENDED = "suspended"
@@ -225,7 +225,7 @@ def row_of(
 
 
 def status_of(wait: WaitRecord, live: TicketSnapshot | None) -> Status:
-    """Return how an approval stands. Only the verdict that the task ended with is a decision."""
+    """Return the status of an approval. Only the verdict that the task ended with is a decision."""
     if wait.state == _DEFERRED:
         return _status_while_waiting(live)
     outcome = outcome_of(wait.verdict)
@@ -266,7 +266,7 @@ def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def web_address(value: object) -> str:
-    """Return an address a browser may open; empty for anything else, such as ``javascript:``."""
+    """Return an address that a browser may open; empty for anything else, such as ``javascript:``."""
     address = text(value).strip()
     return address if address.lower().startswith(_WEB) else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A callback's address and its signature: what is signed, with which key, and what is sent to ITSM as ``meta``."""
+"""The address and the signature of a callback: the signed claim, its keys, and the ``meta`` that ITSM gets."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
 
 def sign(keys: Iterable[bytes], claim: Claim) -> str:
-    """Return the signature of a claim, as it stands in the header."""
+    """Return the signature of a claim, as the header holds it."""
     first, *_ = keys
     return f"{_VERSION}={_mac(first, claim)}"
 

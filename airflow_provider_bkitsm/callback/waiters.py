@@ -141,8 +141,8 @@ class WaitArguments:
     def waiter(self, registered: Waiter) -> Waiter:
         """Return the registered waiter with the trigger's own values.
 
-        Whether the task is mapped is decided only when the wait begins. So the registration may demand that a
-        worker ends the task, but it may not waive a worker.
+        Whether other tasks are mapped over this task is known only when the wait begins. So the registration may
+        demand that a worker ends the task, but it may not waive a worker.
         """
         settings: dict[str, Any] = dict.fromkeys(_SETTINGS) | dict(self.verdict_settings or {})
         return Waiter(

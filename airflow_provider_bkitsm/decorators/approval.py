@@ -54,7 +54,7 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
     def call_function(self, context: Context) -> None:
         """Take title and fields from the form that the function returns.
 
-        :raises ItsmInvalidRequestError: the function returned no form; no ticket was opened.
+        :raises ItsmInvalidRequestError: the function returned no form; nothing is sent.
         """
         arguments = function_arguments(self.python_callable, self.op_args, {**context, **self.op_kwargs})
         form = self._read_form(self.python_callable(*self.op_args, **arguments))

@@ -161,7 +161,7 @@ class Gateway:
 
     @property
     def esb_root(self) -> str:
-        """The ESB's address: the connection's extra ``esb_url``, else the one beside the API gateway's."""
+        """The ESB's address: the connection's extra ``esb_url``, else the ESB's path at the API gateway's host."""
         named = self.text("esb_url")
         if named is None:
             here = urlsplit(self.root)

@@ -211,12 +211,12 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     binding = _binding(found, arguments, waiter, verdict)
     if not arguments.names_ticket and binding is not None and binding.claim is Claim.FOREIGN:
         return None
-    # A different policy means that the wait began anew after its registration was read.
+    # With a different policy, the verdict was read for an earlier wait of this task.
     same_policy = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
     if not same_policy or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
     if binding.request is None and theirs.after_worker and shows_marker(verdict.title):
-        # Without a record, only the worker that began the wait can know what was sent to open the ticket.
+        # Without a record, only the worker that began the wait may have stored what was sent to open the ticket.
         theirs = replace(theirs, ends_task=False)
     return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
 
