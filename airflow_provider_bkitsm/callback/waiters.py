@@ -196,6 +196,6 @@ def xcoms_of(verdict: Verdict) -> dict[str, Any]:
     return {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}
 
 
-def can_finish_without_worker(waiter: Waiter, verdict: Verdict) -> bool:
+def wait_can_finish_without_worker(waiter: Waiter, verdict: Verdict) -> bool:
     """Whether a verdict may end the task without a worker; else ``execute_complete`` draws the conclusion."""
     return waiter.ends_task and verdict.outcome is Outcome.APPROVED

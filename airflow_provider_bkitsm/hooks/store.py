@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FILE_NAME = "bkitsm.db"
 # A few connections. One that the database or a proxy has closed is noticed before it is used.
 _POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
-_pooling_processes: set[int] = set()
+_keepers: set[int] = set()
 
 
 def open_store(store_conn_id: str | None = None, *, actor: str | None = None) -> CollectorStore:
@@ -47,7 +47,7 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
     from airflow.sdk import BaseHook
 
     uri = BaseHook.get_connection(conn_id).get_uri()
-    return _engine_at(conn_id, uri, os.getpid() in _pooling_processes)
+    return _engine_at(conn_id, uri, os.getpid() in _keepers)
 
 
 def keep_connections_open() -> None:
@@ -55,7 +55,7 @@ def keep_connections_open() -> None:
 
     A process forked from this one keeps none: the two processes would share a connection.
     """
-    _pooling_processes.add(os.getpid())
+    _keepers.add(os.getpid())
 
 
 def store_path() -> Path:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback.waiters import (
     WaitArguments,
     Waiter,
-    can_finish_without_worker,
+    wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
 )
@@ -129,5 +129,5 @@ def test_the_key_fits_airflows_column_for_any_number():
 @pytest.mark.parametrize("outcome", Outcome)
 @pytest.mark.parametrize("may", [True, False])
 def test_p3_only_an_approval_ends_a_task_without_a_worker(outcome, may):
-    ends = can_finish_without_worker(replace(WAITER, ends_task=may), replace(VERDICT, outcome=outcome))
+    ends = wait_can_finish_without_worker(replace(WAITER, ends_task=may), replace(VERDICT, outcome=outcome))
     assert ends == (may and outcome is Outcome.APPROVED)

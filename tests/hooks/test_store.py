@@ -81,7 +81,7 @@ def test_a_collector_is_applied_for_through_an_airflow_connection(connect):
 
 
 def test_connections_are_kept_open_in_the_process_that_says_so_alone(connect, monkeypatch):
-    monkeypatch.setattr(store, "_pooling_processes", set())
+    monkeypatch.setattr(store, "_keepers", set())
     connect("db", conn_type="postgres", host="127.0.0.1", port=5, login="u", password="p4ss", schema="s")
     keep_connections_open()
     assert type(store_engine("db").pool) is QueuePool

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
     Waiter,
-    can_finish_without_worker,
+    wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
 )
@@ -251,7 +251,7 @@ def _resume(found: Row[Any], message: Message) -> bool:
             return False
         if (
             message.verdict is not None
-            and can_finish_without_worker(message.waiter, message.verdict)
+            and wait_can_finish_without_worker(message.waiter, message.verdict)
             and workers_do_no_more()
         ):
             _end(session, found, message.verdict)
