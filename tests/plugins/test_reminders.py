@@ -80,12 +80,12 @@ async def test_p8_a_failure_is_told_without_its_words(caplog):
 
 
 async def test_one_that_hangs_is_given_up_and_few_may():
-    reminders, end = Reminders(seconds=0.05), threading.Event()
+    sender, end = Reminders(seconds=0.05), threading.Event()
     for number in range(reminders._MOST_AT_ONCE):
-        said = await refused(reminders.send(end.wait, f"REQ{number}"))
+        said = await refused(sender.send(end.wait, f"REQ{number}"))
         assert (said.status_code, said.detail) == (504, reminders.NO_ANSWER)
-    assert (await refused(reminders.send(end.wait, "REQ_more"))).detail == reminders.BUSY
+    assert (await refused(sender.send(end.wait, "REQ_more"))).detail == reminders.BUSY
     end.set()
-    while reminders._running:
+    while sender._running:
         await asyncio.sleep(0.01)
-    await reminders.send(list, "REQ_more")
+    await sender.send(list, "REQ_more")
