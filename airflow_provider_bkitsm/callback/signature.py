@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
@@ -145,7 +146,7 @@ log = logging.getLogger(__name__)
 
 def callbacks_wanted() -> bool:
     """Whether ``[bkitsm] callback`` is on."""
-    return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
+    return settings.callback()
 
 
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
@@ -163,9 +164,7 @@ def callback_base() -> str | None:
     """Return the public URL of the API server; None when there is none or callbacks are switched off."""
     if not callbacks_wanted():
         return None
-    conf = airflow_conf()
-    own = conf.get("bkitsm", "callback_base_url", fallback="") or ""
-    base = str(own or conf.get("api", "base_url", fallback="") or "").strip()
+    base = str(settings.callback_base_url() or airflow_conf().get("api", "base_url", fallback="") or "").strip()
     if base.startswith(("http://", "https://")):
         return base
     _say_that_there_is_none(base)

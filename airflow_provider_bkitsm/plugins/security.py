@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -14,6 +13,8 @@ from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
 from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
 
+from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -123,10 +124,9 @@ def itsm_name(user: Any) -> str:
     # The FAB auth manager's name is "First Last"; its user name is the one that people share with ITSM.
     name = getattr(user, "username", None) or airflow_name(user)
     try:
-        mapping = json.loads(airflow_conf().get("bkitsm", "user_mapping", fallback="") or "{}")
-        return str(mapping.get(name, name))
-    except (ValueError, AttributeError):
-        raise HTTPException(500, "[bkitsm] user_mapping is no JSON object") from None
+        return str(settings.user_mapping().get(name, name))
+    except ItsmConfigurationError as error:
+        raise HTTPException(500, str(error)) from None
 
 
 def readable_dags(user: Any) -> frozenset[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, ticket_of
 from airflow_provider_bkitsm.approvals.state_diagram import picture
@@ -33,7 +34,6 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
-from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -130,8 +130,7 @@ def _is_of(row: CollectorRow, dag_ids: Collection[str]) -> bool:
 
 def _store() -> CollectorStore | None:
     """Open the store; a file that no worker has made yet is not made by looking."""
-    named = airflow_conf().get("bkitsm", "store_conn_id", fallback="")
-    return open_store() if named or store_path().exists() else None
+    return open_store() if settings.store_conn_id() or store_path().exists() else None
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
