@@ -163,7 +163,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         except ItsmError as error:
             self.log.warning("ITSM ticket %s could not be read: %s; waiting again", own, error)
             self.wait_in_triggerer(own, **remembered)
-        if verdict.outcome is Outcome.WAITING:
+        if not verdict.outcome.is_final:
             self.wait_in_triggerer(own, **remembered)
         return self.conclude(self.settled(verdict, context), context)
 

@@ -23,7 +23,6 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -158,9 +157,7 @@ class Receiver:
         if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
             return self._said(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
         now = datetime.fromtimestamp(self._clock(), UTC)
-        decided = [
-            (who, said.seen("callback", now)) for who, said in verdicts if said.outcome is not Outcome.WAITING
-        ]
+        decided = [(who, said.seen("callback", now)) for who, said in verdicts if said.outcome.is_final]
         return self._said(await self._resume(decided), notice)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:

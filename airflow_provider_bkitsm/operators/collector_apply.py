@@ -216,7 +216,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         if row.ticket_sn is None:
             return False
         verdict = self.read_verdict(row)
-        if verdict.outcome in (Outcome.WAITING, Outcome.APPROVED):
+        if not verdict.outcome.frees_collector:
             return False
         self.record(row, verdict)
         reason = f"{verdict.describe()}; its run ended without completing the collector"

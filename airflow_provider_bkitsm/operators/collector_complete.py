@@ -102,7 +102,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _outcome_of(self, row: CollectorRow) -> str:
         verdict = self.read_verdict(row)
-        if verdict.outcome is Outcome.WAITING:
+        if not verdict.outcome.is_final:
             verdict = self._end(row)
         if verdict.current_status not in ENDED:
             return f"{verdict.describe()}. The ticket is STILL OPEN: nobody waits for its decision any more"
@@ -134,7 +134,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         if self.on_open_ticket == "withdraw":
             return self.confirmed(row, give_up(self.hook, sn=sn, why=_OVER, policy=policy))
         verdict = self.read_verdict(row)
-        return verdict.timed_out() if verdict.outcome is Outcome.WAITING else verdict
+        return verdict if verdict.outcome.is_final else verdict.timed_out()
 
     def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
         said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"

@@ -13,7 +13,6 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.operators.collector_base import CollectorStoreMixin, ReadsStoredVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
@@ -153,7 +152,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         try:
             if isinstance(verdict, Verdict):
                 row = self.store.decided(*key, sn=sn, outcome=verdict.outcome, detail=verdict.as_dict())
-            if row.outcome is Outcome.APPROVED:
+            if row.outcome is not None and not row.outcome.frees_collector:
                 return False
             self.store.fail(*key, sn=sn, reason=f"{finding.said}; ended by reconciliation")
         except CollectItsmConflict as error:

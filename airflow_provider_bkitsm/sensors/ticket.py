@@ -19,7 +19,6 @@ from airflow_provider_bkitsm.deferral import (
     start_args,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     OnAbandoned,
@@ -209,7 +208,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         wait = Wait(interval=self.poke_interval)
         try:
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
-            if verdict.outcome is Outcome.WAITING:
+            if not verdict.outcome.is_final:
                 wait.deadline = self._look_closer(sn)
         except ItsmError as error:
             return self._could_not_read(error, context)

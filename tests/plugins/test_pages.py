@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_bkitsm.approvals.rows import Status
-from airflow_provider_bkitsm.itsm.outcome import Reason
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.plugins import api, pages, reminders
 
 ASSETS = Path(pages.__file__).with_name("assets")
@@ -39,7 +39,7 @@ def test_every_word_a_script_says_exists(name):
 
 
 def test_every_status_and_reason_has_its_words():
-    assert {f"s_{one}" for one in Status} <= words("en")
+    assert {f"s_{one}" for one in (*Status, *Outcome)} <= words("en")
     assert {"by_callback", "by_poll"} <= words("en")
     spoken = {str(one) for one in Reason} - {Reason.OPEN.value, Reason.APPROVED.value}
     spoken |= {*reminders.REFUSALS, api.NOT_OPEN, api.NOBODY}

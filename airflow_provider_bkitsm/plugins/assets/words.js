@@ -115,7 +115,7 @@ export function language() {
   return (chosen || navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 export function because(reason, code) {
-  return language() === "zh" ? REASONS_ZH[code] ?? REASONS_ZH[reason] ?? reason : reason;
+  return language() === "zh" ? REASONS_ZH[code || reason] ?? reason : reason;
 }
 export function say(key, ...values) {
   return (WORDS[language()][key] ?? key).replace(/\{(\d)\}/g, (_, number) => values[number] ?? "");
