@@ -17,12 +17,11 @@ from urllib.parse import quote
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
-# The first given counts. Airflow hides an entry of the extra by words in its name, and "keys" is none of them.
-EXTRAS = ("callback_signing_secret", "callback_signing_keys")
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
 _VERSION = "v1"
@@ -54,7 +53,7 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
     :raises ItsmConfigurationError: a key is blank or too short to be a secret.
     """
-    name = next((one for one in EXTRAS if gateway.extra.get(one) not in (None, "")), None)
+    name = next((one for one in SIGNING_KEYS if gateway.extra.get(one) not in (None, "")), None)
     if name is None:
         return (_derive(gateway.app_secret),)
     configured = gateway.extra[name]
