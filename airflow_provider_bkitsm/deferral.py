@@ -22,8 +22,8 @@ from airflow_provider_bkitsm.mixins import (
     OpenLineageMixin,
     TaskMixin,
     VerdictPolicyMixin,
-    ends_without_worker,
     is_mapped_over,
+    task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
@@ -300,13 +300,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             "poll_interval": self.poke_interval,
             "approval_timeout": self.approval_timeout,
             "withdraw_when_killed": self.when_killed == "withdraw",
-            "ends_task": self.may_end_in_triggerer and self.is_ours(*_AFTER) and ends_without_worker(self),
+            "ends_task": self.may_end_in_triggerer
+            and self.uses_builtin_steps(*_AFTER)
+            and task_can_finish_without_worker(self),
             **({"opened_by": opener} if (opener := self.opener()) is not None else {}),
             **self.verdict_settings,
         }
 
-    def is_ours(self, *steps: str) -> bool:
-        """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
+    def uses_builtin_steps(self, *steps: str) -> bool:
+        """Whether steps of a worker are Airflow's or the provider's own: the triggerer can do those as well."""
         return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
 
 

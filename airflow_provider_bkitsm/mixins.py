@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 
-def ends_without_worker(task: BaseOperator) -> bool:
+def task_can_finish_without_worker(task: BaseOperator) -> bool:
     """Whether an approval may end a task with nothing lost that only a worker does, so far as the task knows.
 
     Whether others are mapped over its result is known only later, see :func:`is_mapped_over`.

@@ -133,7 +133,7 @@ _PLAIN_XCOM = "airflow.sdk.execution_time.xcom.BaseXCom"
 _PLAIN_XCOMS = frozenset({_PLAIN_XCOM, "airflow.sdk.bases.xcom.BaseXCom", "airflow.models.xcom.BaseXCom"})
 
 
-def workers_do_no_more() -> bool:
+def airflow_can_finish_without_worker() -> bool:
     """Whether this Airflow has nothing that only a worker would do at a task's end: an XCom backend, listeners.
 
     For API servers and triggerers, which have Airflow's core.
@@ -151,6 +151,7 @@ __all__ = [
     "AirflowSkipException",
     "BranchMixIn",
     "DownstreamTasksSkipped",
+    "airflow_can_finish_without_worker",
     "airflow_conf",
     "function_arguments",
     "hostname",
@@ -159,5 +160,4 @@ __all__ = [
     "metrics_have_tags",
     "redact",
     "stats",
-    "workers_do_no_more",
 ]

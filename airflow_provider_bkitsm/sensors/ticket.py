@@ -150,7 +150,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         if self.deferrable:
             check_poke_interval(self.poke_interval)
         self.may_end_in_triggerer = end_from_trigger
-        if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
+        if self.deferrable and start_from_trigger and self.uses_builtin_steps(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
             self.start_from_trigger = self.start_trigger_args is not None
 

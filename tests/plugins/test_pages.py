@@ -88,6 +88,8 @@ def test_the_shell_has_no_script_or_style_of_its_own():
         ("javascript:alert(1)", "", ""),
         ("https://airflow.example.com", "https://airflow.example.com/", ""),
         ("https://airflow.example.com", "https://airflow.example.com/prefix", ""),
+        ("https://airflow.example.com", "https://airflow.example.com/préfixe", ""),
+        ("https://airflow.example.com", " https://AIRFLOW.example.com:443 ", ""),
     ],
 )
 def test_one_origin_other_than_airflows_may_be_framed(monkeypatch, caplog, setting, own, origin):

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
     Waiter,
-    ends_here,
+    wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
 )
@@ -30,7 +30,7 @@ from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
 from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
-from airflow_provider_bkitsm.version_compat import workers_do_no_more
+from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -248,7 +248,11 @@ def _resume(found: Row[Any], told: Message) -> bool:
     with create_session(scoped=False) as session:
         if not _lock(session, found):
             return False
-        if told.verdict is not None and ends_here(told.waiter, told.verdict) and workers_do_no_more():
+        if (
+            told.verdict is not None
+            and wait_can_finish_without_worker(told.waiter, told.verdict)
+            and airflow_can_finish_without_worker()
+        ):
             _end(session, found, told.verdict)
             return True
         if told.waiter.after_worker and _is_young(found):
