@@ -48,7 +48,9 @@ def router() -> APIRouter:
 
 def frame_origin() -> str:
     """Return the origin whose pages a ticket's page may frame: ``[bkitsm] itsm_frame_origin``; empty for none."""
-    return _origin(settings.itsm_frame_origin(), str(airflow_conf().get("api", "base_url", fallback="") or "").strip())
+    return _origin(
+        settings.itsm_frame_origin(), str(airflow_conf().get("api", "base_url", fallback="") or "").strip()
+    )
 
 
 @cache
