@@ -67,7 +67,7 @@ def _quietly(emit: Callable[P, None]) -> Callable[P, None]:
 
 @_quietly
 def called_back(result: str) -> None:
-    """Count what became of a callback, see ``callback.answers.Result``; API server."""
+    """Count what became of a callback, see ``callback.messages.Result``; API server."""
     _emit(CALLBACK, result=result)
 
 

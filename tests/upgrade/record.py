@@ -22,7 +22,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -98,7 +100,11 @@ def deferred(operator: Any, task: Task) -> Any:
 
 def fired(waits: Any, task: Task) -> Any:
     """Run a trigger in a triggerer until it fires; return its event."""
-    from airflow_provider_bkitsm.triggers import task_instance, ticket
+    from airflow_provider_bkitsm.triggers import ticket
+
+    # Versions up to 0.1.0 have the first, later ones the second.
+    names = [f"airflow_provider_bkitsm.triggers.{name}" for name in ("notes", "task_instance")]
+    xcoms: Any = import_module(next(name for name in names if find_spec(name)))
 
     async def push(_task_instance: Any, key: str, value: Any) -> None:
         task.push(key, value)
@@ -109,7 +115,7 @@ def fired(waits: Any, task: Task) -> Any:
         (event,) = [event async for event in trigger.run()]
         return event.payload
 
-    task_instance.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[assignment]
+    xcoms.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[assignment]
     return asyncio.run(run())
 
 
