@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.mixins import (
     TaskMixin,
     VerdictPolicyMixin,
     is_mapped_over,
+    map_index,
     task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.binding import Claim
@@ -158,13 +159,34 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     may_end_in_triggerer: bool
     poke_interval: float
     _sent: Mapping[str, Any] | None = None
+    _task_key: Mapping[str, Any] | None = None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event; called on a worker when the wait is over."""
+    def pre_execute(self, context: Context) -> None:
+        """Delete the record of the wait: what ends the task while a worker has it has ended no wait."""
+        from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
+
+        super().pre_execute(context)
+        ti = context["ti"]
+        self._task_key = {
+            "dag_id": ti.dag_id,
+            "run_id": ti.run_id,
+            "task_id": ti.task_id,
+            "map_index": map_index(ti),
+        }
+        try:
+            open_wait_store().end(wait_key(**self._task_key))
+        except ItsmError as error:
+            self.log.warning("The record of the wait of this task could not be deleted: %s", error)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the trigger's event; called on a worker when the wait is over, and with no event if it got lost."""
         return self.take_event(event, context)
 
-    def take_event(self, event: dict[str, Any], context: Context, **remembered: Any) -> dict[str, Any]:
+    def take_event(self, event: dict[str, Any] | None, context: Context, **remembered: Any) -> dict[str, Any]:
         """Draw the conclusion from an event, or wait again.
+
+        Airflow brings no event for a task whose trigger is gone: the task was missing from its DAG for a while, or
+        a clean-up has deleted the trigger's row. Its ticket says how to go on.
 
         :param remembered: what ``wait_in_triggerer`` was given. An event about another ticket than the task's own
             ends nothing: the wait goes on, with the same again.
@@ -172,6 +194,9 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow_provider_bkitsm.itsm.verdict import Verdict
 
         own = self.own_ticket(remembered)
+        if event is None:
+            self.log.warning("No trigger waits for ITSM ticket %s any more; the ticket is read again", own)
+            return self.execute(context) if own is None else self.look_again(own, context, remembered)
         if event.get("look"):
             return self.look_again(own or _text(event.get("sn")), context, remembered)
         if "error" in event:
@@ -216,12 +241,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
-        if ends and self.binding(verdict.sn, context).claim is not Claim.FOREIGN:
-            policy = self.hook.verdict_policy(**self.verdict_settings)
-            verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
-        if verdict.outcome is Outcome.APPROVED:
+        if ends or verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
+            if ends and binding.claim is not Claim.FOREIGN:
+                policy = self.hook.verdict_policy(**self.verdict_settings)
+                verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+            # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
+            # of what was sent, which this task has kept, and their event does not say whether they did.
+            counted, request = binding.applied_to(verdict), self._sent or binding.request
+            verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
 
@@ -232,15 +260,16 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         """
         from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
+        from airflow_provider_bkitsm.tickets.legacy import clock_behind
 
         ti = context["ti"]
         where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
         ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
         found = read_binding(ticket)
-        if not found.is_settled:
+        if found.since is not None and not found.is_settled:
             info = self.hook.get_ticket_info(sn)
-            if self._is_legacy(info.title, ticket, context):
-                found = found.of_ticket_opened_at(info.create_at)
+            if any(self._is_legacy(info.title, one, context) for one in ticket.of_each_opener):
+                found = found.of_ticket_opened_at(info.create_at + clock_behind(self.hook))
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found
@@ -284,11 +313,32 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
         time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()
+        self._remember_wait(ticket_number(sn))
         arguments["ticket_sn"] = ticket_number(sn)
         arguments["approval_timeout"] = None if time is None else time.total_seconds()
         arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
         trigger = ItsmTicketTrigger(**arguments, after_worker=True)
         self.defer(trigger=trigger, method_name="execute_complete", kwargs=remembered)
+
+    def _remember_wait(self, sn: str) -> None:
+        """Store that this task waits, before the triggerer takes it up: it may be down when the task is ended."""
+        from airflow_provider_bkitsm.tickets.approval_store import installation
+        from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, WaitRecord, open_wait_store
+
+        if self._task_key is None:
+            return
+        record = WaitRecord(
+            installation=installation(),
+            bkitsm_conn_id=self.bkitsm_conn_id,
+            sn=sn,
+            opened_by=self.opener(),
+            withdraw=self.when_killed == "withdraw",
+            **self._task_key,
+        )
+        try:
+            open_wait_store().begin(record)
+        except ItsmError as error:
+            self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
 
     def trigger_arguments(self) -> dict[str, Any]:
         """Return what the trigger takes, but for the ticket's number.

@@ -98,7 +98,8 @@ def check_fast_approval(given: bool, service_id: object) -> bool:
 
 def map_index(ti: Any) -> int:
     """Return a task instance's map index; -1 for one that is not mapped, however Airflow says so."""
-    return -1 if ti.map_index is None else int(ti.map_index)
+    index = getattr(ti, "map_index", None)
+    return -1 if index is None else int(index)
 
 
 class ItsmHookMixin:

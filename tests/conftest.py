@@ -71,6 +71,18 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     return connect
 
 
+@pytest.fixture
+def reconnect(sandbox: SandboxServer, connections: Connect) -> Callable[..., None]:
+    """Return what gives the ITSM connection other settings, as its owner may while people decide."""
+
+    def change(**extra: Any) -> None:
+        caller = {"login": "sandbox", "password": "sandbox-secret", "host": sandbox.itsm_url}
+        usual = {"settle_seconds": 0.2, "read_retries": 0}
+        connections("bkitsm_default", conn_type="bkitsm", extra=usual | extra, **caller)
+
+    return change
+
+
 @dataclass
 class FakeTask:
     """A task instance's context, and what was pushed to it.

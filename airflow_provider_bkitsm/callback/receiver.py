@@ -23,9 +23,10 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
-from airflow_provider_bkitsm.itsm.read_back import confirmed
+from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.read_back import as_asked, confirmed
 from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
@@ -230,23 +231,31 @@ async def _read_verdicts(
     async with ItsmAsyncHook.for_gateway(gateway) as hook:
         verified, verdicts, info = await asyncio.gather(
             hook.token_verify(notice.token),
-            _verdicts_of(hook, notice.sn, waiters),
+            _verdicts_of(hook, notice.sn, waiters, request),
             _read_form(hook, notice.sn, request),
             return_exceptions=True,
         )
-    if not _value(verified).is_passed:
-        raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
-    return [(waiter, confirmed(verdict, request, _value(info))) for waiter, verdict in _value(verdicts)]
+        if not _value(verified).is_passed:
+            raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
+        form = _value(info)
+        if form is not None and form.current_status not in ENDED:
+            # Read before the ticket ended: until then it could be edited, and show its approvers something else.
+            form = await hook.get_ticket_info(notice.sn)
+    return [(waiter, confirmed(verdict, request, form)) for waiter, verdict in _value(verdicts)]
 
 
-async def _verdicts_of(hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter]) -> list[tuple[Waiter, Verdict]]:
-    read: dict[VerdictPolicy, Verdict] = {}
+async def _verdicts_of(
+    hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter], request: Mapping[str, Any] | None
+) -> list[tuple[Waiter, Verdict]]:
+    read: dict[tuple[Any, ...], Verdict] = {}
     verdicts = []
     for waiter in waiters:
-        policy = await hook.verdict_policy(**waiter.verdict_settings)
-        if policy not in read:
-            read[policy] = await hook.run(read_verdict(sn, policy))
-        verdicts.append((waiter, read[policy]))
+        settings = waiter.verdict_settings
+        wanted = tuple(settings.items())
+        if wanted not in read:
+            verdict = await hook.run(read_verdict(sn, await hook.verdict_policy(**settings)))
+            read[wanted] = await hook.run(as_asked(verdict, request, settings))
+        verdicts.append((waiter, read[wanted]))
     return verdicts
 
 

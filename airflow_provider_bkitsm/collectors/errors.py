@@ -26,10 +26,6 @@ class CollectItsmConflict(ItsmError):
     """
 
 
-class TicketNumberTaken(CollectItsmConflict):
-    """ITSM gave a number that already is another collector's. The ticket is open, its number is not stored."""
-
-
 class CollectItsmNotFound(ItsmError):
     """Nobody ever applied for this collector, so there is nothing to change."""
 

@@ -73,6 +73,8 @@ class CollectorRow:
         ``verdict_policy`` takes. None: the connection's settings and the ticket's own log count.
     :param request: what is sent to ``create_ticket``: ``service_id``, ``creator``, ``fields``, and
         ``detail_field``, which of them shows the payload. None: an earlier version opened the ticket.
+    :param bkitsm_conn_id: the ITSM connection that the ticket is opened with; numbers count within it. None: an
+        earlier version opened the ticket.
     :param provisioned_at: when the ETL payload was last applied.
     :param application: counts applications for this collector; 0 means nobody ever applied.
     :param create_started_at: when ``create_ticket`` was about to be sent.
@@ -94,6 +96,7 @@ class CollectorRow:
     bypassed_tag: str | None = None
     verdict_settings: dict[str, Any] | None = None
     request: dict[str, Any] | None = None
+    bkitsm_conn_id: str | None = None
     provisioned_at: datetime | None = None
     last_error: str | None = None
     application: int = 0
@@ -121,6 +124,10 @@ class CollectorRow:
     def is_bypassed(self) -> bool:
         """Whether the current application needs no approval; it has no ticket and gets none."""
         return self.tag is not None and self.bypassed_tag == self.tag and self.ticket_sn is None
+
+    def is_in(self, bkitsm_conn_id: str) -> bool:
+        """Whether the application's ticket is in the ITSM of a connection, so far as the row tells."""
+        return self.bkitsm_conn_id in (None, bkitsm_conn_id)
 
     @property
     def standing(self) -> str:

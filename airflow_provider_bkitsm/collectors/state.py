@@ -40,6 +40,7 @@ def apply(
     owner: Owner,
     verdict_settings: Mapping[str, Any] | None = None,
     request: Mapping[str, Any] | None = None,
+    bkitsm_conn_id: str | None = None,
     now: datetime,
 ) -> CollectorRow:
     """Store the intent, before any ticket exists (P7): what is sent, and where the ticket's verdict will be read.
@@ -54,7 +55,8 @@ def apply(
     if row.is_applying:
         return _held(row, owner)
     kept = {"verdict_settings": verdict_settings, "request": request}
-    more = {name: None if one is None else dict(one) for name, one in kept.items()}
+    more: dict[str, Any] = {name: None if one is None else dict(one) for name, one in kept.items()}
+    more["bkitsm_conn_id"] = bkitsm_conn_id
     return _begun(row, payload=payload, tag=tag, owner=owner, now=now, create_started_at=now, **more)
 
 

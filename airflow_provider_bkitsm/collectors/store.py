@@ -71,11 +71,17 @@ class CollectorStore:
         with self._transactions.begin() as connection:
             return self._read(connection, (bklog_conn_id, collector_config_id))
 
-    def by_ticket(self, sn: str) -> CollectorRow | None:
-        """Return the row whose current application has this ticket, or None."""
-        query = select(collector_table).where(collector_table.c.ticket_sn == sn)
+    def by_ticket(self, sn: str, *, bkitsm_conn_id: str | None = None) -> CollectorRow | None:
+        """Return the row whose current application has this ticket, or None; of several the latest changed.
+
+        :param bkitsm_conn_id: the ITSM connection in which this is the ticket's number; None: any.
+        """
+        columns = collector_table.c
+        query = select(collector_table).where(columns.ticket_sn == sn)
+        if bkitsm_conn_id is not None:
+            query = query.where(columns.bkitsm_conn_id == bkitsm_conn_id)
         with self._transactions.begin() as connection:
-            found = connection.execute(query).one_or_none()
+            found = connection.execute(query.order_by(columns.updated_at.desc()).limit(1)).one_or_none()
             return None if found is None else row_from(found._asdict())
 
     def applying(self, bklog_conn_id: str | None = None) -> list[CollectorRow]:
@@ -111,6 +117,7 @@ class CollectorStore:
         owner: Owner,
         verdict_settings: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
+        bkitsm_conn_id: str | None = None,
         service: str | None = None,
     ) -> CollectorRow:
         """Store the intent to open a ticket; see ``state.apply``.
@@ -118,7 +125,11 @@ class CollectorStore:
         :param service: which service is asked and why its verdict is read so, for the audit.
         """
         about = {} if service is None else {"service": service}
-        kept: dict[str, Any] = {"verdict_settings": verdict_settings, "request": request}
+        kept: dict[str, Any] = {
+            "verdict_settings": verdict_settings,
+            "request": request,
+            "bkitsm_conn_id": bkitsm_conn_id,
+        }
         return self._change(
             (bklog_conn_id, collector_config_id),
             "apply",
@@ -168,10 +179,7 @@ class CollectorStore:
     def ticket_opened(
         self, bklog_conn_id: str, collector_config_id: int, *, tag: str, sn: str, url: str | None = None
     ) -> CollectorRow:
-        """Store the ticket's number; see ``state.ticket_opened``.
-
-        :raises CollectItsmConflict: also if the number already is another collector's.
-        """
+        """Store the ticket's number; see ``state.ticket_opened``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "ticket_opened",

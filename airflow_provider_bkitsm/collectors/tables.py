@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     DateTime,
@@ -103,6 +104,7 @@ collector_table = Table(
     Column("bypassed_tag", _name(32)),
     Column("verdict_settings", JsonText),
     Column("request", JsonText),
+    Column("bkitsm_conn_id", _name(250)),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),
@@ -110,7 +112,7 @@ collector_table = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    UniqueConstraint("ticket_sn", name="uq_bkitsm_collector_ticket_sn"),
+    # No number is unique: two ITSMs, or a counter that began anew, give one number twice.
     **_OPTIONS,
 )
 
@@ -173,6 +175,25 @@ approval_table = Table(
     # Not unique: two ITSMs behind one connection, or a counter that began anew, give one number twice.
     Index("ix_bkitsm_approval_ticket", "sn", "bkitsm_conn_id"),
     Index("ix_bkitsm_approval_run", "dag_id", "run_id"),
+    **_OPTIONS,
+)
+
+# One row for each task that waits for a ticket; see ``tickets.waits``. The key is a digest: MySQL indexes no texts
+# as long as the names of a task can be.
+wait_table = Table(
+    "bkitsm_wait",
+    metadata,
+    Column("wait_key", _name(64), primary_key=True),
+    Column("installation", Text, nullable=False),
+    Column("bkitsm_conn_id", _name(250), nullable=False),
+    Column("dag_id", _name(250), nullable=False),
+    Column("run_id", _name(250), nullable=False),
+    Column("task_id", _name(250), nullable=False),
+    Column("map_index", Integer, nullable=False),
+    Column("sn", _name(128), nullable=False),
+    Column("opened_by", _name(250)),
+    Column("withdraw", Boolean, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
     **_OPTIONS,
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.database import UNTOUCHED
-from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, TicketNumberTaken
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.tables import (
     audit_table,
@@ -33,7 +33,6 @@ def write(
     """Write ``stored`` over ``row``, and what happened into the audit.
 
     :raises StoreRaceLost: ``row`` is not the stored one any more.
-    :raises TicketNumberTaken: the new ticket number already is another collector's.
     """
     (_insert if row.version == 0 else _update)(connection, row, stored)
     entry = _audit_values(row, stored) | {"event": event, "actor": actor, "detail": detail}
@@ -51,16 +50,7 @@ def _update(connection: Connection, row: CollectorRow, stored: CollectorRow) -> 
     key = of_collector(collector_table, row.bklog_conn_id, row.collector_config_id)
     unchanged = collector_table.c.version == row.version
     change = collector_table.update().where(key, unchanged).values(**row_values(stored))
-    try:
-        result = connection.execute(change)
-    except sql.IntegrityError:
-        raise TicketNumberTaken(
-            f"{row.name}: ticket {stored.ticket_sn} already is another collector's. Nothing was changed; a "
-            "retry is refused. One number came twice: two ITSMs share this store (give each a store_conn_id), a "
-            "sandbox was started anew, or ITSM does not keep its numbers unique. "
-            "Withdraw the ticket of this application in ITSM by hand"
-        ) from None
-    if result.rowcount != 1:
+    if connection.execute(change).rowcount != 1:
         raise _lost(row)
 
 

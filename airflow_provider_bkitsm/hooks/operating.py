@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
+from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
 from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
@@ -55,6 +56,17 @@ def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
             log.info("ticket %s cannot be ended yet: %s", sn, error)
             sleep(_UNTIL_STARTED)
     return _call_off(hook, sn, why)
+
+
+def end_open_ticket(hook: ItsmHook, *, sn: str, why: str) -> bool:
+    """Try once to end a ticket; False where it has ended before.
+
+    :raises ItsmError: as ``call_off``.
+    """
+    if hook.run(actions.read_status(sn)).current_status in ENDED:
+        return False
+    _call_off(hook, sn, why)
+    return True
 
 
 def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verdict:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a ticket still shows what was sent to open it. Pure.
+"""Whether an approval is one of what was sent to open the ticket, by the policy of that time. Pure.
 
 ITSM lets people and applications edit the title and the submit form of an open ticket, and an approver may send a
 ticket back to be handed in anew. An approval of another text is no approval of what runs (promise P3). So the
@@ -8,6 +8,9 @@ ticket is read once more when it is approved, and before a ticket that was opene
 What was sent is compared as ITSM stores and shows it: its HTML filter is applied to titles and most field types,
 numbers become texts, lists in fields of text become Python's text of them, and a four-byte character is spelled.
 Fields that were not sent, such as those of the approval step, are not compared.
+
+A connection may say by which policy verdicts are read. Where that was changed while people decided, an approval
+has to be one by both policies: loosened meanwhile, it releases nothing that was asked for before.
 """
 
 from __future__ import annotations
@@ -25,24 +28,30 @@ from airflow_provider_bkitsm.itsm.v2.form import read_form
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_stored
 from airflow_provider_bkitsm.itsm.v2.models import TicketInfo, as_meant
-from airflow_provider_bkitsm.itsm.verdict import Verdict, about_ticket
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, about_ticket
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 _TITLE = "title"
 _MOST_DIFFERENCES = 5
 _EXCERPT, _BEFORE = 120, 20
 _ADVICE = "Nothing goes on; ask anew"
+_POLICY = "The connection's verdict policy was another one when the ticket was asked for, and that one counts too"
 
 
-def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> Flow[Verdict]:
+def confirm(
+    verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> Flow[Verdict]:
     """Return a verdict unchanged, or rejected where an approved ticket does not show what was sent.
 
-    One call for an approval, none for any other verdict. ITSM lets nobody edit a ticket that has ended: read after
-    its end, it shows what its approvers saw last.
+    One call for an approval, none for any other verdict; see ``as_asked`` for a policy that was changed. ITSM lets
+    nobody edit a ticket that has ended: read after its end, it shows what its approvers saw last.
 
     :param request: ``service_id`` and ``fields`` as sent to ``create_ticket``, the title among the fields. None:
         whoever waits does not have it, and the verdict stands.
+    :param settings: the task's own part of the policy.
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
+    verdict = yield from as_asked(verdict, request, settings)
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
     info: TicketInfo = about_ticket(verdict.sn, (yield calls.get_ticket_info(verdict.sn)))
@@ -65,6 +74,29 @@ def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketI
     reason = Reason.FORM_CHANGED
     text = f"{reason.text}: {_listed(found)}. {_ADVICE}"
     return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
+
+
+def as_asked(
+    verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> Flow[Verdict]:
+    """Return a verdict unchanged, unless an approval is none by the policy of when the ticket was asked for.
+
+    No call where the verdict was read by that policy; else it is read anew.
+
+    :param request: ``policy`` in it is the connection's of that time. None: the verdict stands.
+    :param settings: as for ``confirm``; what is set in it takes the place of the connection's.
+    """
+    policy = VerdictPolicy.from_dict((request or {}).get("policy"))
+    if policy is None or verdict.outcome is not Outcome.APPROVED:
+        return verdict
+    own = {name: value for name, value in (settings or {}).items() if value is not None}
+    policy = replace(policy, **own)
+    if verdict.policy == policy:
+        return verdict
+    found = yield from read_verdict(verdict.sn, policy)
+    if found.outcome is Outcome.APPROVED:
+        return verdict
+    return replace(found, reason=f"{found.reason}. {_POLICY}", seen_by=verdict.seen_by, seen_at=verdict.seen_at)
 
 
 def ticket_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
@@ -35,6 +35,14 @@ SeenBy = Literal["callback", "poll"]
 E = TypeVar("E", bound=StrEnum)
 
 
+_POLICY: Mapping[str, Any] = {
+    "verdict_field": str | None,
+    "verdict_value": str,
+    "require_evidence": bool,
+    "accept_automatic": bool,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class VerdictPolicy:
     """Where a finished ticket's verdict is read, and what has to stand behind a yes.
@@ -52,6 +60,15 @@ class VerdictPolicy:
     verdict_value: str = "true"
     require_evidence: bool = True
     accept_automatic: bool = False
+
+    @classmethod
+    def from_dict(cls, values: object) -> VerdictPolicy | None:
+        """Build from what ``asdict`` returned, of this version or another one; None where it is none."""
+        if not isinstance(values, Mapping):
+            return None
+        known = {name: values.get(name) for name in _POLICY}
+        is_whole = all(isinstance(value, _POLICY[name]) for name, value in known.items())
+        return cls(**known) if is_whole else None  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +104,12 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How a ticket stands. ``as_dict`` is JSON, for XComs and trigger events.
+    """How a ticket stands. ``as_dict`` is JSON for XComs, ``as_event`` for the events of triggers.
 
     ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
     was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
     8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
-    noted.
+    noted. ``policy`` is the one by which it was read; None where the version before has read it.
     """
 
     sn: str
@@ -107,6 +124,7 @@ class Verdict:
     seen_by: SeenBy | None = None
     seen_at: str | None = None
     reason_code: Reason | None = None
+    policy: VerdictPolicy | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Fill in the code of a reason that is given as text alone, and the text of one that is given as code."""
@@ -116,16 +134,21 @@ class Verdict:
             object.__setattr__(self, "reason", self.reason_code.text)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self) | {
+        """Return plain JSON values, without the policy."""
+        values = asdict(self) | {
             "outcome": str(self.outcome),
             "reason_code": str(self.reason_code),
             "approvers": [one.as_dict() for one in self.approvers],
         }
+        return {name: value for name, value in values.items() if name != "policy"}
+
+    def as_event(self) -> dict[str, Any]:
+        """Return plain JSON values for a worker: by which policy the verdict was read is among them."""
+        return self.as_dict() | {"policy": None if self.policy is None else asdict(self.policy)}
 
     @classmethod
     def from_dict(cls, values: object) -> Verdict:
-        """Build from what ``as_dict`` returned, of this version or another one; raises nothing.
+        """Build from what ``as_event`` returned, of this version or another one; raises nothing.
 
         What cannot be read is not approved: an unknown outcome, an approval for an unknown reason or of no ticket.
         """
@@ -145,6 +168,7 @@ class Verdict:
             evidence_required=stored.get("evidence_required") is not False,
             seen_by=seen_by if seen_by in get_args(SeenBy) else None,
             seen_at=_text(stored.get("seen_at")) or None,
+            policy=VerdictPolicy.from_dict(stored.get("policy")),
         )
 
     @property
@@ -307,6 +331,7 @@ def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: Ve
         decided_at=last if judgement.outcome.is_final else None,
         approvers=decisions,
         evidence_required=policy.require_evidence,
+        policy=policy,
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +21,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.v2.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
-from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
+from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, check_is_here, this_task
 from airflow_provider_bkitsm.operators.collector_bypass import SkipSensorsMixin, read_gate
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         fit = self._service(question, payload=payload, opened=opened)
         form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent, **self._verdict_source(fit), request=request)
+        kept = {**self._verdict_source(fit), "request": request, "bkitsm_conn_id": self.bkitsm_conn_id}
+        row = check_is_here(self._apply(gate, **intent, **kept))
         if row.ticket_sn is None:
             if row.request is None:
                 stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
@@ -178,6 +180,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         :raises ItsmInvalidRequestError: the service would refuse the form, or JSON cannot spell it.
         """
         from airflow_provider_bkitsm.itsm.v2.services import check_form
+        from airflow_provider_bkitsm.tickets.approval_store import installation
 
         try:
             fields = json.loads(json.dumps(check_form(fit.service.fields, form), allow_nan=False))
@@ -185,7 +188,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
-        return own | {"fields": fields}
+        when = {"policy": asdict(self.hook.verdict_policy()), "installation": installation()}
+        return own | {"fields": fields} | when
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent to ask, or take up the one an earlier try has stored."""
@@ -211,12 +215,14 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         """End an application whose ticket was refused and whose run never came to say so.
 
         Airflow skips every waiting task of a run that a person fails or that times out, its last one included.
+        The verdict is read as that application has it, whatever this task would do. What its own run has stored as
+        approved is ended by nobody else, nor is what nobody has refused.
         """
         row = self.store.get(*self.key)
-        if row.ticket_sn is None:
+        if row.ticket_sn is None or row.outcome is Outcome.APPROVED or not row.is_in(self.bkitsm_conn_id):
             return False
-        verdict = self.read_verdict(row)
-        if not verdict.outcome.frees_collector:
+        verdict = self.read_verdict(row, row.verdict_settings or {})
+        if not (verdict.outcome.frees_collector and verdict.stands):
             return False
         self.record(row, verdict)
         reason = f"{verdict.describe()}; its run ended without completing the collector"
@@ -280,10 +286,13 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             ) from error
 
     def _verdict_source(self, fit: ServiceFit) -> dict[str, Any]:
-        """Return what the store keeps of where the verdict is read: the service's source, else the task's own."""
+        """Return what the store keeps of where the verdict is read: as the task says, and the service's source."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
-        settings = fit.verdict.settings if fit.verdict.settings is not None else named or None
-        return {"verdict_settings": settings, "service": f"{fit.name}: {fit.verdict.reason}"}
+        settings = {**named, **(fit.verdict.settings or {})}
+        return {
+            "verdict_settings": settings or fit.verdict.settings,
+            "service": f"{fit.name}: {fit.verdict.reason}",
+        }
 
     def _service(self, question: Question, **application: Any) -> ServiceFit:
         """Choose the service by what it has, before anybody is asked; the log says why, and what goes where.

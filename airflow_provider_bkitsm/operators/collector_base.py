@@ -133,6 +133,7 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
                 f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was"
                 " changed: the log of its apply task says why"
             )
+        check_is_here(row)
         show_ticket(ti, row.ticket_url)
         return row
 
@@ -145,8 +146,12 @@ class ReadsStoredVerdict(ItsmHookMixin, VerdictPolicyMixin):
 
         The store is the authority: what it keeps was found out before the ticket was opened.
         """
+        return self.hook.verdict_policy(**self.verdict_settings_of(row))
+
+    def verdict_settings_of(self, row: CollectorRow) -> dict[str, Any]:
+        """Return the part of that policy which is not the connection's."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
-        return self.hook.verdict_policy(**{**(row.verdict_settings or {}), **named})
+        return {**(row.verdict_settings or {}), **named}
 
 
 class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
@@ -176,23 +181,46 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
 
-    def read_verdict(self, row: CollectorRow) -> Verdict:
-        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected."""
+    def read_verdict(self, row: CollectorRow, settings: Mapping[str, Any] | None = None) -> Verdict:
+        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected.
+
+        :param settings: where the verdict is read; None: as ``verdict_settings_of`` says.
+        """
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-        return self.confirmed(row, self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row))))
+        chosen = self.verdict_settings_of(row) if settings is None else settings
+        verdict = self.hook.run(read_verdict(str(row.ticket_sn), self.hook.verdict_policy(**chosen)))
+        return self.confirmed(row, verdict, chosen)
 
-    def confirmed(self, row: CollectorRow, verdict: Verdict) -> Verdict:
+    def confirmed(self, row: CollectorRow, verdict: Verdict, settings: Mapping[str, Any] | None = None) -> Verdict:
         """Return a verdict as it counts: an approved ticket has to show what was sent to open it."""
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
-        return self.hook.run(confirm(verdict, row.request))
+        chosen = self.verdict_settings_of(row) if settings is None else settings
+        return self.hook.run(confirm(verdict, row.request, chosen))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
         """Store a verdict that stands, unless one is stored already."""
         if not verdict.stands:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
+
+
+def check_is_here(row: CollectorRow) -> CollectorRow:
+    """Return an application of this Airflow: another one that shares the store may have a run of the same id.
+
+    :raises AirflowFailException: it is another one's, and its approval releases nothing here (promise P3).
+    """
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    elsewhere = (row.request or {}).get("installation")
+    if elsewhere not in (None, installation()):
+        raise AirflowFailException(
+            f"the current application of {row.name}, ticket {row.ticket_sn or 'none'}, is of another Airflow, its"
+            f" address is {elsewhere or 'not set'}: its approval releases nothing here, nothing was changed. If"
+            " it is this one, give all workers the same [api] base_url"
+        )
+    return row
 
 
 def standing(row: CollectorRow, verdict: Verdict) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.collectors.errors import TicketNumberTaken
 from airflow_provider_bkitsm.deferral import act_on_refusal
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
@@ -96,8 +95,6 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         try:
             row = self._with_ticket(row)
             return self._outcome_of(row) if row.ticket_sn else row.last_error or "no ticket was opened"
-        except TicketNumberTaken as error:
-            return f"{error.message}: nobody waits for its decision any more"
         except ItsmError as error:
             held = f"collector {row.collector_config_id} stays {row.state}, ticket {row.ticket_sn or 'unknown'}"
             raise type(error)(f"{error}. {held}: this task, retried or cleared, ends it") from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,14 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
+from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.tickets.binding import Binding
     from airflow_provider_bkitsm.tickets.question import Question
 
 _DEFAULT_POLL_INTERVAL = 60.0
@@ -47,8 +50,9 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
         decision that comes first wins. Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others
         may wait for the ticket.
-    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or ends its run. A
-        restart of Airflow never withdraws a ticket, and clearing the task does what ``on_clear`` says.
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
+        A restart of Airflow, or deleting the run, never withdraws a ticket, and clearing the task does what
+        ``on_clear`` says.
     :param digest_field: form field that shows people the whole digest of what is asked; ``fast_approval`` shows
         it below the content. Its beginning ends the title in any case.
     :param compare_parameters: after an approval, compare what would run now (title, fields, service, as
@@ -75,6 +79,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
     _can_skip_downstream: bool = True
     _asked: str | None = None
+    _opened_sn: str | None = None
 
     def __init__(
         self,
@@ -118,26 +123,32 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
         approval_time(self.approval_timeout)
         self._check_branches()
-        record = self.opened(context)
-        asked = self.parameters_digest(self.ticket_meta(context))
+        request = self.approval_request(context)
+        record, asked = self.opened(request, context), self._digest_of(request.question)
         self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
         self,
         context: Context,
-        event: dict[str, Any],
+        event: dict[str, Any] | None = None,
         asked: str | None = None,
         sn: str | None = None,
         sent: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Take the trigger's event.
+        """Take the trigger's event; without one the ticket is read again.
 
         :param asked: digest of what was asked when the wait began.
         :param sn: number of the ticket it asked in; None where a version before has begun the wait.
         :param sent: what was sent to open it: the record of it may be lost, or in another machine's store.
         """
-        self._asked, self._sent = asked, sent
+        self._asked, self._sent, self._opened_sn = asked, sent, sn
         return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
+
+    def binding(self, sn: str, context: Context) -> Binding:
+        """As the sensor's; but what this task has opened is its own, whatever this Airflow's address is by now."""
+        found = super().binding(sn, context)
+        is_moved = not found.is_settled and found.since is None and sn == self._opened_sn
+        return replace(found, claim=Claim.OWN) if is_moved else found
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read: another place is another question."""
@@ -185,9 +196,12 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
         :param meta: the ticket's ``meta``, rendered.
         """
+        return self._digest_of(self.question(meta))
+
+    def _digest_of(self, question: Question) -> str:
         from airflow_provider_bkitsm.tickets.question import item_digest
 
-        digest = self.question(meta).digest
+        digest = question.digest
         return digest if self.approval_items is None else item_digest([digest, self.approval_item])
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:

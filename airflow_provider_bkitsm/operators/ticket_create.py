@@ -129,14 +129,14 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the number of this round's ticket; open it if it is not there."""
-        return self.opened(context).sn
+        return self.opened(self.approval_request(context), context).sn
 
-    def opened(self, context: Context) -> ApprovalRecord:
+    def opened(self, request: ApprovalRequest, context: Context) -> ApprovalRecord:
         """Return the record of this round's ticket, whoever opened it."""
         from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError
 
         try:
-            record = self.approval_request(context).ticket()
+            record = request.ticket()
         except ItsmAnotherQuestionError as error:
             raise AirflowFailException(
                 f"{error}. Clear the task to ask anew; what changes with time needs compare_parameters=False"
@@ -227,8 +227,12 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
     def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what ``create_ticket`` is asked for, checked as far as it can be."""
+        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
         from airflow_provider_bkitsm.itsm.v2.services import service_for
+        from airflow_provider_bkitsm.itsm.v2.validation import HALF, is_whole
 
+        if not is_whole(meta):
+            raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
         service = service_for(
             self.form(tag, question), service_id=question.service_id, fast_approval=self.fast_approval
         )

@@ -67,8 +67,8 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
     :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
         in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
-        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index. ``anyone`` takes
-        the ticket of any task, run and DAG.
+        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index; ``ask,other``
+        one that either task has opened. ``anyone`` takes the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
         restarts do not start it again: a timedelta or seconds; None waits for ever, 0 not at all. (templated)
@@ -76,8 +76,9 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
         may wait for it, or ``withdraw``. A decision that comes first wins.
-    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or deletes its run.
-        A restart of Airflow, or clearing the task, never withdraws a ticket. ``withdraw`` takes a deferrable wait.
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
+        A restart of Airflow, clearing the task, or deleting its run, never withdraws a ticket. ``withdraw`` takes
+        a deferrable wait.
     :param verdict_field: form field that holds the verdict, for services that decide outside an approval
         step; None takes the connection's setting, by default ITSM's own ``approve_result``. (templated)
     :param verdict_value: what that field holds when approved. (templated)
@@ -162,8 +163,8 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         looked = self._first_look(context)
         return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event."""
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the trigger's event; without one the ticket is read again."""
         self._index = map_index(context["ti"])
         return super().execute_complete(context, event)
 

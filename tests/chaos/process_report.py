@@ -32,6 +32,8 @@ _KILLED_ANYWHERE = {
     "api-server": "API server",
     "sandbox": "the sandbox: ITSM and log platform",
     "postgresql": "PostgreSQL",
+    "no-triggerer": "both triggerers, for five minutes",
+    "dag-file": "the DAG's file: deleted, and back after 40 s",
 }
 
 

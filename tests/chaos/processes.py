@@ -16,13 +16,13 @@ from tests.chaos.points import plan
 from tests.chaos.process_report import section
 from tests.chaos.rounds import Result, Round
 from tests.chaos.settings import CELERY, LOCAL
-from tests.chaos.stage import Stage, missing, stage
+from tests.chaos.stage import DAGS_GONE, NO_TRIGGERER, Stage, missing, stage
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 _EVERYWHERE = ("scheduler", "triggerer", "api-server", "postgresql")
 ROUNDS = {
-    # No executor makes a difference to the sandbox.
-    LOCAL: ("worker", "orphans", "sandbox", *_EVERYWHERE),
+    # No executor makes a difference to the sandbox, to triggerers that are down, or to the file of a DAG.
+    LOCAL: ("worker", "orphans", "sandbox", *_EVERYWHERE, NO_TRIGGERER, DAGS_GONE),
     CELERY: ("celery-worker", "redis", *_EVERYWHERE),
 }
 

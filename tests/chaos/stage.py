@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ SANDBOX, WORKER, TRIGGERER, SCHEDULER = "sandbox", "worker", "triggerer", "sched
 # The scheduler's own process: its tasks live on, and are started once more by the next scheduler.
 ORPHANS = "orphans"
 TRIGGERERS = ("triggerer", "triggerer-2")
+# All of them, for five minutes; and the DAG's file, which goes and comes back, as in a deployment.
+NO_TRIGGERER, DAGS_GONE = "no-triggerer", "dag-file"
+_DOWN_SECONDS = {NO_TRIGGERER: 300.0, DAGS_GONE: 40.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,7 @@ class Stage:
 
     :param servers: databases, by name.
     :param turnstile: what Airflow takes for the sandbox.
+    :param dag_file: the DAG's file, where Airflow parses it.
     """
 
     executor: str
@@ -44,6 +49,7 @@ class Stage:
     turnstile: Turnstile
     airflow: LocalAirflow
     store: CollectorStore
+    dag_file: Path
 
     def kill(self, component: str) -> None:
         """``kill -9``: the whole process tree, but for ``ORPHANS``."""
@@ -53,15 +59,26 @@ class Stage:
             self.servers[component].kill()
         elif component == ORPHANS:
             self.airflow.kill_one(SCHEDULER, alone=True)
+        elif component == NO_TRIGGERER:
+            for name in TRIGGERERS:
+                self.airflow.kill_one(name)
+        elif component == DAGS_GONE:
+            self.dag_file.unlink()
         else:
             self.airflow.kill_one(component)
 
     def restart(self, component: str) -> None:
         """Start what was killed: in its place, with its state."""
+        time.sleep(_DOWN_SECONDS.get(component, 0.0))
         if component == SANDBOX:
             self.sandbox.start()
         elif component in self.servers:
             self.servers[component].start()
+        elif component == NO_TRIGGERER:
+            for name in TRIGGERERS:
+                self.airflow.start_one(name)
+        elif component == DAGS_GONE:
+            shutil.copy(DAG_FILE, self.dag_file)
         else:
             self.airflow.start_one(SCHEDULER if component == ORPHANS else component)
 
@@ -111,9 +128,10 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
             servers["redis"] = stack.enter_context(redis_server())
             env |= celery(servers["redis"].url, database)
             components.append("celery-worker")
+        dags = _dags(home)
         airflow = LocalAirflow(
             home=home / "airflow",
-            dags=_dags(home),
+            dags=dags,
             database_url=database,
             env=env,
             components=components,
@@ -128,6 +146,7 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
             turnstile=turnstile,
             airflow=airflow,
             store=CollectorStore(server_engine(database)),
+            dag_file=dags / DAG_FILE.name,
         )
 
 

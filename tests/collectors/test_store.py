@@ -204,16 +204,20 @@ def test_what_changed_last_is_listed_first(store: CollectorStore) -> None:
     assert store.latest(0) == []
 
 
-def test_a_number_cannot_be_two_collectors_ticket(store: CollectorStore) -> None:
-    _opened(store, "SN1")
-    other = ("bklog", 8)
-    store.apply(*other, payload=PAYLOAD, tag="tag8", owner=MINE)
-    with pytest.raises(
-        CollectItsmConflict, match=r"SN1 already is another collector's.*two ITSMs share this store"
-    ):
-        store.ticket_opened(*other, tag="tag8", sn="SN1")
-    assert store.get(*other).ticket_sn is None
-    assert len(store.history(*other)) == 1
+def test_two_itsms_or_a_counter_that_began_anew_may_give_one_number(store: CollectorStore) -> None:
+    rows = []
+    for number, conn_id in ((8, "itsm_one"), (9, "itsm_two"), (10, "itsm_two")):
+        store.apply("bklog", number, payload=PAYLOAD, tag=f"tag{number}", owner=MINE, bkitsm_conn_id=conn_id)
+        rows.append(store.ticket_opened("bklog", number, tag=f"tag{number}", sn="SN1"))
+    assert [(row.ticket_sn, row.bkitsm_conn_id) for row in rows] == [
+        ("SN1", "itsm_one"),
+        ("SN1", "itsm_two"),
+        ("SN1", "itsm_two"),
+    ]
+    assert store.by_ticket("SN1", bkitsm_conn_id="itsm_one") == rows[0]
+    assert store.by_ticket("SN1") == store.by_ticket("SN1", bkitsm_conn_id="itsm_two") == rows[2]
+    assert store.by_ticket("SN1", bkitsm_conn_id="itsm_three") is None
+    assert [row.is_in("itsm_one") for row in (*rows, _apply(store))] == [True, False, False, True]
 
 
 def test_connections_that_differ_in_case_are_two(store: CollectorStore) -> None:

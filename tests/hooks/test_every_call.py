@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.sandbox.shipped import DELIVERABLE, ONE_APPROVAL
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import DELIVERABLE, ONE_APPROVAL
 from tests.sandbox.client import OPINION, REFUSAL, REMARK, Client
 from tests.sandbox.exports import one_approval
 

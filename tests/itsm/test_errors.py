@@ -43,7 +43,6 @@ RETRY_SAFE = {
     "ItsmUnavailableError": True,
     "ItsmUnexpectedAnswerError": True,
     "StoreTooNew": False,
-    "TicketNumberTaken": False,
     "StoreRaceLost": True,
     "StoreUnavailable": True,
 }

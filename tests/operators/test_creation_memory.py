@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore, open_approval_store
+from tests.tickets.records import record_round
 
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "restart"}
 FAST = {"task_id": "gate", "title": "Restart", "fast_approval": True, "fields": FORM}
@@ -86,6 +88,16 @@ def test_p2_a_crash_while_it_is_recorded_costs_no_second_ticket(ask, opened, san
     monkeypatch.setattr(ApprovalStore, "change", change)
     assert ask(try_number=3, states=opened) == opened["sn"]
     assert len(sandbox.tickets()) == 1
+
+
+def test_p3_where_itsms_clock_is_behind_a_ticket_is_so_much_younger_than_it_says(ask, opened, sandbox):
+    """A ticket of ours shows by how much: its worker has its number before ITSM says it was made."""
+    open_approval_store().records_since()
+    last = ItsmHook().create_ticket(creator="robot", fields={"title": "t", **FORM}, fast_approval=True).sn
+    now = datetime.now(UTC)
+    record = record_round(last, task_id="last", create_started_at=now)
+    open_approval_store().change(record, opened_at=now + timedelta(minutes=10))
+    assert ask(try_number=2, states=opened) != opened["sn"]
 
 
 @pytest.mark.parametrize("number", [1, 2])

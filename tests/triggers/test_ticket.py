@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from airflow.triggers.base import TaskSuccessEvent
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -369,3 +371,24 @@ async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbo
     await fire(trigger(sn, approval_timeout=1.0))
     (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
     assert f"ITSM ticket {sn} " in warning
+
+
+async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(
+    sn, sandbox, pushes, reconnect
+):
+    policy = asdict(ItsmHook().verdict_policy())
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    reconnect(require_evidence=False)
+    record_round(sn, request={"fields": FORM, "policy": policy})
+    event = await fire(on_task(trigger(sn, ends_task=True, opened_by="ask")))
+    assert (event["verdict"]["outcome"], event["verdict"]["reason_code"]) == ("rejected", "no_evidence")
+    assert "return_value" not in pushes
+
+
+async def test_p3_an_event_says_by_which_policy_its_verdict_was_read(sn, sandbox, reconnect):
+    """A worker compares it with that of when the ticket was asked for, whatever the connection says by then."""
+    sandbox.approve(sn)
+    reconnect(require_evidence=False)
+    verdict = Verdict.from_dict((await fire(trigger(sn)))["verdict"])
+    assert verdict.policy == VerdictPolicy(require_evidence=False)

@@ -22,9 +22,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -102,10 +100,6 @@ def fired(waits: Any, task: Task) -> Any:
     """Run a trigger in a triggerer until it fires; return its event."""
     from airflow_provider_bkitsm.triggers import ticket
 
-    # Versions up to 0.1.0 have the first, later ones the second.
-    names = [f"airflow_provider_bkitsm.triggers.{name}" for name in ("notes", "task_instance")]
-    xcoms: Any = import_module(next(name for name in names if find_spec(name)))
-
     async def push(_task_instance: Any, key: str, value: Any) -> None:
         task.push(key, value)
 
@@ -115,7 +109,10 @@ def fired(waits: Any, task: Task) -> Any:
         (event,) = [event async for event in trigger.run()]
         return event.payload
 
-    xcoms.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[assignment]
+    # Versions keep it in modules of different names.
+    loaded = [one for name, one in sys.modules.items() if name.startswith("airflow_provider_bkitsm.triggers.")]
+    (writer,) = (one for one in loaded if hasattr(one, "push_xcom"))
+    writer.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[attr-defined]
     return asyncio.run(run())
 
 

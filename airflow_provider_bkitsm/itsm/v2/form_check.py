@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.v2 import four_byte
 from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 from airflow_provider_bkitsm.itsm.v2.models import ServiceField
-from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT, excerpt
+from airflow_provider_bkitsm.itsm.v2.validation import HALF, TITLE_LIMIT, excerpt, is_whole
 
 # ITSM's built-in approval service; get_service_detail does not offer it by a fixed number.
 FAST_APPROVAL_FIELDS = tuple(
@@ -52,6 +52,7 @@ def checked_form(fields: Iterable[ServiceField], form: Mapping[str, Any]) -> dic
     for key, field in by_key.items():
         if key not in sent and _needs_empty_value(field, sent):
             sent[key] = None if field.type == "INT" else ""
+    problems += [(key, f"holds {HALF}") for key, value in sent.items() if not is_whole(value)]
     problems += _problems(by_key, sent, skipped=dict(problems))
     if problems:
         raise _refusal(by_key, sent, problems)

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.v2.parsing import to_shanghai
 TITLE_LIMIT = 128
 TAG_LIMIT = 32
 MESSAGE_LIMIT = 255
+HALF = "half a character (a lone surrogate), which no text can hold"
 _DYNAMIC_TYPES = ("STRING", "INT", "LINK")
 _LATIN_1_END = 256
 _DYNAMIC_NAME_LIMIT, _DYNAMIC_VALUE_LIMIT = 32, 255
@@ -35,6 +36,18 @@ def read_literal(text: str) -> object:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     return None
+
+
+def is_whole(value: object) -> bool:
+    """Whether every text in a value can be written: half of a surrogate pair is a character in Python alone."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    except (TypeError, ValueError, RecursionError):
+        # No JSON, which others refuse.
+        return True
+    return True
 
 
 def check_title(title: object) -> None:

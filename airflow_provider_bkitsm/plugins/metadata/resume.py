@@ -151,7 +151,7 @@ class Message:
     def event(self) -> dict[str, Any]:
         """Return the event for ``execute_complete``; to a worker of the version before a wake-up is an error."""
         if self.verdict is not None:
-            return {"verdict": self.verdict.as_dict()}
+            return {"verdict": self.verdict.as_event()}
         refusal = {"error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
         return {"look": True, "sn": self.sn, **refusal}
 
