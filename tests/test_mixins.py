@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
+    OnNotApproved,
     VerdictPolicyMixin,
     check_on_abandoned,
     check_on_not_approved,
@@ -41,7 +43,7 @@ def test_whoever_reads_a_verdict_reads_it_in_the_same_place():
         assert reader.verdict_settings == settings
 
 
-@pytest.mark.parametrize("known", ["fail", "skip", "pass"])
+@pytest.mark.parametrize("known", get_args(OnNotApproved))
 def test_what_a_refusal_does_is_one_of_three(known):
     assert check_on_not_approved(known) == known
     with pytest.raises(ValueError, match="on_not_approved must be fail, skip or pass, not"):

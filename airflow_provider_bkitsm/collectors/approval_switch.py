@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
-SECTION = "bkitsm"
 FOR_ALL = "collect_itsm"
 FOR_BUSINESSES = "collect_itsm_businesses"
 
@@ -42,7 +41,7 @@ def gate(for_all: str, for_businesses: str, *, bk_biz_id: int) -> Gate:
         state, name = exceptions[bk_biz_id], f"{FOR_BUSINESSES} has {bk_biz_id}"
     else:
         state, name = default, FOR_ALL
-    return Gate(is_on=state, setting=f"[{SECTION}] {name} = {'on' if state else 'off'}")
+    return Gate(is_on=state, setting=f"[bkitsm] {name} = {'on' if state else 'off'}")
 
 
 def _exceptions(text: str) -> Iterator[tuple[int, bool]]:
@@ -67,6 +66,6 @@ def _state(name: str, text: str) -> bool:
 
 def _unreadable(name: str, text: str, why: str) -> ItsmConfigurationError:
     return ItsmConfigurationError(
-        f"[{SECTION}] {name} = {text!r} cannot be read: {why}. So it is not known whether an approval is needed: "
+        f"[bkitsm] {name} = {text!r} cannot be read: {why}. So it is not known whether an approval is needed: "
         "no ticket was opened and nothing was bypassed. Mend the setting; a retry reads it again"
     )

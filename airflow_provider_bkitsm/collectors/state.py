@@ -148,7 +148,7 @@ def decided(
     :raises ValueError: ``outcome`` is no end of a wait.
     """
     final = Outcome(outcome)
-    if final is Outcome.WAITING:
+    if not final.is_final:
         raise ValueError("A ticket that is still open has no verdict to store")
     _check_ticket(row, sn)
     if row.outcome is not None:

@@ -18,3 +18,7 @@ __all__ = [
     "CollectorReconcileOperator",
     "CollectorStoragePlanOperator",
 ]
+
+# Airflow writes a task's class and module into the serialized DAG and into logs: there it is what users import.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

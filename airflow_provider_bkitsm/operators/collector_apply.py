@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmPermissionError,
 )
-from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.v2.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
@@ -222,7 +222,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         if row.ticket_sn is None or row.outcome is Outcome.APPROVED or not row.is_in(self.bkitsm_conn_id):
             return False
         verdict = self.read_verdict(row, row.verdict_settings or {})
-        if verdict.outcome in (Outcome.WAITING, Outcome.APPROVED) or verdict.reason_code in NOBODYS_ANSWER:
+        if not (verdict.outcome.frees_collector and verdict.stands):
             return False
         self.record(row, verdict)
         reason = f"{verdict.describe()}; its run ended without completing the collector"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
+from airflow_provider_bkitsm.itsm.outcome import Reason
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
@@ -200,11 +200,8 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         return self.hook.run(confirm(verdict, row.request, chosen))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
-        """Store the verdict of a ticket that has ended, unless one stands already.
-
-        What no approver decided does not stand: the verdict policy may be wrong, or a person has to look.
-        """
-        if verdict.outcome is Outcome.WAITING or verdict.reason_code in NOBODYS_ANSWER:
+        """Store a verdict that stands, unless one is stored already."""
+        if not verdict.stands:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
 

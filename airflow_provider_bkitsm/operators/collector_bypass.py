@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.mixins import TaskMixin, map_index
-from airflow_provider_bkitsm.version_compat import BranchMixIn, DownstreamTasksSkipped, airflow_conf
+from airflow_provider_bkitsm.version_compat import BranchMixIn, DownstreamTasksSkipped
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,10 +22,7 @@ def read_gate(bk_biz_id: int) -> Gate:
     """
     from airflow_provider_bkitsm.collectors import approval_switch
 
-    conf = airflow_conf()
-    for_all = conf.get(approval_switch.SECTION, approval_switch.FOR_ALL, fallback="on")
-    for_businesses = conf.get(approval_switch.SECTION, approval_switch.FOR_BUSINESSES, fallback="")
-    return approval_switch.gate(for_all, for_businesses, bk_biz_id=bk_biz_id)
+    return approval_switch.gate(settings.collect_itsm(), settings.collect_itsm_businesses(), bk_biz_id=bk_biz_id)
 
 
 class SkipSensorsMixin(BranchMixIn, TaskMixin):

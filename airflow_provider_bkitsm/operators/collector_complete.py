@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm.deferral import act_on_refusal
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
-from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,7 +57,9 @@ class CollectorCompleteOperator(VerdictReadingOperator):
             return _summary(row, "; ".join((reason, *self._changed_since(row))))
         reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
         row = self._tell_lineage(self.store.fail(*self.key, tag=row.tag, reason=reason))
-        return self._conclude(row, reason)
+        message = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
+        act_on_refusal(self.on_not_approved, message, context=context)
+        return _summary(row, reason)
 
     def _changed_since(self, row: CollectorRow) -> list[str]:
         """Say whether the log platform still has what was provisioned; if it cannot be read, that is no failure.
@@ -99,7 +101,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _outcome_of(self, row: CollectorRow) -> str:
         verdict = self.read_verdict(row)
-        if verdict.outcome is Outcome.WAITING:
+        if not verdict.outcome.is_final:
             verdict = self._end(row)
         if verdict.current_status not in ENDED:
             return f"{verdict.describe()}. The ticket is STILL OPEN: nobody waits for its decision any more"
@@ -131,16 +133,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         if self.on_open_ticket == "withdraw":
             return self.confirmed(row, give_up(self.hook, sn=sn, why=_OVER, policy=policy))
         verdict = self.read_verdict(row)
-        return verdict.timed_out() if verdict.outcome is Outcome.WAITING else verdict
-
-    def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
-        said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
-        if self.on_not_approved == "fail":
-            raise AirflowFailException(said)
-        if self.on_not_approved == "skip":
-            raise AirflowSkipException(said)
-        self.log.info("%s", said)
-        return _summary(row, reason)
+        return verdict if verdict.outcome.is_final else verdict.timed_out()
 
 
 def _summary(row: CollectorRow, reason: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from airflow_provider_bkitsm.deferral import (
     start_args,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     OnAbandoned,
@@ -152,7 +151,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         if self.deferrable:
             check_poke_interval(self.poke_interval)
         self.may_end_in_triggerer = end_from_trigger
-        if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
+        if self.deferrable and start_from_trigger and self.uses_builtin_steps(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
             self.start_from_trigger = self.start_trigger_args is not None
 
@@ -210,7 +209,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         wait = Wait(interval=self.poke_interval)
         try:
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
-            if verdict.outcome is Outcome.WAITING:
+            if not verdict.outcome.is_final:
                 wait.deadline = self._look_closer(sn)
         except ItsmError as error:
             return self._could_not_read(error, context)

@@ -29,7 +29,7 @@ from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, TaskFate, Wai
 from airflow_provider_bkitsm.triggers.giving_up import Withdrawal, in_time
 from airflow_provider_bkitsm.triggers.left_waits import looking_for_left_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, workers_do_no_more
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
@@ -280,7 +280,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.log.info("%s", counted.describe())
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
-        if await self._ends_here(verdict):
+        if await self._finishes_without_worker(verdict):
             return TaskSuccessEvent()
         return TriggerEvent({"verdict": verdict.as_event()})  # type: ignore[no-untyped-call]
 
@@ -329,9 +329,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         expected = self._notes.registered and shows_marker(verdict.title)
         telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
 
-    async def _ends_here(self, verdict: Verdict) -> bool:
+    async def _finishes_without_worker(self, verdict: Verdict) -> bool:
         """Whether the task is over with this event; all it leaves behind is written by then."""
-        may_end = self.ends_task and self.task_instance is not None and workers_do_no_more()
+        may_end = self.ends_task and self.task_instance is not None and airflow_can_finish_without_worker()
         return may_end and verdict.outcome is Outcome.APPROVED and await self._notes.conclude(verdict)
 
     def _after(self, start: datetime) -> datetime | None:

@@ -11,9 +11,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
-from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
 from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, TicketCache
 from tests.callback.conftest import FORM, gateway_of
@@ -105,7 +104,7 @@ async def test_a_ticket_without_a_step_yet_is_asked_again_soon(desk, opened, mon
     tickets, (one,) = desk.tickets(), opened()
     with monkeypatch.context() as patch:
         nothing = TicketStatus(current_status="RUNNING")
-        patch.setattr(GatewayHook, "get_ticket_status", AsyncMock(return_value=nothing))
+        patch.setattr(ItsmAsyncHook, "get_ticket_status", AsyncMock(return_value=nothing))
         await tickets.refresh([one])
     assert tickets.known(one).step == ""
     desk.later(5)
@@ -139,7 +138,7 @@ async def test_a_silent_itsm_does_not_hold_the_page(desk, monkeypatch):
         await asyncio.sleep(3600)
 
     monkeypatch.setattr("airflow_provider_bkitsm.plugins.itsm_reader.ITSM_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.callback.itsm.GatewayHook.get_tickets", never)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.itsm.ItsmAsyncHook.get_tickets", never)
     assert await desk.tickets().refresh([(CONN, "REQ1")]) is False
 
 
@@ -157,7 +156,7 @@ async def test_without_connection_or_number_nobody_is_asked(desk, ticket):
 
 async def test_a_ticket_that_asks_nobody_for_a_minute_is_stalled(desk, sandbox, connections, monkeypatch):
     nothing = AsyncMock(return_value=TicketStatus(current_status="RUNNING"))
-    monkeypatch.setattr(GatewayHook, "get_ticket_status", nothing)
+    monkeypatch.setattr(ItsmAsyncHook, "get_ticket_status", nothing)
     one = (CONN, ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn)
     tickets = desk.tickets()
     await tickets.refresh([one])
