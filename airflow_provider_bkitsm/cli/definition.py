@@ -12,7 +12,7 @@ _VERBOSE: tuple[tuple[str, ...], dict[str, Any]] = (
     ("-v", "--verbose"),
     {"action": "store_true", "help": "Make logging output more verbose"},
 )
-HISTORY_HELP = "Tell everything that happened to a collector's applications, in order"
+HISTORY_HELP = "Show everything that happened to a collector's applications, in order"
 
 HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("collector_config_id",), {"type": int, "help": "The log platform's number of the collector"}),
@@ -29,7 +29,7 @@ HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "choices": ("table", "json", "yaml", "plain"),
             "default": "table",
-            "help": "Output format (default: table, which shortens what an event brought)",
+            "help": "Output format (default: table, which shortens the details)",
         },
     ),
     _VERBOSE,

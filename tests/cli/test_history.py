@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from airflow_provider_bkitsm.cli.history import main
+from airflow_provider_bkitsm.cli.__main__ import main
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS
@@ -20,7 +20,7 @@ OWNER = Owner(dag_id="dag", run_id="run", task_id="apply")
 KEY = ("bklog_default", 7)
 # Doors that are programs of their own; Airflow's takes the provider's commands since 3.2.
 DOORS = [
-    ["airflow_provider_bkitsm.collectors"],
+    ["airflow_provider_bkitsm.cli", "history"],
     *([["airflow", "bkitsm", "history"]] if AIRFLOW_V_3_3_PLUS else []),
 ]
 
@@ -43,7 +43,7 @@ def collector(monkeypatch, tmp_path) -> None:
 @pytest.fixture
 def ask(capsys) -> Ask:
     def asked(*arguments: str) -> str:
-        main(arguments)
+        main(["history", *arguments])
         return capsys.readouterr().out
 
     return asked
@@ -58,7 +58,7 @@ def test_every_change_is_told_in_order(ask):
         ("fail", "applying", "fail_apply"),
     ]
     assert {one["owner"] for one in told} == {"dag/run/apply"}
-    assert told[-1]["brought"] == "rejected " + "x" * 300
+    assert told[-1]["details"] == "rejected " + "x" * 300
 
 
 def test_yaml_is_the_same(ask):
@@ -68,7 +68,7 @@ def test_yaml_is_the_same(ask):
 @pytest.mark.parametrize("output", ["table", "plain"])
 def test_people_read_a_table(ask, output):
     told = ask("7", "-o", output)
-    for said in ("when", "brought", "ticket_opened", "fail_apply", "SN1", "tester"):
+    for said in ("when", "details", "ticket_opened", "fail_apply", "SN1", "tester"):
         assert said in told
     assert ("x" * 300 in told.replace("\n", "")) is (output == "plain")
 

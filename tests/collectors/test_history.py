@@ -39,8 +39,8 @@ def _entry(event: str = "apply", detail: dict[str, Any] | None = None, **changed
     return AuditEntry(**known | changed)
 
 
-def _brought(event: str, detail: dict[str, Any], limit: int | None = None) -> str:
-    return story([_entry(event, detail)], limit=limit)[0]["brought"]
+def _details(event: str, detail: dict[str, Any], limit: int | None = None) -> str:
+    return story([_entry(event, detail)], limit=limit)[0]["details"]
 
 
 def test_a_row_tells_when_what_which_and_who():
@@ -53,7 +53,7 @@ def test_a_row_tells_when_what_which_and_who():
             "ticket": "SN1",
             "owner": "dag/run/apply",
             "actor": "task provision, started by dora",
-            "brought": "",
+            "details": "",
         }
     ]
 
@@ -88,7 +88,7 @@ def test_the_order_is_kept_and_times_are_utc():
 
 
 @pytest.mark.parametrize(
-    ("event", "detail", "brought"),
+    ("event", "detail", "details"),
     [
         ("apply", {"tag": "t", "etl_digest": "sha256:" + "ab" * 32}, "ETL sha256:abababababab"),
         ("apply", {"tag": "t"}, "ETL of unknown digest"),
@@ -119,12 +119,12 @@ def test_the_order_is_kept_and_times_are_utc():
         ("of a later version", {"b": 1, "a": "名"}, '{"a": "名", "b": 1}'),
     ],
 )
-def test_what_an_event_brought(event, detail, brought):
-    assert _brought(event, detail) == brought
+def test_what_an_event_details(event, detail, details):
+    assert _details(event, detail) == details
 
 
 def test_a_long_reason_is_cut_for_a_table_only():
     reason = {"reason": "x" * 300}
-    assert _brought("fail", reason) == "x" * 300
-    assert _brought("fail", reason, limit=100) == "x" * 99 + "…"
-    assert _brought("fail", {"reason": "x" * 100}, limit=100) == "x" * 100
+    assert _details("fail", reason) == "x" * 300
+    assert _details("fail", reason, limit=100) == "x" * 99 + "…"
+    assert _details("fail", {"reason": "x" * 100}, limit=100) == "x" * 100
