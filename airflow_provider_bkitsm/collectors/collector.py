@@ -11,6 +11,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_bkitsm.collectors.errors import CollectItsmHasApply
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+
 _LONGEST_PARAMS = 100_000
 _DEEPEST_PARAMS = 50
 
@@ -101,6 +104,27 @@ class Collector(Mapping[str, Any]):
 def as_collector(row: Mapping[str, Any]) -> Collector:
     """Return a row of the log platform as a collector."""
     return row if isinstance(row, Collector) else Collector(row)
+
+
+def check_eligible(collector: Mapping[str, Any]) -> None:
+    """Refuse a collector that would get two tickets, or whose ETL cannot be written.
+
+    :param collector: as the log platform's list shows it.
+    :raises CollectItsmHasApply: the platform's own approval of this collector is under way.
+    :raises ItsmConfigurationError: its ETL is not the platform's.
+    """
+    number = collector.get("collector_config_id")
+    if as_collector(collector).is_natively_applying:
+        raise CollectItsmHasApply(
+            f"the log platform itself is applying for collector {number} (ticket"
+            f" {collector.get('itsm_ticket_sn')}). No ticket was opened; a retry succeeds once that one has"
+            " ended"
+        )
+    if collector.get("etl_processor") == "bkbase":
+        raise ItsmConfigurationError(
+            f"collector {number} is cleaned by the data platform (etl_processor bkbase); only transfer is"
+            " supported. No ticket was opened"
+        )
 
 
 def bare_table_id(row: Mapping[str, Any]) -> str | None:

@@ -20,8 +20,8 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.v2.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
-from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
-from airflow_provider_bkitsm.operators.collector_bypass import SkipSensorsMixin, read_gate
+from airflow_provider_bkitsm.operators.collector_base import SkipSensorsMixin, VerdictReadingOperator, this_task
+from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -115,7 +115,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
     def execute(self, context: Context) -> str | None:
         """Check everything, store the intent, then open the ticket and record its number, or say why not."""
-        from airflow_provider_bkitsm.collectors.eligibility import check_eligible
+        from airflow_provider_bkitsm.collectors.collector import check_eligible
 
         collector = self.collector()
         gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
@@ -341,3 +341,16 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             detail_field=self.detail_field,
             reason_field=self.reason_field,
         )
+
+
+def read_gate(bk_biz_id: int) -> Gate:
+    """Read from Airflow's configuration whether a business needs approvals.
+
+    :raises ItsmConfigurationError: it cannot be read as on or off.
+    """
+    from airflow_provider_bkitsm.collectors import approval_switch
+
+    conf = airflow_conf()
+    for_all = conf.get(approval_switch.SECTION, approval_switch.FOR_ALL, fallback="on")
+    for_businesses = conf.get(approval_switch.SECTION, approval_switch.FOR_BUSINESSES, fallback="")
+    return approval_switch.gate(for_all, for_businesses, bk_biz_id=bk_biz_id)

@@ -19,7 +19,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
     number,
 )
-from airflow_provider_bkitsm.version_compat import AirflowFailException
+from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn, DownstreamTasksSkipped
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,6 +48,37 @@ class CollectorStoreMixin(TaskMixin):
         from airflow_provider_bkitsm.hooks.store import open_store
 
         return open_store(self.store_conn_id, actor=self._actor)
+
+
+class SkipSensorsMixin(BranchMixIn, TaskMixin):
+    """A task that can skip the waits directly behind it, because there is nothing to wait for.
+
+    Leaving them to an empty number would not do: a wait that is given one fails, whatever the reason (P3). For a
+    wait that is cleared later to be skipped again, the operator has to set ``_can_skip_downstream``, as Airflow's
+    own do.
+    """
+
+    def skip_waits(self, context: Context) -> None:
+        """Skip each ``ItsmTicketSensor`` directly behind this task; return only if there is none to skip.
+
+        Of tasks mapped over collectors, each that opens no ticket returns no number, so no wait is mapped over it.
+        """
+        waits, ti = self.waits(), context["ti"]
+        index = map_index(ti)
+        if not waits or (index >= 0 and self.get_closest_mapped_task_group() is None):
+            return
+        self.log.info("Nothing to wait for: skipping %s", waits)
+        # Airflow's own way, which also counts when a wait is cleared; in a mapped group it skips nothing yet.
+        self.skip(ti, [one for one in self.downstream_list if one.node_id in waits])
+        raise DownstreamTasksSkipped(tasks=[(one, index) for one in waits])  # type: ignore[no-untyped-call]
+
+    def waits(self) -> list[str]:
+        """Return the tasks directly behind this one that wait for a ticket."""
+        from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+        behind = self.downstream_list if self.downstream_task_ids else ()
+        kinds = {one.node_id: getattr(one, "operator_class", type(one)) for one in behind}
+        return sorted(name for name, kind in kinds.items() if issubclass(kind, ItsmTicketSensor))
 
 
 class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, BaseOperator):
