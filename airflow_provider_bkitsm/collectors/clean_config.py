@@ -20,19 +20,18 @@ from airflow_provider_bkitsm.collectors.collector import as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, platform_problems
 from airflow_provider_bkitsm.collectors.rules import (
-    Choice,
-    Flag,
-    Items,
-    Kind,
-    Shape,
-    Text,
-    Whole,
+    DELIMITER,
+    ETL_KINDS,
+    JSON,
+    REGEXP,
+    TEXT,
+    CleanConfig,
+    EtlParams,
     is_reserved,
+    read_payload,
     shown,
 )
 
-TEXT, JSON, DELIMITER, REGEXP = "bk_log_text", "bk_log_json", "bk_log_delimiter", "bk_log_regexp"
-ETL_KINDS = (TEXT, JSON, DELIMITER, REGEXP)
 FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
 EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
 """The time formats of numbers. The platform knows no other: ``epoch_nanos`` is a format of texts."""
@@ -51,124 +50,7 @@ _GO_ONLY = (
 )
 
 
-class _TableName(Kind):
-    """The table's bare name; metadata lower-cases it and cuts blanks off both ends.
-
-    See docs/log-platform-behaviour.md#names-of-tables.
-    """
-
-    wanted = "a table name"
-
-    def clean(self, value: Any) -> Any:
-        return value.strip().lower() if isinstance(value, str) else value
-
-    def fits(self, value: Any) -> bool:
-        return isinstance(value, str) and value != "" and "\0" not in value
-
-    def problems(self, value: Any, place: str) -> Iterator[str]:
-        yield from super().problems(value, place)
-        if self.fits(value) and "." in value:
-            yield (
-                f"{place} must be the bare name {value.rpartition('.')[2]!r}, not {value!r}: with a dot in it, the"
-                " platform's list of the whole business fails from then on"
-            )
-
-
-_METADATA_FIELD = Shape(
-    keys={"field_name": Text(blank=False), "value": Text(), "metadata_type": Choice(("path",))},
-    required=frozenset({"field_name", "value", "metadata_type"}),
-    nullable=frozenset({"value"}),
-)
-_ETL_PARAMS = Shape(
-    keys={
-        "separator_regexp": Text(),
-        "is_grok": Flag(),
-        "separator": Text(trim=False),
-        "retain_original_text": Flag(),
-        "original_text_is_case_sensitive": Flag(),
-        "original_text_tokenize_on_chars": Text(trim=False),
-        "retain_extra_json": Flag(),
-        "ext_json_config": Shape(keys={"expand_depth": Choice((1, 2, 3))}, nullable=frozenset({"expand_depth"})),
-        "enable_retain_content": Flag(),
-        "record_parse_failure": Flag(),
-        "path_regexp": Text(),
-        "metadata_fields": Items(_METADATA_FIELD),
-    },
-    nullable=frozenset({"separator_regexp", "separator", "original_text_tokenize_on_chars", "path_regexp"}),
-)
-_FIELD = Shape(
-    keys={
-        "is_delete": Flag(),
-        "field_name": Text(),
-        "field_type": Text(),
-        "field_index": Whole(),
-        "alias_name": Text(),
-        "description": Text(),
-        "is_analyzed": Flag(),
-        "is_dimension": Flag(),
-        "is_time": Flag(),
-        "is_built_in": Flag(),
-        "is_case_sensitive": Flag(),
-        "tokenize_on_chars": Text(trim=False),
-        "option": Shape(),
-    },
-    required=frozenset({"is_delete"}),
-    nullable=frozenset(
-        ("field_name", "field_type", "field_index", "alias_name", "description", "tokenize_on_chars")
-    ),
-)
-_BODY = Shape(
-    keys={
-        "table_id": _TableName(),
-        "etl_config": Choice(ETL_KINDS, trim=True),
-        "storage_cluster_id": Whole(1),
-        "retention": Whole(1),
-        "allocation_min_days": Whole(0),
-        "storage_replies": Whole(0),
-        "es_shards": Whole(1),
-        "view_roles": Items(),
-        "etl_params": _ETL_PARAMS,
-        "fields": Items(_FIELD),
-        "total_shards_per_node": Whole(),
-        "is_platform_index": Flag(),
-        "platform_index_visibility": Shape(
-            keys={
-                "type": Choice(("multi_biz", "biz_attr")),
-                "bk_biz_ids": Items(Whole()),
-                "bk_biz_labels": Shape(),
-            },
-            required=frozenset({"type"}),
-            nullable=frozenset({"bk_biz_ids", "bk_biz_labels"}),
-        ),
-        "platform_index_filter": Shape(
-            keys={"field": Text(blank=False), "value_ref": Choice(("space_id", "bk_biz_id"))},
-            required=frozenset({"field", "value_ref"}),
-        ),
-        "need_assessment": Flag(),
-        "assessment_config": Shape(
-            keys={
-                "log_assessment": Text(blank=False),
-                "need_approval": Flag(),
-                "approvals": Items(Text(blank=False)),
-            },
-            required=frozenset({"log_assessment", "approvals"}),
-        ),
-        "alias_settings": Items(
-            Shape(
-                keys=dict.fromkeys(("field_name", "query_alias", "path_type"), Text(blank=False)),
-                required=frozenset({"field_name", "query_alias", "path_type"}),
-            )
-        ),
-    },
-    required=frozenset({"table_id", "etl_config", "storage_cluster_id", "retention", "allocation_min_days"}),
-    nullable=frozenset(
-        (
-            *("total_shards_per_node", "is_platform_index"),
-            *("platform_index_visibility", "platform_index_filter"),
-        )
-    ),
-)
-KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(_BODY.keys), tuple(_ETL_PARAMS.keys)
+KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(CleanConfig.model_fields), tuple(EtlParams.model_fields)
 """The keys of a payload and of its ``etl_params`` that the log platform reads; it drops any other."""
 
 
@@ -226,11 +108,10 @@ def validate_clean_config(
         raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}{hint}"))
     canonical(payload)
     collector = as_collector(collector_row or {})
-    clean: dict[str, Any] = _BODY.clean(payload)
+    clean, problems = read_payload(payload)
     if collector.has_table_named(clean.get("table_id")):
         clean["table_id"] = collector.bare_table_id
-    problems = [
-        *_BODY.problems(clean, ""),
+    problems += [
         *_body(clean),
         *_etl_params(clean),
         *_fields(clean),

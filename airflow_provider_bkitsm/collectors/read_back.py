@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.clean_config import DELIMITER, ETL_PARAM_KEYS, JSON, REGEXP, TEXT
+from airflow_provider_bkitsm.collectors.clean_config import ETL_PARAM_KEYS
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectorStorageUnknown, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.platform_rules import fields_with_a_place
+from airflow_provider_bkitsm.collectors.rules import DELIMITER, JSON, REGEXP, TEXT
 
 _NO_TICKET = "No ticket was opened"
 _KIND_OF_NODE = {"": TEXT, "json": JSON, "delimiter": DELIMITER, "regexp": REGEXP}

@@ -154,6 +154,30 @@ def test_all_problems_are_named_at_once() -> None:
     ]
 
 
+def test_rules_across_keys_read_clean_values_although_another_value_is_wrong(recwarn: Any) -> None:
+    """One correction is enough, and no false alarm is raised beside a true one."""
+    fields = [
+        {"field_name": " level ", "field_type": " string", "is_delete": 0, "field_index": 1},
+        {"field_name": "9", "is_delete": 1},
+        {"field_name": "a", "field_type": "string", "field_index": 2},
+        7,
+    ]
+    payload = BODY | {
+        "etl_config": " bk_log_delimiter",
+        "retention": "7",
+        "fields": fields,
+        "etl_params": {"separator": ""},
+    }
+    assert _problems(payload) == [
+        "retention must be an integer, not '7'",
+        "fields[2].is_delete is missing",
+        "fields[3] must be an object, not 7",
+        "etl_params.separator is missing: without one, bk_log_delimiter takes no line apart",
+        "fields[1].field_index is missing (needed for bk_log_delimiter)",
+    ]
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("payload", ["{}", [], None, 7])
 def test_a_payload_is_an_object(payload: Any) -> None:
     with pytest.raises(InvalidCleanConfig, match=f"must be an object, not {type(payload).__name__}"):
