@@ -28,8 +28,8 @@ from airflow_provider_bkitsm.collectors.rules import (
     CleanConfig,
     EtlParams,
     is_reserved,
+    quoted,
     read_payload,
-    shown,
 )
 
 FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
@@ -198,7 +198,7 @@ def _compile_problem(
     try:
         compiled(text)
     except (re.error, OverflowError, RecursionError) as error:
-        yield f"etl_params.{key} does not compile ({error}): {shown(text)}"
+        yield f"etl_params.{key} does not compile ({error}): {quoted(text)}"
 
 
 def _tokens_problem(value: Any, place: str) -> Iterator[str]:
@@ -210,7 +210,7 @@ def _tokens_problem(value: Any, place: str) -> Iterator[str]:
             warnings.simplefilter("ignore")
             codecs.decode(value, "unicode_escape")
     except ValueError:
-        yield f"{place} must hold whole escapes only (a backslash is written as two), not {shown(value)}"
+        yield f"{place} must hold whole escapes only (a backslash is written as two), not {quoted(value)}"
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -279,7 +279,7 @@ def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -
     field_type = field.get("field_type")
     if isinstance(field_type, str) and field_type and field_type not in FIELD_TYPES:
         types = ", ".join(FIELD_TYPES)
-        yield f"{prefix}field_type must be one of {types}, not {shown(field_type)}: that becomes a string"
+        yield f"{prefix}field_type must be one of {types}, not {quoted(field_type)}: that becomes a string"
     yield from _column_name(field, prefix, payload)
 
 
@@ -293,7 +293,7 @@ def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, An
     if key == "field_name" and field.get("alias_name") and is_reserved(name):
         yield f"{prefix}field_name {name!r} is reserved by the log platform; an alias replaces it only in {JSON}"
     if not _NAME_START.match(name):
-        yield f"{prefix}{key} must begin with a letter (a to z) or an underscore, not {shown(name)}"
+        yield f"{prefix}{key} must begin with a letter (a to z) or an underscore, not {quoted(name)}"
     if kind == REGEXP:
         yield from _group(name, prefix, _object(payload.get("etl_params")))
 
@@ -329,7 +329,7 @@ def _time(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
         if key not in option:
             yield f"{prefix}option.{key} is missing (needed for is_time)"
         elif not fits(option[key]):
-            yield f"{prefix}option.{key} must be {_TIME_WANTED[key]}, not {shown(option[key])}"
+            yield f"{prefix}option.{key} must be {_TIME_WANTED[key]}, not {quoted(option[key])}"
         else:
             fitting = [*fitting, key]
     if "time_format" not in fitting:

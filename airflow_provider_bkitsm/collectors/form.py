@@ -16,9 +16,7 @@ import pendulum
 from airflow_provider_bkitsm.collectors.clean_config import canonical, verify
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
-
-TITLE_LIMIT = 128
-"""Characters of a title ITSM accepts; its message says 120 (docs/itsm-behaviour.md#title-limit)."""
+from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 
 _SCHEME = "base_text_scheme"
 _PAYLOAD = "ETL "

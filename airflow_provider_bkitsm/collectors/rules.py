@@ -27,6 +27,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from airflow_provider_bkitsm.itsm.v2.validation import excerpt
+
 _WORDS = """
     __dist_01 __dist_03 __dist_05 __dist_07 __dist_09 __ext __ext_json __parse_failure __shard_key__
     __unique_key__ add all alter and any as asc badescape badregex badstring begin bk_biz_id bk_cloud_id
@@ -61,10 +63,9 @@ _LONGEST_VALUE = 120
 _LENIENT = {"lenient": True}
 
 
-def shown(value: Any) -> str:
-    """Return a value as a message shows it, shortened."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+def quoted(value: Any) -> str:
+    """Return a value as a message quotes it, shortened."""
+    return excerpt(value, _LONGEST_VALUE)
 
 
 def _as_given(value: Any) -> Any:
@@ -298,4 +299,4 @@ def _problem(error: ErrorDetails) -> str:
     if "expected" in context:
         context["expected"] = context["expected"].replace("'", "").replace(" or ", ", ")
     wanted = _WANTED.get(error["type"], error["msg"]).format(**context)
-    return f"{place} must be {wanted}, not {shown(error['input'])}{context.get('why', '')}"
+    return f"{place} must be {wanted}, not {quoted(error['input'])}{context.get('why', '')}"

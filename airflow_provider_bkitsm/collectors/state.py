@@ -25,9 +25,7 @@ from airflow_provider_bkitsm.collectors.errors import (
 )
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-
-TAG_LIMIT = 32
-"""Characters ITSM keeps of a ticket's ``tag`` (docs/itsm-behaviour.md#tag)."""
+from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
 
 _REASON_LIMIT = 4000
 
