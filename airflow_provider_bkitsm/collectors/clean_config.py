@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ETL payload: its canonical form and digest, and the rules it has to satisfy before a ticket is opened.
+"""The ETL payload: its canonical form, its digest, and its check before a ticket is opened.
 
-The rules are those of the log platform's clean-config endpoint, checked here because there they would only be
-applied after the approval. What the platform takes is taken, except what does harm afterwards or cannot work: see
-``docs/collectors.md``. Pure.
+The rules are those of the log platform's clean-config endpoint, which applies them only after the approval. A
+payload that the platform takes is taken here too, unless it does harm or cannot work: see ``docs/collectors.md``.
+Rules for a single value are in ``rules``, rules that need facts of the installed platform in ``platform_rules``,
+and those that compare keys are here. Pure.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from airflow_provider_bkitsm.collectors.rules import (
 
 FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
 EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
-"""The time formats of numbers. The platform knows no other: ``epoch_nanos`` is a format of texts."""
+"""The platform's only time formats of numbers: ``epoch_nanos`` is a format of texts."""
 
 _OTHER_NAME = {
     "field_name": "another name, or in bk_log_json an alias_name",
@@ -42,7 +43,7 @@ _OTHER_NAME = {
 }
 _NAME_START = re.compile("[a-zA-Z_]")
 _GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
-# What the platform's cleaning, written in Go, understands and Python spells otherwise: classes and the very end.
+# Syntax of Go, in which the platform's cleaning is written, with its spelling in Python.
 _GO_ONLY = (
     (re.compile(r"\\[pP](\{\^?\w+\}|\w)"), r"\\w"),
     (re.compile(r"\\z"), r"\\Z"),
@@ -55,9 +56,9 @@ KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(CleanConfig.model_fields), tuple(EtlParam
 
 
 def canonical(payload: Mapping[str, Any]) -> bytes:
-    """Return the one spelling of a payload: keys sorted, no white space, UTF-8.
+    """Return the canonical spelling of a payload: keys sorted, no white space, UTF-8.
 
-    :raises InvalidCleanConfig: it is not plain JSON, so it would not come back from the store as it went in.
+    :raises InvalidCleanConfig: it is not plain JSON, so the store would return another value.
     """
     try:
         text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -71,14 +72,14 @@ def canonical(payload: Mapping[str, Any]) -> bytes:
 
 
 def digest(payload: Mapping[str, Any]) -> str:
-    """Return ``sha256:`` and the hex digest of the canonical payload, as shown to the approver."""
+    """Return ``sha256:`` and the hex digest of the canonical payload, as the approver sees it."""
     return f"sha256:{hashlib.sha256(canonical(payload)).hexdigest()}"
 
 
 def verify(payload: Mapping[str, Any] | None, approved: str | None) -> dict[str, Any]:
     """Return the payload if it is the one that was approved.
 
-    :raises CollectItsmDigestMismatch: it is missing or another one; a missing payload is no success.
+    :raises CollectItsmDigestMismatch: it is missing, or another one.
     """
     found = None if payload is None else digest(payload)
     if payload is None or found != approved:
@@ -93,15 +94,15 @@ def verify(payload: Mapping[str, Any] | None, approved: str | None) -> dict[str,
 def validate_clean_config(
     payload: object, *, collector_row: Mapping[str, Any] | None, facts: PlatformFacts | None = None
 ) -> dict[str, Any]:
-    """Check a payload and return what will be sent, which is what the digest has to be taken of.
+    """Check a payload and return the one that will be sent; take the digest of that one.
 
-    What is sent is spelled as the log platform will read it, so that the approver sees that: the table's name in
+    It is spelled as the log platform will read it, so that the approver sees exactly that: the table's name in
     lower case (or as the collector has it already), texts without blanks around them, no built-in fields, no
     fields for plain text.
 
     :param collector_row: the collector as the log platform lists or details it; None for one not read.
-    :param facts: what is known of the log platform as it is installed; None for nothing.
-    :raises InvalidCleanConfig: names every problem found, so that one correction is enough.
+    :param facts: facts about the log platform as it is installed; None for none.
+    :raises InvalidCleanConfig: with every problem, so that one correction is enough.
     """
     if not isinstance(payload, Mapping):
         hint = ": a text has to be the JSON of one" if isinstance(payload, str) else ""
@@ -154,7 +155,7 @@ def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
         yield f"etl_params.separator is missing: without one, {DELIMITER} takes no line apart"
     if kind == REGEXP and not params.get("separator_regexp"):
         yield f"etl_params.separator_regexp is missing: without one, {REGEXP} finds no field"
-    # The platform itself compiles the path's expression, in Python, and leaves the other to the cleaning.
+    # The platform compiles the path's expression itself, in Python; the cleaning, in Go, compiles the other.
     yield from _compile_problem(params, "path_regexp", re.compile)
     if kind == REGEXP:
         yield from _compile_problem(params, "separator_regexp", _grok_pattern if _is_grok(params) else _pattern)
@@ -202,7 +203,7 @@ def _compile_problem(
 
 
 def _tokens_problem(value: Any, place: str) -> Iterator[str]:
-    """The platform reads the escapes in it, such as backslash and t for a tab."""
+    """Check the escapes in it, such as backslash and t for a tab, which the platform reads."""
     if not isinstance(value, str):
         return
     try:
@@ -218,7 +219,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _own(payload: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Give the fields a table is made of, with their positions: the log platform strips built-in ones."""
+    """Yield the fields that become columns, with their positions: the log platform drops built-in ones."""
     fields = payload.get("fields")
     for index, field in enumerate(fields if isinstance(fields, list) else ()):
         if isinstance(field, Mapping) and field.get("is_built_in") is not True:
@@ -253,7 +254,7 @@ def _named(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """Check what the platform checks of a field whatever the kind of cleaning, even if it then drops it."""
+    """Apply the rules for a field that hold for every kind of cleaning, even one that drops the fields."""
     if not _is_live(field):
         return
     key = "alias_name" if field.get("alias_name") else "field_name"
@@ -266,7 +267,7 @@ def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -> Iterator[str]:
-    """Check what a column of the table is made of, which depends on the kind of cleaning."""
+    """Apply the rules for a field that depend on the kind of cleaning."""
     kind = payload["etl_config"]
     if kind == DELIMITER and field.get("field_index") is None:
         yield f"{prefix}field_index is missing (needed for {DELIMITER})"
@@ -284,7 +285,7 @@ def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -
 
 
 def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -> Iterator[str]:
-    """Check the column's name: in JSON the alias, if there is one, else the name."""
+    """Check the column's name: in JSON its alias, if it has one."""
     kind = payload["etl_config"]
     key = "alias_name" if kind == JSON and field.get("alias_name") else "field_name"
     name = field.get(key)
@@ -299,7 +300,7 @@ def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, An
 
 
 def _group(name: str, prefix: str, params: Mapping[str, Any]) -> Iterator[str]:
-    """Refuse a field the regular expression does not name: it stays empty for ever. Grok patterns hide names."""
+    """Refuse a field that no group of the regular expression fills; the groups of grok patterns are unknown."""
     text = params.get("separator_regexp")
     if not isinstance(text, str) or not text or _is_grok(params):
         return
@@ -342,7 +343,7 @@ def _time(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _collector(payload: Mapping[str, Any], collector_row: Mapping[str, Any]) -> Iterator[str]:
-    """Check what depends on the collector: one table for ever, and only one kind of ETL processor."""
+    """Apply the rules that depend on the collector: it keeps its table, and has a supported ETL processor."""
     collector = as_collector(collector_row)
     existing, wanted = collector.bare_table_id, payload.get("table_id")
     if existing is not None and isinstance(wanted, str) and "." not in wanted and wanted != existing:

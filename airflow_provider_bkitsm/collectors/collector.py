@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector as the log platform lists or details it, with what its answers spell oddly made plain. Pure.
+"""A collector as the log platform's list or detail gives it, with odd spellings made plain. Pure.
 
 See docs/log-platform-behaviour.md#list-and-detail.
 """
@@ -25,8 +25,8 @@ class Collector(Mapping[str, Any]):
 
     - ``params`` is an object: the list gives it as a text, in Python's spelling. A text that cannot be read is
       kept as ``unread_params``, and ``params`` is then empty;
-    - what the platform does not know is None: it lists cluster -1 and retention 0 for a table whose storage it
-      could not read, and an empty text for a collector without a table.
+    - an unknown value is None: the platform gives cluster -1 and retention 0 for a table whose storage it could
+      not read, and an empty text for a collector without a table.
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Collector(Mapping[str, Any]):
 
     @property
     def knows_storage(self) -> bool:
-        """Whether the platform knew the table's storage when it was asked.
+        """Whether the platform could read the table's storage.
 
         See docs/log-platform-behaviour.md#storage-that-is-not-known.
         """
@@ -133,7 +133,7 @@ def bare_table_id(row: Mapping[str, Any]) -> str | None:
 
 
 def _params(value: Any) -> tuple[Mapping[str, Any], str | None]:
-    """Return the collecting parameters, and their text if it cannot be read. The text is never run, only read."""
+    """Return the collecting parameters, or their text if it cannot be parsed. The text is never executed."""
     if not isinstance(value, str):
         return (value if isinstance(value, Mapping) else {}), None
     if not value.strip():

@@ -3,7 +3,7 @@
 
 The rules are a pydantic model, which is used in two ways. The strict pass names every fault by its place. The
 lenient pass keeps what is faulty and spells everything else as the platform reads it, so that ``clean_config`` can
-check how the keys go together although one of them is wrong: the author is told of all faults at once. Pure.
+compare keys although one of them is wrong: the author gets all faults at once. Pure.
 """
 
 from __future__ import annotations
