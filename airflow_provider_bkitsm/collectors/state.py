@@ -68,7 +68,7 @@ def bypass(
     :raises ValueError: as ``apply``; or no setting is named.
     """
     if not setting:
-        raise ValueError("An application without an approval has to name the setting that allows it")
+        raise ValueError("An application without an approval has to name which setting allows it")
     if row.is_applying:
         return _held(row, owner)
     why = {"setting": setting}
