@@ -28,6 +28,8 @@ from airflow_provider_bkitsm.collectors.rules import (
     TEXT,
     CleanConfig,
     EtlParams,
+    go_pattern,
+    grok_pattern,
     is_reserved,
     quoted,
     read_payload,
@@ -42,14 +44,6 @@ _OTHER_NAME = {
     "alias_name": "another alias_name",
 }
 _NAME_START = re.compile("[a-zA-Z_]")
-_GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
-# Syntax of Go, in which the platform's cleaning is written, with its spelling in Python.
-_GO_ONLY = (
-    (re.compile(r"\\[pP](\{\^?\w+\}|\w)"), r"\\w"),
-    (re.compile(r"\\z"), r"\\Z"),
-    (re.compile(r"\(\?<(?=\w)"), "(?P<"),
-)
-
 
 KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(CleanConfig.model_fields), tuple(EtlParams.model_fields)
 """The keys of a payload and of its ``etl_params`` that the log platform reads; it drops any other."""
@@ -158,7 +152,7 @@ def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
     # The platform compiles the path's expression itself, in Python; the cleaning, in Go, compiles the other.
     yield from _compile_problem(params, "path_regexp", re.compile)
     if kind == REGEXP:
-        yield from _compile_problem(params, "separator_regexp", _grok_pattern if _is_grok(params) else _pattern)
+        yield from _compile_problem(params, "separator_regexp", grok_pattern if _is_grok(params) else go_pattern)
     if kind == TEXT or params.get("retain_original_text") is not False:
         yield from _tokens_problem(
             params.get("original_text_tokenize_on_chars"), "etl_params.original_text_tokenize_on_chars"
@@ -167,27 +161,6 @@ def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_grok(params: Mapping[str, Any]) -> bool:
     return params.get("is_grok") is True
-
-
-def _grok_pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression with each grok pattern as any text.
-
-    :raises re.error: it does not compile.
-    """
-    return _pattern(_GROK.sub("(?:.*)", text))
-
-
-def _pattern(plain: str) -> re.Pattern[str]:
-    """Compile a regular expression of Go's.
-
-    :raises re.error: it does not compile.
-    """
-    try:
-        return re.compile(plain)
-    except re.error:
-        for only_go, python in _GO_ONLY:
-            plain = only_go.sub(python, plain)
-        return re.compile(plain)
 
 
 def _compile_problem(
@@ -305,7 +278,7 @@ def _group(name: str, prefix: str, params: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(text, str) or not text or _is_grok(params):
         return
     try:
-        groups = _pattern(text).groupindex
+        groups = go_pattern(text).groupindex
     except (re.error, OverflowError, RecursionError):
         return
     if name not in groups:

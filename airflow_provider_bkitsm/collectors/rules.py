@@ -8,6 +8,7 @@ compare keys although one of them is wrong: the author gets all faults at once. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -296,7 +297,38 @@ def _problem(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{place} is missing"
     context = error.get("ctx", {})
-    if "expected" in context:
+    if "expected" in context:  # Of a Literal, as in "'a', 'b' or 'c'".
         context["expected"] = context["expected"].replace("'", "").replace(" or ", ", ")
-    wanted = _WANTED.get(error["type"], error["msg"]).format(**context)
+    template = _WANTED.get(error["type"])
+    wanted = error["msg"] if template is None else template.format(**context)
     return f"{place} must be {wanted}, not {quoted(error['input'])}{context.get('why', '')}"
+
+
+_GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
+# Syntax of Go with its spelling in Python.
+_GO_ONLY = (
+    (re.compile(r"\\[pP](\{\^?\w+\}|\w)"), r"\\w"),
+    (re.compile(r"\\z"), r"\\Z"),
+    (re.compile(r"\(\?<(?=\w)"), "(?P<"),
+)
+
+
+def grok_pattern(text: str) -> re.Pattern[str]:
+    """Compile a regular expression with each grok pattern as any text.
+
+    :raises re.error: it does not compile.
+    """
+    return go_pattern(_GROK.sub("(?:.*)", text))
+
+
+def go_pattern(plain: str) -> re.Pattern[str]:
+    """Compile a regular expression written for Go, in which the platform's cleaning is.
+
+    :raises re.error: it does not compile.
+    """
+    try:
+        return re.compile(plain)
+    except re.error:
+        for only_go, python in _GO_ONLY:
+            plain = only_go.sub(python, plain)
+        return re.compile(plain)

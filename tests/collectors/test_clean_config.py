@@ -178,6 +178,21 @@ def test_rules_across_keys_read_clean_values_although_another_value_is_wrong(rec
     assert not recwarn.list
 
 
+@given(key=st.sampled_from(sorted(KNOWN_KEYS)), value=JSON)
+@settings(max_examples=200, deadline=None)
+def test_any_value_is_refused_by_name_or_read_for_good(key: str, value: Any) -> None:
+    """What was read once reads the same again, so the approver sees what will be sent."""
+    problems: tuple[str, ...] = ()
+    clean = BODY
+    try:
+        clean = validate_clean_config(BODY | {key: value}, collector_row=None)
+    except InvalidCleanConfig as refused:
+        problems = refused.problems or ("none",)
+    assert validate_clean_config(clean, collector_row=None) == clean
+    # A wrong value may concern the keys it goes with.
+    assert all(problem.split(".")[0].split("[")[0].split()[0] in KNOWN_KEYS for problem in problems)
+
+
 @pytest.mark.parametrize("payload", ["{}", [], None, 7])
 def test_a_payload_is_an_object(payload: Any) -> None:
     with pytest.raises(InvalidCleanConfig, match=f"must be an object, not {type(payload).__name__}"):
@@ -519,7 +534,7 @@ def test_the_existing_table_is_kept(full: str | None, bare: str | None) -> None:
         assert problem.startswith("table_id must stay 'app_runtime_log'")
 
 
-@pytest.mark.parametrize("name", ["2_bklog.x", "a.2_bklog.x"])
+@pytest.mark.parametrize("name", ["2_bklog.x", "a.2_bklog.x", "{ge}{}.x"])
 def test_a_prefixed_name_is_told_its_bare_form(name: str) -> None:
     (problem,) = _problems(BODY | {"table_id": name}, {"table_id": name})
     assert problem.startswith(f"table_id must be the bare name 'x', not '{name}': with a dot in it")
