@@ -10,7 +10,7 @@ from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.collectors.history import SHORT, story
+from airflow_provider_bkitsm.collectors.history import SHORT, audit_rows
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.version_compat import AirflowException
@@ -30,4 +30,4 @@ def history(args: Namespace) -> None:
     except (ItsmError, AirflowException) as error:
         raise SystemExit(str(error)) from None
     limit = SHORT if args.output == "table" else None
-    AirflowConsole().print_as(story(entries, limit=limit), output=args.output)
+    AirflowConsole().print_as(audit_rows(entries, limit=limit), output=args.output)

@@ -17,7 +17,7 @@ SHORT = 100
 Detail = Mapping[str, Any]
 
 
-def story(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[dict[str, str]]:
+def audit_rows(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[dict[str, str]]:
     """Return one row of texts for each entry, in the order given. Times are UTC.
 
     :param limit: how many characters of an event's details are kept; None keeps all.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _ENGLISH_NAME = re.compile(r"[a-z0-9_]{5,50}")
-_GROK_NAME = re.compile(r"%\{(\w+)")
+GROK_NAME = re.compile(r"%\{(\w+)")
 _FLATTENED_SINCE = (7, 3)
 
 
@@ -199,7 +199,7 @@ def _grok_names(payload: Mapping[str, Any]) -> list[str]:
         or params.get("is_grok") is not True
     ):
         return []
-    return sorted(set(_GROK_NAME.findall(str(params.get("separator_regexp") or ""))))
+    return sorted(set(GROK_NAME.findall(str(params.get("separator_regexp") or ""))))
 
 
 def _has_flattened(payload: Mapping[str, Any]) -> bool:

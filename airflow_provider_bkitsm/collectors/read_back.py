@@ -9,19 +9,17 @@ See docs/log-platform-behaviour.md#detail-is-no-copy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.clean_config import ETL_PARAM_KEYS
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectorStorageUnknown, InvalidCleanConfig
-from airflow_provider_bkitsm.collectors.platform_rules import fields_with_a_place
+from airflow_provider_bkitsm.collectors.platform_rules import GROK_NAME, fields_with_a_place
 from airflow_provider_bkitsm.collectors.rules import DELIMITER, JSON, REGEXP, TEXT
 
 _NO_TICKET = "No ticket was opened"
 _KIND_OF_NODE = {"": TEXT, "json": JSON, "delimiter": DELIMITER, "regexp": REGEXP}
-_GROK = re.compile(r"%\{\w+")
 # Options of a column that the platform works out itself; those that begin with es_ too.
 _COMPUTED = frozenset(
     (
@@ -177,7 +175,7 @@ def _etl_params(collector: Collector, kind: str) -> dict[str, Any]:
     if not _is_of_a_table(options):
         return {key: options[key] for key in ETL_PARAM_KEYS if options.get(key) is not None}
     params = {key: options[key] for key in _COPIED_OPTIONS.get(kind, ()) if options.get(key) is not None}
-    if kind == REGEXP and _GROK.search(str(params.get("separator_regexp"))):
+    if kind == REGEXP and GROK_NAME.search(str(params.get("separator_regexp"))):
         params["is_grok"] = True
     path_regexp = _path_regexp(options)
     if path_regexp:

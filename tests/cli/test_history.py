@@ -49,16 +49,16 @@ def ask(capsys) -> Ask:
     return asked
 
 
-def test_every_change_is_told_in_order(ask):
-    told = json.loads(ask("7", "-o", "json"))
-    assert [(one["event"], one["from"], one["to"]) for one in told] == [
+def test_every_change_is_there_in_order(ask):
+    rows = json.loads(ask("7", "-o", "json"))
+    assert [(one["event"], one["from"], one["to"]) for one in rows] == [
         ("apply", "not_apply", "applying"),
         ("ticket_opened", "applying", "applying"),
         ("decided", "applying", "applying"),
         ("fail", "applying", "fail_apply"),
     ]
-    assert {one["owner"] for one in told} == {"dag/run/apply"}
-    assert told[-1]["details"] == "rejected " + "x" * 300
+    assert {one["owner"] for one in rows} == {"dag/run/apply"}
+    assert rows[-1]["details"] == "rejected " + "x" * 300
 
 
 def test_yaml_is_the_same(ask):
@@ -67,10 +67,10 @@ def test_yaml_is_the_same(ask):
 
 @pytest.mark.parametrize("output", ["table", "plain"])
 def test_people_read_a_table(ask, output):
-    told = ask("7", "-o", output)
-    for said in ("when", "details", "ticket_opened", "fail_apply", "SN1", "tester"):
-        assert said in told
-    assert ("x" * 300 in told.replace("\n", "")) is (output == "plain")
+    table = ask("7", "-o", output)
+    for text in ("when", "details", "ticket_opened", "fail_apply", "SN1", "tester"):
+        assert text in table
+    assert ("x" * 300 in table.replace("\n", "")) is (output == "plain")
 
 
 def test_the_connections_can_be_named(ask, connect, monkeypatch):
@@ -96,5 +96,5 @@ def test_it_is_there_on_the_command_line(door):
     command = [sys.executable, "-m", *door, "7", "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    said = done.stdout[done.stdout.index("[{") :]
-    assert [one["event"] for one in json.loads(said)] == ["apply", "ticket_opened", "decided", "fail"]
+    rows = done.stdout[done.stdout.index("[{") :]
+    assert [one["event"] for one in json.loads(rows)] == ["apply", "ticket_opened", "decided", "fail"]
