@@ -283,6 +283,18 @@ def test_a_problem_tells_what_is_taken_and_what_was_given(key: str, value: Any, 
     assert _problems(BODY | {key: value}) == [problem]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_p3_a_depth_as_text_is_sent_as_the_number_the_platform_reads(depth: int) -> None:
+    params = {"retain_extra_json": True, "ext_json_config": {"expand_depth": str(depth)}}
+    clean = validate_clean_config(BODY | {"etl_params": params}, collector_row=None)
+    assert clean["etl_params"]["ext_json_config"] == {"expand_depth": depth}
+
+
+def test_a_long_value_is_quoted_by_its_beginning() -> None:
+    (problem,) = _problems(BODY | {"view_roles": "x" * 1000})
+    assert problem == f"view_roles must be a list, not '{'x' * 119}..."
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("need_assessment", True), ("need_assessment", None), ("assessment_config", {"approvals": 1})],
