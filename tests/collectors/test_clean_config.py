@@ -612,12 +612,24 @@ def test_a_delimiter_takes_lines_apart(params: Any) -> None:
 
 
 def test_p3_the_approver_is_shown_what_the_platform_will_read() -> None:
-    field = {"field_name": " level ", "field_type": "string ", "is_delete": 0, "alias_name": " lvl"}
+    field = {
+        "field_name": " level ",
+        "field_type": "string ",
+        "is_delete": 0,
+        "alias_name": " lvl",
+        "description": 5,
+    }
     body = BODY | {"table_id": " App_Runtime ", "etl_config": " bk_log_json", "fields": [field]}
     body |= {"etl_params": {"separator": " ", "path_regexp": " x ", "retain_original_text": 1}}
     clean = validate_clean_config(body, collector_row=None)
     assert (clean["table_id"], clean["etl_config"]) == ("app_runtime", "bk_log_json")
-    expected = {"field_name": "level", "field_type": "string", "is_delete": False, "alias_name": "lvl"}
+    expected = {
+        "field_name": "level",
+        "field_type": "string",
+        "is_delete": False,
+        "alias_name": "lvl",
+        "description": "5",
+    }
     assert clean["fields"] == [expected]
     assert clean["fields"][0]["is_delete"] is False
     assert clean["etl_params"] == {"separator": " ", "path_regexp": "x", "retain_original_text": True}
