@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a collector of a business needs an approval at all: the log platform's FEATURE_COLLECTOR_ITSM. Pure.
 
-There, whatever goes wrong turns the switch off, and with it the approval
-(docs/log-platform-behaviour.md#switch-that-fails-open). Here it is off only where somebody wrote "off": what
-cannot be read is an error, and nothing goes on (P3).
+There, any error turns the switch off, and with it the approval
+(docs/log-platform-behaviour.md#switch-that-fails-open). Here the switch is off only if the setting is "off": a
+setting that cannot be read is an error, and nothing goes on (P3).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _BUSINESS = re.compile(r"\s*(-?[0-9]{1,18})\s*=\s*(\w+)\s*")
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """Whether an approval is needed, and which setting says so, as an administrator would look for it."""
+    """Whether an approval is needed, and the setting that decides it, spelled as in ``airflow.cfg``."""
 
     is_on: bool
     setting: str
 
 
 def gate(for_all: str, for_businesses: str, *, bk_biz_id: int) -> Gate:
-    """Decide for one business; its own entry wins.
+    """Return the gate of one business; its own entry wins.
 
     :param for_all: ``on`` or ``off``, in any case.
     :param for_businesses: exceptions such as ``2=off, 5=on``; empty for none.
-    :raises ItsmConfigurationError: either cannot be read, even where the other alone would do.
+    :raises ItsmConfigurationError: one of them cannot be read, even if the other alone would decide.
     """
     default, exceptions = _state(FOR_ALL, for_all), dict(_exceptions(for_businesses))
     if bk_biz_id in exceptions:

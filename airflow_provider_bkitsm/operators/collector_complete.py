@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ending a collector's application, one way or the other."""
+"""The end of a collector's application, complete or failed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _OVER = "The Airflow run that waited for this ticket has ended"
 
 
 class CollectorCompleteOperator(VerdictReadingOperator):
-    """Ends the application: ``success_apply`` once the approved ETL is there, else ``fail_apply`` and why.
+    """Ends the application: ``success_apply`` if the approved ETL is provisioned, else ``fail_apply``.
 
     Give it ``trigger_rule="all_done"`` behind the ETL task. A ticket that is still open by then (the wait timed
-    out, was killed or failed) is withdrawn, so that nobody decides about something that is over.
+    out, was killed or failed) is withdrawn, so that no one decides on it in vain.
 
     Returns ``state``, ``ticket_sn``, ``outcome`` (``bypassed`` where no approval was needed), ``reason`` and
-    ``collector_config_id``. Whatever somebody has changed in the log platform since the ETL was written, a native
-    approval above all, is in the reason and in the log.
+    ``collector_config_id``. Changes in the log platform since the ETL was written, above all by a native approval,
+    are in the reason and in the log.
 
     :param on_not_approved: what ``fail_apply`` does to this task, and with it to the run: ``fail`` for good,
         ``skip`` or ``pass``.
@@ -62,9 +62,9 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         return _summary(row, reason)
 
     def _changed_since(self, row: CollectorRow) -> list[str]:
-        """Say whether the log platform still has what was provisioned; if it cannot be read, that is no failure.
+        """Return how the log platform differs from what was provisioned; nothing if it cannot be read.
 
-        A native approval replays the payload parked with its ticket over ours, and nobody is told of it there.
+        A native approval writes the payload parked with its ticket over ours, without a trace there.
         """
         from airflow_provider_bkitsm.collectors.read_back import differences
 
@@ -112,21 +112,21 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         return standing(row, verdict)
 
     def _with_ticket(self, row: CollectorRow) -> CollectorRow:
-        """Learn the number of a ticket whose opening was never confirmed, as long as it may still appear."""
+        """Search for a ticket whose opening was never confirmed, as long as it may still appear."""
         from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         if row.ticket_sn is not None or row.create_started_at is None:
             return row
         opener = TicketOpener(hook=self.hook)
         creator = str((row.request or {}).get("creator") or self.asker)
-        handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
-        found = opener.look_for(handle, seconds=opener.seconds_left(handle))
+        key = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
+        found = opener.look_for(key, seconds=opener.seconds_left(key))
         if found is None:
             return row
-        return self.store.ticket_opened(*self.key, tag=handle.tag, sn=found.sn, url=found.ticket_url)
+        return self.store.ticket_opened(*self.key, tag=key.tag, sn=found.sn, url=found.ticket_url)
 
     def _end(self, row: CollectorRow) -> Verdict:
-        """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
+        """Withdraw a ticket that no task waits for any more; a decision that came first wins."""
         from airflow_provider_bkitsm.hooks.operating import give_up
 
         sn, policy = str(row.ticket_sn), self.verdict_policy_of(row)
