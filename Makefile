@@ -11,7 +11,7 @@ NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
 MUTATION := $(VENV)/.mutation
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-e2e coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help demo test test-e2e coverage test-quick test-matrix lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
 	@echo "make lint                  ruff, mypy --strict, directions of imports, spelling, dead code, licence headers"
 	@echo "make headers               add the licence header where it lacks"
+	@echo "make api                   write docs/api.md, the public names and their parameters, from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, strictly"
@@ -82,6 +83,9 @@ lint: $(STAMP)
 
 headers: $(STAMP)
 	$(BIN)/python -m tools.headers
+
+api: $(STAMP)
+	$(BIN)/python -m tools.public_api
 
 wheel: $(STAMP)
 	$(BIN)/python -m tools.wheel
