@@ -13,7 +13,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_bkitsm.callback.messages import Result
-from airflow_provider_bkitsm.callback.receiver import Arrived, Receiver, Waiting
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
 from airflow_provider_bkitsm.callback.signature import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks import transport
@@ -101,17 +101,17 @@ async def test_p3_the_callback_resumes_with_it(situation, recorded):
     sn = recorded(situation, marked=True)
     gateway = read_gateway(Connection(conn_id="bkitsm_default", conn_type="bkitsm", **CALLER))
     metadata = FakeMetadata(gateways={"bkitsm_default": gateway})
-    metadata.waits[sn] = Waiting(waiters=(WAITER,), known=True)
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True)
     claim = Claim(conn_id="bkitsm_default", tag=TAG, expires=int(time.time()) + 60)
     body = json.dumps({"sn": sn, "token": "t", "current_status": "FINISHED", "approve_result": True})
-    arrived = Arrived(
+    request = CallbackRequest(
         conn_id=claim.conn_id,
         tag=TAG,
         expires=str(claim.expires),
         signature=sign(signing_keys(gateway), claim),
         body=body.encode(),
     )
-    result = await Receiver(metadata=metadata).receive(arrived)
+    result = await Receiver(metadata=metadata).receive(request)
     if situation not in DECIDED:
         assert (result, metadata.resumed) == (Result.STILL_OPEN, [])
         return
