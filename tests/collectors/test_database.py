@@ -105,8 +105,7 @@ def test_tables_are_looked_at_once_a_minute_whoever_uses_the_engine(
 ) -> None:
     looked = _looked_at(monkeypatch)
     for seconds in (60.0, 60.0, 0.0):
-        monkeypatch.setattr(transactions_module, "_CHECKED_SECONDS", seconds)
-        with Transactions(file_engine).begin():
+        with Transactions(file_engine, checked_seconds=seconds).begin():
             pass
     assert looked == [file_engine] * 2
 

@@ -41,8 +41,9 @@ TOKEN = {"is_passed": True}
 
 
 @pytest.fixture
-def recorded(monkeypatch):
+def recorded(monkeypatch, tmp_path):
     """Answer every call as the real server has, whichever client makes it; a title carries a mark on demand."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", json.dumps({"conn_type": "bkitsm", **CALLER}))
     answers: dict[str, Any] = {"token/verify/": {"result": True, "code": 0, "data": TOKEN}}
 
