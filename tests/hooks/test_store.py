@@ -37,9 +37,9 @@ def test_an_engine_is_kept_until_its_connection_is_changed(connect):
     connect("db", password="p4ss", **database)
     first = store_engine("db")
     assert store_engine("db") is first
-    connect("db", password="other", **database)
+    connect("db", password="0ther-s3cret", **database)
     assert store_engine("db") is not first
-    assert store_engine("db").url.password == "other"
+    assert store_engine("db").url.password == "0ther-s3cret"
 
 
 def test_the_configured_connection_is_the_default(connect, monkeypatch):
