@@ -92,8 +92,9 @@ class Transactions:
     that check.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, checked_seconds: float = _CHECKED_SECONDS) -> None:
         self.engine = engine
+        self._checked_seconds = checked_seconds
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -111,7 +112,8 @@ class Transactions:
 
     def _prepare(self) -> None:
         now = time.monotonic()
-        if now - _checked.get(self.engine, -_CHECKED_SECONDS) >= _CHECKED_SECONDS or self._file_is_gone():
+        is_due = now - _checked.get(self.engine, -self._checked_seconds) >= self._checked_seconds
+        if is_due or self._file_is_gone():
             migrate(self.engine)
             _checked[self.engine] = now
 

@@ -200,11 +200,14 @@ Numbers = frozenset[str]
 
 
 class PersonTickets:
-    """What one API server process remembers, for each person apart; for one event loop."""
+    """What one API server process remembers, for each person apart; for one event loop.
 
-    def __init__(self, itsm: ItsmReader) -> None:
+    :param fresh_seconds: so long an answer is not asked for anew.
+    """
+
+    def __init__(self, itsm: ItsmReader, *, fresh_seconds: float = _FRESH_SECONDS) -> None:
         self._itsm = itsm
-        self._known: SharedCache[Numbers] = SharedCache(_FRESH_SECONDS)
+        self._known: SharedCache[Numbers] = SharedCache(fresh_seconds)
 
     async def find(self, person: str, tickets: Iterable[tuple[Ticket, bool]]) -> tuple[frozenset[Ticket], bool]:
         """Return which of these wait for a person or were opened in their name, and whether all ITSMs answered.
