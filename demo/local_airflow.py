@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,13 @@ class LocalAirflow:
         """
         wait_until(self._healthy, _START_SECONDS, lambda: f"Airflow is not healthy: {self._health()}")
         wait_until(lambda: self._has(dag_ids), _START_SECONDS, lambda: f"DAGs are missing: {dag_ids}")
+
+    def clean(self, *tables: str, before: datetime) -> None:
+        """Delete what is older from tables, as administrators do (``airflow db clean``)."""
+        when, names = before.isoformat(), ",".join(tables)
+        self._command(
+            *("db", "clean", "--tables", names, "--clean-before-timestamp", when, "--skip-archive", "--yes")
+        )
 
     def check(self) -> None:
         """Raise when a component has ended by itself, or start it again where that is wanted."""

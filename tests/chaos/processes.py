@@ -12,17 +12,19 @@ from pathlib import Path
 
 from benchmarks.report import publish
 from demo.processes import ends_orderly
+from tests.chaos.clean_ups import CleanUp
 from tests.chaos.points import plan
 from tests.chaos.process_report import section
 from tests.chaos.rounds import Result, Round
 from tests.chaos.settings import CELERY, LOCAL
-from tests.chaos.stage import DAGS_GONE, NO_TRIGGERER, Stage, missing, stage
+from tests.chaos.stage import CLEANS, DAGS_GONE, NO_TRIGGERER, Stage, missing, stage
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 _EVERYWHERE = ("scheduler", "triggerer", "api-server", "postgresql")
 ROUNDS = {
-    # No executor makes a difference to the sandbox, to triggerers that are down, or to the file of a DAG.
-    LOCAL: ("worker", "orphans", "sandbox", *_EVERYWHERE, NO_TRIGGERER, DAGS_GONE),
+    # No executor makes a difference to the sandbox, to triggerers that are down, or to the file of a DAG,
+    # or to a clean-up.
+    LOCAL: ("worker", "orphans", "sandbox", *_EVERYWHERE, NO_TRIGGERER, DAGS_GONE, *CLEANS),
     CELERY: ("celery-worker", "redis", *_EVERYWHERE),
 }
 
@@ -56,7 +58,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def one_round(running: Stage, component: str) -> list[Result]:
     """Play a component's round: with the CeleryExecutor each point once, which decision in turn."""
     turn = ROUNDS[running.executor].index(component)
-    return Round(running, component, plan(component, turn, both=running.executor == LOCAL)).play()
+    kind = CleanUp if component in CLEANS else Round
+    return kind(running, component, plan(component, turn, both=running.executor == LOCAL)).play()
 
 
 def _play(home: Path, with_one: str | None, only: Sequence[str] | None) -> Iterator[Result]:
