@@ -38,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ends_orderly(), tempfile.TemporaryDirectory(prefix="bkitsm-chaos-") as home:
         results = list(_play(Path(given.home or home), given.executor, given.only))
     problems = [problem for one in results for problem in one.problems]
-    print("\n".join(problems), file=sys.stderr)
     if given.only or given.executor or problems:
         print(section(results))
     else:
@@ -74,6 +73,7 @@ def _play(home: Path, with_one: str | None, only: Sequence[str] | None) -> Itera
                 seconds = time.monotonic() - began
                 wrong = sum(bool(one.problems) for one in results)
                 print(f"{executor}, {component}: {len(results)} runs, {wrong} wrong, {seconds:.0f} s", flush=True)
+                print("\n".join(said for one in results for said in one.problems), file=sys.stderr, flush=True)
                 yield from results
             if running.heard() == 0:
                 raise SystemExit("no callback resumed anything: the API server's plugin does not work")
