@@ -44,7 +44,8 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
     read as approved before. A ticket that ended without a person's answer, that ITSM does not know, or that
     does not carry our mark closes nothing. Where Airflow does not have the run any more, or the run is over and
     the task that applied or waited was deleted, nobody can clear it to go on: then an approved application is
-    ended too, one that needed no approval, and one whose ticket was never opened. An open ticket is left to people.
+    ended too, one that needed no approval, and one whose ticket was never opened. An open ticket is left to
+    people.
 
     It also ends the tickets of waits that were ended from outside while no triggerer saw it, as their ``on_kill``
     says, of sensors and approvals of every DAG on this connection (P5).

@@ -215,7 +215,7 @@ def test_p7_an_approved_collector_that_a_clear_can_bring_on_is_left_to_its_run(j
 
 @pytest.mark.parametrize("end", ["approve", "reject"])
 def test_p5_a_collector_whose_applying_task_was_deleted_can_be_applied_for_again(job, sandbox, end):
-    """``airflow db clean --tables task_instance`` deletes the tasks that have begun; Airflow then fails the run."""
+    """``airflow db clean --tables task_instance`` deletes the tasks that have begun; their run then fails."""
     sn = job.apply()
     job.runs["run_1001"], job.tasks["run_1001"] = "failed", {"complete": None}
     assert job.one() == ("waiting_but_run_gone", "have_a_look")
