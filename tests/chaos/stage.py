@@ -33,12 +33,12 @@ ORPHANS = "orphans"
 TRIGGERERS = ("triggerer", "triggerer-2")
 # All of them, for five minutes; and the DAG's file, which goes and comes back, as in a deployment.
 NO_TRIGGERER, DAGS_GONE = "no-triggerer", "dag-file"
-# What people do to the database: ``airflow db clean`` of one table, or of all that have nothing to do with waits.
+# ``airflow db clean`` of one table, and of what Airflow deletes with it; or of all that waits do not need.
 OTHER_TABLES = "clean-others"
-CLEANS = {f"clean-{name}": name for name in ("trigger", "task_instance", "dag_run", "xcom", "task_state_store")}
-CLEANS[OTHER_TABLES] = ""
+_TABLES = ("trigger", "task_instance", "dag_run", "dag_version", "dag", "xcom", "task_state_store")
+CLEANS = {f"clean-{name}": name for name in _TABLES} | {OTHER_TABLES: ""}
 # The living keep these fresh: only what is a minute old can be old in earnest.
-_KEPT_FRESH = ("dag", "job")
+_KEPT_FRESH = {"dag", "job"}
 # The triggerers start anew after a clean-up, on what it has left; then all have to notice what is gone.
 _DOWN_SECONDS = {NO_TRIGGERER: 300.0, DAGS_GONE: 40.0} | dict.fromkeys(CLEANS, 15.0)
 RECONCILE = "reconcile"
@@ -105,13 +105,10 @@ class Stage:
 
     def _clean(self, table: str) -> None:
         """Delete all rows of a table, as if they were old by now."""
-        now = datetime.now(UTC)
-        if table:
-            self.airflow.clean(table, before=now)
-        else:
-            others = set(config_dict) - set(CLEANS.values())
-            self.airflow.clean(*sorted(others - set(_KEPT_FRESH)), before=now)
-            self.airflow.clean(*_KEPT_FRESH, before=now - timedelta(minutes=1))
+        now, tables = datetime.now(UTC), {table} if table else set(config_dict) - set(_TABLES)
+        for age, names in ((0, tables - _KEPT_FRESH), (1, tables & _KEPT_FRESH)):
+            if names:
+                self.airflow.clean(*sorted(names), before=now - timedelta(minutes=age))
         self.kill(NO_TRIGGERER)
 
     def reconcile(self) -> dict[str, Any]:
