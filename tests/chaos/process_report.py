@@ -80,8 +80,12 @@ def _letter(run: Result) -> str:
 
 
 def _sums(results: Sequence[Result]) -> Iterator[str]:
-    approved = sum(one.approve for one in results)
-    wrong, cut = sum(bool(one.problems) for one in results), sum(one.cut for one in results)
+    cut = [one for one in results if one.cut]
+    ended = [one for one in results if not one.cut]
+    approved, wrong, unnamed = (
+        sum(one.approve for one in ended),
+        *(sum(bool(one.problems) for one in part) for part in (ended, cut)),
+    )
     yield (
         "A: approved; the run succeeded, its ETL is written, its collector is `success_apply`."
         " R: rejected; the run failed, nothing is written, its collector is `fail_apply`."
@@ -91,14 +95,15 @@ def _sums(results: Sequence[Result]) -> Iterator[str]:
         " -: there is nothing to kill, or nobody who can decide, at that point."
     )
     yield ""
-    said = f"{len(results)} runs, {approved} approved and {len(results) - approved} rejected"
+    said = f"{len(ended)} runs, {approved} approved and {len(ended) - approved} rejected"
     yield f"{said}: **{wrong} not as decided** (target: 0)."
     if not wrong:
         yield (
             "By the sandbox's own record each of them had exactly one ticket, and that one ended by its decision:"
             " none was opened twice, none withdrawn, none left open."
-            + (
-                f" {cut} runs were cut off by a clean-up, before their ticket or with it; 0 were not named."
-                * (cut > 0)
-            )
+        )
+    if cut:
+        yield (
+            f"{len(cut)} runs more were cut off by a clean-up: **{unnamed} with a ticket that was opened twice,"
+            " withdrawn, or open and not named** (target: 0)."
         )

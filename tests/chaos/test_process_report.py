@@ -40,6 +40,8 @@ def test_what_a_clean_up_has_cut_off_is_counted_apart():
         ]
     )
     assert "clean --tables trigger` | - | - | - | - | a ! | - | - | A | - | - | 3 | 1 | 1 |" in said
+    assert "1 runs, 1 approved and 0 rejected: **0 not as decided**" in said
+    assert "2 runs more were cut off by a clean-up: **1 with a ticket" in said
 
 
 def test_every_point_is_visited_wherever_there_is_something_to_kill():
