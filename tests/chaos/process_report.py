@@ -90,8 +90,9 @@ def _sums(results: Sequence[Result]) -> Iterator[str]:
         "A: approved; the run succeeded, its ETL is written, its collector is `success_apply`."
         " R: rejected; the run failed, nothing is written, its collector is `fail_apply`."
         " a, r: Airflow has no row any more of the run, or of tasks that had begun, so that it cannot end;"
-        " two looks of `CollectorReconcileOperator` (with a `grace` of 0) named its ticket while it was open, no ETL"
-        " was written without approval, and after the decision its collector can be applied for again, or is named."
+        " two looks of `CollectorReconcileOperator` (with a `grace` of 0) named its ticket while it was open, no"
+        " ETL was written without approval, and after the decision its collector can be applied for again, or is"
+        " named."
         " -: there is nothing to kill, or nobody who can decide, at that point."
     )
     yield ""
