@@ -48,6 +48,8 @@ _ALWAYS = {
     "CORE__PARALLELISM": "4",
     "CORE__LOAD_EXAMPLES": "False",
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    # A file that changes twice in half a minute is written twice.
+    "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
