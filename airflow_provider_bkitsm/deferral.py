@@ -258,13 +258,10 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
         :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
         """
-        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
         from airflow_provider_bkitsm.tickets.legacy import clock_behind
 
-        ti = context["ti"]
-        where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
-        ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
+        ticket = self.awaited(sn, context)
         found = read_binding(ticket)
         if found.since is not None and not found.is_settled:
             info = self.hook.get_ticket_info(sn)
@@ -273,6 +270,13 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found
+
+    def awaited(self, sn: str, context: Context) -> AwaitedTicket:
+        """Return a ticket as the one that this task waits for, with who opens it."""
+        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
+
+        where = {name: str(getattr(context["ti"], name, "")) for name in ("dag_id", "run_id")}
+        return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
 
     def _is_legacy(self, title: str, ticket: AwaitedTicket, context: Context) -> bool:
         """Whether a ticket has the mark that a version without records gave the opener's."""

@@ -96,7 +96,7 @@ _LATER = {
     Kind.INTENT_WITHOUT_TICKET: Action.CLEAR_ITS_RUN,
     Kind.BYPASSED: Action.CLEAR_ITS_RUN,
 }
-_GONE = "; Airflow does not have the run, or the task of it that waited, any more"
+_GONE = "; Airflow does not have the run, or the task of it that applied or waited, any more"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,7 @@ def find(
     :param seen: None where ITSM was not asked: there is no ticket yet, or its verdict stands already.
     :param run_is_over: whether the run that applied has ended; None where Airflow does not know that run.
     :param run_is_gone: whether the application can be brought on by nobody: Airflow says that it does not have the
-        run, or the run is over and the task that waited for the ticket was deleted.
+        run, or the run is over and the task that applied, or waited for the ticket, was deleted.
     """
     kind, said = _stands(row, seen)
     if kind is Kind.STILL_WAITING:

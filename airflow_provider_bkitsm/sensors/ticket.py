@@ -28,6 +28,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
 )
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
+from airflow_provider_bkitsm.tickets.binding import NUMBER_LOST
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
-        self._index = map_index(context["ti"])
+        self._take_up(context)
         if not self.deferrable:
             return super().execute(context)
         looked = self._first_look(context)
@@ -165,8 +166,22 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Take the trigger's event; without one the ticket is read again."""
-        self._index = map_index(context["ti"])
+        self._take_up(context)
         return super().execute_complete(context, event)
+
+    def _take_up(self, context: Context) -> None:
+        """Learn which task this is, and its ticket's number by the store where a clean-up has deleted the XCom."""
+        from airflow_provider_bkitsm.itsm.wait import ticket_number
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_ticket
+
+        self._index = map_index(context["ti"])
+        try:
+            ticket_number(self.ticket_sn)
+        except ItsmError:
+            found = read_opened_ticket(self.awaited("", context))
+            if found is not None:
+                self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opener()))
+                self.ticket_sn = found
 
     def _first_look(self, context: Context) -> PokeReturnValue:
         """Look, and honour ``soft_fail`` and ``never_fail``, as Airflow does for every look but this one."""
