@@ -12,7 +12,7 @@ MUTATION := $(VENV)/.mutation
 SCRIPTS := node_modules/.installed
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
 	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
+	@echo "make api                   write docs/api.md, the public names and their parameters, from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, strictly"
@@ -101,6 +102,9 @@ lint: $(STAMP) $(SCRIPTS)
 
 headers: $(STAMP)
 	$(BIN)/python -m tools.headers
+
+api: $(STAMP)
+	$(BIN)/python -m tools.public_api
 
 wheel: $(STAMP)
 	$(BIN)/python -m tools.wheel

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
@@ -21,9 +22,9 @@ from airflow_provider_bkitsm.mixins import (
     OpenLineageMixin,
     TaskMixin,
     VerdictPolicyMixin,
-    ends_without_worker,
     is_mapped_over,
     map_index,
+    task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
     from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding
+
+log = logging.getLogger(__name__)
 
 _TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 
@@ -117,6 +120,34 @@ def check_poke_interval(given: timedelta | float) -> float:
     return seconds
 
 
+def act_on_refusal(
+    policy: OnNotApproved,
+    message: str,
+    *,
+    context: Context,
+    advice: str = "",
+    xcoms: Mapping[str, Any] | None = None,
+) -> None:
+    """Do to a task what its ``on_not_approved`` says: ``pass`` returns, ``skip`` skips it, ``fail`` is final.
+
+    A failed task is not retried: a retry would ask the approver a second time.
+
+    :param message: why the task is not approved.
+    :param advice: is added to the message of a task that fails.
+    :param xcoms: what a task that ends without a result leaves for others, by key.
+    """
+    if policy == "pass":
+        log.info("%s", message)
+        return
+    for key, value in (xcoms or {}).items():
+        context["ti"].xcom_push(key=key, value=value)
+    if policy == "skip":
+        raise AirflowSkipException(message)
+    if policy == "fail":
+        raise AirflowFailException(f"{message}{advice}")
+    assert_never(policy)
+
+
 class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, TaskMixin):
     """A task whose second half is a wait in the triggerer."""
 
@@ -188,7 +219,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         except ItsmError as error:
             self.log.warning("ITSM ticket %s could not be read: %s; waiting again", own, error)
             self.wait_in_triggerer(own, **remembered)
-        if verdict.outcome is Outcome.WAITING:
+        if not verdict.outcome.is_final:
             self.wait_in_triggerer(own, **remembered)
         return self.conclude(self.settled(verdict, context), context)
 
@@ -227,13 +258,10 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
         :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
         """
-        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
         from airflow_provider_bkitsm.tickets.legacy import clock_behind
 
-        ti = context["ti"]
-        where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
-        ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
+        ticket = self.awaited(sn, context)
         found = read_binding(ticket)
         if found.since is not None and not found.is_settled:
             info = self.hook.get_ticket_info(sn)
@@ -242,6 +270,13 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found
+
+    def awaited(self, sn: str, context: Context) -> AwaitedTicket:
+        """Return a ticket as the one that this task waits for, with who opens it."""
+        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
+
+        where = {name: str(getattr(context["ti"], name, "")) for name in ("dag_id", "run_id")}
+        return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
 
     def _is_legacy(self, title: str, ticket: AwaitedTicket, context: Context) -> bool:
         """Whether a ticket has the mark that a version without records gave the opener's."""
@@ -255,20 +290,22 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         return is_legacy(title, ticket, conn_ids={self.bkitsm_conn_id, str(conn_id)}, approval_key=key)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
-        """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
-        said = verdict.describe()
-        if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
-            self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
-        if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
-            self.log.info("%s", said)
-            return verdict.as_dict()
-        context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
-        if self.do_xcom_push:
-            # In place of an earlier round's: Airflow clears XComs only for tries that begin on a worker.
-            context["ti"].xcom_push(key="return_value", value=verdict.as_dict())
-        if self.on_not_approved == "skip":
-            raise AirflowSkipException(said)
-        raise AirflowFailException(f"{said}. Not approved; this task is not retried")
+        """Return an approval; act on anything else as ``on_not_approved`` says."""
+        result = verdict.as_dict()
+        if verdict.outcome is Outcome.APPROVED:
+            if not verdict.evidence_required:
+                self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
+            self.log.info("%s", verdict.describe())
+            return result
+        # The result takes an earlier round's place: Airflow clears XComs only for tries that begin on a worker.
+        act_on_refusal(
+            self.on_not_approved,
+            verdict.describe(),
+            context=context,
+            advice=". Not approved; this task is not retried",
+            xcoms={"verdict": result, **({"return_value": result} if self.do_xcom_push else {})},
+        )
+        return result
 
     def wait_in_triggerer(self, sn: str, /, **remembered: Any) -> NoReturn:
         """Give the worker back until the ticket is decided.
@@ -317,13 +354,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             "poll_interval": self.poke_interval,
             "approval_timeout": self.approval_timeout,
             "withdraw_when_killed": self.when_killed == "withdraw",
-            "ends_task": self.may_end_in_triggerer and self.is_ours(*_AFTER) and ends_without_worker(self),
+            "ends_task": self.may_end_in_triggerer
+            and self.uses_builtin_steps(*_AFTER)
+            and task_can_finish_without_worker(self),
             **({"opened_by": opener} if (opener := self.opener()) is not None else {}),
             **self.verdict_settings,
         }
 
-    def is_ours(self, *steps: str) -> bool:
-        """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
+    def uses_builtin_steps(self, *steps: str) -> bool:
+        """Whether steps of a worker are Airflow's or the provider's own: the triggerer can do those as well."""
         return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
 
 

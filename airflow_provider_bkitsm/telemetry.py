@@ -12,6 +12,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 from airflow_provider_bkitsm import version_compat
+from airflow_provider_bkitsm.itsm.outcome import CALLED_OFF
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
@@ -25,8 +26,6 @@ GAUGE_SECONDS = 10.0
 # For so many seconds after a decision, its callback may still arrive.
 _CALLBACK_GRACE_SECONDS = 10.0
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
-_DECIDED = frozenset({"approved", "rejected"})
-_CALLED_OFF = frozenset({"REVOKED", "TERMINATED"})
 
 Way = Literal["callback", "poll"]
 
@@ -110,7 +109,7 @@ def adopted(conn_id: str) -> None:
 @_never_raises
 def withdrawn(conn_id: str, status: TicketStatus) -> None:
     """Count a ticket that was ended because nobody waits for it, unless a decision came first."""
-    if status.current_status in _CALLED_OFF:
+    if status.current_status in CALLED_OFF:
         _emit(WITHDRAWN, conn_id=conn_id)
 
 
@@ -119,7 +118,7 @@ def latency(verdict: Verdict, *, began: datetime | None, now: datetime) -> float
 
     ITSM's times are whole seconds.
     """
-    if verdict.outcome not in _DECIDED or verdict.decided_at is None:
+    if not verdict.outcome.is_decision or verdict.decided_at is None:
         return None
     at = datetime.fromisoformat(verdict.decided_at)
     if began is not None and at < began.replace(microsecond=0):

@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"since Airflow {since}: {why}"))
 
 
+@pytest.fixture(autouse=True)
+def _no_pool_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what starting the plugin tells its process: to keep connections of the store open."""
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store._keepers", set())
+
+
 @pytest.fixture
 def sandbox() -> Iterator[SandboxServer]:
     """Serve a fresh sandbox."""

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from typing import get_args
+
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.deferral import act_on_refusal
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.mixins import OnNotApproved
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import installation
@@ -76,6 +82,38 @@ def test_p3_a_ticket_that_another_run_has_opened_is_not_its_own(sn, who):
 def test_p3_an_event_that_cannot_be_read_is_not_approved(sn, who, verdict):
     with pytest.raises((AirflowFailException, TaskDeferred)):
         gate().take_event({"verdict": verdict}, who.context, sn=sn)
+
+
+@pytest.mark.parametrize(
+    ("policy", "raised", "pushed"),
+    [
+        ("pass", None, {}),
+        ("skip", AirflowSkipException, {"verdict": 1}),
+        ("fail", AirflowFailException, {"verdict": 1}),
+    ],
+)
+def test_a_refusal_does_what_the_policy_says(who, policy, raised, pushed, caplog):
+    caplog.set_level(logging.INFO)
+    given = {"context": who.context, "advice": ". Ask bob", "xcoms": {"verdict": 1}}
+    if raised is None:
+        act_on_refusal(policy, "refused", **given)
+        assert "refused" in caplog.text
+    else:
+        with pytest.raises(raised) as caught:
+            act_on_refusal(policy, "refused", **given)
+        assert str(caught.value) == ("refused. Ask bob" if policy == "fail" else "refused")
+    assert who.xcom == pushed
+
+
+def test_p3_a_policy_that_nobody_has_written_lets_nothing_continue(who):
+    with pytest.raises(AssertionError):
+        act_on_refusal("ask again", "refused", context=who.context)
+
+
+def test_every_policy_is_acted_on(who):
+    for policy in get_args(OnNotApproved):
+        with contextlib.suppress(AirflowFailException, AirflowSkipException):
+            act_on_refusal(policy, "refused", context=who.context)
 
 
 def _deferred(context, call) -> TaskDeferred:

@@ -59,21 +59,15 @@ Ticket = tuple[str, str]
 
 
 class Status(StrEnum):
-    """The status of an approval, for a person who runs DAGs."""
+    """How an approval stands, for a person who runs DAGs, while the page has no verdict of it."""
 
     WAITING = "waiting"
     SUSPENDED = "suspended"
     RESUMING = "resuming"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    WITHDRAWN = "withdrawn"
-    TERMINATED = "terminated"
-    TIMED_OUT = "timed_out"
     ENDED = "ended"
 
 
 OPEN = frozenset({Status.WAITING, Status.SUSPENDED, Status.RESUMING})
-DECIDED = frozenset({Status.APPROVED, Status.REJECTED, Status.WITHDRAWN, Status.TERMINATED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +142,7 @@ class Row:
     sn: str
     title: str
     ticket_url: str
-    status: Status
+    status: Status | Outcome
     step: str
     approvers: tuple[str, ...]
     decided_by: tuple[str, ...]
@@ -196,6 +190,7 @@ def row_of(
     since = (live and live.created_at) or wait.registered_at or wait.started_at
     status = status_of(wait, live)
     waits = status in OPEN
+    in_itsm = isinstance(status, Outcome) and status.itsm_status is not None
     return Row(
         task=wait.task,
         sn=wait.sn or text(verdict.get("sn")),
@@ -218,19 +213,19 @@ def row_of(
         creator=live.creator if live else "",
         triggered_by=wait.triggered_by,
         polled_at=polled_at if waits and _is_after(polled_at, wait.registered_at) else None,
-        seen_by=text(verdict.get("seen_by")) if status in DECIDED else "",
-        seen_at=moment(verdict.get("seen_at")) if status in DECIDED else None,
+        seen_by=text(verdict.get("seen_by")) if in_itsm else "",
+        seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
         reason_code="" if waits else _reason_code(verdict),
     )
 
 
-def status_of(wait: WaitRecord, live: TicketSnapshot | None) -> Status:
+def status_of(wait: WaitRecord, live: TicketSnapshot | None) -> Status | Outcome:
     """Return the status of an approval. Only the verdict that the task ended with is a decision."""
     if wait.state == _DEFERRED:
         return _status_while_waiting(live)
     outcome = outcome_of(wait.verdict)
-    if outcome is not None and outcome is not Outcome.WAITING:
-        return Status(outcome.value)
+    if outcome is not None and outcome.is_final:
+        return outcome
     return Status.RESUMING if wait.state in _AFTER_THE_WAIT else Status.ENDED
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeGuard
 
+from airflow_provider_bkitsm.itsm.outcome import CALLED_OFF
 from airflow_provider_bkitsm.itsm.protocol import read_json
 
 SIZE_LIMIT = 64 * 1024
 _SN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _TOKEN = re.compile(r"[!-~]{1,256}")
-# Posted from inside operate_ticket, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
-_INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ def read_notice(raw: bytes) -> CallbackBody | None:
     if not (is_number(sn) and isinstance(token, str) and _TOKEN.fullmatch(token)):
         return None
     status = body.get("current_status")
-    return CallbackBody(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in _INSIDE_A_CALL)
+    return CallbackBody(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in CALLED_OFF)
 
 
 class Result(StrEnum):

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from time import time
 from typing import Any, Protocol, TypeVar
 
-from airflow_provider_bkitsm.callback.itsm import read_verdicts
 from airflow_provider_bkitsm.callback.messages import CallbackBody, Result, read_notice
 from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.read_back import as_asked, confirmed
+from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -153,7 +156,7 @@ class Receiver:
     ) -> Result:
         try:
             async with asyncio.timeout(seconds), turns:
-                verdicts = await read_verdicts(gateway, notice, registrations.waiters, registrations.request)
+                verdicts = await _read_verdicts(gateway, notice, registrations.waiters, registrations.request)
         except CollectItsmTokenIllega as error:
             return self._record_result(Result.REFUSED_TOKEN, notice, str(error))
         except (ItsmError, TimeoutError) as error:
@@ -162,9 +165,7 @@ class Receiver:
             return self._record_result(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
         now = datetime.fromtimestamp(self._clock(), UTC)
         decided = [
-            (waiter, verdict.seen("callback", now))
-            for waiter, verdict in verdicts
-            if verdict.outcome is not Outcome.WAITING
+            (waiter, verdict.seen("callback", now)) for waiter, verdict in verdicts if verdict.outcome.is_final
         ]
         return self._record_result(await self._resume(decided), notice)
 
@@ -218,3 +219,56 @@ def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: floa
     if not is_signed(keys, claim, signature) or gateway is None:
         return Result.REFUSED_SIGNATURE
     return Result.REFUSED_EXPIRED if claim.expires < now else None
+
+
+async def _read_verdicts(
+    gateway: Gateway,
+    notice: CallbackBody,
+    waiters: Iterable[Waiter],
+    request: Mapping[str, Any] | None = None,
+) -> list[tuple[Waiter, Verdict]]:
+    """Verify the token and read the ticket at the same time: one verdict for each verdict policy, and the form.
+
+    :param request: what was sent to open the ticket: an approval counts only while the ticket still shows it.
+    :raises CollectItsmTokenIllega: ITSM did not make the token.
+    :raises ItsmError: ITSM did not answer.
+    """
+    async with ItsmAsyncHook.for_gateway(gateway) as hook:
+        verified, verdicts, info = await asyncio.gather(
+            hook.token_verify(notice.token),
+            _verdicts_of(hook, notice.sn, waiters, request),
+            _read_form(hook, notice.sn, request),
+            return_exceptions=True,
+        )
+        if not _value(verified).is_passed:
+            raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
+        form = _value(info)
+        if form is not None and form.current_status not in ENDED:
+            # The form was read before the ticket ended. Until its end a ticket can be edited: read the form again.
+            form = await hook.get_ticket_info(notice.sn)
+    return [(waiter, confirmed(verdict, request, form)) for waiter, verdict in _value(verdicts)]
+
+
+async def _verdicts_of(
+    hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter], request: Mapping[str, Any] | None
+) -> list[tuple[Waiter, Verdict]]:
+    by_settings: dict[tuple[Any, ...], Verdict] = {}
+    verdicts = []
+    for waiter in waiters:
+        settings = waiter.verdict_settings
+        key = tuple(settings.items())
+        if key not in by_settings:
+            verdict = await hook.run(read_verdict(sn, await hook.verdict_policy(**settings)))
+            by_settings[key] = await hook.run(as_asked(verdict, request, settings))
+        verdicts.append((waiter, by_settings[key]))
+    return verdicts
+
+
+async def _read_form(hook: ItsmAsyncHook, sn: str, request: Mapping[str, Any] | None) -> TicketInfo | None:
+    return None if request is None else await hook.get_ticket_info(sn)
+
+
+def _value(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result

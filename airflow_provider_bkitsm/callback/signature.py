@@ -15,14 +15,13 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
-# The first entry that is given counts. Airflow hides an entry of the extra by words in its name; "keys" is not one
-# of these words.
-EXTRAS = ("callback_signing_secret", "callback_signing_keys")
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
 _VERSION = "v1"
@@ -54,7 +53,7 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
     :raises ItsmConfigurationError: a key is blank or too short to be a secret.
     """
-    name = next((extra for extra in EXTRAS if gateway.extra.get(extra) not in (None, "")), None)
+    name = next((extra for extra in SIGNING_KEYS if gateway.extra.get(extra) not in (None, "")), None)
     if name is None:
         return (_derive(gateway.app_secret),)
     configured = gateway.extra[name]
@@ -146,7 +145,7 @@ log = logging.getLogger(__name__)
 
 def callbacks_wanted() -> bool:
     """Whether ``[bkitsm] callback`` is on."""
-    return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
+    return settings.callback()
 
 
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
@@ -164,9 +163,7 @@ def callback_base() -> str | None:
     """Return the public URL of the API server; None when there is none or callbacks are switched off."""
     if not callbacks_wanted():
         return None
-    conf = airflow_conf()
-    own = conf.get("bkitsm", "callback_base_url", fallback="") or ""
-    base = str(own or conf.get("api", "base_url", fallback="") or "").strip()
+    base = str(settings.callback_base_url() or airflow_conf().get("api", "base_url", fallback="") or "").strip()
     if base.startswith(("http://", "https://")):
         return base
     _warn_of_missing_base(base)

@@ -24,7 +24,7 @@ from typing import Any
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.idempotency import marker
-from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult
@@ -64,12 +64,10 @@ class Action(StrEnum):
     HAVE_A_LOOK = "have_a_look"
 
 
-_ENDED = {
+# Every other end is a ticket that was withdrawn: by a person, or because nobody had decided in time.
+_KINDS = {
     Outcome.APPROVED: Kind.APPROVED,
     Outcome.REJECTED: Kind.REFUSED,
-    Outcome.WITHDRAWN: Kind.WITHDRAWN,
-    # Stored only of a ticket that was withdrawn because nobody had decided in time.
-    Outcome.TIMED_OUT: Kind.WITHDRAWN,
     Outcome.TERMINATED: Kind.TERMINATED,
 }
 
@@ -98,7 +96,7 @@ _LATER = {
     Kind.INTENT_WITHOUT_TICKET: Action.CLEAR_ITS_RUN,
     Kind.BYPASSED: Action.CLEAR_ITS_RUN,
 }
-_GONE = "; Airflow does not have the run, or the task of it that waited, any more"
+_GONE = "; Airflow does not have the run, or the task of it that applied or waited, any more"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +202,7 @@ def find(
     :param seen: None where ITSM was not asked: there is no ticket yet, or its verdict stands already.
     :param run_is_over: whether the run that applied has ended; None where Airflow does not know that run.
     :param run_is_gone: whether the application can be brought on by nobody: Airflow says that it does not have the
-        run, or the run is over and the task that waited for the ticket was deleted.
+        run, or the run is over and the task that applied, or waited for the ticket, was deleted.
     """
     kind, said = _stands(row, seen)
     if kind is Kind.STILL_WAITING:
@@ -240,7 +238,8 @@ def _stands(row: CollectorRow, seen: Seen | None) -> tuple[Kind, str]:
         mark = f"#{marker(str(row.tag))}"
         return Kind.INTENT_WITHOUT_TICKET, f"no ticket is known since {since(row)}; its title would end in {mark}"
     if row.outcome is not None:
-        return _ENDED[row.outcome], f"ticket {row.ticket_sn} was {row.outcome} when it was read first"
+        kind = _KINDS.get(row.outcome, Kind.WITHDRAWN)
+        return kind, f"ticket {row.ticket_sn} was {row.outcome} when it was read first"
     if isinstance(seen, Verdict):
         return _of_verdict(row, seen)
     return _UNREAD.get(type(seen), Kind.UNREAD), f"ticket {row.ticket_sn} could not be read: {seen}"
@@ -250,11 +249,11 @@ def _of_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
     mark = f"#{marker(str(row.tag))}"
     if mark not in verdict.title:
         return Kind.AMBIGUOUS, f"the ticket with number {verdict.sn} is another one: its title lacks {mark}"
-    if verdict.outcome is Outcome.WAITING:
+    if not verdict.outcome.is_final:
         return Kind.STILL_WAITING, f"{verdict.describe()}, applied for at {since(row)}"
-    if verdict.reason_code in NOBODYS_ANSWER:
+    if not verdict.stands:
         return Kind.VERDICT_UNCLEAR, verdict.describe()
-    return _ENDED[verdict.outcome], verdict.describe()
+    return _KINDS.get(verdict.outcome, Kind.WITHDRAWN), verdict.describe()
 
 
 def _waits(*, run_is_over: bool | None, run_is_gone: bool, overdue: bool) -> Kind:

@@ -41,7 +41,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a naive time: nobody knows which zone it was meant in."""
+        """Convert to naive UTC; refuse a naive time, whose zone is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -51,22 +51,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
+        """Convert to aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class JsonText(TypeDecorator[dict[str, Any]]):
-    """JSON as ASCII text: a database's own JSON type may reorder or respell what a digest was taken of."""
+    """JSON as ASCII text: a database's own JSON type may reorder or respell it, which would change its digest."""
 
     impl = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
     cache_ok = True
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Write."""
+        """Serialize."""
         return None if value is None else json.dumps(value, allow_nan=False)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002
-        """Read."""
+        """Deserialize."""
         return None if value is None else dict(json.loads(value))
 
 
@@ -213,8 +213,8 @@ class AuditEntry:
 
     :param version: of the row after the change; entries count 1, 2, 3 without gaps.
     :param owner: the task that held the application after the change.
-    :param actor: who made the change, as the store was told.
-    :param detail: what the event brought with it.
+    :param actor: who made the change, as given to the store.
+    :param detail: the event's arguments that the audit keeps.
     :param at: aware UTC.
     """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS, secret_extras
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
@@ -63,11 +64,6 @@ def _port(url: SplitResult) -> int | None:
         raise ValueError("the host's port must be a number up to 65535") from None
 
 
-# Secrets besides those that Airflow masks by name. A path is no secret, but a key pasted in its place is.
-_SECRET = ("access_token", "bk_token", "bk_ticket", "bk_ticket_secret", "client_key")
-_SECRETS = ("callback_signing_secret", "callback_signing_keys")
-
-
 def read_extra(text: str | None) -> dict[str, Any]:
     """Return the entries that are not blank; the prefix of old forms (``extra__bkitsm__``) is dropped.
 
@@ -93,8 +89,10 @@ def is_blank(value: object) -> bool:
 
 def secrets_of(extra: Mapping[str, Any]) -> list[str]:
     """Return the secrets of an extra, which no log may show."""
-    found = [extra.get(name) for name in _SECRET]
-    found += [secret for name in _SECRETS for secret in _each(extra.get(name))]
+    given = {name: extra.get(name) for name in sorted(secret_extras())}
+    found = [
+        secret for name, value in given.items() for secret in (_each(value) if name in SIGNING_KEYS else [value])
+    ]
     proxy = extra.get("proxy")
     if isinstance(proxy, str):
         found += _proxy_secrets(proxy.strip())

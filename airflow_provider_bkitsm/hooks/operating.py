@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
 from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
@@ -24,7 +24,6 @@ from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
 
-_NOBODYS_DECISION = frozenset({Outcome.WAITING, Outcome.WITHDRAWN, Outcome.TERMINATED})
 # A new ticket can be ended only after its flow has started.
 _ATTEMPTS, _UNTIL_STARTED = 10, 1.0
 
@@ -83,7 +82,7 @@ def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verd
             raise
         log.warning("ticket %s STAYS OPEN, nobody waits for it any more: %s", sn, error)
     verdict = hook.run(read_verdict(sn, policy))
-    return verdict.timed_out() if verdict.outcome in _NOBODYS_DECISION else verdict
+    return verdict if verdict.outcome.is_decision else verdict.timed_out()
 
 
 def _call_off(hook: ItsmHook, sn: str, why: str) -> TicketStatus:

@@ -8,7 +8,10 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a wait stands. Everything but ``waiting`` is final; only ``approved`` lets a DAG continue."""
+    """How a wait stands. Everything but ``waiting`` is final; only ``approved`` lets a DAG continue.
+
+    What the rest of the package asks of an outcome are its traits, so that a new outcome is added here alone.
+    """
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -16,6 +19,35 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     TIMED_OUT = "timed_out"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the wait is over."""
+        return self is not Outcome.WAITING
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether an approver, or ITSM in an approver's place, answered."""
+        return self in _DECISIONS
+
+    @property
+    def frees_collector(self) -> bool:
+        """Whether the application for a collector is over with it, so that somebody may apply again."""
+        return self.is_final and self is not Outcome.APPROVED
+
+    @property
+    def itsm_status(self) -> str | None:
+        """The ``current_status`` of a ticket that ended so; None where ITSM has none: only Airflow says it."""
+        return _STATUSES.get(self)
+
+
+_DECISIONS = frozenset({Outcome.APPROVED, Outcome.REJECTED})
+_STATUSES = {
+    Outcome.APPROVED: "FINISHED",
+    Outcome.REJECTED: "FINISHED",
+    Outcome.WITHDRAWN: "REVOKED",
+    Outcome.TERMINATED: "TERMINATED",
+}
 
 
 class Reason(StrEnum):
@@ -114,8 +146,9 @@ class Judgement:
 
 _WAITING = Judgement(outcome=Outcome.WAITING, reason=Reason.OPEN)
 _ENDED = {
-    "REVOKED": Judgement(outcome=Outcome.WITHDRAWN, reason=Reason.WITHDRAWN),
-    "TERMINATED": Judgement(outcome=Outcome.TERMINATED, reason=Reason.TERMINATED),
+    status: Judgement(outcome=outcome, reason=_OF_OUTCOME[outcome])
+    for outcome, status in _STATUSES.items()
+    if not outcome.is_decision
 }
 _NOT_YES = {
     Answer.NO: Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),
@@ -123,7 +156,10 @@ _NOT_YES = {
 }
 
 # A ticket in one of these states never changes again (docs/itsm-behaviour.md#status-of-a-ticket).
-ENDED = frozenset({"FINISHED", *_ENDED})
+ENDED = frozenset(_STATUSES.values())
+# Of these, what somebody ended before an approver answered. ITSM posts their callback from inside
+# ``operate_ticket``, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
+CALLED_OFF = frozenset(_ENDED)
 
 
 def judge(current_status: str, *, answer: Answer, evidence: Reason) -> Judgement:

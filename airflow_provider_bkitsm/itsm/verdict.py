@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
+    NOBODYS_ANSWER,
     Answer,
     Judgement,
     Outcome,
@@ -170,6 +171,14 @@ class Verdict:
             policy=VerdictPolicy.from_dict(stored.get("policy")),
         )
 
+    @property
+    def stands(self) -> bool:
+        """Whether the verdict is stored as the ticket's: it is final, and an approver's or its creator's.
+
+        What no approver decided does not stand: the verdict policy may be wrong, or a person has to look.
+        """
+        return self.outcome.is_final and self.reason_code not in NOBODYS_ANSWER
+
     def seen(self, by: SeenBy, at: datetime) -> Verdict:
         """Return the same verdict with how, and when (aware), Airflow learnt of it."""
         return replace(self, seen_by=by, seen_at=_iso(at))
@@ -204,7 +213,7 @@ def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     still_open = judge(row.current_status, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
-    if still_open.outcome is Outcome.WAITING:
+    if not still_open.outcome.is_final:
         return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
     return (yield from judge_by_log(row, (yield from read_log(row.sn)), policy))
 
@@ -309,7 +318,7 @@ def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
 
 def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
     decisions = tuple(_decision(one) for one in proof.answers)
-    answered = decisions and judgement.outcome in (Outcome.APPROVED, Outcome.REJECTED)
+    answered = decisions and judgement.outcome.is_decision
     last = decisions[-1].decided_at if answered else _iso(row.update_at)
     return Verdict(
         sn=row.sn,
@@ -319,7 +328,7 @@ def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: Ve
         current_status=row.current_status,
         title=row.title,
         ticket_url=row.ticket_url,
-        decided_at=None if judgement.outcome is Outcome.WAITING else last,
+        decided_at=last if judgement.outcome.is_final else None,
         approvers=decisions,
         evidence_required=policy.require_evidence,
         policy=policy,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_provider_bkitsm.collectors.reconcile import Finding, Seen
-    from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,9 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
     its collector for ever. It is left alone if it changed in the meantime, has another ticket by now, or was
     read as approved before. A ticket that ended without a person's answer, that ITSM does not know, or that
     does not carry our mark closes nothing. Where Airflow does not have the run any more, or the run is over and
-    the task that waited was deleted, nobody can clear it to go on: then an approved application is ended too, one
-    that needed no approval, and one whose ticket was never opened. An open ticket is left to people.
+    the task that applied or waited was deleted, nobody can clear it to go on: then an approved application is
+    ended too, one that needed no approval, and one whose ticket was never opened. An open ticket is left to
+    people.
 
     It also ends the tickets of waits that were ended from outside while no triggerer saw it, as their ``on_kill``
     says, of sensors and approvals of every DAG on this connection (P5).
@@ -172,7 +173,8 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         found = []
         for row in rows:
             state = run_state(row.owner.dag_id, row.owner.run_id) if row.owner else None
-            gone = state == _GONE or (state in _OVER and row.ticket_sn in deleted)
+            cut_off = state in _OVER and (row.ticket_sn in deleted or _is_deleted(context["ti"], row.owner))
+            gone = state == _GONE or cut_off
             over = None if state in (None, _GONE) else state in _OVER
             sight = seen.get(str(row.ticket_sn))
             finding = find(row, sight, run_is_over=over, run_is_gone=gone, now=datetime.now(UTC), limits=limits)
@@ -234,11 +236,28 @@ def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:
-        return str(ti.get_dagrun_state(dag_id, run_id))
+        state = ti.get_dagrun_state(dag_id, run_id)
     except AirflowRuntimeError as error:
         log.warning("run %s of DAG %s: %s", run_id, dag_id, error)
         detail = error.error.detail or {}
         return _GONE if detail.get("status_code") == _NOT_FOUND else None
+    # An enum, whose text is not its value.
+    return str(getattr(state, "value", state))
+
+
+def _is_deleted(ti: RuntimeTaskInstanceProtocol, owner: Owner | None) -> bool:
+    """Ask Airflow whether it has the task no more that applied; False where it does not say."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    if owner is None:
+        return False
+    task = {"dag_id": owner.dag_id, "run_ids": [owner.run_id], "task_ids": [owner.task_id]}
+    try:
+        found = _task_states(ti, **task, map_index=owner.map_index)
+    except AirflowRuntimeError as error:
+        log.warning("%s: %s", owner, error)
+        return False
+    return not any(found.values())
 
 
 def _task_states(ti: RuntimeTaskInstanceProtocol, **tasks: Any) -> Mapping[str, Mapping[str, str | None]]:

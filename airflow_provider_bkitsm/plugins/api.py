@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 
 from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Sort, View, Wanted
 from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
-from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import operate
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED
@@ -189,8 +189,8 @@ async def _open_ticket(views: ApprovalViews, wait: WaitRecord) -> dict[str, Any]
     return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.create_at}
 
 
-async def _hook(views: ApprovalViews, wait: WaitRecord) -> GatewayHook:
+async def _hook(views: ApprovalViews, wait: WaitRecord) -> ItsmAsyncHook:
     gateway = await in_thread(views.metadata.gateway, wait.conn_id)
     if gateway is None:
         raise HTTPException(503, "The ITSM connection cannot be used")
-    return GatewayHook(gateway)
+    return ItsmAsyncHook.for_gateway(gateway)

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from airflow_provider_bkitsm.approvals.rows import Ticket, TicketSnapshot
-from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.itsm.protocol import Front
@@ -55,7 +55,7 @@ class ItsmReader:
         """Return the time that has passed since a moment."""
         return self.clock() - moment
 
-    async def ask(self, conn_id: str, question: Callable[[GatewayHook], Awaitable[T]]) -> T | None:
+    async def ask(self, conn_id: str, question: Callable[[ItsmAsyncHook], Awaitable[T]]) -> T | None:
         """Return the result of ``question``; None without an answer in time."""
         if self.is_paused(conn_id):
             return None
@@ -67,11 +67,11 @@ class ItsmReader:
             self._failed[conn_id] = self.clock()
             return None
 
-    async def _ask(self, conn_id: str, question: Callable[[GatewayHook], Awaitable[T]]) -> T:
+    async def _ask(self, conn_id: str, question: Callable[[ItsmAsyncHook], Awaitable[T]]) -> T:
         gateway = await self._gateway(conn_id)
         if gateway is None:
             raise ItsmError("there is no such connection")
-        hook = GatewayHook(gateway)
+        hook = ItsmAsyncHook.for_gateway(gateway)
         async with hook:
             return await question(hook)
 
@@ -128,7 +128,7 @@ class TicketCache:
                 return True
             return await self._itsm.ask(conn_id, lambda hook: self._ask(hook, conn_id, old, steps)) is not None
 
-    async def _ask(self, hook: GatewayHook, conn_id: str, old: list[str], steps: list[str]) -> bool:
+    async def _ask(self, hook: ItsmAsyncHook, conn_id: str, old: list[str], steps: list[str]) -> bool:
         if old:
             page = await hook.get_tickets(sns=old, page_size=len(old) * 2)
             self._remember(conn_id, set(old), page.items)
@@ -199,11 +199,14 @@ Numbers = frozenset[str]
 
 
 class PersonTickets:
-    """Finds the tickets that concern a person; cached for each person. For one event loop."""
+    """Finds the tickets that concern a person; cached for each person. For one event loop.
 
-    def __init__(self, itsm: ItsmReader) -> None:
+    :param fresh_seconds: so long an answer is not asked for anew.
+    """
+
+    def __init__(self, itsm: ItsmReader, *, fresh_seconds: float = _FRESH_SECONDS) -> None:
         self._itsm = itsm
-        self._found: SharedCache[Numbers] = SharedCache(_FRESH_SECONDS)
+        self._found: SharedCache[Numbers] = SharedCache(fresh_seconds)
 
     async def find(self, person: str, tickets: Iterable[tuple[Ticket, bool]]) -> tuple[frozenset[Ticket], bool]:
         """Return which tickets wait for a person or were opened in their name, and whether every ITSM answered.
@@ -238,7 +241,7 @@ class _NoAnswerError(Exception):
     pass
 
 
-async def _search(hook: GatewayHook, person: str, sns: dict[str, bool]) -> Numbers:
+async def _search(hook: ItsmAsyncHook, person: str, sns: dict[str, bool]) -> Numbers:
     """Search among our own tickets only (P6). The ESB drops ``username`` and would return all tickets."""
     latest = list(sns)[:_MOST]
     waiting = [sn for sn, waits in sns.items() if waits][:_MOST]

@@ -19,6 +19,10 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 ANYONE = "anyone"
 """As ``opened_by``: the ticket may be anybody's."""
+NUMBER_LOST = (
+    "ticket_sn is empty now; task {opener} opened ITSM ticket {sn} in this run, by its record in the store"
+)
+"""Why a wait goes on although nothing brings its number any more."""
 # No task's id holds brackets.
 _INDEXED = re.compile(r"(.+)\[(\d{1,9})\]\Z")
 
@@ -192,6 +196,13 @@ def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
     if not records.complete:
         return Binding(claim=Claim.UNCLAIMED, text=_not_shared(ticket))
     return Binding(claim=Claim.UNRECORDED, text=_unrecorded(ticket), since=records.since)
+
+
+def opened_tickets(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
+    """Return the tickets that ``opened_by`` has opened for the one that waits; none where no task is named."""
+    if ticket.opened_by in (None, ANYONE) or records.elsewhere:
+        return ()
+    return _own(ticket, records)
 
 
 def _own_or_elsewhere(sn: str, opener: str, *, elsewhere: bool) -> Binding:

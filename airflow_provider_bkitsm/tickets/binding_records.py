@@ -24,6 +24,7 @@ from airflow_provider_bkitsm.tickets.binding import (
     TicketRecords,
     bind,
     likeliest,
+    opened_tickets,
 )
 
 _APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
@@ -36,6 +37,20 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
     """
     with _reading(ticket.sn) as connection:
         return likeliest([bind(one, _records(connection, one)) for one in ticket.of_each_opener])
+
+
+def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
+    """Return the number of the one ticket that a wait may be for; None where there is none, or several. Blocks.
+
+    Airflow's clean-ups delete XComs, and with them the number that a task was given.
+
+    :param ticket: as far as it is known; ``sn`` is empty.
+    :raises ItsmError: as ``read_binding``.
+    """
+    with _reading("of this run") as connection:
+        each = [opened_tickets(one, _records(connection, one)) for one in ticket.of_each_opener]
+    found = {sn for numbers in each for sn in numbers}
+    return found.pop() if len(found) == 1 else None
 
 
 def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:

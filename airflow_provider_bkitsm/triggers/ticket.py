@@ -24,12 +24,12 @@ from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
-from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
+from airflow_provider_bkitsm.tickets.binding import NUMBER_LOST, AwaitedTicket, Binding, Claim
 from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, TaskFate, WaitRecord, open_wait_store, wait_key
 from airflow_provider_bkitsm.triggers.giving_up import Withdrawal, in_time
 from airflow_provider_bkitsm.triggers.left_waits import looking_for_left_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, workers_do_no_more
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
@@ -198,7 +198,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
         try:
-            sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
+            sn, self._time = await self._number(), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
         opened = None if self._time is None else await self._opened_at(sn)
@@ -221,6 +221,22 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
+
+    async def _number(self) -> str:
+        """Return the ticket's number; the opener's record has it where a clean-up has deleted the XCom."""
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_ticket
+
+        try:
+            return ticket_number(self.ticket_sn)
+        except ItsmError:
+            found = None
+            if self.task_instance is not None:
+                found = await in_time(partial(read_opened_ticket, self._awaited()), seconds=_STORE_SECONDS)
+            if found is None:
+                raise
+        self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opened_by))
+        self.ticket_sn = found
+        return found
 
     async def _opened_at(self, sn: str) -> datetime | None:
         """Return when a ticket was opened by our own clock, by which a deadline is counted: ITSM's may differ."""
@@ -280,7 +296,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.log.info("%s", counted.describe())
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
-        if await self._ends_here(verdict):
+        if await self._finishes_without_worker(verdict):
             return TaskSuccessEvent()
         return TriggerEvent({"verdict": verdict.as_event()})  # type: ignore[no-untyped-call]
 
@@ -318,20 +334,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     async def _binding(self, sn: str) -> Binding:
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
 
-        where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
-        ticket = AwaitedTicket(
-            sn=ticket_number(sn), bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opened_by, **where
-        )
+        ticket = self._awaited(ticket_number(sn))
         return await in_time(partial(read_binding, ticket), seconds=_STORE_SECONDS)
+
+    def _awaited(self, sn: str = "") -> AwaitedTicket:
+        where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
+        return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opened_by, **where)
 
     def _time_it(self, verdict: Verdict) -> None:
         began = getattr(self.task_instance, "start_date", None)
         expected = self._notes.registered and shows_marker(verdict.title)
         telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
 
-    async def _ends_here(self, verdict: Verdict) -> bool:
+    async def _finishes_without_worker(self, verdict: Verdict) -> bool:
         """Whether the task is over with this event; all it leaves behind is written by then."""
-        may_end = self.ends_task and self.task_instance is not None and workers_do_no_more()
+        may_end = self.ends_task and self.task_instance is not None and airflow_can_finish_without_worker()
         return may_end and verdict.outcome is Outcome.APPROVED and await self._notes.conclude(verdict)
 
     def _after(self, start: datetime) -> datetime | None:

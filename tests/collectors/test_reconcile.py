@@ -192,7 +192,7 @@ def test_an_approved_application_that_nobody_can_bring_on_is_ended_after_its_gra
     soon, late = (_find(one, over=over, gone=gone) for one in approved)
     assert (soon.kind, soon.action) == (Kind.APPROVED, Action.LEFT_TO_ITS_RUN)
     assert (late.kind, late.action) == (Kind.APPROVED, Action.CLOSE)
-    assert "Airflow does not have the run, or the task of it that waited, any more" in str(late)
+    assert "Airflow does not have the run, or the task of it that applied or waited, any more" in str(late)
 
 
 @pytest.mark.parametrize(("over", "gone"), GONE)

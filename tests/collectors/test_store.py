@@ -19,7 +19,6 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_bkitsm.collectors import writing
 from airflow_provider_bkitsm.collectors.clean_config import digest, verify
 from airflow_provider_bkitsm.collectors.database import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import (
@@ -253,16 +252,17 @@ def test_times_are_aware_utc_whatever_zone_the_clock_has(engine: Engine) -> None
         assert time == moment
 
 
-def test_row_and_audit_are_one_transaction(store: CollectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_and_audit_are_one_transaction(store: CollectorStore, engine: Engine) -> None:
     row = _apply(store)
 
-    def broken(*_: Any, **__: Any) -> dict[str, Any]:
-        raise RuntimeError("no audit")
+    def refuse_audit(*arguments: Any) -> None:
+        if str(arguments[2]).startswith(f"INSERT INTO {audit_table.name}"):
+            raise RuntimeError("no audit")
 
-    monkeypatch.setattr(writing, "_audit_values", broken)
+    event.listen(engine, "before_cursor_execute", refuse_audit)
     with pytest.raises(RuntimeError, match="no audit"):
         store.create_refused(*KEY, tag="tag0", reason="x")
-    monkeypatch.undo()
+    event.remove(engine, "before_cursor_execute", refuse_audit)
     assert (store.get(*KEY), _changes(store)) == (row, 1)
 
 

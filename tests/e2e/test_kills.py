@@ -72,14 +72,6 @@ def test_p5_every_kill_ends_its_ticket_however_slow_itsm_is(airflow, control, st
     )
 
 
-def clean(airflow, *tables: str) -> None:
-    """Delete all rows of tables that ``airflow db clean`` would delete once they are old."""
-    before = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    airflow._command(
-        "db", "clean", "--clean-before-timestamp", before, "--tables", ",".join(tables), "--skip-archive", "--yes"
-    )
-
-
 @pytest.fixture
 def reconciling(airflow):
     """Let the DAG that reconciles run."""
@@ -92,7 +84,8 @@ def reconciling(airflow):
 @pytest.mark.parametrize("table", ["trigger", "task_instance", "dag_run"])
 def test_p5_a_clean_up_withdraws_nothing_and_what_it_left_is_named(airflow, control, start, table):
     [run], [sn] = start(1)
-    clean(airflow, table)
+    # All rows, as if they were old by now.
+    airflow.clean(table, before=datetime.now(UTC) + timedelta(days=1))
     time.sleep(15)
     assert control.ticket(sn)["status"] == "RUNNING"
     again = airflow.api.trigger(RECONCILE)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
+    CALLED_OFF,
     ENDED,
     NOBODYS_ANSWER,
     Answer,
@@ -95,6 +96,33 @@ def test_p3_only_the_json_literals_are_a_verdict(value, answer):
 )
 def test_p3_a_form_field_is_a_yes_only_as_the_exact_text(value, answer):
     assert field_answer(value, wanted="true") is answer
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_final", "is_decision", "frees_collector", "itsm_status"),
+    [
+        (Outcome.WAITING, False, False, False, None),
+        (Outcome.APPROVED, True, True, False, "FINISHED"),
+        (Outcome.REJECTED, True, True, True, "FINISHED"),
+        (Outcome.WITHDRAWN, True, False, True, "REVOKED"),
+        (Outcome.TERMINATED, True, False, True, "TERMINATED"),
+        (Outcome.TIMED_OUT, True, False, True, None),
+    ],
+)
+def test_the_traits_of_each_outcome(outcome, is_final, is_decision, frees_collector, itsm_status):
+    traits = (outcome.is_final, outcome.is_decision, outcome.frees_collector, outcome.itsm_status)
+    assert traits == (is_final, is_decision, frees_collector, itsm_status)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_p3_an_outcome_of_itsm_is_read_from_its_own_status(outcome):
+    """Also one that is added later."""
+    status = outcome.itsm_status
+    if status is None:
+        return
+    answer = Answer.YES if outcome is Outcome.APPROVED else Answer.NO
+    assert judge(status, answer=answer, evidence=Reason.APPROVED).outcome is outcome
+    assert (status in ENDED, status in CALLED_OFF) == (True, not outcome.is_decision)
 
 
 def test_every_reason_has_a_text_of_its_own():

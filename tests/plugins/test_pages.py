@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_bkitsm.approvals.rows import Status
-from airflow_provider_bkitsm.itsm.outcome import Reason
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.plugins import api, pages, reminders
 
 ASSETS = Path(pages.__file__).with_name("assets")
@@ -40,7 +40,7 @@ def test_what_is_empty_and_every_dialog_has_a_second_sentence(name):
 
 
 def test_every_status_and_reason_has_its_words():
-    assert {f"s_{one}" for one in Status} <= KEYS
+    assert {f"s_{one}" for one in (*Status, *Outcome)} <= KEYS
     assert {"by_callback", "by_poll"} <= KEYS
     spoken = {str(one) for one in Reason} - {Reason.OPEN.value, Reason.APPROVED.value}
     spoken |= {*reminders.REFUSALS, api.NOT_OPEN, api.NOBODY}
@@ -90,6 +90,8 @@ def test_the_shell_has_no_script_or_style_of_its_own():
         ("javascript:alert(1)", "", ""),
         ("https://airflow.example.com", "https://airflow.example.com/", ""),
         ("https://airflow.example.com", "https://airflow.example.com/prefix", ""),
+        ("https://airflow.example.com", "https://airflow.example.com/préfixe", ""),
+        ("https://airflow.example.com", " https://AIRFLOW.example.com:443 ", ""),
     ],
 )
 def test_one_origin_other_than_airflows_may_be_framed(monkeypatch, caplog, setting, own, origin):

@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks import store as module
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
+from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_opened_ticket, read_request
 from tests.tickets.records import CONN, record_round
 
 TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1", opened_by="ask")
@@ -222,6 +222,47 @@ def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
 def test_where_workers_write_into_other_files_a_missing_record_says_nothing(monkeypatch, executor, said):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert claim() is said
+
+
+def opened(**changes) -> str | None:
+    return read_opened_ticket(replace(TICKET, sn="", **changes))
+
+
+def test_p1_a_wait_that_lost_its_number_has_the_ticket_that_its_opener_opened_last():
+    record_round("REQ1")
+    record_round("REQ2", round_number=2)
+    assert opened() == opened(opened_by="ask,other") == "REQ2"
+    assert opened(run_id="run_2") is None
+
+
+def test_p1_so_has_one_behind_a_collectors_application():
+    apply("REQ1")
+    assert opened() == "REQ1"
+
+
+def test_p3_of_several_tickets_it_has_the_one_of_its_index_or_none():
+    for index, sn in enumerate(["REQ0", "REQ1"]):
+        record_round(sn, map_index=index)
+    assert opened() is None
+    assert opened(opened_by="ask[1]") == "REQ1"
+    assert opened(opened_by="ask[2]") is None
+
+
+@pytest.mark.parametrize("opened_by", [None, "anyone", "other"])
+def test_p3_it_has_none_where_no_opener_is_named_that_has_opened_one(opened_by):
+    record_round("REQ1")
+    assert opened(opened_by=opened_by) is None
+
+
+def test_p3_it_has_none_while_the_latest_round_has_none():
+    record_round("REQ1")
+    record_round(None, round_number=2)
+    assert opened() is None
+
+
+def test_p3_another_installations_ticket_is_not_its_own():
+    record_round("REQ1", installation="elsewhere")
+    assert opened() is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("postgresql://u:secret@db"), StoreUnavailable("locked")])

@@ -345,6 +345,22 @@ async def test_p3_an_empty_number_is_an_error_not_a_wait(number, sandbox, connec
     assert not sandbox.requests()
 
 
+async def test_p1_a_wait_whose_xcom_was_deleted_goes_on_with_its_own_ticket(sn, sandbox, pushes):
+    """``airflow db clean`` deletes XComs, and a triggerer that starts anew renders the number again."""
+    sandbox.approve(sn)
+    record_round(sn)
+    event = await fired(on_task(trigger("None", ends_task=True, opened_by="ask")))
+    assert isinstance(event, TaskSuccessEvent)
+
+
+@pytest.mark.parametrize("opened_by", [None, "anyone", "other"])
+async def test_p3_a_wait_that_names_no_opener_has_no_ticket_without_a_number(sn, sandbox, pushes, opened_by):
+    sandbox.approve(sn)
+    record_round(sn)
+    event = await fire(on_task(trigger("None", ends_task=True, opened_by=opened_by)))
+    assert event["kind"] == "ItsmConfigurationError"
+
+
 async def test_a_time_that_is_none_is_an_error(sn, sandbox):
     assert (await fire(trigger(sn, approval_timeout="soon")))["kind"] == "ItsmConfigurationError"
 

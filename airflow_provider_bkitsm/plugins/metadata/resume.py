@@ -14,6 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy.orm import Session, joinedload
+
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.receiver import Registrations
 from airflow_provider_bkitsm.callback.waiters import (
@@ -28,14 +31,24 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
+    AirflowNotFoundException,
+    Connection,
+    DagRun,
+    TaskInstance,
+    TaskInstanceState,
+    Trigger,
+    TriggerEvent,
+    XComModel,
+    create_session,
+    handle_event_submit,
+    run_with_db_retries,
+)
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
 from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
-from airflow_provider_bkitsm.version_compat import workers_do_no_more
+from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-    from sqlalchemy.orm import Session
-
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -52,9 +65,6 @@ class AirflowMetadata:
 
     def gateway(self, conn_id: str) -> Gateway | None:
         """Return a connection of type ``bkitsm``; None when there is none."""
-        from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined,unused-ignore]
-        from airflow.models.connection import Connection
-
         try:
             found = Connection.get_connection_from_secrets(conn_id)
         except AirflowNotFoundException:
@@ -72,12 +82,6 @@ class AirflowMetadata:
 
         A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments.
         """
-        from airflow.models.taskinstance import TaskInstance
-        from airflow.models.trigger import Trigger
-        from airflow.models.xcom import XComModel
-        from airflow.utils.session import create_session
-        from sqlalchemy import and_, select
-
         same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
         columns = (XComModel.value, TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
         query = (
@@ -104,8 +108,6 @@ class AirflowMetadata:
         ticket to the task. Without such a binding the worker is only woken, and reads its own ticket. ITSM calls
         back only once, so a transaction that the database aborted is repeated.
         """
-        from airflow.utils.retries import run_with_db_retries
-
         found = run_with_db_retries()(_read, waiter)
         message = None if found is None else _message(found, waiter, verdict)
         if found is None or message is None:
@@ -161,8 +163,6 @@ def arguments_of(encrypted: str | None) -> WaitArguments | None:
 
     The row of a trigger never changes, so decrypted arguments are cached.
     """
-    from airflow.models.trigger import Trigger
-
     if encrypted is None:
         return None
     try:
@@ -189,8 +189,6 @@ def waiter_of(row: Row[Any], value: object) -> Waiter | None:
 
 def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
     """Return the waiter of a row; None where its task does not wait, or waits for another ticket."""
-    from airflow.utils.state import TaskInstanceState
-
     if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
         return None
     waiter, arguments = waiter_of(row, row.value), arguments_of(row.encrypted_kwargs)
@@ -244,15 +242,13 @@ def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict:
 
 
 def _resume(found: Row[Any], message: Message) -> bool:
-    from airflow.utils.session import create_session
-
     with create_session(scoped=False) as session:
         if not _lock(session, found):
             return False
         if (
             message.verdict is not None
             and wait_can_finish_without_worker(message.waiter, message.verdict)
-            and workers_do_no_more()
+            and airflow_can_finish_without_worker()
         ):
             _end(session, found, message.verdict)
             return True
@@ -271,13 +267,6 @@ def _read(waiter: Waiter) -> Row[Any] | None:
 
     Only a few columns: loading task instance, run and DAG takes longer than all the rest of a callback.
     """
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import Trigger
-    from airflow.utils.session import create_session
-    from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import and_, select
-
     key = [getattr(TaskInstance, name) for name in _KEY]
     run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
     query = (
@@ -305,10 +294,6 @@ def _lock(session: Session, found: Row[Any]) -> bool:
     The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
     FOR UPDATE does nothing). It must be the transaction's first statement.
     """
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import update
-
     still = (
         TaskInstance.id == found.id,
         TaskInstance.state == TaskInstanceState.DEFERRED,
@@ -324,10 +309,6 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     Airflow writes those XComs in separate transactions after the task has ended, and parses the DAG file to run a
     success callback. A task with a success callback does not end here.
     """
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import update
-
     now = datetime.now(UTC)
     start = waits.start_date or now
     times = {"start_date": start, "end_date": now, "duration": (now - start).total_seconds()}
@@ -340,9 +321,6 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
 
 def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
     """Replace XComs without loading the earlier values."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import insert
-
     _delete_xcoms(session, waits, xcoms)
     task = _task_columns(waits)
     session.execute(insert(XComModel), [{"key": key, "value": value, **task} for key, value in xcoms.items()])
@@ -350,9 +328,6 @@ def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> No
 
 def _delete_xcoms(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
     """Delete XComs; return how many existed."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import delete
-
     earlier = delete(XComModel).filter_by(**_task_columns(waits)).where(XComModel.key.in_(list(keys)))
     found = session.execute(earlier.execution_options(synchronize_session=False))
     return int(found.rowcount)  # type: ignore[attr-defined]
@@ -368,11 +343,6 @@ def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> No
     Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
     this round's state takes its place.
     """
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import handle_event_submit
-    from airflow.triggers.base import TriggerEvent
-    from sqlalchemy.orm import joinedload
-
     if _delete_xcoms(session, waits, RESULT_KEYS):
         _write_xcoms(session, waits, {"return_value": message.result.as_dict()})
     eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]

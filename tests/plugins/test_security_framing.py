@@ -18,6 +18,8 @@ ORIGIN = "https://itsm.example.com"
         ("HTTPS://ITSM.example.com:443", ORIGIN),
         ("http://10.0.0.1:8080", "http://10.0.0.1:8080"),
         ("http://[::1]:80", "http://[::1]"),
+        ("http://[0:0::1]", "http://[::1]"),
+        ("https://itsm.example.com:08443", f"{ORIGIN}:8443"),
     ],
 )
 def test_an_origin_is_written_as_browsers_do(setting, origin):
@@ -46,6 +48,14 @@ def test_an_origin_is_written_as_browsers_do(setting, origin):
         "https://user@itsm.example.com",
         "https://itsm.example.com:port",
         "https://ítsm.example.com",
+        "https://itsm.example.com:99999",
+        "https://[::1%25;x]",
+        "https://[itsm]",
+        "https://[::1",
+        "https://itsm.example.com#x",
+        "https://itsm.\texample.com",
+        "https://itsm.example.com\\",
+        "https://itsm_x;.example.com",
         "'self'",
     ],
 )
@@ -74,6 +84,9 @@ def test_an_address_of_the_origin_is_framed(address):
         "https://itsm.example.com/\nx",
         "https://itsm.example.com/a b",
         " https://itsm.example.com/",
+        "https://itsm.exam\tple.com/",
+        "https://user@itsm.example.com/",
+        "https://itsm.example.com/é",
     ],
 )
 def test_any_other_address_is_not(address):

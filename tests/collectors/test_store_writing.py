@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select
 from airflow_provider_bkitsm.collectors.database import Transactions, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.row import CollectorRow, new_row
+from airflow_provider_bkitsm.collectors.store import write
 from airflow_provider_bkitsm.collectors.tables import audit_from, audit_table
-from airflow_provider_bkitsm.collectors.writing import write
 from tests.collectors.test_store import Clock
 
 NEW = new_row("bklog", 7, now=Clock()())

@@ -41,8 +41,9 @@ TOKEN = {"is_passed": True}
 
 
 @pytest.fixture
-def recorded(monkeypatch):
+def recorded(monkeypatch, tmp_path):
     """Answer every call as the real server has, whichever client makes it; a title carries a mark on demand."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", json.dumps({"conn_type": "bkitsm", **CALLER}))
     answers: dict[str, Any] = {"token/verify/": {"result": True, "code": 0, "data": TOKEN}}
 
@@ -104,14 +105,14 @@ async def test_p3_the_callback_resumes_with_it(situation, recorded):
     metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True)
     claim = Claim(conn_id="bkitsm_default", tag=TAG, expires=int(time.time()) + 60)
     body = json.dumps({"sn": sn, "token": "t", "current_status": "FINISHED", "approve_result": True})
-    arrived = CallbackRequest(
+    request = CallbackRequest(
         conn_id=claim.conn_id,
         tag=TAG,
         expires=str(claim.expires),
         signature=sign(signing_keys(gateway), claim),
         body=body.encode(),
     )
-    result = await Receiver(metadata=metadata).receive(arrived)
+    result = await Receiver(metadata=metadata).receive(request)
     if situation not in DECIDED:
         assert (result, metadata.resumed) == (Result.STILL_OPEN, [])
         return

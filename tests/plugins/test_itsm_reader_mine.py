@@ -21,11 +21,16 @@ def gateways(sandbox, connections):
 
 
 @pytest.fixture
-def tickets(gateways) -> PersonTickets:
+def itsm(gateways) -> ItsmReader:
     async def gateway(conn_id: str):
         return gateways.get(conn_id)
 
-    return PersonTickets(ItsmReader(gateway=gateway))
+    return ItsmReader(gateway=gateway)
+
+
+@pytest.fixture
+def tickets(itsm) -> PersonTickets:
+    return PersonTickets(itsm)
 
 
 @pytest.fixture
@@ -87,10 +92,9 @@ async def test_the_esb_is_not_asked_whom_a_ticket_waits_for(tickets, opened, gat
     assert await tickets.find("alice", waiting(asked, approves)) == ({asked}, True)
 
 
-async def test_when_itsm_is_down_what_was_known_is_told(tickets, opened, gateways, monkeypatch):
-    one = opened(approver="alice")
+async def test_when_itsm_is_down_what_was_known_is_told(itsm, opened, gateways):
+    one, tickets = opened(approver="alice"), PersonTickets(itsm, fresh_seconds=0.0)
     await tickets.find("alice", waiting(one))
-    monkeypatch.setattr(tickets._found, "_seconds", 0.0)
     gateways.clear()
     assert await tickets.find("alice", waiting(one)) == ({one}, False)
     assert await tickets.find("bob", waiting(one)) == (frozenset(), False)
