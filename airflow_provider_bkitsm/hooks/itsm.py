@@ -238,7 +238,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
 
     @classmethod
     def for_gateway(cls, gateway: Gateway) -> Self:
-        """Return the client of a connection that was read already: an API server reads it from its database."""
+        """Return a client for a gateway that was read before; API servers read connections from their database."""
         hook = cls(gateway.conn_id)
         hook._gateway = gateway
         return hook

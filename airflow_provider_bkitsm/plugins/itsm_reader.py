@@ -201,7 +201,7 @@ Numbers = frozenset[str]
 class PersonTickets:
     """Finds the tickets that concern a person; cached for each person. For one event loop.
 
-    :param fresh_seconds: so long an answer is not asked for anew.
+    :param fresh_seconds: how long a result is used before ITSM is searched again.
     """
 
     def __init__(self, itsm: ItsmReader, *, fresh_seconds: float = _FRESH_SECONDS) -> None:
