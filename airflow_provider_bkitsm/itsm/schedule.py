@@ -87,6 +87,11 @@ class Schedule:
         return self.backpressure.chunk
 
     @property
+    def is_down(self) -> bool:
+        """Whether nobody is being answered."""
+        return self.backpressure.is_down
+
+    @property
     def has_room(self) -> bool:
         """Whether one more batch may be asked beside those that are being asked."""
         return len(self._batches) < self.backpressure.at_a_time
