@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
+from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -29,7 +30,7 @@ from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseSensorOperator, Context
+    from airflow.sdk import DAG, BaseSensorOperator, Context
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -44,6 +45,8 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     :param values: arguments of the trigger, templates not yet rendered.
     """
     if not AIRFLOW_V_3_3_PLUS or not _needs_no_worker(task):
+        return None
+    if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
     if any(value is _ON_A_WORKER for value in ready.values()):
@@ -66,6 +69,30 @@ def _needs_no_worker(task: BaseSensorOperator) -> bool:
         return False
     begins = (task._pre_execute_hook, task.on_execute_callback)
     return not any(begins) and task.get_closest_mapped_task_group() is None
+
+
+def _has_jinja_of_its_own(task: BaseSensorOperator, templates: Collection[str]) -> bool:
+    """Whether templates mean something else on a worker: a triggerer has none of what a DAG adds to Jinja.
+
+    :param templates: names of the arguments that are templates.
+    """
+    dag = task.get_dag()
+    if dag is None:
+        # Whatever DAG it is put into later.
+        return bool(templates)
+    if dag.jinja_environment_kwargs:
+        # With signs of its own a template does not even look like one.
+        return True
+    is_lenient = dag.template_undefined is not StrictUndefined
+    if templates and (dag.user_defined_macros or dag.user_defined_filters or is_lenient):
+        return True
+    # All others are texts, whether Jinja is native or not.
+    return "approval_timeout" in templates and _is_native(task, dag)
+
+
+def _is_native(task: BaseSensorOperator, dag: DAG) -> bool:
+    native = getattr(task, "render_template_as_native_obj", None)
+    return bool(dag.render_template_as_native_obj if native is None else native)
 
 
 def _as_template(value: Any) -> Any:
