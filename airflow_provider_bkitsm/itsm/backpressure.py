@@ -137,9 +137,14 @@ class Backpressure:
             self._outage.in_turn = now >= self._outage.probed_at + self._outage.gap
             self._outage.probed_at = now
 
-    def answered(self, seconds: float | None) -> None:
-        """Take in an answer, and how long it took, where that was measured."""
+    def answered(self, seconds: float | None, *, again: bool = False) -> None:
+        """Take in an answer, and how long it took, where that was measured.
+
+        :param again: the batch was asked when the last failure was not there yet. ITSM may have gone since.
+        """
         if self._outage is not None:
+            if again:
+                return
             self._outage, self._shaky_until = None, self._asked_at + _SHAKY_SECONDS
         self._is_proved, self._in_a_row = True, 0
         self._good += 1

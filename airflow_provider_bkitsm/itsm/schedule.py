@@ -24,6 +24,8 @@ from airflow_provider_bkitsm.itsm.protocol import DEFAULT_SIZE
 _JITTER = 0.05
 # Whoever was asked about so shortly before is left out of a round.
 _JUST_NOW = 0.5
+# So much later than due, or a quarter of the interval, is late.
+_LATE_SECONDS = 5.0
 # How long to sleep at most while all who wait are being asked about.
 _LONGEST_SLEEP = 60.0
 # Entries that are no longer true are swept out when there are so many too many.
@@ -77,6 +79,7 @@ class Schedule:
         self._batches: dict[int, bool] = {}
         self._numbers = count()
         self._last_batch = self._counted = -1
+        self._is_late = False
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -93,8 +96,12 @@ class Schedule:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more batch may be asked beside those that are being asked."""
-        return len(self._batches) < self.backpressure.at_a_time
+        """Whether one more batch may be asked beside others: where one after the other would be late.
+
+        What is asked at the same time when an outage begins fails together.
+        """
+        most = self.backpressure.at_a_time if self._is_late or self.is_down else 1
+        return len(self._batches) < most
 
     def limit_to(self, chunk: int) -> None:
         """Change how many tickets a batch holds at most."""
@@ -168,11 +175,11 @@ class Schedule:
         """
         if not batch:
             return
-        self._give_back(batch)
+        number, _ = self._give_back(batch)
         for sn in self._waiting(batch):
             self._tickets[sn].failures = 0
             self._enter(sn, self._tickets[sn].due)
-        self.backpressure.answered(seconds)
+        self.backpressure.answered(seconds, again=number <= self._counted)
 
     def failed(self, batch: Batch, error: ItsmError, now: float, *, timed_out: bool = False) -> bool:
         """Take in that a batch was not answered; return whether that is an error for all who wait.
@@ -294,6 +301,8 @@ class Schedule:
         if not taken:
             return ()
         self.backpressure.asked(now, alone=not self._batches)
+        first = self._tickets[taken[0]]
+        self._is_late = len(self._fresh) > len(taken) or now - first.due > min(_LATE_SECONDS, first.interval / 4)
         self._last_batch = next(self._numbers)
         self._batches[self._last_batch] = is_part
         for sn in taken:

@@ -200,6 +200,7 @@ class Poller:
         self._stall_checks = StallChecks()
         self._waits: dict[str, list[TicketWait]] = {}
         self._changed = asyncio.Event()
+        self._answered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._noter: TicketWait | None = None
         self._noted_at = -math.inf
@@ -264,13 +265,16 @@ class Poller:
                 await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
                 continue
             try:
-                status = await self.hook.get_ticket_status(sn)
+                status = await self._questions.get_ticket_status(sn)
             except Exception as error:
                 log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
                 self._stall_checks.failed(sn, loop_time())
+                self._answered.clear()
             else:
                 self._see_steps(sn, status)
             await asyncio.sleep(_BETWEEN_CHECKS)
+            # In an outage the poll asks for all.
+            await self._answered.wait()
 
     def _see_steps(self, sn: str, status: TicketStatus) -> None:
         stalled = is_stalled(status.current_status, status.current_steps)
@@ -322,8 +326,11 @@ class Poller:
             if isinstance(answer, ItsmError):
                 late = isinstance(answer, ItsmTimeoutError)
                 is_for_all = self._schedule.failed(batch, answer, loop_time(), timed_out=late)
+                if self._schedule.is_down:
+                    self._answered.clear()
             else:
                 self._schedule.answered(batch, seconds=loop_time() - began)
+                self._answered.set()
             self._changed.set()
         if isinstance(answer, ItsmError):
             await self._tell_failure(batch, answer, is_for_all=is_for_all)

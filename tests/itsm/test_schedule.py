@@ -182,8 +182,48 @@ def test_a_batch_that_fails_beside_one_that_is_answered_blocks_nobody():
     second = plan.next_batch(0)
     plan.failed(first, DOWN, 0)
     plan.answered(second)
-    assert taken(plan, 0) == [first]
+    assert taken(plan, 9) == []
     assert sorted(taken(plan, 10)) == [first, second]
+
+
+def test_an_answer_that_was_under_way_when_an_outage_began_does_not_end_it():
+    plan = schedule(*names(6), chunk=2)
+    before, first = plan.next_batch(0), plan.next_batch(0)
+    plan.failed(first, CODED, 1)
+    plan.answered(before)
+    assert plan.is_down
+    plan.answered(plan.next_batch(10))
+    assert not plan.is_down
+
+
+def room(plan, now) -> int:
+    """Take as many batches as may be asked at the same time."""
+    batches = []
+    while plan.has_room and (batch := plan.next_batch(now)):
+        batches.append(batch)
+    for batch in batches:
+        plan.answered(batch, seconds=1.5)
+    return len(batches)
+
+
+def test_batches_are_asked_side_by_side_only_where_one_after_the_other_is_late():
+    plan = schedule(*names(400), interval=60.0)
+    assert room(plan, 0) == 1
+    assert room(plan, 0) == 2
+    while plan.next_batch(0):
+        pass
+    plan = schedule(*names(400), interval=60.0)
+    taken(plan, 0)
+    assert room(plan, 60) == 1
+    assert room(plan, 62) == 1
+    assert room(plan, 66) == 2
+
+
+def test_a_probe_that_hangs_does_not_keep_others_from_being_sent():
+    plan = schedule(*names(400), interval=5.0)
+    plan.failed(plan.next_batch(0), CODED, 0)
+    assert [len(plan.next_batch(now)) for now in (5, 7, 10, 15)] == [50, 0, 50, 50]
+    assert plan.has_room
 
 
 def test_after_an_outage_everybody_is_asked_about_in_few_batches():
