@@ -259,7 +259,7 @@ async def test_a_check_that_fails_disturbs_no_wait(stalled, sandbox):
     assert not wait.stalled
 
 
-def spoilt(monkeypatch, sn: str, **changed) -> None:
+def spoilt(monkeypatch, sn: str, changed: dict) -> None:
     """Have the row of a ticket come with other values."""
     send = AsyncTransport.send
 
@@ -279,7 +279,7 @@ async def test_p1_a_row_that_cannot_be_read_is_an_error_of_its_own_ticket_only(
     sandbox, connections, monkeypatch, changed
 ):
     numbers = opened(5)
-    spoilt(monkeypatch, numbers[2], **changed)
+    spoilt(monkeypatch, numbers[2], changed)
     looks = await asyncio.gather(*(look(sn, interval=60) for sn in numbers), return_exceptions=True)
     unread = looks.pop(2)
     assert isinstance(unread, errors.ItsmUnexpectedAnswerError)
