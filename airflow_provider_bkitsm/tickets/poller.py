@@ -384,10 +384,11 @@ class Poller:
             await self._forget_connection()
         for sn in batch:
             self._tell(sn, error)
+        if not (is_for_all or self._schedule.is_down):
+            return
         now, told = loop_time(), frozenset(batch)
         others = [one for some in self._waits.values() for one in some if one.sn not in told]
-        kept = [one for one in others if is_for_all or (self._schedule.is_down and one.is_overdue(now))]
-        for number, wait in enumerate(kept, 1):
+        for number, wait in enumerate([one for one in others if is_for_all or one.is_overdue(now)], 1):
             wait.tell(error, now)
             if number % _TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -311,7 +311,8 @@ def one_by_one(sandbox, connections) -> None:
     connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"batch_size": 1}, **login)
 
 
-async def test_in_an_outage_the_poll_sends_a_question_once(sandbox, one_by_one):
+@pytest.mark.usefixtures("one_by_one")
+async def test_in_an_outage_the_poll_sends_a_question_once(sandbox):
     sandbox.fault("ticket_approval_result", "status", status=502, times=1000)
     async with AsyncExitStack() as stack:
         waits = [
@@ -327,7 +328,8 @@ async def test_in_an_outage_the_poll_sends_a_question_once(sandbox, one_by_one):
             one.cancel()
 
 
-async def test_p1_a_new_wait_is_asked_about_at_once_in_an_outage(sandbox, one_by_one):
+@pytest.mark.usefixtures("one_by_one")
+async def test_p1_a_new_wait_is_asked_about_at_once_in_an_outage(sandbox):
     sandbox.fault("ticket_approval_result", "status", status=502, times=1)
     (sn,) = opened(1)
     async with TicketWait(CONN, sn="REQ1", interval=60) as first:
@@ -337,8 +339,9 @@ async def test_p1_a_new_wait_is_asked_about_at_once_in_an_outage(sandbox, one_by
     assert rows[0].sn == sn
 
 
+@pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize("status", [502, 403])
-async def test_whoever_an_outage_keeps_beyond_its_deadline_hears_of_it(sandbox, one_by_one, status):
+async def test_whoever_an_outage_keeps_beyond_its_deadline_hears_of_it(sandbox, status):
     sandbox.fault("ticket_approval_result", "status", status=status, times=1000)
     async with AsyncExitStack() as stack:
         waits = [
