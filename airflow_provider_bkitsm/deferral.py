@@ -57,18 +57,21 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
 
 
 _ON_A_WORKER = object()
+_DEFAULT_POOL = "default_pool"
 
 
 def _needs_no_worker(task: BaseSensorOperator) -> bool:
     """Whether nothing is wanted that only a worker does when a task begins.
 
     In a mapped group a value that comes from the group has the index of its task, which a template in the
-    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not.
+    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not. The
+    scheduler holds a task to its limits only on its way to a worker.
     """
-    if task.execution_timeout is not None:
+    if task.execution_timeout is not None or task.pool != _DEFAULT_POOL:
         return False
+    limits = (task.max_active_tis_per_dag, task.max_active_tis_per_dagrun)
     begins = (task._pre_execute_hook, task.on_execute_callback)
-    return not any(begins) and task.get_closest_mapped_task_group() is None
+    return not any(begins + limits) and task.get_closest_mapped_task_group() is None
 
 
 def _has_jinja_of_its_own(task: BaseSensorOperator, templates: Collection[str]) -> bool:

@@ -33,6 +33,9 @@ SAMPLES: Mapping[str, Any] = {
     "do_xcom_push": False,
     "map_index_template": "{{ task.task_id }}",
     "pool": "people",
+    "pool_slots": 2,
+    "max_active_tis_per_dag": 3,
+    "max_active_tis_per_dagrun": 3,
     "queue": "people",
     "email": "ops@example.com",
     "priority_weight": 7,
@@ -111,6 +114,21 @@ def test_templates_begin_where_they_mean_what_the_dag_means(settings, ticket_sn,
     with DAG("d", schedule=None, **settings):
         wait = ItsmTicketSensor(task_id="wait", ticket_sn=ticket_sn, approval_timeout=approval_timeout)
     assert wait.start_from_trigger is begins
+
+
+@pytest.mark.since_airflow("3.3", "deadline alerts with an asynchronous callback")
+def test_a_dag_with_a_deadline_alert_waits_as_any_other():
+    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+
+    alert = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=1),
+        callback=AsyncCallback("tests.test_docs_waiting.told", {}),
+    )
+    with DAG("d", schedule=None, deadline=alert):
+        wait = ItsmTicketSensor(task_id="wait", ticket_sn="REQ1")
+    assert wait.start_from_trigger
+    assert ends(wait) == "triggerer"
 
 
 def test_a_template_whose_dag_is_not_there_yet_begins_on_a_worker():
