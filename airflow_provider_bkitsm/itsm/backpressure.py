@@ -29,8 +29,9 @@ _LONGEST_PAUSE = 300.0
 _SHORT_PROBE = 4.0
 # A new wait does not wait for the next probe; those that come within so many seconds share one.
 _NEW_PROBE = 1.0
-# So long after an outage single failures are expected: they pause nobody but the tickets that failed.
-_SHAKY_SECONDS = 300.0
+# One of several servers may be down, or one ticket be the cause: after an outage of so few failures, others are
+# expected for so long. They pause nobody but the tickets that failed.
+_HICCUP, _SHAKY_SECONDS = 2, 300.0
 # So many expected failures in a row are an outage all the same.
 _FAILURES_IN_A_ROW = 5
 # So many probes of different tickets have to fail until no ticket is suspected any more.
@@ -145,7 +146,9 @@ class Backpressure:
         if self._outage is not None:
             if again:
                 return
-            self._outage, self._shaky_until = None, self._asked_at + _SHAKY_SECONDS
+            self._outage = None
+            if self._in_a_row <= _HICCUP:
+                self._shaky_until = self._asked_at + _SHAKY_SECONDS
         self._is_proved, self._in_a_row = True, 0
         self._good += 1
         if seconds is not None and seconds > _SLOW_SECONDS:

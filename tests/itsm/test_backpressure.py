@@ -138,6 +138,16 @@ def test_after_an_outage_single_failures_are_expected_for_some_minutes():
     assert one.is_down
 
 
+@pytest.mark.parametrize(("failures", "expected"), [(1, True), (2, True), (3, False), (10, False)])
+def test_after_a_long_outage_the_next_is_noticed_at_once(failures, expected):
+    one = Backpressure(limit=50)
+    for number in range(failures):
+        fail(one, number * 60)
+    one.answered(0.1)
+    fail(one, failures * 60 + 60)
+    assert one.is_down is not expected
+
+
 def test_a_refusal_is_never_expected():
     one = Backpressure(limit=50)
     fail(one, 0)
