@@ -88,7 +88,7 @@ class SimulatedItsm:
     seconds: Callable[[int, int], float]
     decided_at: dict[str, float]
     bkitsm_conn_id: str = CONN
-    asked: list[float] = field(default_factory=list)
+    sent_at: list[float] = field(default_factory=list)
     under_way: int = 0
 
     async def ticket_approval_result(self, sns: Sequence[str]) -> tuple[ApprovalResult, ...]:
@@ -116,7 +116,7 @@ class SimulatedItsm:
 
     async def _reply(self, size: int, data: Callable[[float], Any]) -> Reply:
         loop = asyncio.get_running_loop()
-        self.asked.append(loop.time())
+        self.sent_at.append(loop.time())
         if self.begins <= loop.time() < self.ends:
             await asyncio.sleep(0.01)
             if self.down is None:
@@ -165,8 +165,8 @@ def drill(down: Reply | None, *, waits: int, phase: float, seconds: Callable[[in
         loop.close()
     after = [moment - ends for moment in seen.values()]
     return Drill(
-        requests=sum(begins <= moment < ends for moment in itsm.asked),
-        first=min((moment - ends for moment in itsm.asked if moment >= ends), default=float("inf")),
+        requests=sum(begins <= moment < ends for moment in itsm.sent_at),
+        first=min((moment - ends for moment in itsm.sent_at if moment >= ends), default=float("inf")),
         last=max(after, default=float("inf")),
         unseen=waits - len(seen),
     )

@@ -89,7 +89,7 @@ class Backpressure:
         self._batches = _BATCHES
         self._is_proved = False
         self._good = self._in_a_row = 0
-        self._asked_at = self._shaky_until = self._quiet_until = float("-inf")
+        self._sent_at = self._shaky_until = self._quiet_until = float("-inf")
         self._outage: _Outage | None = None
 
     def limit_to(self, limit: int) -> None:
@@ -126,14 +126,14 @@ class Backpressure:
             probe_at = self._outage.probed_at + (min(_NEW_PROBE, self._outage.gap) if new else self._outage.gap)
         return max(now, probe_at, self._quiet_until)
 
-    def asked(self, now: float, *, alone: bool) -> None:
-        """Take in that a batch is asked.
+    def sent(self, now: float, *, alone: bool) -> None:
+        """Take in that a batch is sent.
 
         :param alone: none is being asked beside it.
         """
-        if alone and now - self._asked_at > _IDLE_SECONDS:
+        if alone and now - self._sent_at > _IDLE_SECONDS:
             self._is_proved = False
-        self._asked_at = now
+        self._sent_at = now
         if self._outage is not None:
             self._outage.in_turn = now >= self._outage.probed_at + self._outage.gap
             self._outage.probed_at = now
@@ -148,7 +148,7 @@ class Backpressure:
                 return
             self._outage = None
             if self._in_a_row <= _HICCUP:
-                self._shaky_until = self._asked_at + _SHAKY_SECONDS
+                self._shaky_until = self._sent_at + _SHAKY_SECONDS
         self._is_proved, self._in_a_row = True, 0
         self._good += 1
         if seconds is not None and seconds > _SLOW_SECONDS:
@@ -177,11 +177,11 @@ class Backpressure:
         if not self.is_down and self._in_a_row < _FAILURES_IN_A_ROW and self._expects(cause, now, part=part):
             return
         self._is_proved = False
-        asked_at = self._asked_at if self._asked_at > float("-inf") else now
+        sent_at = self._sent_at if self._sent_at > float("-inf") else now
         in_turn = self._outage is None or self._outage.in_turn
         refused = cause is not Cause.QUESTION and not error.retry_safe
         gap = backoff(shortest, self._in_a_row) if refused else self._gap(shortest)
-        self._outage = _Outage(probed_at=asked_at, gap=gap, refused=refused, in_turn=in_turn)
+        self._outage = _Outage(probed_at=sent_at, gap=gap, refused=refused, in_turn=in_turn)
         pause = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
         self._quiet_until = max(self._quiet_until, now + (pause or 0.0))
 

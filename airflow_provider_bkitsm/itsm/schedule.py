@@ -300,7 +300,7 @@ class Schedule:
     def _taken(self, taken: list[str], now: float, *, is_part: bool = False) -> Batch:
         if not taken:
             return ()
-        self.backpressure.asked(now, alone=not self._batches)
+        self.backpressure.sent(now, alone=not self._batches)
         first = self._tickets[taken[0]]
         self._is_late = len(self._fresh) > len(taken) or now - first.due > min(_LATE_SECONDS, first.interval / 4)
         self._last_batch = next(self._numbers)

@@ -175,7 +175,7 @@ log = logging.getLogger(__name__)
 _GATHER_SECONDS = 0.1
 _STUMBLED_SECONDS = 5.0
 # So many are told of an outage before anything else of the event loop has its turn.
-_TOLD_AT_ONCE = 100
+_NOTIFIED_AT_ONCE = 100
 # So often one who waits notes that ITSM answers, however many wait.
 _NOTE_SECONDS = 60.0
 # Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
@@ -386,11 +386,11 @@ class Poller:
             self._tell(sn, error)
         if not (is_for_all or self._schedule.is_down):
             return
-        now, told = loop_time(), frozenset(batch)
-        others = [one for some in self._waits.values() for one in some if one.sn not in told]
+        now, members = loop_time(), frozenset(batch)
+        others = [one for some in self._waits.values() for one in some if one.sn not in members]
         for number, wait in enumerate([one for one in others if is_for_all or one.is_overdue(now)], 1):
             wait.tell(error, now)
-            if number % _TOLD_AT_ONCE == 0:
+            if number % _NOTIFIED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     async def _forget_connection(self) -> None:

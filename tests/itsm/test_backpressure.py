@@ -17,7 +17,7 @@ def answered(one: Backpressure, *seconds: float) -> None:
 
 
 def fail(one: Backpressure, now: float, error: errors.ItsmError = DOWN, *, shortest: float = 60.0, **more) -> None:
-    one.asked(now, alone=True)
+    one.sent(now, alone=True)
     one.failed(error, cause_of(error), now, shortest=shortest, **({"again": False, "part": False} | more))
 
 
@@ -51,7 +51,7 @@ def test_a_question_that_takes_too_long_is_too_large():
 
 def test_one_batch_goes_ahead_then_two_at_a_time():
     one = Backpressure(limit=50)
-    one.asked(0, alone=True)
+    one.sent(0, alone=True)
     assert one.at_a_time == 1
     one.answered(1.5)
     assert one.at_a_time == 2
@@ -59,19 +59,19 @@ def test_one_batch_goes_ahead_then_two_at_a_time():
 
 def test_after_a_rest_one_batch_goes_ahead_again():
     one = Backpressure(limit=50)
-    one.asked(0, alone=True)
+    one.sent(0, alone=True)
     one.answered(1.5)
-    one.asked(4, alone=True)
+    one.sent(4, alone=True)
     assert one.at_a_time == 2
-    one.asked(60, alone=True)
+    one.sent(60, alone=True)
     assert one.at_a_time == 1
 
 
 def test_a_long_round_is_no_rest():
     one = Backpressure(limit=50)
-    one.asked(0, alone=True)
+    one.sent(0, alone=True)
     one.answered(1.5)
-    one.asked(20, alone=False)
+    one.sent(20, alone=False)
     assert one.at_a_time == 2
 
 
@@ -115,7 +115,7 @@ def test_p1_an_outage_is_probed_once_an_interval(shortest):
 
 def test_a_probe_is_as_late_as_it_was_asked_not_as_it_failed():
     one = Backpressure(limit=50)
-    one.asked(0, alone=True)
+    one.sent(0, alone=True)
     one.failed(DOWN, Cause.OUTAGE, 30.0, shortest=60.0, again=False, part=False)
     assert one.may_ask_at(30, new=False) == 60
 
@@ -129,7 +129,7 @@ def test_in_an_outage_a_probe_that_hangs_holds_up_no_other():
 def test_after_an_outage_single_failures_are_expected_for_some_minutes():
     one = Backpressure(limit=50)
     fail(one, 0)
-    one.asked(60, alone=True)
+    one.sent(60, alone=True)
     one.answered(0.1)
     fail(one, 61)
     assert not one.is_down
