@@ -287,6 +287,33 @@ async def test_p1_a_row_that_cannot_be_read_is_an_error_of_its_own_ticket_only(
     assert len(asked(sandbox)) == 1
 
 
+async def test_p1_a_ticket_that_gets_a_page_blocks_no_other_of_its_batch(sandbox, connections, monkeypatch):
+    numbers = opened(8)
+    send = AsyncTransport.send
+
+    async def crash(transport, call):
+        reply = await send(transport, call)
+        is_spoilt = "ticket_approval_result" in call.path and numbers[3] in (call.body or {}).get("sn", ())
+        return replace(reply, content_type="text/html", body=b"<html>500</html>") if is_spoilt else reply
+
+    monkeypatch.setattr(AsyncTransport, "send", crash)
+
+    async def read(sn: str) -> str:
+        async with TicketWait(CONN, sn=sn, interval=0.2) as wait:
+            while True:
+                try:
+                    return (await wait.look()).sn
+                except errors.ItsmUnavailableError:
+                    continue
+
+    others = [sn for sn in numbers if sn != numbers[3]]
+    spoilt_one = asyncio.create_task(read(numbers[3]))
+    assert await asyncio.wait_for(asyncio.gather(*map(read, others)), 30) == others
+    assert not spoilt_one.done()
+    spoilt_one.cancel()
+    await asyncio.gather(spoilt_one, return_exceptions=True)
+
+
 async def test_p1_a_batch_is_given_back_whatever_fails(sandbox, connections, monkeypatch):
     (sn,) = opened(1)
     close = AsyncTransport.close
