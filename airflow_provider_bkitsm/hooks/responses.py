@@ -122,12 +122,14 @@ _LONGEST_PAUSE = 30.0
 _backoff = wait_exponential(multiplier=0.5, max=_LONGEST_PAUSE) + wait_random(0, 0.5)
 
 
-def policy(call: Call[Any], gateway: Gateway) -> dict[str, Any]:
+def policy(call: Call[Any], gateway: Gateway, *, repeats: bool = True) -> dict[str, Any]:
     """Return tenacity's arguments for one call: how often it is repeated, after which pause, for which errors.
 
     The connection's extra ``read_retries`` is how often a read is repeated; default 2.
+
+    :param repeats: False where the caller itself repeats the call when that is due.
     """
-    once = call.is_write or falls_back(call, gateway)
+    once = call.is_write or falls_back(call, gateway) or not repeats
     retries = 0 if once else gateway.whole("read_retries", DEFAULT_RETRIES)
     return {
         "stop": stop_after_attempt(retries + 1),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict, rows_by_ticket
 
 SN = "REQ20261124000003"
 DEFAULT = VerdictPolicy()
@@ -331,3 +332,20 @@ def test_p3_no_content_raises_and_only_a_whole_approval_is_one(changes):
         assert changes.get("outcome", "approved") == "approved"
         assert changes.get("reason_code", "approved") in (None, "approved")
         assert verdict.sn
+
+
+def rows_of(sns: str) -> list[ApprovalResult]:
+    return [ApprovalResult(sn=sn, current_status="RUNNING", approve_result=False) for sn in sns]
+
+
+def test_p3_each_ticket_has_one_row_or_an_error():
+    seen = rows_by_ticket("ABC", rows_of("ABBX"))
+    kinds = {sn: type(one) for sn, one in seen.items()}
+    assert kinds == {"A": ApprovalResult, "B": errors.ItsmAmbiguousError, "C": errors.ItsmTicketNotFoundError}
+
+
+def test_p3_a_row_that_cannot_be_read_may_be_any_missing_tickets_or_the_second_of_its_own():
+    unread = errors.ItsmUnexpectedAnswerError("x", rows=(), unreadable=frozenset("B"))
+    seen = rows_by_ticket("ABC", rows_of("AB"), unread)
+    assert seen["A"].sn == "A"
+    assert (seen["B"], seen["C"]) == (unread, unread)
