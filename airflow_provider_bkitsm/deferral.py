@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from airflow_provider_bkitsm.callback.waiters import is_template
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.wait import approval_time
@@ -207,9 +208,9 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
         found = read_binding(ticket)
         if not found.is_settled:
-            info = self.hook.get_ticket_info(sn)
+            info = self.hook.run(ask(lambda itsm: itsm.info(sn)))
             if self._is_legacy(info.title, ticket, context):
-                found = found.of_ticket_opened_at(info.create_at)
+                found = found.of_ticket_opened_at(info.created_at)
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 from airflow_provider_bkitsm import version_compat
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ GAUGE_SECONDS = 10.0
 _ON_ITS_WAY = 10.0
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _DECIDED = frozenset({"approved", "rejected"})
-_CALLED_OFF = frozenset({"REVOKED", "TERMINATED"})
+_CALLED_OFF = frozenset({"withdrawn", "terminated"})
 
 Way = Literal["callback", "poll"]
 
@@ -110,7 +110,7 @@ def adopted(conn_id: str) -> None:
 @_quietly
 def withdrawn(conn_id: str, status: TicketStatus) -> None:
     """Count a ticket that was ended since nobody waits for it; a decision that came first is none."""
-    if status.current_status in _CALLED_OFF:
+    if status.progress in _CALLED_OFF:
         _emit(WITHDRAWN, conn_id=conn_id)
 
 

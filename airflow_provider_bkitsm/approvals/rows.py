@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome, reason_code
+from airflow_provider_bkitsm.itsm.models import Progress
+from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
 
 
 def ticket_of(founds: Sequence[WaitRecord], task: TaskKey) -> WaitRecord | None:
@@ -124,7 +125,7 @@ class TicketSnapshot:
     ``stalled`` is that the ticket ran and asked nobody a minute or more after it was opened.
     """
 
-    current_status: str
+    progress: Progress
     read_at: datetime
     title: str = ""
     ticket_url: str = ""
@@ -237,9 +238,9 @@ def status_of(found: WaitRecord, live: TicketSnapshot | None) -> Status:
 def _while_it_waits(live: TicketSnapshot | None) -> Status:
     if live is None:
         return Status.WAITING
-    if live.current_status in ENDED:
+    if live.progress.has_ended:
         return Status.RESUMING
-    return Status.SUSPENDED if live.current_status == "SUSPENDED" else Status.WAITING
+    return Status.SUSPENDED if live.progress is Progress.SUSPENDED else Status.WAITING
 
 
 def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:

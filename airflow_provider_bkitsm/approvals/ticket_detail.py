@@ -10,8 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.v2.evidence import answer_of
-from airflow_provider_bkitsm.itsm.v2.models import FormField, LogEntry, TicketInfo, TicketLogs, TicketStatus
+from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, TicketInfo, TicketLog, TicketStatus
 
 # ITSM lists these with every ticket; they say nothing about what is asked.
 _ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
@@ -139,38 +138,38 @@ class TicketDetail:
         }
 
 
-def story_of(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> TicketDetail:
+def story_of(info: TicketInfo, log: TicketLog, status: TicketStatus) -> TicketDetail:
     """Put three answers of ITSM together; they may be a moment apart."""
     return TicketDetail(
         title=info.title,
         current_status=status.current_status,
         creator=info.creator,
-        created_at=info.create_at,
-        ended_at=info.end_at,
+        created_at=info.created_at,
+        ended_at=info.ended_at,
         ticket_url=info.ticket_url,
         iframe_ticket_url=info.iframe_ticket_url,
-        form=shown_form(asked(info, logs)),
-        entries=(*(entry_of(one) for one in logs.logs), *_pending(status)),
+        form=shown_form(asked(info, log)),
+        entries=(*(entry_of(one) for one in log.entries), *_pending(status)),
     )
 
 
-def asked(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
+def asked(info: TicketInfo, log: TicketLog) -> Iterable[FormField]:
     """Return the form as it was handed in: the log keeps it.
 
-    ``get_ticket_info`` lists the approver's own fields too, with ``"true"`` before anybody has answered.
+    A ticket's own form lists the approver's fields too, with ``"true"`` before anybody has answered.
     """
-    for entry in logs.logs:
-        if entry.form_data and answer_of(entry) is None:
-            return entry.form_data
+    for entry in log.entries:
+        if entry.fields and entry.answer is None:
+            return entry.fields
     return info.fields
 
 
 def entry_of(entry: LogEntry) -> Entry:
-    """Read one line of the log, with the same reader that the verdict is read with."""
-    answer = answer_of(entry)
+    """Return one line of the log; its answer is the one the verdict is read from."""
+    answer = entry.answer
     return Entry(
         kind=_KINDS[answer.approved] if answer else Kind.EVENT,
-        at=entry.operate_at,
+        at=entry.at,
         people=(entry.operator,) if entry.operator else (),
         message=entry.message,
         remark=answer.remark if answer else "",

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from airflow_provider_bkitsm.callback.messages import CallbackBody
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega
+from airflow_provider_bkitsm.itsm.models import CallbackBody, TicketInfo
 from airflow_provider_bkitsm.itsm.read_back import confirmed
-from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
@@ -46,14 +46,15 @@ async def read_verdicts(
     """
     async with GatewayHook(gateway) as hook:
         verified, verdicts, info = await asyncio.gather(
-            hook.token_verify(notice.token),
+            hook.run(ask(lambda itsm: itsm.verify_callback(notice))),
             _read_verdicts(hook, notice.sn, waiters),
             _read_form(hook, notice.sn, request),
             return_exceptions=True,
         )
-    if not _value(verified).is_passed:
+    if not _value(verified):
         raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
-    return [(waiter, confirmed(verdict, request, _value(info))) for waiter, verdict in _value(verdicts)]
+    form = _value(info)
+    return [(waiter, confirmed(verdict, request, form, gateway.dialect)) for waiter, verdict in _value(verdicts)]
 
 
 async def _read_verdicts(hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter]) -> list[tuple[Waiter, Verdict]]:
@@ -68,7 +69,7 @@ async def _read_verdicts(hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter]
 
 
 async def _read_form(hook: ItsmAsyncHook, sn: str, request: Mapping[str, Any] | None) -> TicketInfo | None:
-    return None if request is None else await hook.get_ticket_info(sn)
+    return None if request is None else await hook.run(ask(lambda itsm: itsm.info(sn)))
 
 
 def _value(result: T | BaseException) -> T:

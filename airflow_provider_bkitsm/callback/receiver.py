@@ -17,12 +17,13 @@ from time import time
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_bkitsm.callback.itsm import read_verdicts
-from airflow_provider_bkitsm.callback.messages import CallbackBody, Result, read_notice
+from airflow_provider_bkitsm.callback.messages import Result, read_notice
 from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
+from airflow_provider_bkitsm.itsm.models import CallbackBody
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
+from airflow_provider_bkitsm.itsm.idempotency import TAG_LENGTH
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 # The first given counts. Airflow hides an entry of the extra by words in its name, and "keys" is none of them.
@@ -127,7 +127,7 @@ def callback_meta(
 
 def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:
     """Read the address's parts; None when their shape is wrong."""
-    if not (0 < len(conn_id) <= _LONGEST_CONN_ID and 0 < len(tag) <= TAG_LIMIT and _EXPIRES.fullmatch(expires)):
+    if not (0 < len(conn_id) <= _LONGEST_CONN_ID and 0 < len(tag) <= TAG_LENGTH and _EXPIRES.fullmatch(expires)):
         return None
     claim = Claim(conn_id=conn_id, tag=tag, expires=int(expires))
     return claim if str(claim.expires) == expires else None

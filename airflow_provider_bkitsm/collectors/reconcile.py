@@ -21,12 +21,11 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
+from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.idempotency import marker
+from airflow_provider_bkitsm.itsm.models import TicketState
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 
@@ -165,7 +164,7 @@ def undecided(rows: Iterable[CollectorRow]) -> dict[str, CollectorRow]:
     return {row.ticket_sn: row for row in rows if row.ticket_sn is not None and row.outcome is None}
 
 
-def read_all(policies: Mapping[str, VerdictPolicy]) -> Flow[dict[str, Seen]]:
+def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, Seen]]:
     """Read how tickets stand, all in one question; one that cannot be read does not stop the others.
 
     :param policies: where each ticket's verdict is read, by the ticket's number.
@@ -173,8 +172,8 @@ def read_all(policies: Mapping[str, VerdictPolicy]) -> Flow[dict[str, Seen]]:
     """
     if not policies:
         return {}
-    found: dict[str, list[ApprovalResult]] = defaultdict(list)
-    for row in (yield calls.ticket_approval_result(list(policies))):
+    found: dict[str, list[TicketState]] = defaultdict(list)
+    for row in (yield from ask(lambda itsm: itsm.states(list(policies)))):
         found[row.sn].append(row)
     seen: dict[str, Seen] = {}
     for sn, policy in policies.items():

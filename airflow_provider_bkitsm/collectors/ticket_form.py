@@ -19,7 +19,7 @@ from airflow_provider_bkitsm.collectors.service_fit import (
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.idempotency import marked_title, marker
-from airflow_provider_bkitsm.itsm.v2.models import FormField
+from airflow_provider_bkitsm.itsm.models import FormField
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
 
     def _form_of(self, asked: object) -> dict[str, Any]:
         """Return what the function returned as a form; a text is none."""
-        from airflow_provider_bkitsm.itsm.v2.form import read_form
+        from airflow_provider_bkitsm.itsm.form import read_form
 
         try:
             if isinstance(asked, str | None):

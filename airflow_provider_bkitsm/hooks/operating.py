@@ -16,9 +16,8 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
+from airflow_provider_bkitsm.itsm.models import TicketAction, TicketStatus
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
-from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airflow_provider_bkitsm.itsm.models import Progress
+
 
 class Outcome(StrEnum):
     """How a wait stands. Everything but ``waiting`` is final; only ``approved`` lets a DAG continue."""
@@ -114,29 +116,25 @@ class Judgement:
 
 _WAITING = Judgement(outcome=Outcome.WAITING, reason=Reason.OPEN)
 _ENDED = {
-    "REVOKED": Judgement(outcome=Outcome.WITHDRAWN, reason=Reason.WITHDRAWN),
-    "TERMINATED": Judgement(outcome=Outcome.TERMINATED, reason=Reason.TERMINATED),
+    Progress.WITHDRAWN: Judgement(outcome=Outcome.WITHDRAWN, reason=Reason.WITHDRAWN),
+    Progress.TERMINATED: Judgement(outcome=Outcome.TERMINATED, reason=Reason.TERMINATED),
 }
 _NOT_YES = {
     Answer.NO: Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),
     Answer.MISSING: Judgement(outcome=Outcome.REJECTED, reason=Reason.VERDICT_MISSING),
 }
 
-# A ticket in one of these states never changes again (docs/itsm-behaviour.md#status-of-a-ticket).
-ENDED = frozenset({"FINISHED", *_ENDED})
 
-
-def judge(current_status: str, *, answer: Answer, evidence: Reason) -> Judgement:
+def judge(progress: Progress, *, answer: Answer, evidence: Reason) -> Judgement:
     """Decide a wait (promise P3, fail closed).
 
-    A status that is not known to be an end is a wait, never a yes: administrators may add running statuses
-    (docs/itsm-behaviour.md#status-of-a-ticket). A rejected ticket is ``FINISHED`` too, only the verdict source
-    tells.
+    What is not known to be an end is a wait, never a yes. A rejected ticket is finished too, only the verdict
+    source tells (docs/itsm-behaviour.md#status-of-a-ticket).
 
     :param evidence: what stands behind a yes of the verdict source: one of ``APPROVING``, or why nothing does.
     """
-    if current_status != "FINISHED":
-        return _ENDED.get(current_status, _WAITING)
+    if progress is not Progress.FINISHED:
+        return _ENDED.get(progress, _WAITING)
     if answer is not Answer.YES:
         return _NOT_YES[answer]
     outcome = Outcome.APPROVED if evidence in APPROVING else Outcome.REJECTED

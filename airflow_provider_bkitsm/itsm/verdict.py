@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
 
+from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
+from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_field
+from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
     Answer,
@@ -25,10 +28,6 @@ from airflow_provider_bkitsm.itsm.outcome import (
     judge,
     reason_code,
 )
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.evidence import Finding, Proof, StepAnswer, prove, prove_field
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, FormField, LogEntry
 
 SeenBy = Literal["callback", "poll"]
 E = TypeVar("E", bound=StrEnum)
@@ -91,7 +90,8 @@ class Verdict:
     ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
     was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
     8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
-    noted.
+    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``progress`` is not stored: only a
+    verdict that was just read has it.
     """
 
     sn: str
@@ -106,6 +106,7 @@ class Verdict:
     seen_by: SeenBy | None = None
     seen_at: str | None = None
     reason_code: Reason | None = None
+    progress: Progress = field(default=Progress.OPEN, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Fill in the code of a reason that is given as text alone, and the text of one that is given as code."""
@@ -116,7 +117,9 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self) | {
+        values = asdict(self)
+        del values["progress"]
+        return values | {
             "outcome": str(self.outcome),
             "reason_code": str(self.reason_code),
             "approvers": [one.as_dict() for one in self.approvers],
@@ -164,51 +167,51 @@ class Verdict:
         return f"ITSM ticket {self.sn} is {self.outcome}{waived}{why}" + (f" ({said})" if said else "")
 
 
-def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
+def read_verdict(sn: str, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Ask ITSM how a ticket stands (one call while it is open, two or three once it has ended).
 
     :raises ItsmTicketNotFoundError: ITSM knows no such ticket.
     :raises ItsmAmbiguousError: two tickets carry this number; neither is believed.
     """
-    row = only_row(sn, (yield calls.ticket_approval_result([sn])))
+    row = only_row(sn, (yield from ask(lambda itsm: itsm.states([sn]))))
     return (yield from verdict_of(row, policy))
 
 
-def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
+def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended).
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    still_open = judge(row.current_status, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
+    still_open = judge(row.progress, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
     if still_open.outcome is Outcome.WAITING:
         return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
     return (yield from judge_by_log(row, (yield from read_log(row.sn)), policy))
 
 
-def read_log(sn: str) -> Flow[tuple[LogEntry, ...]]:
+def read_log(sn: str) -> DialectFlow[tuple[LogEntry, ...]]:
     """Read a ticket's log.
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    entries: tuple[LogEntry, ...] = about_ticket(sn, (yield calls.get_ticket_logs(sn))).logs
+    entries: tuple[LogEntry, ...] = about_ticket(sn, (yield from ask(lambda itsm: itsm.log(sn)))).entries
     return entries
 
 
-def judge_by_log(row: ApprovalResult, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Flow[Verdict]:
+def judge_by_log(row: TicketState, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Judge a ticket that has ended, whose log was just read (one call where a form field holds the verdict).
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     answer = approve_result_answer(row.approve_result)
     if policy.verdict_field is not None:
-        info = about_ticket(row.sn, (yield calls.get_ticket_info(row.sn)))
+        info = about_ticket(row.sn, (yield from ask(lambda itsm: itsm.info(row.sn))))
         answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
     proof = _proof(entries, policy)
-    judgement = judge(row.current_status, answer=answer, evidence=_evidence(proof, policy))
+    judgement = judge(row.progress, answer=answer, evidence=_evidence(proof, policy))
     return _verdict(row, judgement, proof, policy)
 
 
-def only_row(sn: str, rows: Iterable[ApprovalResult]) -> ApprovalResult:
+def only_row(sn: str, rows: Iterable[TicketState]) -> TicketState:
     """Return the one row of a ticket; ITSM leaves unknown sns out and may hold a sn twice.
 
     See docs/itsm-behaviour.md#ticket_approval_result.
@@ -283,10 +286,10 @@ def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
     return f"{reason.text}{f': {seen}' if seen else ''}. {_ADVICE[reason]}"
 
 
-def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
+def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
     decisions = tuple(_decision(one) for one in proof.answers)
     answered = decisions and judgement.outcome in (Outcome.APPROVED, Outcome.REJECTED)
-    last = decisions[-1].decided_at if answered else _iso(row.update_at)
+    last = decisions[-1].decided_at if answered else _iso(row.updated_at)
     return Verdict(
         sn=row.sn,
         outcome=judgement.outcome,
@@ -298,6 +301,7 @@ def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: Ve
         decided_at=None if judgement.outcome is Outcome.WAITING else last,
         approvers=decisions,
         evidence_required=policy.require_evidence,
+        progress=row.progress,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.collectors.errors import TicketNumberTaken
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
@@ -104,7 +104,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         verdict = self.read_verdict(row)
         if verdict.outcome is Outcome.WAITING:
             verdict = self._end(row)
-        if verdict.current_status not in ENDED:
+        if not verdict.progress.has_ended:
             return f"{verdict.describe()}. The ticket is STILL OPEN: nobody waits for its decision any more"
         row = self.record(row, verdict)
         if row.outcome is Outcome.APPROVED:

@@ -173,11 +173,10 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
     def legacy_digests(self) -> tuple[str, ...]:
         """Return the digests that versions without approval records showed in a ticket for what is asked now."""
-        from airflow_provider_bkitsm.itsm.v2.form import comparable
-        from airflow_provider_bkitsm.itsm.v2.services import question_form
+        from airflow_provider_bkitsm.itsm.form import comparable
 
         asked = {name: getattr(self, name) for name in _ASKED}
-        fields = question_form(self.fields) if self.fields else None
+        fields = self.hook.gateway.dialect.question_form(self.fields) if self.fields else None
         return _legacy_digest(asked | {"fields": comparable(fields)}), _legacy_digest(asked)
 
     def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:

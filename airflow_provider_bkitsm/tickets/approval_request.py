@@ -30,8 +30,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmPermissionError,
 )
 from airflow_provider_bkitsm.itsm.idempotency import approval_tag
-from airflow_provider_bkitsm.itsm.outcome import ENDED
-from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
+from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from airflow_provider_bkitsm.tickets.legacy import LegacyTicket
@@ -152,7 +151,7 @@ class ApprovalRequest:
     def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:
         """Go on with the ticket that a version without records has opened for an earlier try."""
         info, since = self._info(found.sn), self.store.records_since()
-        if info is None or self.attempt.try_number <= 1 or since is None or info.create_at >= since:
+        if info is None or self.attempt.try_number <= 1 or since is None or info.created_at >= since:
             log.error("ticket %s was not opened by a version without records. It is not taken for ours", found.sn)
             return self._opened(self._begin(self.subject, None))
         asks_the_same = found.asks_for(self.legacy_digests) or not self.compares
@@ -160,7 +159,7 @@ class ApprovalRequest:
             raise ItsmAnotherQuestionError(
                 f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was"
             )
-        is_open = info.current_status not in ENDED
+        is_open = not info.progress.has_ended
         if found.same_round or (is_open and self.keeps_open and asks_the_same):
             # Without a request: what a version before has sent is not known, and so not read back.
             return self._begin(self.subject, None, asks=False, found=found)
@@ -245,9 +244,9 @@ class ApprovalRequest:
         info = self._info(str(record.sn))
         if info is None:
             return False
-        if info.current_status not in ENDED or (record.created_at is not None and record.created_at >= since):
+        if not info.progress.has_ended or (record.created_at is not None and record.created_at >= since):
             return True
-        return info.end_at is not None and info.end_at - _clock_ahead(record, info) >= since
+        return info.ended_at is not None and info.ended_at - _clock_ahead(record, info) >= since
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -385,12 +384,12 @@ class ApprovalRequest:
 
     def _is_open(self, sn: str) -> bool:
         info = self._info(sn)
-        return info is not None and info.current_status not in ENDED
+        return info is not None and not info.progress.has_ended
 
     def _info(self, sn: str) -> TicketInfo | None:
         """Read a ticket of ours; None where ITSM has it no more."""
         try:
-            return self.opener.hook.get_ticket_info(sn)
+            return self.opener.read_info(sn)
         except ItsmNotFoundError as error:
             log.warning("ticket %s of %s is gone from ITSM: %s", sn, self.subject, error)
             return None
@@ -402,7 +401,7 @@ def _clock_ahead(record: ApprovalRecord, info: TicketInfo) -> timedelta:
     ITSM dates a ticket no earlier than it was asked for, by its own clock.
     """
     asked = record.create_started_at or record.created_at
-    return timedelta(0) if asked is None else info.create_at + _TICK - asked
+    return timedelta(0) if asked is None else info.created_at + _TICK - asked
 
 
 __all__ = ["ApprovalRequest", "Content", "Sharing"]

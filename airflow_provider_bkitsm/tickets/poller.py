@@ -14,10 +14,12 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
+from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
+from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
 from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import only_row
 
 # A deadline that is computed twice differs by less.
@@ -82,7 +84,7 @@ class TicketWait:
         self._context: Context = copy_context()
         self._dated = dated
         self._due = math.inf
-        self._next: asyncio.Future[ApprovalResult] | None = None
+        self._next: asyncio.Future[TicketState] | None = None
 
     async def __aenter__(self) -> TicketWait:
         here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
@@ -95,7 +97,7 @@ class TicketWait:
             del _POLLERS[asyncio.get_running_loop()][self._conn_id]
         await self.poller.remove(self)
 
-    def look(self, within: float | None = None) -> asyncio.Future[ApprovalResult]:
+    def look(self, within: float | None = None) -> asyncio.Future[TicketState]:
         """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
 
         :param within: after so many seconds it is asked about before its turn, and told in any case.
@@ -167,7 +169,7 @@ _NOTE_SECONDS = 60.0
 # Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
 _BETWEEN_CHECKS = 0.2
 
-Look = ApprovalResult | ItsmError
+Look = TicketState | ItsmError
 
 
 class Poller:
@@ -248,7 +250,7 @@ class Poller:
                 await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
                 continue
             try:
-                status = await self.hook.get_ticket_status(sn)
+                status = await self.hook.run(read_status(sn))
             except Exception as error:
                 log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
                 self._stall_checks.failed(sn, loop_time())
@@ -257,7 +259,7 @@ class Poller:
             await asyncio.sleep(_BETWEEN_CHECKS)
 
     def _see_steps(self, sn: str, status: TicketStatus) -> None:
-        stalled = is_stalled(status.current_status, status.current_steps)
+        stalled = is_stalled(status.progress, status.current_steps)
         self._stall_checks.checked(sn, loop_time(), stalled=stalled)
         for wait in self._waits.get(sn, ()):
             wait.see_steps(status, stalled=stalled)
@@ -295,7 +297,7 @@ class Poller:
 
     async def _ask(self, batch: Batch) -> None:
         try:
-            rows = await self.hook.ticket_approval_result(batch)
+            rows = await self.hook.run(ask(lambda itsm: itsm.states(batch)))
             await self._try_to_learn_creation(batch)
         except ItsmError as error:
             await self._failed(batch, error)
@@ -332,10 +334,9 @@ class Poller:
         unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.get(sn, ()))]
         if not unknown:
             return
-        page = await self.hook.get_tickets(sns=unknown, page_size=2 * len(unknown))
-        for row in page.items:
+        for row in await self.hook.run(ask(lambda itsm: itsm.summaries(unknown))):
             for wait in self._waits.get(row.sn, ()):
-                wait.learn(row.create_at)
+                wait.learn(row.created_at)
 
     async def _failed(self, batch: Batch, error: ItsmError) -> None:
         if not error.retry_safe:
@@ -345,8 +346,8 @@ class Poller:
         for sn in batch:
             self._tell(sn, error)
 
-    def _tell_each(self, batch: Batch, rows: Sequence[ApprovalResult]) -> None:
-        found: dict[str, list[ApprovalResult]] = {}
+    def _tell_each(self, batch: Batch, rows: Sequence[TicketState]) -> None:
+        found: dict[str, list[TicketState]] = {}
         for row in rows:
             found.setdefault(row.sn, []).append(row)
         for sn in batch:

@@ -11,7 +11,6 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import call_off, read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
-from airflow_provider_bkitsm.itsm.outcome import ENDED
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ async def give_up(task_instance: Any, *, sn: str, conn_id: str) -> None:
 
 
 async def _end(hook: ItsmAsyncHook, sn: str) -> None:
-    if (await hook.run(read_status(sn))).current_status in ENDED:
+    if (await hook.run(read_status(sn))).progress.has_ended:
         return
     account = (await hook.aget_conn()).gateway.username
     status = await hook.run(call_off(sn=sn, account=account, action_message=_WHY))

@@ -29,7 +29,7 @@ from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, workers_do_no_more
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 T = TypeVar("T")

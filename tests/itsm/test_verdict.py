@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict
+from tests.itsm.flows import drive
 
 SN = "REQ20261124000003"
 DEFAULT = VerdictPolicy()
@@ -57,13 +58,7 @@ def read(rows: list[dict[str, Any]], *logs: dict[str, Any], policy=DEFAULT, fiel
             "fields": list(fields),
         },
     }
-    flow = read_verdict(SN, policy)
-    try:
-        call = next(flow)
-        while True:
-            call = flow.send(call.parse(answers[call.path]))
-    except StopIteration as stop:
-        return stop.value
+    return drive(read_verdict(SN, policy), lambda call: answers[call.path])
 
 
 def test_an_approval_names_who_when_and_why():
@@ -97,12 +92,10 @@ def test_p3_a_rejection_that_later_reads_true_stands():
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUSPENDED", "SOMETHING_NEW", ""])
 def test_p3_an_open_ticket_waits_and_costs_one_call(status):
-    flow = read_verdict(SN, DEFAULT)
-    call = next(flow)
-    with pytest.raises(StopIteration) as stop:
-        flow.send(call.parse([row(status, True)]))
-    assert stop.value.value.outcome is Outcome.WAITING
-    assert stop.value.value.decided_at is None
+    answers = iter([[row(status, True)]])
+    verdict = drive(read_verdict(SN, DEFAULT), lambda _call: next(answers))
+    assert verdict.outcome is Outcome.WAITING
+    assert verdict.decided_at is None
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("REVOKED", "withdrawn"), ("TERMINATED", "terminated")])
