@@ -125,7 +125,7 @@ _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", 
 
 
 # Every dialect, by the word that a connection and a stored ticket name it with.
-DIALECTS: Mapping[str, Dialect] = {one.name: one for one in (V2,)}
+DIALECTS: dict[str, Dialect] = {one.name: one for one in (V2,)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
@@ -59,7 +61,7 @@ class Dialect(ABC):
     """One version of ITSM: how it is asked, what its answers mean, how it stores what it is given.
 
     A method that returns a ``Flow`` yields the requests of this version and returns the inner model. The others
-    ask nobody.
+    ask nobody. What is not abstract is what a version may go without.
     """
 
     name: ClassVar[str]
@@ -93,14 +95,15 @@ class Dialect(ABC):
     def operate(self, *, sn: str, action: TicketAction, operator: str, message: str) -> Flow[None]:
         """Do something to a ticket; whether it was done, the ticket's status says."""
 
-    @abstractmethod
     def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
         """Rate a finished ticket; False when it was rated before, which leaves that rating as it is.
 
         :param stars: 1 to 6.
         :raises ItsmConflictError: the ticket is still open, was withdrawn or terminated, or ITSM refused.
         :raises ItsmOutcomeUnknownError: the answer was lost, and the ticket is not rated (yet).
+        :raises ItsmConfigurationError: this version takes no comments.
         """
+        raise self._lacks(f"takes no comment on ticket {sn}")
 
     # -- many tickets ----------------------------------------------------------------------------------------
 
@@ -119,33 +122,15 @@ class Dialect(ABC):
         :param creator: in whose name they were asked for.
         """
 
-    @abstractmethod
     def opened_by(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
-        """Return which of these tickets were opened in a person's name."""
+        """Return which of these tickets were opened in a person's name; none where ITSM cannot say."""
+        return _nothing(frozenset())
 
-    @abstractmethod
     def waiting_for(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
         """Return which of these tickets wait for a person; none where ITSM cannot say."""
+        return _nothing(frozenset())
 
     # -- services and forms ----------------------------------------------------------------------------------
-
-    @abstractmethod
-    def service(self, service_id: int | str) -> Flow[Service]:
-        """Read a service by its number or name.
-
-        :raises CollectItsmNotExists: there is no such service.
-        """
-
-    @abstractmethod
-    def log_services(self) -> Flow[tuple[Service, ...]]:
-        """Find the services that are made for log collectors.
-
-        :raises CollectItsmNotExists: there is none.
-        """
-
-    @abstractmethod
-    def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
-        """Read the steps people take in a service's flow; None, and why, where they cannot be read."""
 
     @abstractmethod
     def service_for(
@@ -156,38 +141,56 @@ class Dialect(ABC):
         :raises ItsmInvalidRequestError: no service is named, or it does not take this form.
         """
 
-    @abstractmethod
+    def service(self, service_id: int | str) -> Flow[Service]:
+        """Read a service by its number or name.
+
+        :raises CollectItsmNotExists: there is no such service.
+        """
+        raise self._lacks(f"describes no service such as {service_id}")
+
+    def log_services(self) -> Flow[tuple[Service, ...]]:
+        """Find the services that are made for log collectors.
+
+        :raises CollectItsmNotExists: there is none.
+        """
+        raise self._lacks("has no services for log collectors")
+
+    def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
+        """Read the steps people take in a service's flow; None, and why, where they cannot be read."""
+        return _nothing((None, f"ITSM {self.name} shows no flow of service {service.service_id}"))
+
     def check_form(self, service: Service, form: object) -> dict[str, Any]:
         """Return a form as it is sent to a service.
 
         :raises ItsmInvalidRequestError: ITSM would refuse it; all problems are named.
         """
+        return read_form(form)
 
-    @abstractmethod
     def question_form(self, fields: object) -> dict[str, Any]:
         """Return a form that is the same for every spelling of the same question; nobody is asked for types."""
+        return read_form(fields)
 
-    @abstractmethod
     def form_as_sent(self, fields: object) -> dict[str, Any]:
         """Return a form as a request spells it."""
+        return read_form(fields)
 
-    @abstractmethod
+    title_type: ClassVar[str] = ""
+    """The type of field as which ITSM stores a ticket's title."""
+
     def readings(self, value: Any, field_type: str) -> Collection[Any]:
         """Return everything as which ITSM may show a value that it was given for a field of a type.
 
         :param value: as JSON has it.
         """
+        return [value]
 
-    title_type: ClassVar[str]
-    """The type of field as which ITSM stores a ticket's title."""
-
-    @abstractmethod
     def title_as_shown(self, title: str) -> str:
         """Return what is left of a title once ITSM has stored it."""
+        return title
 
-    @abstractmethod
     def fitting_title(self, title: str, *, room_for: int) -> str:
         """Return a title cut so that ITSM takes it and as many further characters."""
+        return title
 
     # -- callbacks -------------------------------------------------------------------------------------------
 
@@ -198,6 +201,9 @@ class Dialect(ABC):
     @abstractmethod
     def verify_callback(self, body: CallbackBody) -> Flow[bool]:
         """Return whether this ITSM has sent a callback. It proves neither ticket nor decision nor time."""
+
+    def _lacks(self, what: str) -> ItsmConfigurationError:
+        return ItsmConfigurationError(f"ITSM {self.name}, which the connection names as its dialect, {what}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,5 +234,10 @@ def spoken_dialect() -> DialectFlow[Dialect]:
 
 
 def _itself(dialect: Dialect) -> Flow[Dialect]:
+    return _nothing(dialect)
+
+
+def _nothing(result: T) -> Flow[T]:
+    """Return a result for which nobody is asked."""
     yield from ()
-    return dialect
+    return result
