@@ -61,7 +61,7 @@ class Owner:
 class CollectorRow:
     """One collector and its current application. Times are aware UTC.
 
-    :param ticket_sn: None until ITSM's answer to ``create_ticket`` is known.
+    :param ticket_sn: None until ITSM's answer to its opening is known.
     :param tag: the creation marker, by which a ticket whose answer was lost is found again in ITSM.
     :param etl_payload: what the approver is asked to allow; ``etl_digest`` is its digest.
     :param etl_result: what the log platform answered when the payload was applied.
@@ -71,11 +71,11 @@ class CollectorRow:
         speaks for another application, not even for one stored by a version that does not know this column.
     :param verdict_settings: where the ticket's verdict is read, as its service was found to have it; what a hook's
         ``verdict_policy`` takes. None: the connection's settings and the ticket's own log count.
-    :param request: what is sent to ``create_ticket``: ``service_id``, ``creator``, ``fields``, and
+    :param request: what the ticket is opened with: ``service_id``, ``creator``, ``fields``, and
         ``detail_field``, which of them shows the payload. None: an earlier version opened the ticket.
     :param provisioned_at: when the ETL payload was last applied.
     :param application: counts applications for this collector; 0 means nobody ever applied.
-    :param create_started_at: when ``create_ticket`` was about to be sent.
+    :param create_started_at: when the ticket was about to be asked for.
     :param version: counts stored changes, for compare-and-set; 0 means not stored yet.
     """
 

@@ -80,7 +80,7 @@ def bypass(
 def recreate(
     row: CollectorRow, *, tag: str, seen: datetime, request: Mapping[str, Any] | None = None, now: datetime
 ) -> CollectorRow:
-    """Claim the right to send ``create_ticket`` once more, after its answer was lost and no ticket was found.
+    """Claim the right to ask for the ticket once more, after its answer was lost and no ticket was found.
 
     ``seen`` is the ``create_started_at`` the caller waited out. Of two tries that both looked and found
     nothing, one gets through and the other is refused: one ticket (P2). So this event is not repeatable.

@@ -157,7 +157,7 @@ class CollectorStore:
         seen: datetime,
         request: Mapping[str, Any] | None = None,
     ) -> CollectorRow:
-        """Claim the right to send ``create_ticket`` once more; see ``state.recreate``."""
+        """Claim the right to ask for the ticket once more; see ``state.recreate``."""
         return self._change(
             (bklog_conn_id, collector_config_id),
             "recreate",

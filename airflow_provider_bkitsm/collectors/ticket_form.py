@@ -58,7 +58,7 @@ def submit_form(
     digest: str,
     tag: str,
 ) -> dict[str, Any]:
-    """Return the fields of ``create_ticket``, value by key.
+    """Return the fields the ticket is opened with, value by key.
 
     :param collector: as the log platform's list shows it.
     :param plan: which field of the service takes what.

@@ -50,7 +50,7 @@ def marker(tag: str) -> str:
 
 
 def marked_title(title: str, tag: str, *, digest: str = "") -> str:
-    """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``.
+    """Return the title as it is sent; too long a one is refused when the ticket is opened.
 
     :param digest: of what is asked, as ``sha256:...``; its beginning is shown behind the marker, for people.
     """

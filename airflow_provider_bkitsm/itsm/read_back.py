@@ -36,7 +36,7 @@ def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> DialectFlow[
     One call for an approval, none for any other verdict. ITSM lets nobody edit a ticket that has ended: read after
     its end, it shows what its approvers saw last.
 
-    :param request: ``service_id`` and ``fields`` as sent to ``create_ticket``, the title among the fields. None:
+    :param request: ``service_id`` and ``fields`` as the ticket was opened with, the title among the fields. None:
         whoever waits does not have it, and the verdict stands.
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """

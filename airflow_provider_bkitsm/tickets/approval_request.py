@@ -39,7 +39,7 @@ from airflow_provider_bkitsm.tickets.question import Question
 
 log = logging.getLogger(__name__)
 
-# What create_ticket is asked for, given the ticket's tag; everything in it has been checked.
+# What the ticket is opened with, given the ticket's tag; everything in it has been checked.
 Content = Callable[[str], Mapping[str, Any]]
 
 _RACES = 20

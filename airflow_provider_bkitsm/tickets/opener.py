@@ -30,7 +30,7 @@ from airflow_provider_bkitsm.itsm.stall import has_started
 
 log = logging.getLogger(__name__)
 
-# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear
+# The gateway lets a request run for 120 s: until then a ticket whose answer was lost may still appear
 # (docs/itsm-behaviour.md#lost-answer).
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
@@ -53,7 +53,7 @@ class TicketKey:
 
     :param creator: in whose name it was asked for.
     :param since: when the first attempt to open it may have been made (aware).
-    :param request: what was sent to ``create_ticket``: a ticket that asks something else is not ours, whatever
+    :param request: what it was opened with: a ticket that asks something else is not ours, whatever
         tag it carries. None: not compared.
     """
 
@@ -67,7 +67,7 @@ class TicketOpener:
     """Opens tickets by tag: looks before it opens, and looks after a lost answer.
 
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
-        ``create_ticket`` may take to appear (default 120; docs/itsm-behaviour.md#lost-answer).
+        ticket may take to appear (default 120; docs/itsm-behaviour.md#lost-answer).
     :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
     :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
     :param sleep: the clock's seam, for tests.
@@ -109,7 +109,7 @@ class TicketOpener:
 
         Where ITSM is to call back, it is asked to, unless ``meta`` names an address of its own.
 
-        :param request: the other parameters of ``create_ticket``.
+        :param request: what it is opened with; see :meth:`~airflow_provider_bkitsm.itsm.dialect.Dialect.create`.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
