@@ -124,6 +124,8 @@ class Receiver:
         if isinstance(found, Result):
             return self._said(found)
         gateway, waiting = found
+        if notice.dialect != gateway.dialect.name:
+            return self._said(Result.REFUSED_SHAPE)
         if not waiting.waiters:
             return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
         settle = partial(self._settle, gateway, claim, notice, waiting)

@@ -5,8 +5,13 @@ ITSM's only refusal is a catch-all, so the ticket's own state says what happened
 
 from __future__ import annotations
 
-from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask, spoken_dialect
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmRefusedError
+from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConfigurationError,
+    ItsmConflictError,
+    ItsmOutcomeUnknownError,
+    ItsmRefusedError,
+)
 from airflow_provider_bkitsm.itsm.models import Progress, TicketAction, TicketStatus
 
 _ENDED = frozenset(one for one in Progress if one.has_ended)
@@ -37,8 +42,10 @@ def operate(
     :raises ItsmConflictError: ITSM refused and the ticket is not as wanted; it was not changed.
     :raises ItsmAmbiguousError: two tickets carry this number; ITSM changes neither.
     :raises ItsmOutcomeUnknownError: the answer was lost, and the ticket is not (yet) as wanted.
+    :raises ItsmConfigurationError: this version of ITSM lets no application do it.
     """
     action = TicketAction(action_type)
+    _refuse_what_it_lacks((yield from spoken_dialect()), action, sn)
     refusal: ItsmRefusedError | ItsmOutcomeUnknownError | None = None
     try:
         yield from ask(lambda itsm: itsm.operate(sn=sn, action=action, operator=operator, message=action_message))
@@ -56,6 +63,15 @@ def operate(
         f" {status.current_status}: {refusal.message}",
         code=refusal.code,
     ) from refusal
+
+
+def _refuse_what_it_lacks(dialect: Dialect, action: TicketAction, sn: str) -> None:
+    can = dialect.capabilities
+    lacking = {} if can.suspend else {TicketAction.SUSPEND, TicketAction.UNSUSPEND}
+    if action in lacking or (action is TicketAction.TERMINATE and not can.terminate):
+        raise ItsmConfigurationError(
+            f"ITSM {dialect.name} lets no application do {action} to a ticket; ticket {sn} is as it was"
+        )
 
 
 def call_off(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:

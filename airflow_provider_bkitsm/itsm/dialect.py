@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
@@ -31,6 +31,27 @@ from airflow_provider_bkitsm.itsm.models import (
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow
 
 T = TypeVar("T")
+
+
+FIRST = "v2"
+"""The dialect of whatever was stored before there were several."""
+
+
+def stored_dialect(request: Mapping[str, Any]) -> str:
+    """Return the name of the dialect that a ticket was opened in.
+
+    :param request: what is stored of its opening.
+    """
+    return str(request.get("dialect") or FIRST)
+
+
+def another_dialect(ticket: str, conn_id: str, *, stored: str, spoken: str) -> ItsmAnotherDialectError:
+    """Return the error of a ticket that was opened in another dialect than its connection speaks now."""
+    return ItsmAnotherDialectError(
+        f"{ticket} was opened in the dialect {stored!r}, and connection {conn_id!r} speaks {spoken!r} now: another"
+        " ITSM may have a ticket of that number. The ticket is as it was, and no second one was opened. A retry"
+        f" goes on once the connection's extra dialect is {stored!r} again; to ask anew, clear the task that asked"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -276,4 +276,4 @@ class CallbackBody:
     sn: str
     token: str = field(repr=False)
     inside_a_call: bool = False
-    dialect: str = "v2"
+    dialect: str

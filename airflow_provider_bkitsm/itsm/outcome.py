@@ -33,6 +33,7 @@ class Reason(StrEnum):
     REFUSAL_STANDS = "refusal_stands"
     VERDICT_UNCLEAR = "verdict_unclear"
     FORM_CHANGED = "form_changed"
+    ANOTHER_DIALECT = "another_dialect"
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     DEADLINE = "deadline"
@@ -58,6 +59,7 @@ _TEXTS = {
     Reason.REFUSAL_STANDS: "ITSM calls the ticket approved, but its log shows a refusal that still stands",
     Reason.VERDICT_UNCLEAR: "the ticket's log does not tell which answer of an approval step is the verdict",
     Reason.FORM_CHANGED: "ITSM shows the ticket approved, but the ticket is not what was sent",
+    Reason.ANOTHER_DIALECT: "the ticket was opened in another version of ITSM than the one that answers now",
     Reason.WITHDRAWN: "the ticket was withdrawn",
     Reason.TERMINATED: "the ticket was terminated",
     Reason.DEADLINE: "nobody decided while the DAG waited",
@@ -86,6 +88,7 @@ NOBODYS_ANSWER = frozenset(
         Reason.AUTOMATIC_ONLY,
         Reason.REFUSAL_STANDS,
         Reason.VERDICT_UNCLEAR,
+        Reason.ANOTHER_DIALECT,
         Reason.NOT_ITS_TICKET,
         Reason.NOT_RECORDED,
         Reason.UNREADABLE,

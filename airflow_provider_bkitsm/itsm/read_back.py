@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect
+from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import TicketInfo
@@ -36,14 +36,17 @@ def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> DialectFlow[
     One call for an approval, none for any other verdict. ITSM lets nobody edit a ticket that has ended: read after
     its end, it shows what its approvers saw last.
 
-    :param request: ``service_id`` and ``fields`` as the ticket was opened with, the title among the fields. None:
-        whoever waits does not have it, and the verdict stands.
+    :param request: ``service_id`` and ``fields`` as the ticket was opened with, the title among the fields, and
+        its ``dialect``. None: whoever waits does not have it, and the verdict stands.
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
+    dialect = yield from spoken_dialect()
+    if stored_dialect(request) != dialect.name:
+        return _of_another_dialect(verdict, request, dialect)
     info: TicketInfo = about_ticket(verdict.sn, (yield from ask(lambda itsm: itsm.info(verdict.sn))))
-    return confirmed(verdict, request, info, (yield from spoken_dialect()))
+    return confirmed(verdict, request, info, dialect)
 
 
 def confirmed(
@@ -55,6 +58,8 @@ def confirmed(
     """
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
+    if stored_dialect(request) != dialect.name:
+        return _of_another_dialect(verdict, request, dialect)
     if info is None:
         raise ItsmUnexpectedAnswerError(f"ticket {verdict.sn} was not read back; nothing was approved")
     service = () if info.service_id is None else _service_differences(request, info)
@@ -63,6 +68,13 @@ def confirmed(
         return verdict
     reason = Reason.FORM_CHANGED
     text = f"{reason.text}: {_listed(found)}. {_ADVICE}"
+    return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
+
+
+def _of_another_dialect(verdict: Verdict, request: Mapping[str, Any], dialect: Dialect) -> Verdict:
+    """Return no approval: another ITSM may have a ticket of the same number."""
+    reason = Reason.ANOTHER_DIALECT
+    text = f"{reason.text}: then {stored_dialect(request)}, now {dialect.name}. {_ADVICE}"
     return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
 
 

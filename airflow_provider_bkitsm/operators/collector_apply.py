@@ -185,7 +185,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
-        return own | {"fields": fields}
+        return own | {"dialect": self.hook.gateway.dialect.name, "fields": fields}
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent to ask, or take up the one an earlier try has stored."""

@@ -19,6 +19,7 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import signing_keys
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.itsm.dialect import another_dialect
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherQuestionError,
     ItsmAuthenticationError,
@@ -192,6 +193,9 @@ class ApprovalRequest:
                 "%s: an earlier run of the same id asked in ticket %s", self.subject, source.sn or "(none)"
             )
             return None
+        if source.dialect != self._dialect:
+            log.warning("ticket %s STAYS OPEN in ITSM %s, if it is", source.sn or "(none)", source.dialect)
+            return None
         source = self._looked_for(source)
         if source.sn is None or not self._is_open(source.sn):
             return None
@@ -232,6 +236,8 @@ class ApprovalRequest:
         latest = self.store.latest(sharing.subject)
         if latest is None:
             return self._opened(self._begin(sharing.subject, None))
+        if latest.dialect != self._dialect:
+            return self._opened(self._begin(sharing.subject, latest))
         latest = self._looked_for(latest)
         if latest.sn is not None and self._counts(latest, since=since):
             return self._checked(latest)
@@ -280,6 +286,7 @@ class ApprovalRequest:
             asked_digest=self.question.asked_digest,
             tag=tag,
             request=request,
+            dialect=self._dialect,
             ticket_of=ticket_of,
         )
         return self.store.begin(record if found is None else replace(record, **self._number_of(found)))
@@ -366,12 +373,21 @@ class ApprovalRequest:
             "creator": self.question.creator or self.opener.hook.gateway.username,
             "fields": content["fields"],
             "processors": meta.get("state_processors") or {},
+            "dialect": self._dialect,
         }
+
+    @property
+    def _dialect(self) -> str:
+        return self.opener.hook.gateway.dialect.name
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     def _checked(self, source: ApprovalRecord) -> ApprovalRecord:
-        """Refuse a ticket that asks something else than this task would run."""
+        """Refuse a ticket of another dialect, or that asks something else than this task would run."""
+        if source.dialect != self._dialect:
+            ticket = f"ITSM ticket {source.sn or '(not opened yet)'} of {source.subject}"
+            conn_id = self.subject.bkitsm_conn_id
+            raise another_dialect(ticket, conn_id, stored=source.dialect, spoken=self._dialect)
         if not self.compares or source.asked_digest == self.question.asked_digest:
             return source
         shared = f" for {source.subject}" if self.sharing else ""

@@ -113,8 +113,14 @@ class TicketOpener:
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
+        dialect = self.hook.gateway.dialect
+        if request.get("fast_approval") and not dialect.capabilities.fast_approval:
+            raise ItsmInvalidRequestError(
+                f"ITSM {dialect.name} has no built-in approval service: name a service instead of fast_approval;"
+                " no ticket was opened"
+            )
         title = str(request["fields"].get("title", ""))
-        kept = self.hook.gateway.dialect.title_as_shown(title)
+        kept = dialect.title_as_shown(title)
         if not is_marked(kept, handle.tag):
             raise ItsmInvalidRequestError(
                 f"of the title {title!r} ITSM would keep only {kept!r}, without the mark it is"

@@ -279,7 +279,8 @@ class Poller:
 
     async def _take_chunk_size(self) -> None:
         try:
-            size = batch_size((await self.hook.aget_conn()).gateway)
+            gateway = (await self.hook.aget_conn()).gateway
+            size = batch_size(gateway) if gateway.dialect.capabilities.batch else 1
         except Exception as error:
             log.warning("connection %s could not be read: %s", self.hook.bkitsm_conn_id, error)
         else:

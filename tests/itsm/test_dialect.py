@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from airflow_provider_bkitsm.callback.messages import read_notice
 from airflow_provider_bkitsm.hooks.connection import DIALECTS
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.actions import comment
+from airflow_provider_bkitsm.itsm.actions import comment, operate
+from airflow_provider_bkitsm.itsm.dialect import stored_dialect
+from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
@@ -122,6 +126,50 @@ def test_what_a_version_cannot_do_is_an_error_that_says_so(itsm, sn):
         ItsmHook().run(comment(sn=sn, stars=3, operator="bob", comments=""))
 
 
+async def test_tickets_are_read_one_by_one_where_a_version_reads_no_batches(itsm, task, monkeypatch):
+    numbers, asked = [opened(task, run_id=f"run_{number}") for number in range(3)], []
+
+    def states(_dialect: FakeDialect, sns: list[str]) -> Any:
+        asked.append(list(sns))
+        return read(itsm, sns)
+
+    read = FakeDialect.states
+    monkeypatch.setattr(FakeDialect, "states", states)
+    for sn in numbers:
+        itsm.answer(sn, approved=True)
+    await asyncio.gather(*map(fired, numbers))
+    assert asked
+    assert all(len(one) == 1 for one in asked)
+
+
+@pytest.mark.parametrize("action", ["SUSPEND", "UNSUSPEND", "TERMINATE"])
+def test_what_an_application_may_not_do_there_is_refused(itsm, sn, action):
+    before = itsm.tickets[sn]
+    wish = {"action_type": action, "operator": "bob", "action_message": "m"}
+    with pytest.raises(errors.ItsmConfigurationError, match=f"{action} to a ticket; ticket {sn} is as it was"):
+        ItsmHook().run(operate(sn=sn, **wish))
+    assert itsm.tickets[sn] is before
+
+
+def test_a_version_without_a_built_in_approval_opens_none(itsm, monkeypatch, task):
+    monkeypatch.setattr(itsm, "capabilities", replace(itsm.capabilities, fast_approval=False))
+    with pytest.raises(errors.ItsmInvalidRequestError, match="no built-in approval service"):
+        opened(task)
+    assert itsm.tickets == {}
+
+
+def test_v2_can_do_all_of_it():
+    can = V2.capabilities
+    assert can.fast_approval
+    assert can.tag
+    assert can.batch
+    assert can.failed_list
+    assert can.terminate
+    assert can.suspend
+    assert can.verify_token
+    assert can.comment
+
+
 def test_a_callback_is_read_in_the_dialect_it_is_written_in(itsm):
     theirs = {"callback_token": "ours", "ticket": {"id": "1020261129"}}
     ours = {"sn": "REQ1", "token": "t" * 8}
@@ -152,3 +200,46 @@ def test_the_core_imports_no_version_of_itsm():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def changed(itsm, sn, connect) -> str:
+    """A ticket whose connection has been changed to another version since it was opened."""
+    other = FakeDialect()
+    other.name = "other"
+    DIALECTS["other"] = other
+    connect(CONN, **LOGIN, extra={"dialect": "other", "settle_seconds": 0.1})
+    yield sn
+    del DIALECTS["other"]
+
+
+def test_p3_a_ticket_of_another_dialect_is_not_waited_for(changed, task):
+    with pytest.raises(errors.ItsmAnotherDialectError, match=r"A retry goes on once .* 'fake' again"):
+        waited(changed, task)
+
+
+async def test_p3_the_triggerer_does_not_wait_for_it_either(changed):
+    assert (await fired(changed))["kind"] == "ItsmAnotherDialectError"
+
+
+def test_p3_another_itsms_ticket_of_the_same_number_is_no_approval(changed, itsm, task):
+    itsm.answer(changed, approved=True)
+    other = DIALECTS["other"]
+    other.tickets, other.answers = itsm.tickets, itsm.answers
+    with pytest.raises(AirflowFailException, match=r"another version of ITSM .* then fake, now other"):
+        waited(changed, task)
+
+
+def test_p2_a_retry_opens_no_second_ticket_in_the_other_itsm(changed, task):
+    with pytest.raises(errors.ItsmAnotherDialectError, match="no second one was opened"):
+        opened(task, try_number=2)
+    assert DIALECTS["other"].tickets == {}
+
+
+def test_a_cleared_task_asks_anew_there(changed, task):
+    assert opened(task, clear_number=1, try_number=2)
+    assert len(DIALECTS["other"].tickets) == 1
+
+
+def test_what_was_stored_before_there_were_several_dialects_is_v2s():
+    assert stored_dialect({}) == stored_dialect({"dialect": None}) == "v2"

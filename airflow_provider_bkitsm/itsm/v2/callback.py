@@ -17,4 +17,5 @@ def read_callback(body: Mapping[str, Any]) -> CallbackBody | None:
     sn, token, status = body.get("sn"), body.get("token"), body.get("current_status")
     if not (isinstance(sn, str) and isinstance(token, str)):
         return None
-    return CallbackBody(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in _INSIDE_A_CALL)
+    inside_a_call = isinstance(status, str) and status in _INSIDE_A_CALL
+    return CallbackBody(sn=sn, token=token, inside_a_call=inside_a_call, dialect="v2")
