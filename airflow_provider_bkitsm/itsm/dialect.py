@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketStatus,
     TicketSummary,
 )
-from airflow_provider_bkitsm.itsm.protocol import Call, Flow
+from airflow_provider_bkitsm.itsm.protocol import Call, Codes, Flow
 
 T = TypeVar("T")
 
@@ -87,6 +87,7 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+    codes: ClassVar[Codes]
 
     # -- one ticket ------------------------------------------------------------------------------------------
 

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from airflow_provider_bkitsm.itsm import protocol
 from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectCall
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2.dialect import V2
+
+decode = partial(protocol.decode, codes=V2.codes)
 
 
 def drive(flow: Any, answer: Callable[[Call[Any]], Any], *, dialect: Dialect = V2) -> Any:

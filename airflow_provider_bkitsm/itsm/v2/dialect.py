@@ -30,6 +30,7 @@ from airflow_provider_bkitsm.itsm.models import (
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
 from airflow_provider_bkitsm.itsm.v2.callback import read_callback
+from airflow_provider_bkitsm.itsm.v2.codes import CODES
 from airflow_provider_bkitsm.itsm.v2.comment import comment
 from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
@@ -59,6 +60,7 @@ class DialectV2(Dialect):
         verify_token=True,
         comment=True,
     )
+    codes = CODES
     title_type = TITLE_TYPE
 
     def create(self, *, tag: str, creator: str, **request: Any) -> Flow[CreatedTicket]:
