@@ -98,12 +98,19 @@ class Dialect(ABC):
         :param request: ``service_id``, ``fast_approval``, ``fields`` (the title among them) and ``meta``.
         """
 
-    @abstractmethod
     def status(self, sn: str) -> Flow[TicketStatus]:
-        """Read how far a ticket is.
+        """Read how far a ticket is; where no smaller question tells, with its form.
 
         :raises ItsmAmbiguousError: two tickets carry this number.
         """
+        info = yield from self.info(sn)
+        return TicketStatus(
+            current_status=info.current_status,
+            progress=info.progress,
+            current_steps=info.current_steps,
+            ticket_url=info.ticket_url,
+            iframe_ticket_url=info.iframe_ticket_url,
+        )
 
     @abstractmethod
     def info(self, sn: str) -> Flow[TicketInfo]:

@@ -63,11 +63,6 @@ class FakeDialect(Dialect):
         return self._ticket(sn)
 
     @answered
-    def status(self, sn: str) -> models.TicketStatus:
-        one = self._ticket(sn)
-        return models.TicketStatus(current_status=one.current_status, progress=one.progress)
-
-    @answered
     def log(self, sn: str) -> models.TicketLog:
         entries = [models.LogEntry(operator="bob", answer=self.answers[sn])] if sn in self.answers else []
         return models.TicketLog(sn=sn, entries=tuple(entries))
