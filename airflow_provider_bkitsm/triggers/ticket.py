@@ -213,29 +213,28 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except Exception as error:
             self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
-            known = known if known.retry_safe else await self._explained(known, looks.hook)
             return wait.missed(known, datetime.now(UTC))
         return wait.saw(verdict, datetime.now(UTC))
 
-    async def _explained(self, error: ItsmError, hook: ItsmAsyncHook) -> ItsmError:
-        """Return why a ticket cannot be read: it may be one of another dialect than the connection speaks."""
+    async def _explained(self, error: ItsmError) -> ItsmError:
+        """Return why a wait failed: its ticket may be of another dialect than the connection speaks now."""
         from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
 
-        sn, conn_id = ticket_number(self.ticket_sn), self.bkitsm_conn_id
         try:
-            spoken = (await hook.aget_conn()).gateway.dialect.name
-            found = await in_time(
-                partial(read_another_dialect, sn, conn_id, spoken=spoken), seconds=_STORE_SECONDS
-            )
+            sn, conn_id = ticket_number(self.ticket_sn), self.bkitsm_conn_id
+            async with ItsmAsyncHook(conn_id) as hook:
+                spoken = (await hook.aget_conn()).gateway.dialect.name
+            read = partial(read_another_dialect, sn, conn_id, spoken=spoken)
+            return await in_time(read, seconds=_STORE_SECONDS) or error
         except Exception as unread:
-            self.log.info("in which dialect ITSM ticket %s was opened could not be read: %s", sn, unread)
+            self.log.info("The dialect of ITSM ticket %s could not be read: %s", self.ticket_sn, unread)
             return error
-        return found or error
 
     async def _event(self, step: Done | Failed) -> TriggerEvent:
         """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
         if isinstance(step, Failed):
-            payload = {"error": str(step.error), "kind": type(step.error).__name__}
+            reason = step.error if step.error.retry_safe else await self._explained(step.error)
+            payload = {"error": str(reason), "kind": type(reason).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
         try:
             counted = await self._as_it_counts(step.verdict)
