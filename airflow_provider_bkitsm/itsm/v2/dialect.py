@@ -29,14 +29,20 @@ from airflow_provider_bkitsm.itsm.models import (
 )
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
-from airflow_provider_bkitsm.itsm.v2.callback import read_callback
 from airflow_provider_bkitsm.itsm.v2.codes import CODES
 from airflow_provider_bkitsm.itsm.v2.comment import comment
 from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_shown, as_stored, stored_title
 from airflow_provider_bkitsm.itsm.v2.models import as_meant
-from airflow_provider_bkitsm.itsm.v2.status import read_info, read_log, read_state, read_status, read_summary
+from airflow_provider_bkitsm.itsm.v2.status import (
+    read_callback,
+    read_info,
+    read_log,
+    read_state,
+    read_status,
+    read_summary,
+)
 from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict import only_row

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What v2's answers about a ticket mean: its status words, and its models as the core knows them."""
+"""What v2 says of a ticket, and what that means: its status words, its answers and the body of its callback."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_bkitsm.itsm import models as inner
 from airflow_provider_bkitsm.itsm.models import Progress
@@ -17,6 +20,8 @@ _PROGRESS = {
     "TERMINATED": Progress.TERMINATED,
 }
 _OPEN_TO_ALL = "OPEN"
+# Posted from inside operate_ticket, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
+_INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
 
 
 def progress_of(current_status: str) -> Progress:
@@ -94,3 +99,15 @@ def read_step(step: models.Step) -> inner.Step:
         processors=step.processors,
         is_open_to_all=step.processors_type == _OPEN_TO_ALL,
     )
+
+
+def read_callback(body: Mapping[str, Any]) -> inner.CallbackBody | None:
+    """Return a callback's body; None if its shape is wrong. Keys that are not used may be absent.
+
+    See docs/itsm-behaviour.md#callbacks-body.
+    """
+    sn, token, status = body.get("sn"), body.get("token"), body.get("current_status")
+    if not (isinstance(sn, str) and isinstance(token, str)):
+        return None
+    inside_a_call = isinstance(status, str) and status in _INSIDE_A_CALL
+    return inner.CallbackBody(sn=sn, token=token, inside_a_call=inside_a_call, dialect="v2")
