@@ -9,9 +9,10 @@ CHAOS := $(VENV)/.chaos
 PIP_INSTALL ?= $(BIN)/pip install --quiet --disable-pip-version-check
 NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
 MUTATION := $(VENV)/.mutation
+SCRIPTS := node_modules/.installed
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-e2e coverage test-quick test-matrix lint headers wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,11 +21,13 @@ help:
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
 	@echo "make test-e2e              those alone"
+	@echo "make test-js               the scripts of the pages alone, by Node.js"
 	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
 	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
-	@echo "make lint                  ruff, mypy --strict, directions of imports, spelling, dead code, licence headers"
+	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
+	@echo "make api                   write docs/api.md, the public names and their parameters, from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, strictly"
@@ -43,6 +46,15 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $(STAMP)
 
+# What looks after the scripts of the pages; the package itself needs none of it.
+HAS_NODE := node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2>/dev/null
+NEEDS_NODE = { $(HAS_NODE) && command -v npm >/dev/null; } || \
+  { echo "Node.js 20 or later with npm is missing: it checks the scripts of the pages" >&2; exit 1; }
+$(SCRIPTS): package.json package-lock.json
+	@$(NEEDS_NODE)
+	@npm ci --silent
+	@touch $(SCRIPTS)
+
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(KEEP),--keep)
 
@@ -55,9 +67,15 @@ test: $(STAMP)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
+	@if $(HAS_NODE); then $(MAKE) test-js; fi
 	$(MAKE) coverage
 	$(MAKE) test-e2e
+	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
+
+test-js:
+	@$(NEEDS_NODE)
+	node --test tests/js/*.test.js
 
 test-e2e: $(STAMP)
 	$(BIN)/python -m pytest $(E2E)
@@ -71,17 +89,22 @@ test-quick: $(STAMP)
 test-matrix: $(STAMP)
 	$(NOX) --session unit lowest installed lineage e2e
 
-lint: $(STAMP)
+lint: $(STAMP) $(SCRIPTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/vulture
+	$(BIN)/deptry airflow_provider_bkitsm
 	$(BIN)/python -m tools.headers --check
+	npm run --silent lint
 
 headers: $(STAMP)
 	$(BIN)/python -m tools.headers
+
+api: $(STAMP)
+	$(BIN)/python -m tools.public_api
 
 wheel: $(STAMP)
 	$(BIN)/python -m tools.wheel
@@ -132,4 +155,4 @@ mutation: $(MUTATION)
 	$(BIN)/python -m tests.mutation
 
 clean:
-	rm -rf $(VENV) .nox mutants .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build site
+	rm -rf $(VENV) node_modules .nox mutants .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build site

@@ -107,6 +107,8 @@ def installed(session: nox.Session, airflow: str) -> None:
     listed = session.run("airflow", "providers", "list", "--output", "json", silent=True)
     if "airflow-provider-bkitsm" not in str(listed):
         session.error("Airflow does not list the provider")
+    # The quick start has no more than this: what the extra `sandbox` names must come with Airflow.
+    session.run("python", "-c", "import airflow_provider_bkitsm.sandbox.server")
 
 
 @nox.session(python=PYTHONS[0])

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
@@ -22,8 +23,9 @@ from airflow_provider_bkitsm.mixins import (
     OpenLineageMixin,
     TaskMixin,
     VerdictPolicyMixin,
-    ends_without_worker,
     is_mapped_over,
+    map_index,
+    task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
     from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding
+
+log = logging.getLogger(__name__)
 
 _TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 
@@ -117,6 +121,34 @@ def check_poke_interval(given: timedelta | float) -> float:
     return seconds
 
 
+def act_on_refusal(
+    policy: OnNotApproved,
+    message: str,
+    *,
+    context: Context,
+    advice: str = "",
+    xcoms: Mapping[str, Any] | None = None,
+) -> None:
+    """Do to a task what its ``on_not_approved`` says: ``pass`` returns, ``skip`` skips it, ``fail`` is final.
+
+    A failed task is not retried: a retry would ask the approver a second time.
+
+    :param message: why the task is not approved.
+    :param advice: is added to the message of a task that fails.
+    :param xcoms: what a task that ends without a result leaves for others, by key.
+    """
+    if policy == "pass":
+        log.info("%s", message)
+        return
+    for key, value in (xcoms or {}).items():
+        context["ti"].xcom_push(key=key, value=value)
+    if policy == "skip":
+        raise AirflowSkipException(message)
+    if policy == "fail":
+        raise AirflowFailException(f"{message}{advice}")
+    assert_never(policy)
+
+
 class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, TaskMixin):
     """A task whose second half is a wait in the triggerer."""
 
@@ -128,13 +160,34 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     may_end_in_triggerer: bool
     poke_interval: float
     _sent: Mapping[str, Any] | None = None
+    _task_key: Mapping[str, Any] | None = None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event; called on a worker when the wait is over."""
+    def pre_execute(self, context: Context) -> None:
+        """Delete the record of the wait: what ends the task while a worker has it has ended no wait."""
+        from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
+
+        super().pre_execute(context)
+        ti = context["ti"]
+        self._task_key = {
+            "dag_id": ti.dag_id,
+            "run_id": ti.run_id,
+            "task_id": ti.task_id,
+            "map_index": map_index(ti),
+        }
+        try:
+            open_wait_store().end(wait_key(**self._task_key))
+        except ItsmError as error:
+            self.log.warning("The record of the wait of this task could not be deleted: %s", error)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the trigger's event; called on a worker when the wait is over, and with no event if it got lost."""
         return self.take_event(event, context)
 
-    def take_event(self, event: dict[str, Any], context: Context, **remembered: Any) -> dict[str, Any]:
+    def take_event(self, event: dict[str, Any] | None, context: Context, **remembered: Any) -> dict[str, Any]:
         """Draw the conclusion from an event, or wait again.
+
+        Airflow brings no event for a task whose trigger is gone: the task was missing from its DAG for a while, or
+        a clean-up has deleted the trigger's row. Its ticket says how to go on.
 
         :param remembered: what ``wait_in_triggerer`` was given. An event about another ticket than the task's own
             ends nothing: the wait goes on, with the same again.
@@ -142,6 +195,9 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow_provider_bkitsm.itsm.verdict import Verdict
 
         own = self.own_ticket(remembered)
+        if event is None:
+            self.log.warning("No trigger waits for ITSM ticket %s any more; the ticket is read again", own)
+            return self.execute(context) if own is None else self.look_again(own, context, remembered)
         if event.get("look"):
             return self.look_again(own or _text(event.get("sn")), context, remembered)
         if "error" in event:
@@ -164,7 +220,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         except ItsmError as error:
             self.log.warning("ITSM ticket %s could not be read: %s; waiting again", own, error)
             self.wait_in_triggerer(own, **remembered)
-        if verdict.outcome is Outcome.WAITING:
+        if not verdict.outcome.is_final:
             self.wait_in_triggerer(own, **remembered)
         return self.conclude(self.settled(verdict, context), context)
 
@@ -186,12 +242,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
-        if ends and self.binding(verdict.sn, context).claim is not Claim.FOREIGN:
-            policy = self.hook.verdict_policy(**self.verdict_settings)
-            verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
-        if verdict.outcome is Outcome.APPROVED:
+        if ends or verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            verdict = self.hook.run(confirm(binding.applied_to(verdict), self._sent or binding.request))
+            if ends and binding.claim is not Claim.FOREIGN:
+                policy = self.hook.verdict_policy(**self.verdict_settings)
+                verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+            # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
+            # of what was sent, which this task has kept, and their event does not say whether they did.
+            counted, request = binding.applied_to(verdict), self._sent or binding.request
+            verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
 
@@ -200,20 +259,25 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
         :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
         """
-        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
+        from airflow_provider_bkitsm.tickets.legacy import clock_behind
 
-        ti = context["ti"]
-        where = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id")}
-        ticket = AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
+        ticket = self.awaited(sn, context)
         found = read_binding(ticket)
-        if not found.is_settled:
+        if found.since is not None and not found.is_settled:
             info = self.hook.run(ask(lambda itsm: itsm.info(sn)))
-            if self._is_legacy(info.title, ticket, context):
-                found = found.of_ticket_opened_at(info.created_at)
+            if any(self._is_legacy(info.title, one, context) for one in ticket.of_each_opener):
+                found = found.of_ticket_opened_at(info.created_at + clock_behind(self.hook))
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found
+
+    def awaited(self, sn: str, context: Context) -> AwaitedTicket:
+        """Return a ticket as the one that this task waits for, with who opens it."""
+        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
+
+        where = {name: str(getattr(context["ti"], name, "")) for name in ("dag_id", "run_id")}
+        return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)
 
     def _is_legacy(self, title: str, ticket: AwaitedTicket, context: Context) -> bool:
         """Whether a ticket has the mark that a version without records gave the opener's."""
@@ -227,20 +291,22 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         return is_legacy(title, ticket, conn_ids={self.bkitsm_conn_id, str(conn_id)}, approval_key=key)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
-        """Return an approval; fail, skip or pass on anything else, as ``on_not_approved`` says."""
-        said = verdict.describe()
-        if verdict.outcome is Outcome.APPROVED and not verdict.evidence_required:
-            self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
-        if verdict.outcome is Outcome.APPROVED or self.on_not_approved == "pass":
-            self.log.info("%s", said)
-            return verdict.as_dict()
-        context["ti"].xcom_push(key="verdict", value=verdict.as_dict())
-        if self.do_xcom_push:
-            # In place of an earlier round's: Airflow clears XComs only for tries that begin on a worker.
-            context["ti"].xcom_push(key="return_value", value=verdict.as_dict())
-        if self.on_not_approved == "skip":
-            raise AirflowSkipException(said)
-        raise AirflowFailException(f"{said}. Not approved; this task is not retried")
+        """Return an approval; act on anything else as ``on_not_approved`` says."""
+        result = verdict.as_dict()
+        if verdict.outcome is Outcome.APPROVED:
+            if not verdict.evidence_required:
+                self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
+            self.log.info("%s", verdict.describe())
+            return result
+        # The result takes an earlier round's place: Airflow clears XComs only for tries that begin on a worker.
+        act_on_refusal(
+            self.on_not_approved,
+            verdict.describe(),
+            context=context,
+            advice=". Not approved; this task is not retried",
+            xcoms={"verdict": result, **({"return_value": result} if self.do_xcom_push else {})},
+        )
+        return result
 
     def wait_in_triggerer(self, sn: str, /, **remembered: Any) -> NoReturn:
         """Give the worker back until the ticket is decided.
@@ -252,11 +318,32 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
         time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()
+        self._remember_wait(ticket_number(sn))
         arguments["ticket_sn"] = ticket_number(sn)
         arguments["approval_timeout"] = None if time is None else time.total_seconds()
         arguments["ends_task"] = arguments["ends_task"] and not is_mapped_over(self)
         trigger = ItsmTicketTrigger(**arguments, after_worker=True)
         self.defer(trigger=trigger, method_name="execute_complete", kwargs=remembered)
+
+    def _remember_wait(self, sn: str) -> None:
+        """Store that this task waits, before the triggerer takes it up: it may be down when the task is ended."""
+        from airflow_provider_bkitsm.tickets.approval_store import installation
+        from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, WaitRecord, open_wait_store
+
+        if self._task_key is None:
+            return
+        record = WaitRecord(
+            installation=installation(),
+            bkitsm_conn_id=self.bkitsm_conn_id,
+            sn=sn,
+            opened_by=self.opener(),
+            withdraw=self.when_killed == "withdraw",
+            **self._task_key,
+        )
+        try:
+            open_wait_store().begin(record)
+        except ItsmError as error:
+            self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
 
     def trigger_arguments(self) -> dict[str, Any]:
         """Return what the trigger takes, but for the ticket's number.
@@ -268,13 +355,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             "poll_interval": self.poke_interval,
             "approval_timeout": self.approval_timeout,
             "withdraw_when_killed": self.when_killed == "withdraw",
-            "ends_task": self.may_end_in_triggerer and self.is_ours(*_AFTER) and ends_without_worker(self),
+            "ends_task": self.may_end_in_triggerer
+            and self.uses_builtin_steps(*_AFTER)
+            and task_can_finish_without_worker(self),
             **({"opened_by": opener} if (opener := self.opener()) is not None else {}),
             **self.verdict_settings,
         }
 
-    def is_ours(self, *steps: str) -> bool:
-        """Whether steps of a worker are Airflow's or the provider's own, which the triggerer can do as well."""
+    def uses_builtin_steps(self, *steps: str) -> bool:
+        """Whether steps of a worker are Airflow's or the provider's own: the triggerer can do those as well."""
         return all(getattr(type(self), name).__module__.startswith(_OURS) for name in steps)
 
 

@@ -11,7 +11,6 @@ from airflow_provider_bkitsm.collectors.errors import (
     StoreRaceLost,
     StoreTooNew,
     StoreUnavailable,
-    TicketNumberTaken,
 )
 from airflow_provider_bkitsm.hooks.bklog import (
     BkLogCollectorNotFoundError,
@@ -78,5 +77,4 @@ __all__ = [
     "StoreRaceLost",
     "StoreTooNew",
     "StoreUnavailable",
-    "TicketNumberTaken",
 ]

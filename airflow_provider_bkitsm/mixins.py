@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 
-def ends_without_worker(task: BaseOperator) -> bool:
+def task_can_finish_without_worker(task: BaseOperator) -> bool:
     """Whether an approval may end a task with nothing lost that only a worker does, so far as the task knows.
 
     Whether others are mapped over its result is known only later, see :func:`is_mapped_over`.
@@ -64,23 +64,27 @@ else:
 # XCom of a task that holds its ticket's address, for the button.
 TICKET_URL_KEY = "bkitsm_ticket_url"
 
+# What anything but an approval does to a task: see ``deferral.act_on_refusal``.
 OnNotApproved = Literal["fail", "skip", "pass"]
 # What becomes of an open ticket that nobody waits for any more.
 OnAbandoned = Literal["withdraw", "keep"]
 
 
 def check_on_not_approved(given: OnNotApproved) -> OnNotApproved:
-    """Refuse what no task can do, while the DAG is written."""
-    if given not in ("fail", "skip", "pass"):
-        raise ValueError(f"on_not_approved must be fail, skip or pass, not {given!r}")
+    """Raise ValueError for an unknown policy when the DAG is parsed."""
+    _check_choice("on_not_approved", given, get_args(OnNotApproved))
     return given
 
 
 def check_on_abandoned(name: str, given: OnAbandoned) -> OnAbandoned:
-    """Refuse what nobody can do with a ticket, while the DAG is written."""
-    if given not in ("withdraw", "keep"):
-        raise ValueError(f"{name} must be withdraw or keep, not {given!r}")
+    """Raise ValueError for an unknown policy when the DAG is parsed."""
+    _check_choice(name, given, get_args(OnAbandoned))
     return given
+
+
+def _check_choice(name: str, given: object, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise ValueError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {given!r}")
 
 
 def check_fast_approval(given: bool, service_id: object) -> bool:
@@ -94,7 +98,8 @@ def check_fast_approval(given: bool, service_id: object) -> bool:
 
 def map_index(ti: Any) -> int:
     """Return a task instance's map index; -1 for one that is not mapped, however Airflow says so."""
-    return -1 if ti.map_index is None else int(ti.map_index)
+    index = getattr(ti, "map_index", None)
+    return -1 if index is None else int(index)
 
 
 class ItsmHookMixin:

@@ -25,8 +25,6 @@ GAUGE_SECONDS = 10.0
 # So soon after a decision its callback may still be on its way.
 _ON_ITS_WAY = 10.0
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
-_DECIDED = frozenset({"approved", "rejected"})
-_CALLED_OFF = frozenset({"withdrawn", "terminated"})
 
 Way = Literal["callback", "poll"]
 
@@ -68,7 +66,7 @@ def _quietly(emit: Callable[P, None]) -> Callable[P, None]:
 
 @_quietly
 def called_back(result: str) -> None:
-    """Count what became of a callback, see ``callback.answers.Result``; API server."""
+    """Count what became of a callback, see ``callback.messages.Result``; API server."""
     _emit(CALLBACK, result=result)
 
 
@@ -110,7 +108,7 @@ def adopted(conn_id: str) -> None:
 @_quietly
 def withdrawn(conn_id: str, status: TicketStatus) -> None:
     """Count a ticket that was ended since nobody waits for it; a decision that came first is none."""
-    if status.progress in _CALLED_OFF:
+    if status.progress.is_called_off:
         _emit(WITHDRAWN, conn_id=conn_id)
 
 
@@ -119,7 +117,7 @@ def latency(verdict: Verdict, *, began: datetime | None, now: datetime) -> float
 
     ITSM's times are whole seconds.
     """
-    if verdict.outcome not in _DECIDED or verdict.decided_at is None:
+    if not verdict.outcome.is_decision or verdict.decided_at is None:
         return None
     at = datetime.fromisoformat(verdict.decided_at)
     if began is not None and at < began.replace(microsecond=0):

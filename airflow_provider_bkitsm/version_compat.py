@@ -77,7 +77,7 @@ def redact(value: Any) -> Any:
 def stats() -> Any:
     """Return the metrics that this process exports: on a worker those of the task SDK, elsewhere the core's.
 
-    Since 3.2 there are two of them in every process, and Airflow has told but one of them where to send to.
+    Since 3.2 there are two of them in every process, and Airflow initializes only one of them.
     """
     try:
         from airflow.sdk._shared.observability.metrics import stats as of_the_sdk
@@ -85,26 +85,30 @@ def stats() -> Any:
         from airflow.stats import Stats
 
         return Stats
-    if _is_told(of_the_sdk):
+    if _is_initialized(of_the_sdk):
         return of_the_sdk.Stats
-    from airflow.observability import stats as of_the_core
+    from airflow.observability.stats import Stats as of_the_core
 
-    if not AIRFLOW_V_3_3_PLUS and not _is_told(of_the_core):
-        _tell(of_the_core.Stats)
-    return of_the_core.Stats
+    return of_the_core
 
 
-def _is_told(of_one: Any) -> bool:
-    factory = getattr(of_one, "_factory", None) or getattr(of_one.Stats, "factory", None)
+def initialize_metrics() -> None:
+    """Initialize the core's metrics, which Airflow 3.2 does not do in its API server; elsewhere do nothing."""
+    if AIRFLOW_V_3_3_PLUS:
+        return
+    try:
+        from airflow.observability import stats as of_the_core
+        from airflow.observability.metrics import stats_utils
+    except ImportError:  # Airflow 3.1
+        return
+    if not _is_initialized(of_the_core):
+        core = of_the_core.Stats
+        core.initialize(factory=stats_utils.get_stats_factory(core))  # type: ignore[call-arg,unused-ignore]
+
+
+def _is_initialized(stats_module: Any) -> bool:
+    factory = getattr(stats_module, "_factory", None) or getattr(stats_module.Stats, "factory", None)
     return getattr(factory, "__name__", "NoStatsLogger") != "NoStatsLogger"
-
-
-@cache
-def _tell(core: Any) -> None:
-    """Tell where to send to, which Airflow 3.2 forgets in its API server."""
-    from airflow.observability.metrics import stats_utils
-
-    core.initialize(factory=stats_utils.get_stats_factory(core))  # type: ignore[call-arg,unused-ignore]
 
 
 @cache
@@ -129,7 +133,7 @@ _PLAIN_XCOM = "airflow.sdk.execution_time.xcom.BaseXCom"
 _PLAIN_XCOMS = frozenset({_PLAIN_XCOM, "airflow.sdk.bases.xcom.BaseXCom", "airflow.models.xcom.BaseXCom"})
 
 
-def workers_do_no_more() -> bool:
+def airflow_can_finish_without_worker() -> bool:
     """Whether this Airflow has nothing that only a worker would do at a task's end: an XCom backend, listeners.
 
     For API servers and triggerers, which have Airflow's core.
@@ -147,12 +151,13 @@ __all__ = [
     "AirflowSkipException",
     "BranchMixIn",
     "DownstreamTasksSkipped",
+    "airflow_can_finish_without_worker",
     "airflow_conf",
     "function_arguments",
     "hostname",
+    "initialize_metrics",
     "mask_secret",
     "metrics_have_tags",
     "redact",
     "stats",
-    "workers_do_no_more",
 ]

@@ -92,7 +92,14 @@ with DAG(
     )
 
     @task
-    def grant(request: dict[str, str], verdict: dict) -> dict[str, str]:
+    def grant(request: dict[str, str], verdict: dict, ti=None) -> dict[str, str]:
+        from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+
+        record = open_approval_store().asked_by(ti.dag_id, ti.run_id, "ask")
+        asked = record.request["fields"]["APPROVAL_CONTENT"] if record else ""
+        # The result of check is an XCom, which others can write while people decide.
+        if asked.rpartition("\n\nsha256:")[0] != "".join(f"{key}: {value}\n" for key, value in request.items()):
+            raise ValueError(f"ticket {record and record.sn} has asked for something else; nothing was granted")
         if datetime.fromisoformat(request["expire_time"]) <= datetime.now(UTC):
             raise ValueError("the permission has expired while people decided; nothing was granted")
         granted = {**request, "ticket_sn": verdict["sn"]}

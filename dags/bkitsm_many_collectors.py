@@ -7,8 +7,9 @@ prepare -> for each collector: approve -> provision_etl.
    is applying for, fails the run here, and nobody is asked.
 2. `approve` is mapped over the collectors, but its tasks name the same `approval_key`: they share one ticket,
    which shows every collector with its payload and digest, and all go on with its decision.
-3. `provision_etl` writes each payload and reads it back. One that fails does not stop the others: clear it, nobody
-   is asked again.
+3. `provision_etl` writes each payload and reads it back, if the ticket has shown this collector with this payload:
+   the result of `prepare` is an XCom, which others can write while people decide. One that fails does not stop the
+   others: clear it, nobody is asked again.
 
 **Refused**, withdrawn or not decided in time: every `approve` fails for good, and no ETL is touched.
 
@@ -68,11 +69,25 @@ with DAG(
         return prepared
 
     @task(**PATIENT)
-    def provision_etl(collector: dict, params: dict) -> dict:
-        from airflow_provider_bkitsm.hooks.bklog import BkLogHook, provision
+    def provision_etl(collector: dict, params: dict, ti=None) -> dict:
+        from airflow.providers.common.compat.sdk import AirflowFailException
 
-        number, config = collector["collector_config_id"], collector["clean_config"]
-        return provision(BkLogHook(), number, config, bk_biz_id=params["bk_biz_id"])
+        from airflow_provider_bkitsm.collectors.clean_config import digest
+        from airflow_provider_bkitsm.collectors.form import detail_text
+        from airflow_provider_bkitsm.hooks.bklog import BkLogHook, provision
+        from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+
+        bklog, number, config = BkLogHook(), collector["collector_config_id"], collector["clean_config"]
+        row = bklog.get_collector(number, bk_biz_id=params["bk_biz_id"])
+        shown = detail_text(collector=row, etl_payload=config, digest=digest(config))
+        record = open_approval_store().asked_by(ti.dag_id, ti.run_id, "collector.approve", map_index=ti.map_index)
+        asked = record.request["fields"]["APPROVAL_CONTENT"] if record else ""
+        if f"\n\n{shown}\n\n" not in f"\n\n{asked}\n\n":
+            raise AirflowFailException(
+                f"collector {number}: ticket {record and record.sn} has not shown it like this, so nothing was"
+                f" written. Clear prepare and all behind it to ask anew. It would be:\n{shown}"
+            )
+        return provision(bklog, number, config, bk_biz_id=params["bk_biz_id"])
 
     @task_group
     def collector(prepared: dict) -> None:

@@ -3,8 +3,9 @@
 
 Differences are in the log of ``reconcile`` and in its XCom. Nothing is completed or provisioned here: an approved
 collector goes on in its own run, which the report names. One that was refused, withdrawn or terminated, and whose
-run never came to say so, is ended as ``fail_apply``, because nobody could apply for it again otherwise;
-``CLOSE_REFUSED = False`` only reports it.
+run never came to say so, is ended as ``fail_apply``, because nobody could apply for it again otherwise, and so is
+one whose run Airflow does not have any more; ``CLOSE_REFUSED = False`` only reports it. Tickets of waits that were
+ended while no triggerer ran are withdrawn.
 
 Paused until somebody switches it on: it needs a connection ``bkitsm_default``. Several ITSMs need one task each.
 """

@@ -48,7 +48,14 @@ def bkitsm_taskflow():
         return {"APPROVER": params["approvers"], "APPROVAL_CONTENT": "\n".join(["To be deleted:", *found])}
 
     @task
-    def delete(found: list[str], verdict: dict) -> dict[str, list[str]]:
+    def delete(found: list[str], verdict: dict, ti=None) -> dict[str, list[str]]:
+        from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+
+        record = open_approval_store().asked_by(ti.dag_id, ti.run_id, "approve")
+        asked = record.request["fields"]["APPROVAL_CONTENT"] if record else ""
+        # The result of find is an XCom, which others can write while people decide.
+        if asked.rpartition("\n\nsha256:")[0] != "\n".join(["To be deleted:", *found]):
+            raise ValueError(f"ticket {record and record.sn} has asked for something else; nothing was deleted")
         log.info("Deleted as %s allows: %s", verdict["sn"], found)
         return {verdict["sn"]: found}
 

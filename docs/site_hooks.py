@@ -7,6 +7,7 @@ where links may lead to any file; on the site only links between pages can be fo
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 FROM_ROOT = {"contributing.md": "CONTRIBUTING.md", "changes.md": "CHANGELOG.md"}
 # A line that is nothing but the link to a DAG: the site shows the file itself.
 _DAG_LINE = re.compile(r"^\[`(dags/\w+\.py)`\]\(\.\./\1\)$", re.MULTILINE)
+# An entry of the API page: a heading, what it is, and its first sentence between marks.
+_ENTRY = re.compile(r"^### (\w+)\n(?=(?:(?!^##).)*?^<!-- docstring: (\S+))", re.MULTILINE | re.DOTALL)
+_DOCSTRING = re.compile(
+    r"^<!-- docstring: (\S+)(?: with ([\w ]+))? -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)\s]+)\)")
 
 
@@ -38,9 +44,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Show a DAG that has a line of its own, and other links that lead out of ``docs/`` as the file's path."""
+    """Show what the repository's pages only name: whole docstrings, a DAG that has a line of its own.
+
+    Other links that lead out of ``docs/`` become the file's path.
+    """
+    markdown = _DOCSTRING.sub(_docstring, _ENTRY.sub(r"### \1 {#\2}\n", markdown))
     markdown = _DAG_LINE.sub('??? example "\\1"\n\n    ```python\n    --8<-- "\\1"\n    ```', markdown)
     return _LINK.sub(lambda found: _as_path(found) if found[2].startswith("../") else found[0], markdown)
+
+
+def _docstring(found: re.Match[str]) -> str:
+    path, members = found[1], (found[2] or "").split()
+    # Without a list of members those are shown that have a docstring.
+    shown = "inherited_members: true" if members == ["all"] else f"members: {json.dumps(members)}"
+    return f"::: {path}\n    options: {{heading_level: 4, {shown}}}"
 
 
 def _as_path(link: re.Match[str]) -> str:

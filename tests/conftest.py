@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"since Airflow {since}: {why}"))
 
 
+@pytest.fixture(autouse=True)
+def _no_pool_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what starting the plugin tells its process: to keep connections of the store open."""
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store._keepers", set())
+
+
 @pytest.fixture
 def sandbox() -> Iterator[SandboxServer]:
     """Serve a fresh sandbox."""
@@ -69,6 +75,18 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)
     connect("bklog_default", conn_type="bklog", host=sandbox.bklog_url, **caller)
     return connect
+
+
+@pytest.fixture
+def reconnect(sandbox: SandboxServer, connections: Connect) -> Callable[..., None]:
+    """Return what gives the ITSM connection other settings, as its owner may while people decide."""
+
+    def change(**extra: Any) -> None:
+        caller = {"login": "sandbox", "password": "sandbox-secret", "host": sandbox.itsm_url}
+        usual = {"settle_seconds": 0.2, "read_retries": 0}
+        connections("bkitsm_default", conn_type="bkitsm", extra=usual | extra, **caller)
+
+    return change
 
 
 @dataclass

@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from airflow_provider_bkitsm.callback.messages import Result, answer
-from airflow_provider_bkitsm.callback.signature import EXTRAS, HEADER, LIFE
+from airflow_provider_bkitsm.callback.signature import HEADER, LIFE
+from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS
 from demo.processes import free_ports
 from tests.collectors.servers import find_binary, served, temporary_home
 
@@ -170,5 +171,5 @@ def test_the_page_tells_of_every_result_as_itsm_reads_it():
 
 
 def test_the_page_names_the_keys_and_how_long_a_signature_lives():
-    assert all(f"`{name}`" in PAGE for name in EXTRAS)
+    assert all(f"`{name}`" in PAGE for name in SIGNING_KEYS)
     assert f"{LIFE.days} days" in PAGE

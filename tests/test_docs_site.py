@@ -85,6 +85,22 @@ def test_a_link_out_of_the_pages_becomes_text(link, shown):
 
 
 @pytest.mark.parametrize(
+    ("mark", "options"),
+    [
+        ("a.b.C", "members: []"),
+        ("a.b.C with x y", 'members: ["x", "y"]'),
+        ("a.b.C with all", "inherited_members: true"),
+    ],
+)
+def test_a_first_sentence_of_the_api_becomes_the_whole_docstring(mark, options):
+    page = f"## Hooks\n\n### C\n\ncode\n\n<!-- docstring: {mark} -->\nOne sentence.\n<!-- end -->\n\n### VALUE\n"
+    shown = on_page_markdown(page, None, None, None)
+    assert "### C {#a.b.C}\n\ncode\n" in shown
+    assert f"::: a.b.C\n    options: {{heading_level: 4, {options}}}\n\n### VALUE\n" in shown
+    assert "One sentence" not in shown
+
+
+@pytest.mark.parametrize(
     ("link", "shown"),
     [
         ("[waits](docs/waiting.md#errors)", "[waits](waiting.md#errors)"),

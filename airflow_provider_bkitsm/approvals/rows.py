@@ -60,21 +60,15 @@ Ticket = tuple[str, str]
 
 
 class Status(StrEnum):
-    """How an approval stands, for a person who runs DAGs."""
+    """How an approval stands, for a person who runs DAGs, as long as no verdict is known to the page."""
 
     WAITING = "waiting"
     SUSPENDED = "suspended"
     RESUMING = "resuming"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    WITHDRAWN = "withdrawn"
-    TERMINATED = "terminated"
-    TIMED_OUT = "timed_out"
     ENDED = "ended"
 
 
 OPEN = frozenset({Status.WAITING, Status.SUSPENDED, Status.RESUMING})
-DECIDED = frozenset({Status.APPROVED, Status.REJECTED, Status.WITHDRAWN, Status.TERMINATED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +143,7 @@ class Row:
     sn: str
     title: str
     ticket_url: str
-    status: Status
+    status: Status | Outcome
     step: str
     approvers: tuple[str, ...]
     decided_by: tuple[str, ...]
@@ -197,6 +191,7 @@ def row_of(
     since = (live and live.created_at) or found.registered_at or found.started_at
     status = status_of(found, live)
     waits = status in OPEN
+    in_itsm = isinstance(status, Outcome) and status.progress is not None
     return Row(
         task=found.task,
         sn=found.sn or text(verdict.get("sn")),
@@ -219,19 +214,19 @@ def row_of(
         creator=live.creator if live else "",
         triggered_by=found.triggered_by,
         polled_at=polled_at if waits and _is_after(polled_at, found.registered_at) else None,
-        seen_by=text(verdict.get("seen_by")) if status in DECIDED else "",
-        seen_at=moment(verdict.get("seen_at")) if status in DECIDED else None,
+        seen_by=text(verdict.get("seen_by")) if in_itsm else "",
+        seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
         reason_code="" if waits else _reason_code(verdict),
     )
 
 
-def status_of(found: WaitRecord, live: TicketSnapshot | None) -> Status:
+def status_of(found: WaitRecord, live: TicketSnapshot | None) -> Status | Outcome:
     """Say how an approval stands. Only a verdict the task ended with is called a decision."""
     if found.state == _DEFERRED:
         return _while_it_waits(live)
     outcome = outcome_of(found.verdict)
-    if outcome is not None and outcome is not Outcome.WAITING:
-        return Status(outcome.value)
+    if outcome is not None and outcome.is_final:
+        return outcome
     return Status.RESUMING if found.state in _AFTER_THE_WAIT else Status.ENDED
 
 

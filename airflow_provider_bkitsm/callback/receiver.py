@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from time import time
 from typing import Any, Protocol, TypeVar
 
-from airflow_provider_bkitsm.callback.itsm import read_verdicts
 from airflow_provider_bkitsm.callback.messages import Result, read_notice
 from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
-from airflow_provider_bkitsm.itsm.models import CallbackBody
-from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.models import CallbackBody, TicketInfo
+from airflow_provider_bkitsm.itsm.read_back import as_asked, confirmed
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -153,7 +155,7 @@ class Receiver:
     ) -> Result:
         try:
             async with asyncio.timeout(seconds), turns:
-                verdicts = await read_verdicts(gateway, notice, waiting.waiters, waiting.request)
+                verdicts = await _read_verdicts(gateway, notice, waiting.waiters, waiting.request)
         except CollectItsmTokenIllega as error:
             return self._said(Result.REFUSED_TOKEN, notice, str(error))
         except (ItsmError, TimeoutError) as error:
@@ -161,9 +163,7 @@ class Receiver:
         if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
             return self._said(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
         now = datetime.fromtimestamp(self._clock(), UTC)
-        decided = [
-            (who, said.seen("callback", now)) for who, said in verdicts if said.outcome is not Outcome.WAITING
-        ]
+        decided = [(who, said.seen("callback", now)) for who, said in verdicts if said.outcome.is_final]
         return self._said(await self._resume(decided), notice)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
@@ -216,3 +216,56 @@ def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: floa
     if not is_signed(keys, claim, signature) or gateway is None:
         return Result.REFUSED_SIGNATURE
     return Result.REFUSED_EXPIRED if claim.expires < now else None
+
+
+async def _read_verdicts(
+    gateway: Gateway,
+    notice: CallbackBody,
+    waiters: Iterable[Waiter],
+    request: Mapping[str, Any] | None = None,
+) -> list[tuple[Waiter, Verdict]]:
+    """Verify the token, and meanwhile read the ticket: once for each way its verdict is wanted, and its form.
+
+    :param request: what was sent to open the ticket: an approval counts only if it shows that still.
+    :raises CollectItsmTokenIllega: ITSM did not make the token.
+    :raises ItsmError: ITSM could not be asked.
+    """
+    async with ItsmAsyncHook.for_gateway(gateway) as hook:
+        verified, verdicts, info = await asyncio.gather(
+            hook.run(ask(lambda itsm: itsm.verify_callback(notice))),
+            _verdicts_of(hook, notice.sn, waiters, request),
+            _read_form(hook, notice.sn, request),
+            return_exceptions=True,
+        )
+        if not _value(verified):
+            raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
+        form = _value(info)
+        if form is not None and not form.progress.has_ended:
+            # Read before the ticket ended: until then it could be edited, and show its approvers something else.
+            form = await hook.run(ask(lambda itsm: itsm.info(notice.sn)))
+    return [(waiter, confirmed(verdict, request, form, gateway.dialect)) for waiter, verdict in _value(verdicts)]
+
+
+async def _verdicts_of(
+    hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter], request: Mapping[str, Any] | None
+) -> list[tuple[Waiter, Verdict]]:
+    read: dict[tuple[Any, ...], Verdict] = {}
+    verdicts = []
+    for waiter in waiters:
+        settings = waiter.verdict_settings
+        wanted = tuple(settings.items())
+        if wanted not in read:
+            verdict = await hook.run(read_verdict(sn, await hook.verdict_policy(**settings)))
+            read[wanted] = await hook.run(as_asked(verdict, request, settings))
+        verdicts.append((waiter, read[wanted]))
+    return verdicts
+
+
+async def _read_form(hook: ItsmAsyncHook, sn: str, request: Mapping[str, Any] | None) -> TicketInfo | None:
+    return None if request is None else await hook.run(ask(lambda itsm: itsm.info(sn)))
+
+
+def _value(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -15,13 +15,13 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.idempotency import TAG_LENGTH
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
-# The first given counts. Airflow hides an entry of the extra by words in its name, and "keys" is none of them.
-EXTRAS = ("callback_signing_secret", "callback_signing_keys")
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
 _VERSION = "v1"
@@ -53,7 +53,7 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
     :raises ItsmConfigurationError: a key is blank or too short to be a secret.
     """
-    name = next((one for one in EXTRAS if gateway.extra.get(one) not in (None, "")), None)
+    name = next((one for one in SIGNING_KEYS if gateway.extra.get(one) not in (None, "")), None)
     if name is None:
         return (_derive(gateway.app_secret),)
     configured = gateway.extra[name]
@@ -145,7 +145,7 @@ log = logging.getLogger(__name__)
 
 def callbacks_wanted() -> bool:
     """Whether ``[bkitsm] callback`` is on."""
-    return bool(airflow_conf().getboolean("bkitsm", "callback", fallback=True))
+    return settings.callback()
 
 
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
@@ -163,9 +163,7 @@ def callback_base() -> str | None:
     """Return the public URL of the API server; None when there is none or callbacks are switched off."""
     if not callbacks_wanted():
         return None
-    conf = airflow_conf()
-    own = conf.get("bkitsm", "callback_base_url", fallback="") or ""
-    base = str(own or conf.get("api", "base_url", fallback="") or "").strip()
+    base = str(settings.callback_base_url() or airflow_conf().get("api", "base_url", fallback="") or "").strip()
     if base.startswith(("http://", "https://")):
         return base
     _say_that_there_is_none(base)

@@ -196,6 +196,6 @@ def xcoms_of(verdict: Verdict) -> dict[str, Any]:
     return {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}
 
 
-def ends_here(waiter: Waiter, verdict: Verdict) -> bool:
+def wait_can_finish_without_worker(waiter: Waiter, verdict: Verdict) -> bool:
     """Whether the task ends without a worker; all else goes to ``execute_complete``, which logs and decides."""
     return waiter.ends_task and verdict.outcome is Outcome.APPROVED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``airflow bkitsm ...``: what Airflow's command line is told (3.2 and later). Nothing heavy is imported."""
+"""``airflow bkitsm ...``: the commands as Airflow's command line takes them (3.2 and later). Cheap to import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VERBOSE: tuple[tuple[str, ...], dict[str, Any]] = (
     ("-v", "--verbose"),
     {"action": "store_true", "help": "Make logging output more verbose"},
 )
-HISTORY_HELP = "Tell everything that happened to a collector's applications, in order"
+HISTORY_HELP = "Show everything that happened to a collector's applications, in order"
 
 HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("collector_config_id",), {"type": int, "help": "The log platform's number of the collector"}),
@@ -29,7 +29,7 @@ HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "choices": ("table", "json", "yaml", "plain"),
             "default": "table",
-            "help": "Output format (default: table, which shortens what an event brought)",
+            "help": "Output format (default: table, which shortens the details)",
         },
     ),
     _VERBOSE,
@@ -50,7 +50,7 @@ IMPORT_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 """Flags and options of ``import-service``."""
 
-CHECK_HELP = "Say which operators an ITSM service fits, and why not"
+CHECK_HELP = "Check which operators an ITSM service fits, with the reasons why not"
 CHECK_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("service",), {"help": "Number or name of the service"}),
     (

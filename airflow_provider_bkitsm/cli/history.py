@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole story of a collector, from the audit."""
+"""``history``: everything that happened to a collector's applications, from the audit."""
 
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from argparse import Namespace
 
 from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.cli.definition import HISTORY, HISTORY_HELP
-from airflow_provider_bkitsm.collectors.history import SHORT, story
+from airflow_provider_bkitsm.collectors.history import SHORT, audit_rows
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.version_compat import AirflowException
@@ -32,12 +30,4 @@ def history(args: Namespace) -> None:
     except (ItsmError, AirflowException) as error:
         raise SystemExit(str(error)) from None
     limit = SHORT if args.output == "table" else None
-    AirflowConsole().print_as(story(entries, limit=limit), output=args.output)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Do the same as ``airflow bkitsm history``, on every Airflow."""
-    parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.collectors", description=HISTORY_HELP)
-    for flags, options in HISTORY:
-        parser.add_argument(*flags, **options)
-    history(parser.parse_args(argv))
+    AirflowConsole().print_as(audit_rows(entries, limit=limit), output=args.output)

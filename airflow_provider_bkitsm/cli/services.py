@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service for log collectors imported into ITSM, and any service checked against what operators need.
+"""``import-service`` and ``check-service``: the shipped ITSM service, and which operators a service fits.
 
-Exit codes: 0 done, or everything asked for fits; 1 not done, or something does not fit; 2 ITSM or the connection
+Exit codes: 0 done, or all that was checked fits; 1 not done, or something does not fit; 2 ITSM or the connection
 cannot be used.
 """
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 NOT_DONE, UNUSABLE = 1, 2
 SHIPPED = "collector_service.json"
-# ITSM's own catalogue of the built-in approval, which people are not shown.
+# ITSM's own catalogue of the built-in approval, hidden from people.
 _HIDDEN_CATALOG = "approve_service_catalog"
-# What a plan is made for when there is no application yet.
+# A stand-in for the application that a plan is made for.
 _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
     "opened": date(2026, 1, 1),
@@ -48,10 +48,10 @@ _FILLED_BY_OPERATOR = frozenset({"title"})
 
 
 class Command(Protocol):
-    """What Airflow's command line calls."""
+    """A function that Airflow's command line calls."""
 
     def __call__(self, args: Namespace) -> None:
-        """Do what the arguments say."""
+        """Run the command."""
 
 
 def _command(function: Command) -> Command:
@@ -83,8 +83,8 @@ def import_service(args: Namespace) -> None:
         # Somebody may have made one at the same moment, or one may be hidden from this application.
         _stop_if_there(hook, service["name"])
         _end(f"ITSM did not import {service['name']!r}: {error}. Nothing was changed", NOT_DONE)
-    _say(str(made.id))
-    _say(
+    _print(str(made.id))
+    _print(
         f"service {made.id} ({made.name}) was created: put service_id {made.id} into the extra of connection"
         f" {args.bkitsm_conn_id!r}, or give it to the task",
         to=sys.stderr,
@@ -93,16 +93,16 @@ def import_service(args: Namespace) -> None:
 
 @_command
 def check_service(args: Namespace) -> None:
-    """Print which operators a service fits and what is to be known; fail where one does not fit."""
+    """Print which operators a service fits, with notes; exit with 1 if one does not fit."""
     hook = ItsmHook(args.bkitsm_conn_id)
     service = hook.run(ask(lambda itsm: itsm.service(args.service)))
     steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
     source = verdict_source(service, steps, hook.verdict_policy())
-    _say(f"service {service.service_id} ({service.name})")
-    _say(f"  verdict: {source.reason}")
-    _say(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
+    _print(f"service {service.service_id} ({service.name})")
+    _print(f"  verdict: {source.reason}")
+    _print(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
     if steps is None:
-        _say(f"  its flow cannot be read: {unread}")
+        _print(f"  its flow cannot be read: {unread}")
     checks = {"collector": _for_collectors, "approval": _for_approvals}
     wanted = [one for one in checks if args.purpose in (one, "all")]
     results = [checks[one](service, steps, source) for one in wanted]
@@ -150,15 +150,15 @@ def _for_approvals(service: Service, _steps: Sequence[FlowStep] | None, source: 
 
 def _report(operator: str, problems: Iterable[str], notes: Iterable[str]) -> bool:
     found = list(problems)
-    _say(f"  {operator}: {'does not fit' if found else 'fits'}")
+    _print(f"  {operator}: {'does not fit' if found else 'fits'}")
     for line in (*found, *notes):
-        _say(f"    - {line}")
+        _print(f"    - {line}")
     return not found
 
 
 def _required(service: Service, filled: Iterable[str | None]) -> str:
-    known = set(filled)
-    needed = (one for one in service.fields if one.is_required and one.key not in known)
+    keys = set(filled)
+    needed = (one for one in service.fields if one.is_required and one.key not in keys)
     return ", ".join(f"{one.key} ({one.type})" for one in needed)
 
 
@@ -169,12 +169,12 @@ def _stop_if_there(hook: ItsmHook, name: str) -> None:
 
 
 def _only_catalog(tree: Iterable[ServiceCatalog]) -> int:
-    """Return the only catalogue people are shown; ITSM's root holds no service."""
-    shown = [one for one in _flat(tree) if one.level > 0 and one.key != _HIDDEN_CATALOG]
-    if len(shown) != 1:
-        listed = ", ".join(f"{one.id} ({one.name})" for one in shown) or "none"
+    """Return the only catalogue that people see; ITSM's root holds no service."""
+    catalogs = [one for one in _flat(tree) if one.level > 0 and one.key != _HIDDEN_CATALOG]
+    if len(catalogs) != 1:
+        listed = ", ".join(f"{one.id} ({one.name})" for one in catalogs) or "none"
         _end(f"name the catalogue with --catalog-id: ITSM has {listed}. Nothing was changed", NOT_DONE)
-    return shown[0].id
+    return catalogs[0].id
 
 
 def _flat(tree: Iterable[ServiceCatalog]) -> Iterator[ServiceCatalog]:
@@ -184,9 +184,9 @@ def _flat(tree: Iterable[ServiceCatalog]) -> Iterator[ServiceCatalog]:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    _say(message, to=sys.stderr)
+    _print(message, to=sys.stderr)
     sys.exit(code)
 
 
-def _say(line: str, *, to: TextIO | None = None) -> None:
+def _print(line: str, *, to: TextIO | None = None) -> None:
     (to or sys.stdout).write(f"{line}\n")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a collector of a business needs an approval at all: the log platform's FEATURE_COLLECTOR_ITSM. Pure.
 
-There, whatever goes wrong turns the switch off, and with it the approval
-(docs/log-platform-behaviour.md#switch-that-fails-open). Here it is off only where somebody wrote "off": what
-cannot be read is an error, and nothing goes on (P3).
+There, any error turns the switch off, and with it the approval
+(docs/log-platform-behaviour.md#switch-that-fails-open). Here the switch is off only if the setting is "off": a
+setting that cannot be read is an error, and nothing goes on (P3).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
-SECTION = "bkitsm"
 FOR_ALL = "collect_itsm"
 FOR_BUSINESSES = "collect_itsm_businesses"
 
@@ -24,25 +23,25 @@ _BUSINESS = re.compile(r"\s*(-?[0-9]{1,18})\s*=\s*(\w+)\s*")
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """Whether an approval is needed, and which setting says so, as an administrator would look for it."""
+    """Whether an approval is needed, and the setting that decides it, spelled as in ``airflow.cfg``."""
 
     is_on: bool
     setting: str
 
 
 def gate(for_all: str, for_businesses: str, *, bk_biz_id: int) -> Gate:
-    """Decide for one business; its own entry wins.
+    """Return the gate of one business; its own entry wins.
 
     :param for_all: ``on`` or ``off``, in any case.
     :param for_businesses: exceptions such as ``2=off, 5=on``; empty for none.
-    :raises ItsmConfigurationError: either cannot be read, even where the other alone would do.
+    :raises ItsmConfigurationError: one of them cannot be read, even if the other alone would decide.
     """
     default, exceptions = _state(FOR_ALL, for_all), dict(_exceptions(for_businesses))
     if bk_biz_id in exceptions:
         state, name = exceptions[bk_biz_id], f"{FOR_BUSINESSES} has {bk_biz_id}"
     else:
         state, name = default, FOR_ALL
-    return Gate(is_on=state, setting=f"[{SECTION}] {name} = {'on' if state else 'off'}")
+    return Gate(is_on=state, setting=f"[bkitsm] {name} = {'on' if state else 'off'}")
 
 
 def _exceptions(text: str) -> Iterator[tuple[int, bool]]:
@@ -67,6 +66,6 @@ def _state(name: str, text: str) -> bool:
 
 def _unreadable(name: str, text: str, why: str) -> ItsmConfigurationError:
     return ItsmConfigurationError(
-        f"[{SECTION}] {name} = {text!r} cannot be read: {why}. So it is not known whether an approval is needed: "
+        f"[bkitsm] {name} = {text!r} cannot be read: {why}. So it is not known whether an approval is needed: "
         "no ticket was opened and nothing was bypassed. Mend the setting; a retry reads it again"
     )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ETL payload: its canonical form and digest, and the rules it has to satisfy before a ticket is opened.
+"""The ETL payload: its canonical form, its digest, and its check before a ticket is opened.
 
-The rules are those of the log platform's clean-config endpoint, checked here because there they would only be
-applied after the approval. What the platform takes is taken, except what does harm afterwards or cannot work: see
-``docs/collectors.md``. Pure.
+The rules are those of the log platform's clean-config endpoint, which applies them only after the approval. A
+payload that the platform takes is taken here too, unless it does harm or cannot work: see ``docs/collectors.md``.
+Rules for a single value are in ``rules``, rules that need facts of the installed platform in ``platform_rules``,
+and those that compare keys are here. Pure.
 """
 
 from __future__ import annotations
@@ -20,162 +21,38 @@ from airflow_provider_bkitsm.collectors.collector import as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, platform_problems
 from airflow_provider_bkitsm.collectors.rules import (
-    Choice,
-    Flag,
-    Items,
-    Kind,
-    Shape,
-    Text,
-    Whole,
+    DELIMITER,
+    ETL_KINDS,
+    JSON,
+    REGEXP,
+    TEXT,
+    CleanConfig,
+    EtlParams,
+    go_pattern,
+    grok_pattern,
     is_reserved,
-    shown,
+    quoted,
+    read_payload,
 )
 
-TEXT, JSON, DELIMITER, REGEXP = "bk_log_text", "bk_log_json", "bk_log_delimiter", "bk_log_regexp"
-ETL_KINDS = (TEXT, JSON, DELIMITER, REGEXP)
 FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
 EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
-"""The time formats of numbers. The platform knows no other: ``epoch_nanos`` is a format of texts."""
+"""The platform's only time formats of numbers: ``epoch_nanos`` is a format of texts."""
 
 _OTHER_NAME = {
     "field_name": "another name, or in bk_log_json an alias_name",
     "alias_name": "another alias_name",
 }
 _NAME_START = re.compile("[a-zA-Z_]")
-_GROK = re.compile(r"%\{\w+(:[^}]*)?\}")
-# What the platform's cleaning, written in Go, understands and Python spells otherwise: classes and the very end.
-_GO_ONLY = (
-    (re.compile(r"\\[pP](\{\^?\w+\}|\w)"), r"\\w"),
-    (re.compile(r"\\z"), r"\\Z"),
-    (re.compile(r"\(\?<(?=\w)"), "(?P<"),
-)
 
-
-class _TableName(Kind):
-    """The table's bare name; metadata lower-cases it and cuts blanks off both ends.
-
-    See docs/log-platform-behaviour.md#names-of-tables.
-    """
-
-    wanted = "a table name"
-
-    def clean(self, value: Any) -> Any:
-        return value.strip().lower() if isinstance(value, str) else value
-
-    def fits(self, value: Any) -> bool:
-        return isinstance(value, str) and value != "" and "\0" not in value
-
-    def problems(self, value: Any, place: str) -> Iterator[str]:
-        yield from super().problems(value, place)
-        if self.fits(value) and "." in value:
-            yield (
-                f"{place} must be the bare name {value.rpartition('.')[2]!r}, not {value!r}: with a dot in it, the"
-                " platform's list of the whole business fails from then on"
-            )
-
-
-_METADATA_FIELD = Shape(
-    keys={"field_name": Text(blank=False), "value": Text(), "metadata_type": Choice(("path",))},
-    required=frozenset({"field_name", "value", "metadata_type"}),
-    nullable=frozenset({"value"}),
-)
-_ETL_PARAMS = Shape(
-    keys={
-        "separator_regexp": Text(),
-        "is_grok": Flag(),
-        "separator": Text(trim=False),
-        "retain_original_text": Flag(),
-        "original_text_is_case_sensitive": Flag(),
-        "original_text_tokenize_on_chars": Text(trim=False),
-        "retain_extra_json": Flag(),
-        "ext_json_config": Shape(keys={"expand_depth": Choice((1, 2, 3))}, nullable=frozenset({"expand_depth"})),
-        "enable_retain_content": Flag(),
-        "record_parse_failure": Flag(),
-        "path_regexp": Text(),
-        "metadata_fields": Items(_METADATA_FIELD),
-    },
-    nullable=frozenset({"separator_regexp", "separator", "original_text_tokenize_on_chars", "path_regexp"}),
-)
-_FIELD = Shape(
-    keys={
-        "is_delete": Flag(),
-        "field_name": Text(),
-        "field_type": Text(),
-        "field_index": Whole(),
-        "alias_name": Text(),
-        "description": Text(),
-        "is_analyzed": Flag(),
-        "is_dimension": Flag(),
-        "is_time": Flag(),
-        "is_built_in": Flag(),
-        "is_case_sensitive": Flag(),
-        "tokenize_on_chars": Text(trim=False),
-        "option": Shape(),
-    },
-    required=frozenset({"is_delete"}),
-    nullable=frozenset(
-        ("field_name", "field_type", "field_index", "alias_name", "description", "tokenize_on_chars")
-    ),
-)
-_BODY = Shape(
-    keys={
-        "table_id": _TableName(),
-        "etl_config": Choice(ETL_KINDS, trim=True),
-        "storage_cluster_id": Whole(1),
-        "retention": Whole(1),
-        "allocation_min_days": Whole(0),
-        "storage_replies": Whole(0),
-        "es_shards": Whole(1),
-        "view_roles": Items(),
-        "etl_params": _ETL_PARAMS,
-        "fields": Items(_FIELD),
-        "total_shards_per_node": Whole(),
-        "is_platform_index": Flag(),
-        "platform_index_visibility": Shape(
-            keys={
-                "type": Choice(("multi_biz", "biz_attr")),
-                "bk_biz_ids": Items(Whole()),
-                "bk_biz_labels": Shape(),
-            },
-            required=frozenset({"type"}),
-            nullable=frozenset({"bk_biz_ids", "bk_biz_labels"}),
-        ),
-        "platform_index_filter": Shape(
-            keys={"field": Text(blank=False), "value_ref": Choice(("space_id", "bk_biz_id"))},
-            required=frozenset({"field", "value_ref"}),
-        ),
-        "need_assessment": Flag(),
-        "assessment_config": Shape(
-            keys={
-                "log_assessment": Text(blank=False),
-                "need_approval": Flag(),
-                "approvals": Items(Text(blank=False)),
-            },
-            required=frozenset({"log_assessment", "approvals"}),
-        ),
-        "alias_settings": Items(
-            Shape(
-                keys=dict.fromkeys(("field_name", "query_alias", "path_type"), Text(blank=False)),
-                required=frozenset({"field_name", "query_alias", "path_type"}),
-            )
-        ),
-    },
-    required=frozenset({"table_id", "etl_config", "storage_cluster_id", "retention", "allocation_min_days"}),
-    nullable=frozenset(
-        (
-            *("total_shards_per_node", "is_platform_index"),
-            *("platform_index_visibility", "platform_index_filter"),
-        )
-    ),
-)
-KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(_BODY.keys), tuple(_ETL_PARAMS.keys)
+KNOWN_KEYS, ETL_PARAM_KEYS = frozenset(CleanConfig.model_fields), tuple(EtlParams.model_fields)
 """The keys of a payload and of its ``etl_params`` that the log platform reads; it drops any other."""
 
 
 def canonical(payload: Mapping[str, Any]) -> bytes:
-    """Return the one spelling of a payload: keys sorted, no white space, UTF-8.
+    """Return the canonical spelling of a payload: keys sorted, no white space, UTF-8.
 
-    :raises InvalidCleanConfig: it is not plain JSON, so it would not come back from the store as it went in.
+    :raises InvalidCleanConfig: it is not plain JSON, so the store would return another value.
     """
     try:
         text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -189,14 +66,14 @@ def canonical(payload: Mapping[str, Any]) -> bytes:
 
 
 def digest(payload: Mapping[str, Any]) -> str:
-    """Return ``sha256:`` and the hex digest of the canonical payload, as shown to the approver."""
+    """Return ``sha256:`` and the hex digest of the canonical payload, as the approver sees it."""
     return f"sha256:{hashlib.sha256(canonical(payload)).hexdigest()}"
 
 
 def verify(payload: Mapping[str, Any] | None, approved: str | None) -> dict[str, Any]:
     """Return the payload if it is the one that was approved.
 
-    :raises CollectItsmDigestMismatch: it is missing or another one; a missing payload is no success.
+    :raises CollectItsmDigestMismatch: it is missing, or another one.
     """
     found = None if payload is None else digest(payload)
     if payload is None or found != approved:
@@ -211,26 +88,25 @@ def verify(payload: Mapping[str, Any] | None, approved: str | None) -> dict[str,
 def validate_clean_config(
     payload: object, *, collector_row: Mapping[str, Any] | None, facts: PlatformFacts | None = None
 ) -> dict[str, Any]:
-    """Check a payload and return what will be sent, which is what the digest has to be taken of.
+    """Check a payload and return the one that will be sent; take the digest of that one.
 
-    What is sent is spelled as the log platform will read it, so that the approver sees that: the table's name in
+    It is spelled as the log platform will read it, so that the approver sees exactly that: the table's name in
     lower case (or as the collector has it already), texts without blanks around them, no built-in fields, no
     fields for plain text.
 
     :param collector_row: the collector as the log platform lists or details it; None for one not read.
-    :param facts: what is known of the log platform as it is installed; None for nothing.
-    :raises InvalidCleanConfig: names every problem found, so that one correction is enough.
+    :param facts: facts about the log platform as it is installed; None for none.
+    :raises InvalidCleanConfig: with every problem, so that one correction is enough.
     """
     if not isinstance(payload, Mapping):
         hint = ": a text has to be the JSON of one" if isinstance(payload, str) else ""
         raise InvalidCleanConfig(_refusal(f"payload: must be an object, not {type(payload).__name__}{hint}"))
     canonical(payload)
     collector = as_collector(collector_row or {})
-    clean: dict[str, Any] = _BODY.clean(payload)
+    clean, problems = read_payload(payload)
     if collector.has_table_named(clean.get("table_id")):
         clean["table_id"] = collector.bare_table_id
-    problems = [
-        *_BODY.problems(clean, ""),
+    problems += [
         *_body(clean),
         *_etl_params(clean),
         *_fields(clean),
@@ -273,10 +149,10 @@ def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
         yield f"etl_params.separator is missing: without one, {DELIMITER} takes no line apart"
     if kind == REGEXP and not params.get("separator_regexp"):
         yield f"etl_params.separator_regexp is missing: without one, {REGEXP} finds no field"
-    # The platform itself compiles the path's expression, in Python, and leaves the other to the cleaning.
+    # The platform compiles the path's expression itself, in Python; the cleaning, in Go, compiles the other.
     yield from _compile_problem(params, "path_regexp", re.compile)
     if kind == REGEXP:
-        yield from _compile_problem(params, "separator_regexp", _grok_pattern if _is_grok(params) else _pattern)
+        yield from _compile_problem(params, "separator_regexp", grok_pattern if _is_grok(params) else go_pattern)
     if kind == TEXT or params.get("retain_original_text") is not False:
         yield from _tokens_problem(
             params.get("original_text_tokenize_on_chars"), "etl_params.original_text_tokenize_on_chars"
@@ -285,27 +161,6 @@ def _etl_params(payload: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_grok(params: Mapping[str, Any]) -> bool:
     return params.get("is_grok") is True
-
-
-def _grok_pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression with each grok pattern as any text.
-
-    :raises re.error: it does not compile.
-    """
-    return _pattern(_GROK.sub("(?:.*)", text))
-
-
-def _pattern(plain: str) -> re.Pattern[str]:
-    """Compile a regular expression of Go's.
-
-    :raises re.error: it does not compile.
-    """
-    try:
-        return re.compile(plain)
-    except re.error:
-        for only_go, python in _GO_ONLY:
-            plain = only_go.sub(python, plain)
-        return re.compile(plain)
 
 
 def _compile_problem(
@@ -317,11 +172,11 @@ def _compile_problem(
     try:
         compiled(text)
     except (re.error, OverflowError, RecursionError) as error:
-        yield f"etl_params.{key} does not compile ({error}): {shown(text)}"
+        yield f"etl_params.{key} does not compile ({error}): {quoted(text)}"
 
 
 def _tokens_problem(value: Any, place: str) -> Iterator[str]:
-    """The platform reads the escapes in it, such as backslash and t for a tab."""
+    """Check the escapes in it, such as backslash and t for a tab, which the platform reads."""
     if not isinstance(value, str):
         return
     try:
@@ -329,7 +184,7 @@ def _tokens_problem(value: Any, place: str) -> Iterator[str]:
             warnings.simplefilter("ignore")
             codecs.decode(value, "unicode_escape")
     except ValueError:
-        yield f"{place} must hold whole escapes only (a backslash is written as two), not {shown(value)}"
+        yield f"{place} must hold whole escapes only (a backslash is written as two), not {quoted(value)}"
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -337,7 +192,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _own(payload: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Give the fields a table is made of, with their positions: the log platform strips built-in ones."""
+    """Yield the fields that become columns, with their positions: the log platform drops built-in ones."""
     fields = payload.get("fields")
     for index, field in enumerate(fields if isinstance(fields, list) else ()):
         if isinstance(field, Mapping) and field.get("is_built_in") is not True:
@@ -372,7 +227,7 @@ def _named(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """Check what the platform checks of a field whatever the kind of cleaning, even if it then drops it."""
+    """Apply the rules for a field that hold for every kind of cleaning, even one that drops the fields."""
     if not _is_live(field):
         return
     key = "alias_name" if field.get("alias_name") else "field_name"
@@ -385,7 +240,7 @@ def _field(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -> Iterator[str]:
-    """Check what a column of the table is made of, which depends on the kind of cleaning."""
+    """Apply the rules for a field that depend on the kind of cleaning."""
     kind = payload["etl_config"]
     if kind == DELIMITER and field.get("field_index") is None:
         yield f"{prefix}field_index is missing (needed for {DELIMITER})"
@@ -398,12 +253,12 @@ def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -
     field_type = field.get("field_type")
     if isinstance(field_type, str) and field_type and field_type not in FIELD_TYPES:
         types = ", ".join(FIELD_TYPES)
-        yield f"{prefix}field_type must be one of {types}, not {shown(field_type)}: that becomes a string"
+        yield f"{prefix}field_type must be one of {types}, not {quoted(field_type)}: that becomes a string"
     yield from _column_name(field, prefix, payload)
 
 
 def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -> Iterator[str]:
-    """Check the column's name: in JSON the alias, if there is one, else the name."""
+    """Check the column's name: in JSON its alias, if it has one."""
     kind = payload["etl_config"]
     key = "alias_name" if kind == JSON and field.get("alias_name") else "field_name"
     name = field.get(key)
@@ -412,18 +267,18 @@ def _column_name(field: Mapping[str, Any], prefix: str, payload: Mapping[str, An
     if key == "field_name" and field.get("alias_name") and is_reserved(name):
         yield f"{prefix}field_name {name!r} is reserved by the log platform; an alias replaces it only in {JSON}"
     if not _NAME_START.match(name):
-        yield f"{prefix}{key} must begin with a letter (a to z) or an underscore, not {shown(name)}"
+        yield f"{prefix}{key} must begin with a letter (a to z) or an underscore, not {quoted(name)}"
     if kind == REGEXP:
         yield from _group(name, prefix, _object(payload.get("etl_params")))
 
 
 def _group(name: str, prefix: str, params: Mapping[str, Any]) -> Iterator[str]:
-    """Refuse a field the regular expression does not name: it stays empty for ever. Grok patterns hide names."""
+    """Refuse a field that no group of the regular expression fills; the groups of grok patterns are unknown."""
     text = params.get("separator_regexp")
     if not isinstance(text, str) or not text or _is_grok(params):
         return
     try:
-        groups = _pattern(text).groupindex
+        groups = go_pattern(text).groupindex
     except (re.error, OverflowError, RecursionError):
         return
     if name not in groups:
@@ -448,7 +303,7 @@ def _time(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
         if key not in option:
             yield f"{prefix}option.{key} is missing (needed for is_time)"
         elif not fits(option[key]):
-            yield f"{prefix}option.{key} must be {_TIME_WANTED[key]}, not {shown(option[key])}"
+            yield f"{prefix}option.{key} must be {_TIME_WANTED[key]}, not {quoted(option[key])}"
         else:
             fitting = [*fitting, key]
     if "time_format" not in fitting:
@@ -461,7 +316,7 @@ def _time(field: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _collector(payload: Mapping[str, Any], collector_row: Mapping[str, Any]) -> Iterator[str]:
-    """Check what depends on the collector: one table for ever, and only one kind of ETL processor."""
+    """Apply the rules that depend on the collector: it keeps its table, and has a supported ETL processor."""
     collector = as_collector(collector_row)
     existing, wanted = collector.bare_table_id, payload.get("table_id")
     if existing is not None and isinstance(wanted, str) and "." not in wanted and wanted != existing:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector as the log platform lists or details it, with what its answers spell oddly made plain. Pure.
+"""A collector as the log platform's list or detail gives it, with odd spellings made plain. Pure.
 
 See docs/log-platform-behaviour.md#list-and-detail.
 """
@@ -10,6 +10,9 @@ import ast
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from airflow_provider_bkitsm.collectors.errors import CollectItsmHasApply
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 _LONGEST_PARAMS = 100_000
 _DEEPEST_PARAMS = 50
@@ -22,8 +25,8 @@ class Collector(Mapping[str, Any]):
 
     - ``params`` is an object: the list gives it as a text, in Python's spelling. A text that cannot be read is
       kept as ``unread_params``, and ``params`` is then empty;
-    - what the platform does not know is None: it lists cluster -1 and retention 0 for a table whose storage it
-      could not read, and an empty text for a collector without a table.
+    - an unknown value is None: the platform gives cluster -1 and retention 0 for a table whose storage it could
+      not read, and an empty text for a collector without a table.
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:
@@ -91,7 +94,7 @@ class Collector(Mapping[str, Any]):
 
     @property
     def knows_storage(self) -> bool:
-        """Whether the platform knew the table's storage when it was asked.
+        """Whether the platform could read the table's storage.
 
         See docs/log-platform-behaviour.md#storage-that-is-not-known.
         """
@@ -103,13 +106,34 @@ def as_collector(row: Mapping[str, Any]) -> Collector:
     return row if isinstance(row, Collector) else Collector(row)
 
 
+def check_eligible(collector: Mapping[str, Any]) -> None:
+    """Refuse a collector that would get two tickets, or whose ETL cannot be written.
+
+    :param collector: as the log platform's list shows it.
+    :raises CollectItsmHasApply: the platform's own approval of this collector is under way.
+    :raises ItsmConfigurationError: its ETL is not the platform's.
+    """
+    number = collector.get("collector_config_id")
+    if as_collector(collector).is_natively_applying:
+        raise CollectItsmHasApply(
+            f"the log platform itself is applying for collector {number} (ticket"
+            f" {collector.get('itsm_ticket_sn')}). No ticket was opened; a retry succeeds once that one has"
+            " ended"
+        )
+    if collector.get("etl_processor") == "bkbase":
+        raise ItsmConfigurationError(
+            f"collector {number} is cleaned by the data platform (etl_processor bkbase); only transfer is"
+            " supported. No ticket was opened"
+        )
+
+
 def bare_table_id(row: Mapping[str, Any]) -> str | None:
     """Return the name of a collector's table without its business, or None while it has no table."""
     return as_collector(row).bare_table_id
 
 
 def _params(value: Any) -> tuple[Mapping[str, Any], str | None]:
-    """Return the collecting parameters, and their text if it cannot be read. The text is never run, only read."""
+    """Return the collecting parameters, or their text if it cannot be parsed. The text is never executed."""
     if not isinstance(value, str):
         return (value if isinstance(value, Mapping) else {}), None
     if not value.strip():

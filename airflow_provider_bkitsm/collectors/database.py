@@ -44,27 +44,27 @@ def server_engine(url: str | URL) -> Engine:
 
 
 def reason(error: SQLAlchemyError, engine: Engine) -> str:
-    """Say what the database driver said, without anything that looks like a URL and without the password.
+    """Return the database driver's message, without anything that looks like a URL and without the password.
 
     SQLAlchemy's own text is left out: it holds the statement and a link.
     """
     origin: object = error.orig if isinstance(error, DBAPIError) else error
-    said = _URL.sub("(url)", " ".join(str(origin).split()))
+    message = _URL.sub("(url)", " ".join(str(origin).split()))
     password = str(engine.url.password or "")
     for secret in filter(None, (password, quote(password, safe=""), quote_plus(password))):
-        said = said.replace(secret, "***")
-    return f"{type(origin).__name__}: {said}"
+        message = message.replace(secret, "***")
+    return f"{type(origin).__name__}: {message}"
 
 
 def _open(file: Path) -> sqlite3.Connection:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Created by us and not by SQLite, which would follow the umask; its side files copy this file's mode.
+        # SQLite would follow the umask; its side files copy the mode of a file that is there.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise sqlite3.OperationalError(f"{file} cannot be opened: {error.strerror}") from error
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
-    # Only the first connection ever has to switch; one that meets another switching goes on as it is.
+    # The first connection switches the file for good; if two collide, the other's switch is enough.
     with contextlib.suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA journal_mode=WAL")
     return connection
@@ -80,7 +80,7 @@ _MYSQL_RACES = frozenset({1213, 1020})
 _POSTGRES_RACES = frozenset({"40001", "40P01"})
 
 
-# A process that lives long hears of a newer provider's tables so soon.
+# How often a long-lived process looks for tables of a newer provider.
 _CHECKED_SECONDS = 60.0
 _checked: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
 
@@ -88,11 +88,13 @@ _checked: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
 class Transactions:
     """Opens transactions on an engine; the tables are created or migrated before the first one.
 
-    They are looked at again a minute later, and after an error of the database, whoever uses the engine.
+    The tables are checked again after a minute, and after an error of the database; all users of an engine share
+    that check.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, checked_seconds: float = _CHECKED_SECONDS) -> None:
         self.engine = engine
+        self._checked_seconds = checked_seconds
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -110,7 +112,8 @@ class Transactions:
 
     def _prepare(self) -> None:
         now = time.monotonic()
-        if now - _checked.get(self.engine, -_CHECKED_SECONDS) >= _CHECKED_SECONDS or self._file_is_gone():
+        is_due = now - _checked.get(self.engine, -self._checked_seconds) >= self._checked_seconds
+        if is_due or self._file_is_gone():
             migrate(self.engine)
             _checked[self.engine] = now
 
@@ -120,7 +123,7 @@ class Transactions:
 
     @contextmanager
     def _translated(self, consequence: str) -> Iterator[None]:
-        """Turn the database's errors into ours; the cause is dropped, since its text may hold the URL."""
+        """Raise the database's errors as the store's, without the cause, since its text may hold the URL."""
         try:
             yield
         except _UNAVAILABLE as error:
@@ -132,7 +135,7 @@ class Transactions:
 
 
 def is_race(error: sql.SQLAlchemyError) -> bool:
-    """Whether the database ended a transaction only because another was in its way."""
+    """Whether the database ended a transaction only because of a concurrent one."""
     origin = error.orig if isinstance(error, sql.DBAPIError) else None
     if origin is None:
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong with a collector's application; all of it is part of the ``ItsmError`` tree."""
+"""The errors of a collector's application, all of them in the ``ItsmError`` tree."""
 
 from __future__ import annotations
 
@@ -26,16 +26,12 @@ class CollectItsmConflict(ItsmError):
     """
 
 
-class TicketNumberTaken(CollectItsmConflict):
-    """ITSM gave a number that already is another collector's. The ticket is open, its number is not stored."""
-
-
 class CollectItsmNotFound(ItsmError):
-    """Nobody ever applied for this collector, so there is nothing to change."""
+    """There has never been an application for this collector, so there is nothing to change."""
 
 
 class CollectItsmDigestMismatch(ItsmError):
-    """The ETL payload at hand is not the one the approver was shown. It must not be applied."""
+    """The ETL payload at hand is not the one the approver saw. It must not be applied."""
 
 
 class InvalidCleanConfig(ItsmError):
@@ -63,7 +59,7 @@ class CollectorStorageUnknown(ItsmError):
 
 
 class StoreTooNew(ItsmError):
-    """A newer provider made the store's tables. Nothing was changed; upgrade this machine's."""
+    """A newer provider made the store's tables. Nothing was changed; upgrade the provider on this machine."""
 
 
 class StoreUnavailable(ItsmError):
@@ -76,4 +72,4 @@ class StoreUnavailable(ItsmError):
 
 
 class StoreRaceLost(StoreUnavailable):
-    """Another writer was faster. A change is tried again by itself; a read is left to its task's retry."""
+    """Another writer was faster. The store tries a change again by itself; a read is left to its task's retry."""

@@ -16,14 +16,12 @@ import pendulum
 from airflow_provider_bkitsm.collectors.clean_config import canonical, verify
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
-
-TITLE_LIMIT = 128
-"""Characters of a title ITSM accepts; its message says 120 (docs/itsm-behaviour.md#title-limit)."""
+from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 
 _SCHEME = "base_text_scheme"
 _PAYLOAD = "ETL "
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
-# How much of a collector's unreadable parameters the approver is shown.
+# Characters of a collector's unreadable parameters that the approver sees.
 _LONGEST_UNREAD = 2000
 # ITSM cleans HTML out of titles when saving and writes quotes as entities, six characters each, which its limit
 # counts; the full-width forms pass unchanged and read the same.
@@ -33,15 +31,15 @@ Row = tuple[str, str]
 
 
 def ticket_title(*, space: str, collector_name: str, created: date, marker: str, limit: int = TITLE_LIMIT) -> str:
-    """Return the log platform's title with a marker that tells applications apart.
+    """Return the log platform's title with the application's marker at its end.
 
-    What is too long is cut out of the middle, never from the marker: a lost ticket is recognised by it. Characters
-    of four bytes count as what may be sent in their place.
+    A title that is too long loses its middle, never the marker: a lost ticket is found by it. Characters of four
+    bytes count as the text that may be sent in their place.
 
     :param created: the collector's creation; an aware time is read as people in Shanghai do.
     :raises ValueError: the limit leaves no room for the collector.
     """
-    head, tail = "【日志采集】", f"-{_day(created)} #{marker}"
+    head, tail = "【日志采集】", f"-{day_in_shanghai(created):%Y%m%d} #{marker}"
     room = limit - len(head) - len(tail)
     if room < 1:
         raise ValueError(f"A title of {limit} characters has no room for the marker {marker!r}")
@@ -59,8 +57,7 @@ def collector_detail(
     """Return the value of ITSM's CUSTOM-FORM field, in the log platform's shape.
 
     An object: ITSM escapes the quotes of a text, which its page then cannot parse, and stores an object as it is.
-    Unlike the log platform's, the rows go on with the ETL payload and its digest, so that the approver sees what
-    is approved.
+    Unlike the log platform's, the rows go on with the ETL payload and its digest: these are what is approved.
 
     :param more: further rows, value by label, between collector and payload.
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
@@ -103,14 +100,15 @@ def shown_digests(fields: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
-    """Whether any field value of a ticket holds this digest; never for what is not a whole one."""
+    """Whether any field value of a ticket holds this digest, whole."""
     return digest in shown_digests(fields)
 
 
 def is_detail_of(value: Any, *, etl_payload: Mapping[str, Any], digest: str) -> bool:
     """Whether a value of ``collector_detail`` or ``detail_text`` shows this payload, and no other (promise P3).
 
-    It ends with the payload's rows as they are rendered, has none of their labels before, and one digest.
+    The value must end with the payload's rows as they are rendered, have none of their labels before, and hold one
+    digest only.
 
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
     """
@@ -131,17 +129,18 @@ def capacity_gb(*, daily_gb_per_host: float, hosts: int, keep_days: int, replica
 
     See docs/log-platform-behaviour.md#capacity-formula.
 
-    Its last factor is always 2, "分片数" there: the data and one replica, the platform's default. Here it follows
-    the replicas.
+    Its last factor, "分片数", is always 2 there: the data and one replica, the platform's default. Here it follows
+    the number of replicas.
     """
     daily = Decimal(str(daily_gb_per_host)) * hosts
     return math.ceil(daily * (keep_days + 1) * Decimal("1.5") * (replicas + 1))
 
 
-def _day(created: date) -> str:
-    if isinstance(created, datetime) and created.tzinfo is not None:
-        created = pendulum.instance(created).in_timezone("Asia/Shanghai")
-    return f"{created:%Y%m%d}"
+def day_in_shanghai(moment: date) -> date:
+    """Return the day people in Shanghai have at an aware time; any other date as it is."""
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        return pendulum.instance(moment).in_timezone("Asia/Shanghai")
+    return moment
 
 
 def _shortened(text: str, room: int) -> str:
@@ -188,7 +187,7 @@ def _shown_rows(value: Any) -> list[Row]:
 
 
 def _source_rows(collector: Collector) -> Iterator[Row]:
-    """Say where the logs come from; what cannot be read is shown as it is, rather than hidden."""
+    """Return where the logs come from; parameters that cannot be read are shown as they are, not hidden."""
     paths = (collector.get("params") or {}).get("paths")
     for number, path in enumerate(paths if isinstance(paths, list | tuple) else [paths] if paths else (), start=1):
         yield f"日志路径-{number}：", _text(path)

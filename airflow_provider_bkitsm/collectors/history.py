@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit of a collector as rows to read: what happened, when, to which ticket, and whose doing it was. Pure."""
+"""A collector's audit as rows to read: what happened, when, to which ticket, and who did it. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.tables import AuditEntry
 
 SHORT = 100
-"""Characters of what an event brought, in a table."""
+"""Characters of an event's details in a table."""
 
 Detail = Mapping[str, Any]
 
 
-def story(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[dict[str, str]]:
+def audit_rows(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[dict[str, str]]:
     """Return one row of texts for each entry, in the order given. Times are UTC.
 
-    :param limit: how many characters of what an event brought are kept; None keeps all.
+    :param limit: how many characters of an event's details are kept; None keeps all.
     """
     return [_row(entry, limit) for entry in entries]
 
 
 def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
-    brought = " ".join(_BROUGHT.get(entry.event, _anything)(entry.detail).split())
+    details = " ".join(_DETAILS.get(entry.event, _as_json)(entry.detail).split())
     return {
         "when": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "event": entry.event,
@@ -35,7 +35,7 @@ def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
         "ticket": entry.ticket_sn or "",
         "owner": _path(entry.owner),
         "actor": _actor(entry),
-        "brought": brought if limit is None else _shortened(brought, limit),
+        "details": details if limit is None else _shortened(details, limit),
     }
 
 
@@ -51,7 +51,7 @@ def _path(owner: Owner | None) -> str:
 
 
 def _actor(entry: AuditEntry) -> str:
-    """Say who did it; the run is left out where the owner beside it names the same one."""
+    """Return who did it, without the run if the owner beside it names the same one."""
     run = f" of run {entry.owner.run_id} of DAG {entry.owner.dag_id}" if entry.owner else ""
     return (entry.actor or "").replace(run, "")
 
@@ -62,40 +62,41 @@ def _application(detail: Detail) -> str:
 
 
 def _verdict(detail: Detail) -> str:
-    """Say what was decided, and each answer that was given."""
+    """Return the outcome and each approver's answer."""
     answers = [_answer(one) for one in (detail.get("detail") or {}).get("approvers") or ()]
     return "; ".join((str(detail.get("outcome")), *answers))
 
 
 def _answer(one: Detail) -> str:
     yes = one.get("approved")
-    said = "answered" if yes is None else "said yes" if yes else "said no"
+    answer = "answered" if yes is None else "said yes" if yes else "said no"
     remark = f": {one['remark']}" if one.get("remark") else ""
-    return f"{one.get('operator') or 'the system'} {said}{remark}"
+    return f"{one.get('operator') or 'the system'} {answer}{remark}"
 
 
 def _result(detail: Detail) -> str:
-    shown = detail.get("result") or {}
-    return ", ".join(f"{key} {shown[key]}" for key in ("table_id", "etl_config", "index_set_id") if key in shown)
+    result = detail.get("result") or {}
+    keys = (key for key in ("table_id", "etl_config", "index_set_id") if key in result)
+    return ", ".join(f"{key} {result[key]}" for key in keys)
 
 
-def _anything(detail: Detail) -> str:
+def _as_json(detail: Detail) -> str:
     return json.dumps(detail, ensure_ascii=False, sort_keys=True) if detail else ""
 
 
-def _plain(detail: Detail, key: str) -> str:
+def _text(detail: Detail, key: str) -> str:
     return str(detail.get(key) or "")
 
 
 def _reason(detail: Detail) -> str:
-    return _plain(detail, "reason")
+    return _text(detail, "reason")
 
 
-_BROUGHT: Mapping[str, Callable[[Detail], str]] = {
+_DETAILS: Mapping[str, Callable[[Detail], str]] = {
     "apply": _application,
     "bypassed": _application,
     "recreate": lambda _: "no ticket was found; it is opened once more",
-    "ticket_opened": lambda detail: _plain(detail, "url"),
+    "ticket_opened": lambda detail: _text(detail, "url"),
     "create_refused": _reason,
     "decided": _verdict,
     "provisioned": _result,

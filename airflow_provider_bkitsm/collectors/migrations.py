@@ -13,16 +13,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, func, inspect, select
+from sqlalchemy import Column, Connection, Engine, column, func, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
-from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import (
+    approval_table,
+    collector_table,
+    metadata,
+    schema_table,
+    wait_table,
+)
 
 Migration = Callable[[Connection], None]
 
 _ATTEMPTS = 10
+# Up to version 5 a number was one collector's ticket in the whole store.
+_UNIQUE_NUMBER = "uq_bkitsm_collector_ticket_sn"
 
 
 def _tables(connection: Connection) -> None:
@@ -50,7 +58,49 @@ def _requests(connection: Connection) -> None:
     add_column(connection, collector_table.c.request)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables, _bypass, _verdict_source, _approvals, _requests)
+def _numbers(connection: Connection) -> None:
+    """Version 6. A ticket's number counts within its ITSM connection; which that is, older tickets do not say."""
+    if connection.dialect.name == "sqlite":
+        _rebuild_without_constraint(connection)
+    elif _is_unique(connection):
+        kind = "CONSTRAINT" if connection.dialect.name == "postgresql" else "INDEX"
+        connection.exec_driver_sql(f"ALTER TABLE {collector_table.name} DROP {kind} {_UNIQUE_NUMBER}")
+    add_column(connection, collector_table.c.bkitsm_conn_id)
+
+
+def _rebuild_without_constraint(connection: Connection) -> None:
+    """SQLite drops no constraint: copy the rows into a new table, in one transaction that keeps others out."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not _is_unique(connection):
+        return
+    name, before = collector_table.name, f"{collector_table.name}_before"
+    kept = [one["name"] for one in inspect(connection).get_columns(name)]
+    connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {before}")
+    collector_table.create(connection)
+    rows = select(table(before, *(column(one) for one in kept)))
+    connection.execute(collector_table.insert().from_select(kept, rows))
+    connection.exec_driver_sql(f"DROP TABLE {before}")
+
+
+def _is_unique(connection: Connection) -> bool:
+    found = inspect(connection).get_unique_constraints(collector_table.name)
+    return _UNIQUE_NUMBER in {one["name"] for one in found}
+
+
+def _waits(connection: Connection) -> None:
+    """Version 7. The record of each task that waits; a wait that began before has none."""
+    wait_table.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _tables,
+    _bypass,
+    _verdict_source,
+    _approvals,
+    _requests,
+    _numbers,
+    _waits,
+)
 """What leads to version 1, 2, 3, ... . Only ever added to.
 
 Each looks at what is there before it changes anything: a database that is new got the newest tables at once, and

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules that depend on the log platform as it is installed: its storage clusters and the switches of a business.
 
-Only an app with a grant of its own may ask for the clusters, and none for the switches. What is known is checked;
-what is not is a warning to author and approver. Pure.
+Only an app with a grant of its own may read the clusters, and no app may read the switches. Rules whose facts are
+there are checked; the others become warnings to author and approver. Pure.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 _ENGLISH_NAME = re.compile(r"[a-z0-9_]{5,50}")
-_GROK_NAME = re.compile(r"%\{(\w+)")
+GROK_NAME = re.compile(r"%\{(\w+)")
 _FLATTENED_SINCE = (7, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorageCluster:
-    """A storage cluster; what is None is not known.
+    """A storage cluster; None stands for an unknown fact.
 
     :param has_hot_warm: it can move old data to slower nodes.
     :param version: of Elasticsearch, such as ``7.10.1``.
@@ -32,7 +32,7 @@ class StorageCluster:
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformFacts:
-    """What is known of the log platform; what is None is not known.
+    """Facts about the log platform as it is installed; None stands for an unknown one.
 
     :param clusters: every storage cluster the business may use, by number.
     :param may_expand_json: the business has the switch ``ext_json_expand_depth``.
@@ -46,14 +46,14 @@ class PlatformFacts:
 
 @dataclass(frozen=True)
 class Notice:
-    """What could not be checked, or is odd but taken: a sentence for the log, and one for the approver."""
+    """A rule that could not be checked, or an oddity: one sentence for the log, one for the approver."""
 
     text: str
     chinese: str
 
 
 def platform_problems(payload: Mapping[str, Any], facts: PlatformFacts) -> Iterator[str]:
-    """Say what a payload asks of the platform that this platform does not have."""
+    """Yield what a payload requires and this platform does not have."""
     if facts.clusters is not None and isinstance(payload.get("storage_cluster_id"), int):
         yield from _cluster_problems(payload, facts.clusters)
     if facts.may_expand_json is False and _expands_json(payload):
@@ -68,8 +68,8 @@ def _cluster_problems(payload: Mapping[str, Any], clusters: Mapping[int, Storage
     number, days = payload["storage_cluster_id"], payload.get("allocation_min_days")
     cluster = clusters.get(number)
     if cluster is None:
-        known = ", ".join(map(str, sorted(clusters))) or "none"
-        yield f"storage_cluster_id {number} is no storage cluster of the business; there are: {known}"
+        numbers = ", ".join(map(str, sorted(clusters))) or "none"
+        yield f"storage_cluster_id {number} is no storage cluster of the business; there are: {numbers}"
         return
     if cluster.has_hot_warm is False and isinstance(days, int) and days > 0:
         yield f"allocation_min_days must be 0: storage cluster {number} has no slower nodes (hot-warm)"
@@ -80,9 +80,9 @@ def _cluster_problems(payload: Mapping[str, Any], clusters: Mapping[int, Storage
 def notices(
     payload: Mapping[str, Any], *, present: Mapping[str, Any], facts: PlatformFacts, known_keys: frozenset[str]
 ) -> list[Notice]:
-    """Return what nobody could check of a valid payload, and what the platform takes although it is odd.
+    """Return what could not be checked of a valid payload, and what is odd although the platform takes it.
 
-    :param present: the collector as it is; what it has already needs no check.
+    :param present: the collector as it is; a value that it has already needs no check.
     :param known_keys: the keys of a payload the platform reads.
     """
     return [*_unchecked(payload, present, facts), *_odd(payload, present, known_keys)]
@@ -163,7 +163,7 @@ def _odd(payload: Mapping[str, Any], present: Mapping[str, Any], known_keys: fro
 
 
 def fields_with_a_place(fields: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the fields of a delimiter that get a value: places count from 1, and the last one given has it."""
+    """Return the fields of a delimiter that get a value: places count from 1, of two fields the last has it."""
     places = {field.get("field_index"): field for field in fields if field.get("is_built_in") is not True}
     return [field for place, field in places.items() if isinstance(place, int) and place > 0]
 
@@ -199,7 +199,7 @@ def _grok_names(payload: Mapping[str, Any]) -> list[str]:
         or params.get("is_grok") is not True
     ):
         return []
-    return sorted(set(_GROK_NAME.findall(str(params.get("separator_regexp") or ""))))
+    return sorted(set(GROK_NAME.findall(str(params.get("separator_regexp") or ""))))
 
 
 def _has_flattened(payload: Mapping[str, Any]) -> bool:

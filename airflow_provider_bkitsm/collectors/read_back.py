@@ -1,26 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector's clean config, read back from its detail: what is there, what cannot be seen, what differs. Pure.
+"""A collector's clean config, read back from its detail: what it is, what cannot be seen, what differs. Pure.
 
-The detail is no copy of what was written. The platform makes a table of a payload, and shows the table: its
-options as ``etl_params``, its columns, built-in ones among them, as ``fields``. ``storage_replies`` and the shards
-are columns of the platform's own, saved before the table is changed: they show what was asked for, even where it
-was refused. See docs/log-platform-behaviour.md#detail-is-no-copy.
+The detail is no copy of what was written. The platform makes a table of a payload and shows the table: its options
+as ``etl_params``, its columns with the built-in ones as ``fields``. ``storage_replies`` and the shards are stored
+with the collector before the table is changed: they show the requested value even if the change was refused.
+See docs/log-platform-behaviour.md#detail-is-no-copy.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_bkitsm.collectors.clean_config import DELIMITER, ETL_PARAM_KEYS, JSON, REGEXP, TEXT
+from airflow_provider_bkitsm.collectors.clean_config import ETL_PARAM_KEYS
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectorStorageUnknown, InvalidCleanConfig
-from airflow_provider_bkitsm.collectors.platform_rules import fields_with_a_place
+from airflow_provider_bkitsm.collectors.platform_rules import GROK_NAME, fields_with_a_place
+from airflow_provider_bkitsm.collectors.rules import DELIMITER, JSON, REGEXP, TEXT
 
 _NO_TICKET = "No ticket was opened"
 _KIND_OF_NODE = {"": TEXT, "json": JSON, "delimiter": DELIMITER, "regexp": REGEXP}
-_GROK = re.compile(r"%\{\w+")
 # Options of a column that the platform works out itself; those that begin with es_ too.
 _COMPUTED = frozenset(
     (
@@ -40,7 +39,7 @@ _PLAIN_TYPES = frozenset({"string", "int", "long", "double"})
 
 
 def present_clean_config(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload that would leave a collector as its detail shows it.
+    """Return the payload that, written again, would leave a collector as its detail shows it.
 
     :raises InvalidCleanConfig: the collector has no table yet, or shows too little of it to be written again.
     :raises CollectorStorageUnknown: the platform did not know the table's storage just then.
@@ -64,7 +63,7 @@ def present_clean_config(detail: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseen(detail: Mapping[str, Any]) -> dict[str, str]:
-    """Return what of a clean config no detail shows and what becomes of it when written again, in Chinese."""
+    """Return the parts of a clean config that no detail shows, each with the effect of a new write, in Chinese."""
     collector = as_collector(detail)
     rows = {}
     if collector.get("total_shards_per_node") is None:
@@ -73,15 +72,15 @@ def unseen(detail: Mapping[str, Any]) -> dict[str, str]:
     if _options(collector).get("retain_extra_json") is True and "ext_json_config" not in _options(collector):
         rows["etl_params.ext_json_config"] = "无法读取，写入后恢复为平台默认值"
     for key, column in (("es_shards", "storage_shards_nums"), ("storage_replies", "storage_replies")):
-        known = collector.get(column) is not None
-        rows[key] = "仅为日志平台的记录，不一定是实际值" if known else "无法读取，写入后恢复为平台默认值"
+        is_unknown = collector.get(column) is None
+        rows[key] = "无法读取，写入后恢复为平台默认值" if is_unknown else "仅为日志平台的记录，不一定是实际值"
     return rows
 
 
 def differences(payload: Mapping[str, Any], detail: Mapping[str, Any]) -> list[str]:
     """Return where a collector's table is not what a payload makes of it, each with both values.
 
-    Only what comes from the table itself is compared: storage cluster, retention, allocation, the options of the
+    Only facts of the table itself are compared: storage cluster, retention, allocation, the options of the
     cleaning, and the columns. ``es_shards`` and ``storage_replies`` are left out: read back, they prove nothing.
     """
     collector = as_collector(detail)
@@ -121,7 +120,7 @@ def _check_readable(collector: Collector) -> None:
 
 
 def _is_of_a_table(options: Mapping[str, Any]) -> bool:
-    """Whether these are the options of a table, rather than what was written."""
+    """Whether these are the options of a table, not those of a payload."""
     return "separator_node_action" in options
 
 
@@ -163,7 +162,7 @@ def _listed_fields(collector: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _own_fields(collector: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the columns somebody asked for: neither built-in ones nor those made of the file's path."""
+    """Return the columns of the payload, without built-in ones and those made of the file's path."""
     return [
         field
         for field in _listed_fields(collector)
@@ -176,7 +175,7 @@ def _etl_params(collector: Collector, kind: str) -> dict[str, Any]:
     if not _is_of_a_table(options):
         return {key: options[key] for key in ETL_PARAM_KEYS if options.get(key) is not None}
     params = {key: options[key] for key in _COPIED_OPTIONS.get(kind, ()) if options.get(key) is not None}
-    if kind == REGEXP and _GROK.search(str(params.get("separator_regexp"))):
+    if kind == REGEXP and GROK_NAME.search(str(params.get("separator_regexp"))):
         params["is_grok"] = True
     path_regexp = _path_regexp(options)
     if path_regexp:
@@ -198,7 +197,7 @@ def _path_regexp(options: Mapping[str, Any]) -> str | None:
 
 
 def _original_text(collector: Collector) -> dict[str, Any]:
-    """Return how the original text is searched, which its built-in column ``log`` shows."""
+    """Return how the original text is searched; its built-in column ``log`` shows that."""
     log = _built_in(collector, "log")
     if log is None:
         return {}
@@ -215,7 +214,7 @@ def _built_in(collector: Mapping[str, Any], name: str) -> Mapping[str, Any] | No
 
 
 def _analysis(field: Mapping[str, Any]) -> tuple[bool, str]:
-    """Return case and tokens of a column; without an analyzer of its own it has neither, whatever is shown."""
+    """Return case and tokens of a column; one without its own analyzer has neither, whatever the detail shows."""
     option = _option(field)
     if "es_type" in option and "es_analyzer" not in option:
         return False, ""

@@ -5,8 +5,9 @@ The log platform has a job for this, every five minutes (docs/log-platform-behav
 one asks about our own tickets only (P6), calls nothing an approval but an approval (P3), keeps an eye on tickets
 ITSM does not know (docs/log-platform-behaviour.md#ticket-itsm-does-not-know), and completes nothing: an approved
 application goes on in its own run, where its ETL comes first (P7). What may be changed is one thing alone: an
-application whose ticket was refused, withdrawn or terminated, and whose run is over or has had time enough, is
-ended, because it would lock its collector for ever.
+application that would lock its collector for ever is ended. That is one whose ticket was refused, withdrawn or
+terminated, and whose run is over or has had time enough; and one which nobody can clear to go on, since Airflow
+does not have its run any more, once its ticket has ended in whatever way.
 
 Pure: rows and ITSM's answers in, findings out.
 """
@@ -25,7 +26,7 @@ from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.itsm.idempotency import marker
 from airflow_provider_bkitsm.itsm.models import TicketState
-from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 
@@ -39,6 +40,7 @@ class Kind(StrEnum):
     STILL_WAITING = "still_waiting"
     OVERDUE = "overdue"
     WAITING_BUT_RUN_OVER = "waiting_but_run_over"
+    WAITING_BUT_RUN_GONE = "waiting_but_run_gone"
     APPROVED = "approved_but_applying"
     REFUSED = "refused_but_applying"
     WITHDRAWN = "withdrawn_but_applying"
@@ -61,12 +63,10 @@ class Action(StrEnum):
     HAVE_A_LOOK = "have_a_look"
 
 
-_ENDED = {
+# Every other end is a ticket that was withdrawn: by a person, or because nobody had decided in time.
+_KINDS = {
     Outcome.APPROVED: Kind.APPROVED,
     Outcome.REJECTED: Kind.REFUSED,
-    Outcome.WITHDRAWN: Kind.WITHDRAWN,
-    # Stored only of a ticket that was withdrawn because nobody had decided in time.
-    Outcome.TIMED_OUT: Kind.WITHDRAWN,
     Outcome.TERMINATED: Kind.TERMINATED,
 }
 
@@ -80,6 +80,8 @@ _AT_ONCE = {
     Kind.STILL_WAITING: Action.NONE,
     Kind.OVERDUE: Action.HAVE_A_LOOK,
     Kind.WAITING_BUT_RUN_OVER: Action.CLEAR_ITS_RUN,
+    # People may answer yet; their answer ends the application.
+    Kind.WAITING_BUT_RUN_GONE: Action.HAVE_A_LOOK,
     Kind.AMBIGUOUS: Action.HAVE_A_LOOK,
     Kind.UNREAD: Action.HAVE_A_LOOK,
 }
@@ -93,6 +95,7 @@ _LATER = {
     Kind.INTENT_WITHOUT_TICKET: Action.CLEAR_ITS_RUN,
     Kind.BYPASSED: Action.CLEAR_ITS_RUN,
 }
+_GONE = "; Airflow does not have the run, or the task of it that applied or waited, any more"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,18 +188,31 @@ def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, See
 
 
 def find(
-    row: CollectorRow, seen: Seen | None, *, run_is_over: bool | None, now: datetime, limits: Limits
+    row: CollectorRow,
+    seen: Seen | None,
+    *,
+    run_is_over: bool | None,
+    run_is_gone: bool = False,
+    now: datetime,
+    limits: Limits,
 ) -> Finding:
     """Compare one application with what was seen of its ticket.
 
     :param seen: None where ITSM was not asked: there is no ticket yet, or its verdict stands already.
     :param run_is_over: whether the run that applied has ended; None where Airflow does not know that run.
+    :param run_is_gone: whether the application can be brought on by nobody: Airflow says that it does not have the
+        run, or the run is over and the task that applied, or waited for the ticket, was deleted.
     """
     kind, said = _stands(row, seen)
     if kind is Kind.STILL_WAITING:
-        kind = _waits(row, run_is_over=run_is_over, now=now, limits=limits)
-    in_hand = not run_is_over and now - _last_change(row, seen) < limits.grace
+        overdue = now - since(row) >= limits.overdue_after
+        kind = _waits(run_is_over=run_is_over, run_is_gone=run_is_gone, overdue=overdue)
+    # A deleted run gets its grace too: a backup may bring it back.
+    in_hand = (run_is_gone or not run_is_over) and now - _last_change(row, seen) < limits.grace
     action = _AT_ONCE.get(kind) or (Action.LEFT_TO_ITS_RUN if in_hand else _LATER[kind])
+    if run_is_gone:
+        said += _GONE
+        action = Action.CLOSE if action is Action.CLEAR_ITS_RUN else action
     return Finding(row=row, kind=kind, action=action, said=said)
 
 
@@ -221,7 +237,8 @@ def _stands(row: CollectorRow, seen: Seen | None) -> tuple[Kind, str]:
         mark = f"#{marker(str(row.tag))}"
         return Kind.INTENT_WITHOUT_TICKET, f"no ticket is known since {since(row)}; its title would end in {mark}"
     if row.outcome is not None:
-        return _ENDED[row.outcome], f"ticket {row.ticket_sn} was {row.outcome} when it was read first"
+        kind = _KINDS.get(row.outcome, Kind.WITHDRAWN)
+        return kind, f"ticket {row.ticket_sn} was {row.outcome} when it was read first"
     if isinstance(seen, Verdict):
         return _of_verdict(row, seen)
     return _UNREAD.get(type(seen), Kind.UNREAD), f"ticket {row.ticket_sn} could not be read: {seen}"
@@ -231,17 +248,19 @@ def _of_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
     mark = f"#{marker(str(row.tag))}"
     if mark not in verdict.title:
         return Kind.AMBIGUOUS, f"the ticket with number {verdict.sn} is another one: its title lacks {mark}"
-    if verdict.outcome is Outcome.WAITING:
+    if not verdict.outcome.is_final:
         return Kind.STILL_WAITING, f"{verdict.describe()}, applied for at {since(row)}"
-    if verdict.reason_code in NOBODYS_ANSWER:
+    if not verdict.stands:
         return Kind.VERDICT_UNCLEAR, verdict.describe()
-    return _ENDED[verdict.outcome], verdict.describe()
+    return _KINDS.get(verdict.outcome, Kind.WITHDRAWN), verdict.describe()
 
 
-def _waits(row: CollectorRow, *, run_is_over: bool | None, now: datetime, limits: Limits) -> Kind:
+def _waits(*, run_is_over: bool | None, run_is_gone: bool, overdue: bool) -> Kind:
+    if run_is_gone:
+        return Kind.WAITING_BUT_RUN_GONE
     if run_is_over:
         return Kind.WAITING_BUT_RUN_OVER
-    return Kind.OVERDUE if now - since(row) >= limits.overdue_after else Kind.STILL_WAITING
+    return Kind.OVERDUE if overdue else Kind.STILL_WAITING
 
 
 def _last_change(row: CollectorRow, seen: Seen | None) -> datetime:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector and its current application, as one row that is never changed, only replaced. Pure.
+"""A collector and its current application, as one immutable row. Pure.
 
-States and labels are the log platform's (docs/log-platform-behaviour.md#states-of-a-collector); ``state`` holds
-what leads from one row to the next.
+States and labels are the log platform's (docs/log-platform-behaviour.md#states-of-a-collector); module ``state``
+holds the transitions from one row to the next.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LABELS = {
 
 
 def state_label(state: str, *, language: Literal["zh", "en"] = "en") -> str:
-    """Return the label people know a state by; an unknown state is its own label, as in the log platform."""
+    """Return a state's label for people; an unknown state is its own label, as in the log platform."""
     try:
         return _LABELS[CollectorState(state)][language]
     except ValueError:
@@ -61,21 +61,23 @@ class Owner:
 class CollectorRow:
     """One collector and its current application. Times are aware UTC.
 
-    :param ticket_sn: None until ITSM's answer to its opening is known.
+    :param ticket_sn: None until ITSM has answered its opening.
     :param tag: the creation marker, by which a ticket whose answer was lost is found again in ITSM.
-    :param etl_payload: what the approver is asked to allow; ``etl_digest`` is its digest.
+    :param etl_payload: the payload to be approved; ``etl_digest`` is its digest.
     :param etl_result: what the log platform answered when the payload was applied.
-    :param outcome: the first verdict seen on the ticket; it stands.
-    :param outcome_detail: who decided and what they remarked, or the ``setting`` that left nothing to decide.
-    :param bypassed_tag: the ``tag`` of an application that needed no approval. Bound to it, so that it never
-        speaks for another application, not even for one stored by a version that does not know this column.
-    :param verdict_settings: where the ticket's verdict is read, as its service was found to have it; what a hook's
-        ``verdict_policy`` takes. None: the connection's settings and the ticket's own log count.
+    :param outcome: the first verdict read on the ticket; a later one never replaces it.
+    :param outcome_detail: who decided, with which remark; or the ``setting`` by which no approval is needed.
+    :param bypassed_tag: the ``tag`` of an application that needed no approval. A tag and not a flag, so that it
+        never counts for another application, not even for one stored by a version without this column.
+    :param verdict_settings: where the service has the ticket's verdict, as arguments of ``verdict_policy`` of a
+        hook. None: the connection's settings and the ticket's own log count.
     :param request: what the ticket is opened with: ``service_id``, ``creator``, ``fields``, and
         ``detail_field``, which of them shows the payload. None: an earlier version opened the ticket.
+    :param bkitsm_conn_id: the ITSM connection that the ticket is opened with; numbers count within it. None: an
+        earlier version opened the ticket.
     :param provisioned_at: when the ETL payload was last applied.
-    :param application: counts applications for this collector; 0 means nobody ever applied.
-    :param create_started_at: when the ticket was about to be asked for.
+    :param application: counts applications for this collector; 0 before the first.
+    :param create_started_at: when the ticket's opening was about to be sent.
     :param version: counts stored changes, for compare-and-set; 0 means not stored yet.
     """
 
@@ -94,6 +96,7 @@ class CollectorRow:
     bypassed_tag: str | None = None
     verdict_settings: dict[str, Any] | None = None
     request: dict[str, Any] | None = None
+    bkitsm_conn_id: str | None = None
     provisioned_at: datetime | None = None
     last_error: str | None = None
     application: int = 0
@@ -104,17 +107,17 @@ class CollectorRow:
 
     @property
     def has_apply(self) -> bool:
-        """Whether anybody ever applied."""
+        """Whether there ever was an application."""
         return self.state is not CollectorState.NOT_APPLY
 
     @property
     def is_applying(self) -> bool:
-        """Whether an application is under way; it blocks every other."""
+        """Whether an application is under way; it blocks every other one."""
         return self.state is CollectorState.APPLYING
 
     @property
     def has_success(self) -> bool:
-        """Whether the latest application was let go on and its ETL applied."""
+        """Whether the latest application was approved or bypassed, and its ETL applied."""
         return self.state is CollectorState.SUCCESS_APPLY
 
     @property
@@ -122,21 +125,25 @@ class CollectorRow:
         """Whether the current application needs no approval; it has no ticket and gets none."""
         return self.tag is not None and self.bypassed_tag == self.tag and self.ticket_sn is None
 
+    def is_in(self, bkitsm_conn_id: str) -> bool:
+        """Whether the application's ticket is in the ITSM of a connection, so far as the row tells."""
+        return self.bkitsm_conn_id in (None, bkitsm_conn_id)
+
     @property
     def standing(self) -> str:
-        """Say how the current application's approval stands."""
+        """How the current application's approval stands, for messages."""
         if self.is_bypassed:
             return f"no approval is needed ({(self.outcome_detail or {}).get('setting', 'setting unknown')})"
         return f"ticket {self.ticket_sn or '(not known yet)'} is {self.outcome or 'not decided yet'}"
 
     @property
     def name(self) -> str:
-        """What error messages call this collector."""
+        """The collector as error messages name it."""
         return f"Collector {self.collector_config_id} ({self.bklog_conn_id})"
 
 
 def new_row(bklog_conn_id: str, collector_config_id: int, *, now: datetime) -> CollectorRow:
-    """Return the row of a collector nobody ever applied for."""
+    """Return the row of a collector without any application."""
     return CollectorRow(
         bklog_conn_id=bklog_conn_id, collector_config_id=collector_config_id, created_at=now, updated_at=now
     )

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which field of an ITSM service takes what of a collector's application, by the fields the service has. Pure.
+"""Which fields of an ITSM service take a collector's application, chosen by the fields the service has. Pure.
 
-The shipped DAG asks the log platform's built-in service, which has required fields of its own and nobody to name,
-as well as a service of one's own. What is put into a field is logged, and what does not fit is an error that names
-everything at once, before anybody is asked.
+The shipped DAG works with a service of one's own and with the log platform's built-in one, which has required
+fields of its own and no field for approvers. Every value that is filled in is logged. A service that does not fit
+is one error with all its reasons, before a ticket is opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
-import pendulum
-
-from airflow_provider_bkitsm.collectors.form import collector_detail, detail_text
+from airflow_provider_bkitsm.collectors.form import collector_detail, day_in_shanghai, detail_text
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FlowStep, Service, ServiceField
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_plain
@@ -43,11 +41,11 @@ class Keys:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldPlan:
-    """Which field of a service takes what; None where no field does.
+    """Which field of a service takes which part of the application; None where no field does.
 
     :param filled: values of the service's own fields, by key.
-    :param not_stated: fields in ``filled`` that hold 0 because nobody has stated their value: names by key.
-    :param notes: what a person should know about it, for the log.
+    :param not_stated: fields in ``filled`` that hold 0 because their value was not given: names by key.
+    :param notes: lines for the log.
     :param problems: why this service cannot take the application; empty where it can.
     """
 
@@ -60,7 +58,7 @@ class FieldPlan:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def detail_value(self, *, more: Mapping[str, Any], **shown: Any) -> dict[str, Any] | str:
+    def detail_value(self, *, more: Mapping[str, Any], **detail: Any) -> dict[str, Any] | str:
         """Return collector, payload and digest as the detail's field takes them: an object or lines.
 
         :raises CollectItsmDigestMismatch: the digest is not the payload's.
@@ -69,8 +67,8 @@ class FieldPlan:
         if self.not_stated:
             rows["未提供（以 0 填写）："] = "、".join(f"{name}（{key}）" for key, name in self.not_stated.items())
         if self.detail is None or self.detail.type == _OBJECT:
-            return collector_detail(more=rows, **shown)
-        return as_plain(detail_text(more=rows, **shown), self.detail.type)
+            return collector_detail(more=rows, **detail)
+        return as_plain(detail_text(more=rows, **detail), self.detail.type)
 
     def reason_value(self, reason: str) -> str:
         """Return the reason as its field takes it."""
@@ -79,7 +77,7 @@ class FieldPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceFit:
-    """How one service takes an application: what goes where, and where its verdict is read."""
+    """One service for an application: which field takes which part, and where the verdict is read."""
 
     service: Service
     plan: FieldPlan
@@ -97,9 +95,9 @@ class ServiceFit:
 
 
 def choose(fits: Sequence[ServiceFit], *, approvers: str) -> tuple[ServiceFit, str]:
-    """Choose a service by what it has, and say why: it fits, and it asks the approvers that were named.
+    """Return the service that fits and asks the approvers that were named, and the reason for the choice.
 
-    :raises ItsmInvalidRequestError: none fits, or several do alike; guessing could ask the wrong people.
+    :raises ItsmInvalidRequestError: no service fits, or several do; guessing could ask the wrong people.
     """
     fitting = [one for one in fits if not one.problems]
     if not fitting:
@@ -131,11 +129,11 @@ def plan_fields(
     payload: Mapping[str, Any],
     opened: date,
 ) -> FieldPlan:
-    """Decide what goes where.
+    """Decide which field takes which part.
 
     :param approvers: names joined by commas.
     :param steps: the steps of the service's flow behind its submit step; None where it could not be read.
-    :param own: the task's own values by key; they are neither filled in nor missed here.
+    :param own: the task's own values by key; such a field is neither filled in here nor reported as missing.
     :param payload: the ETL payload.
     :param opened: the day of the application; an aware time is read as people in Shanghai do.
     """
@@ -157,7 +155,7 @@ def plan_fields(
 
 
 class _Draft:
-    """A plan in the making: its notes and problems are collected, so that all are named at once."""
+    """A plan while it is made: notes and problems are collected, so that all are reported at once."""
 
     def __init__(self, service: Service, own: Mapping[str, Any]) -> None:
         self.by_key = {one.key: one for one in service.fields}
@@ -168,18 +166,18 @@ class _Draft:
         self.problems: list[str] = []
 
     def approvers_field(self, key: str, approvers: str, steps: Sequence[FlowStep] | None) -> str | None:
-        """Return the field that names who is asked; None where the service knows by itself."""
+        """Return the field that takes the approvers; None for a service that asks its own people."""
         found = self._approvers_key(key, steps)
-        asked = self._asked_fields(steps)
-        if found is not None and not approvers and (found in asked or self._has_to_be_given(found)):
+        people_fields = self._fields_the_flow_asks(steps)
+        if found is not None and not approvers and (found in people_fields or self._has_to_be_given(found)):
             self.problems.append(
                 f"it asks the people in its field {found}, and the task names none: give approvers"
             )
-        if found not in asked and approvers:
+        if found not in people_fields and approvers:
             self._note_own_people(found, approvers, steps)
         self.notes += [
             f"its flow also asks the people in its field {other}: name them with fields"
-            for other in asked
+            for other in people_fields
             if other != found
         ]
         return found
@@ -192,8 +190,8 @@ class _Draft:
         if key != APPROVERS_FIELD and key not in self.by_key:
             self.problems.append(f"it has no field {key!r} for the approvers; {self._listed()}")
             return None
-        asked = self._asked_fields(steps)
-        if key in self.by_key and (key != APPROVERS_FIELD or key in asked or not asked):
+        people_fields = self._fields_the_flow_asks(steps)
+        if key in self.by_key and (key != APPROVERS_FIELD or key in people_fields or not people_fields):
             return key
         found = self._people_fields(steps)
         if len(found) > 1:
@@ -207,7 +205,7 @@ class _Draft:
         return found[0]
 
     def _note_own_people(self, found: str | None, approvers: str, steps: Sequence[FlowStep] | None) -> None:
-        """Note that the people of the flow are asked, not the approvers, as far as the flow shows it."""
+        """Note, as far as the flow shows it, that the flow's people are asked and not the approvers."""
         people = "; ".join(f"{step.name}: {step.people}" for step in steps or () if step.people)
         own = f"its own people ({people})" if people else "its own people"
         if found is None and not self.problems:
@@ -245,7 +243,7 @@ class _Draft:
         return None
 
     def fill(self, payload: Mapping[str, Any], opened: date) -> None:
-        """Fill in the built-in service's own fields: what the application says, and 0 for a size nobody stated."""
+        """Fill in the built-in service's own fields from the application; a required size not given is 0."""
         for key, (value, why) in _facts(payload, opened).items():
             wanted = self.by_key.get(key)
             if wanted is not None and key not in self.own and value is not None:
@@ -263,15 +261,15 @@ class _Draft:
         )
 
     def _people_fields(self, steps: Sequence[FlowStep] | None) -> list[str]:
-        """Return the fields people may be named in: those the flow asks, else all of that type."""
+        """Return the fields that may take the approvers: those the flow asks, else all of that type."""
         if steps is not None and any(step.people or step.people_from for step in steps):
-            return self._asked_fields(steps)
+            return self._fields_the_flow_asks(steps)
         return [key for key, one in self.by_key.items() if one.names_people and key not in self.own]
 
-    def _asked_fields(self, steps: Sequence[FlowStep] | None) -> list[str]:
-        """Return the fields, but for those the task fills in, whose people the flow asks."""
-        asked = {step.people_from for step in steps or ()}
-        return [key for key in self.by_key if key in asked and key not in self.own]
+    def _fields_the_flow_asks(self, steps: Sequence[FlowStep] | None) -> list[str]:
+        """Return the fields whose people the flow asks, without those the task fills in."""
+        keys = {step.people_from for step in steps or ()}
+        return [key for key in self.by_key if key in keys and key not in self.own]
 
     def _readable_field(self, reason: str) -> ServiceField | None:
         """Return the only field that can show the detail: a CUSTOM-FORM, else a TEXT, the reason's own last."""
@@ -287,15 +285,9 @@ class _Draft:
 
 
 def _facts(payload: Mapping[str, Any], opened: date) -> dict[str, tuple[Any, str]]:
-    """Return what the application says about the built-in service's own fields, and where."""
+    """Return the values of the built-in service's own fields, each with its source."""
     return {
-        "expect_access_data": (_day(opened), "the day of the application"),
+        "expect_access_data": (f"{day_in_shanghai(opened):%Y-%m-%d}", "the day of the application"),
         "log_keep_days": (payload.get("retention"), "retention of the ETL payload"),
         "hot_data_days": (payload.get("allocation_min_days"), "allocation_min_days of the ETL payload"),
     }
-
-
-def _day(opened: date) -> str:
-    if isinstance(opened, datetime) and opened.tzinfo is not None:
-        opened = pendulum.instance(opened).in_timezone("Asia/Shanghai")
-    return f"{opened:%Y-%m-%d}"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state machine of a collector's application: a row and an event in, a new row or an error out.
 
-Pure. Every event may be delivered twice: the second time returns the row it was given (``recreate``, a claim,
-is the one exception). A row is changed by its current application only: events name the ticket (``sn``) or,
-where there is none, the creation marker (``tag``), and an older one is refused. The states are the log platform's;
-unlike there, ETL comes before success and "approved" is no state.
+Pure. Every event may be delivered twice: the second time returns the row unchanged (except ``recreate``, which is
+a claim). Only the current application changes a row: events name its ticket (``sn``) or, without a ticket, its
+creation marker (``tag``), and those of an older application are refused. The states are the log platform's; unlike
+there, the ETL comes before success, and "approved" is no state.
 
-What lets an application go on is an approval, stored by ``decided``, or a switch that says none is needed,
-stored by ``bypass`` as the application begins. There is no third way, and none from one to the other.
+An application goes on by an approval, which ``decided`` stores, or by a switch that makes approvals unnecessary,
+which ``bypass`` stores when the application begins. There is no third way, and none from one to the other.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmNotFound,
 )
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
+from airflow_provider_bkitsm.itsm.idempotency import TAG_LENGTH
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-
-TAG_LIMIT = 32
-"""Characters ITSM keeps of a ticket's ``tag`` (docs/itsm-behaviour.md#tag)."""
 
 _REASON_LIMIT = 4000
 
@@ -40,37 +38,39 @@ def apply(
     owner: Owner,
     verdict_settings: Mapping[str, Any] | None = None,
     request: Mapping[str, Any] | None = None,
+    bkitsm_conn_id: str | None = None,
     now: datetime,
 ) -> CollectorRow:
-    """Store the intent, before any ticket exists (P7): what is sent, and where the ticket's verdict will be read.
+    """Store the intent before the ticket exists (P7): what will be sent, and where the verdict will be read.
 
-    A retry of the task that holds the application gets the row as it stands, with the tag and the payload of
-    the first try (P2): compare ``row.tag`` with ``tag`` to tell the two apart, and use a random tag.
+    A retry of the task that holds the application gets the stored row, with tag and payload of the first try (P2).
+    The caller passes a random ``tag`` and compares it with ``row.tag`` to know which of the two happened.
 
     :raises CollectItsmHasApply: another task is applying.
-    :raises ValueError: the tag is longer than ITSM keeps, or was used by the application before: a look-up by
-        that tag would find the older ticket.
+    :raises ValueError: the tag is longer than ITSM keeps, or is the previous application's: a search by that tag
+        would find the older ticket.
     """
     if row.is_applying:
         return _held(row, owner)
     kept = {"verdict_settings": verdict_settings, "request": request}
-    more = {name: None if one is None else dict(one) for name, one in kept.items()}
+    more: dict[str, Any] = {name: None if one is None else dict(one) for name, one in kept.items()}
+    more["bkitsm_conn_id"] = bkitsm_conn_id
     return _begun(row, payload=payload, tag=tag, owner=owner, now=now, create_started_at=now, **more)
 
 
 def bypass(
     row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, setting: str, now: datetime
 ) -> CollectorRow:
-    """Store the intent of an application that needs no approval, because ``setting`` says so.
+    """Store the intent of an application that needs no approval, by ``setting``.
 
-    An application of the same task that is under way goes on as it began, with its ticket or without: a ticket may
-    be open for it already. Look at ``is_bypassed``.
+    If the same task has an application under way, that one goes on as it began, since its ticket may be open
+    already: check ``is_bypassed`` of the result.
 
     :raises CollectItsmHasApply: another task is applying.
     :raises ValueError: as ``apply``; or no setting is named.
     """
     if not setting:
-        raise ValueError("Who leaves an approval out has to say which setting allows it")
+        raise ValueError("An application without an approval has to name which setting allows it")
     if row.is_applying:
         return _held(row, owner)
     why = {"setting": setting}
@@ -80,13 +80,14 @@ def bypass(
 def recreate(
     row: CollectorRow, *, tag: str, seen: datetime, request: Mapping[str, Any] | None = None, now: datetime
 ) -> CollectorRow:
-    """Claim the right to ask for the ticket once more, after its answer was lost and no ticket was found.
+    """Claim the right to open the ticket again, after the answer was lost and no ticket was found.
 
-    ``seen`` is the ``create_started_at`` the caller waited out. Of two tries that both looked and found
-    nothing, one gets through and the other is refused: one ticket (P2). So this event is not repeatable.
+    If two tries both searched and found nothing, one gets the claim and the other is refused: one ticket (P2).
+    Therefore this event cannot be repeated.
 
-    :param request: what is sent, where an older version stored the intent without it; else the stored one stands.
-    :raises CollectItsmConflict: a ticket is known by now, or another try is creating it.
+    :param seen: the ``create_started_at`` up to which the caller has searched.
+    :param request: what is sent, used if an older version stored the intent without it.
+    :raises CollectItsmConflict: the ticket's number is stored by now, or another try is creating the ticket.
     """
     _check_tag(row, tag)
     _check_wants_ticket(row)
@@ -104,7 +105,7 @@ def ticket_opened(row: CollectorRow, *, tag: str, sn: str, url: str | None = Non
     """Store the number ITSM gave the ticket that was opened with ``tag``.
 
     :raises CollectItsmConflict: the application has ended or was replaced, or already has another ticket.
-        The ticket ``sn`` is then open in ITSM and belongs to nobody: withdraw it.
+        The ticket ``sn`` is then open in ITSM without an application: withdraw it.
     """
     _check_tag(row, tag, orphan=sn)
     _check_wants_ticket(row, orphan=sn)
@@ -120,15 +121,15 @@ def ticket_opened(row: CollectorRow, *, tag: str, sn: str, url: str | None = Non
 
 
 def create_refused(row: CollectorRow, *, tag: str, reason: str, now: datetime) -> CollectorRow:
-    """End an application whose ticket ITSM definitely did not open. A lost answer is no refusal.
+    """End an application whose ticket ITSM refused to open. A lost answer is no refusal.
 
-    :raises CollectItsmConflict: a ticket is known after all, or a newer application took over.
+    :raises CollectItsmConflict: a ticket's number is stored, or a newer application took over.
     """
     _check_tag(row, tag)
     _check_wants_ticket(row)
     if row.ticket_sn is not None:
         raise CollectItsmConflict(
-            f"{row.name}: ITSM is said to have refused the ticket, but this application has {row.ticket_sn}. "
+            f"{row.name}: ITSM refused a ticket, but this application has {row.ticket_sn}. "
             "Nothing was changed; a retry goes on with that ticket."
         )
     return _failed(row, reason, now)
@@ -137,16 +138,16 @@ def create_refused(row: CollectorRow, *, tag: str, reason: str, now: datetime) -
 def decided(
     row: CollectorRow, *, sn: str, outcome: str, detail: Mapping[str, Any] | None = None, now: datetime
 ) -> CollectorRow:
-    """Store the first verdict read on the ticket; a later, different one changes nothing.
+    """Store the first verdict read on the ticket; a later one changes nothing.
 
     ITSM turns a rejected ticket into an approved one when its approval step is deleted from the live
-    workflow (docs/itsm-behaviour.md#deleted-approval-step), so the first answer is the one a person gave.
+    workflow (docs/itsm-behaviour.md#deleted-approval-step), so only the first one is what a person decided.
 
     :raises CollectItsmConflict: the verdict is about an older ticket.
-    :raises ValueError: ``outcome`` is no end of a wait.
+    :raises ValueError: ``outcome`` does not end a wait.
     """
     final = Outcome(outcome)
-    if final is Outcome.WAITING:
+    if not final.is_final:
         raise ValueError("A ticket that is still open has no verdict to store")
     _check_ticket(row, sn)
     if row.outcome is not None:
@@ -155,14 +156,14 @@ def decided(
 
 
 def resume(row: CollectorRow, *, sn: str | None = None, tag: str | None = None, now: datetime) -> CollectorRow:
-    """Take up again what was let go on but whose ETL failed, without asking the approver twice.
+    """Continue an approved or bypassed application whose ETL failed, without a second approval.
 
     :raises CollectItsmConflict: the application named is not the current one, or was not approved.
     """
     _check_current(row, sn, tag)
     if row.state is not CollectorState.FAIL_APPLY:
         return row
-    _check_let_go_on(row, "resumed")
+    _check_may_go_on(row, "resumed")
     return _changed(row, now, state=CollectorState.APPLYING, last_error=None)
 
 
@@ -174,12 +175,12 @@ def provisioned(
     result: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> CollectorRow:
-    """Note that the log platform applied the ETL payload (P7: before the collector counts as complete).
+    """Store that the log platform applied the ETL payload (P7: before the collector counts as complete).
 
     :raises CollectItsmConflict: the application named is not the current one, was not approved, or failed.
     """
     _check_current(row, sn, tag)
-    _check_let_go_on(row, "provisioned")
+    _check_may_go_on(row, "provisioned")
     _check_not_failed(row, "provisioned")
     answer = dict(result or {})
     if row.provisioned_at is not None and row.etl_result == answer:
@@ -190,7 +191,7 @@ def provisioned(
 def etl_failed(
     row: CollectorRow, *, sn: str | None = None, tag: str | None = None, reason: str, now: datetime
 ) -> CollectorRow:
-    """Note why the ETL payload could not be applied. The application goes on: a retry may succeed.
+    """Store why the ETL payload was not applied. The application goes on: a retry may succeed.
 
     :raises CollectItsmConflict: the application named is not the current one.
     """
@@ -209,7 +210,7 @@ def complete(row: CollectorRow, *, sn: str | None = None, tag: str | None = None
     _check_current(row, sn, tag)
     if row.has_success:
         return row
-    _check_let_go_on(row, "completed")
+    _check_may_go_on(row, "completed")
     _check_not_failed(row, "completed")
     if row.provisioned_at is None:
         raise CollectItsmConflict(
@@ -223,10 +224,10 @@ def complete(row: CollectorRow, *, sn: str | None = None, tag: str | None = None
 def fail(
     row: CollectorRow, *, sn: str | None = None, tag: str | None = None, reason: str, now: datetime
 ) -> CollectorRow:
-    """End the application without success, so that somebody may apply again.
+    """End the application without success, so that a new one can begin.
 
-    Name the ticket by ``sn``, or by ``tag`` an application that never learnt its ticket. The state alone
-    would not do: a straggler could end the application that came after its own.
+    The application is named by its ticket (``sn``), or by its ``tag`` if no number was ever stored. Without a
+    name, a late caller could end the application that came after its own.
 
     :raises CollectItsmConflict: the application named is not the current one, or has succeeded.
     """
@@ -237,9 +238,9 @@ def fail(
 def _begun(
     row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime, **values: Any
 ) -> CollectorRow:
-    """Return a new application, with nothing of the one before."""
-    if not 0 < len(tag) <= TAG_LIMIT or tag in (row.tag, row.bypassed_tag):
-        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LIMIT} characters, got {tag!r}")
+    """Return the row of a new application, without anything of the previous one."""
+    if not 0 < len(tag) <= TAG_LENGTH or tag in (row.tag, row.bypassed_tag):
+        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LENGTH} characters, got {tag!r}")
     fresh = new_row(row.bklog_conn_id, row.collector_config_id, now=now)
     return replace(
         fresh,
@@ -278,7 +279,7 @@ def _failed(row: CollectorRow, reason: str, now: datetime) -> CollectorRow:
     return _changed(row, now, state=CollectorState.FAIL_APPLY, last_error=_storable(reason))
 
 
-def _check_known(row: CollectorRow) -> None:
+def _check_exists(row: CollectorRow) -> None:
     if not row.has_apply:
         raise CollectItsmNotFound(f"{row.name}: nobody has applied for it, so there is no ticket. Apply first.")
 
@@ -301,7 +302,7 @@ def _check_wants_ticket(row: CollectorRow, *, orphan: str | None = None) -> None
 
 
 def _check_ticket(row: CollectorRow, sn: str) -> None:
-    _check_known(row)
+    _check_exists(row)
     if not sn or row.ticket_sn != sn:
         raise CollectItsmConflict(
             f"{row.name}: ticket {sn or '(no number)'} is not the ticket of its current application "
@@ -311,7 +312,7 @@ def _check_ticket(row: CollectorRow, sn: str) -> None:
 
 
 def _check_tag(row: CollectorRow, tag: str | None, *, orphan: str | None = None) -> None:
-    _check_known(row)
+    _check_exists(row)
     if tag is None or row.tag != tag:
         advice = f" Withdraw ticket {orphan}: no run waits for it." if orphan else ""
         raise CollectItsmConflict(
@@ -320,8 +321,8 @@ def _check_tag(row: CollectorRow, tag: str | None, *, orphan: str | None = None)
         )
 
 
-def _check_let_go_on(row: CollectorRow, doing: str) -> None:
-    """The one gate everything behind it stands behind (P3)."""
+def _check_may_go_on(row: CollectorRow, doing: str) -> None:
+    """Refuse an application that is neither approved nor bypassed: the one gate of promise P3."""
     if row.outcome is not Outcome.APPROVED and not row.is_bypassed:
         raise CollectItsmConflict(
             f"{row.name} cannot be {doing}: {row.standing}. "
@@ -342,5 +343,5 @@ def _changed(row: CollectorRow, now: datetime, **values: Any) -> CollectorRow:
 
 
 def _storable(reason: str) -> str:
-    """Keep what every database takes: no NUL (PostgreSQL), no lone surrogates, no endless tracebacks."""
+    """Return a text that every database takes: no NUL (PostgreSQL), no lone surrogates, limited length."""
     return reason.encode(errors="replace").decode().replace("\x00", "")[:_REASON_LIMIT]

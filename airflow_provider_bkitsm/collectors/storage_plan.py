@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changing the storage of a collector that is live: what it has, what it would have, what that takes. Pure.
+"""A change of a live collector's storage: the payload before and after, and the estimated capacity. Pure.
 
-The log platform knows no call for this: its clean config is written anew with everything else as it is. So what is
-copied has to be exactly what is there, and what cannot be seen is shown to the approver.
+The log platform has no call for this: the whole clean config is written again, with the storage changed. So the
+copy of everything else has to be exact, and the approver sees which parts cannot be read back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.collectors.form import capacity_gb
 from airflow_provider_bkitsm.collectors.read_back import present_clean_config
 
 STORAGE_KEYS = ("retention", "allocation_min_days", "storage_replies", "es_shards")
-"""What may be changed: days kept, days until data moves to slower nodes, copies besides the first, shards."""
+"""Days kept, days until data moves to slower nodes, copies besides the first, shards."""
 
 _DEFAULT_REPLIES = 1
 _NO_TICKET = "No ticket was opened"
@@ -25,9 +25,9 @@ _NO_TICKET = "No ticket was opened"
 def changed_storage(detail: Mapping[str, Any], wanted: Mapping[str, int | None]) -> dict[str, Any]:
     """Return the payload that changes a collector's storage and nothing else.
 
-    :param wanted: of ``STORAGE_KEYS``; what is None stays as it is.
-    :raises InvalidCleanConfig: it has no ETL yet, is stopped, nothing would change, or the platform would
-        refuse it.
+    :param wanted: new values by key of ``STORAGE_KEYS``; None leaves one as it is.
+    :raises InvalidCleanConfig: the collector has no ETL yet or is stopped, nothing would change, or the platform
+        would refuse the change.
     :raises CollectorStorageUnknown: the platform did not know the storage just then.
     """
     unknown = sorted(set(wanted) - set(STORAGE_KEYS))
@@ -60,11 +60,9 @@ def storage_rows(
     hosts: int,
     hidden: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return what the approver is shown, value by label.
+    """Return the approver's rows, value by label: each change, what cannot be read back, and the capacity.
 
-    Every change; what cannot be seen and what becomes of it; the capacity before, after, between.
-
-    :param hidden: what cannot be seen, as :func:`~.read_back.unseen` returns it.
+    :param hidden: what cannot be read back, as :func:`~.read_back.unseen` returns it.
     """
     rows = {f"变更 {key}：": f"{before.get(key, '-')} → {after[key]}" for key in changed_keys(before, after)}
     changed = set(changed_keys(before, after))
@@ -88,13 +86,13 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
 def changed_by_others(
     present: Mapping[str, Any], *, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> list[str]:
-    """Return what is neither as it was nor as it is to become: somebody else has changed it meanwhile."""
+    """Return the keys whose present value is neither the one before nor the one after: others changed them."""
     keys = sorted({*present, *before, *after})
     return [key for key in keys if present.get(key) not in (before.get(key), after.get(key))]
 
 
 def _storage_problems(detail: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Check what the platform's administrators are held to, and its public call is not."""
+    """Apply the rules of the platform's own pages, which its public call does not apply."""
     if detail.get("is_active") is False:
         yield "the collector is stopped; start it first"
     allocation, retention = after["allocation_min_days"], after["retention"]

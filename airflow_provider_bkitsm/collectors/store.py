@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collectors' states in a SQL database: every change is one transaction, decided by compare-and-set.
 
-A change reads the row, asks ``state`` what it becomes, and writes it only if the row's version is still the
-one that was read, together with its audit entry. Who loses that race reads again and asks again. A row that
-does not change is not written, so every step may be repeated.
+A change reads the row, asks ``state`` for the next row, and writes that only if the stored version is still the
+one that was read, together with its audit entry. A writer that loses the race reads the row again and starts
+over. A row that does not change is not written, so every step may be repeated.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.clean_config import digest
@@ -27,9 +28,10 @@ from airflow_provider_bkitsm.collectors.tables import (
     audit_table,
     collector_table,
     of_collector,
+    owner_values,
     row_from,
+    row_values,
 )
-from airflow_provider_bkitsm.collectors.writing import write
 
 __all__ = ["AuditEntry", "CollectorStore", "server_engine", "sqlite_engine"]
 
@@ -38,10 +40,20 @@ Key = tuple[str, int]
 _ATTEMPTS = 20
 
 
-class Transition(Protocol):
-    """What becomes of a row; one of ``state``, its arguments given."""
-
-    def __call__(self, row: CollectorRow, *, now: datetime) -> CollectorRow: ...
+# Of each transition of ``state``: what the audit calls the event, and which of its arguments it keeps.
+_AUDIT: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "apply": ("apply", ("tag",)),
+    "bypass": ("bypassed", ("tag", "setting")),
+    "recreate": ("recreate", ("tag",)),
+    "ticket_opened": ("ticket_opened", ("tag", "url")),
+    "create_refused": ("create_refused", ("tag", "reason")),
+    "decided": ("decided", ("outcome", "detail")),
+    "resume": ("resume", ()),
+    "provisioned": ("provisioned", ("result",)),
+    "etl_failed": ("etl_failed", ("reason",)),
+    "complete": ("complete", ()),
+    "fail": ("fail", ("reason",)),
+}
 
 
 def _utc_now() -> datetime:
@@ -71,11 +83,17 @@ class CollectorStore:
         with self._transactions.begin() as connection:
             return self._read(connection, (bklog_conn_id, collector_config_id))
 
-    def by_ticket(self, sn: str) -> CollectorRow | None:
-        """Return the row whose current application has this ticket, or None."""
-        query = select(collector_table).where(collector_table.c.ticket_sn == sn)
+    def by_ticket(self, sn: str, *, bkitsm_conn_id: str | None = None) -> CollectorRow | None:
+        """Return the row whose current application has this ticket, or None; of several the latest changed.
+
+        :param bkitsm_conn_id: the ITSM connection in which this is the ticket's number; None: any.
+        """
+        columns = collector_table.c
+        query = select(collector_table).where(columns.ticket_sn == sn)
+        if bkitsm_conn_id is not None:
+            query = query.where(columns.bkitsm_conn_id == bkitsm_conn_id)
         with self._transactions.begin() as connection:
-            found = connection.execute(query).one_or_none()
+            found = connection.execute(query.order_by(columns.updated_at.desc()).limit(1)).one_or_none()
             return None if found is None else row_from(found._asdict())
 
     def applying(self, bklog_conn_id: str | None = None) -> list[CollectorRow]:
@@ -111,6 +129,7 @@ class CollectorStore:
         owner: Owner,
         verdict_settings: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
+        bkitsm_conn_id: str | None = None,
         service: str | None = None,
     ) -> CollectorRow:
         """Store the intent to open a ticket; see ``state.apply``.
@@ -118,15 +137,13 @@ class CollectorStore:
         :param service: which service is asked and why its verdict is read so, for the audit.
         """
         about = {} if service is None else {"service": service}
-        kept: dict[str, Any] = {"verdict_settings": verdict_settings, "request": request}
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "apply",
-            partial(state.apply, payload=payload, tag=tag, owner=owner, **kept),
-            tag=tag,
-            etl_digest=digest(payload),
-            **about,
-        )
+        kept: dict[str, Any] = {
+            "verdict_settings": verdict_settings,
+            "request": request,
+            "bkitsm_conn_id": bkitsm_conn_id,
+        }
+        change = partial(state.apply, payload=payload, tag=tag, owner=owner, **kept)
+        return self._change((bklog_conn_id, collector_config_id), change, etl_digest=digest(payload), **about)
 
     def bypass(
         self,
@@ -139,14 +156,8 @@ class CollectorStore:
         setting: str,
     ) -> CollectorRow:
         """Store the intent to go on without a ticket, and which setting allows it; see ``state.bypass``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "bypassed",
-            partial(state.bypass, payload=payload, tag=tag, owner=owner, setting=setting),
-            tag=tag,
-            etl_digest=digest(payload),
-            setting=setting,
-        )
+        change = partial(state.bypass, payload=payload, tag=tag, owner=owner, setting=setting)
+        return self._change((bklog_conn_id, collector_config_id), change, etl_digest=digest(payload))
 
     def recreate(
         self,
@@ -157,40 +168,23 @@ class CollectorStore:
         seen: datetime,
         request: Mapping[str, Any] | None = None,
     ) -> CollectorRow:
-        """Claim the right to ask for the ticket once more; see ``state.recreate``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "recreate",
-            partial(state.recreate, tag=tag, seen=seen, request=request),
-            tag=tag,
-        )
+        """Claim the right to open the ticket once more; see ``state.recreate``."""
+        change = partial(state.recreate, tag=tag, seen=seen, request=request)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def ticket_opened(
         self, bklog_conn_id: str, collector_config_id: int, *, tag: str, sn: str, url: str | None = None
     ) -> CollectorRow:
-        """Store the ticket's number; see ``state.ticket_opened``.
-
-        :raises CollectItsmConflict: also if the number already is another collector's.
-        """
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "ticket_opened",
-            partial(state.ticket_opened, tag=tag, sn=sn, url=url),
-            tag=tag,
-            url=url,
-        )
+        """Store the ticket's number; see ``state.ticket_opened``."""
+        change = partial(state.ticket_opened, tag=tag, sn=sn, url=url)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def create_refused(
         self, bklog_conn_id: str, collector_config_id: int, *, tag: str, reason: str
     ) -> CollectorRow:
         """End an application whose ticket ITSM did not open; see ``state.create_refused``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "create_refused",
-            partial(state.create_refused, tag=tag, reason=reason),
-            tag=tag,
-            reason=reason,
-        )
+        change = partial(state.create_refused, tag=tag, reason=reason)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def decided(
         self,
@@ -202,23 +196,15 @@ class CollectorStore:
         detail: Mapping[str, Any] | None = None,
     ) -> CollectorRow:
         """Store the first verdict; see ``state.decided``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "decided",
-            partial(state.decided, sn=sn, outcome=outcome, detail=detail),
-            outcome=str(outcome),
-            detail=dict(detail or {}),
-        )
+        change = partial(state.decided, sn=sn, outcome=outcome, detail=dict(detail or {}))
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def resume(
         self, bklog_conn_id: str, collector_config_id: int, *, sn: str | None = None, tag: str | None = None
     ) -> CollectorRow:
         """Take up an approved application whose ETL failed; see ``state.resume``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "resume",
-            partial(state.resume, sn=sn, tag=tag),
-        )
+        change = partial(state.resume, sn=sn, tag=tag)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def provisioned(
         self,
@@ -230,12 +216,8 @@ class CollectorStore:
         result: Mapping[str, Any] | None = None,
     ) -> CollectorRow:
         """Note that the ETL payload was applied; see ``state.provisioned``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "provisioned",
-            partial(state.provisioned, sn=sn, tag=tag, result=result),
-            result=dict(result or {}),
-        )
+        change = partial(state.provisioned, sn=sn, tag=tag, result=dict(result or {}))
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def etl_failed(
         self,
@@ -247,22 +229,15 @@ class CollectorStore:
         reason: str,
     ) -> CollectorRow:
         """Note why the ETL payload could not be applied; see ``state.etl_failed``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "etl_failed",
-            partial(state.etl_failed, sn=sn, tag=tag, reason=reason),
-            reason=reason,
-        )
+        change = partial(state.etl_failed, sn=sn, tag=tag, reason=reason)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def complete(
         self, bklog_conn_id: str, collector_config_id: int, *, sn: str | None = None, tag: str | None = None
     ) -> CollectorRow:
         """Call the collector complete; see ``state.complete``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "complete",
-            partial(state.complete, sn=sn, tag=tag),
-        )
+        change = partial(state.complete, sn=sn, tag=tag)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
     def fail(
         self,
@@ -274,17 +249,20 @@ class CollectorStore:
         reason: str,
     ) -> CollectorRow:
         """End the application without success; see ``state.fail``."""
-        return self._change(
-            (bklog_conn_id, collector_config_id),
-            "fail",
-            partial(state.fail, sn=sn, tag=tag, reason=reason),
-            reason=reason,
-        )
+        change = partial(state.fail, sn=sn, tag=tag, reason=reason)
+        return self._change((bklog_conn_id, collector_config_id), change)
 
-    def _change(self, key: Key, event: str, transition: Transition, **detail: Any) -> CollectorRow:
+    def _change(self, key: Key, change: partial[CollectorRow], **about: Any) -> CollectorRow:
+        """Store what a transition of ``state`` makes of a row, with its audit entry.
+
+        :param change: the transition with its arguments, all by keyword, but for ``now``.
+        :param about: what the audit keeps besides those arguments.
+        """
+        event, names = _AUDIT[change.func.__name__]
+        detail = {name: change.keywords[name] for name in names} | about
         for _ in range(_ATTEMPTS):
             try:
-                return self._attempt(key, event, transition, detail)
+                return self._attempt(key, event, change, detail)
             except StoreRaceLost:
                 continue
         raise StoreUnavailable(
@@ -292,10 +270,12 @@ class CollectorStore:
             f"stored. {UNTOUCHED}; a retry is safe."
         )
 
-    def _attempt(self, key: Key, event: str, transition: Transition, detail: dict[str, Any]) -> CollectorRow:
+    def _attempt(
+        self, key: Key, event: str, change: partial[CollectorRow], detail: Mapping[str, Any]
+    ) -> CollectorRow:
         with self._transactions.begin() as connection:
             row = self._read(connection, key)
-            changed = transition(row, now=self._now())
+            changed = change(row, now=self._now())
             if changed == row:
                 return row
             stored = replace(changed, version=row.version + 1)
@@ -306,3 +286,54 @@ class CollectorStore:
         query = select(collector_table).where(of_collector(collector_table, *key))
         found = connection.execute(query).one_or_none()
         return new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
+
+
+def write(
+    connection: Connection,
+    row: CollectorRow,
+    stored: CollectorRow,
+    *,
+    event: str,
+    actor: str | None,
+    detail: Mapping[str, Any],
+) -> None:
+    """Write ``stored`` over ``row`` and add the audit entry, in the caller's transaction.
+
+    :raises StoreRaceLost: ``row`` is not the stored one any more.
+    """
+    (_insert if row.version == 0 else _update)(connection, row, stored)
+    entry = _audit_values(row, stored) | {"event": event, "actor": actor, "detail": detail}
+    connection.execute(audit_table.insert().values(**entry))
+
+
+def _insert(connection: Connection, row: CollectorRow, stored: CollectorRow) -> None:
+    try:
+        connection.execute(collector_table.insert().values(**row_values(stored)))
+    except sql.IntegrityError:
+        raise _lost(row) from None
+
+
+def _update(connection: Connection, row: CollectorRow, stored: CollectorRow) -> None:
+    key = of_collector(collector_table, row.bklog_conn_id, row.collector_config_id)
+    unchanged = collector_table.c.version == row.version
+    change = collector_table.update().where(key, unchanged).values(**row_values(stored))
+    if connection.execute(change).rowcount != 1:
+        raise _lost(row)
+
+
+def _lost(row: CollectorRow) -> StoreRaceLost:
+    return StoreRaceLost(f"{row.name} was changed by another. {UNTOUCHED}; a retry is safe.")
+
+
+def _audit_values(row: CollectorRow, stored: CollectorRow) -> dict[str, Any]:
+    return {
+        "bklog_conn_id": stored.bklog_conn_id,
+        "collector_config_id": stored.collector_config_id,
+        "version": stored.version,
+        "application": stored.application,
+        "from_state": row.state.value,
+        "to_state": stored.state.value,
+        "ticket_sn": stored.ticket_sn,
+        **owner_values(stored.owner),
+        "at": stored.updated_at,
+    }

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     DateTime,
@@ -40,7 +41,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a naive time: nobody knows which zone it was meant in."""
+        """Convert to naive UTC; refuse a naive time, whose zone is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -50,22 +51,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
+        """Convert to aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class JsonText(TypeDecorator[dict[str, Any]]):
-    """JSON as ASCII text: a database's own JSON type may reorder or respell what a digest was taken of."""
+    """JSON as ASCII text: a database's own JSON type may reorder or respell it, which would change its digest."""
 
     impl = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
     cache_ok = True
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Write."""
+        """Serialize."""
         return None if value is None else json.dumps(value, allow_nan=False)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002
-        """Read."""
+        """Deserialize."""
         return None if value is None else dict(json.loads(value))
 
 
@@ -103,6 +104,7 @@ collector_table = Table(
     Column("bypassed_tag", _name(32)),
     Column("verdict_settings", JsonText),
     Column("request", JsonText),
+    Column("bkitsm_conn_id", _name(250)),
     Column("provisioned_at", UtcDateTime),
     Column("last_error", Text),
     Column("application", Integer, nullable=False),
@@ -110,7 +112,7 @@ collector_table = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    UniqueConstraint("ticket_sn", name="uq_bkitsm_collector_ticket_sn"),
+    # No number is unique: two ITSMs, or a counter that began anew, give one number twice.
     **_OPTIONS,
 )
 
@@ -176,6 +178,25 @@ approval_table = Table(
     **_OPTIONS,
 )
 
+# One row for each task that waits for a ticket; see ``tickets.waits``. The key is a digest: MySQL indexes no texts
+# as long as the names of a task can be.
+wait_table = Table(
+    "bkitsm_wait",
+    metadata,
+    Column("wait_key", _name(64), primary_key=True),
+    Column("installation", Text, nullable=False),
+    Column("bkitsm_conn_id", _name(250), nullable=False),
+    Column("dag_id", _name(250), nullable=False),
+    Column("run_id", _name(250), nullable=False),
+    Column("task_id", _name(250), nullable=False),
+    Column("map_index", Integer, nullable=False),
+    Column("sn", _name(128), nullable=False),
+    Column("opened_by", _name(250)),
+    Column("withdraw", Boolean, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
 # One row for each version the database has reached, the highest is its version; see ``schema``.
 schema_table = Table(
     "bkitsm_schema",
@@ -192,8 +213,8 @@ class AuditEntry:
 
     :param version: of the row after the change; entries count 1, 2, 3 without gaps.
     :param owner: the task that held the application after the change.
-    :param actor: who made the change, as the store was told.
-    :param detail: what the event brought with it.
+    :param actor: who made the change, as given to the store.
+    :param detail: the event's arguments that the audit keeps.
     :param at: aware UTC.
     """
 

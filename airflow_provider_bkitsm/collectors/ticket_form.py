@@ -24,11 +24,11 @@ from airflow_provider_bkitsm.itsm.models import FormField
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of whom, and which fields of the service's form take it.
+    """The question to the approvers, and the fields of the service's form that take it.
 
     :param approvers: names joined by commas.
     :param space: name of the business in the title; None takes the collector's.
-    :param detail_rows: what else the approver is to see, value by label.
+    :param detail_rows: further rows for the approver, value by label.
     :param fields: further values by key; they take the place of those filled here.
     """
 
@@ -64,7 +64,7 @@ def submit_form(
     :param plan: which field of the service takes what.
     :param opened: the day in the title; an aware time is read as people in Shanghai do.
     :param payload: the ETL payload, and ``digest`` its digest.
-    :param tag: of the application; its marker ends the title, whoever wrote that.
+    :param tag: of the application; its marker ends the title, also one that the task gives.
     :raises CollectItsmDigestMismatch: ``digest`` is not the payload's.
     :raises ItsmInvalidRequestError: the detail's field would not show this payload and its digest, or another
         digest beside it.
@@ -75,11 +75,11 @@ def submit_form(
     reason, more = question.reason or "", dict(question.detail_rows or {})
     if reason and plan.reason is None:
         more["申请原因："] = reason
-    shown = {"collector": collector, "etl_payload": payload, "digest": digest}
+    detail = {"collector": collector, "etl_payload": payload, "digest": digest}
     values = {
         plan.approvers: question.approvers,
         plan.reason.key if plan.reason else None: plan.reason_value(reason),
-        plan.detail.key if plan.detail else None: plan.detail_value(more=more, **shown),
+        plan.detail.key if plan.detail else None: plan.detail_value(more=more, **detail),
         "bk_biz_id" if plan.takes_business else None: _business(question.bk_biz_id),
     }
     filled = {key: value for key, value in values.items() if key is not None and value != ""}
@@ -136,15 +136,15 @@ def check_approved_form(
         sent = (request.get("fields") or {}).get(request.get("detail_field"))
         if not is_detail_of(sent, etl_payload=payload, digest=digest):
             raise _other_payload(sn, digest, digests_in(sent))
-    shown = [digests_in(field.value) for field in _detail_fields(list(fields), request)]
-    if not shown or any(one != {digest} for one in shown):
-        raise _other_payload(sn, digest, {one for found in shown for one in found})
+    digests = [digests_in(field.value) for field in _detail_fields(list(fields), request)]
+    if not digests or any(found != {digest} for found in digests):
+        raise _other_payload(sn, digest, set().union(*digests))
 
 
 def _detail_fields(fields: Sequence[FormField], request: Mapping[str, Any] | None) -> list[FormField]:
-    """Return the ticket's detail, wherever it stands.
+    """Return the ticket's fields that hold the detail.
 
-    Where it is not stored which field that is, it is the log platform's, else the only one that shows a digest.
+    The request names the field. Without a request it is the log platform's, else the only one that shows a digest.
     """
     key = DETAIL_FIELD if request is None else request.get("detail_field")
     found = [field for field in fields if field.key == key]
@@ -154,8 +154,8 @@ def _detail_fields(fields: Sequence[FormField], request: Mapping[str, Any] | Non
     return [field for field in fields if field.key in showing] if len(showing) == 1 else []
 
 
-def _other_payload(sn: str, digest: str, shown: set[str]) -> CollectItsmDigestMismatch:
-    found, alone = ", ".join(sorted(shown)) or "none", " alone" if digest in shown else ""
+def _other_payload(sn: str, digest: str, digests: set[str]) -> CollectItsmDigestMismatch:
+    found, alone = ", ".join(sorted(digests)) or "none", " alone" if digest in digests else ""
     return CollectItsmDigestMismatch(
         f"ticket {sn} does not show {digest}, the digest of the stored ETL payload, in the field for it"
         f"{alone}, but {found}: what was approved is something else. Nothing was provisioned, and a retry is"

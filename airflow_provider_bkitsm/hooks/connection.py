@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS, secret_extras
 from airflow_provider_bkitsm.itsm.dialect import Dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
@@ -65,11 +66,6 @@ def _port(url: SplitResult) -> int | None:
         raise ValueError("the host's port must be a number up to 65535") from None
 
 
-# Beside what Airflow knows by its name. A path is no secret, but a key pasted in its place is.
-_SECRET = ("access_token", "bk_token", "bk_ticket", "bk_ticket_secret", "client_key")
-_SECRETS = ("callback_signing_secret", "callback_signing_keys")
-
-
 def read_extra(text: str | None) -> dict[str, Any]:
     """Return the entries that are given; a prefix as old forms wrote it (``extra__bkitsm__``) is dropped.
 
@@ -95,8 +91,8 @@ def is_blank(value: object) -> bool:
 
 def secrets_of(extra: Mapping[str, Any]) -> list[str]:
     """Return the texts of an extra that no log may show."""
-    found = [extra.get(name) for name in _SECRET]
-    found += [one for name in _SECRETS for one in _each(extra.get(name))]
+    given = {name: extra.get(name) for name in sorted(secret_extras())}
+    found = [one for name, value in given.items() for one in (_each(value) if name in SIGNING_KEYS else [value])]
     proxy = extra.get("proxy")
     if isinstance(proxy, str):
         found += _proxy_secrets(proxy.strip())

@@ -24,6 +24,9 @@ def _secret(label: str, description: str) -> dict[str, Any]:
     return _text(label, description, format="password")
 
 
+# The keys that sign callbacks: first the name of the form's field, then the one that is taken as well.
+SIGNING_KEYS = ("callback_signing_secret", "callback_signing_keys")
+
 _CALLER: Fields = {
     "bk_username": _text(
         "BlueKing user", "The person calls are made as; for ITSM also the creator of tickets. Default: admin"
@@ -63,7 +66,7 @@ _ITSM: Fields = {
     # Airflow hides an entry of the extra by words in its name, and "ticket" is none of them.
     "bk_ticket_secret": _secret("bk_ticket", "A user's login ticket, for the ESB"),
     # Likewise: "keys" is none of those words either.
-    "callback_signing_secret": _secret(
+    SIGNING_KEYS[0]: _secret(
         "Callback signing keys",
         "Texts of 16 characters or more with commas between; the first signs, all are believed. Default: one"
         " derived from the app secret",
@@ -106,10 +109,20 @@ FIELDS: Mapping[str, Fields] = {
     "bkitsm": {**_CALLER, **_ITSM, **_TRANSPORT},
     "bklog": {**_CALLER, **_BKLOG, **_TRANSPORT},
 }
+_OTHER_NAMES = {"bk_ticket_secret": "bk_ticket", SIGNING_KEYS[0]: SIGNING_KEYS[1]}
+# The form shows it, since a path is no secret; but a key pasted in its place is.
+_PATHS = ("client_key",)
 GATEWAY_URLS = {
     "bkitsm": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
     "bklog": "https://bkapi.example.com/api/bk-log-search/prod",
 }
+
+
+def secret_extras() -> frozenset[str]:
+    """Return the entries of an extra that no log may show: the passwords of both forms, under all their names."""
+    fields = (item for form in FIELDS.values() for item in form.items())
+    names = {name for name, field in fields if field["schema"].get("format") == "password"}
+    return frozenset({*names, *_PATHS, *(other for name, other in _OTHER_NAMES.items() if name in names)})
 
 
 def field_behaviour(conn_type: str) -> dict[str, Any]:

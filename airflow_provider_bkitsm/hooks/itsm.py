@@ -8,7 +8,7 @@ two: its result, or that one awaits it."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, Unpack
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 from airflow.sdk import BaseHook
 from asgiref.sync import sync_to_async
@@ -238,7 +238,15 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     def __init__(self, bkitsm_conn_id: str = ItsmHook.default_conn_name) -> None:
         super().__init__()
         self.bkitsm_conn_id = bkitsm_conn_id
+        self._gateway: Gateway | None = None
         self._shared: pool.SharedClient | None = None
+
+    @classmethod
+    def for_gateway(cls, gateway: Gateway) -> Self:
+        """Return the client of a connection that was read already: an API server reads it from its database."""
+        hook = cls(gateway.conn_id)
+        hook._gateway = gateway
+        return hook
 
     async def __aenter__(self) -> ItsmAsyncHook:
         return self
@@ -274,6 +282,8 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
 
     async def aread_gateway(self) -> Gateway:
         """Read the gateway from the Airflow connection; asked once for all hooks that share a client."""
+        if self._gateway is not None:
+            return self._gateway
         connection = await self.aget_connection(self.bkitsm_conn_id)
         # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
         return await sync_to_async(read_gateway)(connection)

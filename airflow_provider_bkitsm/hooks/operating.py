@@ -17,13 +17,11 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnavailableError,
 )
 from airflow_provider_bkitsm.itsm.models import TicketAction, TicketStatus
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
 
-_NOBODYS_DECISION = frozenset({Outcome.WAITING, Outcome.WITHDRAWN, Outcome.TERMINATED})
 # A ticket that was just opened can be ended only once its flow has started.
 _ATTEMPTS, _UNTIL_STARTED = 10, 1.0
 
@@ -58,6 +56,17 @@ def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
     return _call_off(hook, sn, why)
 
 
+def end_open_ticket(hook: ItsmHook, *, sn: str, why: str) -> bool:
+    """Try once to end a ticket; False where it has ended before.
+
+    :raises ItsmError: as ``call_off``.
+    """
+    if hook.run(actions.read_status(sn)).progress.has_ended:
+        return False
+    _call_off(hook, sn, why)
+    return True
+
+
 def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verdict:
     """End a ticket for whose decision there is no more time; a decision that came first wins.
 
@@ -71,7 +80,7 @@ def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verd
             raise
         log.warning("ticket %s STAYS OPEN, nobody waits for it any more: %s", sn, error)
     verdict = hook.run(read_verdict(sn, policy))
-    return verdict.timed_out() if verdict.outcome in _NOBODYS_DECISION else verdict
+    return verdict if verdict.outcome.is_decision else verdict.timed_out()
 
 
 def _call_off(hook: ItsmHook, sn: str, why: str) -> TicketStatus:

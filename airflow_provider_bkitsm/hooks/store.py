@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_bkitsm.version_compat import airflow_conf
+from airflow_provider_bkitsm import settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,7 +41,7 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
 
     :param store_conn_id: see ``open_store``.
     """
-    conn_id = store_conn_id or airflow_conf().get("bkitsm", "store_conn_id", fallback="")
+    conn_id = store_conn_id or settings.store_conn_id()
     if not conn_id:
         return _file_engine(store_path())
     from airflow.sdk import BaseHook

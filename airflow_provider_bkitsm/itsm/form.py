@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 
+HALF = "half a character (a lone surrogate), which no text can hold"
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _WANTED = 'must be a mapping of values by key, or ITSM\'s list of {"key": ..., "value": ...}'
 
@@ -28,6 +29,18 @@ def read_literal(text: str) -> object:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     return None
+
+
+def is_whole(value: object) -> bool:
+    """Whether every text in a value can be written: half of a surrogate pair is a character in Python alone."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    except (TypeError, ValueError, RecursionError):
+        # No JSON, which others refuse.
+        return True
+    return True
 
 
 def read_form(given: object, *, name: str = "fields") -> dict[str, Any]:

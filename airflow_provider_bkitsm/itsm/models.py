@@ -30,7 +30,12 @@ class Progress(StrEnum):
     @property
     def has_ended(self) -> bool:
         """Whether the ticket never changes again."""
-        return self in (Progress.FINISHED, Progress.WITHDRAWN, Progress.TERMINATED)
+        return self is Progress.FINISHED or self.is_called_off
+
+    @property
+    def is_called_off(self) -> bool:
+        """Whether somebody ended the ticket before an approver answered."""
+        return self in (Progress.WITHDRAWN, Progress.TERMINATED)
 
 
 class TicketAction(StrEnum):

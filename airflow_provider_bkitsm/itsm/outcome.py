@@ -10,7 +10,10 @@ from airflow_provider_bkitsm.itsm.models import Progress
 
 
 class Outcome(StrEnum):
-    """How a wait stands. Everything but ``waiting`` is final; only ``approved`` lets a DAG continue."""
+    """How a wait stands. Everything but ``waiting`` is final; only ``approved`` lets a DAG continue.
+
+    What the rest of the package asks of an outcome are its traits, so that a new outcome is added here alone.
+    """
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -18,6 +21,35 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     TIMED_OUT = "timed_out"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the wait is over."""
+        return self is not Outcome.WAITING
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether an approver, or ITSM in an approver's place, answered."""
+        return self in _DECISIONS
+
+    @property
+    def frees_collector(self) -> bool:
+        """Whether the application for a collector is over with it, so that somebody may apply again."""
+        return self.is_final and self is not Outcome.APPROVED
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far ITSM has a ticket that ended so; None where ITSM has no such end: only Airflow says it."""
+        return _PROGRESS.get(self)
+
+
+_DECISIONS = frozenset({Outcome.APPROVED, Outcome.REJECTED})
+_PROGRESS = {
+    Outcome.APPROVED: Progress.FINISHED,
+    Outcome.REJECTED: Progress.FINISHED,
+    Outcome.WITHDRAWN: Progress.WITHDRAWN,
+    Outcome.TERMINATED: Progress.TERMINATED,
+}
 
 
 class Reason(StrEnum):
@@ -119,8 +151,9 @@ class Judgement:
 
 _WAITING = Judgement(outcome=Outcome.WAITING, reason=Reason.OPEN)
 _ENDED = {
-    Progress.WITHDRAWN: Judgement(outcome=Outcome.WITHDRAWN, reason=Reason.WITHDRAWN),
-    Progress.TERMINATED: Judgement(outcome=Outcome.TERMINATED, reason=Reason.TERMINATED),
+    progress: Judgement(outcome=outcome, reason=_OF_OUTCOME[outcome])
+    for outcome, progress in _PROGRESS.items()
+    if progress.is_called_off
 }
 _NOT_YES = {
     Answer.NO: Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),

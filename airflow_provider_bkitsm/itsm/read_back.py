@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a ticket still shows what was sent to open it. Pure.
+"""Whether an approval is one of what was sent to open the ticket, by the policy of that time. Pure.
 
 ITSM lets people and applications edit the title and the submit form of an open ticket, and an approver may send a
 ticket back to be handed in anew. An approval of another text is no approval of what runs (promise P3). So the
@@ -7,6 +7,9 @@ ticket is read once more when it is approved, and before a ticket that was opene
 
 What was sent is compared as ITSM stores and shows it, which the dialect says (``Dialect.readings``). Fields that
 were not sent, such as those of the approval step, are not compared.
+
+A connection may say by which policy verdicts are read. Where that was changed while people decided, an approval
+has to be one by both policies: loosened meanwhile, it releases nothing that was asked for before.
 """
 
 from __future__ import annotations
@@ -22,22 +25,27 @@ from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.protocol import read_json
-from airflow_provider_bkitsm.itsm.verdict import Verdict, about_ticket
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, about_ticket
+from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 _TITLE = "title"
 _MOST_DIFFERENCES = 5
 _EXCERPT, _BEFORE = 120, 20
 _ADVICE = "Nothing goes on; ask anew"
+_POLICY = "The connection's verdict policy was another one when the ticket was asked for, and that one counts too"
 
 
-def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> DialectFlow[Verdict]:
+def confirm(
+    verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> DialectFlow[Verdict]:
     """Return a verdict unchanged, or rejected where an approved ticket does not show what was sent.
 
-    One call for an approval, none for any other verdict. ITSM lets nobody edit a ticket that has ended: read after
-    its end, it shows what its approvers saw last.
+    One call for an approval, none for any other verdict; see ``as_asked`` for a policy that was changed. ITSM lets
+    nobody edit a ticket that has ended: read after its end, it shows what its approvers saw last.
 
     :param request: ``service_id`` and ``fields`` as the ticket was opened with, the title among the fields, and
         its ``dialect``. None: whoever waits does not have it, and the verdict stands.
+    :param settings: the task's own part of the policy.
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     if request is None or verdict.outcome is not Outcome.APPROVED:
@@ -45,6 +53,9 @@ def confirm(verdict: Verdict, request: Mapping[str, Any] | None) -> DialectFlow[
     dialect = yield from spoken_dialect()
     if stored_dialect(request) != dialect.name:
         return _of_another_dialect(verdict, request, dialect)
+    verdict = yield from as_asked(verdict, request, settings)
+    if verdict.outcome is not Outcome.APPROVED:
+        return verdict
     info: TicketInfo = about_ticket(verdict.sn, (yield from ask(lambda itsm: itsm.info(verdict.sn))))
     return confirmed(verdict, request, info, dialect)
 
@@ -69,6 +80,29 @@ def confirmed(
     reason = Reason.FORM_CHANGED
     text = f"{reason.text}: {_listed(found)}. {_ADVICE}"
     return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
+
+
+def as_asked(
+    verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> DialectFlow[Verdict]:
+    """Return a verdict unchanged, unless an approval is none by the policy of when the ticket was asked for.
+
+    No call where the verdict was read by that policy; else it is read anew.
+
+    :param request: ``policy`` in it is the connection's of that time. None: the verdict stands.
+    :param settings: as for ``confirm``; what is set in it takes the place of the connection's.
+    """
+    policy = VerdictPolicy.from_dict((request or {}).get("policy"))
+    if policy is None or verdict.outcome is not Outcome.APPROVED:
+        return verdict
+    own = {name: value for name, value in (settings or {}).items() if value is not None}
+    policy = replace(policy, **own)
+    if verdict.policy == policy:
+        return verdict
+    found = yield from read_verdict(verdict.sn, policy)
+    if found.outcome is Outcome.APPROVED:
+        return verdict
+    return replace(found, reason=f"{found.reason}. {_POLICY}", seen_by=verdict.seen_by, seen_at=verdict.seen_at)
 
 
 def _of_another_dialect(verdict: Verdict, request: Mapping[str, Any], dialect: Dialect) -> Verdict:

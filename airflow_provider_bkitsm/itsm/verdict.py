@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_f
 from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
+    NOBODYS_ANSWER,
     Answer,
     Judgement,
     Outcome,
@@ -31,6 +32,18 @@ from airflow_provider_bkitsm.itsm.outcome import (
 
 SeenBy = Literal["callback", "poll"]
 E = TypeVar("E", bound=StrEnum)
+
+
+_POLICY: Mapping[str, Any] = {
+    "verdict_field": str | None,
+    "verdict_value": str,
+    "require_evidence": bool,
+    "accept_automatic": bool,
+}
+
+
+# What of a verdict is not stored.
+_JUST_READ = frozenset({"policy", "progress"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,15 @@ class VerdictPolicy:
     verdict_value: str = "true"
     require_evidence: bool = True
     accept_automatic: bool = False
+
+    @classmethod
+    def from_dict(cls, values: object) -> VerdictPolicy | None:
+        """Build from what ``asdict`` returned, of this version or another one; None where it is none."""
+        if not isinstance(values, Mapping):
+            return None
+        known = {name: values.get(name) for name in _POLICY}
+        is_whole = all(isinstance(value, _POLICY[name]) for name, value in known.items())
+        return cls(**known) if is_whole else None  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +107,14 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How a ticket stands. ``as_dict`` is JSON, for XComs and trigger events.
+    """How a ticket stands. ``as_dict`` is JSON for XComs, ``as_event`` for the events of triggers.
 
     ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
     was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
     8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
-    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``progress`` is not stored: only a
-    verdict that was just read has it.
+    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``policy`` is the one by which it was
+    read; None where the version before has read it. Neither of both is stored: only a verdict that was just read
+    has them, and ``policy`` is in the events of triggers.
     """
 
     sn: str
@@ -107,6 +130,7 @@ class Verdict:
     seen_at: str | None = None
     reason_code: Reason | None = None
     progress: Progress = field(default=Progress.OPEN, compare=False, repr=False)
+    policy: VerdictPolicy | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Fill in the code of a reason that is given as text alone, and the text of one that is given as code."""
@@ -116,18 +140,21 @@ class Verdict:
             object.__setattr__(self, "reason", self.reason_code.text)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        values = asdict(self)
-        del values["progress"]
-        return values | {
+        """Return plain JSON values, without what only a verdict that was just read has."""
+        values = asdict(self) | {
             "outcome": str(self.outcome),
             "reason_code": str(self.reason_code),
             "approvers": [one.as_dict() for one in self.approvers],
         }
+        return {name: value for name, value in values.items() if name not in _JUST_READ}
+
+    def as_event(self) -> dict[str, Any]:
+        """Return plain JSON values for a worker: by which policy the verdict was read is among them."""
+        return self.as_dict() | {"policy": None if self.policy is None else asdict(self.policy)}
 
     @classmethod
     def from_dict(cls, values: object) -> Verdict:
-        """Build from what ``as_dict`` returned, of this version or another one; raises nothing.
+        """Build from what ``as_event`` returned, of this version or another one; raises nothing.
 
         What cannot be read is not approved: an unknown outcome, an approval for an unknown reason or of no ticket.
         """
@@ -147,7 +174,16 @@ class Verdict:
             evidence_required=stored.get("evidence_required") is not False,
             seen_by=seen_by if seen_by in get_args(SeenBy) else None,
             seen_at=_text(stored.get("seen_at")) or None,
+            policy=VerdictPolicy.from_dict(stored.get("policy")),
         )
+
+    @property
+    def stands(self) -> bool:
+        """Whether the verdict is stored as the ticket's: it is final, and an approver's or its creator's.
+
+        What no approver decided does not stand: the verdict policy may be wrong, or a person has to look.
+        """
+        return self.outcome.is_final and self.reason_code not in NOBODYS_ANSWER
 
     def seen(self, by: SeenBy, at: datetime) -> Verdict:
         """Return the same verdict with how, and when (aware), Airflow learnt of it."""
@@ -183,7 +219,7 @@ def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     still_open = judge(row.progress, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
-    if still_open.outcome is Outcome.WAITING:
+    if not still_open.outcome.is_final:
         return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
     return (yield from judge_by_log(row, (yield from read_log(row.sn)), policy))
 
@@ -288,7 +324,7 @@ def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
 
 def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
     decisions = tuple(_decision(one) for one in proof.answers)
-    answered = decisions and judgement.outcome in (Outcome.APPROVED, Outcome.REJECTED)
+    answered = decisions and judgement.outcome.is_decision
     last = decisions[-1].decided_at if answered else _iso(row.updated_at)
     return Verdict(
         sn=row.sn,
@@ -298,10 +334,11 @@ def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: Verdi
         current_status=row.current_status,
         title=row.title,
         ticket_url=row.ticket_url,
-        decided_at=None if judgement.outcome is Outcome.WAITING else last,
+        decided_at=last if judgement.outcome.is_final else None,
         approvers=decisions,
         evidence_required=policy.require_evidence,
         progress=row.progress,
+        policy=policy,
     )
 
 

@@ -55,7 +55,7 @@ def withdrawal_note(service: Service) -> str | None:
         return None
     return (
         "its tickets cannot be withdrawn, as ITSM installs the log platform's service: one that nobody waits for"
-        " any more (a timeout, a run ended by a person) stays open until somebody answers it"
+        " any more (a timeout, a run that was ended) stays open until somebody answers it"
     )
 
 

@@ -16,7 +16,6 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmRateLimitedError,
     ItsmTicketNotFoundError,
 )
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 _LONGEST_PAUSE = 300.0
@@ -102,7 +101,7 @@ class Wait:
     def saw(self, verdict: Verdict, now: datetime) -> Step:
         """Take in an answer. A decision always wins over the deadline."""
         self._failures = self._missing = self._refused = 0
-        if verdict.outcome is not Outcome.WAITING:
+        if verdict.outcome.is_final:
             return Done(verdict=verdict)
         if self.deadline is None:
             return Pause(seconds=self.interval)

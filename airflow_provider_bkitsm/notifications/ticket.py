@@ -146,6 +146,8 @@ class ItsmTicketNotifier(ItsmNotifier):
         "failure_key",
         "bkitsm_conn_id",
     )
+    # Seconds in which a ticket whose answer was lost is looked for.
+    patience: float = _PATIENCE
 
     def __init__(
         self,
@@ -187,7 +189,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         from airflow_provider_bkitsm.tickets.opener import TicketOpener
         from airflow_provider_bkitsm.tickets.question import Question
 
-        opener = TicketOpener(hook=self.hook, calls_back=False, patience=_PATIENCE)
+        opener = TicketOpener(hook=self.hook, calls_back=False, patience=self.patience)
         subject = Subject(
             installation=installation(),
             bkitsm_conn_id=self.bkitsm_conn_id,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that take a log collector through its approval: plan, apply, provision its ETL, complete, reconcile.
+"""Operators for the approval of a log collector: plan, apply, provision its ETL, complete, reconcile.
 
-The collector's approval state is kept in a store of ours, because the log platform offers no call that sets
-it. What ITSM decided is always read from ITSM itself, never taken from another task.
+The provider's own store keeps the collector's approval state, because the log platform has no call that sets it.
+The decision is always read from ITSM itself, never taken from another task.
 """
 
 from airflow_provider_bkitsm.operators.collector_apply import CollectorApplyOperator
@@ -18,3 +18,7 @@ __all__ = [
     "CollectorReconcileOperator",
     "CollectorStoragePlanOperator",
 ]
+
+# Airflow writes a task's class and module into the serialized DAG and into logs: there it is what users import.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

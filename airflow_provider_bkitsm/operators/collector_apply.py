@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applying for a collector: the intent is stored, then the ticket opened, once."""
+"""The application for a collector: the intent is stored, then the ticket is opened, once."""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm import settings, telemetry
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmHasApply, StoreUnavailable
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
@@ -20,8 +21,12 @@ from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
-from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, this_task
-from airflow_provider_bkitsm.operators.collector_bypass import SkipSensorsMixin, read_gate
+from airflow_provider_bkitsm.operators.collector_base import (
+    SkipSensorsMixin,
+    VerdictReadingOperator,
+    check_is_here,
+    this_task,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,12 +42,12 @@ if TYPE_CHECKING:
 class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
     """Opens the approval ticket of a collector and marks it ``applying``; returns the ticket's number (sn).
 
-    The intent and the ETL payload are stored before the ticket exists; a retry finds the ticket of an earlier
-    try instead of opening a second one (promises P2 and P7). Refused while anybody applies for the collector,
-    here or in the log platform itself.
+    The intent and the ETL payload are stored before the ticket exists; a retry finds the ticket of an earlier try
+    instead of opening a second one (promises P2 and P7). Refused while another application for the collector is
+    under way, here or in the log platform itself.
 
-    Where ``[bkitsm] collect_itsm`` is off for the collector's business, no ticket is opened: the audit says which
-    setting allowed it, this task returns no number and skips the ``ItsmTicketSensor`` directly behind it, and the
+    Where ``[bkitsm] collect_itsm`` is off for the collector's business, no ticket is opened: the audit names the
+    setting, this task returns no number and skips the ``ItsmTicketSensor`` directly behind it, and the
     ETL task goes on if its ``trigger_rule`` is ``none_failed``. A setting that cannot be read is an error.
 
     Parameters of :class:`~.collector_base.CollectorOperator`, and:
@@ -50,13 +55,13 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
     :param clean_config: the ETL payload as ``update_or_create_clean_config`` takes it: ``etl_config``,
         ``table_id`` (bare), ``storage_cluster_id``, ``retention`` (days), ``allocation_min_days``, ``fields``,
         ... The approver sees it and its digest. (templated)
-    :param approvers: who is asked: names, a list or one text with commas; see the docs on people. A service
+    :param approvers: the people to ask: names, a list or one text with commas; see the docs on people. A service
         without a field for them asks its own people. (templated)
-    :param reason: why, for the approver. (templated)
+    :param reason: the reason, for the approver. (templated)
     :param service_id: the ITSM service, by number or unique name; None takes the connection's, and if that has
         none the service with ``display_role`` LOG_SEARCH that fits and asks the approvers. (templated)
     :param space: name of the business in the ticket's title; None takes the collector's. (templated)
-    :param detail_rows: what else the approver is to see in ``detail_field``, value by label. (templated)
+    :param detail_rows: further rows for the approver in ``detail_field``, value by label. (templated)
     :param fields: further form fields of the service, or other values for those filled here. (templated)
     :param approvers_field: key of the form field that takes the approvers. Of a service without the default key
         the only field of this kind is taken; so for the other two.
@@ -114,8 +119,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         self.meta = meta
 
     def execute(self, context: Context) -> str | None:
-        """Check everything, store the intent, then open the ticket and record its number, or say why not."""
-        from airflow_provider_bkitsm.collectors.eligibility import check_eligible
+        """Check everything, store the intent, then open the ticket and store its number."""
+        from airflow_provider_bkitsm.collectors.collector import check_eligible
 
         collector = self.collector()
         gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
@@ -128,7 +133,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         return self._ask(collector, gate, context, **intent)
 
     def _checked(self, collector: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the payload as it will be sent; what could not be checked is told to author and approver."""
+        """Return the payload as it will be sent; warn author and approver of what could not be checked."""
         from airflow_provider_bkitsm.collectors.clean_config import KNOWN_KEYS, validate_clean_config
         from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, notices
 
@@ -152,7 +157,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         return row.is_bypassed
 
     def _ask(self, collector: Mapping[str, Any], gate: Gate, context: Context, **intent: Any) -> str:
-        """Open the ticket, or find the one an earlier try opened."""
+        """Return the number of the ticket: open it, or find the one of an earlier try."""
         from airflow_provider_bkitsm.collectors.clean_config import digest
         from airflow_provider_bkitsm.collectors.ticket_form import submit_form
 
@@ -161,7 +166,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         fit = self._service(question, payload=payload, opened=opened)
         form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
-        row = self._apply(gate, **intent, **self._verdict_source(fit), request=request)
+        kept = {**self._verdict_source(fit), "request": request, "bkitsm_conn_id": self.bkitsm_conn_id}
+        row = check_is_here(self._apply(gate, **intent, **kept))
         if row.ticket_sn is None:
             if row.request is None:
                 stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
@@ -173,10 +179,12 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         return str(row.ticket_sn)
 
     def _request(self, fit: ServiceFit, form: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is sent to open the ticket and stored before; ``meta`` is not, it may hold secrets.
+        """Return what is stored and then sent to open the ticket; without ``meta``, which may hold secrets.
 
-        :raises ItsmInvalidRequestError: the service would refuse the form, or JSON cannot spell it.
+        :raises ItsmInvalidRequestError: the service would refuse the form, or it is not plain JSON.
         """
+        from airflow_provider_bkitsm.tickets.approval_store import installation
+
         try:
             fields = json.loads(
                 json.dumps(self.hook.gateway.dialect.check_form(fit.service, form), allow_nan=False)
@@ -185,10 +193,11 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
-        return own | {"dialect": self.hook.gateway.dialect.name, "fields": fields}
+        when = {"policy": asdict(self.hook.verdict_policy()), "installation": installation()}
+        return own | {"dialect": self.hook.gateway.dialect.name, "fields": fields} | when
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
-        """Store the intent to ask, or take up the one an earlier try has stored."""
+        """Store the intent, or return the one that an earlier try has stored."""
         from airflow_provider_bkitsm.collectors.clean_config import digest
 
         row = self._begin(self.store.apply, **intent)
@@ -208,15 +217,17 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         return step(*self.key, **intent)
 
     def _holder_is_over(self) -> bool:
-        """End an application whose ticket was refused and whose run never came to say so.
+        """End an application whose ticket was refused and whose run ended without storing that.
 
         Airflow skips every waiting task of a run that a person fails or that times out, its last one included.
+        The verdict is read as that application has it, whatever this task would do. What its own run has stored as
+        approved is ended by nobody else, nor is what nobody has refused.
         """
         row = self.store.get(*self.key)
-        if row.ticket_sn is None:
+        if row.ticket_sn is None or row.outcome is Outcome.APPROVED or not row.is_in(self.bkitsm_conn_id):
             return False
-        verdict = self.read_verdict(row)
-        if verdict.outcome in (Outcome.WAITING, Outcome.APPROVED):
+        verdict = self.read_verdict(row, row.verdict_settings or {})
+        if not (verdict.outcome.frees_collector and verdict.stands):
             return False
         self.record(row, verdict)
         reason = f"{verdict.describe()}; its run ended without completing the collector"
@@ -233,11 +244,11 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
         since = row.create_started_at or row.updated_at
-        handle = TicketKey(tag=tag, creator=str(request["creator"]), since=since)
-        ticket: Opened | None = None if first else self._from_earlier_try(opener, handle, request)
+        ticket_key = TicketKey(tag=tag, creator=str(request["creator"]), since=since)
+        ticket: Opened | None = None if first else self._from_earlier_try(opener, ticket_key, request)
         sent = {"service_id": request["service_id"], "fields": request["fields"], "meta": meta}
         try:
-            ticket = ticket or opener.open(handle, **sent)
+            ticket = ticket or opener.open(ticket_key, **sent)
         except (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError) as refused:
             self.store.create_refused(*self.key, tag=tag, reason=f"ITSM refused the ticket: {refused}")
             raise
@@ -245,19 +256,17 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             self._check_is_ours(ticket.sn, row)
         return self._record(tag, ticket)
 
-    def _from_earlier_try(
-        self, opener: TicketOpener, handle: TicketKey, request: Mapping[str, Any]
-    ) -> Opened | None:
-        """Look for the ticket as long as it may still appear; then claim the right to open one."""
-        found = opener.look_for(handle, seconds=opener.seconds_left(handle))
+    def _from_earlier_try(self, opener: TicketOpener, key: TicketKey, request: Mapping[str, Any]) -> Opened | None:
+        """Search for the ticket as long as it may still appear; then claim the right to open one."""
+        found = opener.look_for(key, seconds=opener.seconds_left(key))
         if found is None:
-            self.store.recreate(*self.key, tag=handle.tag, seen=handle.since, request=request)
+            self.store.recreate(*self.key, tag=key.tag, seen=key.since, request=request)
         else:
             telemetry.adopted(self.bkitsm_conn_id)
         return found
 
     def _check_is_ours(self, sn: str, row: CollectorRow) -> None:
-        """Refuse a ticket that has our mark and is not what was sent: it was prepared, or edited since."""
+        """Refuse a ticket with this application's mark that is not what was sent: it was prepared, or edited."""
         from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.read_back import ticket_differences
 
@@ -282,15 +291,18 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             ) from error
 
     def _verdict_source(self, fit: ServiceFit) -> dict[str, Any]:
-        """Return what the store keeps of where the verdict is read: the service's source, else the task's own."""
+        """Return what the store keeps of where the verdict is read: as the task says, and the service's source."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
-        settings = fit.verdict.settings if fit.verdict.settings is not None else named or None
-        return {"verdict_settings": settings, "service": f"{fit.name}: {fit.verdict.reason}"}
+        source = {**named, **(fit.verdict.settings or {})}
+        return {
+            "verdict_settings": source or fit.verdict.settings,
+            "service": f"{fit.name}: {fit.verdict.reason}",
+        }
 
     def _service(self, question: Question, **application: Any) -> ServiceFit:
-        """Choose the service by what it has, before anybody is asked; the log says why, and what goes where.
+        """Choose the service by its fields and flow; log the reason, and which field takes which part.
 
-        :raises ItsmInvalidRequestError: no service fits; the error says everything that does not.
+        :raises ItsmInvalidRequestError: no service fits; the message has every reason.
         """
         from airflow_provider_bkitsm.collectors.service_fit import choose
         from airflow_provider_bkitsm.itsm.dialect import ask
@@ -344,3 +356,13 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             detail_field=self.detail_field,
             reason_field=self.reason_field,
         )
+
+
+def read_gate(bk_biz_id: int) -> Gate:
+    """Read from Airflow's configuration whether a business needs approvals.
+
+    :raises ItsmConfigurationError: it cannot be read as on or off.
+    """
+    from airflow_provider_bkitsm.collectors import approval_switch
+
+    return approval_switch.gate(settings.collect_itsm(), settings.collect_itsm_businesses(), bk_biz_id=bk_biz_id)

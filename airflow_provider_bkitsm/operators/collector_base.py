@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector operators share: one collector, two platforms, one store, and the ticket's verdict."""
+"""What the collector operators share: the collector, both platforms, the store, and the ticket's verdict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
+from airflow_provider_bkitsm.itsm.outcome import Reason
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
@@ -19,7 +19,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
     number,
 )
-from airflow_provider_bkitsm.version_compat import AirflowFailException
+from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn, DownstreamTasksSkipped
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 class CollectorStoreMixin(TaskMixin):
-    """Has the store of its connection, made when it is first used. The audit tells which task changed it."""
+    """A task with the collectors' store, opened on first use. The audit names the task that made a change."""
 
     store_conn_id: str | None
     _actor: str | None = None
 
     def pre_execute(self, context: Context) -> None:
-        """Learn who will have made the changes of this try."""
+        """Remember the actor of this try's changes, for the audit."""
         super().pre_execute(context)
         person = getattr(context["dag_run"], "triggering_user_name", None)
         self._actor = str(this_task(context)) + (f", started by {person}" if person else "")
@@ -50,8 +50,39 @@ class CollectorStoreMixin(TaskMixin):
         return open_store(self.store_conn_id, actor=self._actor)
 
 
+class SkipSensorsMixin(BranchMixIn, TaskMixin):
+    """A task that can skip the waits directly behind it, because there is nothing to wait for.
+
+    Leaving them to an empty number would not do: a wait that is given one fails, whatever the reason (P3). For a
+    wait that is cleared later to be skipped again, the operator has to set ``_can_skip_downstream``, as Airflow's
+    own do.
+    """
+
+    def skip_waits(self, context: Context) -> None:
+        """Skip each ``ItsmTicketSensor`` directly behind this task; return only if there is none to skip.
+
+        Of tasks mapped over collectors, each that opens no ticket returns no number, so no wait is mapped over it.
+        """
+        waits, ti = self.waits(), context["ti"]
+        index = map_index(ti)
+        if not waits or (index >= 0 and self.get_closest_mapped_task_group() is None):
+            return
+        self.log.info("Nothing to wait for: skipping %s", waits)
+        # Airflow's own way, which also counts when a wait is cleared; in a mapped group it skips nothing yet.
+        self.skip(ti, [one for one in self.downstream_list if one.node_id in waits])
+        raise DownstreamTasksSkipped(tasks=[(one, index) for one in waits])  # type: ignore[no-untyped-call]
+
+    def waits(self) -> list[str]:
+        """Return the tasks directly behind this one that wait for a ticket."""
+        from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+
+        behind = self.downstream_list if self.downstream_task_ids else ()
+        kinds = {one.node_id: getattr(one, "operator_class", type(one)) for one in behind}
+        return sorted(name for name, kind in kinds.items() if issubclass(kind, ItsmTicketSensor))
+
+
 class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, BaseOperator):
-    """One collector, two platforms, one store.
+    """An operator for one collector, with both platforms and the store.
 
     :param collector_config_id: the collector. (templated)
     :param bk_biz_id: its business. (templated)
@@ -107,18 +138,18 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
 
     @property
     def key(self) -> tuple[str, int]:
-        """What the store knows the collector by."""
+        """The collector's key in the store."""
         return self.bklog_conn_id, number("collector_config_id", self.collector_config_id)
 
     def collector(self) -> Mapping[str, Any]:
-        """Return the collector as the log platform's list shows it, which makes no ITSM call."""
+        """Return the collector from the log platform's list; unlike its detail, the list calls no ITSM."""
         biz = number("bk_biz_id", self.bk_biz_id)
         return self.bklog.get_collector(self.key[1], bk_biz_id=biz)
 
     def own_row(self, context: Context) -> CollectorRow:
-        """Return the collector's row if this run applied; another run's is never touched.
+        """Return the collector's row if its application is this run's; another run's is never touched.
 
-        :raises AirflowFailException: it did not, and no retry will change that.
+        :raises AirflowFailException: it is not, and a retry would not change that.
         """
         row, ti = self.store.get(*self.key), context["ti"]
         if row.owner is None:
@@ -133,24 +164,29 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
                 f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was"
                 " changed: the log of its apply task says why"
             )
+        check_is_here(row)
         show_ticket(ti, row.ticket_url)
         return row
 
 
 class ReadsStoredVerdict(ItsmHookMixin, VerdictPolicyMixin):
-    """Reads a ticket's verdict where the application's service was found to have it."""
+    """A task that reads a ticket's verdict where the application's service has it."""
 
     def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:
-        """Return where a ticket's verdict is read: as the task says, else as stored, else as the connection says.
+        """Return where the verdict is read: by the task's parameters, the stored settings or the connection.
 
-        The store is the authority: what it keeps was found out before the ticket was opened.
+        The first that names a place counts. The stored settings were the service's before the ticket was opened.
         """
+        return self.hook.verdict_policy(**self.verdict_settings_of(row))
+
+    def verdict_settings_of(self, row: CollectorRow) -> dict[str, Any]:
+        """Return the part of that policy which is not the connection's."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
-        return self.hook.verdict_policy(**{**(row.verdict_settings or {}), **named})
+        return {**(row.verdict_settings or {}), **named}
 
 
 class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
-    """Also reads how the ticket of the collector's application stands.
+    """A collector operator that also reads the ticket of the application.
 
     :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; None reads the
         verdict where the application's service has it. (templated)
@@ -176,37 +212,60 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
 
-    def read_verdict(self, row: CollectorRow) -> Verdict:
-        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected."""
+    def read_verdict(self, row: CollectorRow, settings: Mapping[str, Any] | None = None) -> Verdict:
+        """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected.
+
+        :param settings: where the verdict is read; None: as ``verdict_settings_of`` says.
+        """
         from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
-        return self.confirmed(row, self.hook.run(read_verdict(str(row.ticket_sn), self.verdict_policy_of(row))))
+        chosen = self.verdict_settings_of(row) if settings is None else settings
+        verdict = self.hook.run(read_verdict(str(row.ticket_sn), self.hook.verdict_policy(**chosen)))
+        return self.confirmed(row, verdict, chosen)
 
-    def confirmed(self, row: CollectorRow, verdict: Verdict) -> Verdict:
-        """Return a verdict as it counts: an approved ticket has to show what was sent to open it."""
+    def confirmed(self, row: CollectorRow, verdict: Verdict, settings: Mapping[str, Any] | None = None) -> Verdict:
+        """Return the verdict, rejected if an approved ticket does not show what was sent to open it."""
         from airflow_provider_bkitsm.itsm.read_back import confirm
 
-        return self.hook.run(confirm(verdict, row.request))
+        chosen = self.verdict_settings_of(row) if settings is None else settings
+        return self.hook.run(confirm(verdict, row.request, chosen))
 
     def record(self, row: CollectorRow, verdict: Verdict) -> CollectorRow:
-        """Store the verdict of a ticket that has ended, unless one stands already.
+        """Store the verdict of a ticket that has ended, unless one is stored already.
 
-        What no approver decided does not stand: the verdict policy may be wrong, or a person has to look.
+        An end that no approver decided is not stored: the verdict policy may be wrong, or a person has to look.
         """
-        if verdict.outcome is Outcome.WAITING or verdict.reason_code in NOBODYS_ANSWER:
+        if not verdict.stands:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
 
 
+def check_is_here(row: CollectorRow) -> CollectorRow:
+    """Return an application of this Airflow: another one that shares the store may have a run of the same id.
+
+    :raises AirflowFailException: it is another one's, and its approval releases nothing here (promise P3).
+    """
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    elsewhere = (row.request or {}).get("installation")
+    if elsewhere not in (None, installation()):
+        raise AirflowFailException(
+            f"the current application of {row.name}, ticket {row.ticket_sn or 'none'}, is of another Airflow, its"
+            f" address is {elsewhere or 'not set'}: its approval releases nothing here, nothing was changed. If"
+            " it is this one, give all workers the same [api] base_url"
+        )
+    return row
+
+
 def standing(row: CollectorRow, verdict: Verdict) -> str:
-    """Say how the ticket stands; where ITSM changed its mind, that the first verdict seen counts."""
+    """Return how the ticket stands; if ITSM changed its verdict, that the first one counts."""
     if row.outcome in (None, verdict.outcome) or verdict.reason_code is Reason.FORM_CHANGED:
         return verdict.describe()
     return f"{verdict.describe()} now, but it was {row.outcome} when first read, and that verdict stands"
 
 
 def this_task(context: Context) -> Owner:
-    """Return the task that runs, as the store names it."""
+    """Return the running task as an owner in the store."""
     from airflow_provider_bkitsm.collectors.row import Owner
 
     ti = context["ti"]

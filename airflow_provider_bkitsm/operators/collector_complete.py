@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ending a collector's application, one way or the other."""
+"""The end of a collector's application, complete or failed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.collectors.errors import TicketNumberTaken
+from airflow_provider_bkitsm.deferral import act_on_refusal
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
-from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,14 +22,14 @@ _OVER = "The Airflow run that waited for this ticket has ended"
 
 
 class CollectorCompleteOperator(VerdictReadingOperator):
-    """Ends the application: ``success_apply`` once the approved ETL is there, else ``fail_apply`` and why.
+    """Ends the application: ``success_apply`` if the approved ETL is provisioned, else ``fail_apply``.
 
     Give it ``trigger_rule="all_done"`` behind the ETL task. A ticket that is still open by then (the wait timed
-    out, was killed or failed) is withdrawn, so that nobody decides about something that is over.
+    out, was killed or failed) is withdrawn, so that no one decides on it in vain.
 
     Returns ``state``, ``ticket_sn``, ``outcome`` (``bypassed`` where no approval was needed), ``reason`` and
-    ``collector_config_id``. Whatever somebody has changed in the log platform since the ETL was written, a native
-    approval above all, is in the reason and in the log.
+    ``collector_config_id``. Changes in the log platform since the ETL was written, above all by a native approval,
+    are in the reason and in the log.
 
     :param on_not_approved: what ``fail_apply`` does to this task, and with it to the run: ``fail`` for good,
         ``skip`` or ``pass``.
@@ -58,12 +57,14 @@ class CollectorCompleteOperator(VerdictReadingOperator):
             return _summary(row, "; ".join((reason, *self._changed_since(row))))
         reason = (row.last_error or "") if row.state == "fail_apply" else self._why_not(row)
         row = self._tell_lineage(self.store.fail(*self.key, tag=row.tag, reason=reason))
-        return self._conclude(row, reason)
+        message = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
+        act_on_refusal(self.on_not_approved, message, context=context)
+        return _summary(row, reason)
 
     def _changed_since(self, row: CollectorRow) -> list[str]:
-        """Say whether the log platform still has what was provisioned; if it cannot be read, that is no failure.
+        """Return how the log platform differs from what was provisioned; nothing if it cannot be read.
 
-        A native approval replays the payload parked with its ticket over ours, and nobody is told of it there.
+        A native approval writes the payload parked with its ticket over ours, without a trace there.
         """
         from airflow_provider_bkitsm.collectors.read_back import differences
 
@@ -94,15 +95,13 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         try:
             row = self._with_ticket(row)
             return self._outcome_of(row) if row.ticket_sn else row.last_error or "no ticket was opened"
-        except TicketNumberTaken as error:
-            return f"{error.message}: nobody waits for its decision any more"
         except ItsmError as error:
             held = f"collector {row.collector_config_id} stays {row.state}, ticket {row.ticket_sn or 'unknown'}"
             raise type(error)(f"{error}. {held}: this task, retried or cleared, ends it") from error
 
     def _outcome_of(self, row: CollectorRow) -> str:
         verdict = self.read_verdict(row)
-        if verdict.outcome is Outcome.WAITING:
+        if not verdict.outcome.is_final:
             verdict = self._end(row)
         if not verdict.progress.has_ended:
             return f"{verdict.describe()}. The ticket is STILL OPEN: nobody waits for its decision any more"
@@ -113,37 +112,28 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         return standing(row, verdict)
 
     def _with_ticket(self, row: CollectorRow) -> CollectorRow:
-        """Learn the number of a ticket whose opening was never confirmed, as long as it may still appear."""
+        """Search for a ticket whose opening was never confirmed, as long as it may still appear."""
         from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         if row.ticket_sn is not None or row.create_started_at is None:
             return row
         opener = TicketOpener(hook=self.hook)
         creator = str((row.request or {}).get("creator") or self.asker)
-        handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
-        found = opener.look_for(handle, seconds=opener.seconds_left(handle))
+        key = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
+        found = opener.look_for(key, seconds=opener.seconds_left(key))
         if found is None:
             return row
-        return self.store.ticket_opened(*self.key, tag=handle.tag, sn=found.sn, url=found.ticket_url)
+        return self.store.ticket_opened(*self.key, tag=key.tag, sn=found.sn, url=found.ticket_url)
 
     def _end(self, row: CollectorRow) -> Verdict:
-        """Withdraw a ticket nobody waits for any more; a decision that came first wins."""
+        """Withdraw a ticket that no task waits for any more; a decision that came first wins."""
         from airflow_provider_bkitsm.hooks.operating import give_up
 
         sn, policy = str(row.ticket_sn), self.verdict_policy_of(row)
         if self.on_open_ticket == "withdraw":
             return self.confirmed(row, give_up(self.hook, sn=sn, why=_OVER, policy=policy))
         verdict = self.read_verdict(row)
-        return verdict.timed_out() if verdict.outcome is Outcome.WAITING else verdict
-
-    def _conclude(self, row: CollectorRow, reason: str) -> dict[str, Any]:
-        said = f"collector {row.collector_config_id} is {row.state.value}: {reason}"
-        if self.on_not_approved == "fail":
-            raise AirflowFailException(said)
-        if self.on_not_approved == "skip":
-            raise AirflowSkipException(said)
-        self.log.info("%s", said)
-        return _summary(row, reason)
+        return verdict if verdict.outcome.is_final else verdict.timed_out()
 
 
 def _summary(row: CollectorRow, reason: str) -> dict[str, Any]:

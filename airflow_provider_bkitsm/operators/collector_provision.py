@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Provisioning what was approved: written into the log platform and read back."""
+"""The approved ETL payload, written into the log platform and read back."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class CollectorProvisionEtlOperator(VerdictReadingOperator):
-    """Writes the approved ETL payload into the log platform, reads it back, and notes that it is there.
+    """Writes the approved ETL payload into the log platform, reads it back, and stores that it is there.
 
-    Safe to run again: the platform takes the same payload twice without harm. Refused unless ITSM says, asked
-    here and now, that this run's ticket is approved, and unless the ticket shows what was sent and, in the field
-    for it, exactly this payload; or unless this run's application was stored as one that needs no approval.
-    When the platform refuses, this task fails for good, while an outage is retried; either way the approval
-    stays: clear this task to try again, no second ticket is needed.
+    Safe to run again: the platform takes the same payload twice without harm. Goes on only if ITSM, read at that
+    moment, says that this run's ticket is approved, and the ticket shows what was sent and, in the field for it,
+    exactly this payload; or if this run's application is stored as one that needs no approval. When the platform
+    refuses, this task fails for good; an outage is retried. Either way the approval stays: clear this task to try
+    again, no second ticket is needed.
 
     Returns the platform's answer: ``collector_config_id``, ``etl_config``, ``index_set_id``, ``table_id``, ...
 
     :param start_collector: start a collector that was stopped while people decided; older platforms refuse the
         ETL of a stopped one.
-    :param expected_before: the payload as it was when the approver was asked. What in the log platform is neither
-        as it was nor as it is to become was changed by somebody else meanwhile, and nothing is written. None
-        writes what was approved, whatever is there. (templated)
+    :param expected_before: the payload as it was when the approval was requested. If the log platform has a value
+        that is neither this one nor the approved one, somebody has changed it meanwhile, and nothing is written.
+        None writes the approved payload, whatever is there. (templated)
     """
 
     template_fields: Sequence[str] = (*VerdictReadingOperator.template_fields, "expected_before")
@@ -62,7 +62,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         return result
 
     def _let_go_on(self, row: CollectorRow) -> CollectorRow:
-        """Return the row if its ticket is approved, read here and now, or if it was stored that none is needed."""
+        """Return the row if its ticket, read at this moment, is approved, or if no approval is needed."""
         if row.is_bypassed:
             self.log.warning("%s: %s", row.name, row.standing)
             return row
@@ -76,7 +76,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         return row
 
     def _etl_failed(self, row: CollectorRow, error: ItsmError) -> Exception:
-        """Keep why, and return what fails this task: for good, unless the same may work in a moment."""
+        """Store the reason, and return the exception that fails this task: for good, or for a retry."""
         self.store.etl_failed(*self.key, tag=row.tag, reason=str(error))
         stays = "It still needs no approval" if row.is_bypassed else f"Ticket {row.ticket_sn} stays approved"
         if isinstance(error, CollectItsmDigestMismatch):
@@ -86,7 +86,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         return type(error)(message) if error.retry_safe else AirflowFailException(message)
 
     def _approved_payload(self, row: CollectorRow) -> dict[str, Any]:
-        """Return the stored payload if it is, recomputed, the one whose digest the ticket shows."""
+        """Return the stored payload if its digest, computed anew, is the one that the ticket shows."""
         from airflow_provider_bkitsm.collectors.clean_config import verify
         from airflow_provider_bkitsm.collectors.ticket_form import check_approved_form
         from airflow_provider_bkitsm.itsm.dialect import ask

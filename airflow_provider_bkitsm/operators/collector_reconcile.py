@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_provider_bkitsm.collectors.reconcile import Finding, Seen
-    from airflow_provider_bkitsm.collectors.row import CollectorRow
+    from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
+    from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport
 
 log = logging.getLogger(__name__)
 
 _OVER = frozenset({"success", "failed"})
+# No state of Airflow's: it says that it has no such run.
+_GONE = "gone"
+_NOT_FOUND = 404
 
 
 class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOperator):
@@ -38,22 +42,29 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
     over or has not ended it within ``grace``, becomes ``fail_apply`` with its entry in the audit. It would lock
     its collector for ever. It is left alone if it changed in the meantime, has another ticket by now, or was
     read as approved before. A ticket that ended without a person's answer, that ITSM does not know, or that
-    does not carry our mark closes nothing.
+    does not carry our mark closes nothing. Where Airflow does not have the run any more, or the run is over and
+    the task that applied or waited was deleted, nobody can clear it to go on: then an approved application is
+    ended too, one that needed no approval, and one whose ticket was never opened. An open ticket is left to
+    people.
+
+    It also ends the tickets of waits that were ended from outside while no triggerer saw it, as their ``on_kill``
+    says, of sensors and approvals of every DAG on this connection (P5).
 
     Returns ``applying`` (how many), ``kinds`` (how many stand how), ``differences`` (see
-    :meth:`~airflow_provider_bkitsm.collectors.reconcile.Finding.as_dict`) and ``closed`` (ticket numbers).
+    :meth:`~airflow_provider_bkitsm.collectors.reconcile.Finding.as_dict`) and ``closed`` (ticket numbers); where
+    there are any, ``withdrawn`` and ``left_open``: tickets of waits.
     Fails only if ITSM or the store cannot be read; a retry is safe.
 
     :param close_refused: end what was refused; False only reports it.
     :param fail_on_difference: fail for good if anything is left that a person has to see to.
     :param grace: how long a run may take to end its application itself, once its ticket has ended.
     :param overdue_after: how long people may take to decide before it is reported.
-    :param bklog_conn_id: only collectors of this log platform connection; None takes all. Where several ITSMs
-        are used, give each a task that names the log platforms whose tickets it has. (templated)
-    :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
+    :param bklog_conn_id: only collectors of this log platform connection; None takes all. (templated)
+    :param bkitsm_conn_id: connection of type ``bkitsm``; tickets that were opened with another one are left
+        alone, so each ITSM has a task of its own. (templated)
     :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
-    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; None reads it
-        where the application's service has it. (templated)
+    :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; what an
+        application has stored counts before it, and so for the other three. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
     :param accept_automatic: likewise.
@@ -97,18 +108,24 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
 
+    def verdict_settings_of(self, row: CollectorRow) -> dict[str, Any]:
+        """Return where a ticket's verdict is read: as its application stored it, else as this task says."""
+        named = {key: value for key, value in self.verdict_settings.items() if value is not None}
+        return {**named, **(row.verdict_settings or {})}
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""
         from airflow_provider_bkitsm.collectors.reconcile import report
 
-        rows = self.store.applying(self.bklog_conn_id)
+        rows = self._own_rows()
+        waits = self._reconcile_waits(rows, context)
         seen = self._read(rows)
-        findings = self._findings(rows, seen, context)
+        findings = self._findings(rows, seen, context, deleted=waits.deleted)
         differences = [one for one in findings if one.is_difference]
         for one in differences:
             log.warning("%s", one)
         closed = [one for one in differences if self._close(one, seen)]
-        result = report(findings, closed)
+        result = report(findings, closed) | _shown(waits)
         log.info("%d collectors are applying: %s", len(rows), result["kinds"])
         _raise_outage(seen)
         left = [one for one in differences if one not in closed]
@@ -116,6 +133,20 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
             context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowFailException("; ".join(map(str, left)))
         return result
+
+    def _own_rows(self) -> list[CollectorRow]:
+        """Return the applications whose tickets are in this task's ITSM, so far as their rows tell."""
+        applying = self.store.applying(self.bklog_conn_id)
+        rows = [row for row in applying if row.is_in(self.bkitsm_conn_id)]
+        if others := {str(row.bkitsm_conn_id) for row in applying} - {str(row.bkitsm_conn_id) for row in rows}:
+            log.info("tickets of other ITSM connections are left to their tasks: %s", ", ".join(sorted(others)))
+        return rows
+
+    def _reconcile_waits(self, rows: Sequence[CollectorRow], context: Context) -> WaitReport:
+        from airflow_provider_bkitsm.tickets.wait_reconciliation import reconcile_waits
+
+        needed = {row.ticket_sn for row in rows if row.ticket_sn}
+        return reconcile_waits(self.hook, ask=partial(_task_states, context["ti"]), keep=needed)
 
     def _read(self, rows: Sequence[CollectorRow]) -> dict[str, Seen]:
         from airflow_provider_bkitsm.collectors.reconcile import read_all, undecided
@@ -126,52 +157,118 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         policies = {sn: self.verdict_policy_of(row) for sn, row in open_rows.items()}
         return self.hook.run(read_all(policies))
 
-    def _findings(self, rows: Sequence[CollectorRow], seen: Mapping[str, Seen], context: Context) -> list[Finding]:
+    def _findings(
+        self,
+        rows: Sequence[CollectorRow],
+        seen: Mapping[str, Seen],
+        context: Context,
+        *,
+        deleted: Collection[str],
+    ) -> list[Finding]:
         """Compare; what its run has changed since the store was read is left to the next look."""
         from airflow_provider_bkitsm.collectors.reconcile import Limits, find
 
         limits = Limits(grace=self.grace, overdue_after=self.overdue_after)
-        is_over = cache(partial(_is_over, context["ti"]))
+        run_state = cache(partial(_run_state, context["ti"]))
         found = []
         for row in rows:
-            over = is_over(row.owner.dag_id, row.owner.run_id) if row.owner else None
+            state = run_state(row.owner.dag_id, row.owner.run_id) if row.owner else None
+            cut_off = state in _OVER and (row.ticket_sn in deleted or _is_deleted(context["ti"], row.owner))
+            gone = state == _GONE or cut_off
+            over = None if state in (None, _GONE) else state in _OVER
             sight = seen.get(str(row.ticket_sn))
-            found.append(find(row, sight, run_is_over=over, now=datetime.now(UTC), limits=limits))
+            finding = find(row, sight, run_is_over=over, run_is_gone=gone, now=datetime.now(UTC), limits=limits)
+            found.append(finding)
         return [one for one in found if not one.is_difference or self._is_current(one.row)]
 
     def _is_current(self, row: CollectorRow) -> bool:
         return self.store.get(row.bklog_conn_id, row.collector_config_id).version == row.version
 
     def _close(self, finding: Finding, seen: Mapping[str, Seen]) -> bool:
-        """End an application as far as the store still agrees that this ticket, not approved, is its own."""
+        """End an application as far as the store still agrees that this ticket is its own, and stands as seen."""
+        from airflow_provider_bkitsm.collectors.reconcile import Kind
         from airflow_provider_bkitsm.itsm.verdict import Verdict
 
         if finding.action != "close" or not self.close_refused:
             return False
-        row, sn = finding.row, str(finding.row.ticket_sn)
-        key, verdict = (row.bklog_conn_id, row.collector_config_id), seen.get(sn)
+        row = finding.row
+        key, verdict = (row.bklog_conn_id, row.collector_config_id), seen.get(str(row.ticket_sn))
         try:
-            if isinstance(verdict, Verdict):
-                row = self.store.decided(*key, sn=sn, outcome=verdict.outcome, detail=verdict.as_dict())
-            if row.outcome is Outcome.APPROVED:
+            if row.ticket_sn is None and self._has_appeared(row):
                 return False
-            self.store.fail(*key, sn=sn, reason=f"{finding.said}; ended by reconciliation")
+            if isinstance(verdict, Verdict):
+                row = self.store.decided(
+                    *key, sn=str(row.ticket_sn), outcome=verdict.outcome, detail=verdict.as_dict()
+                )
+            if row.outcome is Outcome.APPROVED and finding.kind is not Kind.APPROVED:
+                return False
+            named = {"tag": row.tag} if row.ticket_sn is None else {"sn": row.ticket_sn}
+            self.store.fail(*key, **named, reason=f"{finding.said}; ended by reconciliation")
         except CollectItsmConflict as error:
             log.warning("not ended after all: %s", error)
+            return False
+        except ItsmError as error:
+            log.warning("%s is not ended: whether it has a ticket could not be read: %s", row.name, error)
             return False
         log.warning("%s is fail_apply now and can be applied for again", row.name)
         return True
 
+    def _has_appeared(self, row: CollectorRow) -> bool:
+        """Look for the ticket of an application that never learnt its number; the next look takes it up."""
+        from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
-def _is_over(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> bool | None:
-    """Ask Airflow whether a run has ended; None if it does not say, for example since the run was deleted."""
+        if row.create_started_at is None:
+            return False
+        creator = str((row.request or {}).get("creator") or self.hook.gateway.username)
+        handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
+        opener = TicketOpener(hook=self.hook)
+        found = opener.find(handle)
+        if found is None:
+            return opener.seconds_left(handle) > 0
+        key = (row.bklog_conn_id, row.collector_config_id)
+        self.store.ticket_opened(*key, tag=handle.tag, sn=found.sn, url=found.ticket_url)
+        log.warning("%s: its ticket %s was found, whose number had got lost", row.name, found.sn)
+        return True
+
+
+def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str | None:
+    """Ask Airflow for a run's state: ``_GONE`` where it has no such run, None where it does not say."""
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:
-        return ti.get_dagrun_state(dag_id, run_id) in _OVER
+        state = ti.get_dagrun_state(dag_id, run_id)
     except AirflowRuntimeError as error:
         log.warning("run %s of DAG %s: %s", run_id, dag_id, error)
-        return None
+        detail = error.error.detail or {}
+        return _GONE if detail.get("status_code") == _NOT_FOUND else None
+    # An enum, whose text is not its value.
+    return str(getattr(state, "value", state))
+
+
+def _is_deleted(ti: RuntimeTaskInstanceProtocol, owner: Owner | None) -> bool:
+    """Ask Airflow whether it has the task no more that applied; False where it does not say."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    if owner is None:
+        return False
+    task = {"dag_id": owner.dag_id, "run_ids": [owner.run_id], "task_ids": [owner.task_id]}
+    try:
+        found = _task_states(ti, **task, map_index=owner.map_index)
+    except AirflowRuntimeError as error:
+        log.warning("%s: %s", owner, error)
+        return False
+    return not any(found.values())
+
+
+def _task_states(ti: RuntimeTaskInstanceProtocol, **tasks: Any) -> Mapping[str, Mapping[str, str | None]]:
+    """Ask Airflow for the states of tasks, by run and task id."""
+    return ti.get_task_states(**tasks)
+
+
+def _shown(waits: WaitReport) -> dict[str, Any]:
+    """Return what came of the waits, as far as anything did."""
+    found = {"withdrawn": waits.withdrawn, "left_open": waits.left_open}
+    return {name: numbers for name, numbers in found.items() if numbers}
 
 
 def _raise_outage(seen: Mapping[str, Seen]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Working out a change of a live collector's storage, before anybody is asked."""
+"""The plan of a change of a live collector's storage, made before the approval."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 
 class CollectorStoragePlanOperator(CollectorOperator):
-    """Reads a live collector's clean config and works out what it is with another storage; changes nothing.
+    """Reads a live collector's clean config and returns the one with another storage; changes nothing.
 
     Returns three XComs, each under its own key (``plan.output["clean_config"]``):
 
-    - ``clean_config``: the whole payload, nothing but the storage changed, for :class:`CollectorApplyOperator`;
-    - ``detail_rows``: each change, what cannot be seen and may be lost, and the capacity before, after and
-      between, for the same, so that the approver sees them;
+    - ``clean_config``: the whole payload with only the storage changed, for :class:`CollectorApplyOperator`;
+    - ``detail_rows``, for the same: what the approver sees, which is each change, what cannot be read back and may
+      be lost, and the capacity before and after;
     - ``before``: the payload as it is now, for ``expected_before`` of :class:`CollectorProvisionEtlOperator`.
 
-    Starts from the collector's table as its detail shows it. Fails for a collector without ETL, for a stopped one,
-    for one whose clean config cannot be seen well enough to be written again, and if nothing would change. More
-    and less are treated alike: the log platform takes both without asking anybody, and a shorter retention deletes
-    logs.
+    Starts from the collector's table as its detail shows it. Fails for a collector that has no ETL, is stopped, or
+    shows too little of its clean config to be written again, and if nothing would change. Less storage is treated
+    like more: the log platform takes both without an approval, and a shorter retention deletes logs.
 
     Parameters of :class:`~.collector_base.CollectorOperator`, and:
 
@@ -61,14 +60,14 @@ class CollectorStoragePlanOperator(CollectorOperator):
         self.hosts = hosts
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Read, change, estimate."""
+        """Return the payload before and after the change, and the approver's rows."""
         from airflow_provider_bkitsm.collectors.read_back import present_clean_config, unseen
         from airflow_provider_bkitsm.collectors.storage_plan import changed_storage, storage_rows
 
         given = {key: value for key, value in self.storage.items() if value not in (None, "")}
         wanted = {key: number(key, value) for key, value in given.items()}
         daily, hosts = self._daily(), number("hosts", self.hosts)
-        # The list is asked first: it alone says whether the collector is this business's.
+        # The list comes first: only the list shows whether the collector belongs to this business.
         detail = self.bklog.get_collector_detail(self.collector()["collector_config_id"])
         before, after = present_clean_config(detail), changed_storage(detail, wanted)
         hidden = self._changed_since_approval(detail) | unseen(detail)
@@ -77,7 +76,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
         return {"clean_config": after, "detail_rows": rows, "before": before}
 
     def _changed_since_approval(self, detail: Mapping[str, Any]) -> dict[str, str]:
-        """Return, for the approver, what is not as it was approved last: others may have changed it since."""
+        """Return a row for the approver if the collector is not as it was approved last."""
         from airflow_provider_bkitsm.collectors.read_back import differences
 
         row = self.store.get(*self.key)

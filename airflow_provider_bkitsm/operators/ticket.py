@@ -6,3 +6,7 @@ from airflow_provider_bkitsm.operators.ticket_create import ItsmCreateTicketOper
 from airflow_provider_bkitsm.operators.ticket_operate import ItsmOperateTicketOperator
 
 __all__ = ["ItsmApprovalOperator", "ItsmCreateTicketOperator", "ItsmOperateTicketOperator"]
+
+# Airflow writes a task's class and module into the serialized DAG and into logs: there it is what users import.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The everyday gate: ask people in an ITSM ticket, and go on only when they said yes."""
+"""The approval operator: opens an ITSM ticket and goes on only when its approvers agree."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,24 +20,26 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
+from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
+    from airflow_provider_bkitsm.tickets.binding import Binding
     from airflow_provider_bkitsm.tickets.question import Question
 
 _DEFAULT_POLL_INTERVAL = 60.0
-_ASKED = ("title", "fields", "service_id", "fast_approval")
+_LEGACY_PARAMETERS = ("title", "fields", "service_id", "fast_approval")
 
 
 class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMixIn):
     """Opens a ticket in any service, waits in the triggerer, and returns the approval (promise P3, fail closed).
 
     One task for what :class:`ItsmCreateTicketOperator` and ``ItsmTicketSensor`` do in two, with the same
-    promises; it takes all their parameters. The worker is given back as soon as the ticket is open. After an
-    approval one compares what is about to run with what was asked.
+    promises; it takes all their parameters. The worker is free as soon as the ticket is open. After an approval, a
+    worker compares what is about to run with what was approved.
 
     Returns the JSON object of ``ItsmTicketSensor``: ``sn``, ``outcome``, ``approvers``, ``decided_at`` ... .
 
@@ -47,15 +50,16 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``withdraw`` or ``keep``. A
         decision that comes first wins. Default: ``withdraw``, but ``keep`` with an ``approval_key``, since others
         may wait for the ticket.
-    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or ends its run. A
-        restart of Airflow never withdraws a ticket, and clearing the task does what ``on_clear`` says.
-    :param digest_field: form field that shows people the whole digest of what is asked; ``fast_approval`` shows
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
+        A restart of Airflow, or deleting the run, never withdraws a ticket, and clearing the task does what
+        ``on_clear`` says.
+    :param digest_field: form field that shows people the whole digest of the question; ``fast_approval`` shows
         it below the content. Its beginning ends the title in any case.
     :param compare_parameters: after an approval, compare what would run now (title, fields, service, as
-        rendered) with what was asked, and fail for good if it is something else. False leaves that out, and
-        the approval may then end the task with no worker.
+        rendered) with what was approved, and fail for good if they differ. False leaves that out, and the
+        approval may then end the task with no worker.
     :param approved_task_ids: on approval, go on with these tasks or groups only, of those directly behind.
-    :param rejected_task_ids: on anything else, go on with these only, instead of what ``on_not_approved`` says.
+    :param rejected_task_ids: on any other outcome, go on with these only; ``on_not_approved`` is not used then.
     :param verdict_field: see ``ItsmTicketSensor``. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
@@ -74,7 +78,8 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     ui_color = "#d9ead3"
     # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
     _can_skip_downstream: bool = True
-    _asked: str | None = None
+    _digest_at_start: str | None = None
+    _opened_sn: str | None = None
 
     def __init__(
         self,
@@ -118,33 +123,39 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
         approval_time(self.approval_timeout)
         self._check_branches()
-        record = self.opened(context)
-        asked = self.parameters_digest(self.ticket_meta(context))
-        self.wait_in_triggerer(str(record.sn), asked=asked, sn=record.sn, sent=dict(record.request) or None)
+        request = self.approval_request(context)
+        record, digest = self.opened(request, context), self._digest_of(request.question)
+        self.wait_in_triggerer(str(record.sn), asked=digest, sn=record.sn, sent=dict(record.request) or None)
 
     def execute_complete(
         self,
         context: Context,
-        event: dict[str, Any],
+        event: dict[str, Any] | None = None,
         asked: str | None = None,
         sn: str | None = None,
         sent: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Take the trigger's event.
+        """Take the trigger's event; without one the ticket is read again.
 
-        :param asked: digest of what was asked when the wait began.
-        :param sn: number of the ticket it asked in; None where a version before has begun the wait.
-        :param sent: what was sent to open it: the record of it may be lost, or in another machine's store.
+        :param asked: digest of the question when the wait began.
+        :param sn: number of its ticket; None if an older version began the wait.
+        :param sent: what was sent to open it, since its record may be lost or in another machine's store.
         """
-        self._asked, self._sent = asked, sent
+        self._digest_at_start, self._sent, self._opened_sn = asked, sent, sn
         return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
+    def binding(self, sn: str, context: Context) -> Binding:
+        """As the sensor's; but what this task has opened is its own, whatever this Airflow's address is by now."""
+        found = super().binding(sn, context)
+        is_moved = not found.is_settled and found.since is None and sn == self._opened_sn
+        return replace(found, claim=Claim.OWN) if is_moved else found
+
     def policy_settings(self) -> dict[str, Any]:
-        """Return where the verdict is read: another place is another question."""
+        """Return where the verdict is read; a change of it is another question."""
         return dict(self.verdict_settings)
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
-        """Go on, fail, skip or branch."""
+        """Go on, fail, skip or branch, by the verdict."""
         if verdict.outcome is Outcome.APPROVED and self.compare_parameters:
             self.compare(verdict.sn, context)
         approved = verdict.outcome is Outcome.APPROVED
@@ -161,36 +172,39 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         return result
 
     def compare(self, sn: str, context: Context) -> None:
-        """Refuse to go on with something else than was asked for."""
+        """Refuse to go on if the parameters are not those that were approved."""
         now = self.parameters_digest(self.ticket_meta(context))
-        if self._asked in (None, now, *self.legacy_digests()):
+        if self._digest_at_start in (None, now, *self.legacy_digests()):
             return
         raise AirflowFailException(
             f"ITSM ticket {sn} is approved, but the task's parameters are not those it was asked for with: then"
-            f" {self._asked}, now {now}. Clear the task to ask anew. What changes with time needs"
+            f" {self._digest_at_start}, now {now}. Clear the task to ask anew. What changes with time needs"
             " compare_parameters=False"
         )
 
     def legacy_digests(self) -> tuple[str, ...]:
-        """Return the digests that versions without approval records showed in a ticket for what is asked now."""
+        """Return the digests by which versions without approval records showed this question in a ticket."""
         from airflow_provider_bkitsm.itsm.form import comparable
 
-        asked = {name: getattr(self, name) for name in _ASKED}
+        parameters = {name: getattr(self, name) for name in _LEGACY_PARAMETERS}
         fields = self.hook.gateway.dialect.question_form(self.fields) if self.fields else None
-        return _legacy_digest(asked | {"fields": comparable(fields)}), _legacy_digest(asked)
+        return _legacy_digest(parameters | {"fields": comparable(fields)}), _legacy_digest(parameters)
 
     def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:
-        """Return ``sha256:`` and the hex digest of what is asked, templates rendered; of a list, by which task.
+        """Return ``sha256:`` and the hex digest of the question, rendered; with a list, of this task's item too.
 
         :param meta: the ticket's ``meta``, rendered.
         """
+        return self._digest_of(self.question(meta))
+
+    def _digest_of(self, question: Question) -> str:
         from airflow_provider_bkitsm.tickets.question import item_digest
 
-        digest = self.question(meta).digest
+        digest = question.digest
         return digest if self.approval_items is None else item_digest([digest, self.approval_item])
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:
-        """Return the submit form; it shows people the digest of what is asked, where it has a place for it."""
+        """Return the submit form, with the digest of the question where the form has a place for it."""
         from airflow_provider_bkitsm.itsm.idempotency import marked_title
 
         digest = question.digest
@@ -202,9 +216,9 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         return form
 
     def _check_branches(self) -> None:
-        """Refuse branches that are not directly behind this task, before anybody is asked.
+        """Refuse branches that are not directly behind this task, before the ticket is opened.
 
-        :raises ItsmConfigurationError: an answer could not be followed.
+        :raises ItsmConfigurationError: there is one.
         """
         if (dag := self.get_dag()) is None:
             return
@@ -223,19 +237,19 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
                 )
 
     def _branch(self, context: Context, *, approved: bool) -> list[str] | None:
-        """Return what to go on with; None is everything.
+        """Return the tasks to go on with; None for all.
 
-        The other answer's tasks are never among it, even where this answer names none of its own.
+        The other outcome's tasks are never among them, even if this outcome names none of its own.
         """
         pair = (self.approved_task_ids, self.rejected_task_ids)
-        mine, others = pair if approved else pair[::-1]
-        if mine is not None or others is None:
-            return mine
+        chosen, others = pair if approved else pair[::-1]
+        if chosen is not None or others is None:
+            return chosen
         return sorted(self.downstream_task_ids - set(self._expand_task_group_roots(context["ti"], others)))
 
 
-def _legacy_digest(asked: dict[str, Any]) -> str:
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+def _legacy_digest(parameters: dict[str, Any]) -> str:
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

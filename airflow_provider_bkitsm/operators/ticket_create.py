@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a ticket in any ITSM service."""
+"""The operator that opens a ticket in any ITSM service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
     from airflow_provider_bkitsm.tickets.question import Question
 
-# Field of the built-in approval that says what is asked.
+# Field of the built-in approval that holds the question.
 CONTENT = "APPROVAL_CONTENT"
 # A form by key, ITSM's own list, or a template of either.
 Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
@@ -39,10 +39,9 @@ Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     """Opens a ticket in any ITSM service and returns its number (sn).
 
-    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry goes
-    by that record (promise P2). Clearing the task asks anew, unless its earlier ticket is still open and asks the
-    same.
-    The title gets a short marker at its end, which only this provider can make.
+    Airflow's retries never open a second one: the intent is stored before the ticket is opened, and a retry uses
+    that record (promise P2). Clearing the task opens a new one, unless the earlier ticket is still open and asks
+    the same. The title gets a short marker at its end, which only this provider can make.
 
     :param title: title of the ticket; with its marker at most 128 characters. (templated)
     :param fields: the service's submit form by key, without ``title``; ITSM's list of ``{"key": ..., "value":
@@ -50,7 +49,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
         (names, a list or a text with commas) and ``APPROVAL_CONTENT``.
-    :param creator: who asks, and who alone may withdraw; None takes the connection's user. (templated)
+    :param creator: the person who asks and who alone may withdraw; None takes the connection's user. (templated)
     :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
         address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
@@ -61,10 +60,10 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     :param approval_item: what this task would do; one of ``approval_items``, compared with its type. (templated)
     :param items_field: form field that takes the list; ``fast_approval`` shows it below the content.
     :param on_clear: what clearing the task does to its ticket while that is open: ``keep`` waits for the same
-        one, unless it asks something else by now; ``withdraw`` ends it and asks anew. A shared ticket is always
-        kept.
-    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters are others
-        now.
+        one, unless it asks something else by now; ``withdraw`` ends it and opens a new one. A shared ticket is
+        always kept.
+    :param compare_parameters: False goes on with the ticket of an earlier try although the parameters have
+        changed.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     """
 
@@ -122,21 +121,21 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
     @cached_property
     def approval_store(self) -> ApprovalStore:
-        """Where the records of approval rounds are."""
+        """The store of the approval rounds' records."""
         from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 
         return open_approval_store()
 
     def execute(self, context: Context) -> Any:
-        """Return the number of this round's ticket; open it if it is not there."""
-        return self.opened(context).sn
+        """Return the number of this round's ticket; open it unless it is open already."""
+        return self.opened(self.approval_request(context), context).sn
 
-    def opened(self, context: Context) -> ApprovalRecord:
-        """Return the record of this round's ticket, whoever opened it."""
+    def opened(self, request: ApprovalRequest, context: Context) -> ApprovalRecord:
+        """Return the record of this round's ticket, opened by this try or another one."""
         from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError
 
         try:
-            record = self.approval_request(context).ticket()
+            record = request.ticket()
         except ItsmAnotherQuestionError as error:
             raise AirflowFailException(
                 f"{error}. Clear the task to ask anew; what changes with time needs compare_parameters=False"
@@ -145,7 +144,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         return record
 
     def approval_request(self, context: Context) -> ApprovalRequest:
-        """Return what this try asks for."""
+        """Return the request for this try's approval."""
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
         from airflow_provider_bkitsm.tickets.legacy import legacy_ticket
         from airflow_provider_bkitsm.tickets.opener import TicketOpener
@@ -167,7 +166,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         )
 
     def question(self, meta: Mapping[str, Any] | None = None) -> Question:
-        """Return what is asked, templates rendered.
+        """Return the question, templates rendered.
 
         :param meta: the ticket's ``meta``, rendered.
         """
@@ -186,27 +185,27 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         )
 
     def _items(self) -> Sequence[Any]:
-        """Return what all who share the approval would do; this task's own item is among it."""
+        """Return the items of all tasks that share the approval, this task's own among them."""
         from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
         from airflow_provider_bkitsm.itsm.form import excerpt, read_literal
         from airflow_provider_bkitsm.tickets.question import item_digest
 
         if self.approval_items is None:
             return ()
-        given = read_literal(self.approval_items) if isinstance(self.approval_items, str) else self.approval_items
-        if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
+        items = read_literal(self.approval_items) if isinstance(self.approval_items, str) else self.approval_items
+        if not isinstance(items, Sequence) or isinstance(items, str | bytes) or not items:
             raise ItsmInvalidRequestError(
                 f"approval_items must be a list, not {excerpt(self.approval_items)}; no ticket was opened"
             )
-        if item_digest(self.approval_item) not in map(item_digest, given):
+        if item_digest(self.approval_item) not in map(item_digest, items):
             raise ItsmInvalidRequestError(
-                f"approval_item {excerpt(self.approval_item)} is none of the approval_items {excerpt(given)}:"
+                f"approval_item {excerpt(self.approval_item)} is none of the approval_items {excerpt(items)}:"
                 " their approval would not cover it. No ticket was opened"
             )
-        return given
+        return items
 
     def policy_settings(self) -> dict[str, Any]:
-        """Return where this task reads the verdict; a task that only asks does not say."""
+        """Return where this task reads the verdict; empty here, because this task only opens the ticket."""
         return {}
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:
@@ -225,9 +224,13 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         return dict(self.render_template(self.meta, context)) if self.meta else {}
 
     def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the ticket is opened with, checked as far as it can be."""
+        """Return what the ticket is opened with, checked as far as the service allows."""
         from airflow_provider_bkitsm.itsm.dialect import ask
+        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+        from airflow_provider_bkitsm.itsm.form import HALF, is_whole
 
+        if not is_whole(meta):
+            raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
         form, names = self.form(tag, question), {"service_id": question.service_id}
         service_id, form = self.hook.run(
             ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))
@@ -249,15 +252,15 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         from airflow_provider_bkitsm.tickets.approval_store import installation
 
         ti = context["ti"]
-        everybody = Subject(
+        shared_subject = Subject(
             installation=installation(),
             bkitsm_conn_id=self.bkitsm_conn_id,
             dag_id=ti.dag_id,
             approval_key=str(self.approval_key) if self.approval_key else None,
         )
         if shared:
-            return everybody
-        return replace(everybody, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index(ti))
+            return shared_subject
+        return replace(shared_subject, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index(ti))
 
     def _attempt(self, context: Context) -> Attempt:
         from airflow_provider_bkitsm.tickets.approval import Attempt
@@ -274,7 +277,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         )
 
     def legacy_digests(self) -> tuple[str, ...]:
-        """Return what the title of an older version's ticket may show for what is asked now; empty: anything."""
+        """Return the digests that an older version's ticket may show for this question; empty: any."""
         return ()
 
     def _sharing(self, context: Context) -> Sharing | None:
@@ -293,8 +296,8 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 def _run_began(context: Context) -> datetime | None:
     """Return when the run began.
 
-    ``airflow dags test`` dates a run back to its logical date, each time again. There it is when Airflow made this
-    try: of a first try, when it made the run.
+    ``airflow dags test`` dates a run back to its logical date, each time again. There the time when Airflow made
+    this try counts instead; for a first try that is when it made the run.
     """
     from airflow_provider_bkitsm.tickets.approval import made_at
 

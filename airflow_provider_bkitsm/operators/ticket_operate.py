@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operating on a ticket: withdraw, terminate, suspend, resume."""
+"""Operations on a ticket: withdraw, terminate, suspend, resume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
 
     :param ticket_sn: number of the ticket. (templated)
     :param action_type: ``WITHDRAW``, ``TERMINATE``, ``SUSPEND`` or ``UNSUSPEND``. (templated)
-    :param action_message: why, for the ticket's log (1-255 characters, ITSM demands it). (templated)
+    :param action_message: the reason, for the ticket's log (1-255 characters, required by ITSM). (templated)
     :param operator: the acting person: for ``WITHDRAW`` the ticket's creator; None takes the connection's
         user. (templated)
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
@@ -59,7 +59,7 @@ class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
         self.bkitsm_conn_id = bkitsm_conn_id
 
     def execute(self, context: Context) -> str:
-        """Operate once."""
+        """Operate on the ticket and return its status."""
         from airflow_provider_bkitsm.hooks.operating import operate
         from airflow_provider_bkitsm.itsm.people import read_person
 

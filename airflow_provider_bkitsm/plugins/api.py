@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 
 from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Sort, View, Wanted
 from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
-from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -179,8 +179,8 @@ async def _open_ticket(views: ApprovalViews, found: WaitRecord) -> dict[str, Any
     return {**about, "approvers": list(status.waits_for), "waiting_since": info.created_at}
 
 
-async def _hook(views: ApprovalViews, found: WaitRecord) -> GatewayHook:
+async def _hook(views: ApprovalViews, found: WaitRecord) -> ItsmAsyncHook:
     gateway = await in_thread(views.metadata.gateway, found.conn_id)
     if gateway is None:
         raise HTTPException(503, "The ITSM connection cannot be used")
-    return GatewayHook(gateway)
+    return ItsmAsyncHook.for_gateway(gateway)

@@ -39,11 +39,21 @@ def _app() -> ASGIApp:
     app, seen = create_app(metadata), views.ApprovalViews(metadata)
     for room in (pages.router(), api.read_routes(seen), api.action_routes(seen)):
         app.include_router(room)
-    # An API server holds a million objects for as long as it lives. Going through all of them stops it for a third
-    # of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.
-    gc.collect()
-    gc.freeze()
+    _change_host()
     return Secured(app)
+
+
+def _change_host() -> None:
+    """Change what belongs to Airflow's API server, as far as an administrator asks for it in ``[bkitsm]``."""
+    from airflow_provider_bkitsm import settings, version_compat
+
+    if settings.initialize_metrics():
+        version_compat.initialize_metrics()
+    if settings.freeze_gc():
+        # An API server holds a million objects for as long as it lives. Going through all of them stops it for a
+        # third of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.
+        gc.collect()
+        gc.freeze()
 
 
 _APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]

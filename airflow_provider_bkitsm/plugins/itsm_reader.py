@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from airflow_provider_bkitsm.approvals.rows import Ticket, TicketSnapshot
-from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -55,7 +55,7 @@ class ItsmReader:
         """Return how long ago a moment was."""
         return self.clock() - moment
 
-    async def ask(self, conn_id: str, question: Callable[[GatewayHook], Awaitable[T]]) -> T | None:
+    async def ask(self, conn_id: str, question: Callable[[ItsmAsyncHook], Awaitable[T]]) -> T | None:
         """Return the answer to a question; None when there is none in time."""
         if self.is_paused(conn_id):
             return None
@@ -67,11 +67,11 @@ class ItsmReader:
             self._failed[conn_id] = self.clock()
             return None
 
-    async def _ask(self, conn_id: str, question: Callable[[GatewayHook], Awaitable[T]]) -> T:
+    async def _ask(self, conn_id: str, question: Callable[[ItsmAsyncHook], Awaitable[T]]) -> T:
         gateway = await self._gateway(conn_id)
         if gateway is None:
             raise ItsmError("there is no such connection")
-        hook = GatewayHook(gateway)
+        hook = ItsmAsyncHook.for_gateway(gateway)
         async with hook:
             return await question(hook)
 
@@ -129,7 +129,7 @@ class TicketCache:
                 return True
             return await self._itsm.ask(conn_id, lambda hook: self._ask(hook, conn_id, old, steps)) is not None
 
-    async def _ask(self, hook: GatewayHook, conn_id: str, old: list[str], steps: list[str]) -> bool:
+    async def _ask(self, hook: ItsmAsyncHook, conn_id: str, old: list[str], steps: list[str]) -> bool:
         if old:
             rows = await hook.run(ask(lambda itsm: itsm.summaries(old)))
             self._remember(conn_id, set(old), rows)
@@ -200,11 +200,14 @@ Numbers = frozenset[str]
 
 
 class PersonTickets:
-    """What one API server process remembers, for each person apart; for one event loop."""
+    """What one API server process remembers, for each person apart; for one event loop.
 
-    def __init__(self, itsm: ItsmReader) -> None:
+    :param fresh_seconds: so long an answer is not asked for anew.
+    """
+
+    def __init__(self, itsm: ItsmReader, *, fresh_seconds: float = _FRESH_SECONDS) -> None:
         self._itsm = itsm
-        self._known: SharedCache[Numbers] = SharedCache(_FRESH_SECONDS)
+        self._known: SharedCache[Numbers] = SharedCache(fresh_seconds)
 
     async def find(self, person: str, tickets: Iterable[tuple[Ticket, bool]]) -> tuple[frozenset[Ticket], bool]:
         """Return which of these wait for a person or were opened in their name, and whether all ITSMs answered.
@@ -239,7 +242,7 @@ class _NoAnswerError(Exception):
     pass
 
 
-async def _search(hook: GatewayHook, person: str, sns: dict[str, bool]) -> Numbers:
+async def _search(hook: ItsmAsyncHook, person: str, sns: dict[str, bool]) -> Numbers:
     """Search in our own tickets only (P6)."""
     latest = list(sns)[:_MOST]
     waiting = [sn for sn, waits in sns.items() if waits][:_MOST]

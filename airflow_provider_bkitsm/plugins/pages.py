@@ -11,6 +11,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.plugins.security import SignedIn, framing, is_of, origin_of
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
@@ -47,9 +48,9 @@ def router() -> APIRouter:
 
 def frame_origin() -> str:
     """Return the origin whose pages a ticket's page may frame: ``[bkitsm] itsm_frame_origin``; empty for none."""
-    conf = airflow_conf()
-    setting = conf.get("bkitsm", "itsm_frame_origin", fallback="")
-    return _origin(setting or "", conf.get("api", "base_url", fallback="") or "")
+    return _origin(
+        settings.itsm_frame_origin(), str(airflow_conf().get("api", "base_url", fallback="") or "").strip()
+    )
 
 
 @cache

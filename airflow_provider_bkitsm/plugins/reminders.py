@@ -17,7 +17,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from airflow_provider_bkitsm.version_compat import airflow_conf
+from airflow_provider_bkitsm import settings
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _REMEMBERED = 10_000
 
 def reminder() -> Remind | None:
     """Import the function that ``[bkitsm] remind`` names; None when there is none. Blocks."""
-    return _imported(airflow_conf().get("bkitsm", "remind", fallback="") or "")
+    return _imported(settings.remind())
 
 
 @cache

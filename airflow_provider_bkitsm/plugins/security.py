@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -14,40 +14,53 @@ from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
 from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
 
+from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HOST = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
-_ORIGIN = re.compile(rf"(https?)://({_HOST})(?::(\d{{1,5}}))?", re.IGNORECASE | re.ASCII)
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
-# What may follow an origin in an address. A backslash would be a slash to a browser.
-_REST = re.compile(r"(?:[/?#][!-\[\]-~]*)?")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# Browsers take a backslash for a slash and leave control characters out; ``urlsplit`` differs.
+_PLAIN = re.compile(r"[!-\[\]-~]*")
 
 
 def origin_of(setting: str) -> str:
     """Return an origin as browsers write it, a last slash forgiven; empty for anything else."""
-    found = _ORIGIN.fullmatch(setting.strip().removesuffix("/"))
-    return _written(found) if found else ""
+    address = setting.strip().removesuffix("/")
+    is_whole = _PLAIN.fullmatch(address) is not None and not re.search("[/?#]", address.partition("://")[2])
+    return _origin(address) if is_whole else ""
 
 
 def is_of(address: str, origin: str) -> bool:
     """Whether an address is of an origin, as browsers write that."""
-    found = _ORIGIN.match(address)
-    return found is not None and _written(found) == origin
+    return bool(origin) and _origin(address) == origin
 
 
 def framed(address: str, origin: str) -> str:
     """Return an address if it is of this origin; empty otherwise, as for no origin."""
-    found = _ORIGIN.match(address)
-    is_whole = found is not None and _REST.fullmatch(address, found.end()) is not None
-    return address if is_whole and is_of(address, origin) else ""
+    return address if _PLAIN.fullmatch(address) is not None and is_of(address, origin) else ""
 
 
-def _written(found: re.Match[str]) -> str:
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
-    return f"{scheme}://{host}" + (f":{int(port)}" if port and port != _DEFAULT_PORTS[scheme] else "")
+def _origin(address: str) -> str:
+    """Return the origin of an http(s) address; empty for an address without one, or with a user in it."""
+    try:
+        url = urlsplit(address)
+        host, port = _host(url.hostname or ""), url.port
+    except ValueError:
+        return ""
+    if url.scheme not in _DEFAULT_PORTS or "@" in url.netloc or not host:
+        return ""
+    return f"{url.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[url.scheme]) else f":{port}")
+
+
+def _host(host: str) -> str:
+    """Return a host as an origin has it; empty for what is no host. Nothing else gets into a header."""
+    if ":" in host:
+        return f"[{IPv6Address(host)}]" if "%" not in host else ""
+    return host if _HOST.fullmatch(host) else ""
 
 
 _POLICY_NAME = "Content-Security-Policy"
@@ -123,10 +136,9 @@ def itsm_name(user: Any) -> str:
     # The FAB auth manager's name is "First Last"; its user name is the one that people share with ITSM.
     name = getattr(user, "username", None) or airflow_name(user)
     try:
-        mapping = json.loads(airflow_conf().get("bkitsm", "user_mapping", fallback="") or "{}")
-        return str(mapping.get(name, name))
-    except (ValueError, AttributeError):
-        raise HTTPException(500, "[bkitsm] user_mapping is no JSON object") from None
+        return str(settings.user_mapping().get(name, name))
+    except ItsmConfigurationError as error:
+        raise HTTPException(500, str(error)) from None
 
 
 def readable_dags(user: Any) -> frozenset[str]:

@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, ticket_of
 from airflow_provider_bkitsm.approvals.state_diagram import picture
 from airflow_provider_bkitsm.approvals.ticket_detail import story_of
-from airflow_provider_bkitsm.callback.itsm import GatewayHook
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
@@ -35,7 +36,6 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
-from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -48,7 +48,7 @@ _SECONDS = 5.0
 async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, str]:
     """Return a ticket's story and why there is none; exactly one of the two is empty."""
     try:
-        async with asyncio.timeout(_SECONDS), GatewayHook(gateway) as hook:
+        async with asyncio.timeout(_SECONDS), ItsmAsyncHook.for_gateway(gateway) as hook:
             answers = await asyncio.gather(
                 hook.run(ask(lambda itsm: itsm.info(sn))),
                 hook.run(ask(lambda itsm: itsm.log(sn))),
@@ -134,8 +134,7 @@ def _is_of(row: CollectorRow, dag_ids: Collection[str]) -> bool:
 
 def _store() -> CollectorStore | None:
     """Open the store; a file that no worker has made yet is not made by looking."""
-    named = airflow_conf().get("bkitsm", "store_conn_id", fallback="")
-    return open_store() if named or store_path().exists() else None
+    return open_store() if settings.store_conn_id() or store_path().exists() else None
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

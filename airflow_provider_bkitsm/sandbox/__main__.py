@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from airflow_provider_bkitsm.sandbox.app import create_app
-from airflow_provider_bkitsm.sandbox.moments import tenth_of_day
-from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, LogServices, Settings
+from airflow_provider_bkitsm.sandbox.times import tenth_of_day
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -50,8 +49,15 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve."""
+    """Serve until Ctrl-C.
+
+    :raises SystemExit: a package of the extra ``sandbox`` is not installed.
+    """
     given = options(arguments)
+    try:
+        from airflow_provider_bkitsm.sandbox.server import create_app, listening_socket, server_of
+    except ModuleNotFoundError as problem:
+        sys.exit(str(problem))
     bound = listening_socket(given.host, given.port)
     host = f"[{given.host}]" if ":" in given.host else given.host
     url = f"http://{host}:{bound.getsockname()[1]}"

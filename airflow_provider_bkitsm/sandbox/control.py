@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person, an administrator or another client would do to a running sandbox, as methods."""
+"""A client of a running sandbox: acts as a person, an administrator or another client of the platforms would."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import requests
 
 from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Kind, TaskKind
+from airflow_provider_bkitsm.sandbox.itsm.tickets import ENDED
 from airflow_provider_bkitsm.sandbox.settings import (
     BKLOG_ROOT,
     CONTROL_ROOT,
@@ -19,7 +20,6 @@ from airflow_provider_bkitsm.sandbox.settings import (
     SAAS_ROOT,
     Settings,
 )
-from airflow_provider_bkitsm.sandbox.tickets import ENDED
 
 _STEP_SECONDS = 10.0
 
@@ -61,8 +61,8 @@ class SandboxControl:
 
     def headers(self, **more: str) -> dict[str, str]:
         """Return what an ITSM or log platform request needs; ``more`` goes into the authorization."""
-        known = {"bk_app_code": self.app_code, "bk_app_secret": self.app_secret, "bk_username": "admin"}
-        return {"X-Bkapi-Authorization": json.dumps(known | more)}
+        credentials = {"bk_app_code": self.app_code, "bk_app_secret": self.app_secret, "bk_username": "admin"}
+        return {"X-Bkapi-Authorization": json.dumps(credentials | more)}
 
     def connections(self, **extra: Any) -> dict[str, str]:
         """Return the default connections to the sandbox, as values of ``AIRFLOW_CONN_`` variables by their name.
@@ -214,7 +214,7 @@ class SandboxControl:
         self._control("POST", "faults", json={"kind": kind, "path": path, "times": times, **more})
 
     def clear_faults(self) -> None:
-        """Behave again."""
+        """Remove all faults."""
         self._control("DELETE", "faults")
 
     def collector(self, number: int) -> dict[str, Any]:

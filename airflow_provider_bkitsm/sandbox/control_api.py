@@ -12,16 +12,16 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from airflow_provider_bkitsm.sandbox import callbacks, flow, itsm_calls, lifecycle
-from airflow_provider_bkitsm.sandbox.bklog import control_api as bklog_control
-from airflow_provider_bkitsm.sandbox.dependencies import InWorld
+from airflow_provider_bkitsm.sandbox.bklog.provisioning import decide_natively
+from airflow_provider_bkitsm.sandbox.bklog.seed import collector
 from airflow_provider_bkitsm.sandbox.faults import Fault
+from airflow_provider_bkitsm.sandbox.itsm import callbacks, flow, lifecycle, ticket_endpoints
+from airflow_provider_bkitsm.sandbox.itsm.entrances import issue_jwt
+from airflow_provider_bkitsm.sandbox.itsm.services import Node, filled_in
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
-from airflow_provider_bkitsm.sandbox.saas import issue_jwt
-from airflow_provider_bkitsm.sandbox.services import Node, filled_in
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
-from airflow_provider_bkitsm.sandbox.world import World
+from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
 _SHOWN = (
@@ -59,7 +59,6 @@ def only_from_here(request: Request) -> None:
 
 
 routes = APIRouter(prefix=CONTROL_ROOT, dependencies=[Depends(only_from_here)])
-routes.include_router(bklog_control.routes)
 
 
 async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
@@ -111,7 +110,7 @@ async def edit_ticket(world: InWorld, sn: str, values: dict[str, Any]) -> dict[s
     """Change title and form of an open ticket as a person would."""
     found = _one(world, sn)
     try:
-        itsm_calls.edit(found, values)
+        ticket_endpoints.edit(found, values)
     except Refusal as refusal:
         raise HTTPException(409, refusal.message) from refusal
     world.save(found)
@@ -143,20 +142,20 @@ async def request_counts(world: InWorld) -> dict[str, int]:
 
 @routes.get("/faults")
 async def pending_faults(world: InWorld) -> list[dict[str, Any]]:
-    """Return the faults that are still to come."""
+    """Return the faults that have not struck yet."""
     return [asdict(one) for one in world.faults.pending]
 
 
 @routes.post("/faults", status_code=201)
 async def add_fault(world: InWorld, fault: Fault) -> dict[str, Any]:
-    """Let something go wrong."""
+    """Add a fault."""
     world.faults.pending.append(fault)
     return asdict(fault)
 
 
 @routes.delete("/faults", status_code=204)
 async def clear_faults(world: InWorld) -> None:
-    """Let nothing more go wrong."""
+    """Remove all faults."""
     world.faults.pending.clear()
 
 
@@ -174,7 +173,7 @@ async def forget_counters(world: InWorld) -> None:
 
 @routes.get("/jwt")
 async def attested(world: InWorld, user: str = "", verified: bool = False, seconds: float = 300) -> dict[str, str]:
-    """Return what a gateway would attest, for calls past it."""
+    """Return the signature a gateway adds to a request, for calls past the gateway."""
     return {"jwt": issue_jwt(world.installation, user=user, verified=verified, seconds=seconds)}
 
 
@@ -186,7 +185,7 @@ async def callback(world: InWorld, sn: str) -> dict[str, Any]:
 
 @routes.post("/tickets/{sn}/callback")
 async def post_callback(world: InWorld, sn: str, body: dict[str, Any]) -> dict[str, bool]:
-    """Post a callback again, or one that is not true; the keys given replace ITSM's."""
+    """Post a ticket's callback again, or a forged one: the keys given replace ITSM's."""
     found = _one(world, sn)
     sent = callbacks.callback_body(world, found) | body
     return {"accepted": await callbacks.deliver(world, found, sent)}
@@ -213,3 +212,75 @@ def _shown(ticket: Ticket) -> dict[str, Any]:
         "waits_for": ticket.waits_for,
         "approve_result": ticket.approve_result,
     }
+
+
+@routes.get("/collectors")
+async def collectors(world: InWorld) -> list[dict[str, Any]]:
+    """Return every collector, and how often its ETL was written."""
+    return [shown_collector(world, number) for number in world.bklog.collectors]
+
+
+@routes.get("/collectors/{number}")
+async def one_collector(world: InWorld, number: int) -> dict[str, Any]:
+    """Return one collector."""
+    _check_known(world, number)
+    return shown_collector(world, number)
+
+
+@routes.put("/collectors/{number}")
+async def put_collector(world: InWorld, number: int, row: dict[str, Any]) -> dict[str, Any]:
+    """Create or replace a collector."""
+    name = str(row.get("collector_config_name") or f"collector-{number}")
+    try:
+        world.bklog.put(number, collector(number, name) | row | {"collector_config_id": number})
+    except (Refusal, LookupError) as problem:
+        raise HTTPException(422, f"no table can be made of this: {problem}") from problem
+    return shown_collector(world, number)
+
+
+@routes.get("/collectors/{number}/clean_config")
+async def clean_config(world: InWorld, number: int) -> dict[str, Any] | None:
+    """Return the clean configuration written last, as the platform normalized it."""
+    _check_known(world, number)
+    return world.bklog.stashes.get(number)
+
+
+@routes.get("/bklog")
+async def setup(world: InWorld) -> dict[str, Any]:
+    """Return the settings of the log platform."""
+    return world.bklog.setup.model_dump(mode="json")
+
+
+@routes.post("/bklog")
+async def change_setup(world: InWorld, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change settings of the log platform; those not named stay."""
+    try:
+        world.bklog.change_setup(changes)
+    except ValueError as problem:
+        raise HTTPException(422, str(problem)) from problem
+    return world.bklog.setup.model_dump(mode="json")
+
+
+@routes.delete("/bklog/list_cache", status_code=204)
+async def clear_list_cache(world: InWorld) -> None:
+    """Let the ten minutes pass for which the list keeps what it has seen."""
+    world.bklog.clear_list_cache()
+
+
+@routes.post("/bklog/native/{sn}", status_code=204)
+async def decide_native(world: InWorld, sn: str, approve: bool) -> None:
+    """Decide a ticket that the log platform itself has opened."""
+    try:
+        decide_natively(world.bklog, sn, approve=approve)
+    except LookupError as problem:
+        raise HTTPException(404, f"the log platform has opened no ticket {sn}") from problem
+
+
+def shown_collector(world: World, number: int) -> dict[str, Any]:
+    """Return a collector as the platform holds it, and how often its ETL was written."""
+    return world.bklog.shown(number) | {"etl_writes": world.bklog.etl_writes[number]}
+
+
+def _check_known(world: World, number: int) -> None:
+    if number not in world.bklog.collectors:
+        raise HTTPException(404, f"no collector {number}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a sandbox's state survives: JSON documents in one SQLite table, written through."""
+"""The stored state of a sandbox: JSON documents in one SQLite table, written through."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Database:
         )
 
     def delete(self, kind: str, key: object) -> None:
-        """Forget one document."""
+        """Delete one document."""
         self._connection.execute("DELETE FROM document WHERE kind = ? AND id = ?", (kind, str(key)))
 
     def close(self) -> None:

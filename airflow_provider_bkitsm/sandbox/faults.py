@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The faults a sandbox can be asked for: ``misbehave`` has those of requests, ``callbacks`` those of callbacks."""
+"""The faults a sandbox can be asked for, of requests, of callbacks and of automatic steps."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Fault:
     ``status``: that HTTP status as the gateway answers it, with its usual code or another ``code``, and
     ``Retry-After`` if given. ``esb``: the ESB's own body with that ``code``; ``refuse``: the platform's envelope
     with that ``code``; ``etl_refuse``: the same for clean configurations only; these with HTTP 200 or another
-    ``status``. ``app_refused``: the gateway or the ESB lets the application not through.
+    ``status``. ``app_refused``: the gateway or the ESB refuses the application.
 
-    ``drop_answer``: the work is done, then the connection is cut. ``delay``: so many ``seconds`` before the work.
+    ``drop_answer``: the work is done, then the connection is cut. ``delay``: the work waits so many ``seconds``.
 
     Of callbacks (``path`` is then the ticket's number, or part of it): ``callback_lost``: never sent, and on no
     list. ``callback_late``: sent after so many ``seconds``. ``callback_twice``: sent a second time.
@@ -44,13 +44,13 @@ class Fault:
 
     @property
     def subject(self) -> Subject:
-        """What it befalls."""
+        """What the fault applies to."""
         if self.kind.startswith("callback_"):
             return "callback"
         return "task" if self.kind.startswith("task_") else "request"
 
     def strikes(self, path: str) -> bool:
-        """Whether it is this request's turn to fail."""
+        """Whether the fault applies to a request, callback or step of this path."""
         etl = self.kind != "etl_refuse" or path.endswith(_ETL_PATH)
         return self.times > 0 and self.path in path and etl
 

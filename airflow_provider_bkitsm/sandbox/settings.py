@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sandbox can be told."""
+"""The settings of a sandbox, and the paths below which it serves."""
 
 from __future__ import annotations
 

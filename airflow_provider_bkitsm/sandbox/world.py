@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything a sandbox knows: tickets, the log platform, the lost-callback list, the requests it received.
+"""The state of a sandbox: tickets, the log platform, the lost-callback list, the requests it received.
 
 All access is from one event loop, so nothing is locked. Reads are served from memory, writes go through.
 """
@@ -11,17 +11,20 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, cast
 
-from airflow_provider_bkitsm.sandbox import refusals, tokens
+from fastapi import Depends, Request
+
+from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.bklog.platform import LogPlatform
 from airflow_provider_bkitsm.sandbox.database import Database
 from airflow_provider_bkitsm.sandbox.faults import Faults
-from airflow_provider_bkitsm.sandbox.forms import Draft
-from airflow_provider_bkitsm.sandbox.moments import shanghai
-from airflow_provider_bkitsm.sandbox.service_book import ServiceBook
+from airflow_provider_bkitsm.sandbox.itsm import tokens
+from airflow_provider_bkitsm.sandbox.itsm.forms import Draft
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ServiceBook
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.times import shanghai
 
 _REQUESTS_KEPT = 10_000
 
@@ -73,7 +76,7 @@ class World:
         self.worker.set()
 
     def add(self, draft: Draft) -> Ticket:
-        """Take in a new ticket under the day's next number."""
+        """Add a new ticket under the day's next number."""
         now = self.clock()
         ticket = Ticket(
             service=draft.service,
@@ -125,7 +128,7 @@ class World:
         return found[0]
 
     def newest_first(self) -> list[Ticket]:
-        """Return all tickets."""
+        """Return all tickets, newest first."""
         return sorted(self.tickets.values(), key=lambda one: one.id, reverse=True)
 
     def lose_callback(self, sn: str) -> None:
@@ -140,12 +143,12 @@ class World:
             self._database.delete("lost_callback", sn)
 
     def log_request(self, request: LoggedRequest) -> None:
-        """Remember a request."""
+        """Record a request and count it."""
         self.requests.append(request)
         self.request_counts[f"{request.method} {request.path}"] += 1
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background."""
+        """Run a coroutine in the background, until it ends or the sandbox stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -170,3 +173,12 @@ class World:
     def _index(self, ticket: Ticket) -> None:
         self.tickets[ticket.id] = ticket
         self._by_sn.setdefault(ticket.sn.lower(), []).append(ticket)
+
+
+def world_of(request: Request) -> World:
+    """Return the state of the sandbox that serves a request."""
+    return cast("World", request.app.state.world)
+
+
+InWorld = Annotated[World, Depends(world_of)]
+"""Parameter of a route: routes are made once in a process, and each sandbox in it has a state of its own."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_bkitsm.tickets.binding import indexed
+from airflow_provider_bkitsm.tickets.binding import ANYONE, indexed, one_of
 
 _OPENERS = frozenset({"ItsmCreateTicketOperator", "CollectorApplyOperator"})
 _PACKAGE = "airflow_provider_bkitsm."
@@ -22,23 +22,27 @@ _IN_ORDER = ("PlainXComArg", "MapXComArg")
 
 
 def check_opened_by(given: str | None) -> str | None:
-    """Raise ValueError, when the DAG is parsed, for what can be no task id."""
-    if given is not None and (not isinstance(given, str) or not given.strip() or "{" in given):
-        raise ValueError(f'opened_by must be the id of a task or "anyone", not {given!r}')
+    """Raise ValueError, when the DAG is parsed, for what can be no task id, or no list of them."""
+    if given is None:
+        return None
+    openers = [one.strip() for one in given.split(",")] if isinstance(given, str) and "{" not in given else [""]
+    if not all(openers) or (ANYONE in openers and len(openers) > 1):
+        raise ValueError(f'opened_by must be the id of a task, ids with commas, or "anyone", not {given!r}')
     return given
 
 
 def opener_of(sensor: Any, number: Any, *, index: int = -1) -> str | None:
-    """Return the id of the one task of ours that a sensor's ``ticket_sn`` comes from; None where there is none.
+    """Return the id of the task of ours that a sensor's ``ticket_sn`` comes from; None where there is none.
 
-    Where the number is that of one of a mapped task's tickets, its index is in brackets behind the id.
+    Where the number is that of one of a mapped task's tickets, its index is in brackets behind the id. Where it
+    comes from one of several tasks (``pull('a') or pull('b')``), all of them are named, with commas.
 
     :param number: ``ticket_sn`` before it is rendered: a task's output, or a template that quotes a task's id.
     :param index: of the sensor's own task, if it is mapped.
     """
     openers = {task.task_id: task for task in _sources(sensor, number, index) if _opens_tickets(task)}
     if len(openers) != 1:
-        return None
+        return one_of(sorted(openers)) or None
     ((task_id, task),) = openers.items()
     of_task = _index(sensor, number, task, index)
     return task_id if of_task is None else indexed(task_id, of_task)

@@ -19,7 +19,6 @@ from airflow_provider_bkitsm.deferral import (
     start_args,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
-from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     OnAbandoned,
@@ -29,6 +28,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
 )
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
+from airflow_provider_bkitsm.tickets.binding import NUMBER_LOST
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     :param ticket_sn: number of the ticket, usually ``open_ticket.output``. (templated)
     :param opened_by: id of the task of this DAG that opens the ticket: only the ticket that this task has opened
         in this run counts, whatever number an XCom says. Default: the task that ``ticket_sn`` names, where that
-        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index. ``anyone`` takes
-        the ticket of any task, run and DAG.
+        is one of this provider's operators. ``ask[3]`` is a mapped task's ticket of that index; ``ask,other``
+        one that either task has opened. ``anyone`` takes the ticket of any task, run and DAG.
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param approval_timeout: how long people may take, counted from the ticket's creation, so that retries and
         restarts do not start it again: a timedelta or seconds; None waits for ever, 0 not at all. (templated)
@@ -77,8 +77,9 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         ``fail`` for good (never retried), ``skip``, or ``pass`` with the verdict as XCom, for branching.
     :param on_timeout: what becomes of a ticket that is still open at the deadline: ``keep``, since somebody else
         may wait for it, or ``withdraw``. A decision that comes first wins.
-    :param on_kill: likewise, when a person marks the waiting task as failed or successful, or deletes its run.
-        A restart of Airflow, or clearing the task, never withdraws a ticket. ``withdraw`` takes a deferrable wait.
+    :param on_kill: likewise, when the waiting task is marked failed, successful or skipped, or its run is ended.
+        A restart of Airflow, clearing the task, or deleting its run, never withdraws a ticket. ``withdraw`` takes
+        a deferrable wait.
     :param verdict_field: form field that holds the verdict, for services that decide outside an approval
         step; None takes the connection's setting, by default ITSM's own ``approve_result``. (templated)
     :param verdict_value: what that field holds when approved. (templated)
@@ -151,22 +152,36 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         if self.deferrable:
             check_poke_interval(self.poke_interval)
         self.may_end_in_triggerer = end_from_trigger
-        if self.deferrable and start_from_trigger and self.is_ours(*_BEFORE):
+        if self.deferrable and start_from_trigger and self.uses_builtin_steps(*_BEFORE):
             self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
             self.start_from_trigger = self.start_trigger_args is not None
 
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
-        self._index = map_index(context["ti"])
+        self._take_up(context)
         if not self.deferrable:
             return super().execute(context)
         looked = self._first_look(context)
         return looked.xcom_value if looked else self.wait_in_triggerer(self.ticket_sn)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event."""
-        self._index = map_index(context["ti"])
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the trigger's event; without one the ticket is read again."""
+        self._take_up(context)
         return super().execute_complete(context, event)
+
+    def _take_up(self, context: Context) -> None:
+        """Learn which task this is, and its ticket's number by the store where a clean-up has deleted the XCom."""
+        from airflow_provider_bkitsm.itsm.wait import ticket_number
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_ticket
+
+        self._index = map_index(context["ti"])
+        try:
+            ticket_number(self.ticket_sn)
+        except ItsmError:
+            found = read_opened_ticket(self.awaited("", context))
+            if found is not None:
+                self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opener()))
+                self.ticket_sn = found
 
     def _first_look(self, context: Context) -> PokeReturnValue:
         """Look, and honour ``soft_fail`` and ``never_fail``, as Airflow does for every look but this one."""
@@ -209,7 +224,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         wait = Wait(interval=self.poke_interval)
         try:
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
-            if verdict.outcome is Outcome.WAITING:
+            if not verdict.outcome.is_final:
                 wait.deadline = self._look_closer(sn)
         except ItsmError as error:
             return self._could_not_read(error, context)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from airflow_provider_bkitsm.sandbox.itsm.tickets import RUNNING
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
-from airflow_provider_bkitsm.sandbox.tickets import RUNNING
 
 Answer = Literal["approve", "reject", "withdraw"]
 

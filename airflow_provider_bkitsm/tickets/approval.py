@@ -142,8 +142,9 @@ class ApprovalRecord:
     :param round_number: counts the subject's rounds from 1. A subject has one record for each.
     :param digest: of the whole question; ``asked_digest`` leaves out who asks.
     :param tag: of the ticket, see :func:`~airflow_provider_bkitsm.itsm.idempotency.approval_tag`.
-    :param request: ``service_id``, ``creator``, ``fields`` and ``processors`` as the ticket was opened with.
-    :param create_started_at: when its ticket was last asked for; None: never.
+    :param request: ``service_id``, ``creator``, ``fields`` and ``processors`` as the ticket was opened with, the
+        ``dialect``, and the connection's verdict ``policy`` of that time.
+    :param create_started_at: when its opening was last begun; None: never.
     :param ticket_of: nonce of the record whose ticket answers this round as well: an earlier round's, which was
         still open, or a shared approval's. None: this record opens its own.
     :param verdict: as ``Verdict.as_dict`` gives it, once the round ended.

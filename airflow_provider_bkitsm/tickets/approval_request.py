@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -34,7 +34,7 @@ from airflow_provider_bkitsm.itsm.idempotency import approval_tag
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
-from airflow_provider_bkitsm.tickets.legacy import LegacyTicket
+from airflow_provider_bkitsm.tickets.legacy import LegacyTicket, clock_behind
 from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
 from airflow_provider_bkitsm.tickets.question import Question
 
@@ -152,7 +152,8 @@ class ApprovalRequest:
     def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:
         """Go on with the ticket that a version without records has opened for an earlier try."""
         info, since = self._info(found.sn), self.store.records_since()
-        if info is None or self.attempt.try_number <= 1 or since is None or info.created_at >= since:
+        is_before = info is not None and since is not None and self._opened_at(info) < since
+        if info is None or self.attempt.try_number <= 1 or not is_before:
             log.error("ticket %s was not opened by a version without records. It is not taken for ours", found.sn)
             return self._opened(self._begin(self.subject, None))
         asks_the_same = found.asks_for(self.legacy_digests) or not self.compares
@@ -167,6 +168,10 @@ class ApprovalRequest:
         if is_open:
             self.opener.call_off(found.sn, why=_CLEARED)
         return self._opened(self._begin(self.subject, None))
+
+    def _opened_at(self, info: TicketInfo) -> datetime:
+        """Return when a ticket was opened at the latest, by our clock."""
+        return info.created_at + clock_behind(self.opener.hook)
 
     def _again(self, record: ApprovalRecord) -> ApprovalRecord:
         """Take up a round where an earlier try has left it."""
@@ -365,7 +370,10 @@ class ApprovalRequest:
         )
 
     def _sent(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is kept of a request: all that people see, and who they are."""
+        """Return what is kept of a request: all that people see, who they are, and which of their answers count.
+
+        The policy is the connection's of now: loosened later, it does not count for this ticket.
+        """
         meta = content.get("meta") or {}
         return {
             "service_id": content.get("service_id"),
@@ -374,6 +382,7 @@ class ApprovalRequest:
             "fields": content["fields"],
             "processors": meta.get("state_processors") or {},
             "dialect": self._dialect,
+            "policy": asdict(self.opener.hook.verdict_policy()),
         }
 
     @property

@@ -80,6 +80,18 @@ class ApprovalStore:
         exact = (one for one in found if (one.sn, one.subject.bkitsm_conn_id) == (sn, bkitsm_conn_id))
         return next(exact, None)
 
+    def asked_by(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> ApprovalRecord | None:
+        """Return the record of the ticket that answers a task's last round in a run of this Airflow; None: none.
+
+        For a task behind an approval: ``request`` is what was sent, and so what people have read. XComs can be
+        written by others meanwhile.
+        """
+        found = [one for one in self.of_run(dag_id, run_id) if one.subject.installation == installation()]
+        rounds = [one for one in found if (one.subject.task_id, one.subject.map_index) == (task_id, map_index)]
+        if not rounds:
+            return None
+        return rounds[-1] if rounds[-1].ticket_of is None else self.get(rounds[-1].ticket_of)
+
     def of_run(self, dag_id: str, run_id: str) -> list[ApprovalRecord]:
         """Return every round of a run's tasks, oldest first; shared approvals as far as its tasks joined them."""
         columns = approval_table.c

@@ -8,7 +8,7 @@ and of collectors' applications say which task has opened which ticket, and they
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -19,8 +19,21 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 ANYONE = "anyone"
 """As ``opened_by``: the ticket may be anybody's."""
+NUMBER_LOST = (
+    "ticket_sn is empty now; task {opener} opened ITSM ticket {sn} in this run, by its record in the store"
+)
+"""Why a wait goes on although nothing brings its number any more."""
 # No task's id holds brackets.
 _INDEXED = re.compile(r"(.+)\[(\d{1,9})\]\Z")
+
+
+# A comma is between several; no task's id holds one.
+_OR = ","
+
+
+def one_of(openers: Iterable[str]) -> str:
+    """Return the ``opened_by`` of a ticket that any one of several tasks has opened."""
+    return _OR.join(openers)
 
 
 def indexed(task_id: str, index: int) -> str:
@@ -33,7 +46,8 @@ class AwaitedTicket:
     """A ticket, and the run that waits for it.
 
     :param opened_by: id of the task of the same run that opened the ticket, with the index of the one of its
-        mapped tasks (see ``indexed``), or ``ANYONE``. None: the DAG's author has the number from elsewhere.
+        mapped tasks (see ``indexed``); several where one of them has (see ``one_of``); or ``ANYONE``. None: the
+        DAG's author has the number from elsewhere.
     """
 
     sn: str
@@ -41,6 +55,12 @@ class AwaitedTicket:
     dag_id: str
     run_id: str
     opened_by: str | None = None
+
+    @property
+    def of_each_opener(self) -> tuple[AwaitedTicket, ...]:
+        """The ticket as that of each task that may have opened it."""
+        openers = (self.opened_by or "").split(_OR)
+        return tuple(replace(self, opened_by=one.strip() or None) for one in openers)
 
     @property
     def task_id(self) -> str | None:
@@ -57,11 +77,15 @@ class AwaitedTicket:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketOwner:
-    """The task that opened a ticket. ``run_id`` and ``task_id`` are empty for a shared approval."""
+    """The task that opened a ticket. ``run_id`` and ``task_id`` are empty for a shared approval.
+
+    ``elsewhere`` is as :class:`TicketRecords` has it.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
+    elsewhere: bool = False
 
     def __str__(self) -> str:
         return (
@@ -140,6 +164,14 @@ class Binding:
         return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
 
 
+def likeliest(bindings: Sequence[Binding]) -> Binding:
+    """Return the binding that counts of those to each task that may have opened a ticket; a refusal names all."""
+    found = min(bindings, key=lambda one: _FROM_OWN.index(one.claim))
+    texts = dict.fromkeys(one.text for one in bindings if one.claim is found.claim and one.text)
+    return replace(found, text="; ".join(texts))
+
+
+_FROM_OWN = (Claim.OWN, Claim.UNCLAIMED, Claim.UNRECORDED, Claim.FOREIGN)
 _REFUSALS = {Claim.FOREIGN: Reason.NOT_ITS_TICKET, Claim.UNRECORDED: Reason.NOT_RECORDED}
 
 
@@ -158,7 +190,7 @@ def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
     if ticket.opened_by is None:
         return _bind_to_run(ticket, records.owner)
     if ticket.sn in _own(ticket, records):
-        return _own_or_elsewhere(ticket, records)
+        return _own_or_elsewhere(ticket.sn, f"task {ticket.opened_by}", elsewhere=records.elsewhere)
     if records.rounds or records.owner is not None:
         return Binding(claim=Claim.FOREIGN, text=_differs(ticket, records))
     if not records.complete:
@@ -166,9 +198,16 @@ def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
     return Binding(claim=Claim.UNRECORDED, text=_unrecorded(ticket), since=records.since)
 
 
-def _own_or_elsewhere(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
-    if records.elsewhere:
-        return Binding(claim=Claim.UNRECORDED, text=_of_another_installation(ticket))
+def opened_tickets(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
+    """Return the tickets that ``opened_by`` has opened for the one that waits; none where no task is named."""
+    if ticket.opened_by in (None, ANYONE) or records.elsewhere:
+        return ()
+    return _own(ticket, records)
+
+
+def _own_or_elsewhere(sn: str, opener: str, *, elsewhere: bool) -> Binding:
+    if elsewhere:
+        return Binding(claim=Claim.UNRECORDED, text=_of_another_installation(sn, opener))
     return Binding(claim=Claim.OWN)
 
 
@@ -189,7 +228,7 @@ def _bind_to_run(ticket: AwaitedTicket, owner: TicketOwner | None) -> Binding:
     if owner is None:
         return Binding(claim=Claim.UNCLAIMED)
     if owner.dag_id == ticket.dag_id and owner.run_id in ("", ticket.run_id):
-        return Binding(claim=Claim.OWN)
+        return _own_or_elsewhere(ticket.sn, str(owner), elsewhere=owner.elsewhere)
     text = (
         f"{ticket.sn} was opened by {owner}, and the one that waits is run {ticket.run_id} of DAG {ticket.dag_id}."
         f' A sensor that is to wait for any ticket says opened_by="{ANYONE}"'
@@ -216,9 +255,9 @@ def _unrecorded(ticket: AwaitedTicket) -> str:
     )
 
 
-def _of_another_installation(ticket: AwaitedTicket) -> str:
+def _of_another_installation(sn: str, opener: str) -> str:
     return (
-        f"the record that task {ticket.opened_by} opened {ticket.sn} is of an Airflow with another address. It may"
+        f"the record that {opener} opened {sn} is of an Airflow with another address. It may"
         " be another installation, whose approval releases nothing here; if it is this one, give all workers the"
         " same [api] base_url"
     )

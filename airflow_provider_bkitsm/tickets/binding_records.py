@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -23,6 +24,8 @@ from airflow_provider_bkitsm.tickets.binding import (
     TicketOwner,
     TicketRecords,
     bind,
+    likeliest,
+    opened_tickets,
 )
 
 _APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
@@ -34,7 +37,21 @@ def read_binding(ticket: AwaitedTicket) -> Binding:
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
     with _reading(ticket.sn) as connection:
-        return bind(ticket, _records(connection, ticket))
+        return likeliest([bind(one, _records(connection, one)) for one in ticket.of_each_opener])
+
+
+def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
+    """Return the number of the one ticket that a wait may be for; None where there is none, or several. Blocks.
+
+    Airflow's clean-ups delete XComs, and with them the number that a task was given.
+
+    :param ticket: as far as it is known; ``sn`` is empty.
+    :raises ItsmError: as ``read_binding``.
+    """
+    with _reading("of this run") as connection:
+        each = [opened_tickets(one, _records(connection, one)) for one in ticket.of_each_opener]
+    found = {sn for numbers in each for sn in numbers}
+    return found.pop() if len(found) == 1 else None
 
 
 def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
@@ -43,7 +60,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     :raises ItsmError: as ``read_binding``.
     """
     with _reading(sn) as connection:
-        return _opened(connection, sn, _is_opener(sn, bkitsm_conn_id))[1]
+        return _first(connection, _openers(sn, bkitsm_conn_id))[1]
 
 
 def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAnotherDialectError | None:
@@ -68,6 +85,26 @@ def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
     with _reading(sn) as connection:
         row = connection.execute(query).first()
         return None if row is None else row.opened_at or row.create_started_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A ticket, and when its worker learnt its number, by that worker's clock (aware)."""
+
+    sn: str
+    opened_at: datetime
+
+
+def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
+    """Return the last ticket that a record of a connection opened; None where there is none. Blocks.
+
+    :raises ItsmError: as ``read_binding``.
+    """
+    same = (_APPROVAL.bkitsm_conn_id == bkitsm_conn_id, _APPROVAL.create_started_at.is_not(None))
+    query = select(_APPROVAL.sn, _APPROVAL.opened_at).where(*same, _APPROVAL.opened_at.is_not(None))
+    with _reading("of an earlier version") as connection:
+        row = connection.execute(query.order_by(_APPROVAL.opened_at.desc()).limit(1)).first()
+        return None if row is None else Opening(**row._asdict())
 
 
 @contextmanager
@@ -124,7 +161,7 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
     latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
     others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
     found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
-    return found or _applications(connection, ticket), elsewhere
+    return (found, elsewhere) if found else _applications(connection, ticket)
 
 
 def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | None]:
@@ -134,12 +171,22 @@ def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | Non
     return {row.nonce: row.sn for row in connection.execute(query)}
 
 
-def _applications(connection: Connection, ticket: AwaitedTicket) -> dict[int, str | None]:
+def _applications(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool]:
+    """As ``_rounds``, of collectors; what was sent for one says of which installation it is."""
     same = [getattr(_COLLECTOR, name) == value for name, value in _task(ticket).items()]
-    columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, *_owner_columns(_COLLECTOR))
-    rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))
+    columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, _COLLECTOR.request, *_owner_columns(_COLLECTOR))
+    found_rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))
     task = tuple(_task(ticket).values())
-    return {row.map_index: row.ticket_sn for row in rows if (row.dag_id, row.run_id, row.task_id) == task}
+    rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == task]
+    here = [row for row in rows if not _is_elsewhere((row.request or {}).get("installation"))]
+    return {row.map_index: row.ticket_sn for row in here or rows}, not here and bool(rows)
+
+
+def _is_elsewhere(where: str | None) -> bool:
+    """Whether something is of another installation; None: the version before did not say."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    return where not in (None, installation())
 
 
 def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
@@ -147,29 +194,54 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
 
     Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
     """
-    in_run = (_APPROVAL.dag_id == ticket.dag_id, _APPROVAL.run_id.in_(("", ticket.run_id)))
-    on_another = (_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *in_run)
-    of_round = _is_opener(ticket.sn, ticket.bkitsm_conn_id)
-    return _opened(connection, ticket.sn, of_round, on_another)
+    queries = [
+        *_openers(ticket.sn, ticket.bkitsm_conn_id),
+        _round(_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *_in_run(_APPROVAL, ticket)),
+        _application(_COLLECTOR.ticket_sn == ticket.sn, *_in_run(_COLLECTOR, ticket)),
+    ]
+    return _first(connection, queries)
 
 
-def _opened(
-    connection: Connection, sn: str, *rounds: tuple[ColumnElement[bool], ...]
+def _openers(sn: str, conn_id: str) -> list[Select[Any]]:
+    """Return the queries for the record that opened a ticket, an approval round or a collector's application."""
+    # An earlier version did not store an application's connection.
+    here = or_(_COLLECTOR.bkitsm_conn_id == conn_id, _COLLECTOR.bkitsm_conn_id.is_(None))
+    return [_round(*_is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)]
+
+
+def _round(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for an approval round; of a number that ITSM gave twice, the later one."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
+    found = select(*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation).where(*conditions)
+    # Two installations may share a store and not an ITSM.
+    is_here = _APPROVAL.installation == installation()
+    return found.order_by(is_here.desc(), _APPROVAL.created_at.desc()).limit(1)
+
+
+def _application(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for a collector's application, the one that began last."""
+    found = select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(*conditions)
+    # A collector's row is the same for each of its applications.
+    return found.order_by(func.coalesce(_COLLECTOR.create_started_at, _COLLECTOR.created_at).desc()).limit(1)
+
+
+def _first(
+    connection: Connection, queries: Iterable[Select[Any]]
 ) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
-    """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
-
-    :param rounds: conditions of approval rounds; the first that finds one counts, a collector's application last.
-    """
-    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request)
-    queries = [select(*columns).where(*one).order_by(_APPROVAL.created_at.desc()).limit(1) for one in rounds]
-    queries.append(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(_COLLECTOR.ticket_sn == sn))
+    """Return who opened a ticket and with what request, by the first query that finds a record."""
     for query in queries:
         row = connection.execute(query).first()
         if row is not None and row.dag_id is not None:
             values = row._asdict()
             request = values.pop("request")
-            return TicketOwner(**values), request or None
+            where = values.pop("installation", (request or {}).get("installation"))
+            return TicketOwner(**values, elsewhere=_is_elsewhere(where)), request or None
     return None, None
+
+
+def _in_run(columns: Any, ticket: AwaitedTicket) -> tuple[ColumnElement[bool], ...]:
+    return columns.dag_id == ticket.dag_id, columns.run_id.in_(("", ticket.run_id))
 
 
 def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:

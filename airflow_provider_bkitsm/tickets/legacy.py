@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_bkitsm.itsm.dialect import ask
+from airflow_provider_bkitsm.itsm.errors import ItsmNotFoundError
 from airflow_provider_bkitsm.itsm.idempotency import asks_for, creation_tag, is_marked
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
+from airflow_provider_bkitsm.tickets.binding_records import read_last_opening
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 
 _KEY = "bkitsm_ticket"
 # Airflow's own limit of mapped tasks, and more clears and retries than any task has seen.
@@ -54,6 +61,24 @@ def is_legacy(title: str, ticket: AwaitedTicket, *, conn_ids: Collection[str], a
     :param approval_key: of the task, rendered.
     """
     return any(is_marked(title, tag) for one in conn_ids for tag in _tags(ticket, one, approval_key))
+
+
+def clock_behind(hook: ItsmHook) -> timedelta:
+    """Return by how much ITSM's clock may be behind ours: a ticket may be so much younger than it says.
+
+    The last ticket of a record tells: ITSM has dated it before a worker learnt its number. While no ticket has a
+    record there is nothing to compare with, and the clocks are taken for equal.
+
+    :raises ItsmError: store or ITSM cannot be read. A retry is safe.
+    """
+    last = read_last_opening(hook.bkitsm_conn_id)
+    if last is None:
+        return timedelta(0)
+    try:
+        created_at = hook.run(ask(lambda itsm: itsm.info(last.sn))).created_at
+    except ItsmNotFoundError:
+        return timedelta(0)
+    return max(timedelta(0), last.opened_at - created_at)
 
 
 def _tags(ticket: AwaitedTicket, conn_id: str, approval_key: str | None) -> Iterator[str]:

@@ -179,6 +179,10 @@ class Poller:
     lost-callback list.
     """
 
+    stumbled_seconds: float = _STUMBLED_SECONDS
+    note_seconds: float = _NOTE_SECONDS
+    between_checks: float = _BETWEEN_CHECKS
+
     def __init__(self, conn_id: str) -> None:
         self.hook = ItsmAsyncHook(conn_id)
         self._schedule = Schedule()
@@ -230,7 +234,7 @@ class Poller:
             except Exception:
                 # Nobody would be told of anything any more: rather try again.
                 log.exception("the poll of connection %s stumbled", self.hook.bkitsm_conn_id)
-                await asyncio.sleep(_STUMBLED_SECONDS)
+                await asyncio.sleep(self.stumbled_seconds)
 
     async def _report(self) -> None:
         """Say how many wait, now and then; in a thread, since the first metric of a process looks up a host."""
@@ -256,7 +260,7 @@ class Poller:
                 self._stall_checks.failed(sn, loop_time())
             else:
                 self._see_steps(sn, status)
-            await asyncio.sleep(_BETWEEN_CHECKS)
+            await asyncio.sleep(self.between_checks)
 
     def _see_steps(self, sn: str, status: TicketStatus) -> None:
         stalled = is_stalled(status.progress, status.current_steps)
@@ -314,7 +318,7 @@ class Poller:
 
     def _note(self, batch: Batch) -> None:
         """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
-        if loop_time() - self._noted_at < _NOTE_SECONDS:
+        if loop_time() - self._noted_at < self.note_seconds:
             return
         here = (wait for sn in batch for wait in self._waits.get(sn, ()))
         if self._noter is None or self._noter not in self._waits.get(self._noter.sn, ()):

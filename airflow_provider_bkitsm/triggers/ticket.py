@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
-from asgiref.sync import sync_to_async
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.read_back import confirm
@@ -23,16 +22,18 @@ from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
-from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over
-from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
+from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
+from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.binding import NUMBER_LOST, AwaitedTicket, Binding, Claim
+from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, TaskFate, WaitRecord, open_wait_store, wait_key
+from airflow_provider_bkitsm.triggers.giving_up import Withdrawal, in_time
+from airflow_provider_bkitsm.triggers.left_waits import looking_for_left_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, workers_do_no_more
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
-
-T = TypeVar("T")
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
@@ -60,7 +61,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     :param accept_automatic: likewise.
     :param ends_task: whether an approval may end the task without a worker.
     :param after_worker: a worker has just deferred to this trigger.
-    :param withdraw_when_killed: whether the ticket ends when a person ends the wait.
+    :param withdraw_when_killed: whether the ticket ends when the wait is ended from outside.
     :param opened_by: id of the task of this run whose ticket this has to be, or ``anyone``; see
         :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket`.
     """
@@ -97,6 +98,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._fired = False
+        self._withdrawal: Withdrawal | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
 
@@ -124,36 +126,85 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
         event = await self._event(step)
         self._fired = True
+        await self._forget_wait()
         yield event
 
     async def on_kill(self) -> None:
-        """End the ticket if a person gave up the wait for it (P5); Airflow calls this since 3.3.
+        """End the ticket if the task was ended from outside while it waited (P5); Airflow calls this since 3.3.
 
-        It is called as well when the API server has resumed the task, or when the task was cleared.
+        It is called as well when the API server has resumed the task, or when the task was cleared. And it is
+        cancelled at each sync of the triggerer: the withdrawal goes on all the same.
         """
-        from airflow_provider_bkitsm.triggers.giving_up import give_up
-
         if not self.withdraw_when_killed or self._fired or self.task_instance is None:
             return
-        # Never another task's ticket, whatever number an XCom has brought (P6).
-        if (await self._binding(self.ticket_sn)).claim is not Claim.FOREIGN:
-            await give_up(self.task_instance, sn=ticket_number(self.ticket_sn), conn_id=self.bkitsm_conn_id)
+        if self._withdrawal is None or self._withdrawal.is_over:
+            self._withdrawal = Withdrawal(self._withdraw(), sn=self.ticket_sn)
+        await self._withdrawal.outlast_cancels()
+        self._withdrawal.raise_error()
 
     async def cleanup(self) -> None:
-        """Do the same on an older Airflow, which comes here after every end of a trigger, restarts included."""
+        """Wait on for the withdrawal, which may have lost ``on_kill`` to the second cancel.
+
+        An older Airflow comes only here, after every end of a trigger, restarts included.
+        """
         if not AIRFLOW_V_3_3_PLUS:
             await self.on_kill()
+        elif self._withdrawal is not None:
+            await self._withdrawal.outlast_cancels()
+
+    async def _withdraw(self) -> None:
+        """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
+        from airflow_provider_bkitsm.triggers.giving_up import give_up
+
+        if (await self._binding(self.ticket_sn)).claim is Claim.FOREIGN:
+            return
+        sn = ticket_number(self.ticket_sn)
+        if await give_up(self.task_instance, sn=sn, conn_id=self.bkitsm_conn_id) is TaskFate.ENDED:
+            await self._forget_wait()
+
+    async def _remember_wait(self, sn: str) -> None:
+        """Store that this task waits; one that a worker has deferred is stored already, as a rule."""
+        if self.task_instance is None:
+            return
+        where = self._task_key()
+        record = WaitRecord(
+            installation=installation(),
+            bkitsm_conn_id=self.bkitsm_conn_id,
+            sn=sn,
+            opened_by=self.opened_by,
+            withdraw=self.withdraw_when_killed,
+            **where,
+        )
+        try:
+            await in_time(lambda: open_wait_store().begin(record), seconds=_STORE_SECONDS)
+        except Exception as error:
+            self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
+
+    def _task_key(self) -> dict[str, Any]:
+        names = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id", "task_id")}
+        return {**names, "map_index": map_index(self.task_instance)}
+
+    async def _forget_wait(self) -> None:
+        """Delete the wait's record before the task goes on: what ends the task later ended no wait."""
+        if self.task_instance is None:
+            return
+        key = wait_key(**self._task_key())
+        try:
+            await in_time(lambda: open_wait_store().end(key), seconds=_STORE_SECONDS)
+        except Exception as error:
+            self.log.warning("The record of this wait could not be deleted: %s", error)
 
     async def _wait(self) -> Done | Failed:
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
         try:
-            sn, self._time = ticket_number(self.ticket_sn), approval_time(self.approval_timeout)
+            sn, self._time = await self._number(), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
         opened = None if self._time is None else await self._opened_at(sn)
         wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
+        await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
         await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
@@ -166,10 +217,26 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             note=partial(self._notes.polled, self.bkitsm_conn_id),
             on_stall=self._warn_of_stall,
         )
-        async with looking as looks:
+        async with looking_for_left_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
+
+    async def _number(self) -> str:
+        """Return the ticket's number; the opener's record has it where a clean-up has deleted the XCom."""
+        from airflow_provider_bkitsm.tickets.binding_records import read_opened_ticket
+
+        try:
+            return ticket_number(self.ticket_sn)
+        except ItsmError:
+            found = None
+            if self.task_instance is not None:
+                found = await in_time(partial(read_opened_ticket, self._awaited()), seconds=_STORE_SECONDS)
+            if found is None:
+                raise
+        self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opened_by))
+        self.ticket_sn = found
+        return found
 
     async def _opened_at(self, sn: str) -> datetime | None:
         """Return when a ticket was opened by our own clock, by which a deadline is counted: ITSM's may differ."""
@@ -244,9 +311,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.log.info("%s", counted.describe())
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
-        if await self._ends_here(verdict):
+        if await self._finishes_without_worker(verdict):
             return TaskSuccessEvent()
-        return TriggerEvent({"verdict": verdict.as_dict()})  # type: ignore[no-untyped-call]
+        return TriggerEvent({"verdict": verdict.as_event()})  # type: ignore[no-untyped-call]
 
     async def _as_it_counts(self, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts for this task: the approval of another task's ticket is none.
@@ -273,7 +340,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """Return a verdict as it counts by what the ticket shows; where that cannot be read a worker tries."""
         try:
             async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
-                return await hook.run(confirm(verdict, request))
+                return await hook.run(confirm(verdict, request, self.verdict_settings))
         except ItsmError as error:
             self.log.warning("ITSM ticket %s could not be read back, a worker does it: %s", verdict.sn, error)
             self.ends_task = False
@@ -282,20 +349,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     async def _binding(self, sn: str) -> Binding:
         from airflow_provider_bkitsm.tickets.binding_records import read_binding
 
-        where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
-        ticket = AwaitedTicket(
-            sn=ticket_number(sn), bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opened_by, **where
-        )
+        ticket = self._awaited(ticket_number(sn))
         return await in_time(partial(read_binding, ticket), seconds=_STORE_SECONDS)
+
+    def _awaited(self, sn: str = "") -> AwaitedTicket:
+        where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
+        return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opened_by, **where)
 
     def _time_it(self, verdict: Verdict) -> None:
         began = getattr(self.task_instance, "start_date", None)
         expected = self._notes.registered and shows_marker(verdict.title)
         telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
 
-    async def _ends_here(self, verdict: Verdict) -> bool:
+    async def _finishes_without_worker(self, verdict: Verdict) -> bool:
         """Whether the task is over with this event; all it leaves behind is written by then."""
-        may_end = self.ends_task and self.task_instance is not None and workers_do_no_more()
+        may_end = self.ends_task and self.task_instance is not None and airflow_can_finish_without_worker()
         return may_end and verdict.outcome is Outcome.APPROVED and await self._notes.conclude(verdict)
 
     def _after(self, start: datetime) -> datetime | None:
@@ -309,21 +377,3 @@ def _end(step: Step) -> Done | Failed | None:
 
 def _seconds_to(moment: datetime | None) -> float | None:
     return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-async def in_time(blocking: Callable[[], T], *, seconds: float) -> T:
-    """Return what a function returns that blocks, from a thread of its own, so long as nobody waits for ever.
-
-    Not ``asyncio.to_thread``: on Airflow 3.1 only asgiref's threads can ask the triggerer for a connection.
-
-    :raises ItsmUnavailableError: it took too long; it goes on by itself, and nobody hears of it.
-    """
-    running = asyncio.ensure_future(sync_to_async(blocking, thread_sensitive=False)())
-    # Not cut short: on Airflow 3.1 a question that is spoils the answer to the next one.
-    done, _ = await asyncio.wait({running}, timeout=seconds)
-    if done:
-        return running.result()
-    running.add_done_callback(lambda late: late.cancelled() or late.exception())
-    raise ItsmUnavailableError(
-        f"The store of approval records did not answer in {seconds:g} s. The ticket is untouched; a retry is safe"
-    )

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.approvals.rows import (
     moment,
     row_of,
     status_of,
+    ticket_of,
     web_address,
 )
 from airflow_provider_bkitsm.itsm.models import Progress
@@ -70,7 +71,7 @@ def test_without_itsm_a_deferred_task_waits():
 @pytest.mark.parametrize("progress", [Progress.RUNNING, Progress.FINISHED, Progress.WITHDRAWN])
 def test_a_tasks_own_verdict_stands(outcome, progress):
     said = status_of(found("success", verdict=verdict(outcome)), live(progress))
-    assert (said, said in OPEN) == (Status(outcome.value), False)
+    assert (said, said in OPEN) == (outcome, False)
 
 
 @pytest.mark.parametrize("state", [one for one in STATES if one != "deferred"])
@@ -264,3 +265,35 @@ def test_a_ticket_that_asks_nobody_says_so_while_it_waits():
         assert row_of(found(), ended).as_dict()["stalled"] is False
     decided = found("success", verdict=verdict(Outcome.APPROVED))
     assert row_of(decided, live(stalled=True)).as_dict()["stalled"] is False
+
+
+# Which ticket a task's page shows.
+
+
+APPLY, WAIT = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in ("apply", "wait"))
+OPENED = WaitRecord(task=APPLY, state="success", ticket_url="https://itsm/1")
+WAITS = WaitRecord(task=WAIT, state="deferred", sn="REQ1", conn_id="itsm", ticket_url="https://itsm/1")
+ANOTHER = WaitRecord(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", ticket_url="https://itsm/2")
+
+
+def test_a_wait_shows_its_own():
+    assert ticket_of([OPENED, WAITS], WAIT) is WAITS
+
+
+def test_the_task_that_opened_it_shows_the_waits():
+    assert ticket_of([OPENED, ANOTHER, WAITS], APPLY) is WAITS
+
+
+def test_another_ticket_is_not_taken_for_it():
+    assert ticket_of([OPENED, ANOTHER], APPLY) is OPENED
+
+
+def test_without_an_address_nothing_is_guessed():
+    bare = WaitRecord(task=APPLY, state="success")
+    silent = WaitRecord(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
+    assert ticket_of([bare, silent], APPLY) is bare
+
+
+def test_a_task_without_a_ticket_has_none():
+    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
+    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None

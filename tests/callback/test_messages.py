@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.callback.messages import SIZE_LIMIT, CallbackBody, read_notice
+from airflow_provider_bkitsm.callback.messages import SIZE_LIMIT, CallbackBody, Result, answer, read_notice
 from tests.record import CALLBACKS, EVIDENCE
 
 GOOD = {"sn": "REQ20261124000003", "token": "t" * 88, "current_status": "FINISHED", "approve_result": True}
@@ -126,3 +126,28 @@ def test_p8_the_token_does_not_show():
 )
 def test_p4_a_body_that_can_be_read_in_two_ways_is_none(body):
     assert read_notice(body) is None
+
+
+# What a callback is answered (docs/itsm-behaviour.md#accepted-callback), and how little an outsider learns.
+
+
+REFUSED = [one for one in Result if one.startswith("refused")]
+LATER = [Result.UNAVAILABLE, Result.FAILED]
+
+
+@pytest.mark.parametrize("result", [one for one in Result if one not in REFUSED + LATER])
+def test_what_was_taken_is_delivered_in_itsms_eyes(result):
+    assert answer(result) == (200, {"result": True, "code": 0, "message": "success", "data": None})
+
+
+def test_p4_all_refusals_look_alike():
+    assert len(REFUSED) == 5
+    assert len({str(answer(one)) for one in REFUSED}) == 1
+
+
+@pytest.mark.parametrize("result", REFUSED + LATER)
+def test_p1_what_was_not_taken_is_listed_as_failed(result):
+    status, body = answer(result)
+    assert status == (403 if result in REFUSED else 503)
+    assert isinstance(body["code"], int)
+    assert body["code"] != 0

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback import receiver as module
 from airflow_provider_bkitsm.callback.messages import Result, answer
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
 from tests.itsm.fake_dialect import FakeDialect
@@ -113,6 +115,7 @@ async def test_a_decision_says_that_a_callback_brought_it(sn, sandbox, receiver,
 
 
 async def test_p3_finished_without_evidence_resumes_as_rejected(sn, sandbox, receiver, arrive, metadata):
+    sandbox.wait_for_step(sn)
     sandbox.finish_without_evidence(sn)
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     assert metadata.resumed[0][1].outcome == "rejected"
@@ -379,3 +382,39 @@ async def test_p4_a_callback_in_another_dialect_than_its_connections_is_refused(
     metadata.gateways["bkitsm_default"] = replace(metadata.gateways["bkitsm_default"], dialect=other)
     assert await receiver.receive(arrive(sn)) is Result.REFUSED_SHAPE
     assert metadata.resumed == []
+
+
+async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(
+    sn, sandbox, receiver, arrive, metadata
+):
+    policy = asdict(ItsmHook().verdict_policy())
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    metadata.gateways["bkitsm_default"] = gateway_of(sandbox, require_evidence=False)
+    own = replace(WAITER, ti_id=str(UUID(int=7)), require_evidence=False)
+    for asked, outcome in ({"policy": policy}, "rejected"), ({}, "approved"):
+        metadata.resumed.clear()
+        metadata.waits[sn] = Registrations(waiters=(WAITER, own), known=True, request={"fields": FORM, **asked})
+        assert await receiver.receive(arrive(sn)) is Result.RESUMED
+        # The second one's task says by itself that it asks for no evidence.
+        assert {who: verdict.outcome for who, verdict in metadata.resumed} == {WAITER: outcome, own: "approved"}
+
+
+async def test_p3_a_form_that_was_read_before_the_ticket_ended_is_read_again(
+    sn, sandbox, receiver, arrive, metadata, monkeypatch
+):
+    """Token, verdict and form are read side by side: the ticket may be edited, and end, in between."""
+    sandbox.wait_for_step(sn)
+    early = await ItsmAsyncHook().get_ticket_info(sn)
+    sandbox.edit(sn, APPROVAL_CONTENT="Water the plants")
+    sandbox.approve(sn)
+    read, infos = ItsmAsyncHook.get_ticket_info, [early]
+
+    async def late(hook, number):
+        return infos.pop() if infos else await read(hook, number)
+
+    monkeypatch.setattr(ItsmAsyncHook, "get_ticket_info", late)
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request={"fields": FORM})
+    assert await receiver.receive(arrive(sn)) is Result.RESUMED
+    ((_, verdict),) = metadata.resumed
+    assert (verdict.outcome, verdict.reason_code) == ("rejected", "form_changed")

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.callback.waiters import WaitArguments, Waiter, ends_here, wait_key, xcoms_of
+from airflow_provider_bkitsm.callback.waiters import (
+    WaitArguments,
+    Waiter,
+    wait_can_finish_without_worker,
+    wait_key,
+    xcoms_of,
+)
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
@@ -123,5 +129,5 @@ def test_the_key_fits_airflows_column_for_any_number():
 @pytest.mark.parametrize("outcome", Outcome)
 @pytest.mark.parametrize("may", [True, False])
 def test_p3_only_an_approval_ends_a_task_without_a_worker(outcome, may):
-    ends = ends_here(replace(WAITER, ends_task=may), replace(VERDICT, outcome=outcome))
+    ends = wait_can_finish_without_worker(replace(WAITER, ends_task=may), replace(VERDICT, outcome=outcome))
     assert ends == (may and outcome is Outcome.APPROVED)

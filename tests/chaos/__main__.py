@@ -28,7 +28,7 @@ from tests.chaos import contention, crashes, machine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 STEPS, CRASHES, RUNS, COLLECTORS = 20_000, 1_000, 50, 10
-_EXAMPLES, _STEPS_EACH = 600, 60
+_EXAMPLES, _STEPS_EACH = 900, 60
 
 
 def report_machine() -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
-from airflow_provider_bkitsm.sandbox import itsm_calls
-from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL, LOG_COLLECTOR, TWO_APPROVALS
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.itsm import ticket_endpoints
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import FAST_APPROVAL, LOG_COLLECTOR, TWO_APPROVALS
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from tests.chaos.runs import DAG_ID, FIRST_TASK, Run
 from tests.chaos.scene import Scene
 from tests.chaos.tasks import title_and_form
@@ -77,7 +77,7 @@ class Adversary:
             # Who was asked first is asked no more, once somebody else has answered: nobody shows that.
             "back": {key: value for key, value in original.items() if key not in people},
         }
-        itsm_calls.edit(ticket, changes[what])
+        ticket_endpoints.edit(ticket, changes[what])
         # Also if it is changed back: a task that looked for it meanwhile has asked in another one.
         self.scene.edited.add(ticket.id)
 

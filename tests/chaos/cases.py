@@ -13,6 +13,7 @@ from tests.chaos.turnstile import Hold
 
 _SECONDS = 240
 _COLLECTORS = count(3001)
+TASKS = frozenset({"apply", "wait", "provision_etl", "complete"})
 
 
 @dataclass(eq=False, kw_only=True)
@@ -132,6 +133,15 @@ class Case:
             "ETL written": self.approve,
         }
         return [f"{self}: {name} {seen[name]}, not {good[name]}" for name in good if seen[name] != good[name]]
+
+    def is_cut(self) -> bool:
+        """Whether Airflow does not have the run, or a task of it, any more."""
+        try:
+            return set(self.states()) < TASKS
+        except RuntimeError as error:
+            if "HTTP 404" in str(error):
+                return True
+            raise
 
     def _registered(self) -> bool:
         if self.states().get("wait") != "deferred":

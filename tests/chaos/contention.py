@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator, CollectorCompleteOperator
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
-from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR
 from tests.chaos.crashes import CLEAN, Transport
 from tests.chaos.seams import Crash, Order, Point, SeamedStore, wired
 from tests.conftest import FakeTask

@@ -25,7 +25,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
-from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR
 from tests.chaos.clock import sleeping_by
 from tests.chaos.inprocess import gateway
 from tests.chaos.seams import Crash, Order, Point, SeamedApprovals, SeamedStore, SeamedTransport, wired

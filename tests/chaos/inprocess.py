@@ -14,9 +14,9 @@ from airflow.sdk import Connection
 from airflow_provider_bkitsm.hooks import transport
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.transport import Reply, Request
-from airflow_provider_bkitsm.sandbox.app import create_app
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.server import create_app
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, ITSM_ROOT, Settings
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
 from airflow_provider_bkitsm.sandbox.world import World
 
 _HOST = "http://127.0.0.1"

@@ -64,6 +64,9 @@ def wanted(
     def writes(seen: Seen) -> bool:
         return f"databus_collectors/{collector}/update_or_create_clean_config" in seen.path
 
+    def reads_back(seen: Seen) -> bool:
+        return seen.by_worker and f"databus_collectors/{collector}/" in seen.path and not writes(seen)
+
     def asks(seen: Seen) -> bool:
         return "create_ticket" in seen.path and f"collector-{collector}" in seen.text
 
@@ -74,7 +77,7 @@ def wanted(
         Point.LOOKING: lambda seen: not seen.by_worker and about_the_ticket(seen),
         Point.RESUMING: lambda seen: seen.by_worker and about_the_ticket(seen),
         Point.PROVISIONING: writes,
-        Point.COMPLETING: lambda seen: reads(seen) and turnstile.count(writes) > 0,
+        Point.COMPLETING: lambda seen: reads_back(seen) and turnstile.count(writes) > 0,
     }.get(point)
 
 

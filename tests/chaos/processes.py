@@ -12,17 +12,19 @@ from pathlib import Path
 
 from benchmarks.report import publish
 from demo.processes import ends_orderly
+from tests.chaos.clean_ups import CleanUp
 from tests.chaos.points import plan
 from tests.chaos.process_report import section
 from tests.chaos.rounds import Result, Round
 from tests.chaos.settings import CELERY, LOCAL
-from tests.chaos.stage import Stage, missing, stage
+from tests.chaos.stage import CLEANS, DAGS_GONE, NO_TRIGGERER, Stage, missing, stage
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 _EVERYWHERE = ("scheduler", "triggerer", "api-server", "postgresql")
 ROUNDS = {
-    # No executor makes a difference to the sandbox.
-    LOCAL: ("worker", "orphans", "sandbox", *_EVERYWHERE),
+    # No executor makes a difference to the sandbox, to triggerers that are down, or to the file of a DAG,
+    # or to a clean-up.
+    LOCAL: ("worker", "orphans", "sandbox", *_EVERYWHERE, NO_TRIGGERER, DAGS_GONE, *CLEANS),
     CELERY: ("celery-worker", "redis", *_EVERYWHERE),
 }
 
@@ -36,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ends_orderly(), tempfile.TemporaryDirectory(prefix="bkitsm-chaos-") as home:
         results = list(_play(Path(given.home or home), given.executor, given.only))
     problems = [problem for one in results for problem in one.problems]
-    print("\n".join(problems), file=sys.stderr)
     if given.only or given.executor or problems:
         print(section(results))
     else:
@@ -56,7 +57,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def one_round(running: Stage, component: str) -> list[Result]:
     """Play a component's round: with the CeleryExecutor each point once, which decision in turn."""
     turn = ROUNDS[running.executor].index(component)
-    return Round(running, component, plan(component, turn, both=running.executor == LOCAL)).play()
+    kind = CleanUp if component in CLEANS else Round
+    return kind(running, component, plan(component, turn, both=running.executor == LOCAL)).play()
 
 
 def _play(home: Path, with_one: str | None, only: Sequence[str] | None) -> Iterator[Result]:
@@ -71,6 +73,7 @@ def _play(home: Path, with_one: str | None, only: Sequence[str] | None) -> Itera
                 seconds = time.monotonic() - began
                 wrong = sum(bool(one.problems) for one in results)
                 print(f"{executor}, {component}: {len(results)} runs, {wrong} wrong, {seconds:.0f} s", flush=True)
+                print("\n".join(said for one in results for said in one.problems), file=sys.stderr, flush=True)
                 yield from results
             if running.heard() == 0:
                 raise SystemExit("no callback resumed anything: the API server's plugin does not work")

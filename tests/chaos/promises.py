@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.hooks.transport import Request
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.sandbox.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from tests.chaos.runs import DAG_ID, Asked, Run
 from tests.chaos.seams import call_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,13 +26,17 @@ _AGAIN_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one run whose surroundings were killed."""
+    """What became of one run whose surroundings were killed.
+
+    :param cut: Airflow has lost rows of it, and cannot end it.
+    """
 
     executor: str
     component: str
     point: Point
     approve: bool
     problems: tuple[str, ...]
+    cut: bool = False
 
 
 class Round:
@@ -49,15 +53,15 @@ class Round:
 
     def play(self) -> list[Result]:
         """Play it and say what became of every run."""
-        self._bring_to_their_points()
-        self._strike()
-        self._decide_the_rest()
-        return [self._result(case) for case in self.cases]
+        self.bring_to_their_points()
+        self.strike()
+        self.decide(self.cases)
+        return [self.result(case, case.problems) for case in self.cases]
 
     def _at(self, *points: Point) -> list[Case]:
         return [case for case in self.cases if case.point in points]
 
-    def _bring_to_their_points(self) -> None:
+    def bring_to_their_points(self) -> None:
         """Those that may stand still for long come first; a ticket that is being opened may not."""
         waiting, decided = self._at(*WAITS), self._at(*DECIDED_BEFORE)
         for case in waiting + decided:
@@ -73,7 +77,7 @@ class Round:
         for case in self._at(*NO_TICKET_YET):
             case.stands_still()
 
-    def _strike(self) -> None:
+    def strike(self) -> None:
         deciding = [case.decide for case in self._at(Point.DECIDING)]
         if self.component == WORKER:
             self._kill_workers()
@@ -117,12 +121,13 @@ class Round:
     def _looks(self) -> int:
         return self.stage.turnstile.count(lambda seen: seen.by_worker and "get_tickets/" in seen.path)
 
-    def _decide_the_rest(self) -> None:
+    def decide(self, cases: Collection[Case]) -> None:
         """Who never comes to wait, or cannot be decided on, does not end either: that is told then."""
-        for case in self._at(*NO_TICKET_YET):
-            with suppress(TimeoutError):
-                case.waits()
-        for case in self.cases:
+        for case in cases:
+            if case.point in NO_TICKET_YET:
+                with suppress(TimeoutError):
+                    case.waits()
+        for case in cases:
             self._until(case.is_decided, _DECISION_SECONDS)
 
     def _until(self, look: Callable[[], bool], seconds: float) -> None:
@@ -130,9 +135,10 @@ class Round:
         with suppress(TimeoutError):
             self.stage.until(look, seconds, str)
 
-    def _result(self, case: Case) -> Result:
+    def result(self, case: Case, look: Callable[[], list[str]], *, cut: bool = False) -> Result:
+        """Say what became of a run, by what a look at its end says is wrong."""
         try:
-            problems = case.problems()
+            problems = look()
         except TimeoutError as error:
             problems = [str(error)]
         return Result(
@@ -141,4 +147,5 @@ class Round:
             point=case.point,
             approve=case.approve,
             problems=tuple(problems),
+            cut=cut,
         )

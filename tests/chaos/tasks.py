@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorProvisionEtlOperator,
 )
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
-from airflow_provider_bkitsm.sandbox.shipped import LOG_COLLECTOR, TWO_APPROVALS
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR, TWO_APPROVALS
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from tests.chaos.runs import Run
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from airflow_provider_bkitsm.cli.history import main
+from airflow_provider_bkitsm.cli.__main__ import main
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS
@@ -20,7 +20,7 @@ OWNER = Owner(dag_id="dag", run_id="run", task_id="apply")
 KEY = ("bklog_default", 7)
 # Doors that are programs of their own; Airflow's takes the provider's commands since 3.2.
 DOORS = [
-    ["airflow_provider_bkitsm.collectors"],
+    ["airflow_provider_bkitsm.cli", "history"],
     *([["airflow", "bkitsm", "history"]] if AIRFLOW_V_3_3_PLUS else []),
 ]
 
@@ -43,22 +43,22 @@ def collector(monkeypatch, tmp_path) -> None:
 @pytest.fixture
 def ask(capsys) -> Ask:
     def asked(*arguments: str) -> str:
-        main(arguments)
+        main(["history", *arguments])
         return capsys.readouterr().out
 
     return asked
 
 
-def test_every_change_is_told_in_order(ask):
-    told = json.loads(ask("7", "-o", "json"))
-    assert [(one["event"], one["from"], one["to"]) for one in told] == [
+def test_every_change_is_there_in_order(ask):
+    rows = json.loads(ask("7", "-o", "json"))
+    assert [(one["event"], one["from"], one["to"]) for one in rows] == [
         ("apply", "not_apply", "applying"),
         ("ticket_opened", "applying", "applying"),
         ("decided", "applying", "applying"),
         ("fail", "applying", "fail_apply"),
     ]
-    assert {one["owner"] for one in told} == {"dag/run/apply"}
-    assert told[-1]["brought"] == "rejected " + "x" * 300
+    assert {one["owner"] for one in rows} == {"dag/run/apply"}
+    assert rows[-1]["details"] == "rejected " + "x" * 300
 
 
 def test_yaml_is_the_same(ask):
@@ -67,10 +67,10 @@ def test_yaml_is_the_same(ask):
 
 @pytest.mark.parametrize("output", ["table", "plain"])
 def test_people_read_a_table(ask, output):
-    told = ask("7", "-o", output)
-    for said in ("when", "brought", "ticket_opened", "fail_apply", "SN1", "tester"):
-        assert said in told
-    assert ("x" * 300 in told.replace("\n", "")) is (output == "plain")
+    table = ask("7", "-o", output)
+    for text in ("when", "details", "ticket_opened", "fail_apply", "SN1", "tester"):
+        assert text in table
+    assert ("x" * 300 in table.replace("\n", "")) is (output == "plain")
 
 
 def test_the_connections_can_be_named(ask, connect, monkeypatch):
@@ -96,5 +96,5 @@ def test_it_is_there_on_the_command_line(door):
     command = [sys.executable, "-m", *door, "7", "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    said = done.stdout[done.stdout.index("[{") :]
-    assert [one["event"] for one in json.loads(said)] == ["apply", "ticket_opened", "decided", "fail"]
+    rows = done.stdout[done.stdout.index("[{") :]
+    assert [one["event"] for one in json.loads(rows)] == ["apply", "ticket_opened", "decided", "fail"]

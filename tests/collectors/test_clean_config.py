@@ -154,6 +154,45 @@ def test_all_problems_are_named_at_once() -> None:
     ]
 
 
+def test_rules_across_keys_read_clean_values_although_another_value_is_wrong(recwarn: Any) -> None:
+    """One correction is enough, and no false alarm is raised beside a true one."""
+    fields = [
+        {"field_name": " level ", "field_type": " string", "is_delete": 0, "field_index": 1},
+        {"field_name": "9", "is_delete": 1},
+        {"field_name": "a", "field_type": "string", "field_index": 2},
+        7,
+    ]
+    payload = BODY | {
+        "etl_config": " bk_log_delimiter",
+        "retention": "7",
+        "fields": fields,
+        "etl_params": {"separator": ""},
+    }
+    assert _problems(payload) == [
+        "retention must be an integer, not '7'",
+        "fields[2].is_delete is missing",
+        "fields[3] must be an object, not 7",
+        "etl_params.separator is missing: without one, bk_log_delimiter takes no line apart",
+        "fields[1].field_index is missing (needed for bk_log_delimiter)",
+    ]
+    assert not recwarn.list
+
+
+@given(key=st.sampled_from(sorted(KNOWN_KEYS)), value=JSON)
+@settings(max_examples=200, deadline=None)
+def test_any_value_is_refused_by_name_or_read_for_good(key: str, value: Any) -> None:
+    """What was read once reads the same again, so the approver sees what will be sent."""
+    problems: tuple[str, ...] = ()
+    clean = BODY
+    try:
+        clean = validate_clean_config(BODY | {key: value}, collector_row=None)
+    except InvalidCleanConfig as refused:
+        problems = refused.problems or ("none",)
+    assert validate_clean_config(clean, collector_row=None) == clean
+    # A wrong value may concern the keys it goes with.
+    assert all(problem.split(".")[0].split("[")[0].split()[0] in KNOWN_KEYS for problem in problems)
+
+
 @pytest.mark.parametrize("payload", ["{}", [], None, 7])
 def test_a_payload_is_an_object(payload: Any) -> None:
     with pytest.raises(InvalidCleanConfig, match=f"must be an object, not {type(payload).__name__}"):
@@ -242,6 +281,18 @@ def test_what_the_platform_takes_passes(key: str, value: Any) -> None:
 )
 def test_a_problem_tells_what_is_taken_and_what_was_given(key: str, value: Any, problem: str) -> None:
     assert _problems(BODY | {key: value}) == [problem]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_p3_a_depth_as_text_is_sent_as_the_number_the_platform_reads(depth: int) -> None:
+    params = {"retain_extra_json": True, "ext_json_config": {"expand_depth": str(depth)}}
+    clean = validate_clean_config(BODY | {"etl_params": params}, collector_row=None)
+    assert clean["etl_params"]["ext_json_config"] == {"expand_depth": depth}
+
+
+def test_a_long_value_is_quoted_by_its_beginning() -> None:
+    (problem,) = _problems(BODY | {"view_roles": "x" * 1000})
+    assert problem == f"view_roles must be a list, not '{'x' * 119}..."
 
 
 @pytest.mark.parametrize(
@@ -495,7 +546,7 @@ def test_the_existing_table_is_kept(full: str | None, bare: str | None) -> None:
         assert problem.startswith("table_id must stay 'app_runtime_log'")
 
 
-@pytest.mark.parametrize("name", ["2_bklog.x", "a.2_bklog.x"])
+@pytest.mark.parametrize("name", ["2_bklog.x", "a.2_bklog.x", "{ge}{}.x"])
 def test_a_prefixed_name_is_told_its_bare_form(name: str) -> None:
     (problem,) = _problems(BODY | {"table_id": name}, {"table_id": name})
     assert problem.startswith(f"table_id must be the bare name 'x', not '{name}': with a dot in it")
@@ -561,12 +612,24 @@ def test_a_delimiter_takes_lines_apart(params: Any) -> None:
 
 
 def test_p3_the_approver_is_shown_what_the_platform_will_read() -> None:
-    field = {"field_name": " level ", "field_type": "string ", "is_delete": 0, "alias_name": " lvl"}
+    field = {
+        "field_name": " level ",
+        "field_type": "string ",
+        "is_delete": 0,
+        "alias_name": " lvl",
+        "description": 5,
+    }
     body = BODY | {"table_id": " App_Runtime ", "etl_config": " bk_log_json", "fields": [field]}
     body |= {"etl_params": {"separator": " ", "path_regexp": " x ", "retain_original_text": 1}}
     clean = validate_clean_config(body, collector_row=None)
     assert (clean["table_id"], clean["etl_config"]) == ("app_runtime", "bk_log_json")
-    expected = {"field_name": "level", "field_type": "string", "is_delete": False, "alias_name": "lvl"}
+    expected = {
+        "field_name": "level",
+        "field_type": "string",
+        "is_delete": False,
+        "alias_name": "lvl",
+        "description": "5",
+    }
     assert clean["fields"] == [expected]
     assert clean["fields"][0]["is_delete"] is False
     assert clean["etl_params"] == {"separator": " ", "path_regexp": "x", "retain_original_text": True}

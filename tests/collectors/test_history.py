@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.collectors.history import story
+from airflow_provider_bkitsm.collectors.history import audit_rows
 from airflow_provider_bkitsm.collectors.row import CollectorState, Owner
 from airflow_provider_bkitsm.collectors.tables import AuditEntry
 
@@ -39,12 +39,12 @@ def _entry(event: str = "apply", detail: dict[str, Any] | None = None, **changed
     return AuditEntry(**known | changed)
 
 
-def _brought(event: str, detail: dict[str, Any], limit: int | None = None) -> str:
-    return story([_entry(event, detail)], limit=limit)[0]["brought"]
+def _details(event: str, detail: dict[str, Any], limit: int | None = None) -> str:
+    return audit_rows([_entry(event, detail)], limit=limit)[0]["details"]
 
 
 def test_a_row_tells_when_what_which_and_who():
-    assert story([_entry("resume")]) == [
+    assert audit_rows([_entry("resume")]) == [
         {
             "when": "2026-01-02T03:04:05Z",
             "event": "resume",
@@ -53,23 +53,23 @@ def test_a_row_tells_when_what_which_and_who():
             "ticket": "SN1",
             "owner": "dag/run/apply",
             "actor": "task provision, started by dora",
-            "brought": "",
+            "details": "",
         }
     ]
 
 
 @pytest.mark.usefixtures("in_shanghai")
 def test_times_are_utc_wherever_the_machine_is():
-    assert story([_entry()])[0]["when"] == "2026-01-02T03:04:05Z"
+    assert audit_rows([_entry()])[0]["when"] == "2026-01-02T03:04:05Z"
 
 
 def test_nobody_did_it_where_nobody_is_known():
-    assert story([_entry(actor=None)])[0]["actor"] == ""
+    assert audit_rows([_entry(actor=None)])[0]["actor"] == ""
 
 
 def test_what_is_not_known_is_empty_and_another_run_is_named():
     other = "task reconcile of run other of DAG reconcile"
-    nobody, elsewhere, mapped, first = story(
+    nobody, elsewhere, mapped, first = audit_rows(
         [
             _entry(ticket_sn=None, owner=None, actor=None),
             _entry(actor=other),
@@ -84,11 +84,11 @@ def test_what_is_not_known_is_empty_and_another_run_is_named():
 
 def test_the_order_is_kept_and_times_are_utc():
     east = AT.astimezone(timezone(timedelta(hours=8)))
-    assert [row["when"][11:] for row in story([_entry(at=east), _entry(at=AT)])] == ["03:04:05Z"] * 2
+    assert [row["when"][11:] for row in audit_rows([_entry(at=east), _entry(at=AT)])] == ["03:04:05Z"] * 2
 
 
 @pytest.mark.parametrize(
-    ("event", "detail", "brought"),
+    ("event", "detail", "details"),
     [
         ("apply", {"tag": "t", "etl_digest": "sha256:" + "ab" * 32}, "ETL sha256:abababababab"),
         ("apply", {"tag": "t"}, "ETL of unknown digest"),
@@ -119,12 +119,12 @@ def test_the_order_is_kept_and_times_are_utc():
         ("of a later version", {"b": 1, "a": "名"}, '{"a": "名", "b": 1}'),
     ],
 )
-def test_what_an_event_brought(event, detail, brought):
-    assert _brought(event, detail) == brought
+def test_what_an_event_details(event, detail, details):
+    assert _details(event, detail) == details
 
 
 def test_a_long_reason_is_cut_for_a_table_only():
     reason = {"reason": "x" * 300}
-    assert _brought("fail", reason) == "x" * 300
-    assert _brought("fail", reason, limit=100) == "x" * 99 + "…"
-    assert _brought("fail", {"reason": "x" * 100}, limit=100) == "x" * 100
+    assert _details("fail", reason) == "x" * 300
+    assert _details("fail", reason, limit=100) == "x" * 99 + "…"
+    assert _details("fail", {"reason": "x" * 100}, limit=100) == "x" * 100

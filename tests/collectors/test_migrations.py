@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.collectors.clean_config import verify
 from airflow_provider_bkitsm.collectors.database import sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
 from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS, migrate
+from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.collectors.tables import audit_table, collector_table, metadata, schema_table
 from tests.collectors import version1
@@ -62,9 +63,23 @@ def test_a_database_of_before_there_were_versions_is_adopted_with_all_it_holds(e
     assert (row.state, row.ticket_sn, row.outcome, row.version) == ("applying", "SN1", "approved", 4)
     assert verify(row.etl_payload, row.etl_digest) == {"retention": 7}
     assert row.request is None
+    assert row.bkitsm_conn_id is None
     assert [entry.event for entry in store.history(*KEY)] == ["apply", "ticket_opened", "decided", "etl_failed"]
     store.provisioned(*KEY, sn="SN1")
     assert store.complete(*KEY, sn="SN1").has_success
+
+
+def test_in_a_database_of_before_a_number_counts_within_its_itsm(engine: Engine) -> None:
+    version1.make(engine)
+    store = CollectorStore(engine)
+    owner = Owner(dag_id="dag", run_id="run_2", task_id="apply")
+    store.apply("bklog", 8, payload={"retention": 7}, tag="tag8", owner=owner, bkitsm_conn_id="itsm_two")
+    assert store.ticket_opened("bklog", 8, tag="tag8", sn="SN1").ticket_sn == "SN1"
+    assert store.get(*KEY).ticket_sn == "SN1"
+    assert not [name for name in inspect(engine).get_table_names() if name.endswith("_before")]
+    assert inspect(engine).get_pk_constraint(collector_table.name)["constrained_columns"] == list(
+        collector_table.primary_key.columns.keys()
+    )
 
 
 def test_a_migration_that_was_interrupted_is_taken_up_again(engine: Engine) -> None:

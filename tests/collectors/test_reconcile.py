@@ -58,8 +58,8 @@ def _bypassed(ago: timedelta) -> CollectorRow:
     return state.bypass(row, tag=TAG, owner=OWNER, now=NOW - ago, **why)
 
 
-def _find(row: CollectorRow, seen: Any = None, *, over: bool | None = False) -> Finding:
-    return find(row, seen, run_is_over=over, now=NOW, limits=LIMITS)
+def _find(row: CollectorRow, seen: Any = None, *, over: bool | None = False, gone: bool = False) -> Finding:
+    return find(row, seen, run_is_over=over, run_is_gone=gone, now=NOW, limits=LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,38 @@ def test_p3_only_a_refusal_a_withdrawal_or_a_termination_is_ever_closed():
             assert row.ticket_sn
             assert row.outcome is not Outcome.APPROVED
             assert row.outcome or seen.outcome is not Outcome.APPROVED
+
+
+GONE = [(None, True), (True, True)]
+
+
+@pytest.mark.parametrize(("over", "gone"), GONE)
+def test_an_approved_application_that_nobody_can_bring_on_is_ended_after_its_grace(over, gone):
+    approved = [_open(SOON, outcome=Outcome.APPROVED), _open(LATE, outcome=Outcome.APPROVED)]
+    soon, late = (_find(one, over=over, gone=gone) for one in approved)
+    assert (soon.kind, soon.action) == (Kind.APPROVED, Action.LEFT_TO_ITS_RUN)
+    assert (late.kind, late.action) == (Kind.APPROVED, Action.CLOSE)
+    assert "Airflow does not have the run, or the task of it that applied or waited, any more" in str(late)
+
+
+@pytest.mark.parametrize(("over", "gone"), GONE)
+def test_p5_an_open_ticket_whose_run_is_gone_is_left_to_people(over, gone):
+    found = _find(_open(LATE), WAITING, over=over, gone=gone)
+    assert (found.kind, found.action) == (Kind.WAITING_BUT_RUN_GONE, Action.HAVE_A_LOOK)
+
+
+@pytest.mark.parametrize(("over", "gone"), GONE)
+def test_an_intent_whose_run_is_gone_is_ended_after_its_grace(over, gone):
+    assert _find(_intent(SOON), over=over, gone=gone).action is Action.LEFT_TO_ITS_RUN
+    assert _find(_intent(LATE), over=over, gone=gone).action is Action.CLOSE
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [errors.ItsmTicketNotFoundError("no"), errors.ItsmAmbiguousError("two"), errors.ItsmRefusedError("odd")],
+)
+def test_p3_what_could_not_be_read_is_not_ended_although_its_run_is_gone(seen):
+    assert _find(_open(LATE), seen, over=None, gone=True).action is Action.HAVE_A_LOOK
 
 
 def test_every_kind_says_something_and_names_the_run():

@@ -19,7 +19,6 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
-from airflow_provider_bkitsm.collectors import writing
 from airflow_provider_bkitsm.collectors.clean_config import digest, verify
 from airflow_provider_bkitsm.collectors.database import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.errors import (
@@ -204,16 +203,20 @@ def test_what_changed_last_is_listed_first(store: CollectorStore) -> None:
     assert store.latest(0) == []
 
 
-def test_a_number_cannot_be_two_collectors_ticket(store: CollectorStore) -> None:
-    _opened(store, "SN1")
-    other = ("bklog", 8)
-    store.apply(*other, payload=PAYLOAD, tag="tag8", owner=MINE)
-    with pytest.raises(
-        CollectItsmConflict, match=r"SN1 already is another collector's.*two ITSMs share this store"
-    ):
-        store.ticket_opened(*other, tag="tag8", sn="SN1")
-    assert store.get(*other).ticket_sn is None
-    assert len(store.history(*other)) == 1
+def test_two_itsms_or_a_counter_that_began_anew_may_give_one_number(store: CollectorStore) -> None:
+    rows = []
+    for number, conn_id in ((8, "itsm_one"), (9, "itsm_two"), (10, "itsm_two")):
+        store.apply("bklog", number, payload=PAYLOAD, tag=f"tag{number}", owner=MINE, bkitsm_conn_id=conn_id)
+        rows.append(store.ticket_opened("bklog", number, tag=f"tag{number}", sn="SN1"))
+    assert [(row.ticket_sn, row.bkitsm_conn_id) for row in rows] == [
+        ("SN1", "itsm_one"),
+        ("SN1", "itsm_two"),
+        ("SN1", "itsm_two"),
+    ]
+    assert store.by_ticket("SN1", bkitsm_conn_id="itsm_one") == rows[0]
+    assert store.by_ticket("SN1") == store.by_ticket("SN1", bkitsm_conn_id="itsm_two") == rows[2]
+    assert store.by_ticket("SN1", bkitsm_conn_id="itsm_three") is None
+    assert [row.is_in("itsm_one") for row in (*rows, _apply(store))] == [True, False, False, True]
 
 
 def test_connections_that_differ_in_case_are_two(store: CollectorStore) -> None:
@@ -249,16 +252,17 @@ def test_times_are_aware_utc_whatever_zone_the_clock_has(engine: Engine) -> None
         assert time == moment
 
 
-def test_row_and_audit_are_one_transaction(store: CollectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_and_audit_are_one_transaction(store: CollectorStore, engine: Engine) -> None:
     row = _apply(store)
 
-    def broken(*_: Any, **__: Any) -> dict[str, Any]:
-        raise RuntimeError("no audit")
+    def refuse_audit(*arguments: Any) -> None:
+        if str(arguments[2]).startswith(f"INSERT INTO {audit_table.name}"):
+            raise RuntimeError("no audit")
 
-    monkeypatch.setattr(writing, "_audit_values", broken)
+    event.listen(engine, "before_cursor_execute", refuse_audit)
     with pytest.raises(RuntimeError, match="no audit"):
         store.create_refused(*KEY, tag="tag0", reason="x")
-    monkeypatch.undo()
+    event.remove(engine, "before_cursor_execute", refuse_audit)
     assert (store.get(*KEY), _changes(store)) == (row, 1)
 
 

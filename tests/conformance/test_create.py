@@ -10,9 +10,9 @@ import pytest
 import requests
 
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import FAST_APPROVAL
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
-from airflow_provider_bkitsm.sandbox.shipped import FAST_APPROVAL
 from tests.conformance.conftest import plain, refusal
 
 FORM = {"title": "t", "APPROVER": "admin", "APPROVAL_CONTENT": "c"}

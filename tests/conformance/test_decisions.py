@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.sandbox.shipped import DELIVERABLE, NOT_REVOCABLE
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import DELIVERABLE, NOT_REVOCABLE
 from tests.conformance.conftest import plain, refusal
 from tests.sandbox.client import OPINION, REFUSAL, REMARK
 

@@ -39,6 +39,17 @@ def test_p5_a_person_who_ends_the_wait_ends_the_ticket(airflow, control, start, 
     ends_as(control, sn, "REVOKED")
 
 
+def test_p5_a_task_that_is_killed_while_no_triggerer_runs_leaves_no_open_ticket(airflow, control, start):
+    """The next triggerer with a wait on the connection looks once a minute."""
+    run, sn = start("gated", "Gate")
+    airflow.stop_one("triggerer")
+    airflow.api.set_task_state("gated", run, "gate", "failed")
+    airflow.start_one("triggerer")
+    _, other = start("gated", "Gate")
+    wait_until(lambda: control.ticket(sn)["status"] == "REVOKED", 150, lambda: f"{control.ticket(sn)['status']}")
+    assert control.ticket(other)["status"] == "RUNNING"
+
+
 def test_p5_a_person_who_ends_the_run_ends_the_ticket(airflow, control, start):
     run, sn = start("gated", "Gate")
     airflow.api.call("PATCH", f"dags/gated/dagRuns/{run}", json={"state": "failed"})

@@ -11,6 +11,26 @@ DATABASES = (POSTGRES,)
 DAG = "workerless"
 
 
+def asked(api) -> tuple[str, str]:
+    """Start a run; return its id and the number of the ticket it waits for."""
+    run = api.trigger(DAG)
+    return run, waited_for(api, run)
+
+
+def waited_for(api, run: str) -> str:
+    """Return the number of the ticket a run waits for, once it does."""
+    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
+    return str(api.xcom(DAG, run, "ask"))
+
+
+def approved(api, itsm, remark: str) -> tuple[str, str]:
+    """Start a run whose ticket is approved; return the run's id and the ticket's number once it has ended."""
+    run, sn = asked(api)
+    itsm.decide(sn, "approve", remark)
+    assert api.wait_for_run(DAG, run, seconds=60) == "success"
+    return run, sn
+
+
 def ran_on_a_worker(api, run: str, task: str) -> bool:
     """Whether a worker has ever taken a task up."""
     return bool(api.task(DAG, run, task)["hostname"])
@@ -19,11 +39,7 @@ def ran_on_a_worker(api, run: str, task: str) -> bool:
 @pytest.mark.since_airflow("3.3", "a wait begins on a worker before")
 def test_an_approved_wait_never_touches_a_worker(airflow, itsm):
     api = airflow.api
-    run = api.trigger(DAG)
-    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
-    sn = api.xcom(DAG, run, "ask")
-    itsm.decide(sn, "approve", "go")
-    assert api.wait_for_run(DAG, run, seconds=60) == "success"
+    run, sn = approved(api, itsm, "go")
     assert api.xcom(DAG, run, "then") == f"{sn} approved"
     assert not ran_on_a_worker(api, run, "wait")
     assert ran_on_a_worker(api, run, "then")
@@ -32,9 +48,8 @@ def test_an_approved_wait_never_touches_a_worker(airflow, itsm):
 
 def test_p3_a_rejected_one_ends_on_a_worker_that_says_why(airflow, itsm):
     api = airflow.api
-    run = api.trigger(DAG)
-    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
-    itsm.decide(api.xcom(DAG, run, "ask"), "reject", "not today")
+    run, sn = asked(api)
+    itsm.decide(sn, "reject", "not today")
     assert api.wait_for_run(DAG, run, seconds=60) == "failed"
     assert ran_on_a_worker(api, run, "wait")
     assert "not today" in api.log(DAG, run, "wait")
@@ -50,14 +65,9 @@ def test_p3_an_empty_number_is_an_error_in_the_tasks_log(airflow):
 def test_p3_a_cleared_round_that_is_refused_leaves_no_earlier_approval_behind(airflow, itsm):
     """Airflow clears XComs only of tries that begin on a worker; an ``all_done`` task behind reads the result."""
     api = airflow.api
-    run = api.trigger(DAG)
-    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
-    first = api.xcom(DAG, run, "ask")
-    itsm.decide(first, "approve", "go")
-    assert api.wait_for_run(DAG, run, seconds=60) == "success"
+    run, first = approved(api, itsm, "go")
     api.clear(DAG, run, ["ask", "wait", "then"])
-    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
-    second = api.xcom(DAG, run, "ask")
+    second = waited_for(api, run)
     assert second != first
     itsm.decide(second, "reject", "not this time")
     assert api.wait_for_run(DAG, run, seconds=60) == "failed"
@@ -68,14 +78,8 @@ def test_p3_a_cleared_round_that_is_refused_leaves_no_earlier_approval_behind(ai
 def test_p3_a_wait_takes_its_own_tickets_approval_only(airflow, itsm):
     """Whoever may write XComs of the DAG gives the wait the number of office chairs, approved in another run."""
     api = airflow.api
-    chairs = api.trigger(DAG)
-    api.wait_for_task(DAG, chairs, "wait", "deferred", seconds=60)
-    foreign = api.xcom(DAG, chairs, "ask")
-    itsm.decide(foreign, "approve", "chairs")
-    assert api.wait_for_run(DAG, chairs, seconds=60) == "success"
-    run = api.trigger(DAG)
-    api.wait_for_task(DAG, run, "wait", "deferred", seconds=60)
-    own = api.xcom(DAG, run, "ask")
+    _, foreign = approved(api, itsm, "chairs")
+    run, own = asked(api)
     where = f"dags/{DAG}/dagRuns/{run}/taskInstances"
     api.call("PATCH", f"{where}/ask/xcomEntries/return_value", json={"value": foreign, "map_index": -1})
     api.clear(DAG, run, ["wait"])

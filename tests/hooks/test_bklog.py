@@ -11,6 +11,7 @@ from airflow_provider_bkitsm.hooks.bklog import (
     BkLogHook,
     BkLogUnavailableError,
 )
+from tests.hooks.bklog_stub import RecordedPlatform, hook_on
 
 CLEAN = {
     "table_id": "app",
@@ -117,8 +118,9 @@ def test_a_wrong_secret_names_the_connection(connections, sandbox):
     assert "wr0ng" not in caught.value.message
 
 
-def test_p3_an_etl_that_the_platform_parks_behind_its_own_gate_is_not_a_success(hook, monkeypatch):
-    monkeypatch.setattr(hook, "_post", lambda *_: {"collect_itsm_status": "applying"})
+def test_p3_an_etl_that_the_platform_parks_behind_its_own_gate_is_not_a_success():
+    parked = {"result": True, "code": 0, "data": {"collect_itsm_status": "applying"}, "message": ""}
+    hook = hook_on(RecordedPlatform([parked]))
     with pytest.raises(BkLogError, match="own approval"):
         hook.update_or_create_clean_config(1001, CLEAN)
 

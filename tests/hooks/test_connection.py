@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk._shared.secrets_masker import _secrets_masker, redact
 
-from airflow_provider_bkitsm.hooks.connection import read_gateway
+from airflow_provider_bkitsm.hooks.connection import read_extra, read_gateway, secrets_of
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Front
 from airflow_provider_bkitsm.itsm.v2 import calls
@@ -282,3 +282,48 @@ def test_airflow_reads_the_uris_of_the_docs(monkeypatch, uri):
 
 def test_the_docs_have_uris_for_http_and_https():
     assert {uri.split("://")[1] for uri in URIS} == {"http", "https"}
+
+
+# A connection's extra, whoever wrote it.
+
+
+@pytest.mark.parametrize(
+    ("text", "extra"),
+    [
+        (None, {}),
+        (" ", {}),
+        ("{}", {}),
+        ('{"verify": false, "proxy": null, "front": " "}', {"verify": False}),
+        ('{"extra__bkitsm__verify": "no"}', {"verify": "no"}),
+        ('{"extra__bkitsm__verify": "no", "verify": true}', {"verify": True}),
+        ('{"extra__bkitsm__verify": "no", "verify": ""}', {"verify": "no"}),
+        ('{"extra__bkitsm__verify": null}', {}),
+        ('{"extra__bkitsm__a__b__c": 1, "a__b": 2}', {"a__b__c": 1, "a__b": 2}),
+    ],
+)
+def test_only_what_is_given_counts(text, extra):
+    assert read_extra(text) == extra
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '"text"', "1"])
+def test_p8_what_is_no_object_is_refused_without_showing_it(text):
+    with pytest.raises(ValueError, match="extra must be a JSON object") as caught:
+        read_extra(text)
+    assert str(caught.value) == "extra must be a JSON object"
+
+
+@pytest.mark.parametrize(
+    ("extra", "secrets"),
+    [
+        ({"bk_username": "robot", "verify": "/etc/ca.pem"}, set()),
+        ({"access_token": " a ", "bk_token": 12345, "bk_ticket": None}, {"a", "12345"}),
+        ({"callback_signing_secret": "one-key, another"}, {"one-key", "another"}),
+        ({"callback_signing_keys": ["one-key", " another ", None, {"a": "b"}]}, {"one-key", "another"}),
+        ({"callback_signing_keys": {"a": "b"}}, set()),
+        ({"proxy": "http://proxy:3128", "access_token": "a"}, {"a"}),
+        ({"proxy": "http://me:p%40ss@proxy"}, {"http://me:p%40ss@proxy", "p%40ss", "p@ss"}),
+        ({"proxy": "http://[me:pass@proxy"}, {"http://[me:pass@proxy"}),
+    ],
+)
+def test_p8_what_no_log_may_show(extra, secrets):
+    assert set(secrets_of(extra)) == secrets

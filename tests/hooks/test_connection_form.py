@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +15,12 @@ from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
 from airflow_provider_bkitsm.get_provider_info import get_provider_info
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
-from airflow_provider_bkitsm.hooks.connection_form import FIELDS
+from airflow_provider_bkitsm.hooks.connection import secrets_of
+from airflow_provider_bkitsm.hooks.connection_form import FIELDS, secret_extras
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
 
+PAGE = (Path(__file__).parents[2] / "docs" / "connections.md").read_text(encoding="utf-8")
 HOOKS = {"bkitsm": ItsmHook, "bklog": BkLogHook}
 TYPES = {one["connection-type"]: one for one in get_provider_info()["connection-types"]}
 
@@ -77,6 +81,36 @@ def test_p8_what_the_form_masks_airflow_masks_everywhere(conn_type):
     secret = {name for name, one in FIELDS[conn_type].items() if one["schema"].get("format") == "password"}
     assert "access_token" in secret
     assert all(should_hide_value_for_key(name) for name in secret)
+
+
+def test_p8_the_secret_extras_are_the_forms_passwords_under_all_their_names():
+    passwords = {
+        name for form in FIELDS.values() for name, one in form.items() if one["schema"].get("format") == "password"
+    }
+    others = {"bk_ticket", "callback_signing_keys", "client_key"}
+    assert secret_extras() == passwords | others
+    assert set(secrets_of({name: f"value of {name}" for name in secret_extras()})) == {
+        f"value of {name}" for name in secret_extras()
+    }
+
+
+def test_p8_a_password_that_is_added_to_the_form_is_masked(monkeypatch):
+    field = {"label": "New", "description": "New", "schema": {"type": ["string", "null"], "format": "password"}}
+    monkeypatch.setitem(FIELDS["bklog"], "new_secret", field)
+    assert secrets_of({"new_secret": "abc"}) == ["abc"]
+
+
+def test_every_field_of_the_form_is_in_the_table_of_the_docs():
+    rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    assert {name for form in FIELDS.values() for name in form} == {
+        name for row in rows for name in re.findall(r"`(\w+)`", row)
+    }
+
+
+def test_p8_the_docs_say_which_extras_are_secret():
+    section = PAGE.split("## Secrets")[1].split("##")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert secret_extras() <= named
 
 
 def test_batch_size_is_offered():

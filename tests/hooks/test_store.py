@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy.pool import NullPool, QueuePool
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-from airflow_provider_bkitsm.hooks import store
 from airflow_provider_bkitsm.hooks.store import keep_connections_open, open_store, store_engine, store_path
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
@@ -38,9 +37,9 @@ def test_an_engine_is_kept_until_its_connection_is_changed(connect):
     connect("db", password="p4ss", **database)
     first = store_engine("db")
     assert store_engine("db") is first
-    connect("db", password="other", **database)
+    connect("db", password="0ther-s3cret", **database)
     assert store_engine("db") is not first
-    assert store_engine("db").url.password == "other"
+    assert store_engine("db").url.password == "0ther-s3cret"
 
 
 def test_the_configured_connection_is_the_default(connect, monkeypatch):
@@ -81,7 +80,7 @@ def test_a_collector_is_applied_for_through_an_airflow_connection(connect):
 
 
 def test_connections_are_kept_open_in_the_process_that_says_so_alone(connect, monkeypatch):
-    monkeypatch.setattr(store, "_keepers", set())
+    monkeypatch.setattr("os.getpid", lambda: 2)
     connect("db", conn_type="postgres", host="127.0.0.1", port=5, login="u", password="p4ss", schema="s")
     keep_connections_open()
     assert type(store_engine("db").pool) is QueuePool

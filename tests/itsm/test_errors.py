@@ -44,7 +44,6 @@ RETRY_SAFE = {
     "ItsmUnavailableError": True,
     "ItsmUnexpectedAnswerError": True,
     "StoreTooNew": False,
-    "TicketNumberTaken": False,
     "StoreRaceLost": True,
     "StoreUnavailable": True,
 }

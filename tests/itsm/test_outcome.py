@@ -79,6 +79,33 @@ def test_p3_a_form_field_is_a_yes_only_as_the_exact_text(value, answer):
     assert field_answer(value, wanted="true") is answer
 
 
+@pytest.mark.parametrize(
+    ("outcome", "is_final", "is_decision", "frees_collector", "progress"),
+    [
+        (Outcome.WAITING, False, False, False, None),
+        (Outcome.APPROVED, True, True, False, Progress.FINISHED),
+        (Outcome.REJECTED, True, True, True, Progress.FINISHED),
+        (Outcome.WITHDRAWN, True, False, True, Progress.WITHDRAWN),
+        (Outcome.TERMINATED, True, False, True, Progress.TERMINATED),
+        (Outcome.TIMED_OUT, True, False, True, None),
+    ],
+)
+def test_the_traits_of_each_outcome(outcome, is_final, is_decision, frees_collector, progress):
+    traits = (outcome.is_final, outcome.is_decision, outcome.frees_collector, outcome.progress)
+    assert traits == (is_final, is_decision, frees_collector, progress)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_p3_an_outcome_of_itsm_is_read_from_its_own_end(outcome):
+    """Also one that is added later."""
+    progress = outcome.progress
+    if progress is None:
+        return
+    answer = Answer.YES if outcome is Outcome.APPROVED else Answer.NO
+    assert judge(progress, answer=answer, evidence=Reason.APPROVED).outcome is outcome
+    assert (progress.has_ended, progress.is_called_off) == (True, not outcome.is_decision)
+
+
 def test_every_reason_has_a_text_of_its_own():
     assert len({one.text for one in Reason}) == len(Reason)
 

@@ -14,15 +14,15 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
-from airflow_provider_bkitsm.itsm.read_back import confirm, form_differences, ticket_differences
+from airflow_provider_bkitsm.itsm.read_back import as_asked, confirm, form_differences, ticket_differences
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte, prepared
 from airflow_provider_bkitsm.itsm.v2.status import read_info
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
+from airflow_provider_bkitsm.sandbox.itsm.services import Field
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
-from airflow_provider_bkitsm.sandbox.services import Field
 from tests.itsm.flows import drive
 from tests.record import EVIDENCE, EXCHANGES
 
@@ -380,3 +380,39 @@ def test_whom_each_step_asks_cannot_be_read_back(opened, sandbox):
     hook, sn, request = opened
     sandbox.approve(sn)
     assert confirmed(hook, sn, {**request, "processors": {"4": "mallory"}}).outcome is Outcome.APPROVED
+
+
+STRICT = {"verdict_field": None, "verdict_value": "true", "require_evidence": True, "accept_automatic": False}
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "judged"),
+    [
+        (STRICT, {}, None),
+        (STRICT, {"accept_automatic": None}, None),
+        (STRICT | {"accept_automatic": True}, {}, "accept_automatic"),
+        (STRICT | {"verdict_field": "f"}, {}, "verdict_field"),
+        (STRICT | {"verdict_value": "yes"}, {}, "verdict_value"),
+        (STRICT | {"require_evidence": False}, {}, "require_evidence"),
+        (STRICT | {"require_evidence": False}, {"require_evidence": True}, None),
+        (STRICT | {"of_a_later_version": 1}, {}, None),
+        (None, {}, None),
+        ({"require_evidence": False}, {}, None),
+        (STRICT | {"require_evidence": "no"}, {}, None),
+    ],
+)
+def test_p3_an_approval_is_judged_again_wherever_the_policy_was_another_one(asked, settings, judged):
+    """A record of the version before has no policy, and the connection's of now counts as it did."""
+    verdict = Verdict(
+        sn=SN, outcome=Outcome.APPROVED, reason="", current_status="FINISHED", policy=VerdictPolicy()
+    )
+    flow = as_asked(verdict, {"policy": asked}, settings)
+    if judged is None:
+        assert drive(flow, None) is verdict
+    else:
+        assert next(flow).path == calls.ticket_approval_result([SN]).path
+
+
+def test_p3_a_verdict_of_which_nothing_says_by_what_policy_it_was_read_is_judged_again():
+    verdict = Verdict.from_dict({"sn": SN, "outcome": "approved", "reason_code": "approved"})
+    assert next(as_asked(verdict, {"policy": STRICT})).path == calls.ticket_approval_result([SN]).path

@@ -34,7 +34,7 @@ def made(old: str, new: str):
 )
 def test_a_change_is_shown_as_small_as_it_can_be_understood(old, new, change):
     found = made(old, new)
-    assert (found.change, found.function, found.is_text) == (change, "itsm.calls.f", False)
+    assert (found.change, found.function, found.is_text) == (change, "itsm.v2.calls.f", False)
 
 
 @pytest.mark.parametrize(("new", "is_text"), [('f"{a} is too small" "XX to be takenXX"', True), ("None", False)])
@@ -51,7 +51,7 @@ def test_a_method_is_named_with_its_class():
     source = SOURCE.replace("x_f", "xǁWaitǁ_f")
     name = "airflow_provider_bkitsm.itsm.wait.xǁWaitǁ_f__mutmut_1"
     found = mutant(name, "killed", functions(source + source.replace("_orig", "_1").replace("10", "11")))
-    assert found.function == "itsm.waiting.Wait._f"
+    assert found.function == "itsm.wait.Wait._f"
 
 
 @pytest.mark.parametrize(

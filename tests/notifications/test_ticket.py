@@ -74,19 +74,18 @@ def test_p2_a_lost_answer_is_found_again(connections, sandbox):
     assert titles(sandbox) == ["load failed"]
 
 
-def test_p2_while_a_lost_ticket_may_still_appear_no_second_one_is_opened(
-    connect, connections, sandbox, monkeypatch
-):
+def test_p2_while_a_lost_ticket_may_still_appear_no_second_one_is_opened(connect, connections, sandbox):
     """A notifier has seconds; the gateway may take two minutes over what it was sent."""
     login = {"login": "sandbox", "password": "sandbox-secret"}
     settling = {"settle_seconds": 3, "read_retries": 0}
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=settling, **login)
-    monkeypatch.setattr("airflow_provider_bkitsm.notifications.ticket._PATIENCE", 0.2)
+    hasty = notifier()
+    hasty.patience = 0.2
     sandbox.fault("create_ticket", "html")
     began = time.monotonic()
     for _ in range(2):
         with pytest.raises(errors.ItsmOutcomeUnknownError, match="a retry looks for it again"):
-            notifier().notify(failed())
+            hasty.notify(failed())
     assert len(sandbox.requests("create_ticket")) == 1
     time.sleep(max(0.0, began + 3.5 - time.monotonic()))
     notifier().notify(failed())

@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.collectors import errors as collectors
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.form import collector_detail, shows_digest
 from airflow_provider_bkitsm.collectors.row import Owner
+from airflow_provider_bkitsm.collectors.tables import collector_table
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.store import open_store
@@ -24,8 +25,10 @@ from airflow_provider_bkitsm.operators.collector import (
     CollectorCompleteOperator,
     CollectorProvisionEtlOperator,
 )
-from airflow_provider_bkitsm.sandbox.moments import shanghai
-from airflow_provider_bkitsm.sandbox.shipped import LOG_BUILT_IN, LOG_COLLECTOR, NOT_REVOCABLE
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_BUILT_IN, LOG_COLLECTOR, NOT_REVOCABLE
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.settings import Settings
+from airflow_provider_bkitsm.sandbox.times import shanghai
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 CLEAN = {
@@ -77,6 +80,30 @@ def test_the_whole_way(flow, sandbox):
     assert flow.row.state == "applying"
     assert flow.complete()["state"] == "success_apply"
     assert flow.complete()["state"] == "success_apply"
+
+
+def test_p3_another_installations_application_releases_nothing_here(flow, sandbox, task, monkeypatch):
+    """They share DAGs, run ids and a store: what staging was allowed is not provisioned by production."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    sandbox.approve(flow.apply())
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    before = flow.row
+    for step in (flow.apply, flow.provision, flow.complete):
+        with pytest.raises(AirflowFailException, match=r"is of another Airflow.*https://staging\.example\.com"):
+            step()
+    assert (flow.row, len(sandbox.tickets())) == (before, 1)
+    assert not sandbox.collector(1001)["table_id"]
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert flow.provision()["table_id"] == "2_bklog.app_runtime"
+
+
+def test_p3_a_policy_that_the_connection_loosened_after_asking_provisions_nothing(flow, sandbox, reconnect):
+    sn = flow.apply(service_id="单级审批")
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    reconnect(require_evidence=False)
+    with pytest.raises(AirflowFailException, match="verdict policy was another one when the ticket was asked for"):
+        flow.provision()
 
 
 def test_the_log_of_the_etl_task_says_who_approved_and_what_was_written(flow, sandbox, capsys):
@@ -152,23 +179,65 @@ def test_a_ticket_that_itsm_refuses_ends_the_application(flow, sandbox):
     assert flow.row.application == 2
 
 
-def test_a_number_that_another_collector_has_does_not_hold_the_collector_for_ever(flow, sandbox, task):
-    """Two ITSMs share the store, or a sandbox was started anew: the ticket is there, its number is not stored."""
+def test_p2_a_number_that_another_collector_has_is_no_conflict(flow, sandbox, task):
+    """A sandbox was started anew, or ITSM's counter was: the older ticket's number comes again."""
     others = ("bklog_default", 1002)
     owner = Owner(dag_id="d", run_id="r", task_id="apply")
     open_store().apply(*others, payload=CLEAN, tag="tag", owner=owner)
     number = f"REQ{shanghai(time.time())[:10].replace('-', '')}000001"
     open_store().ticket_opened(*others, tag="tag", sn=number)
-    with pytest.raises(
-        collectors.CollectItsmConflict, match="Withdraw the ticket of this application in ITSM by hand"
-    ):
-        flow.apply()
-    assert flow.row.state == "applying"
-    with pytest.raises(AirflowFailException, match=rf"is fail_apply: .*ticket {number} already is another"):
-        flow.complete()
-    assert (flow.row.state, open_store().get(*others).ticket_sn) == ("fail_apply", number)
-    assert sandbox.ticket(number)["status"] == "RUNNING", "it may be the other collector's: left alone"
-    assert Flow(sandbox, task, run_id="run_2").apply() != number
+    assert flow.apply() == flow.apply() == number
+    sandbox.approve(number)
+    flow.provision()
+    assert flow.complete()["state"] == "success_apply"
+    assert open_store().get(*others).outcome is None
+
+
+def test_p3_the_other_collector_with_that_number_is_not_approved_by_it(flow, sandbox):
+    sandbox.approve(flow.apply())
+    with open_store()._transactions.begin() as connection:
+        # The counter began anew: the number of the first application's ticket is another ticket's now.
+        sent = flow.row.request | {"fields": {"title": "of before #00000000"}}
+        connection.execute(collector_table.update().values(tag="0" * 32, request=sent))
+    with pytest.raises(AirflowFailException, match="not what was sent"):
+        flow.provision()
+
+
+@pytest.mark.parametrize("end", ["approve", "reject", None])
+def test_p2_two_itsms_may_give_one_number(sandbox, connections, connect, task, end):
+    caller = {"login": "sandbox", "password": "sandbox-secret"}
+    two = {"bkitsm_conn_id": "itsm_two", "bklog_conn_id": "bklog_two"}
+    with SandboxServer(Settings(start_delay=0.02)) as other:
+        connect("itsm_two", conn_type="bkitsm", host=other.itsm_url, extra={"read_retries": 0}, **caller)
+        connect("bklog_two", conn_type="bklog", host=other.bklog_url, **caller)
+        first, second = Flow(sandbox, task), Flow(other, task, run_id="run_2")
+        sn = first.apply()
+        assert second.apply(**two) == second.apply(**two) == sn
+        assert len(other.tickets()) == 1
+        if end is not None:
+            getattr(other, end)(sn)
+        if end == "approve":
+            second.provision(**two)
+        ended = second.complete(**two, on_not_approved="pass")
+        assert ended["state"] == ("success_apply" if end == "approve" else "fail_apply")
+        assert other.ticket(sn)["status"] == ("FINISHED" if end else "REVOKED")
+    assert (first.row.state, first.row.outcome) == ("applying", None)
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+def test_p6_a_run_asks_its_own_itsm_about_nobody_elses_ticket(sandbox, connections, connect, task):
+    """The holder's number is another, withdrawn ticket in the ITSM of the run that comes second."""
+    caller = {"login": "sandbox", "password": "sandbox-secret"}
+    with SandboxServer(Settings(start_delay=0.02)) as other:
+        connect("itsm_two", conn_type="bkitsm", host=other.itsm_url, extra={"read_retries": 0}, **caller)
+        sn = Flow(sandbox, task).apply()
+        form = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+        assert ItsmHook("itsm_two").create_ticket(creator="robot", fields=form, fast_approval=True).sn == sn
+        other.wait_for_step(sn)
+        other.withdraw(sn)
+        with pytest.raises(collectors.CollectItsmHasApply):
+            Flow(sandbox, task, run_id="run_2").apply(bkitsm_conn_id="itsm_two")
+    assert open_store().get(*KEY).state == "applying"
 
 
 def test_p2_another_run_is_refused_while_one_applies(flow, sandbox, task):
@@ -691,6 +760,37 @@ def test_p2_an_approved_application_that_is_not_complete_is_not_replaced(flow, s
     with pytest.raises(collectors.CollectItsmHasApply):
         Flow(sandbox, task, run_id="run_2").apply()
     flow.provision()
+
+
+@pytest.mark.parametrize("at_apply", [True, False])
+@pytest.mark.parametrize("more", [{}, {"accept_automatic": True}])
+@pytest.mark.parametrize("others", [{}, {"verdict_field": "approval_result"}, {"verdict_field": "apply_reason"}])
+def test_p2_an_approval_is_read_as_its_own_application_has_it(flow, sandbox, task, at_apply, more, others):
+    """Whose DAG looks elsewhere, or wants more, ends nobody's application."""
+    own = {"require_evidence": False, **more}
+    sn = flow.apply(**(own if at_apply else {}))
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    with pytest.raises(errors.ItsmError):
+        Flow(sandbox, task, run_id="run_2").apply(**others)
+    flow.provision(**own)
+    assert flow.complete(**own)["state"] == "success_apply"
+
+
+@pytest.mark.parametrize("others", [{}, {"verdict_field": "apply_reason"}, {"verdict_value": "no"}])
+def test_p2_a_stored_approval_is_ended_by_nobody_else(flow, sandbox, task, others):
+    sandbox.approve(flow.apply())
+    sandbox.fault("update_or_create_clean_config", "status", status=502, times=1)
+    with pytest.raises(errors.ItsmError):
+        flow.provision()
+    with pytest.raises(errors.ItsmError):
+        Flow(sandbox, task, run_id="run_2").apply(**others)
+    flow.provision()
+
+
+def test_p2_an_application_keeps_its_policy_beside_the_services_verdict_source(flow):
+    flow.apply(accept_automatic=True)
+    assert flow.row.verdict_settings == {"accept_automatic": True}
 
 
 def test_p2_a_title_of_ones_own_still_carries_the_marker(flow, sandbox):

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.execution_time.comms import DagRunStateResult, ErrorResponse
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator, CollectorReconcileOperator
+from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.version_compat import AirflowFailException
+from tests.tickets.test_waits import WAIT
 
 CLEAN = {
     "table_id": "app_runtime",
@@ -36,18 +40,22 @@ class Job:
     def __init__(self, task) -> None:
         self._task = task
         self.runs: dict[str, str] = {}
+        self.tasks: dict[str, dict[str, str | None]] = {}
+        self.outage = False
         self.told: Any = None
 
-    def apply(self, number: int = 1001) -> str:
+    def apply(self, number: int = 1001, **more: Any) -> str:
         operator = CollectorApplyOperator(
-            task_id="apply", collector_config_id=number, bk_biz_id=2, clean_config=CLEAN, approvers="alice"
+            task_id="apply", collector_config_id=number, bk_biz_id=2, clean_config=CLEAN, approvers="alice", **more
         )
+        self.tasks[f"run_{number}"] = {"apply": "success"}
         return operator.execute(self._task("apply", run_id=f"run_{number}").context)
 
     def run(self, **parameters: Any) -> dict[str, Any]:
         task = self._task("reconcile")
         context = task.context
         context["ti"].get_dagrun_state = lambda _dag_id, run_id: self._state(run_id)
+        context["ti"].get_task_states = self._task_states
         try:
             return CollectorReconcileOperator(task_id="reconcile", **parameters).execute(context)
         finally:
@@ -59,9 +67,21 @@ class Job:
         return found["kind"], found["action"]
 
     def _state(self, run_id: str) -> str:
+        if self.outage:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 500}))
         if run_id not in self.runs:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404}))
-        return self.runs[run_id]
+        # As Airflow hands it to a task: an enum, whose text is not the state.
+        return DagRunStateResult(state=self.runs[run_id]).state
+
+    def _task_states(self, *, run_ids: list[str], task_ids: list[str], **_more: Any) -> Any:
+        found = {run: self.tasks[run] for run in run_ids if run in self.tasks}
+        return {run: {name: tasks[name] for name in tasks if name in task_ids} for run, tasks in found.items()}
+
+    def wait(self, sn: str, **record: Any) -> None:
+        """Store that the gate of the application's run waits."""
+        known = {"installation": installation(), "run_id": "run_1001", "sn": sn}
+        open_wait_store().begin(replace(WAIT, **(known | record)))
 
     @property
     def row(self):
@@ -87,6 +107,16 @@ def test_nothing_under_way_asks_nobody(job, sandbox):
 def test_an_open_ticket_is_no_difference(job, sandbox):
     sandbox.wait_for_step(job.apply())
     assert job.run() == {"applying": 1, "kinds": {"still_waiting": 1}, "differences": [], "closed": []}
+
+
+def test_p6_a_ticket_of_another_itsm_is_left_to_that_ones_task(job, sandbox, connections):
+    """Its number may be another ticket's here."""
+    sandbox.reject(job.apply())
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    connections("itsm_two", conn_type="bkitsm", host=sandbox.itsm_url, **login)
+    assert job.run(bkitsm_conn_id="itsm_two", grace=NOW)["applying"] == 0
+    assert (_asked(sandbox), job.row.state) == ([], "applying")
+    assert job.run(grace=NOW)["closed"] == [job.row.ticket_sn]
 
 
 def test_a_decision_that_takes_too_long_is_reported(job):
@@ -149,6 +179,107 @@ def test_a_refused_collector_is_left_to_its_run_for_a_while(job, sandbox, kind):
     assert job.row.outcome == outcome
 
 
+def test_p5_an_approved_collector_whose_run_was_deleted_can_be_applied_for_again(job, sandbox):
+    sn = job.apply()
+    sandbox.approve(sn)
+    job.runs = {}
+    assert job.run() == {"applying": 1, "kinds": {"approved_but_applying": 1}, "differences": [], "closed": []}
+    assert job.run(grace=NOW)["closed"] == [sn]
+    assert (job.row.state, job.row.outcome) == ("fail_apply", "approved")
+    assert sandbox.collector(1001)["etl_writes"] == 0
+    assert job.run()["applying"] == 0
+
+
+def test_p5_an_approved_collector_whose_waiting_task_was_deleted_can_be_applied_for_again(job, sandbox):
+    """``airflow db clean`` deletes the row of a trigger, and Airflow the task instance with it."""
+    sn = job.apply()
+    sandbox.approve(sn)
+    job.wait(sn)
+    job.runs["run_1001"] = "failed"
+    for _ in range(2):
+        assert job.run(grace=NOW, close_refused=False)["differences"][0]["action"] == "close"
+    assert job.run(grace=NOW)["closed"] == [sn]
+    assert job.row.state == "fail_apply"
+    job.run()
+    assert open_wait_store().waiting(installation()) == []
+
+
+@pytest.mark.parametrize("tasks", [{"gate": "removed"}, {"gate": "success"}, {"gate": None}])
+def test_p7_an_approved_collector_that_a_clear_can_bring_on_is_left_to_its_run(job, sandbox, tasks):
+    sn = job.apply()
+    sandbox.approve(sn)
+    job.wait(sn)
+    job.runs["run_1001"], job.tasks["run_1001"] = "failed", {"apply": "success", **tasks}
+    assert job.one(grace=NOW) == ("approved_but_applying", "clear_its_run")
+
+
+@pytest.mark.parametrize("end", ["approve", "reject"])
+def test_p5_a_collector_whose_applying_task_was_deleted_can_be_applied_for_again(job, sandbox, end):
+    """``airflow db clean --tables task_instance`` deletes the tasks that have begun; their run then fails."""
+    sn = job.apply()
+    job.runs["run_1001"], job.tasks["run_1001"] = "failed", {"complete": None}
+    assert job.one() == ("waiting_but_run_gone", "have_a_look")
+    getattr(sandbox, end)(sn)
+    assert job.run(grace=NOW)["closed"] == [sn]
+    assert job.row.state == "fail_apply"
+
+
+def test_a_task_that_airflow_cannot_tell_of_is_not_deleted(job, sandbox, monkeypatch):
+    def refuses(**_tasks):
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 500}))
+
+    sandbox.approve(job.apply())
+    job.runs["run_1001"] = "failed"
+    monkeypatch.setattr(job, "_task_states", refuses)
+    assert job.one(grace=NOW) == ("approved_but_applying", "clear_its_run")
+
+
+def test_p5_an_open_ticket_whose_run_was_deleted_is_left_to_people_and_their_answer_ends_it(job, sandbox):
+    sn = job.apply()
+    job.runs = {}
+    assert job.one(grace=NOW) == ("waiting_but_run_gone", "have_a_look")
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+    sandbox.reject(sn)
+    assert job.run(grace=NOW)["closed"] == [sn]
+
+
+def test_a_run_that_airflow_cannot_tell_of_is_not_gone(job, sandbox):
+    sandbox.approve(job.apply())
+    job.outage = True
+    assert job.one(grace=NOW) == ("approved_but_applying", "clear_its_run")
+
+
+def test_p2_a_lost_ticket_of_a_run_that_is_gone_is_found_before_the_application_ends(job, sandbox):
+    _intent(sandbox, job)
+    row = job.row
+    form = row.request["fields"]
+    fields = [{"key": key, "value": value} for key, value in form.items()]
+    service = {name: row.request[name] for name in ("service_id", "creator") if name in row.request}
+    body = {**service, "fields": fields, "tag": row.tag}
+    appeared = sandbox.call("POST", "create_ticket", json=body)["sn"]
+    job.runs = {}
+    assert job.run(grace=NOW)["closed"] == []
+    assert (job.row.ticket_sn, job.row.state) == (appeared, "applying")
+
+
+def test_an_intent_of_a_run_that_is_gone_is_ended_where_no_ticket_is_found(job, sandbox):
+    _intent(sandbox, job)
+    job.runs = {}
+    assert job.run(grace=NOW)["closed"] == [None]
+    assert job.row.state == "fail_apply"
+
+
+def test_p5_a_wait_that_was_ended_unseen_is_made_up_for_and_in_the_result(job, sandbox):
+    sn = job.apply()
+    sandbox.wait_for_step(sn)
+    job.wait(sn)
+    job.tasks["run_1001"] = {"gate": "failed"}
+    result = job.run()
+    assert result["withdrawn"] == [sn]
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+    assert "withdrawn" not in job.run()
+
+
 def test_closing_can_be_switched_off(job, sandbox):
     sandbox.reject(job.apply())
     before = job.row
@@ -177,6 +308,16 @@ def test_p3_an_end_without_any_persons_answer_closes_nothing(job, sandbox):
     before = job.row
     assert job.one(grace=NOW) == ("verdict_unclear", "have_a_look")
     assert job.row == before
+
+
+@pytest.mark.parametrize("more", [{}, {"require_evidence": True}, {"accept_automatic": False}])
+def test_p2_an_application_is_read_as_it_was_applied_for(job, sandbox, more):
+    """Evidence is waived in its own DAG only."""
+    sn = job.apply(require_evidence=False)
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    assert job.one(grace=NOW, **more) == ("approved_but_applying", "clear_its_run")
+    assert job.row.state == "applying"
 
 
 def test_p3_a_field_that_is_looked_for_in_vain_closes_nothing(job, sandbox):

@@ -102,7 +102,7 @@ def test_writing_again_after_a_lost_answer_does_no_harm(expansion, sandbox):
 def test_a_change_the_platform_does_not_show_afterwards_is_an_error(expansion, sandbox, monkeypatch):
     sandbox.approve(expansion.ask())
     hooks = "airflow_provider_bkitsm.hooks"
-    monkeypatch.setattr(f"{hooks}.provisioning.READ_BACK_PAUSES", (0.01,))
+    monkeypatch.setattr(f"{hooks}.bklog.READ_BACK_PAUSES", (0.01,))
     honest = sandbox.collector
 
     def changes_shards_only(hook, number, payload):

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
@@ -14,8 +16,9 @@ from airflow.sdk import task as task_decorator
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
-from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
 from airflow_provider_bkitsm.version_compat import DownstreamTasksSkipped
 
 FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}
@@ -424,3 +427,82 @@ def test_p5_sharers_do_not_end_each_others_ticket(who):
 
 def test_p3_a_task_the_branch_has_skipped_stays_skipped_when_it_is_cleared(who):
     assert gate(**BOTH).inherits_from_skipmixin
+
+
+LOOSENED = {"require_evidence": False}
+
+
+def unproved(operator, who, sandbox):
+    """Ask in a ticket that ends without anybody's answer, though ITSM says yes; return the wait."""
+    with pytest.raises(TaskDeferred) as caught:
+        operator.execute(who.context)
+    sandbox.wait_for_step(caught.value.trigger.ticket_sn)
+    sandbox.finish_without_evidence(caught.value.trigger.ticket_sn)
+    return caught.value
+
+
+@pytest.mark.parametrize("compares", [True, False])
+@pytest.mark.parametrize("looks", [True, False])
+def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(
+    who, sandbox, reconnect, looks, compares
+):
+    asks = partial(gate, compare_parameters=compares)
+    wait = unproved(asks(), who, sandbox)
+    sn = wait.trigger.ticket_sn
+    reconnect(**LOOSENED)
+    told = {"look": True, "sn": sn} if looks else event(sn=sn)
+    with pytest.raises(AirflowFailException, match="verdict policy was another one when the ticket was asked for"):
+        asks().execute_complete(who.context, told, **wait.kwargs)
+
+
+def test_p3_nor_does_one_that_was_loosened_for_a_moment(who, sandbox, reconnect):
+    """A trigger read the verdict meanwhile; the worker finds the connection as it was."""
+    wait = unproved(gate(), who, sandbox)
+    told = event(sn=wait.trigger.ticket_sn, policy=asdict(VerdictPolicy(**LOOSENED)))
+    with pytest.raises(AirflowFailException, match="without any visible approval step"):
+        gate().execute_complete(who.context, told, **wait.kwargs)
+
+
+def test_a_policy_that_the_connection_had_when_asking_counts(who, sandbox, reconnect):
+    reconnect(**LOOSENED)
+    wait = unproved(gate(), who, sandbox)
+    told = {"look": True, "sn": wait.trigger.ticket_sn}
+    assert gate().execute_complete(who.context, told, **wait.kwargs)["outcome"] == "approved"
+
+
+def test_p3_one_that_was_made_stricter_meanwhile_counts_as_well(who, sandbox, reconnect):
+    reconnect(**LOOSENED)
+    wait = unproved(gate(), who, sandbox)
+    reconnect()
+    told = {"look": True, "sn": wait.trigger.ticket_sn}
+    with pytest.raises(AirflowFailException, match="without any visible approval step"):
+        gate().execute_complete(who.context, told, **wait.kwargs)
+
+
+def test_what_the_task_itself_says_takes_the_place_of_the_connections_policy(who, sandbox):
+    wait = unproved(gate(**LOOSENED), who, sandbox)
+    told = {"look": True, "sn": wait.trigger.ticket_sn}
+    assert gate(**LOOSENED).execute_complete(who.context, told, **wait.kwargs)["outcome"] == "approved"
+
+
+def test_an_approval_by_the_policy_of_when_it_was_asked_for_is_read_once(who, sandbox):
+    with pytest.raises(TaskDeferred) as caught:
+        gate().execute(who.context)
+    sn = caught.value.trigger.ticket_sn
+    sandbox.approve(sn)
+    sandbox.forget_counters()
+    told = event(sn=sn, policy=asdict(VerdictPolicy()))
+    assert gate().execute_complete(who.context, told, **caught.value.kwargs)["outcome"] == "approved"
+    assert sandbox.requests("ticket_approval_result") == []
+
+
+def test_p1_an_airflow_whose_address_changes_while_people_decide_still_takes_its_own_tickets_approval(
+    who, sandbox, monkeypatch
+):
+    with pytest.raises(TaskDeferred) as caught:
+        gate().execute(who.context)
+    sn = caught.value.trigger.ticket_sn
+    sandbox.approve(sn)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    ended = gate().execute_complete(who.context, {"look": True, "sn": sn}, **caught.value.kwargs)
+    assert ended["outcome"] == "approved"

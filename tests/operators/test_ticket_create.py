@@ -11,7 +11,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.sandbox.shipped import ONE_APPROVAL
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.opener import TicketOpener
 
@@ -249,3 +249,20 @@ def test_a_form_that_a_template_renders_to_text_is_read(opening):
     operator.fields = "nothing"
     with pytest.raises(errors.ItsmInvalidRequestError, match="not 'nothing'"):
         operator.question()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now \ud800"}},
+        {"title": "Restart \udfff"},
+        {"meta": {"state_processors": {"4": "al\ud800ice"}}},
+    ],
+)
+def test_p2_half_a_character_is_refused_before_anything_is_stored_or_asked(task, connections, sandbox, changes):
+    parameters = {"title": "t", "fast_approval": True, "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
+    one, who = ItsmCreateTicketOperator(task_id="ask", **parameters | changes), task("ask")
+    with pytest.raises(errors.ItsmInvalidRequestError, match="half a character"):
+        one.execute(who.context)
+    assert sandbox.tickets() == []
+    assert one.approval_store.of_run("dag", "run_1") == []

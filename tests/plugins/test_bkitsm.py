@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_provider_bkitsm import version_compat
+from airflow_provider_bkitsm.plugins import bkitsm
 from airflow_provider_bkitsm.plugins.bkitsm import BkItsmPlugin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +44,32 @@ def test_airflow_may_be_served_below_a_path():
         server.mount(one["url_prefix"], one["app"])
     said = TestClient(server, root_path="/airflow").post("/airflow/bkitsm/callback/a/b/soon", content=b"")
     assert (said.status_code, said.json()["code"]) == (403, 1)
+
+
+@pytest.fixture
+def host(monkeypatch) -> list[str]:
+    """Note what the plugin changes of its host when it makes its app."""
+    changed: list[str] = []
+    for name in ("collect", "freeze"):
+        monkeypatch.setattr(gc, name, lambda name=name: changed.append(name))
+    monkeypatch.setattr(version_compat, "initialize_metrics", lambda: changed.append("metrics"))
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({}, []),
+        ({"FREEZE_GC": "True"}, ["collect", "freeze"]),
+        ({"INITIALIZE_METRICS": "True"}, ["metrics"]),
+        ({"FREEZE_GC": "False", "INITIALIZE_METRICS": "False"}, []),
+    ],
+)
+def test_the_api_server_is_changed_only_as_an_administrator_asks(monkeypatch, host, options, changed):
+    for name, value in options.items():
+        monkeypatch.setenv(f"AIRFLOW__BKITSM__{name}", value)
+    bkitsm._app.__wrapped__()
+    assert host == changed
 
 
 def test_loading_the_plugin_costs_next_to_nothing():

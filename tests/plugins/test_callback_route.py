@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.callback.receiver import Registrations
 from airflow_provider_bkitsm.callback.signature import HEADER, callback_meta
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins.callback_route import create_app
-from airflow_provider_bkitsm.sandbox.serving import listening_socket, server_of
+from airflow_provider_bkitsm.sandbox.server import listening_socket, server_of
 from demo.airflow_api import wait_until
 from tests.callback.conftest import FORM, TAG, WAITER
 

@@ -56,17 +56,17 @@ async def test_it_is_told_everything_in_another_thread():
 
 async def test_a_ticket_is_reminded_of_once_a_minute():
     now = [0.0]
-    reminders = Reminders(clock=lambda: now[0])
-    await reminders.send(list, "REQ1")
-    assert (await refused(reminders.send(list, "REQ1"))).status_code == 429
-    await reminders.send(list, "REQ2")
+    waiting = Reminders(clock=lambda: now[0])
+    await waiting.send(list, "REQ1")
+    assert (await refused(waiting.send(list, "REQ1"))).status_code == 429
+    await waiting.send(list, "REQ2")
     now[0] = 60.0
-    await reminders.send(list, "REQ1")
+    await waiting.send(list, "REQ1")
 
 
 async def test_two_at_once_are_one():
-    reminders, sent = Reminders(), []
-    both = [reminders.send(lambda: sent.append(1), "REQ1") for _ in range(2)]
+    waiting, sent = Reminders(), []
+    both = [waiting.send(lambda: sent.append(1), "REQ1") for _ in range(2)]
     results = await asyncio.gather(*both, return_exceptions=True)
     assert (len(sent), [type(one).__name__ for one in results]) == (1, ["NoneType", "HTTPException"])
 
@@ -80,12 +80,12 @@ async def test_p8_a_failure_is_told_without_its_words(caplog):
 
 
 async def test_one_that_hangs_is_given_up_and_few_may():
-    reminders, end = Reminders(seconds=0.05), threading.Event()
+    waiting, end = Reminders(seconds=0.05), threading.Event()
     for number in range(reminders._MOST_AT_ONCE):
-        said = await refused(reminders.send(end.wait, f"REQ{number}"))
+        said = await refused(waiting.send(end.wait, f"REQ{number}"))
         assert (said.status_code, said.detail) == (504, reminders.NO_ANSWER)
-    assert (await refused(reminders.send(end.wait, "REQ_more"))).detail == reminders.BUSY
+    assert (await refused(waiting.send(end.wait, "REQ_more"))).detail == reminders.BUSY
     end.set()
-    while reminders._running:
+    while waiting._running:
         await asyncio.sleep(0.01)
-    await reminders.send(list, "REQ_more")
+    await waiting.send(list, "REQ_more")

@@ -7,10 +7,10 @@ from typing import Any
 
 import requests
 
-from airflow_provider_bkitsm.sandbox import shipped
+from airflow_provider_bkitsm.sandbox.itsm import service_catalog
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 
-FAST_NODE = shipped.SERVICES[shipped.FAST_APPROVAL].nodes[0]
+FAST_NODE = service_catalog.SERVICES[service_catalog.FAST_APPROVAL].nodes[0]
 OPINION, REMARK, REFUSAL = (one.key for one in FAST_NODE.fields)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from airflow_provider_bkitsm.sandbox import shipped
 from airflow_provider_bkitsm.sandbox.control_api import only_from_here
+from airflow_provider_bkitsm.sandbox.itsm import service_catalog
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
 
 
@@ -35,7 +35,7 @@ def test_decisions_are_those_of_the_people_asked(client, server, operator, statu
 
 
 def test_a_ticket_can_finish_without_evidence(client, server, receiver):
-    sn = client.opened(service=shipped.ONE_APPROVAL, meta={"callback_url": receiver.url})
+    sn = client.opened(service=service_catalog.ONE_APPROVAL, meta={"callback_url": receiver.url})
     assert server.finish_without_evidence(sn)["status"] == "FINISHED"
     assert client.verdict(sn) == ("FINISHED", True)
     logs = client.get("get_ticket_logs", sn=sn, show_type="complex")["data"]["logs"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_bkitsm.sandbox.endpoints import AT_GATEWAY
+from airflow_provider_bkitsm.sandbox.itsm.dispatch import AT_GATEWAY
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from tests.sandbox.client import Client

@@ -83,6 +83,17 @@ def test_ctrl_c_ends_it_without_a_word():
 
 def test_it_starts_without_airflow():
     loaded = "print([name for name in sys.modules if name.split('.')[0] == 'airflow'])"
-    code = f"import sys, airflow_provider_bkitsm.sandbox.__main__; {loaded}"
+    code = f"import sys, airflow_provider_bkitsm.sandbox.server; {loaded}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["jinja2", "jwt", "python_multipart", "uvicorn"])
+def test_a_missing_package_is_said_in_one_sentence_with_the_extra_that_has_it(module):
+    code = f"import sys; sys.modules[{module!r}] = None; from airflow_provider_bkitsm.sandbox.__main__ import main"
+    command = [sys.executable, "-c", f"{code}; main([])"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert f"needs the module {module}" in line
+    assert "pip install 'airflow-provider-bkitsm[sandbox]'" in line

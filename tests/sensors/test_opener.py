@@ -156,19 +156,22 @@ def test_a_number_from_elsewhere_is_the_authors_own(dag, ticket_sn):
     assert "opened_by" not in wait.trigger_arguments()
 
 
-def test_where_two_tasks_may_have_opened_it_nothing_is_guessed(dag):
-    for task_id in ("ask", "other"):
-        ItsmCreateTicketOperator(task_id=task_id, **FAST)
-    assert sensor("{{ ti.xcom_pull('ask') or ti.xcom_pull('other') }}").opener() is None
+def test_p3_where_one_of_two_tasks_has_opened_it_both_are_named(dag):
+    asks = [ItsmCreateTicketOperator(task_id=one, **FAST) for one in ("other", "ask")]
+    wait = sensor("{{ ti.xcom_pull('ask') or ti.xcom_pull('other') }}")
+    assert wait.opener() == wait.trigger_arguments()["opened_by"] == "ask,other"
+    ItsmTicketSensor.partial(task_id="each").expand(ticket_sn=[one.output for one in asks], poke_interval=[1, 2])
+    assert at(dag.get_task("each"), 3) == "ask,other"
 
 
 def test_what_the_author_says_counts(dag):
     ask = ItsmCreateTicketOperator(task_id="ask", **FAST)
     assert sensor(ask.output, opened_by="other").opener() == "other"
+    assert sensor(ask.output, task_id="either", opened_by="ask, other[1]").opener() == "ask, other[1]"
     assert sensor(ask.output, task_id="any", opened_by="anyone").trigger_arguments()["opened_by"] == "anyone"
 
 
-@pytest.mark.parametrize("wrong", ["", " ", "{{ params.task }}", 7, ["ask"]])
+@pytest.mark.parametrize("wrong", ["", " ", "{{ params.task }}", 7, ["ask"], "ask,", ",", "ask, anyone"])
 def test_what_can_be_no_task_is_refused_when_the_dag_is_parsed(wrong):
     with pytest.raises(ValueError, match="opened_by"):
         sensor("REQ1", opened_by=wrong)

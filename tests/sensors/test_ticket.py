@@ -291,6 +291,35 @@ def test_p1_its_own_ticket_is(sn, sandbox, who, way, opened_by):
     assert way(sensor(sn, opened_by=opened_by), sn, who.context)["outcome"] == "approved"
 
 
+LOST = {
+    "its first look": lambda one, context: one.execute(context),
+    "an event of the trigger's": lambda one, context: one.execute_complete(context, {"look": True}),
+    "its trigger is gone": lambda one, context: one.execute_complete(context, None),
+}
+
+
+@pytest.mark.parametrize("way", LOST.values(), ids=LOST)
+def test_p1_a_worker_whose_xcom_was_deleted_goes_on_with_its_own_ticket(sn, sandbox, who, way):
+    sandbox.approve(sn)
+    record_round(sn)
+    assert way(sensor(None, opened_by="ask"), who.context)["sn"] == sn
+
+
+@pytest.mark.parametrize("way", LOST.values(), ids=LOST)
+def test_p1_and_waits_for_it_while_it_is_open(sn, who, way):
+    record_round(sn)
+    with pytest.raises(TaskDeferred) as deferred:
+        way(sensor(None, opened_by="ask"), who.context)
+    assert deferred.value.trigger.ticket_sn == sn
+
+
+def test_p3_a_worker_without_a_number_takes_no_ticket_that_another_task_has_opened(sn, sandbox, who):
+    sandbox.approve(sn)
+    record_round(sn)
+    with pytest.raises(errors.ItsmConfigurationError, match="ticket_sn is empty"):
+        sensor(None, opened_by="other").execute(who.context)
+
+
 def test_p3_a_number_from_another_run_is_refused_unless_the_sensor_says_otherwise(sn, sandbox, who):
     sandbox.approve(sn)
     record_round(sn, run_id="another")

@@ -17,6 +17,7 @@ from airflow_provider_bkitsm.tickets.binding import (
     TicketOwner,
     TicketRecords,
     bind,
+    likeliest,
 )
 
 TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id="itsm", dag_id="dag", run_id="run", opened_by="ask")
@@ -64,6 +65,11 @@ CASES = {
     "the author's own number": (PLAIN, TicketRecords(), Claim.UNCLAIMED),
     "the author's, of this run": (PLAIN, TicketRecords(owner=ASK), Claim.OWN),
     "the author's, shared in this DAG": (PLAIN, TicketRecords(owner=replace(ASK, run_id="")), Claim.OWN),
+    "the author's, of this run's namesake": (
+        PLAIN,
+        TicketRecords(owner=replace(ASK, elsewhere=True)),
+        Claim.UNRECORDED,
+    ),
     "the author's, of another run": (PLAIN, TicketRecords(owner=replace(ASK, run_id="other")), Claim.FOREIGN),
     "the author's, of another DAG": (PLAIN, TicketRecords(owner=CHAIRS), Claim.FOREIGN),
     "the author's, shared in another DAG": (PLAIN, TicketRecords(owner=replace(CHAIRS, run_id="")), Claim.FOREIGN),
@@ -92,6 +98,25 @@ def test_p3_the_approval_of_a_ticket_that_is_not_its_own_is_none(ticket, records
 def test_what_is_not_approved_stays_as_it_is(outcome):
     verdict = replace(APPROVED, outcome=outcome)
     assert bind(TICKET, TicketRecords(rounds={-1: "REQ2"})).applied_to(verdict) == verdict
+
+
+EACH = {
+    Claim.OWN: TicketRecords(rounds={-1: "REQ1"}, since=SINCE),
+    Claim.UNCLAIMED: TicketRecords(complete=False),
+    Claim.UNRECORDED: TicketRecords(since=SINCE),
+    Claim.FOREIGN: TicketRecords(rounds={-1: "REQ2"}),
+}
+
+
+@pytest.mark.parametrize("one", EACH)
+@pytest.mark.parametrize("other", EACH)
+def test_p3_of_two_tasks_one_has_to_have_opened_it(one, other):
+    both = [bind(TICKET, EACH[one]), bind(replace(TICKET, opened_by="other"), EACH[other])]
+    found = likeliest(both)
+    assert found.claim == min(one, other, key=list(EACH).index)
+    if one is other and one is not Claim.OWN:
+        assert "ask" in found.text
+        assert "other" in found.text
 
 
 def test_a_refusal_names_both_tickets_and_who_opened_them():

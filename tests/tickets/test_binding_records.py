@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks import store as module
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
+from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_opened_ticket, read_request
 from tests.tickets.records import CONN, record_round
 
 TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1", opened_by="ask")
@@ -69,6 +69,37 @@ def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monke
     assert (claim(), claim(sn="REQ2")) == (Claim.FOREIGN, Claim.OWN)
 
 
+def test_p3_nor_does_it_where_the_number_is_the_authors_own(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    record_round("REQ1", installation="https://staging.example.com", request={"service_id": 1})
+    assert claim(opened_by=None) is Claim.UNRECORDED
+    # Their ITSMs may both have a ticket of this number.
+    record_round("REQ1", request={"service_id": 2})
+    record_round("REQ1", task_id="later", installation="https://staging.example.com", request={"service_id": 3})
+    found = read_binding(replace(TICKET, opened_by=None))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 2})
+
+
+def test_p3_the_ticket_of_one_of_two_tasks_is_that_of_their_latest_rounds():
+    record_round("REQ1", task_id="ask")
+    record_round("REQ2", task_id="other", map_index=0)
+    record_round("REQ3", task_id="other", map_index=1)
+    record_round("REQ4", task_id="third")
+    assert [claim(sn=f"REQ{n}", opened_by="ask, other") for n in range(1, 6)] == [Claim.OWN] * 3 + [
+        Claim.FOREIGN
+    ] * 2
+    assert [claim(sn=f"REQ{n}", opened_by="ask,other[1]") for n in (1, 2, 3)] == [
+        Claim.OWN,
+        Claim.FOREIGN,
+        Claim.OWN,
+    ]
+    record_round("REQ5", task_id="ask", round_number=2)
+    assert claim(opened_by="ask,other") is Claim.FOREIGN
+    said = read_binding(replace(TICKET, sn="REQ4", opened_by="ask,other")).text
+    for part in ("task ask opened REQ5", "task other opened REQ2, REQ3", "task third of run run_1"):
+        assert part in said
+
+
 def test_p3_the_other_installations_round_releases_nothing_where_this_one_has_none(monkeypatch):
     """A triggerer may have another address than the workers: so a worker decides, which has the opener's."""
     record_round("REQ1", installation="https://staging.example.com")
@@ -105,11 +136,12 @@ def test_a_round_on_another_connection_counts_as_the_later_one():
     assert claim(sn="REQ2") is Claim.OWN
 
 
-def apply(sn: str, *, collector: int = 1, request=None, **owner) -> None:
+def apply(sn: str, *, collector: int = 1, request=None, conn_id: str | None = CONN, **owner) -> None:
     owner = Owner(**({"dag_id": "dag", "run_id": "run_1", "task_id": "ask"} | owner))
+    intent = {"payload": {"a": 1}, "tag": f"tag{sn}{collector}", "owner": owner, "request": request}
     store = open_store()
-    store.apply("bklog", collector, payload={"a": 1}, tag=f"tag{sn}", owner=owner, request=request)
-    store.ticket_opened("bklog", collector, tag=f"tag{sn}", sn=sn)
+    store.apply("bklog", collector, **intent, bkitsm_conn_id=conn_id)
+    store.ticket_opened("bklog", collector, tag=intent["tag"], sn=sn)
 
 
 def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
@@ -120,12 +152,38 @@ def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
     assert "task ask opened REQ1" in read_binding(replace(TICKET, sn="REQ2")).text
 
 
+def test_p3_another_installations_application_is_not_that_of_this_ones_task(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    apply("REQ1", request={"installation": "https://staging.example.com"})
+    assert claim() is claim(opened_by=None) is Claim.UNRECORDED
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    assert claim() is claim(opened_by=None) is Claim.OWN
+
+
 def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
     sent = {"service_id": 11, "fields": {"title": "t"}}
     apply("REQ1", request=sent)
     record_round("REQ2", task_id="other", request=sent)
     assert [read_binding(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
     assert [read_request(sn, CONN) for sn in ("REQ1", "REQ2", "REQ3")] == [sent, sent, None]
+
+
+@pytest.mark.parametrize("conn_id", [CONN, None])
+def test_p6_a_collectors_ticket_counts_within_its_connection(conn_id):
+    """Two ITSMs give one number. Before version 6 of the tables an application did not store its connection."""
+    apply("REQ1", collector=1, run_id="run_2", conn_id="elsewhere", request={"service_id": 2})
+    assert claim(opened_by=None) is Claim.UNCLAIMED
+    apply("REQ1", collector=2, conn_id=conn_id, request={"service_id": 1})
+    apply("REQ1", collector=3, run_id="run_3", conn_id="elsewhere", request={"service_id": 3})
+    found = read_binding(replace(TICKET, opened_by=None))
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 1})
+    assert read_request("REQ1", CONN) == {"service_id": 1}
+
+
+def test_p3_a_collectors_ticket_that_this_run_opened_on_another_connection_is_its_own():
+    apply("REQ1", conn_id="elsewhere", request={"service_id": 2})
+    found = read_binding(TICKET)
+    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 2})
 
 
 def test_a_number_nobody_has_recorded_is_the_authors_own():
@@ -164,6 +222,47 @@ def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
 def test_where_workers_write_into_other_files_a_missing_record_says_nothing(monkeypatch, executor, said):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert claim() is said
+
+
+def opened(**changes) -> str | None:
+    return read_opened_ticket(replace(TICKET, sn="", **changes))
+
+
+def test_p1_a_wait_that_lost_its_number_has_the_ticket_that_its_opener_opened_last():
+    record_round("REQ1")
+    record_round("REQ2", round_number=2)
+    assert opened() == opened(opened_by="ask,other") == "REQ2"
+    assert opened(run_id="run_2") is None
+
+
+def test_p1_so_has_one_behind_a_collectors_application():
+    apply("REQ1")
+    assert opened() == "REQ1"
+
+
+def test_p3_of_several_tickets_it_has_the_one_of_its_index_or_none():
+    for index, sn in enumerate(["REQ0", "REQ1"]):
+        record_round(sn, map_index=index)
+    assert opened() is None
+    assert opened(opened_by="ask[1]") == "REQ1"
+    assert opened(opened_by="ask[2]") is None
+
+
+@pytest.mark.parametrize("opened_by", [None, "anyone", "other"])
+def test_p3_it_has_none_where_no_opener_is_named_that_has_opened_one(opened_by):
+    record_round("REQ1")
+    assert opened(opened_by=opened_by) is None
+
+
+def test_p3_it_has_none_while_the_latest_round_has_none():
+    record_round("REQ1")
+    record_round(None, round_number=2)
+    assert opened() is None
+
+
+def test_p3_another_installations_ticket_is_not_its_own():
+    record_round("REQ1", installation="elsewhere")
+    assert opened() is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("postgresql://u:secret@db"), StoreUnavailable("locked")])

@@ -137,7 +137,7 @@ async def test_a_connection_that_does_not_exist_is_an_error_not_a_hang(connectio
 
 
 async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch):
-    monkeypatch.setattr(poller, "_STUMBLED_SECONDS", 0.0)
+    monkeypatch.setattr(poller.Poller, "stumbled_seconds", 0.0)
     (sn,) = opened(1)
     next_batch, stumbles = poller.Schedule.next_batch, [1] * 9
 
@@ -160,13 +160,13 @@ async def test_one_of_many_notes_once_a_minute_that_itsm_answers(sandbox, connec
     numbers = opened(5)
     await asyncio.gather(*(look(sn, times=3, note=note) for sn in numbers))
     assert noted == [1]
-    monkeypatch.setattr(poller, "_NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(poller.Poller, "note_seconds", 0.0)
     await look(numbers[0], times=3, note=note)
     assert len(noted) > 2
 
 
 async def test_when_the_one_who_notes_has_left_another_does(sandbox, connections, monkeypatch):
-    monkeypatch.setattr(poller, "_NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(poller.Poller, "note_seconds", 0.0)
     noted: list[str] = []
 
     def noting(sn: str):
@@ -205,7 +205,7 @@ async def test_an_itsm_that_does_not_answer_is_not_noted(sandbox, connections):
 def stalled(sandbox, connections, monkeypatch) -> str:
     """A ticket whose flow never starts, and waits that look for it soon."""
     monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.START_SECONDS", 0.1)
-    monkeypatch.setattr(poller, "_BETWEEN_CHECKS", 0.0)
+    monkeypatch.setattr(poller.Poller, "between_checks", 0.0)
     login = {"login": "sandbox", "password": "sandbox-secret"}
     connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **login)
     form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
@@ -254,3 +254,43 @@ async def test_a_check_that_fails_disturbs_no_wait(stalled, sandbox):
     rows, wait = await look(stalled, times=8)
     assert len(rows) == 8
     assert not wait.stalled
+
+
+# What one wait is told, and when, against a running sandbox.
+
+
+@pytest.fixture
+def sn(connections) -> str:
+    return ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+
+
+async def test_a_deadline_asks_before_its_turn(sn):
+    async with TicketWait(CONN, sn=sn, interval=3600) as wait:
+        await wait.look()
+        assert (await wait.look(within=0.05)).sn == sn
+
+
+async def test_who_knows_a_ticket_is_woken_only_by_news(sandbox, sn):
+    async with TicketWait(CONN, sn=sn, interval=0.05) as wait:
+        wait.known = (await wait.look()).current_status
+        news = wait.look()
+        while len(sandbox.requests("ticket_approval_result")) < 5:
+            await asyncio.sleep(0.01)
+        assert not news.done()
+        await asyncio.to_thread(sandbox.approve, sn)
+        assert (await news).current_status == "FINISHED"
+
+
+async def test_p1_an_error_is_news(sandbox, sn):
+    async with TicketWait(CONN, sn=sn, interval=0.05) as wait:
+        wait.known = (await wait.look()).current_status
+        sandbox.fault("ticket_approval_result", "refuse")
+        with pytest.raises(errors.ItsmError):
+            await wait.look()
+        assert (await wait.look()).sn == sn
+
+
+async def test_a_deadline_is_told_what_is_known(sn):
+    async with TicketWait(CONN, sn=sn, interval=3600) as wait:
+        wait.known = (await wait.look()).current_status
+        assert (await wait.look(within=0.05)).current_status == "RUNNING"

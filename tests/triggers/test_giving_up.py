@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ticket ends with its wait only if a person ended that (promise P5)."""
+"""A ticket ends with its wait only if that was ended from outside (promise P5)."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from types import SimpleNamespace
 
 import pytest
+from airflow.jobs.triggerer_job_runner import TriggerRunner
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
+from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.triggers import giving_up as module
 from airflow_provider_bkitsm.triggers import ticket as trigger_module
 from airflow_provider_bkitsm.triggers.giving_up import task_states
@@ -45,26 +50,31 @@ async def kill(sn: str, **parameters) -> None:
     await one.on_kill()
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "skipped", "removed"])
-async def test_p5_a_wait_that_a_person_ended_leaves_no_open_ticket(sn, sandbox, states, state):
+@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
+async def test_p5_a_wait_that_was_ended_from_outside_leaves_no_open_ticket(sn, sandbox, states, state):
     states(state)
     await kill(sn)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
 
 
-async def test_p5_a_run_that_timed_out_is_not_said_to_be_ended_by_a_person(sn, sandbox, states, caplog):
-    """Airflow skips the waiting task of a run whose ``dagrun_timeout`` is over."""
-    states("skipped")
+@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
+async def test_p5_the_remark_in_itsm_says_what_is_known_and_of_nobody(sn, sandbox, states, state):
+    states(state)
     await kill(sn)
-    (sent,) = sandbox.requests("operate_ticket")
-    assert "was ended, or its run" in str(sent)
-    assert "person" not in f"{sent}{caplog.text}"
+    [sent] = sandbox.requests("operate_ticket")
+    assert sent["body"]["action_message"] == (
+        f"The Airflow task that waited for this ticket is {state} now (d.t, run r)"
+    )
 
 
-async def test_p5_a_deleted_run_leaves_no_open_ticket(sn, sandbox, states):
-    states()
+@pytest.mark.parametrize("found", [(), ("removed",), ("some_state_of_a_later_airflow",), ("failed", "removed")])
+async def test_p5_a_task_that_vanished_withdraws_nothing_and_the_log_says_so(sn, sandbox, states, caplog, found):
+    """A DAG file without the task for one parse, ``airflow db clean``, a run that was deleted."""
+    states(*found)
     await kill(sn)
-    assert sandbox.ticket(sn)["status"] == "REVOKED"
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+    assert sandbox.requests("operate_ticket") == []
+    assert f"ITSM ticket {sn} stays as it is: Airflow does not have the task d.t, run r" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -169,3 +179,96 @@ async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states, monkeypatch)
     states("failed")
     await kill(sn)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+# A triggerer cancels once a second; here ten times as fast, and ITSM is as much faster.
+SECOND = 0.1
+
+
+async def run_in_triggerer(one: ItsmTicketTrigger, *, is_killed_after: float) -> None:
+    """Run a trigger as Airflow's own triggerer does, which cancels a trigger that is gone at each sync."""
+    runner = TriggerRunner()
+    task = asyncio.create_task(runner.run_trigger(1, one))
+    runner.triggers[1] = {"task": task, "is_watcher": False, "name": "wait", "events": 0}
+    await asyncio.sleep(is_killed_after)
+    while not task.done():
+        runner.to_cancel.append(1)
+        await runner.cancel_triggers()
+        await asyncio.wait({task}, timeout=SECOND)
+    with contextlib.suppress(asyncio.CancelledError):
+        task.result()
+
+
+def waiting_for(sn: str, **parameters) -> ItsmTicketTrigger:
+    known = {"bkitsm_conn_id": "bkitsm_default", "poll_interval": 60, "approval_timeout": None}
+    one = ItsmTicketTrigger(ticket_sn=sn, **(known | {"withdraw_when_killed": True} | parameters))
+    one.task_instance = SimpleNamespace(**vars(TASK), try_number=1, context_carrier=None)
+    return one
+
+
+def slow(sandbox, seconds: float) -> None:
+    for name in ("get_ticket_status", "get_ticket_info", "operate_ticket"):
+        sandbox.fault(name, "delay", seconds=seconds, times=99)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 3, 10])
+@pytest.mark.parametrize("tells", [True, False])
+async def test_p5_a_kill_ends_the_ticket_however_often_the_triggerer_cancels(
+    sn, sandbox, states, monkeypatch, seconds, tells
+):
+    monkeypatch.setattr(trigger_module, "AIRFLOW_V_3_3_PLUS", tells and trigger_module.AIRFLOW_V_3_3_PLUS)
+    states("failed")
+    slow(sandbox, seconds * SECOND)
+    one = waiting_for(sn)
+    await run_in_triggerer(one, is_killed_after=5 * SECOND)
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+    assert len(sandbox.requests("operate_ticket")) == 1
+    assert open_wait_store().waiting(installation()) == []
+
+
+async def test_p5_a_withdrawal_goes_on_when_its_trigger_has_waited_long_enough(
+    sn, sandbox, states, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "_HOLD_SECONDS", SECOND)
+    states("failed")
+    slow(sandbox, 3 * SECOND)
+    await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
+    assert f"ITSM ticket {sn} is not ended yet; the triggerer goes on with it" in caplog.text
+    await asyncio.wait(module._UNFINISHED)
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wait_stays_stored(
+    sn, sandbox, states, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "_LONGEST_SECONDS", SECOND)
+    states("failed")
+    slow(sandbox, 5 * SECOND)
+    await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
+    assert f"ITSM ticket {sn} MAY STILL BE OPEN" in caplog.text
+    assert [one.sn for one in open_wait_store().waiting(installation())] == [sn]
+    assert set() == module._UNFINISHED
+
+
+async def test_p5_a_triggerer_that_stops_says_what_it_did_not_finish(sn, sandbox, states, caplog):
+    states("failed")
+    slow(sandbox, 50 * SECOND)
+    killed = asyncio.create_task(run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND))
+    while not module._UNFINISHED:
+        await asyncio.sleep(0.01)
+    for one in tuple(module._UNFINISHED):
+        one.cancel()
+    await killed
+    assert f"ITSM ticket {sn} MAY STILL BE OPEN" in caplog.text
+    assert "the triggerer stopped before the ticket was ended" in caplog.text
+
+
+async def test_a_percent_sign_in_an_error_is_text(sn, states, monkeypatch, caplog):
+    async def fails(*_args, **_more):
+        raise RuntimeError("storage cluster is 95% full, %s %d")
+
+    monkeypatch.setattr(module, "end_ticket", fails)
+    states("failed")
+    with pytest.raises(RuntimeError):
+        await kill(sn)
+    assert "storage cluster is 95% full, %s %d" in caplog.text

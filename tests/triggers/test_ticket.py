@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from airflow.triggers.base import TaskSuccessEvent
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -343,6 +345,22 @@ async def test_p3_an_empty_number_is_an_error_not_a_wait(number, sandbox, connec
     assert not sandbox.requests()
 
 
+async def test_p1_a_wait_whose_xcom_was_deleted_goes_on_with_its_own_ticket(sn, sandbox, pushes):
+    """``airflow db clean`` deletes XComs, and a triggerer that starts anew renders the number again."""
+    sandbox.approve(sn)
+    record_round(sn)
+    event = await fired(on_task(trigger("None", ends_task=True, opened_by="ask")))
+    assert isinstance(event, TaskSuccessEvent)
+
+
+@pytest.mark.parametrize("opened_by", [None, "anyone", "other"])
+async def test_p3_a_wait_that_names_no_opener_has_no_ticket_without_a_number(sn, sandbox, pushes, opened_by):
+    sandbox.approve(sn)
+    record_round(sn)
+    event = await fire(on_task(trigger("None", ends_task=True, opened_by=opened_by)))
+    assert event["kind"] == "ItsmConfigurationError"
+
+
 async def test_a_time_that_is_none_is_an_error(sn, sandbox):
     assert (await fire(trigger(sn, approval_timeout="soon")))["kind"] == "ItsmConfigurationError"
 
@@ -369,3 +387,24 @@ async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbo
     await fire(trigger(sn, approval_timeout=1.0))
     (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
     assert f"ITSM ticket {sn} " in warning
+
+
+async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(
+    sn, sandbox, pushes, reconnect
+):
+    policy = asdict(ItsmHook().verdict_policy())
+    sandbox.wait_for_step(sn)
+    sandbox.finish_without_evidence(sn)
+    reconnect(require_evidence=False)
+    record_round(sn, request={"fields": FORM, "policy": policy})
+    event = await fire(on_task(trigger(sn, ends_task=True, opened_by="ask")))
+    assert (event["verdict"]["outcome"], event["verdict"]["reason_code"]) == ("rejected", "no_evidence")
+    assert "return_value" not in pushes
+
+
+async def test_p3_an_event_says_by_which_policy_its_verdict_was_read(sn, sandbox, reconnect):
+    """A worker compares it with that of when the ticket was asked for, whatever the connection says by then."""
+    sandbox.approve(sn)
+    reconnect(require_evidence=False)
+    verdict = Verdict.from_dict((await fire(trigger(sn)))["verdict"])
+    assert verdict.policy == VerdictPolicy(require_evidence=False)

@@ -98,7 +98,7 @@ def deferred(operator: Any, task: Task) -> Any:
 
 def fired(waits: Any, task: Task) -> Any:
     """Run a trigger in a triggerer until it fires; return its event."""
-    from airflow_provider_bkitsm.triggers import task_instance, ticket
+    from airflow_provider_bkitsm.triggers import ticket
 
     async def push(_task_instance: Any, key: str, value: Any) -> None:
         task.push(key, value)
@@ -109,7 +109,10 @@ def fired(waits: Any, task: Task) -> Any:
         (event,) = [event async for event in trigger.run()]
         return event.payload
 
-    task_instance.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[assignment]
+    # Versions keep it in modules of different names.
+    loaded = [one for name, one in sys.modules.items() if name.startswith("airflow_provider_bkitsm.triggers.")]
+    (writer,) = (one for one in loaded if hasattr(one, "push_xcom"))
+    writer.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[attr-defined]
     return asyncio.run(run())
 
 

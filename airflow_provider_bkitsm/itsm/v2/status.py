@@ -21,7 +21,7 @@ _PROGRESS = {
 }
 _OPEN_TO_ALL = "OPEN"
 # Posted from inside operate_ticket, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
-_INSIDE_A_CALL = frozenset({"REVOKED", "TERMINATED"})
+_INSIDE_A_CALL = frozenset(word for word, progress in _PROGRESS.items() if progress.is_called_off)
 
 
 def progress_of(current_status: str) -> Progress:

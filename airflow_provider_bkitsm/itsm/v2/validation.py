@@ -12,7 +12,9 @@ from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.v2.parsing import to_shanghai
 
 TITLE_LIMIT = 128
+"""Characters of a title ITSM accepts; its message says 120 (docs/itsm-behaviour.md#title-limit)."""
 TAG_LIMIT = 32
+"""Characters ITSM keeps of a ticket's ``tag`` (docs/itsm-behaviour.md#tag)."""
 MESSAGE_LIMIT = 255
 _DYNAMIC_TYPES = ("STRING", "INT", "LINK")
 _LATIN_1_END = 256

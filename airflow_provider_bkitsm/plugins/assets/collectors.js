@@ -1,71 +1,209 @@
-/* Collectors: their state, the way it has gone, their history. */
+/* Collectors: their states, the way one of them has gone, its history. */
 
-import { address, ask, query } from "./asking.js";
-import { airflow, badge, card, el, empty, json, link, loading, pairs, remember, restore, svg, taskPath } from "./dom.js";
-import { frame, isNew, pulse, refresh, show } from "./page.js";
+import { ask, query } from "./api.js";
+import {
+  airflowUrl,
+  badge,
+  card,
+  el,
+  empty,
+  json,
+  link,
+  loading,
+  pairs,
+  rememberFocus,
+  restoreFocus,
+  svg,
+  table,
+  taskPath,
+} from "./dom.js";
+import { frame, isNew, pulse, refresh } from "./page.js";
 import { ago } from "./times.js";
 import { language, say } from "./words.js";
 
-const collectors = {
-  name: "collectors",
-  chosen: address.bklog_conn_id ? { bklog_conn_id: address.bklog_conn_id, collector_config_id: address.collector_config_id } : null,
-  async load() {
-    const told = await ask("api/collectors");
-    if (!collectors.chosen && told.rows.length) collectors.chosen = collectors.key(told.rows[0]);
-    const one = collectors.chosen && (await ask(`api/collector?${query(collectors.chosen)}`).catch((error) => { if (error.status === 404) return null; throw error; }));
-    return { ...told, one };
-  },
-  key(row) { return { bklog_conn_id: row.bklog_conn_id, collector_config_id: String(row.collector_config_id) }; },
-  start() { frame(say("collectors"), el("div", { id: "collectors" }, loading())); },
-  lost(lasting) { if (lasting) document.getElementById("collectors").replaceChildren(); },
-  draw(told) {
-    pulse(told.now);
-    if (!isNew(told, collectors.chosen)) return;
-    remember();
-    document.getElementById("collectors").replaceChildren(told.rows.length ? el("div", { class: "columns" }, collectors.table(told), el("div", {}, told.one ? collectors.one(told.one, told.now) : empty("choose"))) : empty("empty_collectors"));
-    restore();
-  },
-  table(told) {
-    const mine = JSON.stringify(collectors.chosen);
-    return el("div", { class: "sheet" }, el("table", {}, el("caption", { class: "hidden" }, say("collectors")),
-      heads("collector", "status", "title", "when"),
-      el("tbody", {}, told.rows.map((row) => {
-        const key = collectors.key(row), name = `${row.collector_config_id}`;
-        const choose = () => { collectors.chosen = key; history.replaceState(null, "", `?${query(key)}`); refresh(); };
-        return el("tr", { class: JSON.stringify(key) === mine ? "chosen" : null, "data-collector": name },
-          el("td", {}, el("button", { type: "button", class: "button", "data-key": JSON.stringify(key), "aria-pressed": String(JSON.stringify(key) === mine), onclick: choose }, name), el("div", { class: "small soft" }, row.bklog_conn_id)),
-          el("td", {}, badge(row.state, row[language()])),
-          el("td", {}, link(airflow(...taskPath(row)), row.sn || "…", { class: "mono" })),
-          el("td", { class: "time" }, ago(row.updated_at, told.now)));
-      }))));
-  },
-  one(told, now) {
-    return el("div", {},
-      card("states", drawing(told.picture), told.error ? el("div", { class: "notice error" }, `${say("last_error")}: ${told.error}`) : null),
-      card("history", el("div", { class: "sheet" }, el("table", {}, heads("when", "event", "change", "note"),
-        el("tbody", {}, [...told.history].reverse().map((entry) => el("tr", {},
-          el("td", { class: "time" }, ago(entry.at, now)), el("td", {}, el("span", { class: "mono" }, entry.event), el("div", { class: "small soft" }, say("application", entry.application))),
-          el("td", { class: "small" }, entry.from_state === entry.to_state ? entry.to_state : `${entry.from_state} → ${entry.to_state}`),
-          el("td", { class: "small" }, [entry.sn, entry.reason].filter(Boolean).join(" · ")))))))),
-      card("payload", pairs([say("digest"), el("span", { class: "mono" }, told.digest)]), el("br"), json(told.payload)));
-  },
-};
-function heads(...names) {
-  return el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, say(name)))));
-}
-function drawing(picture) {
-  const arrow = (id) => svg("marker", { id, class: id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" }, svg("path", { d: "M 0 0 L 8 4 L 0 8 z" }));
-  const ways = picture.ways.map((way) => svg("path", { class: `way ${way.times ? "gone" : ""}`, d: way.path, "marker-end": `url(#${way.times ? "gone" : "open"})`, "data-way": `${way.start} ${way.end}` }));
-  const boxes = picture.boxes.flatMap((box) => {
-    const chosen = [box.current ? "current" : "", box.visited ? "visited" : ""].join(" ");
-    const label = svg("text", { x: box.x, y: box.y - 7 }), sub = svg("text", { x: box.x, y: box.y + 10, class: "sub" });
-    label.textContent = language() === "zh" ? box.zh : box.state;
-    sub.textContent = language() === "zh" ? box.state : box.en;
-    return [svg("rect", { class: `box ${box.state} ${chosen}`, x: box.x - box.width / 2, y: box.y - box.height / 2, width: box.width, height: box.height, rx: 8 }), label, sub];
-  });
-  const title = svg("title");
-  title.textContent = say("states");
-  return svg("svg", { viewBox: `0 0 ${picture.width} ${picture.height}`, role: "img" }, title, svg("defs", {}, arrow("open"), arrow("gone")), ...ways, ...boxes);
+/** What names a collector in an address and in requests; null where nothing does. */
+export function keyOf({ bklog_conn_id, collector_config_id }) {
+  if (!bklog_conn_id) return null;
+  return { bklog_conn_id, collector_config_id: String(collector_config_id) };
 }
 
-show(collectors);
+const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/* Columns */
+
+/** The columns of the list of collectors; `choose(key)` is called when one is chosen. */
+export function columns(chosen, choose) {
+  return [
+    { name: "collector", cell: (row) => collectorCell(row, chosen, choose) },
+    { name: "status", cell: (row) => el("td", {}, badge(row.state, row[language()])) },
+    { name: "title", cell: (row) => el("td", {}, ticketLink(row)) },
+    { name: "when", cell: (row, now) => timeCell(row.updated_at, now) },
+  ];
+}
+
+export const HISTORY_COLUMNS = [
+  { name: "when", cell: (entry, now) => timeCell(entry.at, now) },
+  {
+    name: "event",
+    cell: (entry) => {
+      const application = say("application", entry.application);
+      const event = el("span", { class: "mono" }, entry.event);
+      return el("td", {}, event, el("div", { class: "small soft" }, application));
+    },
+  },
+  { name: "change", cell: (entry) => el("td", { class: "small" }, changeText(entry)) },
+  {
+    name: "note",
+    cell: ({ sn, reason }) =>
+      el("td", { class: "small" }, [sn, reason].filter(Boolean).join(" · ")),
+  },
+];
+
+function collectorCell(row, chosen, choose) {
+  const key = keyOf(row);
+  const attributes = {
+    type: "button",
+    class: "button",
+    "data-key": JSON.stringify(key),
+    "aria-pressed": String(isSame(key, chosen)),
+    onclick: () => choose(key),
+  };
+  const button = el("button", attributes, String(row.collector_config_id));
+  return el("td", {}, button, el("div", { class: "small soft" }, row.bklog_conn_id));
+}
+
+function ticketLink(row) {
+  return link(airflowUrl(...taskPath(row)), row.sn || "…", { class: "mono" });
+}
+
+function timeCell(iso, now) {
+  return el("td", { class: "time" }, ago(iso, now));
+}
+
+function changeText({ from_state, to_state }) {
+  return from_state === to_state ? to_state : `${from_state} → ${to_state}`;
+}
+
+/* The picture of the states */
+
+const BOX_RADIUS = 8;
+
+function drawing({ width, height, ways, boxes }) {
+  const title = svg("title");
+  title.textContent = say("states");
+  const arrows = svg("defs", {}, arrow("open"), arrow("gone"));
+  const content = [title, arrows, ...ways.map(wayLine), ...boxes.flatMap(boxWithNames)];
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, ...content);
+}
+
+function arrow(id) {
+  const attributes = {
+    id,
+    class: id,
+    viewBox: "0 0 8 8",
+    refX: 7,
+    refY: 4,
+    markerWidth: 8,
+    markerHeight: 8,
+    markerUnits: "userSpaceOnUse",
+    orient: "auto",
+  };
+  return svg("marker", attributes, svg("path", { d: "M 0 0 L 8 4 L 0 8 z" }));
+}
+
+function wayLine({ path, start, end, times }) {
+  return svg("path", {
+    class: `way ${times ? "gone" : ""}`,
+    d: path,
+    "marker-end": `url(#${times ? "gone" : "open"})`,
+    "data-way": `${start} ${end}`,
+  });
+}
+
+function boxWithNames({ x, y, width, height, state, en, zh, current, visited }) {
+  const marks = [current ? "current" : "", visited ? "visited" : ""].join(" ");
+  const place = { x: x - width / 2, y: y - height / 2, width, height, rx: BOX_RADIUS };
+  const label = svg("text", { x, y: y - 7 });
+  const below = svg("text", { x, y: y + 10, class: "sub" });
+  [label.textContent, below.textContent] = language() === "zh" ? [zh, state] : [state, en];
+  return [svg("rect", { class: `box ${state} ${marks}`, ...place }), label, below];
+}
+
+/* The page */
+
+export class Page {
+  name = "collectors";
+
+  constructor(address) {
+    this.chosen = keyOf(address);
+  }
+
+  async load() {
+    const answer = await ask("api/collectors");
+    if (!this.chosen && answer.rows.length) this.chosen = keyOf(answer.rows[0]);
+    return { ...answer, one: this.chosen && (await this.loadChosen()) };
+  }
+
+  /** The chosen collector; null where this person may see none of that name. */
+  async loadChosen() {
+    try {
+      return await ask(`api/collector?${query(this.chosen)}`);
+    } catch (error) {
+      if (error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  choose(key) {
+    this.chosen = key;
+    history.replaceState(null, "", `?${query(key)}`);
+    refresh();
+  }
+
+  start() {
+    frame(say("collectors"), el("div", { id: "collectors" }, loading()));
+  }
+
+  clear() {
+    document.getElementById("collectors").replaceChildren();
+  }
+
+  draw(answer) {
+    pulse(answer.now);
+    if (!isNew(answer, this.chosen)) return;
+    rememberFocus();
+    const content = answer.rows.length ? this.halves(answer) : empty("empty_collectors");
+    document.getElementById("collectors").replaceChildren(content);
+    restoreFocus();
+  }
+
+  halves({ rows, one, now }) {
+    const list = table(
+      columns(this.chosen, (key) => this.choose(key)),
+      rows,
+      now,
+      {
+        caption: "collectors",
+        attributes: (row) => ({
+          class: isSame(keyOf(row), this.chosen) ? "chosen" : null,
+          "data-collector": String(row.collector_config_id),
+        }),
+      },
+    );
+    const details = one ? this.details(one, now) : empty("choose");
+    return el("div", { class: "columns" }, list, el("div", {}, details));
+  }
+
+  details({ picture, error, history: entries, digest, payload }, now) {
+    const problem = el("div", { class: "notice error" }, `${say("last_error")}: ${error}`);
+    const latestFirst = [...entries].reverse();
+    const checksum = el("span", { class: "mono" }, digest);
+    return el(
+      "div",
+      {},
+      card("states", drawing(picture), ...(error ? [problem] : [])),
+      card("history", table(HISTORY_COLUMNS, latestFirst, now)),
+      card("payload", pairs([say("digest"), checksum]), el("br"), json(payload)),
+    );
+  }
+}

@@ -1,70 +1,100 @@
-/* What all pages have: a heading, a notice, and a look at Airflow every few seconds. */
+/* What all pages have: a heading, a notice, and a request to Airflow every few seconds. */
 
-import { Refused } from "./asking.js";
+import { Refused } from "./api.js";
 import { el } from "./dom.js";
 import { language, say } from "./words.js";
 
-const EVERY_MS = 5000;
-const root = document.documentElement;
-let shown = null, timer = 0, turn = 0, failures = 0, drawn = "";
+const INTERVAL = 5_000;
+const LONGEST_INTERVAL = 60_000;
 
-/* A page is an object: `name`, `start` draws its frame, `load` asks, `draw` shows the answer, `lost` that there is none. */
-export function show(page) {
-  shown = page;
+let page = null;
+let timer = 0;
+let latest = 0;
+let failures = 0;
+let drawn = "";
+
+/**
+ * Show a page and keep it up to date. It has a `name`, the word in its title; `start()` draws its
+ * frame, `load()` asks Airflow, `draw(answer)` shows the answer, and `clear()` removes it when this
+ * person may not see it.
+ */
+export function show(shown) {
+  page = shown;
   start();
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-  window.addEventListener("storage", (event) => { if (event.key === "i18nextLng") start(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh();
+  });
+  window.addEventListener("storage", (event) => {
+    if (event.key === "i18nextLng") start();
+  });
 }
+
 function start() {
   drawn = "";
-  root.lang = language() === "zh" ? "zh-CN" : "en";
-  document.title = say(shown.name);
-  shown.start();
+  document.documentElement.lang = language() === "zh" ? "zh-CN" : "en";
+  document.title = say(page.name);
+  page.start();
   refresh();
 }
 
-/* A page that nobody looks at asks nothing. */
+/** Ask Airflow now, and from then on every few seconds; a hidden page asks nothing. */
 export async function refresh() {
   clearTimeout(timer);
-  const mine = ++turn;
+  latest += 1;
+  const request = latest;
   try {
-    const told = await shown.load();
-    if (mine !== turn) return;
+    const answer = await page.load();
+    if (request !== latest) return;
     failures = 0;
     notice("");
-    shown.draw(told);
+    page.draw(answer);
   } catch (error) {
-    if (mine !== turn) return;
+    if (request !== latest) return;
     failures += 1;
-    const lasting = error instanceof Refused;
-    notice(lasting ? error.message : say("failed", error.message));
-    shown.lost(lasting);
-    if (lasting) return;
+    if (error instanceof Refused) {
+      notice(error.message);
+      page.clear();
+      return;
+    }
+    notice(say("failed", error.message));
   }
-  if (!document.hidden) timer = setTimeout(refresh, Math.min(EVERY_MS * 2 ** failures, 60000));
+  if (!document.hidden) timer = setTimeout(refresh, delay(failures));
 }
+
+/** Milliseconds until the next request, longer after each failure in a row. */
+export function delay(failuresInARow) {
+  return Math.min(INTERVAL * 2 ** failuresInARow, LONGEST_INTERVAL);
+}
+
 function notice(text) {
-  const place = document.getElementById("problem");
-  if (place) place.replaceChildren(...(text ? [el("div", { class: "notice error", role: "alert" }, text)] : []));
+  const content = text ? [el("div", { class: "notice error", role: "alert" }, text)] : [];
+  document.getElementById("problem")?.replaceChildren(...content);
 }
 
 export const main = () => document.getElementById("main");
-export function frame(title, ...more) {
-  main().replaceChildren(
-    el("div", { class: "top" }, el("h1", {}, title), el("span", { id: "pulse", class: "pulse soft small" })),
-    el("div", { id: "problem" }), ...more,
-  );
+
+export function frame(title, ...content) {
+  const pulse = el("span", { id: "pulse", class: "pulse soft small" });
+  const top = el("div", { class: "top" }, el("h1", {}, title), pulse);
+  main().replaceChildren(top, el("div", { id: "problem" }), ...content);
 }
 
-/* What is selected, scrolled or opened stays so until there is something new to show; ages count minutes. */
-export function isNew(told, ...more) {
-  const unseen = (key, value) => (key === "read_at" || key === "now" ? undefined : value);
-  const now = JSON.stringify([told, ...more, told.now.slice(0, 16)], unseen);
-  if (now === drawn || document.querySelector("dialog[open]")) return false;
-  drawn = now;
+/** Whether an answer shows anything new: if not, what is selected, scrolled or opened stays so. */
+export function isNew(answer, ...choices) {
+  const content = fingerprint(answer, choices);
+  if (content === drawn || document.querySelector("dialog[open]")) return false;
+  drawn = content;
   return true;
 }
+
+/** What of an answer can be seen: not when it was read, and of its time only the minutes. */
+export function fingerprint(answer, choices) {
+  const unseen = (key, value) => (key === "read_at" || key === "now" ? undefined : value);
+  return JSON.stringify([answer, choices, answer.now.slice(0, 16)], unseen);
+}
+
 export function pulse(now) {
-  const time = new Intl.DateTimeFormat(root.lang, { timeStyle: "medium" }).format(new Date(now));
+  const { lang } = document.documentElement;
+  const time = new Intl.DateTimeFormat(lang, { timeStyle: "medium" }).format(new Date(now));
   document.getElementById("pulse")?.replaceChildren(say("updated", time));
 }

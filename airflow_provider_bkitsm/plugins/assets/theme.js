@@ -1,13 +1,25 @@
-/* Airflow's theme, which it keeps in this origin's storage. No module: it is there before anything is drawn. */
+/* Airflow's theme, from this origin's storage. No module: it is set before anything is drawn. */
 "use strict";
 (() => {
-  function dress() {
-    let chosen = "";
-    try { chosen = localStorage.getItem("theme") || ""; } catch { /* the browser keeps nothing */ }
-    const dark = chosen === "dark" || (chosen !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
-    document.documentElement.dataset.theme = dark ? "dark" : "light";
+  const wantsDark = matchMedia("(prefers-color-scheme: dark)");
+
+  function chosenTheme() {
+    try {
+      return localStorage.getItem("theme") || "";
+    } catch {
+      return ""; // This browser stores nothing.
+    }
   }
-  dress();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
-  window.addEventListener("storage", (event) => { if (event.key === "theme") dress(); });
+
+  function apply() {
+    const theme = chosenTheme();
+    const isDark = theme === "dark" || (theme !== "light" && wantsDark.matches);
+    document.documentElement.dataset.theme = isDark ? "dark" : "light";
+  }
+
+  apply();
+  wantsDark.addEventListener("change", apply);
+  window.addEventListener("storage", (event) => {
+    if (event.key === "theme") apply();
+  });
 })();

@@ -1,37 +1,57 @@
-/* Times: ages by the server's clock, moments in the reader's zone. */
+/* Times: how long ago by the server's clock, moments in the reader's time zone. */
 
 import { el } from "./dom.js";
 import { say } from "./words.js";
 
-function span(milliseconds) {
-  const minutes = Math.max(0, Math.floor(milliseconds / 60000)), hours = Math.floor(minutes / 60);
+const MINUTE = 60_000;
+
+/** A length of time in words, to the minute; below zero it is none. */
+export function span(milliseconds) {
+  const minutes = Math.max(0, Math.floor(milliseconds / MINUTE));
+  const hours = Math.floor(minutes / 60);
   if (minutes < 60) return say("m", minutes);
   if (hours < 24) return say("h", hours, minutes % 60);
   return say("d", Math.floor(hours / 24), hours % 24);
 }
+
+/** Date and time, in the page's language. */
 export function exact(iso) {
-  return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(iso));
+  const style = { dateStyle: "medium", timeStyle: "medium" };
+  return new Intl.DateTimeFormat(document.documentElement.lang, style).format(new Date(iso));
 }
+
+/** An element with a text about a moment, and the moment itself as its tooltip. */
 export function timed(iso, text, attributes = {}) {
   return iso ? el("time", { datetime: iso, title: exact(iso), ...attributes }, text) : "";
 }
-export function passed(iso, now, said = "{0}") {
-  const milliseconds = new Date(now) - new Date(iso);
-  return milliseconds < 60000 ? say("now") : said.replace("{0}", span(milliseconds));
+
+const passed = (iso, now) => new Date(now) - new Date(iso);
+
+/** "5 min ago"; what is less than a minute old is "just now". */
+export function agoText(iso, now) {
+  return passed(iso, now) < MINUTE ? say("now") : say("ago", span(passed(iso, now)));
 }
-/* How ITSM's word reached Airflow: the last poll while a task waits, what brought the decision afterwards. */
-export function heard(row, now) {
-  if (row.open) return row.polled_at ? timed(row.polled_at, say("polled", passed(row.polled_at, now, say("ago", "{0}")))) : "";
-  return row.seen_by ? timed(row.seen_at, say(`by_${row.seen_by}`)) : "";
-}
-export function age(iso, now) {
-  return timed(iso, iso && passed(iso, now));
-}
+
+/** When something happened. */
 export function ago(iso, now) {
-  return timed(iso, iso && passed(iso, now, say("ago", "{0}")));
+  return timed(iso, iso && agoText(iso, now));
 }
+
+/** How old something is: "5 min". */
+export function age(iso, now) {
+  return timed(iso, iso && (passed(iso, now) < MINUTE ? say("now") : span(passed(iso, now))));
+}
+
+/** The time left until a deadline, or by how much it is overdue. */
 export function deadline(iso, now) {
-  if (!iso) return "";
-  const left = new Date(iso) - new Date(now);
-  return timed(iso, left >= 0 ? say("in", span(left)) : say("overdue", span(-left)), { class: left < 0 ? "bad" : null });
+  const left = -passed(iso, now);
+  const text = left < 0 ? say("overdue", span(-left)) : say("in", span(left));
+  return timed(iso, text, { class: left < 0 ? "bad" : null });
+}
+
+/** How Airflow learned of the ticket: the latest poll while a task waits, then callback or poll. */
+export function heard(row, now) {
+  if (row.open)
+    return timed(row.polled_at, row.polled_at && say("polled", agoText(row.polled_at, now)));
+  return row.seen_by ? timed(row.seen_at, say(`by_${row.seen_by}`)) : "";
 }

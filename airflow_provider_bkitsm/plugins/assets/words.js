@@ -1,123 +1,224 @@
-/* Every word of the pages, in both languages; the language is the one chosen in Airflow. */
+/* Every word of the pages, in English and Chinese; Airflow's own choice of language holds. */
 
+/** By key: English, Chinese. {0}, {1} and {2} are filled in by `say`. */
 export const WORDS = {
-  en: {
-    approvals: "Approvals", collectors: "Collectors", ticket: "Ticket",
-    waiting: "Waiting", decided: "Decided", all: "All",
-    mine: "Mine", mine_more: "Waits for me, opened in my name, run started by me, or decided by me",
-    search: "Search number, title, DAG, run, person", any_dag: "All DAGs", any_collector: "All collectors",
-    title: "Ticket", status: "Status", step: "Step and approvers", where: "DAG, run, task", since: "Age",
-    deadline: "Deadline", decided_at: "Decided", either: "Deadline or decision", collector: "Collector",
-    s_waiting: "Waiting", s_suspended: "Suspended", s_resuming: "Resuming", s_approved: "Approved",
-    s_rejected: "Rejected", s_withdrawn: "Withdrawn", s_terminated: "Terminated", s_timed_out: "Timed out",
-    s_ended: "Wait ended",
-    h_resuming: "Decided in ITSM, or on its way: the task goes on in a moment",
-    h_ended: "The task ended without a decision of the ticket",
-    no_title: "(title not known yet)", no_sn: "(number not known)",
-    stalled: "Asks nobody",
-    stalled_more: "ITSM lists no step, or one that names nobody: its flow has not started, an automatic step has failed, or it was sent back. Look for emoji or rare Han in its form, an INT field without a number, a title of more than 128 characters once it is escaped, and ITSM's celery worker. ITSM neither withdraws nor ends a ticket that has not started: if it does not go on, have ITSM's administrator delete it, then clear the task.",
-    stale: "not confirmed by ITSM", down: "ITSM does not answer. This is what Airflow knows; it may be old.",
-    ago: "{0} ago", in: "in {0}", overdue: "overdue by {0}", now: "just now",
-    d: "{0} d {1} h", h: "{0} h {1} min", m: "{0} min",
-    loading: "Loading …", updated: "Updated {0}",
-    empty_waiting: "Nothing waits", empty_waiting_more: "No task of the DAGs you may read waits for an approval.",
-    empty_decided: "Nothing decided yet", empty_decided_more: "Decisions of the last 30 days appear here.",
-    empty_search: "Nothing found", empty_search_more: "No ticket matches these filters.",
-    empty_collectors: "No collectors", empty_collectors_more: "No DAG you may read has applied for one.",
-    no_ticket: "No ticket", no_ticket_more: "This task has no ITSM ticket, or not yet.",
-    failed: "Airflow does not answer ({0}). Trying again.",
-    signed_out: "You are signed out. Reload Airflow to sign in.", forbidden: "You may not see this.",
-    previous: "Previous", next: "Next", page: "Page {0} of {1}, {2} tickets",
-    open: "Open in ITSM", withdraw: "Withdraw ticket", cancel: "Cancel", reason: "Why? It is written on the ticket.",
-    withdraw_more: "ITSM withdraws the ticket in your name, if it lets you. The task that waits does not go on.",
-    remind: "Remind", close: "Close", copy: "Copy", send: "Send",
-    remind_more: "ITSM has no reminder for an open ticket. Send this text where the approvers will read it.",
-    copied: "Copied.", copy_by_hand: "The text is selected: copy it with your keyboard.", sent: "The reminder was sent.",
-    r_waits: "ITSM ticket {0} waits for approval: {1}", r_approvers: "Approvers: {0}", r_since: "Waiting since: {0}",
-    polled: "polled {0}", by_callback: "seen by callback", by_poll: "seen by polling", heard: "Last heard",
-    itsm_page: "ITSM page",
-    story: "What happened", form: "What was asked", facts: "About", payload: "ETL payload", digest: "Digest",
-    creator: "Asked by", created: "Created", by: "Decided by", why: "Reason", connection: "Connection",
-    pending: "waits for", k_approved: "approved", k_refused: "refused", k_answered: "answered", k_automatic: "automatically",
-    no_story: "ITSM does not tell about this ticket now: {0}",
-    states: "States", history: "History", event: "Event", change: "Change", when: "When", note: "Note",
-    choose: "Choose a collector to see its path.", last_error: "Last error", application: "Application {0}",
-  },
-  zh: {
-    approvals: "审批", collectors: "采集项", ticket: "单据",
-    waiting: "待审批", decided: "已处理", all: "全部",
-    mine: "与我有关", mine_more: "待我审批、以我的名义提单、由我触发运行或由我处理",
-    search: "搜索单号、标题、DAG、运行、人员", any_dag: "所有 DAG", any_collector: "所有采集项",
-    title: "单据", status: "状态", step: "当前步骤与审批人", where: "DAG、运行、任务", since: "已等待",
-    deadline: "截止时间", decided_at: "处理时间", either: "截止或处理时间", collector: "采集项",
-    s_waiting: "待审批", s_suspended: "已挂起", s_resuming: "恢复中", s_approved: "已通过",
-    s_rejected: "已拒绝", s_withdrawn: "已撤单", s_terminated: "已终止", s_timed_out: "已超时", s_ended: "等待已结束",
-    h_resuming: "ITSM 中已有结果，任务即将继续", h_ended: "任务已结束，单据没有审批结果",
-    no_title: "（标题未知）", no_sn: "（单号未知）",
-    stalled: "无人处理",
-    stalled_more: "ITSM 没有列出任何步骤，或该步骤没有处理人：流程尚未启动、自动节点失败，或单据已被打回。请检查：表单中的表情符号或生僻字、数字字段填了非数字、标题转义后超过 128 个字符，以及 ITSM 的 celery worker。尚未启动的单据无法在 ITSM 中撤销或终止：如果一直不继续，请让 ITSM 管理员删除该单据，然后清除任务重新运行。",
-    stale: "未经 ITSM 确认", down: "ITSM 无响应，以下为 Airflow 已知的信息，可能不是最新。",
-    ago: "{0}前", in: "{0}后", overdue: "已超期 {0}", now: "刚刚",
-    d: "{0} 天 {1} 小时", h: "{0} 小时 {1} 分钟", m: "{0} 分钟",
-    loading: "加载中……", updated: "{0}更新",
-    empty_waiting: "没有待审批的单据", empty_waiting_more: "您可查看的 DAG 中没有任务在等待审批。",
-    empty_decided: "暂无已处理的单据", empty_decided_more: "最近 30 天的审批结果会显示在这里。",
-    empty_search: "没有找到", empty_search_more: "没有符合条件的单据。",
-    empty_collectors: "没有采集项", empty_collectors_more: "您可查看的 DAG 没有申请过采集接入。",
-    no_ticket: "没有单据", no_ticket_more: "该任务没有 ITSM 单据，或尚未创建。",
-    failed: "Airflow 无响应（{0}），正在重试。",
-    signed_out: "您已退出登录，请刷新 Airflow 重新登录。", forbidden: "您没有查看权限。",
-    previous: "上一页", next: "下一页", page: "第 {0} 页，共 {1} 页，{2} 条",
-    open: "在 ITSM 中打开", withdraw: "撤单", cancel: "取消", reason: "撤单原因（会写入单据）",
-    withdraw_more: "ITSM 将以您的名义撤销单据（须有权限）。等待中的任务不会继续执行。",
-    remind: "催办", close: "关闭", copy: "复制", send: "发送",
-    remind_more: "ITSM 不支持对未结束的单据发送提醒，请将以下内容发送给审批人。",
-    copied: "已复制。", copy_by_hand: "内容已选中，请用键盘复制。", sent: "提醒已发送。",
-    r_waits: "ITSM 单据 {0} 等待审批：{1}", r_approvers: "审批人：{0}", r_since: "等待开始时间：{0}",
-    polled: "{0}轮询", by_callback: "由回调得知", by_poll: "由轮询得知", heard: "最近获知",
-    itsm_page: "ITSM 页面",
-    story: "处理记录", form: "申请内容", facts: "基本信息", payload: "ETL 配置", digest: "摘要",
-    creator: "提单人", created: "提单时间", by: "处理人", why: "原因", connection: "连接",
-    pending: "等待处理：", k_approved: "通过", k_refused: "拒绝", k_answered: "已处理", k_automatic: "自动",
-    no_story: "暂时无法从 ITSM 读取该单据：{0}",
-    states: "状态", history: "变更历史", event: "事件", change: "状态变化", when: "时间", note: "备注",
-    choose: "选择一个采集项查看其状态流转。", last_error: "最近错误", application: "第 {0} 次申请",
-  },
+  // The pages
+  approvals: ["Approvals", "审批"],
+  collectors: ["Collectors", "采集项"],
+  ticket: ["Ticket", "单据"],
+  // The list: tabs and filters
+  waiting: ["Waiting", "待审批"],
+  decided: ["Decided", "已处理"],
+  all: ["All", "全部"],
+  mine: ["Mine", "与我有关"],
+  mine_more: [
+    "Waits for me, opened in my name, run started by me, or decided by me",
+    "待我审批、以我的名义提交、由我触发运行或由我处理",
+  ],
+  search: ["Search number, title, DAG, run, person", "搜索单号、标题、DAG、运行、人员"],
+  any_dag: ["All DAGs", "所有 DAG"],
+  any_collector: ["All collectors", "所有采集项"],
+  // The list: columns
+  title: ["Ticket", "单据"],
+  status: ["Status", "状态"],
+  step: ["Step and approvers", "当前步骤与审批人"],
+  where: ["DAG, run, task", "DAG、运行、任务"],
+  since: ["Age", "已等待"],
+  deadline: ["Deadline", "截止时间"],
+  decided_at: ["Decided", "处理时间"],
+  either: ["Deadline or decision", "截止或处理时间"],
+  collector: ["Collector", "采集项"],
+  // Statuses, and hints to some of them
+  s_waiting: ["Waiting", "待审批"],
+  s_suspended: ["Suspended", "已挂起"],
+  s_resuming: ["Resuming", "恢复中"],
+  s_approved: ["Approved", "已通过"],
+  s_rejected: ["Rejected", "已拒绝"],
+  s_withdrawn: ["Withdrawn", "已撤单"],
+  s_terminated: ["Terminated", "已终止"],
+  s_timed_out: ["Timed out", "已超时"],
+  s_ended: ["Wait ended", "等待已结束"],
+  h_resuming: [
+    "Decided in ITSM, or the task is about to run again: it goes on in a moment",
+    "ITSM 中已有结果，或任务即将恢复运行",
+  ],
+  h_ended: ["The task ended before its ticket was decided", "任务已结束，单据没有审批结果"],
+  // The list: notes on a row
+  no_title: ["(title not known yet)", "（标题未知）"],
+  no_sn: ["(number not known)", "（单号未知）"],
+  stalled: ["Asks nobody", "没有处理人"],
+  stalled_more: [
+    "ITSM lists no step of this ticket, or one that names nobody: the flow has not started, " +
+      "an automatic step has failed, or the ticket was sent back. Check the form for emoji and " +
+      "rare Han characters, an INT field for a value that is no number, the title for more " +
+      "than 128 characters after escaping, and whether ITSM's celery worker runs. A ticket that " +
+      "has not started can be neither withdrawn nor ended in ITSM: if it does not go on, ask " +
+      "ITSM's administrator to delete it, then clear the task.",
+    "ITSM 没有列出该单据的任何步骤，或步骤没有处理人：流程尚未启动、自动节点失败，" +
+      "或单据已被打回。请检查：表单中的表情符号或生僻字、数字字段填了非数字、标题转义后超过 " +
+      "128 个字符，以及 ITSM 的 celery worker。尚未启动的单据无法在 ITSM 中撤销或终止：" +
+      "如果一直不继续，请让 ITSM 管理员删除该单据，然后清除任务重新运行。",
+  ],
+  stale: ["not confirmed by ITSM", "未经 ITSM 确认"],
+  // Notices
+  down: [
+    "ITSM does not answer. This is what Airflow knows; it may be old.",
+    "ITSM 无响应，以下为 Airflow 已知的信息，可能不是最新。",
+  ],
+  // Times
+  ago: ["{0} ago", "{0}前"],
+  in: ["in {0}", "{0}后"],
+  overdue: ["overdue by {0}", "已超期 {0}"],
+  now: ["just now", "刚刚"],
+  d: ["{0} d {1} h", "{0} 天 {1} 小时"],
+  h: ["{0} h {1} min", "{0} 小时 {1} 分钟"],
+  m: ["{0} min", "{0} 分钟"],
+  loading: ["Loading …", "加载中……"],
+  updated: ["Updated {0}", "{0}更新"],
+  // Where there is nothing to show
+  empty_waiting: ["Nothing waits", "没有待审批的单据"],
+  empty_waiting_more: [
+    "No task of the DAGs you may read waits for an approval.",
+    "您可查看的 DAG 中没有任务在等待审批。",
+  ],
+  empty_decided: ["Nothing decided yet", "暂无已处理的单据"],
+  empty_decided_more: [
+    "Decisions of the last 30 days appear here.",
+    "最近 30 天的审批结果会显示在这里。",
+  ],
+  empty_search: ["Nothing found", "没有找到"],
+  empty_search_more: ["No ticket matches these filters.", "没有符合条件的单据。"],
+  empty_collectors: ["No collectors", "没有采集项"],
+  empty_collectors_more: [
+    "No DAG you may read has applied for one.",
+    "您可查看的 DAG 没有申请过采集接入。",
+  ],
+  no_ticket: ["No ticket", "没有单据"],
+  no_ticket_more: [
+    "This task has no ITSM ticket, or not yet.",
+    "该任务没有 ITSM 单据，或尚未创建。",
+  ],
+  failed: ["Airflow does not answer ({0}). Trying again.", "Airflow 无响应（{0}），正在重试。"],
+  signed_out: [
+    "You are signed out. Reload Airflow to sign in.",
+    "您已退出登录，请刷新 Airflow 重新登录。",
+  ],
+  forbidden: ["You may not see this.", "您没有查看权限。"],
+  // The list: pages
+  previous: ["Previous", "上一页"],
+  next: ["Next", "下一页"],
+  page: ["Page {0} of {1}, {2} tickets", "第 {0} 页，共 {1} 页，{2} 条"],
+  // What can be done with a ticket
+  open: ["Open in ITSM", "在 ITSM 中打开"],
+  withdraw: ["Withdraw ticket", "撤单"],
+  cancel: ["Cancel", "取消"],
+  reason: ["Why? It is written on the ticket.", "撤单原因（会写入单据）"],
+  withdraw_more: [
+    "ITSM withdraws the ticket in your name, if you may do that there. The waiting task does " +
+      "not go on.",
+    "ITSM 将以您的名义撤销单据（须有权限）。等待中的任务不会继续执行。",
+  ],
+  remind: ["Remind", "催办"],
+  close: ["Close", "关闭"],
+  copy: ["Copy", "复制"],
+  send: ["Send", "发送"],
+  remind_more: [
+    "ITSM has no reminder for an open ticket. Send this text where the approvers will read " +
+      "it.",
+    "ITSM 不支持对未结束的单据发送提醒，请将以下内容发送给审批人。",
+  ],
+  copied: ["Copied.", "已复制。"],
+  copy_by_hand: ["The text is selected: copy it with your keyboard.", "内容已选中，请用键盘复制。"],
+  sent: ["The reminder was sent.", "提醒已发送。"],
+  r_waits: ["ITSM ticket {0} waits for approval: {1}", "ITSM 单据 {0} 等待审批：{1}"],
+  r_approvers: ["Approvers: {0}", "审批人：{0}"],
+  r_since: ["Waiting since: {0}", "等待开始时间：{0}"],
+  // How Airflow learned of a decision
+  polled: ["polled {0}", "{0}轮询"],
+  by_callback: ["seen by callback", "由回调得知"],
+  by_poll: ["seen by polling", "由轮询得知"],
+  heard: ["Latest news from ITSM", "最近同步"],
+  // The ticket: cards and facts
+  itsm_page: ["ITSM page", "ITSM 页面"],
+  story: ["What happened", "处理记录"],
+  form: ["What was asked", "申请内容"],
+  facts: ["About", "基本信息"],
+  payload: ["ETL payload", "ETL 配置"],
+  digest: ["Digest", "摘要"],
+  creator: ["Asked by", "提单人"],
+  created: ["Created", "提单时间"],
+  by: ["Decided by", "处理人"],
+  why: ["Reason", "原因"],
+  connection: ["Connection", "连接"],
+  // The ticket: its story
+  pending: ["waits for", "等待处理："],
+  k_approved: ["approved", "通过"],
+  k_refused: ["refused", "拒绝"],
+  k_answered: ["answered", "已处理"],
+  k_automatic: ["automatically", "自动"],
+  no_story: ["ITSM gives no details of this ticket now: {0}", "暂时无法从 ITSM 读取该单据：{0}"],
+  // The collectors
+  states: ["States", "状态"],
+  history: ["History", "变更历史"],
+  event: ["Event", "事件"],
+  change: ["Change", "状态变化"],
+  when: ["When", "时间"],
+  note: ["Note", "备注"],
+  choose: ["Choose a collector", "请选择采集项"],
+  choose_more: ["Its states and history appear here.", "其状态和变更历史会显示在这里。"],
+  last_error: ["Last error", "最近错误"],
+  application: ["Application {0}", "第 {0} 次申请"],
 };
-/* What the provider says in English: reasons by their code, other messages by their text. */
+
+/** Reasons, which the provider gives in English, by their code. */
 const REASONS_ZH = {
-  "approved_automatically": "由 ITSM 自动通过，任务允许自动通过",
-  "refused": "审批人拒绝",
-  "verdict_missing": "单据已结束，但审批结果缺失或无法识别",
-  "no_evidence": "单据已结束，但没有可见的审批通过记录",
-  "automatic_only": "仅由 ITSM 自动通过，没有人审批",
-  "refusal_stands": "ITSM 显示已通过，但处理记录中仍有未被撤回的拒绝，请人工确认",
-  "verdict_unclear": "无法判断审批步骤中哪一项是审批结果，请人工确认",
-  "form_changed": "ITSM 显示已通过，但单据内容与提交时不一致",
-  "another_dialect": "单据是在另一版本的 ITSM 中提交的，当前连接无法确认",
-  "withdrawn": "单据已被撤销",
-  "terminated": "单据已被终止",
-  "deadline": "DAG 等待期间无人处理",
-  "not_its_ticket": "单据已通过，但不是为该任务提交的单据",
-  "not_recorded": "单据已通过，但没有记录表明它是为该任务提交的",
-  "unreadable": "当前版本无法识别已保存的审批结果",
+  approved_automatically: "由 ITSM 自动通过，任务允许自动通过",
+  refused: "审批人拒绝",
+  verdict_missing: "单据已结束，但审批结果缺失或无法识别",
+  no_evidence: "单据已结束，但没有可见的审批通过记录",
+  automatic_only: "仅由 ITSM 自动通过，没有人审批",
+  refusal_stands: "ITSM 显示已通过，但处理记录中仍有未被撤回的拒绝，请人工确认",
+  verdict_unclear: "无法判断审批步骤中哪一项是审批结果，请人工确认",
+  form_changed: "ITSM 显示已通过，但单据内容与提交时不一致",
+  another_dialect: "单据是在另一版本的 ITSM 中提交的，当前连接无法确认",
+  withdrawn: "单据已被撤销",
+  terminated: "单据已被终止",
+  deadline: "DAG 等待期间无人处理",
+  not_its_ticket: "单据已通过，但不是为该任务提交的单据",
+  not_recorded: "单据已通过，但没有记录表明它是为该任务提交的",
+  unreadable: "当前版本无法识别已保存的审批结果",
+};
+
+/** Other messages of the provider, by their English text. */
+const MESSAGES_ZH = {
   "Airflow has no function that sends reminders": "Airflow 未配置催办函数",
   "The approvers were reminded less than a minute ago": "一分钟内已经催办过",
   "Too many reminders are being sent; try again later": "正在发送的催办过多，请稍后再试",
-  "The reminder may not have been sent: its function does not answer": "催办函数无响应，提醒可能未发送",
+  "The reminder may not have been sent: its function does not answer":
+    "催办函数无响应，提醒可能未发送",
   "The reminder was not sent: its function failed": "催办函数执行失败，提醒未发送",
   "The ticket is no longer open; nobody was reminded": "单据已结束，未发送提醒",
-  "The ticket waits for nobody at the moment; nobody was reminded": "单据当前没有待处理人，未发送提醒",
+  "The ticket waits for nobody at the moment; nobody was reminded":
+    "单据当前没有待处理人，未发送提醒",
 };
 
 export function language() {
   let chosen = "";
-  try { chosen = localStorage.getItem("i18nextLng") || ""; } catch { /* the browser keeps nothing */ }
+  try {
+    chosen = localStorage.getItem("i18nextLng") || "";
+  } catch {
+    // This browser stores nothing.
+  }
   return (chosen || navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en";
 }
-export function because(reason, code) {
-  return language() === "zh" ? REASONS_ZH[code] ?? REASONS_ZH[reason] ?? reason : reason;
-}
+
+/** A word in the reader's language, with its values filled in. */
 export function say(key, ...values) {
-  return (WORDS[language()][key] ?? key).replace(/\{(\d)\}/g, (_, number) => values[number] ?? "");
+  const text = WORDS[key]?.[language() === "zh" ? 1 : 0] ?? key;
+  return text.replace(/\{(\d)\}/g, (_, number) => values[number] ?? "");
+}
+
+/** A reason or message of the provider in the reader's language; English if it has no other. */
+export function because(reason, code) {
+  return language() === "zh" ? (REASONS_ZH[code] ?? MESSAGES_ZH[reason] ?? reason) : reason;
 }

@@ -14,17 +14,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy.orm import aliased
 
 from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord, moment, text
 from airflow_provider_bkitsm.callback.messages import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
+    DagRun,
+    TaskInstance,
+    Trigger,
+    XComModel,
+    create_session,
+)
 from airflow_provider_bkitsm.plugins.metadata.resume import TRIGGER, arguments_of, waiter_of
-
-if TYPE_CHECKING:
-    from sqlalchemy import Row, Select
 
 _DEFERRED = "deferred"
 _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
@@ -44,9 +51,6 @@ class AirflowTickets:
 
     def of_run(self, dag_id: str, run_id: str) -> list[WaitRecord]:
         """Return a run's tasks that have a ticket: that wait or waited for it, or opened it."""
-        from airflow.models.dagrun import DagRun
-        from sqlalchemy import or_
-
         # Without a key there is no ticket, and what the task returned may be large.
         has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "shown")))
         query = _columns().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
@@ -57,9 +61,6 @@ class AirflowTickets:
 
         Waits of any DAG note it, one for all: a connection's poll is not about a DAG.
         """
-        from airflow.models.xcom import XComModel
-        from sqlalchemy import select
-
         noted = (XComModel.key == POLLED_KEY, XComModel.timestamp >= since)
         query = select(XComModel.value).where(*noted).order_by(XComModel.timestamp.desc()).limit(_MOST_NOTES)
         polls = [_poll(row.value) for row in _run(query)]
@@ -67,9 +68,6 @@ class AirflowTickets:
 
 
 def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[WaitRecord]:
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import Trigger
-
     ours = TaskInstance.dag_id.in_(dag_ids)
     if waiting:
         query = _columns().where(ours, Trigger.classpath == TRIGGER)
@@ -84,11 +82,6 @@ def _columns(has: str = "") -> Select[Any]:
 
     :param has: the XCom that a task instance must have; the others it may have.
     """
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import Trigger
-    from sqlalchemy import and_, select
-
     wait, shown, result, verdict = _xcoms().values()
     query = select(
         *(getattr(TaskInstance, name) for name in _TASK),
@@ -110,15 +103,10 @@ def _columns(has: str = "") -> Select[Any]:
 
 @cache
 def _xcoms() -> dict[str, Any]:
-    from airflow.models.xcom import XComModel
-    from sqlalchemy.orm import aliased
-
     return {name: aliased(XComModel, name=f"xcom_{name}") for name in ("wait", *_KEYS)}
 
 
 def _run(query: Select[Any]) -> list[Row[Any]]:
-    from airflow.utils.session import create_session
-
     with create_session(scoped=False) as session:
         return list(session.execute(query))
 

@@ -14,13 +14,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy.orm import Session, joinedload
+
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.receiver import Registrations
 from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
     Waiter,
-    ends_here,
+    wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
 )
@@ -28,14 +31,24 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
+    AirflowNotFoundException,
+    Connection,
+    DagRun,
+    TaskInstance,
+    TaskInstanceState,
+    Trigger,
+    TriggerEvent,
+    XComModel,
+    create_session,
+    handle_event_submit,
+    run_with_db_retries,
+)
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
 from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
-from airflow_provider_bkitsm.version_compat import workers_do_no_more
+from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-    from sqlalchemy.orm import Session
-
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -52,9 +65,6 @@ class AirflowMetadata:
 
     def gateway(self, conn_id: str) -> Gateway | None:
         """Return a connection of type ``bkitsm``; None when there is none."""
-        from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined,unused-ignore]
-        from airflow.models.connection import Connection
-
         try:
             found = Connection.get_connection_from_secrets(conn_id)
         except AirflowNotFoundException:
@@ -73,12 +83,6 @@ class AirflowMetadata:
         A registration only finds a task. What the task waits for, and how it wants the verdict read, is in its
         trigger's arguments.
         """
-        from airflow.models.taskinstance import TaskInstance
-        from airflow.models.trigger import Trigger
-        from airflow.models.xcom import XComModel
-        from airflow.utils.session import create_session
-        from sqlalchemy import and_, select
-
         same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
         columns = (XComModel.value, TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
         query = (
@@ -103,8 +107,6 @@ class AirflowMetadata:
         task; else it is only woken, and reads its own ticket. ITSM calls but once, so a transaction that the
         database gave up is made again.
         """
-        from airflow.utils.retries import run_with_db_retries
-
         found = run_with_db_retries()(_read, waiter)
         told = None if found is None else _message(found, waiter, verdict)
         if found is None or told is None:
@@ -149,7 +151,7 @@ class Message:
     def event(self) -> dict[str, Any]:
         """Return the event for ``execute_complete``; to a worker of the version before a wake-up is an error."""
         if self.verdict is not None:
-            return {"verdict": self.verdict.as_dict()}
+            return {"verdict": self.verdict.as_event()}
         refusal = {"error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
         return {"look": True, "sn": self.sn, **refusal}
 
@@ -160,8 +162,6 @@ def arguments_of(encrypted: str | None) -> WaitArguments | None:
 
     A trigger's row is never changed: what was decrypted once is remembered.
     """
-    from airflow.models.trigger import Trigger
-
     if encrypted is None:
         return None
     try:
@@ -188,8 +188,6 @@ def waiter_of(row: Row[Any], value: object) -> Waiter | None:
 
 def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
     """Return who waits for a ticket; None where the row's task does not wait, or for another one."""
-    from airflow.utils.state import TaskInstanceState
-
     if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
         return None
     waiter, arguments = waiter_of(row, row.value), arguments_of(row.encrypted_kwargs)
@@ -243,12 +241,14 @@ def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict:
 
 
 def _resume(found: Row[Any], told: Message) -> bool:
-    from airflow.utils.session import create_session
-
     with create_session(scoped=False) as session:
         if not _lock(session, found):
             return False
-        if told.verdict is not None and ends_here(told.waiter, told.verdict) and workers_do_no_more():
+        if (
+            told.verdict is not None
+            and wait_can_finish_without_worker(told.waiter, told.verdict)
+            and airflow_can_finish_without_worker()
+        ):
             _end(session, found, told.verdict)
             return True
         if told.waiter.after_worker and _is_young(found):
@@ -266,13 +266,6 @@ def _read(waiter: Waiter) -> Row[Any] | None:
 
     A few columns only: loading task instance, run and DAG takes longer than all the rest of a callback.
     """
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import Trigger
-    from airflow.utils.session import create_session
-    from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import and_, select
-
     key = [getattr(TaskInstance, name) for name in _KEY]
     run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
     query = (
@@ -300,10 +293,6 @@ def _lock(session: Session, found: Row[Any]) -> bool:
     The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
     FOR UPDATE does nothing). It must be the transaction's first statement.
     """
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import update
-
     still = (
         TaskInstance.id == found.id,
         TaskInstance.state == TaskInstanceState.DEFERRED,
@@ -319,10 +308,6 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     Airflow's own way writes those XComs in transactions of their own, after the task has ended, and has the DAG
     file parsed for a success callback; a task with one of those does not end here.
     """
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import update
-
     now = datetime.now(UTC)
     start = waits.start_date or now
     times = {"start_date": start, "end_date": now, "duration": (now - start).total_seconds()}
@@ -335,9 +320,6 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
 
 def _write(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
     """Write XComs in place of earlier ones, without loading them."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import insert
-
     _forget(session, waits, xcoms)
     where = _where(waits)
     session.execute(insert(XComModel), [{"key": key, "value": value, **where} for key, value in xcoms.items()])
@@ -345,9 +327,6 @@ def _write(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
 
 def _forget(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
     """Delete XComs; return how many there were."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import delete
-
     earlier = delete(XComModel).filter_by(**_where(waits)).where(XComModel.key.in_(list(keys)))
     found = session.execute(earlier.execution_options(synchronize_session=False))
     return int(found.rowcount)  # type: ignore[attr-defined]
@@ -363,11 +342,6 @@ def _hand_over(session: Session, waits: Row[Any], told: Message) -> None:
     Airflow clears XComs only for tries that begin on a worker: an earlier round's result goes here, and how this
     round stands takes its place.
     """
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import handle_event_submit
-    from airflow.triggers.base import TriggerEvent
-    from sqlalchemy.orm import joinedload
-
     if _forget(session, waits, RESULT_KEYS):
         _write(session, waits, {"return_value": told.result.as_dict()})
     eager = [joinedload(one) for one in (TaskInstance.dag_model, TaskInstance.dag_run)]

@@ -19,9 +19,9 @@ from airflow_provider_bkitsm.sandbox.bklog.clean_config import BODY_RULE, FIELD_
 from airflow_provider_bkitsm.sandbox.bklog.platform import LogPlatform, Row
 from airflow_provider_bkitsm.sandbox.bklog.provisioning import write_clean_config
 from airflow_provider_bkitsm.sandbox.bklog.seed import CLUSTERS, COLUMNS
-from airflow_provider_bkitsm.sandbox.dependencies import InWorld
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT
+from airflow_provider_bkitsm.sandbox.world import InWorld
 
 NO_COLLECTOR, STILL_APPLYING, NO_SUCH_PAGE, DENIED = "3631001", "3631504", "3600404", "9900403"
 CRASH, BAD_NUMBER = "3600500", "500001"

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.sandbox.bklog import result_table
 from airflow_provider_bkitsm.sandbox.bklog.clean_config import TEXT, normalized
 from airflow_provider_bkitsm.sandbox.bklog.seed import CLUSTERS, COLLECTORS, COLUMNS, Cluster
 from airflow_provider_bkitsm.sandbox.database import Database
-from airflow_provider_bkitsm.sandbox.moments import shanghai
+from airflow_provider_bkitsm.sandbox.times import shanghai
 
 Row = dict[str, Any]
 MetadataCall = Literal["get_result_table", "get_result_table_storage", "get_cluster_info", "create_result_table"]
@@ -103,7 +103,7 @@ class LogPlatform:
     # --- collectors
 
     def save(self, row: Row) -> Row:
-        """Take in a collector and write it through."""
+        """Store a collector and write it through."""
         number = int(row["collector_config_id"])
         self.collectors[number] = row
         self._database.save("collector", number, row)
@@ -118,7 +118,7 @@ class LogPlatform:
         return int(row["index_set_id"] or row["collector_config_id"] + _FIRST_INDEX_SET)
 
     def stash(self, number: int, body: Row) -> None:
-        """Remember what was posted last, and that something was."""
+        """Store the clean configuration posted last."""
         self.stashes[number] = body
         self._database.save("clean_stash", number, body)
 
@@ -128,7 +128,7 @@ class LogPlatform:
         self._database.save("etl_writes", number, self.etl_writes[number])
 
     def put(self, number: int, row: Row) -> None:
-        """Make a collector, or another of it, as an administrator of the database could.
+        """Create or replace a collector, as an administrator of the database could.
 
         Keys of a table (ETL and storage) make one; those that say what the collector shows already keep it.
         """
@@ -227,7 +227,7 @@ class LogPlatform:
     # --- what it is set up to do
 
     def change_setup(self, changes: Row) -> None:
-        """Set the platform up in another way.
+        """Change settings of the platform.
 
         :raises ValueError: there is no such setting, or not with this value.
         """

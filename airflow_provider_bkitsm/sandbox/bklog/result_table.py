@@ -14,9 +14,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox.bklog.clean_config import BODY_RULE, DELIMITER, JSON, REGEXP, TEXT
+from airflow_provider_bkitsm.sandbox.bklog.clean_config import (
+    BODY_RULE,
+    DELIMITER,
+    GROK_PATTERNS,
+    JSON,
+    NANO_FORMATS,
+    REGEXP,
+    RESERVED,
+    RESERVED_BY_V4,
+    TEXT,
+)
 from airflow_provider_bkitsm.sandbox.bklog.seed import Cluster
-from airflow_provider_bkitsm.sandbox.bklog.vocabulary import GROK_PATTERNS, NANO_FORMATS, RESERVED, RESERVED_BY_V4
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 
 UNKNOWN_GROK = "3600914"

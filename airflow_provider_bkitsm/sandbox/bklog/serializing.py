@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the log platform's web framework reads JSON: it converts where it can, and refuses the rest by its place.
 
-A reader takes a value and returns what the platform goes on with. Pure.
+A reader takes a value and returns it as the platform uses it. Pure.
 """
 
 from __future__ import annotations

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sandbox's ITSM stores and how its flows run, as measured on a real server."""
+"""The ITSM of the sandbox: its entrances and calls, its services, its tickets and how they move."""

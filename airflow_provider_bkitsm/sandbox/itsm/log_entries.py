@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox.moments import shanghai
-from airflow_provider_bkitsm.sandbox.services import Field, Node
-from airflow_provider_bkitsm.sandbox.tickets import Ticket, answered_form, submitted_form
+from airflow_provider_bkitsm.sandbox.itsm.services import Field, Node
+from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket, answered_form, submitted_form
+from airflow_provider_bkitsm.sandbox.times import shanghai
 
 SIMPLE = ("operator", "operate_at", "message", "source")
 _NO_FORM: Mapping[str, Any] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_bkitsm.sandbox.services import TITLE, YES_NO, Field, Node, Service
+from airflow_provider_bkitsm.sandbox.itsm.services import TITLE, YES_NO, Field, Node, Service
 
 LOG_SEARCH = "LOG_SEARCH"
 """Display role by which the log platform finds its service."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM refuses by a field's type, what it stores of what was sent, and what stops its flow. Pure.
+"""Values of a submit form: which ITSM refuses by field type, how it stores them, which stop its flow. Pure.
 
 See docs/itsm-fields.md.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox import refusals
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
-from airflow_provider_bkitsm.sandbox.services import Field
+from airflow_provider_bkitsm.sandbox.itsm.services import Field
 
 EMPTY: tuple[object, ...] = (None, "", [], {})
 _STRUCTURED = frozenset({"CUSTOM-FORM", "TABLE", "CUSTOMTABLE"})

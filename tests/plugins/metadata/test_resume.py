@@ -237,12 +237,11 @@ def test_p4_a_person_who_clears_the_task_meanwhile_wins(airflow, wait, monkeypat
 
 @pytest.mark.parametrize("ends_task", [True, False])
 def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, wait, monkeypatch, ends_task):
-    from airflow.models import trigger
 
     def broken(*_args, **_kwargs):
         raise RuntimeError("no file")
 
-    monkeypatch.setattr(trigger, "handle_event_submit", broken)
+    monkeypatch.setattr(module, "handle_event_submit", broken)
     monkeypatch.setattr(module, "_write", broken)
     one = wait(ends_task=ends_task)
     with pytest.raises(RuntimeError):

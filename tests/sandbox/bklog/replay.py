@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_bkitsm.sandbox.app import create_app
 from airflow_provider_bkitsm.sandbox.bklog.platform import Denial
 from airflow_provider_bkitsm.sandbox.bklog.seed import collector
+from airflow_provider_bkitsm.sandbox.server import create_app
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, Settings
 from tests.record import BKLOG
 

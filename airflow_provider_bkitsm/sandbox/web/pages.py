@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tickets and collectors as the pages show them: texts and rows, so that templates decide nothing. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_bkitsm.sandbox.itsm.log_entries import complex_entries
+from airflow_provider_bkitsm.sandbox.itsm.tickets import FINISHED, Ticket, split_names
+from airflow_provider_bkitsm.sandbox.times import maybe_shanghai, shanghai
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_OPEN = {"RUNNING": "waiting", "SUSPENDED": "suspended"}
+_ENDED = {"REVOKED": "withdrawn", "TERMINATED": "terminated"}
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormField:
+    """A form field: either text, or rows of a CUSTOM-FORM.
+
+    :param unreadable: a CUSTOM-FORM that was sent as text, which ITSM's page cannot show as a form.
+    """
+
+    name: str
+    text: str = ""
+    rows: tuple[Row, ...] = ()
+    unreadable: bool = False
+
+
+def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
+    """Return a ticket for the pages; ``version`` differs whenever its card has to be drawn anew."""
+    node = ticket.current_node
+    word, tone = _verdict(ticket)
+    return {
+        "id": ticket.id,
+        "sn": ticket.sn,
+        "title": ticket.title,
+        "service": ticket.service.name,
+        "creator": ticket.creator,
+        "word": word,
+        "tone": tone,
+        "opened": shanghai(ticket.create_at),
+        "ended": maybe_shanghai(ticket.end_at) or "",
+        "age": age(now - ticket.create_at),
+        "people": ticket.waits_for,
+        "step": node.name if node else "",
+        "by": ticket.last_answer_by,
+        "orphan": ticket.orphan or bool(ticket.stuck),
+        "over": ticket.over,
+        "fields": [
+            field_of(one.name, ticket.fields.get(one.key), kind=one.type)
+            for one in ticket.service.form[1:]
+            if ticket.fields.get(one.key) not in (None, "")
+        ],
+        "logs": [_log_line(line) for line in complex_entries(ticket)],
+        "version": f"{ticket.status}-{ticket.open}-{len(ticket.logs)}",
+    }
+
+
+def shown_collector(row: dict[str, Any], writes: int) -> dict[str, Any]:
+    """Return a collector for the page."""
+    fields = row.get("fields") or []
+    return {
+        "id": row["collector_config_id"],
+        "name": row["collector_config_name"],
+        "description": row.get("description") or "",
+        "business": row["bk_biz_id"],
+        "active": row["is_active"],
+        "processor": row["etl_processor"],
+        "paths": (row.get("params") or {}).get("paths") or [],
+        "itsm": row["itsm_ticket_status"],
+        "etl": row["etl_config"] or "",
+        "table": row["table_id"] or "",
+        "index_set": row["index_set_id"],
+        "cluster": row["storage_cluster_id"],
+        "retention": row["retention"],
+        "fields": [f"{one.get('field_name')}: {one.get('field_type')}" for one in fields],
+        "writes": writes,
+    }
+
+
+def age(seconds: float) -> str:
+    """Return how long ago, in the two largest units."""
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min"
+    if seconds < _DAY:
+        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
+    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"
+
+
+def field_of(name: str, value: Any, *, kind: str) -> FormField:
+    """Return a field's value as it is stored: a CUSTOM-FORM as rows, anything else as text.
+
+    A CUSTOM-FORM that was sent as text is stored with ``&quot;``; ITSM's page cannot parse it, nor does this one.
+    """
+    rows = _form_rows(value)
+    if rows:
+        return FormField(name=name, rows=rows)
+    if isinstance(value, str):
+        text = ", ".join(split_names(value)) if kind == "MEMBERS" else value
+        return FormField(name=name, text=text, unreadable=kind == "CUSTOM-FORM" and value.lstrip().startswith("{"))
+    return FormField(name=name, text=json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def _form_rows(value: Any) -> tuple[Row, ...]:
+    """Return the rows of a CUSTOM-FORM (docs/log-platform-behaviour.md#collectors-details)."""
+    blocks = value.get("form_data") if isinstance(value, dict) else None
+    return tuple(row for block in blocks for row in _block_rows(block)) if isinstance(blocks, list) else ()
+
+
+def _block_rows(block: Any) -> list[Row]:
+    if not isinstance(block, dict):
+        return []
+    inner = block.get("children")
+    lines = inner if isinstance(inner, list) and inner else [block]
+    return [_row(line) for line in lines if isinstance(line, dict)]
+
+
+def _row(line: dict[str, Any]) -> Row:
+    value = line.get("value")
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return str(line.get("label") or "").rstrip(":： "), text
+
+
+def _verdict(ticket: Ticket) -> tuple[str, str]:
+    if ticket.status == FINISHED:
+        if not ticket.results and ticket.service.nodes:
+            return "finished", "soft"
+        return ("approved", "good") if ticket.approve_result else ("rejected", "bad")
+    word = _OPEN.get(ticket.status) or _ENDED.get(ticket.status, ticket.status.lower())
+    return word, "bad" if ticket.over else "soft"
+
+
+def _log_line(line: dict[str, Any]) -> dict[str, Any]:
+    decided = line["from_state_type"] == "APPROVAL"
+    remarks = [one["value"] for one in line["form_data"] if decided and one["type"] == "TEXT" and one["value"]]
+    return {
+        "at": line["operate_at"],
+        "operator": line["operator"] or "system",
+        "message": line["message"],
+        "remark": remarks[0] if remarks else "",
+    }

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of ``[bkitsm]`` in ``airflow.cfg``: their declarations, and the one place that reads them.
+
+Each option has a function of its name, which reads Airflow's configuration when it is called. Without an entry it
+returns the default that is declared here. Airflow's configuration is loaded late: Airflow reads the declarations
+whenever it lists its providers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+
+SECTION = "bkitsm"
+
+
+def _option(
+    description: str, *, default: str = "", example: str | None = None, kind: str = "string"
+) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": kind,
+        "example": example,
+        "default": default,
+    }
+
+
+OPTIONS: Mapping[str, dict[str, Any]] = {
+    "callback": _option(
+        "Ask ITSM to call back when a ticket has ended, so that the DAG goes on at once. "
+        "Decisions whose callback does not arrive are found by polling.",
+        kind="boolean",
+        default="True",
+    ),
+    "callback_base_url": _option(
+        "Address of Airflow's API server as ITSM reaches it, a path prefix included. "
+        "Empty: [api] base_url. ITSM posts to /bkitsm/callback/... below it.",
+        example="https://airflow.example.com",
+    ),
+    "collect_itsm": _option(
+        "Whether a log collector needs an approval in ITSM before it goes live: on or off. "
+        "Where it is off, CollectorApplyOperator opens no ticket, and the audit says so. "
+        "Anything else is an error, never off.",
+        default="on",
+        example="off",
+    ),
+    "collect_itsm_businesses": _option(
+        "Businesses (bk_biz_id) for which collect_itsm is otherwise, each on or off, with commas between.",
+        example="2=off, 5=on",
+    ),
+    "user_mapping": _option(
+        "JSON object of people's names, in Airflow to in ITSM, for what they do to a ticket "
+        "from Airflow's pages. Who is not in it has the same name in both.",
+        example='{"alice@example.com": "alice"}',
+    ),
+    "remind": _option(
+        "Function that sends a reminder about an open ticket, as package.module.function, "
+        "importable by the API server. It is called with the keyword arguments sn, title, "
+        "ticket_url, approvers, waiting_since and by. Empty: there is only a text to copy.",
+        example="company.chat.remind",
+    ),
+    "itsm_frame_origin": _option(
+        "Origin of ITSM's own pages, to show a ticket's page in a frame. Empty, or no "
+        "http(s) origin: no frame. ITSM has to allow that Airflow frames it.",
+        example="https://itsm.example.com",
+    ),
+    "store_conn_id": _option(
+        "Connection of the database that keeps the records of approvals and the collectors' "
+        "approval state (PostgreSQL or MySQL). Empty: a SQLite file bkitsm.db below AIRFLOW_HOME, "
+        "enough where workers, triggerer and API server share one machine.",
+        example="bkitsm_store",
+    ),
+    "freeze_gc": _option(
+        "Call gc.collect() and gc.freeze() in each process of the API server, when the first request to /bkitsm "
+        "arrives: Python's garbage collector then never looks again at what the process has loaded by then. This "
+        "shortens the longest pauses at many callbacks a second, and it changes the whole API server.",
+        kind="boolean",
+        default="False",
+        example="True",
+    ),
+    "initialize_metrics": _option(
+        "Initialize Airflow's own metrics in each process of the API server, when the first request to /bkitsm "
+        "arrives. Airflow 3.2 does not do it there, so that bkitsm.callback and the other metrics of the API "
+        "server are sent nowhere. It switches on Airflow's own metrics of that process too. Other versions of "
+        "Airflow do without: there it does nothing.",
+        kind="boolean",
+        default="False",
+        example="True",
+    ),
+}
+
+
+def callback() -> bool:
+    """Whether ITSM is asked to call back."""
+    return _boolean("callback")
+
+
+def callback_base_url() -> str:
+    """Return the address of the API server as ITSM reaches it; empty for ``[api] base_url``."""
+    return _text("callback_base_url")
+
+
+def collect_itsm() -> str:
+    """Return whether a collector needs an approval, as written; see :mod:`.collectors.approval_switch`."""
+    return _text("collect_itsm")
+
+
+def collect_itsm_businesses() -> str:
+    """Return the businesses for which ``collect_itsm`` is otherwise, as written."""
+    return _text("collect_itsm_businesses")
+
+
+def user_mapping() -> Mapping[str, Any]:
+    """Return people's names in ITSM by their names in Airflow.
+
+    :raises ItsmConfigurationError: it is no JSON object.
+    """
+    try:
+        mapping = json.loads(_text("user_mapping") or "{}")
+    except ValueError:
+        mapping = None
+    if not isinstance(mapping, dict):
+        raise ItsmConfigurationError(f"[{SECTION}] user_mapping is no JSON object")
+    return mapping
+
+
+def remind() -> str:
+    """Return the path of the function that sends reminders; empty for none."""
+    return _text("remind")
+
+
+def itsm_frame_origin() -> str:
+    """Return the origin of ITSM's own pages, as written; empty for no frame."""
+    return _text("itsm_frame_origin")
+
+
+def store_conn_id() -> str:
+    """Return the connection of the store's database; empty for a file."""
+    return _text("store_conn_id")
+
+
+def freeze_gc() -> bool:
+    """Whether the API server's objects are taken out of Python's garbage collection."""
+    return _boolean("freeze_gc")
+
+
+def initialize_metrics() -> bool:
+    """Whether Airflow's metrics are initialized in an API server of Airflow 3.2."""
+    return _boolean("initialize_metrics")
+
+
+def _text(name: str) -> str:
+    return str(_conf().get(SECTION, name, fallback=OPTIONS[name]["default"]) or "")
+
+
+def _boolean(name: str) -> bool:
+    return bool(_conf().getboolean(SECTION, name, fallback=OPTIONS[name]["default"] == "True"))
+
+
+def _conf() -> Any:
+    from airflow_provider_bkitsm.version_compat import airflow_conf
+
+    return airflow_conf()

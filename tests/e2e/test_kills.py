@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many kills beside a slow ITSM, and what maintenance does to a task that waits (promise P5)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from demo.airflow_api import wait_until
+from tests.e2e.conftest import POSTGRES
+from tests.e2e.test_gated import numbers
+
+log = logging.getLogger(__name__)
+
+DATABASES = (POSTGRES,)
+KILLS = 10
+RECONCILE = "bkitsm_reconcile"
+# What an end of a ticket asks ITSM for.
+CALLS = ("get_ticket_info", "get_ticket_status", "ticket_approval_result", "operate_ticket")
+# Its run goes on meanwhile.
+WITHOUT_GATE = """
+from datetime import timedelta
+
+from airflow.sdk import DAG
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+
+with DAG("gated", schedule=None):
+    TimeDeltaSensor(task_id="later", delta=timedelta(hours=1), mode="reschedule")
+"""
+
+
+@pytest.fixture
+def start(airflow, control):
+    """Return a starter of runs that wait for a ticket each."""
+
+    def waiting(how_many: int) -> tuple[list[str], set[str]]:
+        known = numbers(control)
+        runs = [airflow.api.trigger("gated") for _ in range(how_many)]
+        new = wait_until(
+            lambda: found if len(found := numbers(control) - known) == how_many else None,
+            180,
+            lambda: f"{len(numbers(control) - known)} tickets",
+        )
+        for sn in new:
+            control.wait_for_step(sn)
+        for run in runs:
+            airflow.api.wait_for_task("gated", run, "gate", "deferred", seconds=120)
+        # The trigger's first look comes five seconds after the worker's.
+        time.sleep(8)
+        return runs, new
+
+    yield waiting
+    control.clear_faults()
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 3, 10])
+def test_p5_every_kill_ends_its_ticket_however_slow_itsm_is(airflow, control, start, seconds):
+    runs, new = start(KILLS)
+    for name in CALLS if seconds else ():
+        control.fault(name, "delay", seconds=seconds, times=10_000)
+    began = time.monotonic()
+    for run in runs:
+        airflow.api.set_task_state("gated", run, "gate", "failed")
+    open_ones = lambda: [sn for sn in new if control.ticket(sn)["status"] != "REVOKED"]  # noqa: E731
+    wait_until(lambda: not open_ones(), 240, lambda: f"open: {open_ones()}")
+    ended = time.monotonic() - began
+    log.warning(
+        "ITSM answers after %s s: %s kills, all tickets ended %.0f s after the first", seconds, KILLS, ended
+    )
+
+
+@pytest.fixture
+def reconciling(airflow):
+    """Let the DAG that reconciles run."""
+    airflow.api.call("PATCH", f"dags/{RECONCILE}", json={"is_paused": False})
+    yield
+    airflow.api.call("PATCH", f"dags/{RECONCILE}", json={"is_paused": True})
+
+
+@pytest.mark.usefixtures("reconciling")
+@pytest.mark.parametrize("table", ["trigger", "task_instance", "dag_run"])
+def test_p5_a_clean_up_withdraws_nothing_and_what_it_left_is_named(airflow, control, start, table):
+    [run], [sn] = start(1)
+    # All rows, as if they were old by now.
+    airflow.clean(table, before=datetime.now(UTC) + timedelta(days=1))
+    time.sleep(15)
+    assert control.ticket(sn)["status"] == "RUNNING"
+    again = airflow.api.trigger(RECONCILE)
+    assert airflow.api.wait_for_run(RECONCILE, again, seconds=120) == "success"
+    states = airflow.api.task_states("gated", run) if table != "dag_run" else {}
+    named = (airflow.api.xcom(RECONCILE, again, "reconcile") or {}).get("left_open", [])
+    assert sn in named or states.get("gate") == "deferred", (states, named)
+    assert control.ticket(sn)["status"] == "RUNNING"
+
+
+def test_p1_p5_a_task_that_is_missing_from_its_file_for_a_while_waits_on(airflow, control, start, dags):
+    [run], [sn] = start(1)
+    file = dags / "gated.py"
+    text = file.read_text()
+    state = lambda: airflow.api.task_states("gated", run).get("gate")  # noqa: E731
+    try:
+        file.write_text(WITHOUT_GATE)
+        airflow._command("dags", "reserialize")
+        wait_until(lambda: state() != "deferred" or None, 90, lambda: f"the task is {state()}")
+    finally:
+        file.write_text(text)
+        airflow._command("dags", "reserialize")
+    time.sleep(5)
+    assert control.ticket(sn)["status"] == "RUNNING"
+    wait_until(lambda: state() == "deferred" or None, 120, lambda: f"the task is {state()}")
+    control.approve(sn)
+    assert airflow.api.wait_for_run("gated", run, seconds=120) == "success"
+    assert airflow.api.xcom("gated", run, "then") == f"{sn} approved"

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Rows as the server sends them. */
+
+export const NOW = "2026-03-01T12:00:00+00:00";
+
+export function row(values = {}) {
+  return {
+    dag_id: "release",
+    run_id: "manual__1",
+    task_id: "wait",
+    map_index: -1,
+    sn: "REQ20260301000001",
+    title: "Release 7",
+    ticket_url: "https://itsm.example.com/#/ticket/detail?id=7",
+    status: "waiting",
+    open: true,
+    step: "Leader",
+    approvers: ["alice", "bob"],
+    decided_by: [],
+    reason: "",
+    reason_code: "",
+    since: "2026-03-01T10:30:00+00:00",
+    deadline: "2026-03-02T13:00:00+00:00",
+    decided_at: null,
+    polled_at: "2026-03-01T11:58:00+00:00",
+    seen_by: "",
+    seen_at: null,
+    stale: false,
+    stalled: false,
+    conn_id: "bkitsm_default",
+    collector: "",
+    ...values,
+  };
+}
+
+export function decided(values = {}) {
+  return row({
+    status: "rejected",
+    open: false,
+    decided_by: ["bob"],
+    decided_at: "2026-03-01T11:00:00+00:00",
+    reason: "an approver refused",
+    reason_code: "refused",
+    polled_at: null,
+    seen_by: "callback",
+    seen_at: "2026-03-01T11:00:01+00:00",
+    ...values,
+  });
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Airflow's models are imported in one module, and by nothing that a DAG file loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_bkitsm
+from airflow_provider_bkitsm.plugins.metadata import airflow_models
+
+PACKAGE = Path(airflow_provider_bkitsm.__file__).parent
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+        elif isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+    return found
+
+
+def test_no_other_module_imports_airflows_models():
+    using = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(one == "airflow.models" or one.startswith("airflow.models.") for one in imported(path))
+    }
+    assert using == {"plugins/metadata/airflow_models.py"}
+
+
+def test_the_rooms_others_modules_take_all_of_airflow_from_it():
+    others = [path for path in (PACKAGE / "plugins" / "metadata").glob("*.py") if path.name != "airflow_models.py"]
+    assert [one for path in others for one in imported(path) if one.split(".")[0] == "airflow"] == []
+
+
+def test_each_name_is_airflows():
+    for name in airflow_models.__all__:
+        assert getattr(airflow_models, name).__module__.startswith("airflow.")
+
+
+@pytest.mark.parametrize("module", ["plugins.bkitsm", "operators.ticket", "sensors.ticket", "triggers.ticket"])
+def test_what_dags_and_components_load_does_without_it(module):
+    code = (
+        f"import sys, airflow_provider_bkitsm.{module};"
+        "print('airflow_provider_bkitsm.plugins.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a triggerer that was down, or gave up, has left is made up for (promise P5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport, reconcile_waits
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
+from airflow_provider_bkitsm.triggers import giving_up, left_waits
+from tests.tickets.records import record_round
+from tests.tickets.test_waits import WAIT
+
+FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+
+
+class Airflow:
+    """The states of tasks, asked for on a worker or in a triggerer."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str | None] = {}
+
+    def ask(self, *, dag_id: str, run_ids: list[str], task_ids: list[str], map_index: int | None = None) -> Any:
+        assert (dag_id, task_ids, map_index) in (("dag", ["gate"], None), ("dag", ["gate"], -1))
+        return {run: {"gate": self.states[run]} for run in run_ids if run in self.states}
+
+    def reconcile(self) -> WaitReport:
+        return reconcile_waits(ItsmHook(), ask=self.ask)
+
+
+@pytest.fixture
+def airflow() -> Airflow:
+    return Airflow()
+
+
+@pytest.fixture(params=["on a worker", "in a triggerer"])
+def look(request, airflow, monkeypatch):
+    """Look for waits that were left; return the numbers of the tickets that were ended."""
+
+    async def on_worker() -> list[str]:
+        return airflow.reconcile().withdrawn
+
+    async def in_triggerer() -> list[str]:
+        return await left_waits.end_left_tickets("bkitsm_default")
+
+    async def ask(dag_id: str, **tasks: Any) -> Any:
+        return airflow.ask(dag_id=dag_id, **tasks)
+
+    monkeypatch.setattr(giving_up, "ask_states", ask)
+    monkeypatch.setattr(left_waits, "ask_states", ask)
+    return on_worker if request.param == "on a worker" else in_triggerer
+
+
+@pytest.fixture
+def wait(connections, sandbox):
+    """Open a ticket, and store that a task waits for it."""
+
+    def waits(run_id: str = "run_1", **record: Any) -> WaitRecord:
+        sn = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
+        sandbox.wait_for_step(sn)
+        one = replace(WAIT, installation=installation(), sn=sn, run_id=run_id, **record)
+        open_wait_store().begin(one)
+        return one
+
+    return waits
+
+
+def stored() -> list[WaitRecord]:
+    return open_wait_store().waiting(installation())
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
+async def test_p5_a_task_that_was_ended_while_no_triggerer_ran_leaves_no_open_ticket(
+    airflow, look, wait, sandbox, state
+):
+    one = wait()
+    airflow.states["run_1"] = state
+    assert await look() == [one.sn]
+    assert sandbox.ticket(one.sn)["status"] == "REVOKED"
+    [sent] = sandbox.requests("operate_ticket")
+    assert sent["body"]["action_message"].endswith(f"is {state} now (dag.gate, run run_1)")
+    assert stored() == []
+    assert await look() == []
+
+
+@pytest.mark.parametrize("state", [None, "scheduled", "running", "deferred", "up_for_retry", "removed"])
+async def test_p5_a_wait_that_goes_on_or_whose_task_vanished_keeps_ticket_and_record(
+    airflow, look, wait, sandbox, state
+):
+    one = wait()
+    airflow.states["run_1"] = state
+    assert await look() == []
+    assert sandbox.ticket(one.sn)["status"] == "RUNNING"
+    assert stored() == [one]
+
+
+async def test_p5_a_task_that_was_deleted_withdraws_nothing(airflow, look, wait, sandbox):
+    one = wait()
+    assert await look() == []
+    assert sandbox.ticket(one.sn)["status"] == "RUNNING"
+
+
+async def test_a_ticket_that_is_to_be_kept_is_kept_and_its_wait_forgotten(airflow, look, wait, sandbox):
+    one = wait(withdraw=False)
+    airflow.states["run_1"] = "failed"
+    await look()
+    assert sandbox.ticket(one.sn)["status"] == "RUNNING"
+    assert stored() == []
+
+
+async def test_p6_a_ticket_that_another_run_has_opened_is_not_ended(airflow, look, wait, sandbox):
+    """Whatever number an XCom has brought, and although the wait does not say who opens its ticket."""
+    one = wait(opened_by=None)
+    record_round(one.sn, dag_id="another", run_id="run_9")
+    airflow.states["run_1"] = "failed"
+    await look()
+    assert sandbox.ticket(one.sn)["status"] == "RUNNING"
+    assert stored() == []
+
+
+async def test_p1_a_decision_that_came_first_stands(airflow, look, wait, sandbox):
+    one = wait()
+    sandbox.approve(one.sn)
+    airflow.states["run_1"] = "success"
+    await look()
+    assert sandbox.ticket(one.sn)["status"] == "FINISHED"
+    assert sandbox.requests("operate_ticket") == []
+    assert stored() == []
+
+
+async def test_p5_one_ticket_that_cannot_be_ended_stops_no_other_and_is_tried_again(
+    airflow, look, wait, sandbox, caplog
+):
+    first, second = wait("run_1"), wait("run_2")
+    airflow.states |= {"run_1": "failed", "run_2": "failed"}
+    sandbox.fault("get_ticket_status", "status", times=1)
+    assert await look() == [second.sn]
+    assert first.sn in caplog.text
+    assert stored() == [first]
+    assert await look() == [first.sn]
+
+
+def test_an_open_ticket_whose_task_is_gone_is_named_each_time(airflow, wait, sandbox, caplog):
+    one = wait()
+    for _ in range(2):
+        report = airflow.reconcile()
+        assert (report.left_open, report.deleted) == ([one.sn], {one.sn})
+    assert f"ITSM ticket {one.sn} stays open: Airflow does not have dag.gate, run run_1 any more" in caplog.text
+    sandbox.approve(one.sn)
+    assert airflow.reconcile().left_open == []
+    assert stored() == []
+
+
+def test_a_removed_task_may_come_back_and_is_not_deleted(airflow, wait):
+    wait()
+    airflow.states["run_1"] = "removed"
+    assert airflow.reconcile().deleted == set()
+
+
+async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbox, monkeypatch):
+    async def ask(dag_id: str, **tasks: Any) -> Any:
+        return airflow.ask(dag_id=dag_id, **tasks)
+
+    monkeypatch.setattr(left_waits, "_BETWEEN_LOOKS", 0.02)
+    monkeypatch.setattr(giving_up, "ask_states", ask)
+    monkeypatch.setattr(left_waits, "ask_states", ask)
+    one = wait()
+    airflow.states["run_1"] = "failed"
+    async with left_waits.looking_for_left_waits("bkitsm_default"):
+        async with left_waits.looking_for_left_waits("bkitsm_default"):
+            pass
+        while stored():
+            await left_waits.asyncio.sleep(0.02)
+    assert sandbox.ticket(one.sn)["status"] == "REVOKED"
+    assert not left_waits._LOOKERS[left_waits.asyncio.get_running_loop()]
