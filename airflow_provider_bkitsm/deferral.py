@@ -13,6 +13,7 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.wait import approval_time
@@ -294,9 +295,9 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         ticket = self.awaited(sn, context)
         found = read_binding(ticket)
         if found.since is not None and not found.is_settled:
-            info = self.hook.get_ticket_info(sn)
+            info = self.hook.run(ask(lambda itsm: itsm.info(sn)))
             if any(self._is_legacy(info.title, one, context) for one in ticket.of_each_opener):
-                found = found.of_ticket_opened_at(info.create_at + clock_behind(self.hook))
+                found = found.of_ticket_opened_at(info.created_at + clock_behind(self.hook))
         if found.text and found.refusal is None:
             self.log.warning("%s", found.text)
         return found

@@ -12,10 +12,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 from airflow_provider_bkitsm import version_compat
-from airflow_provider_bkitsm.itsm.outcome import CALLED_OFF
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.itsm.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -109,7 +108,7 @@ def adopted(conn_id: str) -> None:
 @_never_raises
 def withdrawn(conn_id: str, status: TicketStatus) -> None:
     """Count a ticket that was ended because nobody waits for it, unless a decision came first."""
-    if status.current_status in CALLED_OFF:
+    if status.progress.is_called_off:
         _emit(WITHDRAWN, conn_id=conn_id)
 
 

@@ -101,7 +101,7 @@ SECTIONS = (
         "`ItsmHook().get_ticket_status(sn)` returns a `TicketStatus`.",
         names=(
             *(f"itsm.v2.calls.{name}" for name in CALLS),
-            "itsm.v2.calls.TicketAction",
+            "itsm.models.TicketAction",
             "itsm.v2.calls.UserView",
             "itsm.v2.validation.TicketFilters",
         ),

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome, reason_code
+from airflow_provider_bkitsm.itsm.models import Progress
+from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
 
 
 def wait_of(waits: Sequence[WaitRecord], task: TaskKey) -> WaitRecord | None:
@@ -118,7 +119,7 @@ class TicketSnapshot:
     ``stalled``: a minute or more after it was opened, the ticket ran and waited for nobody.
     """
 
-    current_status: str
+    progress: Progress
     read_at: datetime
     title: str = ""
     ticket_url: str = ""
@@ -190,7 +191,7 @@ def row_of(
     since = (live and live.created_at) or wait.registered_at or wait.started_at
     status = status_of(wait, live)
     waits = status in OPEN
-    in_itsm = isinstance(status, Outcome) and status.itsm_status is not None
+    in_itsm = isinstance(status, Outcome) and status.progress is not None
     return Row(
         task=wait.task,
         sn=wait.sn or text(verdict.get("sn")),
@@ -232,9 +233,9 @@ def status_of(wait: WaitRecord, live: TicketSnapshot | None) -> Status | Outcome
 def _status_while_waiting(live: TicketSnapshot | None) -> Status:
     if live is None:
         return Status.WAITING
-    if live.current_status in ENDED:
+    if live.progress.has_ended:
         return Status.RESUMING
-    return Status.SUSPENDED if live.current_status == "SUSPENDED" else Status.WAITING
+    return Status.SUSPENDED if live.progress is Progress.SUSPENDED else Status.WAITING
 
 
 def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:

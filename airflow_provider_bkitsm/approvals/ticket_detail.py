@@ -10,8 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.v2.evidence import answer_of
-from airflow_provider_bkitsm.itsm.v2.models import FormField, LogEntry, TicketInfo, TicketLogs, TicketStatus
+from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, TicketInfo, TicketLog, TicketStatus
 
 # ITSM lists these fields with every ticket; they are no part of what is to be approved.
 _ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
@@ -139,38 +138,38 @@ class TicketDetail:
         }
 
 
-def ticket_detail(info: TicketInfo, logs: TicketLogs, status: TicketStatus) -> TicketDetail:
+def ticket_detail(info: TicketInfo, log: TicketLog, status: TicketStatus) -> TicketDetail:
     """Join three answers of ITSM. They may have been read a moment apart."""
     return TicketDetail(
         title=info.title,
         current_status=status.current_status,
         creator=info.creator,
-        created_at=info.create_at,
-        ended_at=info.end_at,
+        created_at=info.created_at,
+        ended_at=info.ended_at,
         ticket_url=info.ticket_url,
         iframe_ticket_url=info.iframe_ticket_url,
-        form=form_rows(submitted_form(info, logs)),
-        entries=(*(entry_of(entry) for entry in logs.logs), *_pending(status)),
+        form=form_rows(submitted_form(info, log)),
+        entries=(*(entry_of(entry) for entry in log.entries), *_pending(status)),
     )
 
 
-def submitted_form(info: TicketInfo, logs: TicketLogs) -> Iterable[FormField]:
+def submitted_form(info: TicketInfo, log: TicketLog) -> Iterable[FormField]:
     """Return the form as it was submitted: the ticket's log keeps it.
 
-    ``get_ticket_info`` also lists the approver's own fields, with ``"true"`` before anybody has answered.
+    A ticket's own form also lists the approver's fields, with ``"true"`` before anybody has answered.
     """
-    for entry in logs.logs:
-        if entry.form_data and answer_of(entry) is None:
-            return entry.form_data
+    for entry in log.entries:
+        if entry.fields and entry.answer is None:
+            return entry.fields
     return info.fields
 
 
 def entry_of(entry: LogEntry) -> Entry:
-    """Return the history entry of one log entry. The verdict reads answers with the same function."""
-    answer = answer_of(entry)
+    """Return the history entry of one log entry. The verdict is read from the same answer."""
+    answer = entry.answer
     return Entry(
         kind=_KINDS[answer.approved] if answer else Kind.EVENT,
-        at=entry.operate_at,
+        at=entry.at,
         people=(entry.operator,) if entry.operator else (),
         message=entry.message,
         remark=answer.remark if answer else "",

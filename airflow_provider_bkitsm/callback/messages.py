@@ -4,28 +4,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeGuard
 
-from airflow_provider_bkitsm.itsm.outcome import CALLED_OFF
+from airflow_provider_bkitsm.hooks.connection import DIALECTS
+from airflow_provider_bkitsm.itsm.models import CallbackBody
 from airflow_provider_bkitsm.itsm.protocol import read_json
 
 SIZE_LIMIT = 64 * 1024
 _SN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _TOKEN = re.compile(r"[!-~]{1,256}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallbackBody:
-    """The parts of a callback's body that are used: the ticket's number, and the token that ITSM made for it.
-
-    ``inside_a_call`` is not verified either. It decides when the callback is answered, never what is done.
-    """
-
-    sn: str
-    token: str = field(repr=False)
-    inside_a_call: bool = False
 
 
 def is_number(value: object) -> TypeGuard[str]:
@@ -34,9 +22,9 @@ def is_number(value: object) -> TypeGuard[str]:
 
 
 def read_notice(raw: bytes) -> CallbackBody | None:
-    """Read a callback's body; None if its size or shape is wrong. Keys that are not used may be missing.
+    """Read a callback's body; None if its size or shape is wrong, or it is one of several dialects at once.
 
-    See docs/itsm-behaviour.md#callbacks-body.
+    Which dialect it should be written in is not known yet: the connection is read behind the signature's check.
     """
     if len(raw) > SIZE_LIMIT:
         return None
@@ -46,11 +34,10 @@ def read_notice(raw: bytes) -> CallbackBody | None:
         return None
     if not isinstance(body, dict):
         return None
-    sn, token = body.get("sn"), body.get("token")
-    if not (is_number(sn) and isinstance(token, str) and _TOKEN.fullmatch(token)):
+    read = [found for one in DIALECTS.values() if (found := one.read_callback(body)) is not None]
+    if len(read) != 1 or not (is_number(read[0].sn) and _TOKEN.fullmatch(read[0].token)):
         return None
-    status = body.get("current_status")
-    return CallbackBody(sn=sn, token=token, inside_a_call=isinstance(status, str) and status in CALLED_OFF)
+    return read[0]
 
 
 class Result(StrEnum):

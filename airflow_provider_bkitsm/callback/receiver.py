@@ -16,16 +16,16 @@ from functools import partial
 from time import time
 from typing import Any, Protocol, TypeVar
 
-from airflow_provider_bkitsm.callback.messages import CallbackBody, Result, read_notice
+from airflow_provider_bkitsm.callback.messages import Result, read_notice
 from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
-from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.models import CallbackBody, TicketInfo
 from airflow_provider_bkitsm.itsm.read_back import as_asked, confirmed
-from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
@@ -128,6 +128,8 @@ class Receiver:
         if isinstance(found, Result):
             return self._record_result(found)
         gateway, registrations = found
+        if notice.dialect != gateway.dialect.name:
+            return self._record_result(Result.REFUSED_SHAPE)
         if not registrations.waiters:
             result = Result.DUPLICATE if registrations.ever_registered else Result.UNKNOWN
             return self._record_result(result, notice)
@@ -235,18 +237,18 @@ async def _read_verdicts(
     """
     async with ItsmAsyncHook.for_gateway(gateway) as hook:
         verified, verdicts, info = await asyncio.gather(
-            hook.token_verify(notice.token),
+            hook.run(ask(lambda itsm: itsm.verify_callback(notice))),
             _verdicts_of(hook, notice.sn, waiters, request),
             _read_form(hook, notice.sn, request),
             return_exceptions=True,
         )
-        if not _value(verified).is_passed:
+        if not _value(verified):
             raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
         form = _value(info)
-        if form is not None and form.current_status not in ENDED:
+        if form is not None and not form.progress.has_ended:
             # The form was read before the ticket ended. Until its end a ticket can be edited: read the form again.
-            form = await hook.get_ticket_info(notice.sn)
-    return [(waiter, confirmed(verdict, request, form)) for waiter, verdict in _value(verdicts)]
+            form = await hook.run(ask(lambda itsm: itsm.info(notice.sn)))
+    return [(waiter, confirmed(verdict, request, form, gateway.dialect)) for waiter, verdict in _value(verdicts)]
 
 
 async def _verdicts_of(
@@ -265,7 +267,7 @@ async def _verdicts_of(
 
 
 async def _read_form(hook: ItsmAsyncHook, sn: str, request: Mapping[str, Any] | None) -> TicketInfo | None:
-    return None if request is None else await hook.get_ticket_info(sn)
+    return None if request is None else await hook.run(ask(lambda itsm: itsm.info(sn)))
 
 
 def _value(result: T | BaseException) -> T:

@@ -19,7 +19,7 @@ from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
+from airflow_provider_bkitsm.itsm.idempotency import TAG_LENGTH
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
@@ -127,7 +127,7 @@ def callback_meta(
 
 def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:
     """Read the address's parts; None when their shape is wrong."""
-    if not (0 < len(conn_id) <= _LONGEST_CONN_ID and 0 < len(tag) <= TAG_LIMIT and _EXPIRES.fullmatch(expires)):
+    if not (0 < len(conn_id) <= _LONGEST_CONN_ID and 0 < len(tag) <= TAG_LENGTH and _EXPIRES.fullmatch(expires)):
         return None
     claim = Claim(conn_id=conn_id, tag=tag, expires=int(expires))
     return claim if str(claim.expires) == expires else None

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import wraps
 from importlib import resources
@@ -23,19 +23,14 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 
 from airflow_provider_bkitsm.collectors.service_fit import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.v2.services import find_service
-from airflow_provider_bkitsm.itsm.verdict_source import (
-    VerdictSource,
-    read_workflow,
-    steps_of,
-    verdict_source,
-    withdrawal_note,
-)
+from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
 from airflow_provider_bkitsm.version_compat import AirflowException
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceCatalog, ServiceDetail, Workflow
+    from airflow_provider_bkitsm.itsm.models import FlowStep, Service
+    from airflow_provider_bkitsm.itsm.v2.models import ServiceCatalog
 
 NOT_DONE, UNUSABLE = 1, 2
 SHIPPED = "collector_service.json"
@@ -100,17 +95,17 @@ def import_service(args: Namespace) -> None:
 def check_service(args: Namespace) -> None:
     """Print which operators a service fits, with notes; exit with 1 if one does not fit."""
     hook = ItsmHook(args.bkitsm_conn_id)
-    service = hook.run(find_service(args.service))
-    workflow, unread = hook.run(read_workflow(service))
-    source = verdict_source(service, workflow, hook.verdict_policy())
+    service = hook.run(ask(lambda itsm: itsm.service(args.service)))
+    steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
+    source = verdict_source(service, steps, hook.verdict_policy())
     _print(f"service {service.service_id} ({service.name})")
     _print(f"  verdict: {source.reason}")
     _print(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
-    if workflow is None:
+    if steps is None:
         _print(f"  its flow cannot be read: {unread}")
     checks = {"collector": _for_collectors, "approval": _for_approvals}
     wanted = [one for one in checks if args.purpose in (one, "all")]
-    results = [checks[one](service, workflow, source) for one in wanted]
+    results = [checks[one](service, steps, source) for one in wanted]
     if not all(results):
         sys.exit(NOT_DONE)
 
@@ -135,8 +130,7 @@ def shipped_service() -> dict[str, Any]:
     return dict(json.loads(file.read_text("utf-8")))
 
 
-def _for_collectors(service: ServiceDetail, workflow: Workflow | None, source: VerdictSource) -> bool:
-    steps = None if workflow is None else steps_of(workflow)
+def _for_collectors(service: Service, steps: Sequence[FlowStep] | None, source: VerdictSource) -> bool:
     plan = plan_fields(
         service, keys=Keys(), approvers="the approvers named", steps=steps, own={}, **_ANY_APPLICATION
     )
@@ -148,7 +142,7 @@ def _for_collectors(service: ServiceDetail, workflow: Workflow | None, source: V
     return _report("CollectorApplyOperator", problems, plan.notes)
 
 
-def _for_approvals(service: ServiceDetail, _workflow: Workflow | None, source: VerdictSource) -> bool:
+def _for_approvals(service: Service, _steps: Sequence[FlowStep] | None, source: VerdictSource) -> bool:
     fields = _required(service, _FILLED_BY_OPERATOR)
     notes = [f"fields to give: {fields}"] if fields else []
     return _report("ItsmApprovalOperator", [source.problem] if source.problem else [], notes)
@@ -162,15 +156,14 @@ def _report(operator: str, problems: Iterable[str], notes: Iterable[str]) -> boo
     return not found
 
 
-def _required(service: ServiceDetail, filled: Iterable[str | None]) -> str:
+def _required(service: Service, filled: Iterable[str | None]) -> str:
     keys = set(filled)
-    needed = (one for one in service.fields if one.validate_type == "REQUIRE" and one.key not in keys)
+    needed = (one for one in service.fields if one.is_required and one.key not in keys)
     return ", ".join(f"{one.key} ({one.type})" for one in needed)
 
 
 def _stop_if_there(hook: ItsmHook, name: str) -> None:
-    services: tuple[Service, ...] = hook.get_services()
-    for one in services:
+    for one in hook.get_services():
         if one.name.strip() == name:
             _end(f"ITSM has service {one.id} ({one.name}) already; nothing was changed", NOT_DONE)
 

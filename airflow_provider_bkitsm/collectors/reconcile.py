@@ -22,6 +22,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
+from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmError,
@@ -30,8 +31,6 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.idempotency import marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, rows_by_ticket
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 
@@ -172,7 +171,7 @@ def undecided(rows: Iterable[CollectorRow]) -> dict[str, CollectorRow]:
     return {row.ticket_sn: row for row in rows if row.ticket_sn is not None and row.outcome is None}
 
 
-def read_all(policies: Mapping[str, VerdictPolicy]) -> Flow[dict[str, Seen]]:
+def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, Seen]]:
     """Read how tickets stand, all in one question; one that cannot be read does not stop the others.
 
     :param policies: where each ticket's verdict is read, by the ticket's number.
@@ -182,7 +181,7 @@ def read_all(policies: Mapping[str, VerdictPolicy]) -> Flow[dict[str, Seen]]:
         return {}
     unread = None
     try:
-        rows = yield calls.ticket_approval_result(list(policies))
+        rows = yield from ask(lambda itsm: itsm.states(list(policies)))
     except ItsmUnexpectedAnswerError as error:
         if error.rows is None:
             raise

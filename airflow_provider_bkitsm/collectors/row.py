@@ -61,7 +61,7 @@ class Owner:
 class CollectorRow:
     """One collector and its current application. Times are aware UTC.
 
-    :param ticket_sn: None until ITSM has answered ``create_ticket``.
+    :param ticket_sn: None until ITSM has answered its opening.
     :param tag: the creation marker, by which a ticket whose answer was lost is found again in ITSM.
     :param etl_payload: the payload to be approved; ``etl_digest`` is its digest.
     :param etl_result: what the log platform answered when the payload was applied.
@@ -71,13 +71,13 @@ class CollectorRow:
         never counts for another application, not even for one stored by a version without this column.
     :param verdict_settings: where the service has the ticket's verdict, as arguments of ``verdict_policy`` of a
         hook. None: the connection's settings and the ticket's own log count.
-    :param request: what is sent to ``create_ticket``: ``service_id``, ``creator``, ``fields``, and
+    :param request: what the ticket is opened with: ``service_id``, ``creator``, ``fields``, and
         ``detail_field``, which of them shows the payload. None: an earlier version opened the ticket.
     :param bkitsm_conn_id: the ITSM connection that the ticket is opened with; numbers count within it. None: an
         earlier version opened the ticket.
     :param provisioned_at: when the ETL payload was last applied.
     :param application: counts applications for this collector; 0 before the first.
-    :param create_started_at: when ``create_ticket`` was about to be sent.
+    :param create_started_at: when the ticket's opening was about to be sent.
     :param version: counts stored changes, for compare-and-set; 0 means not stored yet.
     """
 

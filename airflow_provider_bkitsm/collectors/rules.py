@@ -28,7 +28,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from airflow_provider_bkitsm.itsm.v2.validation import excerpt
+from airflow_provider_bkitsm.itsm.form import excerpt
 
 _WORDS = """
     __dist_01 __dist_03 __dist_05 __dist_07 __dist_09 __ext __ext_json __parse_failure __shard_key__

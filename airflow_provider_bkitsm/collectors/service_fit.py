@@ -15,15 +15,14 @@ from typing import Any
 
 from airflow_provider_bkitsm.collectors.form import collector_detail, day_in_shanghai, detail_text
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.models import FlowStep, Service, ServiceField
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_plain
-from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, ServiceField
-from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
+from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
 """The log platform's own keys. A service without them may have other fields of the same kind."""
 
 _BUSINESS_FIELD = "bk_biz_id"
-_PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 _OBJECT, _LINES = "CUSTOM-FORM", frozenset({"TEXT", "STRING"})
 # The built-in service's second CUSTOM-FORM: ITSM's page fills it in.
 _NOT_OURS = frozenset({"capacity_formula"})
@@ -80,7 +79,7 @@ class FieldPlan:
 class ServiceFit:
     """One service for an application: which field takes which part, and where the verdict is read."""
 
-    service: ServiceDetail
+    service: Service
     plan: FieldPlan
     verdict: VerdictSource
 
@@ -121,11 +120,11 @@ def choose(fits: Sequence[ServiceFit], *, approvers: str) -> tuple[ServiceFit, s
 
 
 def plan_fields(
-    service: ServiceDetail,
+    service: Service,
     *,
     keys: Keys,
     approvers: str,
-    steps: Sequence[Step] | None,
+    steps: Sequence[FlowStep] | None,
     own: Mapping[str, Any],
     payload: Mapping[str, Any],
     opened: date,
@@ -158,7 +157,7 @@ def plan_fields(
 class _Draft:
     """A plan while it is made: notes and problems are collected, so that all are reported at once."""
 
-    def __init__(self, service: ServiceDetail, own: Mapping[str, Any]) -> None:
+    def __init__(self, service: Service, own: Mapping[str, Any]) -> None:
         self.by_key = {one.key: one for one in service.fields}
         self.own = own
         self.filled: dict[str, Any] = {}
@@ -166,7 +165,7 @@ class _Draft:
         self.notes: list[str] = []
         self.problems: list[str] = []
 
-    def approvers_field(self, key: str, approvers: str, steps: Sequence[Step] | None) -> str | None:
+    def approvers_field(self, key: str, approvers: str, steps: Sequence[FlowStep] | None) -> str | None:
         """Return the field that takes the approvers; None for a service that asks its own people."""
         found = self._approvers_key(key, steps)
         people_fields = self._fields_the_flow_asks(steps)
@@ -185,12 +184,9 @@ class _Draft:
 
     def _has_to_be_given(self, key: str) -> bool:
         wanted = self.by_key[key]
-        is_always_shown = str(wanted.show_type) != "0"
-        return (
-            wanted.validate_type == "REQUIRE" and is_always_shown and not wanted.default and not self.own.get(key)
-        )
+        return wanted.is_required and wanted.is_always_shown and not wanted.default and not self.own.get(key)
 
-    def _approvers_key(self, key: str, steps: Sequence[Step] | None) -> str | None:
+    def _approvers_key(self, key: str, steps: Sequence[FlowStep] | None) -> str | None:
         if key != APPROVERS_FIELD and key not in self.by_key:
             self.problems.append(f"it has no field {key!r} for the approvers; {self._listed()}")
             return None
@@ -208,7 +204,7 @@ class _Draft:
         self.notes.append(f"the approvers go into its field {found[0]}")
         return found[0]
 
-    def _note_own_people(self, found: str | None, approvers: str, steps: Sequence[Step] | None) -> None:
+    def _note_own_people(self, found: str | None, approvers: str, steps: Sequence[FlowStep] | None) -> None:
         """Note, as far as the flow shows it, that the flow's people are asked and not the approvers."""
         people = "; ".join(f"{step.name}: {step.people}" for step in steps or () if step.people)
         own = f"its own people ({people})" if people else "its own people"
@@ -253,7 +249,7 @@ class _Draft:
             if wanted is not None and key not in self.own and value is not None:
                 self._fill(wanted, value, why)
         for key in sorted(_SIZES & set(self.by_key) - set(self.own)):
-            if self.by_key[key].validate_type == "REQUIRE":
+            if self.by_key[key].is_required:
                 self.not_stated[key] = self.by_key[key].name or key
                 self._fill(self.by_key[key], _NOT_STATED, "nobody has stated it; fields= states it")
 
@@ -264,13 +260,13 @@ class _Draft:
             f"its field {wanted.key} ({wanted.name or wanted.type}) is filled in with {spelled!r}: {why}"
         )
 
-    def _people_fields(self, steps: Sequence[Step] | None) -> list[str]:
+    def _people_fields(self, steps: Sequence[FlowStep] | None) -> list[str]:
         """Return the fields that may take the approvers: those the flow asks, else all of that type."""
         if steps is not None and any(step.people or step.people_from for step in steps):
             return self._fields_the_flow_asks(steps)
-        return [key for key, one in self.by_key.items() if one.type in _PEOPLE and key not in self.own]
+        return [key for key, one in self.by_key.items() if one.names_people and key not in self.own]
 
-    def _fields_the_flow_asks(self, steps: Sequence[Step] | None) -> list[str]:
+    def _fields_the_flow_asks(self, steps: Sequence[FlowStep] | None) -> list[str]:
         """Return the fields whose people the flow asks, without those the task fills in."""
         keys = {step.people_from for step in steps or ()}
         return [key for key in self.by_key if key in keys and key not in self.own]
@@ -280,7 +276,7 @@ class _Draft:
         fields = [one for key, one in self.by_key.items() if key not in {*self.own, *_NOT_OURS}]
         objects = [one for one in fields if one.type == _OBJECT]
         texts = [one for one in fields if one.type == "TEXT" and one.key != reason]
-        required = [one for one in texts if one.validate_type == "REQUIRE"]
+        required = [one for one in texts if one.is_required]
         last = [one for one in fields if one.type == "TEXT"]
         return next((found[0] for found in (objects, required, texts, last) if len(found) == 1), None)
 

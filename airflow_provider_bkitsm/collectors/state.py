@@ -24,8 +24,8 @@ from airflow_provider_bkitsm.collectors.errors import (
     CollectItsmNotFound,
 )
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
+from airflow_provider_bkitsm.itsm.idempotency import TAG_LENGTH
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
 
 _REASON_LIMIT = 4000
 
@@ -80,7 +80,7 @@ def bypass(
 def recreate(
     row: CollectorRow, *, tag: str, seen: datetime, request: Mapping[str, Any] | None = None, now: datetime
 ) -> CollectorRow:
-    """Claim the right to send ``create_ticket`` again, after its answer was lost and no ticket was found.
+    """Claim the right to open the ticket again, after the answer was lost and no ticket was found.
 
     If two tries both searched and found nothing, one gets the claim and the other is refused: one ticket (P2).
     Therefore this event cannot be repeated.
@@ -239,8 +239,8 @@ def _begun(
     row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, now: datetime, **values: Any
 ) -> CollectorRow:
     """Return the row of a new application, without anything of the previous one."""
-    if not 0 < len(tag) <= TAG_LIMIT or tag in (row.tag, row.bypassed_tag):
-        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LIMIT} characters, got {tag!r}")
+    if not 0 < len(tag) <= TAG_LENGTH or tag in (row.tag, row.bypassed_tag):
+        raise ValueError(f"A new application needs a new tag of 1 to {TAG_LENGTH} characters, got {tag!r}")
     fresh = new_row(row.bklog_conn_id, row.collector_config_id, now=now)
     return replace(
         fresh,

@@ -168,7 +168,7 @@ class CollectorStore:
         seen: datetime,
         request: Mapping[str, Any] | None = None,
     ) -> CollectorRow:
-        """Claim the right to send ``create_ticket`` once more; see ``state.recreate``."""
+        """Claim the right to open the ticket once more; see ``state.recreate``."""
         change = partial(state.recreate, tag=tag, seen=seen, request=request)
         return self._change((bklog_conn_id, collector_config_id), change)
 

@@ -19,7 +19,7 @@ from airflow_provider_bkitsm.collectors.service_fit import (
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.idempotency import marked_title, marker
-from airflow_provider_bkitsm.itsm.v2.models import FormField
+from airflow_provider_bkitsm.itsm.models import FormField
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def submit_form(
     digest: str,
     tag: str,
 ) -> dict[str, Any]:
-    """Return the fields of ``create_ticket``, value by key.
+    """Return the fields the ticket is opened with, value by key.
 
     :param collector: as the log platform's list shows it.
     :param plan: which field of the service takes what.

@@ -67,7 +67,7 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
 
     def _read_form(self, returned: object) -> dict[str, Any]:
         """Read the form that the function returned; a text is not a form."""
-        from airflow_provider_bkitsm.itsm.v2.form import read_form
+        from airflow_provider_bkitsm.itsm.form import read_form
 
         try:
             if isinstance(returned, str | None):

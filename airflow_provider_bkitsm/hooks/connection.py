@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS, secret_extras
+from airflow_provider_bkitsm.itsm.dialect import Dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
+from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
 from airflow_provider_bkitsm.version_compat import mask_secret
 
@@ -121,6 +123,10 @@ _ESB_PATH = "/api/c/compapi/v2/itsm"
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
 
+# Every dialect, by the word that a connection and a stored ticket name it with.
+DIALECTS: dict[str, Dialect] = {one.name: one for one in (V2,)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
     """An API gateway or ESB, and the credentials of its caller.
@@ -133,6 +139,7 @@ class Gateway:
     :param proxy: URL of a proxy; None takes the environment's.
     :param timeouts: seconds to connect, seconds between two bytes of an answer.
     :param four_byte: how emoji and rare Han in texts for ITSM are sent.
+    :param dialect: the version of ITSM behind it.
     """
 
     conn_id: str
@@ -149,6 +156,7 @@ class Gateway:
     proxy: str | None = field(default=None, repr=False)
     timeouts: tuple[float, float] = (5.0, 30.0)
     four_byte: FourByte = FourByte.ESCAPE
+    dialect: Dialect = V2
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def url(self, call: Call[Any]) -> str:
@@ -250,6 +258,7 @@ def read_gateway(connection: Connection) -> Gateway:
         proxy=plain.text("proxy"),
         timeouts=(plain.seconds("connect_timeout", 5.0), plain.seconds("read_timeout", 30.0)),
         four_byte=_four_byte(plain),
+        dialect=_dialect(plain),
     )
 
 
@@ -268,6 +277,14 @@ def _four_byte(gateway: Gateway) -> FourByte:
     if policy not in set(FourByte):
         raise gateway.wrong("four_byte", "escape, refuse or send")
     return FourByte(policy)
+
+
+def _dialect(gateway: Gateway) -> Dialect:
+    """Nothing is guessed: a ticket of one version is unknown to another."""
+    name = (gateway.text("dialect") or V2.name).lower()
+    if name not in DIALECTS:
+        raise gateway.wrong("dialect", " or ".join(DIALECTS))
+    return DIALECTS[name]
 
 
 def _headers(gateway: Gateway) -> Mapping[str, str]:

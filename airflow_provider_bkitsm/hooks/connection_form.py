@@ -71,6 +71,7 @@ _ITSM: Fields = {
         "Texts of 16 characters or more with commas between; the first signs, all are believed. Default: one"
         " derived from the app secret",
     ),
+    "dialect": _text("Dialect", "The version of ITSM behind the address. Default: v2", enum=["v2"]),
     "batch_size": _field(
         "Batch size", "integer", "How many tickets are asked for in one call. Default: 50", minimum=1
     ),

@@ -28,7 +28,8 @@ from airflow_provider_bkitsm.hooks.responses import (
 )
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError
 from airflow_provider_bkitsm.itsm import errors, protocol
-from airflow_provider_bkitsm.itsm.protocol import Call, Flow
+from airflow_provider_bkitsm.itsm.dialect import AnyFlow, DialectCall
+from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls, four_byte, models, pagination
 from airflow_provider_bkitsm.itsm.v2.models import R, TicketOfUser, TicketSummary
 from airflow_provider_bkitsm.itsm.v2.validation import TicketFilters
@@ -174,20 +175,24 @@ class ItsmHook(ItsmCalls, BlueKingHook):
             raise unanswered(call, error) from None
         return understand(call, reply)
 
-    def run(self, flow: Flow[T]) -> T:
-        """Send a flow's calls one after the other and return its result."""
+    def run(self, flow: AnyFlow[T]) -> T:
+        """Take a flow's questions one after the other and return its result."""
         try:
-            call = next(flow)
+            step = next(flow)
             while True:
                 try:
-                    answer = self.send(call)
+                    answer = self._answer(step)
                 except errors.ItsmError as error:
-                    call = flow.throw(error)
+                    step = flow.throw(error)
                 else:
-                    call = flow.send(answer)
+                    step = flow.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
+        """Send a call, or take a question to the connection's dialect."""
+        return self.run(step.of(self.gateway.dialect)) if isinstance(step, DialectCall) else self.send(step)
 
     def iter_tickets(self, **filters: Unpack[TicketFilters]) -> Iterator[TicketSummary]:
         """Yield every ticket ``get_tickets`` finds, newest first, each once, reading a page when it is needed.
@@ -318,20 +323,26 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
             raise unanswered(call, error) from None
         return understand(call, reply)
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Send a flow's calls one after the other and return its result."""
+    async def run(self, flow: AnyFlow[T]) -> T:
+        """Take a flow's questions one after the other and return its result."""
         try:
-            call = next(flow)
+            step = next(flow)
             while True:
                 try:
-                    answer = await self.send(call)
+                    answer = await self._answer(step)
                 except errors.ItsmError as error:
-                    call = flow.throw(error)
+                    step = flow.throw(error)
                 else:
-                    call = flow.send(answer)
+                    step = flow.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    async def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
+        """Send a call, or take a question to the connection's dialect."""
+        if not isinstance(step, DialectCall):
+            return await self.send(step)
+        return await self.run(step.of((await self.aget_conn()).gateway.dialect))
 
     async def iter_tickets(self, **filters: Unpack[TicketFilters]) -> AsyncIterator[TicketSummary]:
         """Yield every ticket ``get_tickets`` finds, newest first, each once, reading a page when it is needed.

@@ -16,9 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
-from airflow_provider_bkitsm.itsm.outcome import ENDED
-from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
-from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+from airflow_provider_bkitsm.itsm.models import TicketAction, TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
@@ -63,7 +61,7 @@ def end_open_ticket(hook: ItsmHook, *, sn: str, why: str) -> bool:
 
     :raises ItsmError: as ``call_off``.
     """
-    if hook.run(actions.read_status(sn)).current_status in ENDED:
+    if hook.run(actions.read_status(sn)).progress.has_ended:
         return False
     _call_off(hook, sn, why)
     return True

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnavailableError,
 )
 from airflow_provider_bkitsm.itsm.protocol import Call, Front, decode
+from airflow_provider_bkitsm.itsm.v2.dialect import V2
 
 T = TypeVar("T")
 _NOT_FOUND = 404
@@ -38,6 +39,7 @@ def understand(call: Call[T], reply: Reply) -> T:
             reply.status_code,
             reply.content_type,
             reply.body,
+            codes=(reply.gateway.dialect if reply.gateway else V2).codes,
             request_id=reply.request_id,
             retry_after=reply.retry_after,
         )

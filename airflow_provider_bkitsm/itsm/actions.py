@@ -1,51 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done to a ticket: withdraw, terminate, suspend, resume, comment.
+"""What is done to a ticket: withdraw, terminate, suspend, resume.
 
 ITSM's only refusal is a catch-all, so the ticket's own state says what happened."""
 
 from __future__ import annotations
 
+from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConfigurationError,
     ItsmConflictError,
-    ItsmError,
-    ItsmInvalidRequestError,
     ItsmOutcomeUnknownError,
     ItsmRefusedError,
-    ItsmUnavailableError,
 )
-from airflow_provider_bkitsm.itsm.outcome import ENDED
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
-from airflow_provider_bkitsm.itsm.v2.models import TicketInfo, TicketStatus
-from airflow_provider_bkitsm.itsm.verdict import only_row
+from airflow_provider_bkitsm.itsm.models import Progress, TicketAction, TicketStatus
 
+_ENDED = frozenset(one for one in Progress if one.has_ended)
 _WANTED = {
-    TicketAction.WITHDRAW: ENDED,
-    TicketAction.TERMINATE: ENDED,
-    TicketAction.SUSPEND: frozenset({"SUSPENDED"}),
-    TicketAction.UNSUSPEND: frozenset({"RUNNING"}),
+    TicketAction.WITHDRAW: _ENDED,
+    TicketAction.TERMINATE: _ENDED,
+    TicketAction.SUSPEND: frozenset({Progress.SUSPENDED}),
+    TicketAction.UNSUSPEND: frozenset({Progress.RUNNING}),
 }
-_CRASHED = "SERVER_500_ERROR"
 
 
-def read_status(sn: str) -> Flow[TicketStatus]:
-    """Ask for a ticket's status. ITSM's own call fails for a number that two tickets have.
-
-    See docs/itsm-behaviour.md#get_ticket_status.
+def read_status(sn: str) -> DialectFlow[TicketStatus]:
+    """Ask for a ticket's status.
 
     :raises ItsmAmbiguousError: two tickets carry this number.
     """
-    try:
-        status: TicketStatus = yield calls.get_ticket_status(sn)
-    except ItsmUnavailableError as crash:
-        if crash.code == _CRASHED:
-            yield from _refuse_two(sn)
-        raise
-    return status
+    return (yield from ask(lambda itsm: itsm.status(sn)))
 
 
-def operate(*, sn: str, action_type: TicketAction | str, operator: str, action_message: str) -> Flow[TicketStatus]:
+def operate(
+    *, sn: str, action_type: TicketAction | str, operator: str, action_message: str
+) -> DialectFlow[TicketStatus]:
     """Operate on a ticket and return how it stands afterwards.
 
     A ticket that is already as wanted is a normal answer: WITHDRAW and TERMINATE of one that is over, however
@@ -54,15 +42,17 @@ def operate(*, sn: str, action_type: TicketAction | str, operator: str, action_m
     :raises ItsmConflictError: ITSM refused and the ticket is not as wanted; it was not changed.
     :raises ItsmAmbiguousError: two tickets carry this number; ITSM changes neither.
     :raises ItsmOutcomeUnknownError: the answer was lost, and the ticket is not (yet) as wanted.
+    :raises ItsmConfigurationError: this version of ITSM lets no application do it.
     """
     action = TicketAction(action_type)
+    _refuse_what_it_lacks((yield from spoken_dialect()), action, sn)
     refusal: ItsmRefusedError | ItsmOutcomeUnknownError | None = None
     try:
-        yield calls.operate_ticket(sn=sn, action_type=action, operator=operator, action_message=action_message)
+        yield from ask(lambda itsm: itsm.operate(sn=sn, action=action, operator=operator, message=action_message))
     except (ItsmRefusedError, ItsmOutcomeUnknownError) as error:
         refusal = error
     status = yield from read_status(sn)
-    if refusal is None or status.current_status in _WANTED[action]:
+    if refusal is None or status.progress in _WANTED[action]:
         return status
     if isinstance(refusal, ItsmOutcomeUnknownError):
         raise ItsmOutcomeUnknownError(
@@ -75,7 +65,16 @@ def operate(*, sn: str, action_type: TicketAction | str, operator: str, action_m
     ) from refusal
 
 
-def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus]:
+def _refuse_what_it_lacks(dialect: Dialect, action: TicketAction, sn: str) -> None:
+    can = dialect.capabilities
+    lacking = {} if can.suspend else {TicketAction.SUSPEND, TicketAction.UNSUSPEND}
+    if action in lacking or (action is TicketAction.TERMINATE and not can.terminate):
+        raise ItsmConfigurationError(
+            f"ITSM {dialect.name} lets no application do {action} to a ticket; ticket {sn} is as it was"
+        )
+
+
+def call_off(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:
     """End a ticket that nobody waits for any more, and return how it stands: a decision that came first stands.
 
     It is withdrawn in its creator's name; one whose flow does not allow that is terminated by ``account``.
@@ -84,7 +83,7 @@ def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus
     :raises ItsmConflictError: neither is allowed (yet: a flow that has not started allows nothing). It says why
         ITSM refused the one and the other.
     """
-    info = yield calls.get_ticket_info(sn)
+    info = yield from ask(lambda itsm: itsm.info(sn))
     try:
         return (
             yield from operate(
@@ -92,6 +91,8 @@ def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus
             )
         )
     except ItsmConflictError as refused:
+        if not (yield from spoken_dialect()).capabilities.terminate:
+            raise
         try:
             return (
                 yield from operate(
@@ -102,52 +103,12 @@ def call_off(*, sn: str, account: str, action_message: str) -> Flow[TicketStatus
             raise ItsmConflictError(f"{refused.message}. {neither.message}", code=neither.code) from neither
 
 
-def _refuse_two(sn: str) -> Flow[None]:
-    try:
-        rows = yield calls.ticket_approval_result([sn])
-    except ItsmError:
-        return
-    only_row(sn, rows)
-
-
-def comment(*, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
+def comment(*, sn: str, stars: int, operator: str, comments: str) -> DialectFlow[bool]:
     """Rate a finished ticket; False when it was rated before, which leaves that rating as it is.
 
-    See docs/itsm-behaviour.md#comment.
-
     :param stars: 1 to 6.
-    :param operator: who rates, at most 16 characters: its creator or one who is asked.
-    :param comments: what is cut after 255 characters.
+    :param operator: who rates: its creator or one who is asked.
     :raises ItsmConflictError: the ticket is still open, was withdrawn or terminated, or ITSM refused.
     :raises ItsmOutcomeUnknownError: the answer was lost, and the ticket is not rated (yet).
     """
-    call = calls.comment_ticket(sn=sn, stars=stars, operator=operator, comments=comments)
-    info = yield calls.get_ticket_info(sn)
-    _refuse_unfinished(info)
-    if info.is_commented:
-        return False
-    try:
-        yield call
-    except (ItsmInvalidRequestError, ItsmOutcomeUnknownError) as error:
-        if not (yield calls.get_ticket_info(sn)).is_commented:
-            raise _not_done(sn, operator, error) from error
-    return True
-
-
-def _refuse_unfinished(info: TicketInfo) -> None:
-    if info.current_status == "FINISHED":
-        return
-    ended = info.current_status in ENDED
-    why = f"was not finished but is {info.current_status}" if ended else f"is still open ({info.current_status})"
-    raise ItsmConflictError(f"ticket {info.sn} {why}; ITSM lets nobody comment on it. Nothing was sent")
-
-
-def _not_done(
-    sn: str, operator: str, error: ItsmInvalidRequestError | ItsmOutcomeUnknownError
-) -> ItsmConflictError | ItsmOutcomeUnknownError:
-    if isinstance(error, ItsmOutcomeUnknownError):
-        return ItsmOutcomeUnknownError(f"{error.message}; ticket {sn} shows no comment (yet)")
-    return ItsmConflictError(
-        f"ITSM refused the comment of {operator} on ticket {sn}, which is as it was: {error.message}",
-        code=error.code,
-    )
+    return (yield from ask(lambda itsm: itsm.comment(sn=sn, stars=stars, operator=operator, comments=comments)))

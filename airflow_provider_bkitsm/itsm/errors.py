@@ -37,6 +37,13 @@ class ItsmConfigurationError(ItsmError):
     """The connection or the task is filled in wrongly. Nothing was sent."""
 
 
+class ItsmAnotherDialectError(ItsmConfigurationError):
+    """The connection's extra ``dialect`` is not the one the ticket was opened in. The ticket is as it was.
+
+    A retry goes on once the connection says the ticket's dialect again.
+    """
+
+
 class ItsmAuthenticationError(ItsmError):
     """The gateway refused the app code, the app secret or the user. Nothing was done; mend the connection."""
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding the ticket that was already opened for an approval, so that no second one is (promise P2).
 
-``create_ticket`` has no idempotency key. Two handles survive a lost answer: ``tag``, which ``get_tickets``
-searches, and a marker in the title, which shows that a found ticket is really ours even where an older server
-ignores the ``tag`` filter. Both come from a secret of the connection, so that nobody can prepare a ticket that
-carries them.
+ITSM has no idempotency key. Two handles survive a lost answer: a tag, which some versions search by, and a marker
+in the title, which shows that a found ticket is really ours even where an older server ignores the tag. Both come
+from a secret of the connection, so that nobody can prepare a ticket that carries them.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import json
 import re
 from datetime import datetime, timedelta
 
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import pagination
-from airflow_provider_bkitsm.itsm.v2.models import TicketSummary
-from airflow_provider_bkitsm.itsm.v2.validation import TAG_LIMIT
+from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
+from airflow_provider_bkitsm.itsm.models import TicketSummary
+
+TAG_LENGTH = 32
+"""Characters of a tag."""
 
 # How far ITSM's clock may be behind ours before a search by creation time misses a ticket.
 _CLOCK_MARGIN = timedelta(days=1)
@@ -35,13 +35,13 @@ def approval_tag(key: bytes, *, subject: str, nonce: str, digest: str) -> str:
     :param subject: what the round is of; ``nonce`` is its random part, ``digest`` that of what is asked.
     """
     text = json.dumps(["tag", subject, nonce, digest])
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:TAG_LIMIT]
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:TAG_LENGTH]
 
 
 def creation_tag(*parts: object) -> str:
     """Return the tag that versions without approval records gave a ticket: anybody can compute it."""
     text = "\x1f".join(str(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:TAG_LIMIT]
+    return hashlib.sha256(text.encode()).hexdigest()[:TAG_LENGTH]
 
 
 def marker(tag: str) -> str:
@@ -50,7 +50,7 @@ def marker(tag: str) -> str:
 
 
 def marked_title(title: str, tag: str, *, digest: str = "") -> str:
-    """Return the title as it is sent; too long a one is refused by ``calls.create_ticket``.
+    """Return the title as it is sent; too long a one is refused when the ticket is opened.
 
     :param digest: of what is asked, as ``sha256:...``; its beginning is shown behind the marker, for people.
     """
@@ -75,13 +75,13 @@ def asks_for(title: str, digest: str) -> bool:
     return shown is None or shown[2] is None or shown[2] == digest.rpartition(":")[2][:_DIGEST_LENGTH]
 
 
-def find_opened(tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
+def find_opened(tag: str, *, creator: str, since: datetime) -> DialectFlow[tuple[TicketSummary, ...]]:
     """Search the tickets opened with this tag, oldest first.
 
     :param creator: in whose name the ticket was asked for.
     :param since: when the first attempt to open it may have been made (aware).
     """
-    search = pagination.tickets(tag=tag, creator=creator, create_at__gte=since - _CLOCK_MARGIN)
-    found = yield from search.all()
+    earliest = since - _CLOCK_MARGIN
+    found = yield from ask(lambda itsm: itsm.find_tagged(tag, creator=creator, since=earliest))
     ours = [one for one in found if one.creator == creator and is_marked(one.title, tag)]
     return tuple(sorted(ours, key=lambda one: one.id))

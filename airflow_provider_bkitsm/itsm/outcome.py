@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airflow_provider_bkitsm.itsm.models import Progress
+
 
 class Outcome(StrEnum):
     """How a wait stands. Everything but ``waiting`` is final; only ``approved`` lets a DAG continue.
@@ -36,17 +38,17 @@ class Outcome(StrEnum):
         return self.is_final and self is not Outcome.APPROVED
 
     @property
-    def itsm_status(self) -> str | None:
-        """The ``current_status`` of a ticket that ended so; None where ITSM has none: only Airflow says it."""
-        return _STATUSES.get(self)
+    def progress(self) -> Progress | None:
+        """How far ITSM has a ticket that ended so; None where ITSM has no such end: only Airflow says it."""
+        return _PROGRESS.get(self)
 
 
 _DECISIONS = frozenset({Outcome.APPROVED, Outcome.REJECTED})
-_STATUSES = {
-    Outcome.APPROVED: "FINISHED",
-    Outcome.REJECTED: "FINISHED",
-    Outcome.WITHDRAWN: "REVOKED",
-    Outcome.TERMINATED: "TERMINATED",
+_PROGRESS = {
+    Outcome.APPROVED: Progress.FINISHED,
+    Outcome.REJECTED: Progress.FINISHED,
+    Outcome.WITHDRAWN: Progress.WITHDRAWN,
+    Outcome.TERMINATED: Progress.TERMINATED,
 }
 
 
@@ -63,6 +65,7 @@ class Reason(StrEnum):
     REFUSAL_STANDS = "refusal_stands"
     VERDICT_UNCLEAR = "verdict_unclear"
     FORM_CHANGED = "form_changed"
+    ANOTHER_DIALECT = "another_dialect"
     WITHDRAWN = "withdrawn"
     TERMINATED = "terminated"
     DEADLINE = "deadline"
@@ -88,6 +91,7 @@ _TEXTS = {
     Reason.REFUSAL_STANDS: "ITSM calls the ticket approved, but its log shows a refusal that still stands",
     Reason.VERDICT_UNCLEAR: "the ticket's log does not tell which answer of an approval step is the verdict",
     Reason.FORM_CHANGED: "ITSM shows the ticket approved, but the ticket is not what was sent",
+    Reason.ANOTHER_DIALECT: "the ticket was opened in another version of ITSM than the one that answers now",
     Reason.WITHDRAWN: "the ticket was withdrawn",
     Reason.TERMINATED: "the ticket was terminated",
     Reason.DEADLINE: "nobody decided while the DAG waited",
@@ -116,6 +120,7 @@ NOBODYS_ANSWER = frozenset(
         Reason.AUTOMATIC_ONLY,
         Reason.REFUSAL_STANDS,
         Reason.VERDICT_UNCLEAR,
+        Reason.ANOTHER_DIALECT,
         Reason.NOT_ITS_TICKET,
         Reason.NOT_RECORDED,
         Reason.UNREADABLE,
@@ -146,33 +151,26 @@ class Judgement:
 
 _WAITING = Judgement(outcome=Outcome.WAITING, reason=Reason.OPEN)
 _ENDED = {
-    status: Judgement(outcome=outcome, reason=_OF_OUTCOME[outcome])
-    for outcome, status in _STATUSES.items()
-    if not outcome.is_decision
+    progress: Judgement(outcome=outcome, reason=_OF_OUTCOME[outcome])
+    for outcome, progress in _PROGRESS.items()
+    if progress.is_called_off
 }
 _NOT_YES = {
     Answer.NO: Judgement(outcome=Outcome.REJECTED, reason=Reason.REFUSED),
     Answer.MISSING: Judgement(outcome=Outcome.REJECTED, reason=Reason.VERDICT_MISSING),
 }
 
-# A ticket in one of these states never changes again (docs/itsm-behaviour.md#status-of-a-ticket).
-ENDED = frozenset(_STATUSES.values())
-# Of these, what somebody ended before an approver answered. ITSM posts their callback from inside
-# ``operate_ticket``, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
-CALLED_OFF = frozenset(_ENDED)
 
-
-def judge(current_status: str, *, answer: Answer, evidence: Reason) -> Judgement:
+def judge(progress: Progress, *, answer: Answer, evidence: Reason) -> Judgement:
     """Decide a wait (promise P3, fail closed).
 
-    A status that is not known to be an end is a wait, never a yes: administrators may add running statuses
-    (docs/itsm-behaviour.md#status-of-a-ticket). A rejected ticket is ``FINISHED`` too, only the verdict source
-    tells.
+    What is not known to be an end is a wait, never a yes. A rejected ticket is finished too, only the verdict
+    source tells (docs/itsm-behaviour.md#status-of-a-ticket).
 
     :param evidence: what stands behind a yes of the verdict source: one of ``APPROVING``, or why nothing does.
     """
-    if current_status != "FINISHED":
-        return _ENDED.get(current_status, _WAITING)
+    if progress is not Progress.FINISHED:
+        return _ENDED.get(progress, _WAITING)
     if answer is not Answer.YES:
         return _NOT_YES[answer]
     outcome = Outcome.APPROVED if evidence in APPROVING else Outcome.REJECTED

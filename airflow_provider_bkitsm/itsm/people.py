@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.v2.validation import excerpt, read_literal
+from airflow_provider_bkitsm.itsm.form import excerpt, read_literal
 
 # ITSM stores a ticket's creator in a column of this length.
 NAME_LIMIT = 64

@@ -2,7 +2,7 @@
 """One call and its answer: the shape of a request, and decoding what came back.
 
 ITSM's HTTP status says nothing: business errors and even crash pages are HTTP 200. Success is a JSON object
-with ``result`` true and ``code`` 0; the API gateway in front answers with real statuses and its own codes.
+with ``result`` true and a code of success; the API gateway in front answers with real statuses and its own codes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ T = TypeVar("T")
 _OK_STATUSES = frozenset({200, 201})
 _SERVER_ERRORS = 500
 _LONGEST_MESSAGE = 500
-# 1640401 is the gateway's 404. ITSM's own are numbers of its platform, and names.
+# 1640401 is the gateway's 404.
 _GATEWAY_CODE = re.compile(r"16([45]\d\d)\d\d")
-_ITSM_CODE = re.compile(r"39\d{5}|[A-Z][A-Z0-9_]*")
 
 
 class Front(StrEnum):
@@ -87,23 +86,20 @@ class Envelope:
     request_id: str | None
 
 
-# docs/itsm-behaviour.md#error-codes
-_ERROR_BY_ITSM_CODE: dict[str, type[errors.ItsmError]] = {
-    "3900003": errors.ItsmInvalidRequestError,
-    "3900004": errors.ItsmRefusedError,
-    "3900005": errors.ItsmInvalidRequestError,
-    "3900015": errors.ItsmPermissionError,
-    "3900022": errors.ItsmTicketNotFoundError,
-    "3900042": errors.CollectItsmNotExists,
-    "3900404": errors.ItsmNotFoundError,
-    "3900499": errors.ItsmPermissionError,
-    "3900500": errors.ItsmUnavailableError,
-    "SERVER_500_ERROR": errors.ItsmUnavailableError,
-    "PERMISSION_DENIED": errors.ItsmPermissionError,
-    "UNAUTHORIZED": errors.ItsmAuthenticationError,
-    "OBJECT_NOT_EXIST": errors.ItsmEndpointNotFoundError,
-    "METHOD_NOT_ALLOWED": errors.ItsmEndpointNotFoundError,
-}
+@dataclass(frozen=True, kw_only=True)
+class Codes:
+    """What a platform's own codes mean.
+
+    :param own: what they look like: any other one is of the gateway, or of an outage in front of the platform.
+    :param errors: by code.
+    :param successes: those of an answer that is no error.
+    """
+
+    own: re.Pattern[str]
+    errors: Mapping[str, type[errors.ItsmError]]
+    successes: frozenset[str] = frozenset({"0"})
+
+
 # docs/itsm-behaviour.md#codes-of-the-fronts
 _ERROR_BY_FRONT_CODE: dict[str, type[errors.ItsmError]] = {
     # API gateway
@@ -146,6 +142,7 @@ def decode(
     content_type: str | None,
     body: bytes,
     *,
+    codes: Codes,
     request_id: str | None = None,
     retry_after: float | None = None,
 ) -> Any:
@@ -154,17 +151,17 @@ def decode(
     ``request_id`` and ``retry_after`` are what the response headers said, if anything. No part of an answer
     that is not an envelope is ever shown: it could be a page of the gateway's own.
     """
-    envelope = open_envelope(body)
+    envelope = open_envelope(body, successes=codes.successes)
     if envelope is None:
         raise _without_envelope(status_code, content_type, request_id=request_id, retry_after=retry_after)
     if envelope.ok and status_code in _OK_STATUSES:
         return envelope.data
-    kind = _error_by_envelope(status_code, str(envelope.code))
+    kind = _error_by_envelope(status_code, str(envelope.code), codes)
     message = f"ITSM answered: {envelope.message[:_LONGEST_MESSAGE] or 'no message'}"
     raise _build(kind, message, envelope.code, envelope.request_id or request_id, retry_after)
 
 
-def open_envelope(body: bytes) -> Envelope | None:
+def open_envelope(body: bytes, *, successes: frozenset[str] = frozenset({"0"})) -> Envelope | None:
     """Parse a BlueKing envelope; None when the body is anything else (an HTML page, nothing, plain JSON)."""
     try:
         answer = _without_halves(read_json(body), body)
@@ -175,7 +172,7 @@ def open_envelope(body: bytes) -> Envelope | None:
     code = answer.get("code")
     known_code = isinstance(code, int | str) and not isinstance(code, bool)
     return Envelope(
-        ok=answer["result"] is True and known_code and code in (0, "0"),
+        ok=answer["result"] is True and known_code and str(code) in successes,
         code=code if known_code else None,
         message=str(answer.get("message") or ""),
         data=answer.get("data"),
@@ -223,10 +220,10 @@ def _without_envelope(
     return _build(kind, message, None, request_id, retry_after)
 
 
-def _error_by_envelope(status_code: int, code: str) -> type[errors.ItsmError]:
-    if status_code < _SERVER_ERRORS and code in _ERROR_BY_ITSM_CODE:
-        return _ERROR_BY_ITSM_CODE[code]
-    return error_by_code(status_code, code, own=_ITSM_CODE)
+def _error_by_envelope(status_code: int, code: str, codes: Codes) -> type[errors.ItsmError]:
+    if status_code < _SERVER_ERRORS and code in codes.errors:
+        return codes.errors[code]
+    return error_by_code(status_code, code, own=codes.own)
 
 
 def error_by_code(status_code: int, code: str, *, own: re.Pattern[str]) -> type[errors.ItsmError]:

@@ -5,9 +5,8 @@ ITSM lets people and applications edit the title and the submit form of an open 
 ticket back to be handed in anew. An approval of another text is no approval of what runs (promise P3). So the
 ticket is read once more when it is approved, and before a ticket that was opened earlier is adopted.
 
-What was sent is compared as ITSM stores and shows it: its HTML filter is applied to titles and most field types,
-numbers become texts, lists in fields of text become Python's text of them, and a four-byte character is spelled.
-Fields that were not sent, such as those of the approval step, are not compared.
+What was sent is compared as ITSM stores and shows it, which the dialect says (``Dialect.readings``). Fields that
+were not sent, such as those of the approval step, are not compared.
 
 A connection may say by which policy verdicts are read. Where that was changed while people decided, an approval
 has to be one by both policies: loosened meanwhile, it releases nothing that was asked for before.
@@ -20,14 +19,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
+from airflow_provider_bkitsm.itsm.form import read_form
+from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.protocol import Flow, read_json
-from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.form import read_form
-from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
-from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_stored
-from airflow_provider_bkitsm.itsm.v2.models import TicketInfo, as_meant
+from airflow_provider_bkitsm.itsm.protocol import read_json
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, about_ticket
 from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
@@ -40,35 +37,44 @@ _POLICY = "The connection's verdict policy was another one when the ticket was a
 
 def confirm(
     verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
-) -> Flow[Verdict]:
+) -> DialectFlow[Verdict]:
     """Return a verdict unchanged, or rejected where an approved ticket does not show what was sent.
 
     One call for an approval, none for any other verdict; see ``as_asked`` for a policy that was changed. ITSM lets
     nobody edit a ticket that has ended: read after its end, it shows what its approvers saw last.
 
-    :param request: ``service_id`` and ``fields`` as sent to ``create_ticket``, the title among the fields. None:
-        whoever waits does not have it, and the verdict stands.
+    :param request: ``service_id`` and ``fields`` as the ticket was opened with, the title among the fields, and
+        its ``dialect``. None: whoever waits does not have it, and the verdict stands.
     :param settings: the task's own part of the policy.
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    verdict = yield from as_asked(verdict, request, settings)
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
-    info: TicketInfo = about_ticket(verdict.sn, (yield calls.get_ticket_info(verdict.sn)))
-    return confirmed(verdict, request, info)
+    dialect = yield from spoken_dialect()
+    if stored_dialect(request) != dialect.name:
+        return _of_another_dialect(verdict, request, dialect)
+    verdict = yield from as_asked(verdict, request, settings)
+    if verdict.outcome is not Outcome.APPROVED:
+        return verdict
+    info: TicketInfo = about_ticket(verdict.sn, (yield from ask(lambda itsm: itsm.info(verdict.sn))))
+    return confirmed(verdict, request, info, dialect)
 
 
-def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketInfo | None) -> Verdict:
+def confirmed(
+    verdict: Verdict, request: Mapping[str, Any] | None, info: TicketInfo | None, dialect: Dialect
+) -> Verdict:
     """As ``confirm``, of a ticket that was read already.
 
     :param info: read when the verdict was, or later. ITSM takes no edit once it has ended.
     """
     if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
+    if stored_dialect(request) != dialect.name:
+        return _of_another_dialect(verdict, request, dialect)
     if info is None:
         raise ItsmUnexpectedAnswerError(f"ticket {verdict.sn} was not read back; nothing was approved")
     service = () if info.service_id is None else _service_differences(request, info)
-    found = (*service, *form_differences(request, info))
+    found = (*service, *form_differences(request, info, dialect))
     if not found:
         return verdict
     reason = Reason.FORM_CHANGED
@@ -78,7 +84,7 @@ def confirmed(verdict: Verdict, request: Mapping[str, Any] | None, info: TicketI
 
 def as_asked(
     verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
-) -> Flow[Verdict]:
+) -> DialectFlow[Verdict]:
     """Return a verdict unchanged, unless an approval is none by the policy of when the ticket was asked for.
 
     No call where the verdict was read by that policy; else it is read anew.
@@ -99,7 +105,14 @@ def as_asked(
     return replace(found, reason=f"{found.reason}. {_POLICY}", seen_by=verdict.seen_by, seen_at=verdict.seen_at)
 
 
-def ticket_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[str, ...]:
+def _of_another_dialect(verdict: Verdict, request: Mapping[str, Any], dialect: Dialect) -> Verdict:
+    """Return no approval: another ITSM may have a ticket of the same number."""
+    reason = Reason.ANOTHER_DIALECT
+    text = f"{reason.text}: then {stored_dialect(request)}, now {dialect.name}. {_ADVICE}"
+    return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
+
+
+def ticket_differences(request: Mapping[str, Any], info: TicketInfo, dialect: Dialect) -> tuple[str, ...]:
     """Return in what a ticket differs from the one that a request would open: who asks, service, title, form.
 
     A ticket is adopted only where this is empty: another application may have opened it. A ticket whose flow has
@@ -110,20 +123,21 @@ def ticket_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[st
     return (
         *_creator_differences(request, info),
         *_service_differences(request, info),
-        *form_differences(request, info),
+        *form_differences(request, info, dialect),
     )
 
 
-def form_differences(request: Mapping[str, Any], info: TicketInfo) -> tuple[str, ...]:
+def form_differences(request: Mapping[str, Any], info: TicketInfo, dialect: Dialect) -> tuple[str, ...]:
     """Return in what a ticket's title and form differ from what was sent: key, what was sent, what is there."""
     try:
         form = read_form(request.get("fields"))
-        sent = calls.form_as_sent(form)
+        sent = dialect.form_as_sent(form)
     except ItsmInvalidRequestError as error:
         return (f"the form that was sent is not known: {error.message}",)
     if _TITLE not in sent:
         return ("the title that was sent is not known",)
-    return tuple(one for key in sent for one in _field_differences(key, (sent[key], form[key]), info))
+    pairs = ((key, (sent[key], form[key])) for key in sent)
+    return tuple(one for key, spellings in pairs for one in _field_differences(key, spellings, info, dialect))
 
 
 def _creator_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
@@ -141,31 +155,20 @@ def _service_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterat
         yield _difference("service_id", str(service_id), str(info.service_id))
 
 
-def _field_differences(key: str, spellings: tuple[Any, ...], info: TicketInfo) -> Iterator[str]:
+def _field_differences(key: str, spellings: tuple[Any, ...], info: TicketInfo, dialect: Dialect) -> Iterator[str]:
     """Compare every place in which a ticket shows a field: ITSM lists the title twice, beside the ticket's own.
 
     :param spellings: the value as it was sent first, then as it was given.
     """
     shown = [(field.type, field.value) for field in info.fields if field.key == key]
     if key == _TITLE:
-        shown.insert(0, (TITLE_TYPE, info.title))
-    for field_type, value in dict.fromkeys((kind, _text(value)) for kind, value in shown) or ((TITLE_TYPE, ""),):
-        readings = {text for one in spellings for text in _readings(one, field_type)}
+        shown.insert(0, (dialect.title_type, info.title))
+    nowhere = ((dialect.title_type, ""),)
+    for field_type, value in dict.fromkeys((kind, _text(value)) for kind, value in shown) or nowhere:
+        readings = {_text(one) for sent in spellings for one in dialect.readings(_as_json(sent), field_type)}
         objects = {_text(_as_json(one)) for one in spellings if isinstance(one, Mapping | list | tuple)}
         if value not in readings and _respelled(value) not in objects:
             yield _difference(key, _text(_as_json(spellings[0])), value if shown else None)
-
-
-def _readings(sent: Any, field_type: str) -> list[str]:
-    """Return the texts in which ITSM shows a value: as it is stored, or as it was sent, with or without spelling.
-
-    A title is filtered only once the flow has started. Whether four-byte characters were spelled, and whether a
-    type stores objects, differs between connections and versions; each of these texts shows what was sent.
-    """
-    value = _as_json(sent)
-    spelled = (value, escaped_value(value))
-    kept = (*spelled, *(as_stored(one, field_type) for one in spelled))
-    return [_text(as_meant(one, field_type)) for one in kept]
 
 
 def _as_json(value: Any) -> Any:

@@ -14,14 +14,12 @@ from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
 
-from airflow_provider_bkitsm.itsm.v2.models import Step, TicketInfo
+from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo
 
 START_SECONDS = 60.0
 """A flow that has not started by then is worth telling of."""
 
-_RUNNING = "RUNNING"
 _TITLE = "title"
-_OPEN_TO_ALL = "OPEN"
 # A check is one request for one ticket: rare, where thousands wait.
 _STALLED_SECONDS, _LONGEST_STALLED_SECONDS = 600.0, 3600.0
 _FINE_SECONDS = 6 * 3600.0
@@ -43,11 +41,9 @@ _NOBODY = (
 )
 
 
-def is_stalled(current_status: str, steps: Sequence[Step]) -> bool:
+def is_stalled(progress: Progress, steps: Sequence[Step]) -> bool:
     """Whether a ticket runs and asks nobody by name; right after its opening every ticket does."""
-    return current_status == _RUNNING and all(
-        step.processors_type == _OPEN_TO_ALL and not step.processors for step in steps
-    )
+    return progress is Progress.RUNNING and all(step.is_open_to_all and not step.processors for step in steps)
 
 
 def has_started(info: TicketInfo) -> bool:
@@ -57,14 +53,14 @@ def has_started(info: TicketInfo) -> bool:
     value, the title among them (recorded); every service has a title.
     """
     takes_form = any(field.key == _TITLE and field.value for field in info.fields)
-    return info.current_status != _RUNNING or bool(info.current_steps) or takes_form
+    return info.progress is not Progress.RUNNING or bool(info.current_steps) or takes_form
 
 
 def describe(sn: str, steps: Sequence[Step]) -> str:
     """Say what is known of a stalled ticket, and what to do."""
     if not steps:
         return _NO_STEP.format(sn=sn)
-    return _NOBODY.format(sn=sn, steps=", ".join(step.name or str(step.state_id) for step in steps))
+    return _NOBODY.format(sn=sn, steps=", ".join(step.name or step.key for step in steps))
 
 
 def is_told_now(*, opened: datetime, now: datetime, interval: float) -> bool:

@@ -9,12 +9,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
 
+from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmError,
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
+from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_field
+from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
     NOBODYS_ANSWER,
@@ -27,10 +30,6 @@ from airflow_provider_bkitsm.itsm.outcome import (
     judge,
     reason_code,
 )
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.evidence import Finding, Proof, StepAnswer, prove, prove_field
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, FormField, LogEntry
 
 SeenBy = Literal["callback", "poll"]
 E = TypeVar("E", bound=StrEnum)
@@ -42,6 +41,10 @@ _POLICY: Mapping[str, Any] = {
     "require_evidence": bool,
     "accept_automatic": bool,
 }
+
+
+# What of a verdict is not stored.
+_JUST_READ = frozenset({"policy", "progress"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,9 @@ class Verdict:
     ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
     was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
     8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
-    noted. ``policy`` is the one by which it was read; None where the version before has read it.
+    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``policy`` is the one by which it was
+    read; None where the version before has read it. Neither of both is stored: only a verdict that was just read
+    has them, and ``policy`` is in the events of triggers.
     """
 
     sn: str
@@ -125,6 +130,7 @@ class Verdict:
     seen_by: SeenBy | None = None
     seen_at: str | None = None
     reason_code: Reason | None = None
+    progress: Progress = field(default=Progress.OPEN, compare=False, repr=False)
     policy: VerdictPolicy | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -135,13 +141,13 @@ class Verdict:
             object.__setattr__(self, "reason", self.reason_code.text)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, without the policy."""
+        """Return plain JSON values, without what only a verdict that was just read has."""
         values = asdict(self) | {
             "outcome": str(self.outcome),
             "reason_code": str(self.reason_code),
             "approvers": [one.as_dict() for one in self.approvers],
         }
-        return {name: value for name, value in values.items() if name != "policy"}
+        return {name: value for name, value in values.items() if name not in _JUST_READ}
 
     def as_event(self) -> dict[str, Any]:
         """Return plain JSON values for a worker: by which policy the verdict was read is among them."""
@@ -198,51 +204,51 @@ class Verdict:
         return f"ITSM ticket {self.sn} is {self.outcome}{waived}{why}" + (f" ({said})" if said else "")
 
 
-def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
+def read_verdict(sn: str, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Ask ITSM how a ticket stands (one call while it is open, two or three once it has ended).
 
     :raises ItsmTicketNotFoundError: ITSM knows no such ticket.
     :raises ItsmAmbiguousError: two tickets carry this number; neither is believed.
     """
-    row = only_row(sn, (yield calls.ticket_approval_result([sn])))
+    row = only_row(sn, (yield from ask(lambda itsm: itsm.states([sn]))))
     return (yield from verdict_of(row, policy))
 
 
-def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
+def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended).
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    still_open = judge(row.current_status, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
+    still_open = judge(row.progress, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
     if not still_open.outcome.is_final:
         return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
     return (yield from judge_by_log(row, (yield from read_log(row.sn)), policy))
 
 
-def read_log(sn: str) -> Flow[tuple[LogEntry, ...]]:
+def read_log(sn: str) -> DialectFlow[tuple[LogEntry, ...]]:
     """Read a ticket's log.
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    entries: tuple[LogEntry, ...] = about_ticket(sn, (yield calls.get_ticket_logs(sn))).logs
+    entries: tuple[LogEntry, ...] = about_ticket(sn, (yield from ask(lambda itsm: itsm.log(sn)))).entries
     return entries
 
 
-def judge_by_log(row: ApprovalResult, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Flow[Verdict]:
+def judge_by_log(row: TicketState, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Judge a ticket that has ended, whose log was just read (one call where a form field holds the verdict).
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     answer = approve_result_answer(row.approve_result)
     if policy.verdict_field is not None:
-        info = about_ticket(row.sn, (yield calls.get_ticket_info(row.sn)))
+        info = about_ticket(row.sn, (yield from ask(lambda itsm: itsm.info(row.sn))))
         answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
     proof = _proof(entries, policy)
-    judgement = judge(row.current_status, answer=answer, evidence=_evidence(proof, policy))
+    judgement = judge(row.progress, answer=answer, evidence=_evidence(proof, policy))
     return _verdict(row, judgement, proof, policy)
 
 
-def only_row(sn: str, rows: Iterable[ApprovalResult]) -> ApprovalResult:
+def only_row(sn: str, rows: Iterable[TicketState]) -> TicketState:
     """Return the one row of a ticket; ITSM leaves unknown sns out and may hold a sn twice.
 
     See docs/itsm-behaviour.md#ticket_approval_result.
@@ -256,17 +262,17 @@ def only_row(sn: str, rows: Iterable[ApprovalResult]) -> ApprovalResult:
 
 
 def rows_by_ticket(
-    sns: Iterable[str], rows: Iterable[ApprovalResult], unread: ItsmUnexpectedAnswerError | None = None
-) -> dict[str, ApprovalResult | ItsmError]:
+    sns: Iterable[str], rows: Iterable[TicketState], unread: ItsmUnexpectedAnswerError | None = None
+) -> dict[str, TicketState | ItsmError]:
     """Return each ticket's one row, or the error that it has instead.
 
     :param unread: other rows of the same answer could not be read. One of them may be the second row of a ticket,
         or the row of a ticket that has none.
     """
-    found: dict[str, list[ApprovalResult]] = {}
+    found: dict[str, list[TicketState]] = {}
     for row in rows:
         found.setdefault(row.sn, []).append(row)
-    seen: dict[str, ApprovalResult | ItsmError] = {}
+    seen: dict[str, TicketState | ItsmError] = {}
     for sn in sns:
         try:
             if unread is not None and (sn in unread.unreadable or sn not in found):
@@ -339,10 +345,10 @@ def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
     return f"{reason.text}{f': {seen}' if seen else ''}. {_ADVICE[reason]}"
 
 
-def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
+def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
     decisions = tuple(_decision(one) for one in proof.answers)
     answered = decisions and judgement.outcome.is_decision
-    last = decisions[-1].decided_at if answered else _iso(row.update_at)
+    last = decisions[-1].decided_at if answered else _iso(row.updated_at)
     return Verdict(
         sn=row.sn,
         outcome=judgement.outcome,
@@ -354,6 +360,7 @@ def _verdict(row: ApprovalResult, judgement: Judgement, proof: Proof, policy: Ve
         decided_at=last if judgement.outcome.is_final else None,
         approvers=decisions,
         evidence_required=policy.require_evidence,
+        progress=row.progress,
         policy=policy,
     )
 

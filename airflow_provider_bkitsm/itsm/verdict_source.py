@@ -13,38 +13,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_bkitsm.itsm import verdict as verdicts
-from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
-from airflow_provider_bkitsm.itsm.protocol import Flow
-from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, LogEntry, ServiceDetail, Workflow
+from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
+from airflow_provider_bkitsm.itsm.models import FlowStep, LogEntry, Progress, Service, TicketState
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
 VERDICT_FIELD = "approval_result"
 """Key of the form field in which the log platform's services keep their verdict."""
 
 _YES = "true"
-_PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 # Fields of the log platform's built-in service, by which its form is recognised where its flow cannot be read.
 _BUILT_IN_FORM = frozenset({"expect_access_data", "single_log_size", "single_host_peak", "log_keep_days"})
-_NO_STEP_OF_PEOPLE = frozenset({"START", "END", "ROUTER", "ROUTER-P", "COVERAGE", "TASK", "TASK-SOPS", "WEBHOOK"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A step of a flow that people take, behind the submit step.
-
-    :param kind: APPROVAL, SIGN or NORMAL.
-    :param people_from: key of the form field that names who is asked; None: ITSM knows by itself.
-    :param people: who is asked, as the flow names them.
-    :param fields: what they fill in; empty where ITSM did not show it.
-    """
-
-    name: str
-    kind: str
-    people_from: str | None = None
-    people: str = ""
-    fields: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,20 +39,14 @@ class VerdictSource:
     problem: str | None = None
 
 
-def steps_of(workflow: Workflow) -> tuple[Step, ...]:
-    """Return the steps people take, but for the one that submits."""
-    fields = {str(one.get("id")): one for one in workflow.fields}
-    return tuple(_step(state, fields) for state in workflow.states if _is_taken_by_people(state))
-
-
-def is_built_in_form(service: ServiceDetail) -> bool:
+def is_built_in_form(service: Service) -> bool:
     """Whether a form is that of the log platform's built-in service: no field names who is asked."""
     keys = {one.key for one in service.fields}
-    names_people = any(one.type in _PEOPLE for one in service.fields)
+    names_people = any(one.names_people for one in service.fields)
     return keys >= _BUILT_IN_FORM and not names_people and VERDICT_FIELD not in keys
 
 
-def withdrawal_note(service: ServiceDetail) -> str | None:
+def withdrawal_note(service: Service) -> str | None:
     """Return why a service's tickets stay open when nobody waits for them; None where ITSM may end them.
 
     No answer about a service says whether its flow is revocable. The log platform's is not, as ITSM installs it.
@@ -86,24 +59,12 @@ def withdrawal_note(service: ServiceDetail) -> str | None:
     )
 
 
-def read_workflow(service: ServiceDetail) -> Flow[tuple[Workflow | None, str]]:
-    """Read a service's flow; None, and why, where it cannot be read. Nobody has to have the right to read it."""
-    if service.workflow_id is None:
-        return None, "ITSM names no flow for it"
-    try:
-        workflow: Workflow = yield calls.get_workflow_detail(service.workflow_id)
-    except ItsmError as error:
-        return None, str(error)
-    return workflow, ""
-
-
-def verdict_source(service: ServiceDetail, workflow: Workflow | None, policy: VerdictPolicy) -> VerdictSource:
+def verdict_source(service: Service, steps: tuple[FlowStep, ...] | None, policy: VerdictPolicy) -> VerdictSource:
     """Decide where the verdict of a service's tickets is read.
 
-    :param workflow: the service's flow; None where it could not be read.
+    :param steps: those of its flow that people take; None where the flow could not be read.
     :param policy: as task and connection have it. What they set is kept, unless it cannot work.
     """
-    steps = None if workflow is None else steps_of(workflow)
     if policy.verdict_field is not None:
         return _chosen_field(service, steps, policy)
     if not policy.require_evidence:
@@ -113,19 +74,19 @@ def verdict_source(service: ServiceDetail, workflow: Workflow | None, policy: Ve
     return _by_flow(service, steps)
 
 
-def read_verdict(sn: str, policy: VerdictPolicy) -> Flow[Verdict]:
+def read_verdict(sn: str, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """As :func:`airflow_provider_bkitsm.itsm.verdict.read_verdict`, with the service's own verdict source."""
-    row = verdicts.only_row(sn, (yield calls.ticket_approval_result([sn])))
+    row = verdicts.only_row(sn, (yield from ask(lambda itsm: itsm.states([sn]))))
     return (yield from verdict_of(row, policy))
 
 
-def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
+def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """As :func:`airflow_provider_bkitsm.itsm.verdict.verdict_of`, with the service's own verdict source.
 
     The ticket's log is searched for a person's answer in ``approval_result`` only where nothing is set, ITSM's
     verdict is yes and no approval step has answered. An answer in the form of whoever asked is none (P3).
     """
-    if row.current_status not in ENDED:
+    if not row.progress.has_ended:
         return (yield from verdicts.verdict_of(row, policy))
     entries = yield from verdicts.read_log(row.sn)
     verdict = yield from verdicts.judge_by_log(row, entries, policy)
@@ -134,32 +95,28 @@ def verdict_of(row: ApprovalResult, policy: VerdictPolicy) -> Flow[Verdict]:
     return (yield from verdicts.judge_by_log(row, entries, replace(policy, verdict_field=VERDICT_FIELD)))
 
 
-def _may_be_in_a_field(row: ApprovalResult, verdict: Verdict, policy: VerdictPolicy) -> bool:
+def _may_be_in_a_field(row: TicketState, verdict: Verdict, policy: VerdictPolicy) -> bool:
     unset = policy.verdict_field is None and policy.require_evidence
-    finished = row.current_status == "FINISHED" and row.approve_result is True
+    finished = row.progress is Progress.FINISHED and row.approve_result is True
     return unset and finished and verdict.outcome is Outcome.REJECTED and not verdict.approvers
 
 
 def _is_answered_in_field(entries: Iterable[LogEntry]) -> bool:
     """Whether a person has filled in the verdict field on an ordinary step that is not the submit step."""
     held = [entry for entry in entries if _holds_verdict(entry)]
-    return any(map(_is_persons_answer, held)) and not any(map(_is_submission, held))
+    return any(entry.is_of_person for entry in held) and not any(map(_is_submission, held))
 
 
 def _holds_verdict(entry: LogEntry) -> bool:
-    return any(one.key == VERDICT_FIELD and one.type == "RADIO" for one in entry.form_data)
-
-
-def _is_persons_answer(entry: LogEntry) -> bool:
-    return entry.from_state_type == "NORMAL" and entry.operator != "" and entry.source != "SYS"
+    return any(one.key == VERDICT_FIELD and one.type == "RADIO" for one in entry.fields)
 
 
 def _is_submission(entry: LogEntry) -> bool:
     """Whether an entry is the submit step's, which alone has the title."""
-    return any(one.key == "title" for one in entry.form_data)
+    return any(one.key == "title" for one in entry.fields)
 
 
-def _chosen_field(service: ServiceDetail, steps: tuple[Step, ...] | None, policy: VerdictPolicy) -> VerdictSource:
+def _chosen_field(service: Service, steps: tuple[FlowStep, ...] | None, policy: VerdictPolicy) -> VerdictSource:
     field = str(policy.verdict_field)
     problem = None
     if any(one.key == field for one in service.fields):
@@ -171,7 +128,7 @@ def _chosen_field(service: ServiceDetail, steps: tuple[Step, ...] | None, policy
     return VerdictSource(settings=None, reason=reason, problem=problem)
 
 
-def _chosen_without_evidence(service: ServiceDetail, steps: tuple[Step, ...] | None) -> VerdictSource:
+def _chosen_without_evidence(service: Service, steps: tuple[FlowStep, ...] | None) -> VerdictSource:
     by_field = _by_form(service) if steps is None else _by_flow(service, steps)
     problem = None
     if by_field.settings:
@@ -182,7 +139,7 @@ def _chosen_without_evidence(service: ServiceDetail, steps: tuple[Step, ...] | N
     return VerdictSource(settings=None, reason="task or connection ask for no evidence", problem=problem)
 
 
-def _by_form(service: ServiceDetail) -> VerdictSource:
+def _by_form(service: Service) -> VerdictSource:
     if is_built_in_form(service):
         reason = f"its form is the log platform's built-in one, which answers in the field {VERDICT_FIELD!r}"
         return VerdictSource(settings=_field_settings(), reason=reason)
@@ -190,26 +147,26 @@ def _by_form(service: ServiceDetail) -> VerdictSource:
     return VerdictSource(settings=None, reason=reason)
 
 
-def _by_flow(service: ServiceDetail, steps: tuple[Step, ...]) -> VerdictSource:
-    approvals = [step.name for step in steps if step.kind == "APPROVAL"]
+def _by_flow(service: Service, steps: tuple[FlowStep, ...]) -> VerdictSource:
+    approvals = [step.name for step in steps if step.approves]
     if approvals:
         return VerdictSource(settings={}, reason=f"its flow has the approval step {', '.join(approvals)}")
-    asked = [step.name for step in steps if step.kind == "NORMAL" and _has_verdict(step)]
+    asked = [step.name for step in steps if step.fills_form and _has_verdict(step)]
     in_form = any(one.key == VERDICT_FIELD for one in service.fields)
     if asked and not in_form:
         reason = f"its flow has no approval step; the step {asked[0]} answers in the field {VERDICT_FIELD!r}"
         return VerdictSource(settings=_field_settings(), reason=reason)
-    if any(step.kind == "NORMAL" and not step.fields for step in steps):
+    if any(step.fills_form and not step.fields for step in steps):
         return _by_form(service)
     return VerdictSource(settings=None, reason="nobody decides in its flow", problem=_undecided(steps))
 
 
-def _undecided(steps: tuple[Step, ...]) -> str:
+def _undecided(steps: tuple[FlowStep, ...]) -> str:
     listed = ", ".join(f"{step.name} ({step.kind})" for step in steps) or "none"
-    signs = " A SIGN step never ends in ITSM." if any(step.kind == "SIGN" for step in steps) else ""
+    notes = "".join(f" {note}" for note in dict.fromkeys(step.note for step in steps if step.note))
     return (
         f"nobody approves in its flow: it has no APPROVAL step, and no step with a RADIO {VERDICT_FIELD!r} whose"
-        f" choices hold {_YES!r}. Its steps: {listed}.{signs}"
+        f" choices hold {_YES!r}. Its steps: {listed}.{notes}"
     )
 
 
@@ -217,7 +174,7 @@ def _field_settings() -> dict[str, Any]:
     return {"verdict_field": VERDICT_FIELD, "verdict_value": _YES}
 
 
-def _has_verdict(step: Step) -> bool:
+def _has_verdict(step: FlowStep) -> bool:
     return any(one.get("key") == VERDICT_FIELD and _can_be_yes(one) for one in step.fields)
 
 
@@ -226,28 +183,5 @@ def _can_be_yes(field: Mapping[str, Any]) -> bool:
     return field.get("type") == "RADIO" and any(str(one.get("key")) == _YES for one in choices)
 
 
-def _keys(steps: Iterable[Step]) -> set[str]:
+def _keys(steps: Iterable[FlowStep]) -> set[str]:
     return {str(one.get("key")) for step in steps for one in step.fields}
-
-
-def _is_taken_by_people(state: Mapping[str, Any]) -> bool:
-    submits = state.get("is_first_state") or (state.get("is_builtin") and state.get("type") == "NORMAL")
-    return not submits and str(state.get("type")) not in _NO_STEP_OF_PEOPLE
-
-
-def _step(state: Mapping[str, Any], fields: Mapping[str, Mapping[str, Any]]) -> Step:
-    people = str(state.get("processors") or "").strip(",")
-    varies = state.get("processors_type") == "VARIABLE"
-    own = [fields[str(one)] for one in state.get("fields") or () if str(one) in fields]
-    own += [one for one in fields.values() if one not in own and _belongs(one, state)]
-    return Step(
-        name=str(state.get("name") or ""),
-        kind=str(state.get("type") or ""),
-        people_from=people if varies else None,
-        people="" if varies else people or str(state.get("processors_type") or ""),
-        fields=tuple(own),
-    )
-
-
-def _belongs(field: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
-    return field.get("state_id") not in (None, "") and str(field.get("state_id")) == str(state.get("id"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.v2.form import check_form_text
+from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.mixins import ItsmHookMixin, check_fast_approval, map_index
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ class ItsmTicketNotifier(ItsmNotifier):
 
     def _request(self, failure: Failure) -> ApprovalRequest:
         """Return the request for the one ticket of a failure. A later callback about it finds the same record."""
+        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.people import read_person
-        from airflow_provider_bkitsm.itsm.v2.form import read_form
         from airflow_provider_bkitsm.tickets.approval import Attempt, Subject
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
         from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
@@ -213,21 +213,22 @@ class ItsmTicketNotifier(ItsmNotifier):
         )
 
     def _content(self, tag: str) -> dict[str, Any]:
-        from airflow_provider_bkitsm.itsm.v2.services import service_for
+        from airflow_provider_bkitsm.itsm.dialect import ask
 
         service_id = self.service_id or self.hook.gateway.text("service_id")
-        service = service_for(self._form(tag), service_id=service_id, fast_approval=self.fast_approval)
-        service_id, form = self.hook.run(service)
+        form, names = self._form(tag), {"service_id": service_id}
+        service_id, form = self.hook.run(
+            ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))
+        )
         return {"service_id": service_id, "fast_approval": self.fast_approval, "fields": form}
 
     def _form(self, tag: str) -> dict[str, Any]:
+        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.idempotency import marked_title
-        from airflow_provider_bkitsm.itsm.v2.form import read_form
-        from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
-        from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
         from airflow_provider_bkitsm.version_compat import redact
 
-        title = fitting_title(str(redact(self.title)), TITLE_LIMIT - len(marked_title("", tag)))
+        room = len(marked_title("", tag))
+        title = self.hook.gateway.dialect.fitting_title(str(redact(self.title)), room_for=room)
         return {**redact(read_form(self.fields)), "title": marked_title(title, tag)}
 
 

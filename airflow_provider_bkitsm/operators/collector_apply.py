@@ -17,8 +17,8 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmPermissionError,
 )
+from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.v2.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
 from airflow_provider_bkitsm.operators.collector_base import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.collectors.service_fit import ServiceFit
     from airflow_provider_bkitsm.collectors.ticket_form import Question
-    from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail
+    from airflow_provider_bkitsm.itsm.models import Service
     from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
 
 
@@ -183,17 +183,18 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
         :raises ItsmInvalidRequestError: the service would refuse the form, or it is not plain JSON.
         """
-        from airflow_provider_bkitsm.itsm.v2.services import check_form
         from airflow_provider_bkitsm.tickets.approval_store import installation
 
         try:
-            fields = json.loads(json.dumps(check_form(fit.service.fields, form), allow_nan=False))
+            fields = json.loads(
+                json.dumps(self.hook.gateway.dialect.check_form(fit.service, form), allow_nan=False)
+            )
         except (TypeError, ValueError) as error:
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
         when = {"policy": asdict(self.hook.verdict_policy()), "installation": installation()}
-        return own | {"fields": fields} | when
+        return own | {"dialect": self.hook.gateway.dialect.name, "fields": fields} | when
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent, or return the one that an earlier try has stored."""
@@ -238,7 +239,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         self, row: CollectorRow, *, first: bool, request: Mapping[str, Any], meta: Mapping[str, Any] | None
     ) -> CollectorRow:
         """Open the application's ticket, or find the one an earlier try opened."""
-        from airflow_provider_bkitsm.itsm.v2.models import TicketSummary
+        from airflow_provider_bkitsm.itsm.models import TicketSummary
         from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
@@ -266,11 +267,13 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
     def _check_is_ours(self, sn: str, row: CollectorRow) -> None:
         """Refuse a ticket with this application's mark that is not what was sent: it was prepared, or edited."""
+        from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.read_back import ticket_differences
 
         if row.request is None:
             return
-        found = ticket_differences(row.request, self.hook.get_ticket_info(sn))
+        info = self.hook.run(ask(lambda itsm: itsm.info(sn)))
+        found = ticket_differences(row.request, info, self.hook.gateway.dialect)
         if found:
             raise CollectItsmConflict(
                 f"{row.name}: ticket {sn} carries the mark of this application and is not what was sent:"
@@ -302,14 +305,14 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         :raises ItsmInvalidRequestError: no service fits; the message has every reason.
         """
         from airflow_provider_bkitsm.collectors.service_fit import choose
-        from airflow_provider_bkitsm.itsm.v2.services import find_log_services, find_service
+        from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.verdict_source import withdrawal_note
 
         service_id = self.service_id or self.hook.gateway.text("service_id")
         if service_id:
-            services: tuple[ServiceDetail, ...] = (self.hook.run(find_service(service_id)),)
+            services: tuple[Service, ...] = (self.hook.run(ask(lambda itsm: itsm.service(service_id))),)
         else:
-            services = self.hook.run(find_log_services())
+            services = self.hook.run(ask(lambda itsm: itsm.log_services()))
         fits = [self._fit(one, question, **application) for one in services]
         fit, why = choose(fits, approvers=question.approvers)
         for note in (why, fit.verdict.reason, *fit.plan.notes):
@@ -318,28 +321,29 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             self.log.warning("%s: %s", fit.name, stays_open)
         return fit
 
-    def _fit(self, service: ServiceDetail, question: Question, **application: Any) -> ServiceFit:
+    def _fit(self, service: Service, question: Question, **application: Any) -> ServiceFit:
         from airflow_provider_bkitsm.collectors.service_fit import ServiceFit, plan_fields
-        from airflow_provider_bkitsm.itsm.verdict_source import read_workflow, steps_of, verdict_source
+        from airflow_provider_bkitsm.itsm.dialect import ask
+        from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
 
-        workflow, unread = self.hook.run(read_workflow(service))
-        if workflow is None:
+        steps, unread = self.hook.run(ask(lambda itsm: itsm.flow_steps(service)))
+        if steps is None:
             self.log.info("the flow of service %s cannot be read: %s", service.service_id, unread)
         plan = plan_fields(
             service,
             keys=question.keys,
             approvers=question.approvers,
-            steps=None if workflow is None else steps_of(workflow),
+            steps=steps,
             own=question.fields or {},
             **application,
         )
         policy = self.hook.verdict_policy(**self.verdict_settings)
-        return ServiceFit(service=service, plan=plan, verdict=verdict_source(service, workflow, policy))
+        return ServiceFit(service=service, plan=plan, verdict=verdict_source(service, steps, policy))
 
     def _question(self) -> Question:
         from airflow_provider_bkitsm.collectors.ticket_form import Question
+        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.people import join_people
-        from airflow_provider_bkitsm.itsm.v2.form import read_form
 
         return Question(
             bk_biz_id=self.bk_biz_id,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.deferral import act_on_refusal
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import ENDED, Outcome
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
 
@@ -103,7 +103,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
         verdict = self.read_verdict(row)
         if not verdict.outcome.is_final:
             verdict = self._end(row)
-        if verdict.current_status not in ENDED:
+        if not verdict.progress.has_ended:
             return f"{verdict.describe()}. The ticket is STILL OPEN: nobody waits for its decision any more"
         row = self.record(row, verdict)
         if row.outcome is Outcome.APPROVED:

@@ -89,12 +89,13 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         """Return the stored payload if its digest, computed anew, is the one that the ticket shows."""
         from airflow_provider_bkitsm.collectors.clean_config import verify
         from airflow_provider_bkitsm.collectors.ticket_form import check_approved_form
+        from airflow_provider_bkitsm.itsm.dialect import ask
 
         payload = verify(row.etl_payload, row.etl_digest)
         if row.is_bypassed:
             return payload
         sn = str(row.ticket_sn)
-        form = self.hook.get_ticket_info(sn).fields
+        form = self.hook.run(ask(lambda itsm: itsm.info(sn))).fields
         check_approved_form(form, sn=sn, request=row.request, payload=payload, digest=str(row.etl_digest))
         self.log.info("the stored ETL payload is the one ticket %s shows: %s", row.ticket_sn, row.etl_digest)
         return payload

@@ -184,11 +184,10 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
     def legacy_digests(self) -> tuple[str, ...]:
         """Return the digests by which versions without approval records showed this question in a ticket."""
-        from airflow_provider_bkitsm.itsm.v2.form import comparable
-        from airflow_provider_bkitsm.itsm.v2.services import question_form
+        from airflow_provider_bkitsm.itsm.form import comparable
 
         parameters = {name: getattr(self, name) for name in _LEGACY_PARAMETERS}
-        fields = question_form(self.fields) if self.fields else None
+        fields = self.hook.gateway.dialect.question_form(self.fields) if self.fields else None
         return _legacy_digest(parameters | {"fields": comparable(fields)}), _legacy_digest(parameters)
 
     def parameters_digest(self, meta: Mapping[str, Any] | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.v2.form import check_form_text
+from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
@@ -171,12 +171,11 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         :param meta: the ticket's ``meta``, rendered.
         """
         from airflow_provider_bkitsm.itsm.people import read_person
-        from airflow_provider_bkitsm.itsm.v2.services import question_form
         from airflow_provider_bkitsm.tickets.question import Question
 
         return Question(
             title=str(self.title),
-            fields=question_form(self.fields),
+            fields=self.hook.gateway.dialect.question_form(self.fields),
             service_id=None if self.fast_approval else self._service_id(),
             fast_approval=self.fast_approval,
             creator=read_person("creator", self.creator) or "",
@@ -188,7 +187,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     def _items(self) -> Sequence[Any]:
         """Return the items of all tasks that share the approval, this task's own among them."""
         from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-        from airflow_provider_bkitsm.itsm.v2.validation import excerpt, read_literal
+        from airflow_provider_bkitsm.itsm.form import excerpt, read_literal
         from airflow_provider_bkitsm.tickets.question import item_digest
 
         if self.approval_items is None:
@@ -225,17 +224,17 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         return dict(self.render_template(self.meta, context)) if self.meta else {}
 
     def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of ``create_ticket``, checked as far as the service allows."""
+        """Return what the ticket is opened with, checked as far as the service allows."""
+        from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-        from airflow_provider_bkitsm.itsm.v2.services import service_for
-        from airflow_provider_bkitsm.itsm.v2.validation import HALF, is_whole
+        from airflow_provider_bkitsm.itsm.form import HALF, is_whole
 
         if not is_whole(meta):
             raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
-        service = service_for(
-            self.form(tag, question), service_id=question.service_id, fast_approval=self.fast_approval
+        form, names = self.form(tag, question), {"service_id": question.service_id}
+        service_id, form = self.hook.run(
+            ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))
         )
-        service_id, form = self.hook.run(service)
         return {
             "service_id": service_id,
             "fast_approval": self.fast_approval,

@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.mixins import ItsmHookMixin
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
+    from airflow_provider_bkitsm.itsm.models import TicketAction
 
 
 class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):

@@ -16,10 +16,10 @@ from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE,
 from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.actions import operate
+from airflow_provider_bkitsm.itsm.actions import operate, read_status
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import ENDED
-from airflow_provider_bkitsm.itsm.v2.calls import TicketAction
+from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.plugins.concurrency import in_thread
 from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED, Reminders, reminder
 from airflow_provider_bkitsm.plugins.security import (
@@ -178,15 +178,17 @@ async def _open_ticket(views: ApprovalViews, wait: WaitRecord) -> dict[str, Any]
     """
     try:
         async with asyncio.timeout(_ITSM_SECONDS), await _hook(views, wait) as hook:
-            status, info = await asyncio.gather(hook.get_ticket_status(wait.sn), hook.get_ticket_info(wait.sn))
+            status, info = await asyncio.gather(
+                hook.run(read_status(wait.sn)), hook.run(ask(lambda itsm: itsm.info(wait.sn)))
+            )
     except (ItsmError, TimeoutError) as error:
         raise HTTPException(503, str(error) or "ITSM does not answer") from None
-    if status.current_status in ENDED:
+    if status.progress.has_ended:
         raise HTTPException(409, NOT_OPEN)
     if not status.waits_for:
         raise HTTPException(409, NOBODY)
     ticket = {"sn": wait.sn, "title": info.title, "ticket_url": info.ticket_url}
-    return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.create_at}
+    return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.created_at}
 
 
 async def _hook(views: ApprovalViews, wait: WaitRecord) -> ItsmAsyncHook:

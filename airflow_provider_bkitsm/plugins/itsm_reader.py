@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from airflow_provider_bkitsm.approvals.rows import Ticket, TicketSnapshot
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import ENDED
-from airflow_provider_bkitsm.itsm.protocol import Front
+from airflow_provider_bkitsm.itsm.models import TicketStatus, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import START_SECONDS, is_stalled
-from airflow_provider_bkitsm.itsm.v2.models import TicketStatus, TicketSummary
 from airflow_provider_bkitsm.plugins.concurrency import SharedCache
 
 log = logging.getLogger(__name__)
@@ -130,9 +130,9 @@ class TicketCache:
 
     async def _ask(self, hook: ItsmAsyncHook, conn_id: str, old: list[str], steps: list[str]) -> bool:
         if old:
-            page = await hook.get_tickets(sns=old, page_size=len(old) * 2)
-            self._remember(conn_id, set(old), page.items)
-        reads = (hook.get_ticket_status(sn) for sn in steps)
+            rows = await hook.run(ask(lambda itsm: itsm.summaries(old)))
+            self._remember(conn_id, set(old), rows)
+        reads = (hook.run(read_status(sn)) for sn in steps)
         for sn, status in zip(steps, await asyncio.gather(*reads, return_exceptions=True), strict=True):
             if isinstance(status, TicketStatus):
                 self._steps[conn_id, sn] = self._step(status)
@@ -148,17 +148,17 @@ class TicketCache:
         for row in found:
             if times[row.sn] == 1:
                 self._tickets[conn_id, row.sn] = TicketSnapshot(
-                    current_status=row.current_status,
+                    progress=row.progress,
                     read_at=self._itsm.clock(),
                     title=row.title,
                     ticket_url=row.ticket_url,
-                    created_at=row.create_at,
+                    created_at=row.created_at,
                     creator=row.creator,
                 )
 
     def _step(self, status: TicketStatus) -> _Step:
         names = ", ".join(step.name for step in status.current_steps if step.name)
-        stalled = is_stalled(status.current_status, status.current_steps)
+        stalled = is_stalled(status.progress, status.current_steps)
         return _Step(name=names, approvers=status.waits_for, stalled=stalled, read_at=self._itsm.clock())
 
     def _as_live(self, step: _Step, created_at: datetime | None) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class TicketCache:
 
     def _has_ended(self, conn_id: str, sn: str) -> bool:
         live = self._tickets.get((conn_id, sn))
-        return live is not None and live.current_status in ENDED
+        return live is not None and live.progress.has_ended
 
     def _is_fresh(self, conn_id: str, sn: str) -> bool:
         live = self._tickets.get((conn_id, sn))
@@ -242,11 +242,11 @@ class _NoAnswerError(Exception):
 
 
 async def _search(hook: ItsmAsyncHook, person: str, sns: dict[str, bool]) -> Numbers:
-    """Search among our own tickets only (P6). The ESB drops ``username`` and would return all tickets."""
+    """Search among our own tickets only (P6)."""
     latest = list(sns)[:_MOST]
     waiting = [sn for sn, waits in sns.items() if waits][:_MOST]
-    searches = [hook.get_tickets(sns=latest, creator=person, page_size=2 * len(latest))]
-    if waiting and (await hook.aget_conn()).gateway.front is not Front.ESB:
-        searches.append(hook.get_tickets(sns=waiting, username=person, page_size=2 * len(waiting)))
-    pages = await asyncio.gather(*searches)
-    return frozenset(row.sn for page in pages for row in page.items if row.sn in sns)
+    searches = [hook.run(ask(lambda itsm: itsm.opened_by(person, latest)))]
+    if waiting:
+        searches.append(hook.run(ask(lambda itsm: itsm.waiting_for(person, waiting))))
+    found = await asyncio.gather(*searches)
+    return frozenset(sn for numbers in found for sn in numbers if sn in sns)

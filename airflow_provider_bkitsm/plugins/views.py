@@ -20,6 +20,8 @@ from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
+from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.plugins.concurrency import SharedCache, in_thread
 from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, PersonTickets, TicketCache
@@ -48,7 +50,9 @@ async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, 
     try:
         async with asyncio.timeout(_SECONDS), ItsmAsyncHook.for_gateway(gateway) as hook:
             answers = await asyncio.gather(
-                hook.get_ticket_info(sn), hook.get_ticket_logs(sn), hook.get_ticket_status(sn)
+                hook.run(ask(lambda itsm: itsm.info(sn))),
+                hook.run(ask(lambda itsm: itsm.log(sn))),
+                hook.run(read_status(sn)),
             )
     except TimeoutError:
         return None, f"no answer in {_SECONDS:g} s"

@@ -240,11 +240,22 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         )
 
     def _could_not_read(self, error: ItsmError, context: Context) -> PokeReturnValue:
+        if not error.retry_safe:
+            self._refuse_another_dialect()
         is_missing = isinstance(error, ItsmTicketNotFoundError)
         if (is_missing and self._is_missing_for_good(context)) or not (is_missing or error.retry_safe):
             raise error
         self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
         return PokeReturnValue(is_done=False)
+
+    def _refuse_another_dialect(self) -> None:
+        """Raise an error where the ticket cannot be read because its connection speaks another dialect now."""
+        from airflow_provider_bkitsm.itsm.wait import ticket_number
+        from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+
+        spoken = self.hook.gateway.dialect.name
+        if found := read_another_dialect(ticket_number(self.ticket_sn), self.bkitsm_conn_id, spoken=spoken):
+            raise found
 
     def _is_missing_for_good(self, context: Context) -> bool:
         """Whether ITSM has not known the number for so many looks; in reschedule mode, for their time."""
@@ -258,14 +269,15 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def _look_closer(self, sn: str) -> datetime | None:
         """Return an open ticket's deadline; warn of one that asks nobody."""
+        from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
         from airflow_provider_bkitsm.itsm.wait import approval_time
         from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
 
-        info, timeout = self.hook.get_ticket_info(sn), approval_time(self.approval_timeout)
-        told_now = is_told_now(opened=info.create_at, now=datetime.now(UTC), interval=self.poke_interval)
-        if told_now and is_stalled(info.current_status, info.current_steps):
+        info, timeout = self.hook.run(ask(lambda itsm: itsm.info(sn))), approval_time(self.approval_timeout)
+        told_now = is_told_now(opened=info.created_at, now=datetime.now(UTC), interval=self.poke_interval)
+        if told_now and is_stalled(info.progress, info.current_steps):
             self.log.warning("%s", describe(sn, info.current_steps))
         if timeout is None:
             return None
-        return (read_opened_at(sn, self.bkitsm_conn_id) or info.create_at) + timeout
+        return (read_opened_at(sn, self.bkitsm_conn_id) or info.created_at) + timeout

@@ -142,9 +142,9 @@ class ApprovalRecord:
     :param round_number: counts the subject's rounds from 1. A subject has one record for each.
     :param digest: of the whole question; ``asked_digest`` leaves out who asks.
     :param tag: of the ticket, see :func:`~airflow_provider_bkitsm.itsm.idempotency.approval_tag`.
-    :param request: ``service_id``, ``creator``, ``fields`` and ``processors`` as sent to ``create_ticket``, and
-        the connection's verdict ``policy`` of that time.
-    :param create_started_at: when ``create_ticket`` was last begun; None: never.
+    :param request: ``service_id``, ``creator``, ``fields`` and ``processors`` as the ticket was opened with, the
+        ``dialect``, and the connection's verdict ``policy`` of that time.
+    :param create_started_at: when its opening was last begun; None: never.
     :param ticket_of: nonce of the record whose ticket answers this round as well: an earlier round's, which was
         still open, or a shared approval's. None: this record opens its own.
     :param verdict: as ``Verdict.as_dict`` gives it, once the round ended.
@@ -184,7 +184,7 @@ class ApprovalRecord:
     def seconds_until_settled(self, settle: float, now: datetime) -> float:
         """Return for how long a ticket whose answer was lost may still appear.
 
-        :param settle: how long a lost ``create_ticket`` may take (seconds).
+        :param settle: how long a ticket whose answer was lost may take to appear (seconds).
         """
         if self.create_started_at is None or self.sn is not None:
             return 0.0

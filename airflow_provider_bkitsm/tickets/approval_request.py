@@ -19,6 +19,7 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import signing_keys
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.itsm.dialect import another_dialect
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherQuestionError,
     ItsmAuthenticationError,
@@ -30,8 +31,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmPermissionError,
 )
 from airflow_provider_bkitsm.itsm.idempotency import approval_tag
-from airflow_provider_bkitsm.itsm.outcome import ENDED
-from airflow_provider_bkitsm.itsm.v2.models import TicketInfo
+from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from airflow_provider_bkitsm.tickets.legacy import LegacyTicket, clock_behind
@@ -40,7 +40,7 @@ from airflow_provider_bkitsm.tickets.question import Question
 
 log = logging.getLogger(__name__)
 
-# What create_ticket is asked for, given the ticket's tag; everything in it has been checked.
+# What the ticket is opened with, given the ticket's tag; everything in it has been checked.
 Content = Callable[[str], Mapping[str, Any]]
 
 _RACES = 20
@@ -161,7 +161,7 @@ class ApprovalRequest:
             raise ItsmAnotherQuestionError(
                 f"ITSM ticket {found.sn} ({found.title}) asks something else. It is as it was"
             )
-        is_open = info.current_status not in ENDED
+        is_open = not info.progress.has_ended
         if found.same_round or (is_open and self.keeps_open and asks_the_same):
             # Without a request: what a version before has sent is not known, and so not read back.
             return self._begin(self.subject, None, asks=False, found=found)
@@ -171,7 +171,7 @@ class ApprovalRequest:
 
     def _opened_at(self, info: TicketInfo) -> datetime:
         """Return when a ticket was opened at the latest, by our clock."""
-        return info.create_at + clock_behind(self.opener.hook)
+        return info.created_at + clock_behind(self.opener.hook)
 
     def _again(self, record: ApprovalRecord) -> ApprovalRecord:
         """Take up a round where an earlier try has left it."""
@@ -197,6 +197,9 @@ class ApprovalRequest:
             log.warning(
                 "%s: an earlier run of the same id asked in ticket %s", self.subject, source.sn or "(none)"
             )
+            return None
+        if source.dialect != self._dialect:
+            log.warning("ticket %s STAYS OPEN in ITSM %s, if it is", source.sn or "(none)", source.dialect)
             return None
         source = self._looked_for(source)
         if source.sn is None or not self._is_open(source.sn):
@@ -238,6 +241,8 @@ class ApprovalRequest:
         latest = self.store.latest(sharing.subject)
         if latest is None:
             return self._opened(self._begin(sharing.subject, None))
+        if latest.dialect != self._dialect:
+            return self._opened(self._begin(sharing.subject, latest))
         latest = self._looked_for(latest)
         if latest.sn is not None and self._counts(latest, since=since):
             return self._checked(latest)
@@ -250,9 +255,9 @@ class ApprovalRequest:
         info = self._info(str(record.sn))
         if info is None:
             return False
-        if info.current_status not in ENDED or (record.created_at is not None and record.created_at >= since):
+        if not info.progress.has_ended or (record.created_at is not None and record.created_at >= since):
             return True
-        return info.end_at is not None and info.end_at - _clock_ahead(record, info) >= since
+        return info.ended_at is not None and info.ended_at - _clock_ahead(record, info) >= since
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -286,6 +291,7 @@ class ApprovalRequest:
             asked_digest=self.question.asked_digest,
             tag=tag,
             request=request,
+            dialect=self._dialect,
             ticket_of=ticket_of,
         )
         return self.store.begin(record if found is None else replace(record, **self._number_of(found)))
@@ -375,13 +381,22 @@ class ApprovalRequest:
             "creator": self.question.creator or self.opener.hook.gateway.username,
             "fields": content["fields"],
             "processors": meta.get("state_processors") or {},
+            "dialect": self._dialect,
             "policy": asdict(self.opener.hook.verdict_policy()),
         }
+
+    @property
+    def _dialect(self) -> str:
+        return self.opener.hook.gateway.dialect.name
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     def _checked(self, source: ApprovalRecord) -> ApprovalRecord:
-        """Refuse a ticket that asks something else than this task would run."""
+        """Refuse a ticket of another dialect, or that asks something else than this task would run."""
+        if source.dialect != self._dialect:
+            ticket = f"ITSM ticket {source.sn or '(not opened yet)'} of {source.subject}"
+            conn_id = self.subject.bkitsm_conn_id
+            raise another_dialect(ticket, conn_id, stored=source.dialect, spoken=self._dialect)
         if not self.compares or source.asked_digest == self.question.asked_digest:
             return source
         shared = f" for {source.subject}" if self.sharing else ""
@@ -394,12 +409,12 @@ class ApprovalRequest:
 
     def _is_open(self, sn: str) -> bool:
         info = self._info(sn)
-        return info is not None and info.current_status not in ENDED
+        return info is not None and not info.progress.has_ended
 
     def _info(self, sn: str) -> TicketInfo | None:
         """Read a ticket of ours; None where ITSM has it no more."""
         try:
-            return self.opener.hook.get_ticket_info(sn)
+            return self.opener.read_info(sn)
         except ItsmNotFoundError as error:
             log.warning("ticket %s of %s is gone from ITSM: %s", sn, self.subject, error)
             return None
@@ -411,7 +426,7 @@ def _clock_ahead(record: ApprovalRecord, info: TicketInfo) -> timedelta:
     ITSM dates a ticket no earlier than it was asked for, by its own clock.
     """
     asked = record.create_started_at or record.created_at
-    return timedelta(0) if asked is None else info.create_at + _TICK - asked
+    return timedelta(0) if asked is None else info.created_at + _TICK - asked
 
 
 __all__ = ["ApprovalRequest", "Content", "Sharing"]

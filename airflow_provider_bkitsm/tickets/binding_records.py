@@ -15,7 +15,8 @@ from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
 from airflow_provider_bkitsm.tickets.binding import (
     AwaitedTicket,
@@ -60,6 +61,18 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     """
     with _reading(sn) as connection:
         return _first(connection, _openers(sn, bkitsm_conn_id))[1]
+
+
+def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAnotherDialectError | None:
+    """Return the error of a ticket that was opened in another dialect than its connection speaks. Blocks.
+
+    :param spoken: name of the connection's dialect.
+    :raises ItsmError: as ``read_binding``.
+    """
+    request = read_request(sn, bkitsm_conn_id)
+    if request is None or stored_dialect(request) == spoken:
+        return None
+    return another_dialect(f"ITSM ticket {sn}", bkitsm_conn_id, stored=stored_dialect(request), spoken=spoken)
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmNotFoundError
 from airflow_provider_bkitsm.itsm.idempotency import asks_for, creation_tag, is_marked
 from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
@@ -74,7 +75,7 @@ def clock_behind(hook: ItsmHook) -> timedelta:
     if last is None:
         return timedelta(0)
     try:
-        created_at = hook.get_ticket_info(last.sn).create_at
+        created_at = hook.run(ask(lambda itsm: itsm.info(last.sn))).created_at
     except ItsmNotFoundError:
         return timedelta(0)
     return max(timedelta(0), last.opened_at - created_at)

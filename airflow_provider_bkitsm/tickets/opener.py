@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a ticket exactly once, although ``create_ticket`` may do its work and lose its answer (P2)."""
+"""Opening a ticket exactly once, although the call may do its work and lose its answer (P2)."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.operating import call_off
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmConflictError,
     ItsmError,
@@ -23,15 +24,13 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnavailableError,
 )
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
-from airflow_provider_bkitsm.itsm.outcome import ENDED
+from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.read_back import ticket_differences
 from airflow_provider_bkitsm.itsm.stall import has_started
-from airflow_provider_bkitsm.itsm.v2.html_filter import as_shown, stored_title
-from airflow_provider_bkitsm.itsm.v2.models import CreatedTicket, TicketInfo, TicketSummary
 
 log = logging.getLogger(__name__)
 
-# The gateway lets a request run for 120 s: until then the row of a lost create_ticket may still appear
+# The gateway lets a request run for 120 s: until then a ticket whose answer was lost may still appear
 # (docs/itsm-behaviour.md#lost-answer).
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
@@ -54,7 +53,7 @@ class TicketKey:
 
     :param creator: in whose name it was asked for.
     :param since: when the first attempt to open it may have been made (aware).
-    :param request: what was sent to ``create_ticket``: a ticket that asks something else is not ours, whatever
+    :param request: what it was opened with: a ticket that asks something else is not ours, whatever
         tag it carries. None: not compared.
     """
 
@@ -68,7 +67,7 @@ class TicketOpener:
     """Opens tickets by tag: looks before it opens, and looks after a lost answer.
 
     :param hook: the ITSM to open tickets in. Extra ``settle_seconds`` of its connection is how long a lost
-        ``create_ticket`` may take to appear (default 120; docs/itsm-behaviour.md#lost-answer).
+        ticket may take to appear (default 120; docs/itsm-behaviour.md#lost-answer).
     :param calls_back: whether ITSM is asked to call back; nobody may wait for the ticket.
     :param patience: how long this process may look for a lost ticket (seconds); by default until it has settled.
     :param sleep: the clock's seam, for tests.
@@ -110,20 +109,29 @@ class TicketOpener:
 
         Where ITSM is to call back, it is asked to, unless ``meta`` names an address of its own.
 
-        :param request: the other parameters of ``create_ticket``.
+        :param request: what it is opened with; see :meth:`~airflow_provider_bkitsm.itsm.dialect.Dialect.create`.
         :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
-        title = str(request["fields"].get("title", ""))
-        if not is_marked(as_shown(stored_title(title)), handle.tag):
+        dialect = self.hook.gateway.dialect
+        if request.get("fast_approval") and not dialect.capabilities.fast_approval:
             raise ItsmInvalidRequestError(
-                f"of the title {title!r} ITSM would keep only {stored_title(title)!r}, without the mark it is"
+                f"ITSM {dialect.name} has no built-in approval service: name a service instead of fast_approval;"
+                " no ticket was opened"
+            )
+        title = str(request["fields"].get("title", ""))
+        kept = dialect.title_as_shown(title)
+        if not is_marked(kept, handle.tag):
+            raise ItsmInvalidRequestError(
+                f"of the title {title!r} ITSM would keep only {kept!r}, without the mark it is"
                 " found by: leave markup out of it; no ticket was opened"
             )
         if self.calls_back:
             request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
-            ticket = self.hook.create_ticket(tag=handle.tag, creator=handle.creator, **request)
+            ticket = self.hook.run(
+                ask(lambda itsm: itsm.create(tag=handle.tag, creator=handle.creator, **request))
+            )
         except ItsmOutcomeUnknownError as lost:
             log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
             return self._appeared(handle, lost)
@@ -157,8 +165,12 @@ class TicketOpener:
 
     def never_starts(self, sn: str) -> bool:
         """Whether a ticket is an orphan: its flow has not started, and will not any more."""
-        info = self.hook.get_ticket_info(sn)
-        return not (has_started(info) or _is_young(info.create_at))
+        info = self.read_info(sn)
+        return not (has_started(info) or _is_young(info.created_at))
+
+    def read_info(self, sn: str) -> TicketInfo:
+        """Read a ticket with its form."""
+        return self.hook.run(ask(lambda itsm: itsm.info(sn)))
 
     def call_off(self, sn: str, *, why: str) -> None:
         """End a ticket nobody waits for any more, unless it is over."""
@@ -172,12 +184,12 @@ class TicketOpener:
         """Whether a found ticket asks what was sent: a mark can be copied from a ticket that shows it."""
         if handle.request is None:
             return True
-        info, sent = self._read_started(ticket.sn, ticket.create_at), handle.request
+        info, sent = self._read_started(ticket.sn, ticket.created_at), handle.request
         if not has_started(info):
             # It has taken in no form, and asks nobody.
-            info = info.model_copy(update={"fields": ()})
+            info = replace(info, fields=())
             sent = {**sent, "fields": {"title": sent["fields"]["title"]}}
-        differences = ticket_differences(sent, info)
+        differences = ticket_differences(sent, info, self.hook.gateway.dialect)
         if differences:
             log.error(
                 "ticket %s carries this approval's mark, but asks something else: %s. It is not taken for ours",
@@ -189,13 +201,13 @@ class TicketOpener:
     def _oldest_started(self, found: Sequence[TicketSummary]) -> TicketSummary:
         """Return the oldest ticket that asks somebody, or asked somebody once."""
         for one in found:
-            if one.current_status in ENDED or self._starts(one):
+            if one.progress.has_ended or self._starts(one):
                 return one
         raise ItsmOrphanError(_ORPHAN.format(sn=found[0].sn))
 
     def _starts(self, ticket: TicketSummary) -> bool:
         """Whether a ticket asks somebody, or comes to: one that is stuck on a failed step has started."""
-        return has_started(self._read_started(ticket.sn, ticket.create_at))
+        return has_started(self._read_started(ticket.sn, ticket.created_at))
 
     def _read_started(self, sn: str, created_at: datetime | None) -> TicketInfo:
         """Read a ticket once it has started; ITSM takes a moment for that.
@@ -203,7 +215,7 @@ class TicketOpener:
         See docs/itsm-behaviour.md#flow-starts-late.
         """
         for left in range(_STARTS if _is_young(created_at) else 1, 0, -1):
-            info = self.hook.get_ticket_info(sn)
+            info = self.read_info(sn)
             if left == 1 or has_started(info):
                 return info
             self._sleep(_START_SECONDS)
@@ -223,9 +235,7 @@ class TicketOpener:
         See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
         """
         try:
-            left = [
-                one for one in self._listed(handle) if one.current_status not in ENDED and not self._starts(one)
-            ]
+            left = [one for one in self._listed(handle) if not one.progress.has_ended and not self._starts(one)]
         except ItsmError as error:
             log.warning("whether the refused ticket exists all the same could not be read: %s", error)
             return
@@ -252,11 +262,11 @@ class TicketOpener:
 
 def _is_second(ticket: TicketSummary, kept: TicketSummary) -> bool:
     """Whether an open ticket asks what another one asks or asked; one opened after that had ended asks anew."""
-    if ticket.sn == kept.sn or ticket.current_status in ENDED:
+    if ticket.sn == kept.sn or ticket.progress.has_ended:
         return False
-    if kept.current_status not in ENDED:
+    if not kept.progress.has_ended:
         return True
-    return bool(kept.end_at and ticket.create_at and ticket.create_at < kept.end_at)
+    return bool(kept.ended_at and ticket.created_at and ticket.created_at < kept.ended_at)
 
 
 def _is_young(created_at: datetime | None) -> bool:

@@ -14,10 +14,12 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
+from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError, ItsmUnexpectedAnswerError
+from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
 from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import rows_by_ticket
 
 # A deadline that is computed twice differs by less.
@@ -86,7 +88,7 @@ class TicketWait:
         self._dated = dated
         self._due = math.inf
         self._rested_at = -math.inf
-        self._next: asyncio.Future[ApprovalResult] | None = None
+        self._next: asyncio.Future[TicketState] | None = None
 
     async def __aenter__(self) -> TicketWait:
         here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
@@ -99,7 +101,7 @@ class TicketWait:
             del _POLLERS[asyncio.get_running_loop()][self._conn_id]
         await self.poller.remove(self)
 
-    def look(self, within: float | None = None) -> asyncio.Future[ApprovalResult]:
+    def look(self, within: float | None = None) -> asyncio.Future[TicketState]:
         """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
 
         :param within: after so many seconds it is asked about before its turn, once, and from then on told in any
@@ -181,7 +183,7 @@ _NOTE_SECONDS = 60.0
 # Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
 _BETWEEN_CHECKS = 0.2
 
-Look = ApprovalResult | ItsmError
+Look = TicketState | ItsmError
 Answer = dict[str, Look]
 
 
@@ -269,7 +271,7 @@ class Poller:
                 await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
                 continue
             try:
-                status = await self._questions.get_ticket_status(sn)
+                status = await self._questions.run(read_status(sn))
             except Exception as error:
                 log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
                 self._stall_checks.failed(sn, loop_time())
@@ -281,7 +283,7 @@ class Poller:
             await self._answered.wait()
 
     def _see_steps(self, sn: str, status: TicketStatus) -> None:
-        stalled = is_stalled(status.current_status, status.current_steps)
+        stalled = is_stalled(status.progress, status.current_steps)
         self._stall_checks.checked(sn, loop_time(), stalled=stalled)
         for wait in self._waits.get(sn, ()):
             wait.see_steps(status, stalled=stalled)
@@ -299,7 +301,8 @@ class Poller:
 
     async def _take_chunk_size(self) -> None:
         try:
-            size = batch_size((await self.hook.aget_conn()).gateway)
+            gateway = (await self.hook.aget_conn()).gateway
+            size = batch_size(gateway) if gateway.dialect.capabilities.batch else 1
         except Exception as error:
             log.warning("connection %s could not be read: %s", self.hook.bkitsm_conn_id, error)
         else:
@@ -347,7 +350,7 @@ class Poller:
     async def _answer(self, batch: Batch) -> Answer:
         """Return what ITSM says of each ticket; a row that cannot be read is an error of its own ticket only."""
         try:
-            rows = await self._questions.ticket_approval_result(batch)
+            rows = await self._questions.run(ask(lambda itsm: itsm.states(batch)))
         except ItsmUnexpectedAnswerError as error:
             if error.rows is None:
                 raise
@@ -377,10 +380,9 @@ class Poller:
         unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.get(sn, ()))]
         if not unknown:
             return
-        page = await self._questions.get_tickets(sns=unknown, page_size=2 * len(unknown))
-        for row in page.items:
+        for row in await self._questions.run(ask(lambda itsm: itsm.summaries(unknown))):
             for wait in self._waits.get(row.sn, ()):
-                wait.learn(row.create_at)
+                wait.learn(row.created_at)
 
     async def _tell_failure(self, batch: Batch, error: ItsmError, *, is_for_all: bool) -> None:
         """Tell a batch of its failure, and others whom it keeps waiting beyond their time."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_bkitsm.hooks.operating import end_open_ticket
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import (
     TaskFate,
@@ -89,7 +88,7 @@ def _see_to_gone(
     if not states:
         report.deleted.add(wait.sn)
     try:
-        is_open = hook.run(read_status(wait.sn)).current_status not in ENDED
+        is_open = not hook.run(read_status(wait.sn)).progress.has_ended
     except ItsmError as error:
         log.warning("ITSM ticket %s could not be read: %s", wait.sn, error)
         return

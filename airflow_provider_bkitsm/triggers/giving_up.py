@@ -19,7 +19,6 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import call_off, read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
-from airflow_provider_bkitsm.itsm.outcome import ENDED
 from airflow_provider_bkitsm.tickets.waits import TaskFate, end_reason, task_fate
 
 log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ async def end_ticket(hook: ItsmAsyncHook, sn: str, why: str) -> None:
 
     :param why: the remark in ITSM.
     """
-    if (await hook.run(read_status(sn))).current_status in ENDED:
+    if (await hook.run(read_status(sn))).progress.has_ended:
         return
     account = (await hook.aget_conn()).gateway.username
     status = await hook.run(call_off(sn=sn, account=account, action_message=why))

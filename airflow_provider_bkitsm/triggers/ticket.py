@@ -32,7 +32,7 @@ from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
@@ -288,10 +288,25 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             return step
         return wait.saw(verdict, datetime.now(UTC))
 
+    async def _explained(self, error: ItsmError) -> ItsmError:
+        """Return why a wait failed: its ticket may be of another dialect than the connection speaks now."""
+        from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+
+        try:
+            sn, conn_id = ticket_number(self.ticket_sn), self.bkitsm_conn_id
+            async with ItsmAsyncHook(conn_id) as hook:
+                spoken = (await hook.aget_conn()).gateway.dialect.name
+            read = partial(read_another_dialect, sn, conn_id, spoken=spoken)
+            return await in_time(read, seconds=_STORE_SECONDS) or error
+        except Exception as unread:
+            self.log.info("The dialect of ITSM ticket %s could not be read: %s", self.ticket_sn, unread)
+            return error
+
     async def _event(self, step: Done | Failed) -> TriggerEvent:
         """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
         if isinstance(step, Failed):
-            payload = {"error": str(step.error), "kind": type(step.error).__name__}
+            reason = step.error if step.error.retry_safe else await self._explained(step.error)
+            payload = {"error": str(reason), "kind": type(reason).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
         try:
             counted = await self._as_it_counts(step.verdict)

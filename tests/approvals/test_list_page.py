@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, TicketSnapshot, Viewer, WaitRecord, row_of
+from airflow_provider_bkitsm.itsm.models import Progress
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ def row(number: int, *, dag: str = "d", state: str = "deferred", collector: str 
     task = TaskKey(dag_id=dag, run_id=f"run{number}", task_id="wait")
     since = NOW - timedelta(hours=number)
     found = WaitRecord(task=task, state=state, sn=f"REQ{number:04}", registered_at=since, ended_at=since)
-    of_live = {"current_status": "RUNNING", "read_at": NOW, "title": f"Title {number % 3}"} | of_live
+    of_live = {"progress": Progress.RUNNING, "read_at": NOW, "title": f"Title {number % 3}"} | of_live
     return row_of(found, TicketSnapshot(**of_live), collector=collector)
 
 
@@ -59,9 +60,9 @@ def test_no_page_is_larger_than_itsm_is_asked_about_at_once(asked, given):
 )
 def test_texts_are_sorted_whatever_their_case(sort, ordered):
     rows = [
-        row(1, title="c", dag="B", current_status="FINISHED"),
+        row(1, title="c", dag="B", progress=Progress.FINISHED),
         row(2, title="a", dag="c"),
-        row(3, title="B", dag="a", current_status="SUSPENDED"),
+        row(3, title="B", dag="a", progress=Progress.SUSPENDED),
     ]
     assert numbers(page_of(rows, Wanted(sort=sort, descending=False)).rows) == ordered
 

@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.approvals.rows import (
     wait_of,
     web_address,
 )
+from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
 
@@ -30,7 +31,7 @@ AN_HOUR = timedelta(hours=1)
 FOUND = WaitRecord(
     task=TASK, state="deferred", sn="REQ1", conn_id="itsm", registered_at=NOW, approval_seconds=3600
 )
-LIVE = TicketSnapshot(current_status="RUNNING", read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
+LIVE = TicketSnapshot(progress=Progress.RUNNING, read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
 STATES = ("deferred", "running", "queued", "scheduled", None, "up_for_retry", "success", "failed", "skipped")
 
 
@@ -43,24 +44,23 @@ def found(state: str | None = "deferred", **more: Any) -> WaitRecord:
     return WaitRecord(**{**vars(FOUND), "state": state, **more})
 
 
-def live(current_status: str = "RUNNING", **more: Any) -> TicketSnapshot:
-    return TicketSnapshot(**{**vars(LIVE), "current_status": current_status, **more})
+def live(progress: Progress = Progress.RUNNING, **more: Any) -> TicketSnapshot:
+    return TicketSnapshot(**{**vars(LIVE), "progress": progress, **more})
 
 
 @pytest.mark.parametrize(
-    ("current_status", "status"),
+    ("progress", "status"),
     [
-        ("RUNNING", Status.WAITING),
-        ("SUSPENDED", Status.SUSPENDED),
-        ("FINISHED", Status.RESUMING),
-        ("REVOKED", Status.RESUMING),
-        ("TERMINATED", Status.RESUMING),
-        ("SOMETHING_NEW", Status.WAITING),
-        ("", Status.WAITING),
+        (Progress.RUNNING, Status.WAITING),
+        (Progress.SUSPENDED, Status.SUSPENDED),
+        (Progress.FINISHED, Status.RESUMING),
+        (Progress.WITHDRAWN, Status.RESUMING),
+        (Progress.TERMINATED, Status.RESUMING),
+        (Progress.OPEN, Status.WAITING),
     ],
 )
-def test_p3_an_open_wait_is_never_called_approved(current_status, status):
-    assert status_of(found(), live(current_status)) is status
+def test_p3_an_open_wait_is_never_called_approved(progress, status):
+    assert status_of(found(), live(progress)) is status
 
 
 def test_without_itsm_a_deferred_task_waits():
@@ -68,16 +68,16 @@ def test_without_itsm_a_deferred_task_waits():
 
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.WAITING])
-@pytest.mark.parametrize("current_status", ["RUNNING", "FINISHED", "REVOKED"])
-def test_a_tasks_own_verdict_stands(outcome, current_status):
-    said = status_of(found("success", verdict=verdict(outcome)), live(current_status))
+@pytest.mark.parametrize("progress", [Progress.RUNNING, Progress.FINISHED, Progress.WITHDRAWN])
+def test_a_tasks_own_verdict_stands(outcome, progress):
+    said = status_of(found("success", verdict=verdict(outcome)), live(progress))
     assert (said, said in OPEN) == (outcome, False)
 
 
 @pytest.mark.parametrize("state", [one for one in STATES if one != "deferred"])
 def test_without_a_verdict_a_task_resumes_or_has_ended(state):
     over = state in ("success", "failed", "skipped")
-    assert status_of(found(state), live("FINISHED")) is (Status.ENDED if over else Status.RESUMING)
+    assert status_of(found(state), live(Progress.FINISHED)) is (Status.ENDED if over else Status.RESUMING)
 
 
 @pytest.mark.parametrize("nonsense", [None, {}, {"outcome": 7}, {"outcome": "maybe"}, {"outcome": "waiting"}])
@@ -86,7 +86,7 @@ def test_p3_what_is_no_verdict_decides_nothing(nonsense):
 
 
 def test_every_status_can_be_told_from_every_pair():
-    pairs = [(found(state), one) for state in STATES for one in (None, live(), live("FINISHED"))]
+    pairs = [(found(state), one) for state in STATES for one in (None, live(), live(Progress.FINISHED))]
     assert {status_of(*pair) for pair in pairs} <= set(Status)
 
 
@@ -100,7 +100,7 @@ def test_an_open_row_says_whose_turn_it_is_and_until_when():
 def test_a_decided_row_says_who_and_when():
     answer = Decision(operator="alice", approved=False, remark="no", decided_at=NOW.isoformat())
     said = verdict(Outcome.REJECTED, approvers=(answer, answer), decided_at=NOW.isoformat())
-    row = row_of(found("failed", verdict=said), live("FINISHED"))
+    row = row_of(found("failed", verdict=said), live(Progress.FINISHED))
     assert (row.decided_by, row.decided_at, row.reason) == (("alice",), NOW, "why")
     assert (row.step, row.approvers, row.deadline, row.stale) == ("", (), None, False)
 
@@ -228,7 +228,7 @@ def test_what_only_airflow_knows_is_told_without_itsm():
 
 
 def test_a_wait_that_resumes_is_not_told_a_reason_or_a_decision_yet():
-    row = row_of(found("running", verdict=verdict(Outcome.WAITING), ended_at=NOW), live("FINISHED"))
+    row = row_of(found("running", verdict=verdict(Outcome.WAITING), ended_at=NOW), live(Progress.FINISHED))
     assert (row.status, row.reason, row.decided_at) == (Status.RESUMING, "", None)
 
 
@@ -261,7 +261,7 @@ def test_a_ticket_that_asks_nobody_says_so_while_it_waits():
     assert row_of(found(), live(stalled=True)).as_dict()["stalled"] is True
     assert row_of(found(), live()).as_dict()["stalled"] is False
     assert row_of(found(), None).as_dict()["stalled"] is False
-    for ended in (live("FINISHED", stalled=True), live("SUSPENDED", stalled=True)):
+    for ended in (live(Progress.FINISHED, stalled=True), live(Progress.SUSPENDED, stalled=True)):
         assert row_of(found(), ended).as_dict()["stalled"] is False
     decided = found("success", verdict=verdict(Outcome.APPROVED))
     assert row_of(decided, live(stalled=True)).as_dict()["stalled"] is False

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.ticket_detail import Kind, entry_of, ticket_detail
-from airflow_provider_bkitsm.itsm.v2.evidence import prove
+from airflow_provider_bkitsm.approvals.ticket_detail import Entry, Kind, entry_of, ticket_detail
+from airflow_provider_bkitsm.itsm.evidence import prove
+from airflow_provider_bkitsm.itsm.v2.evidence import read_entry
 from airflow_provider_bkitsm.itsm.v2.models import LogEntry, TicketInfo, TicketLogs, TicketStatus
+from airflow_provider_bkitsm.itsm.v2.status import read_info, read_log, read_status
 from tests.record.ends import ENDS, bodies
 
 INFO = {
@@ -33,7 +35,12 @@ def log(**more: Any) -> dict[str, Any]:
 
 def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
     status = TicketStatus(current_status="RUNNING", current_steps=list(steps))
-    return ticket_detail(TicketInfo(**INFO, **info), TicketLogs(sn="REQ1", logs=list(logs)), status)
+    read = read_info(TicketInfo(**INFO, **info)), read_log(TicketLogs(sn="REQ1", logs=list(logs)))
+    return ticket_detail(*read, read_status(status))
+
+
+def told_of(line: dict[str, Any]) -> Entry:
+    return entry_of(read_entry(LogEntry(**line)))
 
 
 @pytest.mark.parametrize(
@@ -48,12 +55,12 @@ def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
     ],
 )
 def test_an_approval_step_says_what_was_answered(fields, kind, remark):
-    entry = entry_of(LogEntry(**log(from_state_type="APPROVAL", form_data=fields)))
+    entry = told_of(log(from_state_type="APPROVAL", form_data=fields))
     assert (entry.kind, entry.remark, entry.people) == (kind, remark, ("alice",))
 
 
 def test_p3_another_step_is_no_answer_whatever_its_form_says():
-    entry = entry_of(LogEntry(**log(from_state_type="NORMAL", form_data=[ANSWER, REMARK])))
+    entry = told_of(log(from_state_type="NORMAL", form_data=[ANSWER, REMARK]))
     assert (entry.kind, entry.remark) == (Kind.EVENT, "")
 
 
@@ -83,7 +90,8 @@ def test_times_leave_as_utc():
 def test_a_story_tells_what_itsm_says_of_the_ticket():
     addresses = {"ticket_url": "https://itsm/1", "iframe_ticket_url": "https://itsm/frame?id=1"}
     info = TicketInfo(**INFO, **addresses, end_at="2026-11-24 09:00:00", fields=[ASKED])
-    told = ticket_detail(info, TicketLogs(sn="REQ1"), TicketStatus(current_status="FINISHED")).as_dict()
+    status = read_status(TicketStatus(current_status="FINISHED"))
+    told = ticket_detail(read_info(info), read_log(TicketLogs(sn="REQ1")), status).as_dict()
     # The status was read last.
     assert (told["title"], told["current_status"], told["creator"]) == ("T", "FINISHED", "bob")
     assert told["ended_at"] == "2026-11-24T01:00:00+00:00"
@@ -101,13 +109,13 @@ def test_an_entry_tells_who_and_what_and_a_step_that_waits_has_no_time():
 
 def test_an_answer_of_itsms_own_is_marked():
     line = log(from_state_type="APPROVAL", form_data=[ANSWER])
-    answers = [entry_of(LogEntry(**line, source=one)).as_dict() for one in ("API", "SYS")]
+    answers = [told_of({**line, "source": one}).as_dict() for one in ("API", "SYS")]
     assert [one["automatic"] for one in answers] == [False, True]
 
 
 @pytest.mark.parametrize("situation", ENDS)
 def test_p3_the_page_and_the_verdict_read_the_same_answers(situation):
-    entries = TicketLogs.model_validate(bodies(situation)["get_ticket_logs/"]["data"]).logs
+    entries = read_log(TicketLogs.model_validate(bodies(situation)["get_ticket_logs/"]["data"])).entries
     told = [one.kind for one in map(entry_of, entries) if one.kind is not Kind.EVENT]
     words = {True: Kind.APPROVED, False: Kind.REFUSED, None: Kind.ANSWERED}
     assert told == [words[one.approved] for one in prove(entries).answers]

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, as_text, form_row, form_rows
+from airflow_provider_bkitsm.itsm.models import FormField
+from airflow_provider_bkitsm.itsm.v2 import models
+from airflow_provider_bkitsm.itsm.v2.evidence import read_field
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored
-from airflow_provider_bkitsm.itsm.v2.models import FormField, TicketInfo
 from tests.record import EVIDENCE
 
 CUSTOM = {
@@ -27,7 +29,7 @@ ROWS = (("名称", "app"), ("Days", "7"), ("Paths", '[\n "/a"\n]'), ("X", "x"), 
 
 
 def field(value: Any, **more: Any) -> FormField:
-    return FormField(**{"key": "k", "name": "Name", "type": "STRING", "value": value, **more})
+    return read_field(models.FormField(**{"key": "k", "name": "Name", "type": "STRING", "value": value, **more}))
 
 
 @pytest.mark.parametrize("given", [CUSTOM, json.dumps(CUSTOM), "  " + json.dumps(CUSTOM)])
@@ -91,8 +93,8 @@ def test_a_recorded_custom_form_shows_its_rows(name):
         for one in EVIDENCE[f"create_ticket__field_custom_form_{name}"]["request"]["fields"]
         if one["key"] == "f_custom"
     )
-    info = TicketInfo.model_validate(EVIDENCE[f"get_ticket_info__field_custom_form_{name}"]["body"]["data"])
-    (shown,) = (form_row(one) for one in info.fields if one.key == "f_custom")
+    info = models.TicketInfo.model_validate(EVIDENCE[f"get_ticket_info__field_custom_form_{name}"]["body"]["data"])
+    (shown,) = (form_row(read_field(one)) for one in info.fields if one.key == "f_custom")
     rows = form_row(field(sent, type="TEXT")).rows
     assert shown.rows
     assert [label for label, _ in shown.rows] == [label for label, _ in rows]
@@ -100,6 +102,6 @@ def test_a_recorded_custom_form_shows_its_rows(name):
 
 def test_a_text_of_markup_is_shown_as_text():
     name = "get_ticket_info__field_string_markup"
-    info = TicketInfo.model_validate(EVIDENCE[name]["body"]["data"])
-    (shown,) = (form_row(one) for one in info.fields if one.key == "f_string")
+    info = models.TicketInfo.model_validate(EVIDENCE[name]["body"]["data"])
+    (shown,) = (form_row(read_field(one)) for one in info.fields if one.key == "f_string")
     assert shown.text == "a \"q\" 'x' <b>b</b> i s & & 1<2 中文\n行2 "

@@ -20,7 +20,7 @@ def raw(**changes: object) -> bytes:
 
 
 def test_only_the_number_and_the_token_are_read():
-    assert read_notice(raw()) == CallbackBody(sn="REQ20261124000003", token="t" * 88)
+    assert read_notice(raw()) == CallbackBody(sn="REQ20261124000003", token="t" * 88, dialect="v2")
 
 
 RECORDED = CALLBACKS | {name: one for name, one in EVIDENCE.items() if one["kind"] == "callback"}
@@ -30,9 +30,8 @@ RECORDED = CALLBACKS | {name: one for name, one in EVIDENCE.items() if one["kind
 def test_a_recorded_callback_is_read(name):
     body = RECORDED[name]["body"] | {"token": GOOD["token"]}
     notice = read_notice(json.dumps(body).encode())
-    assert notice == CallbackBody(
-        sn=body["sn"], token=GOOD["token"], inside_a_call=body["current_status"] in ("REVOKED", "TERMINATED")
-    )
+    inside = body["current_status"] in ("REVOKED", "TERMINATED")
+    assert notice == CallbackBody(sn=body["sn"], token=GOOD["token"], inside_a_call=inside, dialect="v2")
 
 
 def test_every_recorded_callback_is_covered():

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver,
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
+from tests.itsm.fake_dialect import FakeDialect
 
 ALLOWED = ("ticket_approval_result", "get_ticket_logs", "token/verify")
 
@@ -365,6 +366,24 @@ async def test_p3_a_ticket_that_was_edited_while_it_was_open_is_not_approved(
         assert verdict.outcome == outcome
     assert verdict.reason_code == "form_changed"
     assert "drop it" in verdict.reason
+
+
+async def test_p3_a_ticket_that_was_opened_in_another_dialect_is_not_approved(
+    sn, sandbox, receiver, arrive, metadata
+):
+    request = {"fast_approval": True, "fields": {**FORM, "title": sandbox.ticket(sn)["title"]}, "dialect": "v9"}
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request=request)
+    sandbox.approve(sn)
+    assert await receiver.receive(arrive(sn)) is Result.RESUMED
+    _, verdict = metadata.resumed[-1]
+    assert (verdict.outcome, verdict.reason_code) == ("rejected", "another_dialect")
+
+
+async def test_p4_a_callback_in_another_dialect_than_its_connections_is_refused(sn, receiver, arrive, metadata):
+    other = FakeDialect()
+    metadata.gateways["bkitsm_default"] = replace(metadata.gateways["bkitsm_default"], dialect=other)
+    assert await receiver.receive(arrive(sn)) is Result.REFUSED_SHAPE
+    assert metadata.resumed == []
 
 
 async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(

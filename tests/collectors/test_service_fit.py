@@ -11,22 +11,29 @@ import pytest
 from airflow_provider_bkitsm.collectors.clean_config import canonical, digest
 from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, ServiceFit, choose, plan_fields
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.models import FlowStep, Service
+from airflow_provider_bkitsm.itsm.v2 import models
+from airflow_provider_bkitsm.itsm.v2.dialect import V2, read_service
 from airflow_provider_bkitsm.itsm.v2.html_filter import as_stored, value_as_shown
-from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, ServiceField
-from airflow_provider_bkitsm.itsm.v2.services import check_form
-from airflow_provider_bkitsm.itsm.verdict_source import Step, VerdictSource
+from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource
 from tests.record import EVIDENCE
 
-BUILT_IN = ServiceDetail.model_validate(EVIDENCE["get_service_detail__log_search_service"]["body"]["data"])
+BUILT_IN = read_service(
+    models.ServiceDetail.model_validate(EVIDENCE["get_service_detail__log_search_service"]["body"]["data"])
+)
 PAYLOAD = {"table_id": "t", "retention": 14, "allocation_min_days": 3}
 
 
-def _service(**kinds: str) -> ServiceDetail:
-    fields = (ServiceField(key=key, type=kind) for key, kind in {"title": "STRING", **kinds}.items())
-    return ServiceDetail(service_id=1, fields=tuple(fields))
+def _service_of(*fields: models.ServiceField, number: int = 1, name: str = "") -> Service:
+    return read_service(models.ServiceDetail(service_id=number, name=name, fields=fields))
 
 
-def _plan(service: ServiceDetail, **changed: Any) -> FieldPlan:
+def _service(*, number: int = 1, name: str = "", **kinds: str) -> Service:
+    fields = (models.ServiceField(key=key, type=kind) for key, kind in {"title": "STRING", **kinds}.items())
+    return _service_of(*fields, number=number, name=name)
+
+
+def _plan(service: Service, **changed: Any) -> FieldPlan:
     usual = {"keys": Keys(), "approvers": "alice", "steps": None, "own": {}}
     return plan_fields(service, **(usual | {"payload": PAYLOAD, "opened": date(2026, 11, 30)} | changed))
 
@@ -47,7 +54,7 @@ def test_the_built_in_services_form_is_complete() -> None:
     assert plan.detail is not None
     assert plan.reason is not None
     assert (plan.detail.key, plan.reason.key) == ("collector_detail", "apply_reason")
-    check_form(BUILT_IN.fields, {"title": "t", "bk_biz_id": 2, **plan.filled})
+    V2.check_form(BUILT_IN, {"title": "t", "bk_biz_id": 2, **plan.filled})
 
 
 def test_everything_that_is_filled_in_is_noted_with_its_value() -> None:
@@ -91,8 +98,8 @@ def test_what_looks_like_markup_is_shown_whatever_the_fields_type(kind: str) -> 
 
 
 def test_a_size_that_may_be_left_out_is_left_out() -> None:
-    field = ServiceField(key="single_log_size", type="INT", validate_type="OPTION")
-    assert _plan(ServiceDetail(service_id=1, fields=(field,))).filled == {}
+    field = models.ServiceField(key="single_log_size", type="INT", validate_type="OPTION")
+    assert _plan(_service_of(field)).filled == {}
 
 
 def test_the_day_is_that_of_people_in_shanghai() -> None:
@@ -101,26 +108,26 @@ def test_the_day_is_that_of_people_in_shanghai() -> None:
 
 
 def test_a_service_that_names_nobody_asks_its_own_people_and_that_is_noted() -> None:
-    plan = _plan(BUILT_IN, steps=[Step(name="评估", kind="NORMAL", people="admin")])
+    plan = _plan(BUILT_IN, steps=[FlowStep(name="评估", kind="NORMAL", people="admin")])
     (note,) = (one for one in plan.notes if "alice" in one)
     assert "asks its own people (评估: admin), not alice" in note
 
 
 def test_the_approvers_go_where_the_flow_takes_its_people_from() -> None:
     service = _service(followers="MEMBERS", who="MEMBERS", collector_detail="CUSTOM-FORM")
-    steps = [Step(name="s", kind="APPROVAL", people_from="who")]
+    steps = [FlowStep(name="s", kind="APPROVAL", people_from="who")]
     assert _plan(service, steps=steps).approvers == "who"
     assert "several of its fields name people: followers, who" in _plan(service).problems[0]
     assert _plan(service, own={"followers": "bob"}).approvers == "who"
-    fixed = [Step(name="s", kind="APPROVAL", people="bob")]
+    fixed = [FlowStep(name="s", kind="APPROVAL", people="bob")]
     assert _plan(service, steps=fixed).approvers is None
 
 
 def test_p3_a_flow_that_takes_its_people_from_another_field_gets_the_approvers_there() -> None:
     """The log platform's own key is taken only where the flow asks the people in it, or its people are its own."""
     service = _service(approvals="MEMBERS", leader="MEMBERS", collector_detail="CUSTOM-FORM")
-    assert _plan(service, steps=[Step(name="s", kind="APPROVAL", people_from="leader")]).approvers == "leader"
-    both = [Step(name=key, kind="APPROVAL", people_from=key) for key in ("leader", "approvals")]
+    assert _plan(service, steps=[FlowStep(name="s", kind="APPROVAL", people_from="leader")]).approvers == "leader"
+    both = [FlowStep(name=key, kind="APPROVAL", people_from=key) for key in ("leader", "approvals")]
     plan = _plan(service, steps=both)
     assert plan.approvers == "approvals"
     assert "its flow also asks the people in its field leader: name them with fields" in plan.notes
@@ -129,7 +136,7 @@ def test_p3_a_flow_that_takes_its_people_from_another_field_gets_the_approvers_t
 
 def test_a_flow_that_would_ask_nobody_does_not_fit() -> None:
     service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
-    steps = [Step(name="s", kind="APPROVAL", people_from="approvals")]
+    steps = [FlowStep(name="s", kind="APPROVAL", people_from="approvals")]
     (problem,) = _plan(service, steps=steps, approvers="").problems
     assert problem == "it asks the people in its field approvals, and the task names none: give approvers"
     assert _plan(service, steps=steps, approvers="", own={"approvals": "bob"}).problems == ()
@@ -137,7 +144,7 @@ def test_a_flow_that_would_ask_nobody_does_not_fit() -> None:
 
 def test_approvers_whom_the_flow_does_not_ask_are_noted() -> None:
     service = _service(approvals="MEMBERS", collector_detail="CUSTOM-FORM")
-    plan = _plan(service, steps=[Step(name="s", kind="APPROVAL", people="bob")])
+    plan = _plan(service, steps=[FlowStep(name="s", kind="APPROVAL", people="bob")])
     assert plan.approvers == "approvals"
     assert "its flow asks its own people (s: bob); alice only stand in its field approvals" in plan.notes
 
@@ -172,7 +179,7 @@ def test_a_field_that_was_named_and_is_not_there_is_a_problem_with_those_there_a
 
 def _fit(number: int, *, approvers: bool = True, problem: str | None = None) -> ServiceFit:
     kinds = {"collector_detail": "CUSTOM-FORM"} | ({"approvals": "MEMBERS"} if approvers else {})
-    service = _service(**kinds).model_copy(update={"service_id": number, "name": f"s{number}"})
+    service = _service(number=number, name=f"s{number}", **kinds)
     return ServiceFit(
         service=service, plan=_plan(service), verdict=VerdictSource(settings=None, reason="r", problem=problem)
     )
@@ -212,10 +219,8 @@ def test_a_service_that_asks_whom_the_task_names_says_that_it_names_nobody(key: 
 
 
 def test_approvers_that_may_be_left_out_are_left_out() -> None:
-    optional = ServiceField(key="approvals", type="MEMBERS", validate_type="OPTION")
-    hidden = ServiceField(key="approvals", type="MEMBERS", show_type=0)
+    optional = models.ServiceField(key="approvals", type="MEMBERS", validate_type="OPTION")
+    hidden = models.ServiceField(key="approvals", type="MEMBERS", show_type=0)
     for one in (optional, hidden):
-        service = ServiceDetail(
-            service_id=1, fields=(one, ServiceField(key="collector_detail", type="CUSTOM-FORM"))
-        )
+        service = _service_of(one, models.ServiceField(key="collector_detail", type="CUSTOM-FORM"))
         assert _plan(service, approvers="").problems == ()

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.collectors.form import shows_digest
 from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, plan_fields
 from airflow_provider_bkitsm.collectors.ticket_form import Question, check_approved_form, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.v2.models import FormField, ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.models import FormField, Service, ServiceField
 
 TAG = "0123456789abcdef0123456789abcdef"
 COLLECTOR: dict[str, Any] = {
@@ -35,10 +35,10 @@ ALL = {
 
 
 def _plan(question: Question, known: dict[str, str]) -> FieldPlan:
-    fields = tuple(ServiceField(key=key, type=kind) for key, kind in known.items())
+    fields = tuple(ServiceField(key=key, type=kind, names_people=kind == "MEMBERS") for key, kind in known.items())
     own = question.fields or {}
     request = {"approvers": question.approvers, "steps": None, "payload": PAYLOAD, "opened": DAY, "own": own}
-    return plan_fields(ServiceDetail(service_id=1, fields=fields), keys=question.keys, **request)
+    return plan_fields(Service(service_id=1, fields=fields), keys=question.keys, **request)
 
 
 def _form(

@@ -25,6 +25,7 @@ RETRY_SAFE = {
     "CollectorStorageUnknown": True,
     "InvalidCleanConfig": False,
     "ItsmAmbiguousError": False,
+    "ItsmAnotherDialectError": False,
     "ItsmAnotherQuestionError": False,
     "ItsmAuthenticationError": False,
     "ItsmConfigurationError": False,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from airflow_provider_bkitsm.itsm.idempotency import (
     marker,
     shows_marker,
 )
+from airflow_provider_bkitsm.itsm.protocol import Call
+from tests.itsm.flows import drive
 
 TAG = creation_tag("bkitsm_default", "dag", "run", "task", -1, 0)
 SINCE = datetime(2026, 11, 24, tzinfo=UTC)
@@ -31,16 +34,15 @@ def item(number: int, **more: Any) -> dict[str, Any]:
 
 
 def search(*pages: list[dict[str, Any]]) -> tuple[list[str], int]:
-    flow, asked = find_opened(TAG, creator="alice", since=SINCE), 0
-    call = next(flow)
-    try:
-        while True:
-            page = {"page": asked + 1, "total_page": len(pages), "count": 99, "items": pages[asked]}
-            assert call.body == ASKED | {"page": asked + 1, "page_size": 100}
-            asked += 1
-            call = flow.send(call.parse(page))
-    except StopIteration as stop:
-        return [one.sn for one in stop.value], asked
+    numbers = count(1)
+
+    def answer(call: Call[Any]) -> dict[str, Any]:
+        number = next(numbers)
+        assert call.body == ASKED | {"page": number, "page_size": 100}
+        return {"page": number, "total_page": len(pages), "count": 99, "items": pages[number - 1]}
+
+    found = drive(find_opened(TAG, creator="alice", since=SINCE), answer)
+    return [one.sn for one in found], next(numbers) - 1
 
 
 def test_a_tag_is_stable_fits_and_differs_by_every_part():

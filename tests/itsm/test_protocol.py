@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm import errors, protocol
-from airflow_provider_bkitsm.itsm.protocol import Front, decode
+from airflow_provider_bkitsm.itsm.protocol import Front
 from airflow_provider_bkitsm.itsm.v2 import calls
-from tests.itsm.flows import drive
+from tests.itsm.flows import decode, drive
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"

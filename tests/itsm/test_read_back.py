@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.itsm.read_back import as_asked, confirm, form_differences, ticket_differences
 from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte, prepared
+from airflow_provider_bkitsm.itsm.v2.status import read_info
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
 from airflow_provider_bkitsm.sandbox.itsm.services import Field
@@ -80,8 +83,12 @@ def ticket(*fields: tuple[str, str, Any], title: str = "t", **more: Any) -> Any:
     return data | more
 
 
+def as_info(data: Any) -> TicketInfo:
+    return read_info(calls.get_ticket_info(SN).parse(data))
+
+
 def differences(sent: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[str, ...]:
-    return form_differences({"fields": {"title": "t", **sent}}, calls.get_ticket_info(SN).parse(data))
+    return form_differences({"fields": {"title": "t", **sent}}, as_info(data), V2)
 
 
 def as_kept(value: Any, kind: str, *, spelled: bool = False) -> Any:
@@ -94,8 +101,8 @@ def as_kept(value: Any, kind: str, *, spelled: bool = False) -> Any:
 
 @pytest.mark.parametrize(("situation", "data"), READ, ids=[situation for situation, _ in READ])
 def test_every_recorded_ticket_shows_what_was_sent_unless_it_was_changed(situation, data):
-    info = calls.get_ticket_info(data["sn"]).parse(data)
-    found = ticket_differences(request_of(OPENED[data["sn"]]), info)
+    info = as_info(data)
+    found = ticket_differences(request_of(OPENED[data["sn"]]), info, V2)
     assert [one.partition(" as ")[0] for one in found] == DIFFERENT.get(situation, [])
 
 
@@ -107,13 +114,13 @@ def test_the_recorded_tickets_are_many_and_hold_a_built_in_approval():
 
 def test_a_recorded_ticket_is_no_other_one():
     """Two recorded tickets with different forms are never taken for each other (P2, P3)."""
-    infos = [calls.get_ticket_info(data["sn"]).parse(data) for _, data in READ]
+    infos = [as_info(data) for _, data in READ]
     forms = {sn: request_of(one) for sn, one in OPENED.items()}
     for info in infos:
         for sn, request in forms.items():
             alike = request["fields"] == forms[info.sn]["fields"]
             if not alike and sn != info.sn and filtered(request["fields"]["title"]) != info.title:
-                assert ticket_differences(request, info)
+                assert ticket_differences(request, info, V2)
 
 
 @given(VALUES, st.sampled_from((*TEXT_TYPES, "CUSTOM-FORM", "TABLE")), st.booleans())
@@ -124,10 +131,7 @@ def test_whatever_is_stored_of_a_value_is_no_difference(value, kind, spelled):
 @given(TEXTS.filter(str.strip))
 def test_a_title_is_the_same_raw_filtered_and_spelled(title):
     for text in (title, filtered(title)):
-        assert (
-            form_differences({"fields": {"title": title}}, calls.get_ticket_info(SN).parse(ticket(title=text)))
-            == ()
-        )
+        assert form_differences({"fields": {"title": title}}, as_info(ticket(title=text)), V2) == ()
 
 
 @given(PLAIN, PLAIN, PLAIN, st.sampled_from(TEXT_TYPES))
@@ -238,9 +242,9 @@ def test_a_difference_is_no_format_string():
 
 
 def test_a_request_without_a_form_matches_nothing():
-    info = calls.get_ticket_info(SN).parse(ticket())
+    info = as_info(ticket())
     for request in ({}, {"fields": None}, {"fields": {}}, {"fields": "nonsense"}, {"fields": {"f": "x"}}):
-        assert form_differences(request, info)
+        assert form_differences(request, info, V2)
 
 
 @pytest.mark.parametrize(
@@ -253,14 +257,14 @@ def test_a_request_without_a_form_matches_nothing():
     ],
 )
 def test_a_ticket_of_another_service_or_creator_is_not_adopted(request_, named):
-    info = calls.get_ticket_info(SN).parse(ticket())
-    assert list(ticket_differences(request_ | {"fields": {"title": "t"}}, info)) == named
+    info = as_info(ticket())
+    assert list(ticket_differences(request_ | {"fields": {"title": "t"}}, info, V2)) == named
 
 
 def test_a_creator_may_be_shown_with_a_display_name():
-    info = calls.get_ticket_info(SN).parse(ticket(creator="alice(爱丽丝)"))
-    assert ticket_differences({"creator": "alice", "fields": {"title": "t"}}, info) == ()
-    assert ticket_differences({"creator": "ali", "fields": {"title": "t"}}, info)
+    info = as_info(ticket(creator="alice(爱丽丝)"))
+    assert ticket_differences({"creator": "alice", "fields": {"title": "t"}}, info, V2) == ()
+    assert ticket_differences({"creator": "ali", "fields": {"title": "t"}}, info, V2)
 
 
 REQUEST = {"service_id": 5, "creator": "admin", "fields": {"title": "t", "content": "Drop table ORDERS"}}
@@ -344,7 +348,7 @@ def confirmed(hook: Any, sn: str, request: Mapping[str, Any]) -> Verdict:
 def test_p3_a_ticket_left_alone_stays_approved(opened, sandbox):
     hook, sn, request = opened
     sandbox.wait_for_step(sn)
-    assert ticket_differences(request, hook.get_ticket_info(sn)) == ()
+    assert ticket_differences(request, read_info(hook.get_ticket_info(sn)), V2) == ()
     sandbox.approve(sn)
     assert confirmed(hook, sn, request).outcome is Outcome.APPROVED
 
@@ -356,7 +360,7 @@ def test_p3_a_ticket_left_alone_stays_approved(opened, sandbox):
 def test_p3_a_ticket_edited_before_it_was_approved_is_not(opened, sandbox, edited):
     hook, sn, request = opened
     sandbox.edit(sn, **edited)
-    assert ticket_differences(request, hook.get_ticket_info(sn))
+    assert ticket_differences(request, read_info(hook.get_ticket_info(sn)), V2)
     sandbox.approve(sn)
     verdict = confirmed(hook, sn, request)
     assert (verdict.outcome, verdict.reason_code) == (Outcome.REJECTED, Reason.FORM_CHANGED)

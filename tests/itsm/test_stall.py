@@ -8,21 +8,21 @@ from itertools import pairwise
 
 import pytest
 
+from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo
 from airflow_provider_bkitsm.itsm.stall import StallChecks, describe, has_started, is_stalled, is_told_now
 from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.models import Step, TicketInfo
+from airflow_provider_bkitsm.itsm.v2.status import read_info
 from tests.record import EVIDENCE, EXCHANGES
 
-NOBODY = Step(name="提单", state_id=1, processors_type="OPEN")
-ALICE = Step(name="审批", state_id=2, processors_type="PERSON", processors=("alice",))
-AUTOMATIC = Step(name="调接口", state_id=3, processors_type="EMPTY")
+NOBODY = Step(name="提单", key="1", is_open_to_all=True)
+ALICE = Step(name="审批", key="2", processors=("alice",))
+AUTOMATIC = Step(name="调接口", key="3")
 OPENED = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def recorded(name: str) -> TicketInfo:
-    return calls.get_ticket_info("REQ1").parse(
-        {**EXCHANGES, **EVIDENCE}[f"get_ticket_info__{name}"]["body"]["data"]
-    )
+    data = {**EXCHANGES, **EVIDENCE}[f"get_ticket_info__{name}"]["body"]["data"]
+    return read_info(calls.get_ticket_info("REQ1").parse(data))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def recorded(name: str) -> TicketInfo:
 )
 def test_a_recorded_ticket_that_asks_nobody(name):
     info = recorded(name)
-    assert is_stalled(info.current_status, info.current_steps)
+    assert is_stalled(info.progress, info.current_steps)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_recorded_ticket_that_asks_nobody(name):
 )
 def test_a_recorded_ticket_that_asks_somebody_or_is_over(name):
     info = recorded(name)
-    assert not is_stalled(info.current_status, info.current_steps)
+    assert not is_stalled(info.progress, info.current_steps)
 
 
 @pytest.mark.parametrize("name", ["field_string_emoji", "field_text_emoji", "celery_worker_down"])
@@ -62,19 +62,19 @@ def test_a_recorded_ticket_whose_flow_has_started_though_it_may_list_no_step(nam
 
 
 @pytest.mark.parametrize(
-    ("status", "steps", "stalled"),
+    ("progress", "steps", "stalled"),
     [
-        ("RUNNING", (), True),
-        ("RUNNING", (NOBODY,), True),
-        ("RUNNING", (NOBODY, ALICE), False),
-        ("RUNNING", (AUTOMATIC,), False),
-        ("SUSPENDED", (), False),
-        ("FINISHED", (), False),
-        ("REVOKED", (), False),
+        (Progress.RUNNING, (), True),
+        (Progress.RUNNING, (NOBODY,), True),
+        (Progress.RUNNING, (NOBODY, ALICE), False),
+        (Progress.RUNNING, (AUTOMATIC,), False),
+        (Progress.SUSPENDED, (), False),
+        (Progress.FINISHED, (), False),
+        (Progress.OPEN, (), False),
     ],
 )
-def test_a_stall_is_a_running_ticket_without_anybody(status, steps, stalled):
-    assert is_stalled(status, steps) is stalled
+def test_a_stall_is_a_running_ticket_without_anybody(progress, steps, stalled):
+    assert is_stalled(progress, steps) is stalled
 
 
 def test_what_is_said_claims_no_more_than_is_known_and_says_what_to_do():

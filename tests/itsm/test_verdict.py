@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.models import Progress, TicketState
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult
 from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict, rows_by_ticket
+from tests.itsm.flows import drive
 
 SN = "REQ20261124000003"
 DEFAULT = VerdictPolicy()
@@ -58,13 +59,7 @@ def read(rows: list[dict[str, Any]], *logs: dict[str, Any], policy=DEFAULT, fiel
             "fields": list(fields),
         },
     }
-    flow = read_verdict(SN, policy)
-    try:
-        call = next(flow)
-        while True:
-            call = flow.send(call.parse(answers[call.path]))
-    except StopIteration as stop:
-        return stop.value
+    return drive(read_verdict(SN, policy), lambda call: answers[call.path])
 
 
 def test_an_approval_names_who_when_and_why():
@@ -98,12 +93,10 @@ def test_p3_a_rejection_that_later_reads_true_stands():
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUSPENDED", "SOMETHING_NEW", ""])
 def test_p3_an_open_ticket_waits_and_costs_one_call(status):
-    flow = read_verdict(SN, DEFAULT)
-    call = next(flow)
-    with pytest.raises(StopIteration) as stop:
-        flow.send(call.parse([row(status, True)]))
-    assert stop.value.value.outcome is Outcome.WAITING
-    assert stop.value.value.decided_at is None
+    answers = iter([[row(status, True)]])
+    verdict = drive(read_verdict(SN, DEFAULT), lambda _call: next(answers))
+    assert verdict.outcome is Outcome.WAITING
+    assert verdict.decided_at is None
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("REVOKED", "withdrawn"), ("TERMINATED", "terminated")])
@@ -334,14 +327,16 @@ def test_p3_no_content_raises_and_only_a_whole_approval_is_one(changes):
         assert verdict.sn
 
 
-def rows_of(sns: str) -> list[ApprovalResult]:
-    return [ApprovalResult(sn=sn, current_status="RUNNING", approve_result=False) for sn in sns]
+def rows_of(sns: str) -> list[TicketState]:
+    return [
+        TicketState(sn=sn, progress=Progress.RUNNING, current_status="RUNNING", approve_result=False) for sn in sns
+    ]
 
 
 def test_p3_each_ticket_has_one_row_or_an_error():
     seen = rows_by_ticket("ABC", rows_of("ABBX"))
     kinds = {sn: type(one) for sn, one in seen.items()}
-    assert kinds == {"A": ApprovalResult, "B": errors.ItsmAmbiguousError, "C": errors.ItsmTicketNotFoundError}
+    assert kinds == {"A": TicketState, "B": errors.ItsmAmbiguousError, "C": errors.ItsmTicketNotFoundError}
 
 
 def test_p3_a_row_that_cannot_be_read_may_be_any_missing_tickets_or_the_second_of_its_own():

@@ -21,9 +21,9 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
-from airflow_provider_bkitsm.itsm.protocol import Call, decode
+from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
-from tests.itsm.flows import drive
+from tests.itsm.flows import decode, drive
 from tests.record import ANSWERS, CALLBACKS, EXCHANGES
 
 SN = "REQ20261124000003"

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from airflow_provider_bkitsm.itsm.models import FlowStep, Service
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.v2.dialect import read_service
 from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, Workflow
+from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import (
     is_built_in_form,
     read_verdict,
-    steps_of,
     verdict_source,
     withdrawal_note,
 )
@@ -23,12 +26,19 @@ from tests.record import EVIDENCE
 
 DEFAULT = VerdictPolicy()
 BY_FIELD = {"verdict_field": "approval_result", "verdict_value": "true"}
-BUILT_IN = ServiceDetail.model_validate(EVIDENCE["get_service_detail__log_search_service"]["body"]["data"])
-OWN = ServiceDetail.model_validate(EVIDENCE["get_service_detail__two_approvals_imported"]["body"]["data"])
+
+
+def _recorded_service(name: str) -> Service:
+    data = EVIDENCE[f"get_service_detail__{name}"]["body"]["data"]
+    return read_service(ServiceDetail.model_validate(data))
+
+
+BUILT_IN = _recorded_service("log_search_service")
+OWN = _recorded_service("two_approvals_imported")
 CHOICES = [{"key": "true", "name": "通过"}, {"key": "false", "name": "拒绝"}]
 
 
-def _flow(*steps: tuple[str, dict[str, Any] | None]) -> Workflow:
+def _flow(*steps: tuple[str, dict[str, Any] | None]) -> tuple[FlowStep, ...]:
     """Return a flow as ``get_workflow_detail`` shows it: a submit step, then steps with one field each, if any."""
     states: list[dict[str, Any]] = [
         {"id": 1, "name": "开始", "type": "START", "fields": []},
@@ -39,7 +49,7 @@ def _flow(*steps: tuple[str, dict[str, Any] | None]) -> Workflow:
     for number, (kind, field) in enumerate(steps, start=10):
         states.append({"id": number, "name": f"step {number}", "type": kind, "fields": [number] if field else []})
         fields += [{"id": number, "state_id": number, **field}] if field else []
-    return Workflow(states=tuple(states), fields=tuple(fields))
+    return steps_of(Workflow(states=tuple(states), fields=tuple(fields)))
 
 
 VERDICT = {"key": "approval_result", "type": "RADIO", "choice": CHOICES}
@@ -87,7 +97,7 @@ def test_p3_a_flow_in_which_nobody_approves_is_a_problem(steps):
 
 
 def test_p3_a_verdict_that_whoever_asks_fills_in_is_a_problem():
-    asked = OWN.model_copy(update={"fields": (*OWN.fields, OWN.fields[0].model_copy(update={"key": "mine"}))})
+    asked = replace(OWN, fields=(*OWN.fields, replace(OWN.fields[0], key="mine")))
     problem = verdict_source(asked, None, VerdictPolicy(verdict_field="mine")).problem
     assert "whoever asks would answer" in str(problem)
 

@@ -311,7 +311,7 @@ def test_p3_another_spelling_of_the_same_people_is_the_same_question(who, spelli
     assert other.execute_complete(who.context, event(), asked=plain.parameters_digest())["outcome"] == "approved"
 
 
-def test_p3_a_list_of_fields_asks_the_same_as_a_mapping():
+def test_p3_a_list_of_fields_asks_the_same_as_a_mapping(connections):
     pairs = [{"key": key, "value": value} for key, value in FAST["fields"].items()]
     assert gate(fields=pairs).parameters_digest() == gate().parameters_digest()
     assert gate(fields=[*pairs, {"key": "x", "value": 1}]).parameters_digest() != gate().parameters_digest()

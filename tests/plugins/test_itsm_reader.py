@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from unittest.mock import AsyncMock
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
-from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
-from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus
+from airflow_provider_bkitsm.itsm.v2.dialect import V2, DialectV2
 from airflow_provider_bkitsm.plugins import itsm_reader
 from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, TicketCache
 from tests.callback.conftest import FORM, gateway_of
@@ -62,10 +64,10 @@ async def test_a_page_of_tickets_takes_one_search(desk, opened):
     tickets, seen = desk.tickets(), opened(5)
     assert await tickets.refresh(seen) is True
     assert desk.asked == [CONN]
-    snapshots = [tickets.snapshot(one) for one in seen]
-    assert {(one.current_status, one.title, one.stale) for one in snapshots} == {("RUNNING", FORM["title"], False)}
-    assert {one.approvers for one in snapshots} == {("alice",)}
-    assert all(one.created_at and one.created_at.tzinfo and one.step for one in snapshots)
+    known = [tickets.snapshot(one) for one in seen]
+    assert {(one.progress, one.title, one.stale) for one in known} == {(Progress.RUNNING, FORM["title"], False)}
+    assert {one.approvers for one in known} == {("alice",)}
+    assert all(one.created_at and one.created_at.tzinfo and one.step for one in known)
 
 
 async def test_what_was_just_read_is_not_asked_again(desk, opened):
@@ -76,6 +78,12 @@ async def test_what_was_just_read_is_not_asked_again(desk, opened):
     desk.later(5)
     await tickets.refresh(seen)
     assert len(desk.asked) == 2
+
+
+def no_step(_dialect: DialectV2, _sn: str) -> Iterator[Any]:
+    """Answer as ITSM does of a ticket whose flow has not started."""
+    yield from ()
+    return TicketStatus(current_status="RUNNING", progress=Progress.RUNNING)
 
 
 async def test_people_who_look_at_the_same_moment_share_one_question(desk, opened):
@@ -90,7 +98,7 @@ async def test_a_decision_is_seen_with_the_next_question(desk, opened, sandbox):
     sandbox.approve(one[1])
     desk.later(5)
     await tickets.refresh([one])
-    assert tickets.snapshot(one).current_status == "FINISHED"
+    assert tickets.snapshot(one).progress is Progress.FINISHED
 
 
 async def test_steps_of_many_tickets_come_a_few_at_a_time(desk, opened):
@@ -104,8 +112,7 @@ async def test_steps_of_many_tickets_come_a_few_at_a_time(desk, opened):
 async def test_a_ticket_without_a_step_yet_is_asked_again_soon(desk, opened, monkeypatch):
     tickets, (one,) = desk.tickets(), opened()
     with monkeypatch.context() as patch:
-        nothing = TicketStatus(current_status="RUNNING")
-        patch.setattr(ItsmAsyncHook, "get_ticket_status", AsyncMock(return_value=nothing))
+        patch.setattr(DialectV2, "status", no_step)
         await tickets.refresh([one])
     assert tickets.snapshot(one).step == ""
     desk.later(5)
@@ -120,7 +127,7 @@ async def test_when_itsm_is_down_what_is_known_grows_stale(desk, opened):
     desk.later(5)
     assert tickets.snapshot(one).stale is False
     assert await tickets.refresh([one]) is False
-    assert (tickets.snapshot(one).current_status, tickets.snapshot(one).stale) == ("RUNNING", True)
+    assert (tickets.snapshot(one).progress, tickets.snapshot(one).stale) == (Progress.RUNNING, True)
 
 
 async def test_a_failure_is_not_repeated_at_once(desk, opened):
@@ -139,7 +146,7 @@ async def test_a_silent_itsm_does_not_hold_the_page(desk, monkeypatch):
         await asyncio.sleep(3600)
 
     monkeypatch.setattr("airflow_provider_bkitsm.plugins.itsm_reader.ITSM_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.itsm.ItsmAsyncHook.get_tickets", never)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.itsm.ItsmAsyncHook.run", never)
     assert await desk.tickets().refresh([(CONN, "REQ1")]) is False
 
 
@@ -156,8 +163,8 @@ async def test_without_connection_or_number_nobody_is_asked(desk, ticket):
 
 
 async def test_a_ticket_that_asks_nobody_for_a_minute_is_stalled(desk, sandbox, connections, monkeypatch):
-    nothing = AsyncMock(return_value=TicketStatus(current_status="RUNNING"))
-    monkeypatch.setattr(ItsmAsyncHook, "get_ticket_status", nothing)
+    status = Mock(side_effect=lambda sn: no_step(V2, sn))
+    monkeypatch.setattr(DialectV2, "status", status)
     one = (CONN, ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn)
     tickets = desk.tickets()
     await tickets.refresh([one])
@@ -168,10 +175,10 @@ async def test_a_ticket_that_asks_nobody_for_a_minute_is_stalled(desk, sandbox, 
     desk.later(31)
     await tickets.refresh([one])
     assert tickets.snapshot(one).stalled
-    asked = nothing.await_count
+    asked = status.call_count
     desk.later(30)
     await tickets.refresh([one])
-    assert nothing.await_count == asked
+    assert status.call_count == asked
 
 
 # Asking an ITSM that may be down.

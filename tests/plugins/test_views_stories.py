@@ -54,5 +54,5 @@ async def test_a_silent_itsm_does_not_hold_the_page(gateway, sn, monkeypatch):
         await asyncio.sleep(3600)
 
     monkeypatch.setattr("airflow_provider_bkitsm.plugins.views._SECONDS", 0.5)
-    monkeypatch.setattr("airflow_provider_bkitsm.plugins.views.ItsmAsyncHook.get_ticket_info", never)
+    monkeypatch.setattr("airflow_provider_bkitsm.plugins.views.ItsmAsyncHook.run", never)
     assert await read_story(gateway, sn) == (None, "no answer in 0.5 s")

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
-from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 

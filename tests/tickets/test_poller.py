@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.v2.models import TicketStatus
+from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.tickets import poller
 from airflow_provider_bkitsm.tickets.poller import TicketWait
 

@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any, Unpack
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.form import form_types, read_form
+from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import models, parsing
-from airflow_provider_bkitsm.itsm.v2.form import form_types, read_form
 from airflow_provider_bkitsm.itsm.v2.form_check import with_people
 from airflow_provider_bkitsm.itsm.v2.validation import (
     MESSAGE_LIMIT,
@@ -32,15 +33,6 @@ from airflow_provider_bkitsm.itsm.v2.validation import (
 _PAGE_SIZE = 100
 _LARGEST_PAGE = 10_000
 _COMMENTER_LIMIT = 16
-
-
-class TicketAction(StrEnum):
-    """What ``operate_ticket`` can do to a ticket."""
-
-    SUSPEND = "SUSPEND"
-    UNSUSPEND = "UNSUSPEND"
-    WITHDRAW = "WITHDRAW"
-    TERMINATE = "TERMINATE"
 
 
 class UserView(StrEnum):
@@ -116,7 +108,7 @@ def create_ticket(
 def form_as_sent(fields: object) -> dict[str, Any]:
     """Return a form with people and lists of texts in ITSM's spelling: it would store Python's text of a list.
 
-    :param fields: a form that :func:`~airflow_provider_bkitsm.itsm.v2.form.read_form` takes.
+    :param fields: a form that :func:`~airflow_provider_bkitsm.itsm.form.read_form` takes.
     """
     form = with_people(form_types(fields), read_form(fields))
     return {key: ",".join(value) if _is_list_of_texts(value) else value for key, value in form.items()}

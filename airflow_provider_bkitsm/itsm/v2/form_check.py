@@ -16,11 +16,12 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.form import HALF, excerpt, is_whole
 from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.v2 import four_byte
 from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 from airflow_provider_bkitsm.itsm.v2.models import ServiceField
-from airflow_provider_bkitsm.itsm.v2.validation import HALF, TITLE_LIMIT, excerpt, is_whole
+from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 
 # ITSM's built-in approval service; get_service_detail does not offer it by a fixed number.
 FAST_APPROVAL_FIELDS = tuple(

@@ -12,9 +12,9 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
+from airflow_provider_bkitsm.itsm.form import form_types, read_form
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.form import form_types, read_form
 from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form, with_people
 from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceDetail, ServiceField
 
@@ -111,7 +111,7 @@ def check_form(known: Iterable[ServiceField], form: object) -> dict[str, Any]:
     """Return a form as it is sent; refuse one ITSM would refuse or could not work with, naming every problem.
 
     :param known: the service's own description of its fields.
-    :param form: as :func:`~airflow_provider_bkitsm.itsm.v2.form.read_form` takes it.
+    :param form: as :func:`~airflow_provider_bkitsm.itsm.form.read_form` takes it.
     :raises ItsmInvalidRequestError: see :func:`~airflow_provider_bkitsm.itsm.v2.form_check.checked_form`.
     """
     return checked_form(known, read_form(form))

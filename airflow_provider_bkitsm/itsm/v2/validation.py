@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
@@ -18,38 +16,9 @@ TITLE_LIMIT = 128
 TAG_LIMIT = 32
 """Characters ITSM keeps of a ticket's ``tag`` (docs/itsm-behaviour.md#tag)."""
 MESSAGE_LIMIT = 255
-HALF = "half a character (a lone surrogate), which no text can hold"
 _DYNAMIC_TYPES = ("STRING", "INT", "LINK")
 _LATIN_1_END = 256
 _DYNAMIC_NAME_LIMIT, _DYNAMIC_VALUE_LIMIT = 32, 255
-
-
-def excerpt(value: object, limit: int = 60) -> str:
-    """Return a value as an error shows it, at most ``limit`` characters of it."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}..."
-
-
-def read_literal(text: str) -> object:
-    """Return what a rendered text spells, in JSON or as Python writes it; None where it spells nothing."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return None
-
-
-def is_whole(value: object) -> bool:
-    """Whether every text in a value can be written: half of a surrogate pair is a character in Python alone."""
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        return False
-    except (TypeError, ValueError, RecursionError):
-        # No JSON, which others refuse.
-        return True
-    return True
 
 
 def check_title(title: object) -> None:

@@ -180,6 +180,7 @@ const REASONS_ZH = {
   refusal_stands: "ITSM 显示已通过，但处理记录中仍有未被撤回的拒绝，请人工确认",
   verdict_unclear: "无法判断审批步骤中哪一项是审批结果，请人工确认",
   form_changed: "ITSM 显示已通过，但单据内容与提交时不一致",
+  another_dialect: "单据是在另一版本的 ITSM 中提交的，当前连接无法确认",
   withdrawn: "单据已被撤销",
   terminated: "单据已被终止",
   deadline: "DAG 等待期间无人处理",

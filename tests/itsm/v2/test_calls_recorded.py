@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.protocol import Call, decode
+from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls
+from tests.itsm.flows import decode
 from tests.record import ANSWERS, CALLBACKS, EVIDENCE
 
 RECORDED = {name: one for name, one in (ANSWERS | EVIDENCE).items() if one["kind"] == "api" and "status" in one}

@@ -3,19 +3,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_bkitsm.itsm import evidence
+from airflow_provider_bkitsm.itsm.evidence import Finding, Proof
+from airflow_provider_bkitsm.itsm.models import StepAnswer
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.v2.evidence import Finding, answer_of, field_answer_of, prove, prove_field
+from airflow_provider_bkitsm.itsm.v2.evidence import answer_of, read_entry
 from airflow_provider_bkitsm.itsm.v2.models import LogEntry
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
 from tests.itsm.flows import drive
 from tests.record import EVIDENCE
 from tests.record.ends import ENDS, bodies, number
+
+
+def prove(entries: Iterable[LogEntry], **more: Any) -> Proof:
+    return evidence.prove([read_entry(one) for one in entries], **more)
+
+
+def prove_field(entries: Iterable[LogEntry], **more: Any) -> Proof:
+    return evidence.prove_field([read_entry(one) for one in entries], **more)
+
+
+def field_answer_of(entry: LogEntry, **more: Any) -> StepAnswer | None:
+    return evidence.field_answer_of(read_entry(entry), **more)
+
 
 MARK = {"code": "APPROVE_RESULT"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.v2.form import read_form
+from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.v2.form_check import (
     FAST_APPROVAL_FIELDS,
     checked_form,

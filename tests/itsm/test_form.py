@@ -8,7 +8,7 @@ import json
 import pytest
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.v2.form import check_form_text, comparable, read_form
+from airflow_provider_bkitsm.itsm.form import check_form_text, comparable, read_form
 
 FORM = {"APPROVER": ["alice"], "size": 1}
 PAIRS = [{"key": "APPROVER", "value": ["alice"]}, {"key": "size", "value": 1, "type": "INT"}]

@@ -3,14 +3,44 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.v2.validation import excerpt, read_literal
 
+HALF = "half a character (a lone surrogate), which no text can hold"
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _WANTED = 'must be a mapping of values by key, or ITSM\'s list of {"key": ..., "value": ...}'
+
+
+def excerpt(value: object, limit: int = 60) -> str:
+    """Return a value as an error shows it, at most ``limit`` characters of it."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def read_literal(text: str) -> object:
+    """Return what a rendered text spells, in JSON or as Python writes it; None where it spells nothing."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def is_whole(value: object) -> bool:
+    """Whether every text in a value can be written: half of a surrogate pair is a character in Python alone."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    except (TypeError, ValueError, RecursionError):
+        # No JSON, which others refuse.
+        return True
+    return True
 
 
 def read_form(given: object, *, name: str = "fields") -> dict[str, Any]:

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BK-ITSM v2 behind the seam: the core's questions as v2's calls, and v2's answers as the inner model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConfigurationError,
+    ItsmError,
+    ItsmUnavailableError,
+    ItsmUnexpectedAnswerError,
+)
+from airflow_provider_bkitsm.itsm.models import (
+    CallbackBody,
+    CreatedTicket,
+    FlowStep,
+    Service,
+    ServiceField,
+    TicketAction,
+    TicketInfo,
+    TicketLog,
+    TicketState,
+    TicketStatus,
+    TicketSummary,
+)
+from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
+from airflow_provider_bkitsm.itsm.v2.codes import CODES
+from airflow_provider_bkitsm.itsm.v2.comment import comment
+from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
+from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
+from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_shown, as_stored, stored_title
+from airflow_provider_bkitsm.itsm.v2.models import as_meant
+from airflow_provider_bkitsm.itsm.v2.status import (
+    read_callback,
+    read_info,
+    read_log,
+    read_state,
+    read_status,
+    read_summary,
+)
+from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
+from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
+from airflow_provider_bkitsm.itsm.verdict import only_row
+
+_CRASHED = "SERVER_500_ERROR"
+_PEOPLE = frozenset({"MEMBERS", "MEMBER"})
+_REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
+
+
+class DialectV2(Dialect):
+    """BK-ITSM v2, as the measured server speaks it."""
+
+    name = "v2"
+    capabilities = Capabilities(
+        fast_approval=True,
+        tag=True,
+        batch=True,
+        failed_list=True,
+        terminate=True,
+        suspend=True,
+        verify_token=True,
+        comment=True,
+    )
+    codes = CODES
+    title_type = TITLE_TYPE
+
+    def create(self, *, tag: str, creator: str, **request: Any) -> Flow[CreatedTicket]:
+        """Open a ticket; see :func:`~airflow_provider_bkitsm.itsm.v2.calls.create_ticket`."""
+        created: models.CreatedTicket = yield calls.create_ticket(tag=tag, creator=creator, **request)
+        return CreatedTicket(sn=created.sn, id=created.id, ticket_url=created.ticket_url)
+
+    def status(self, sn: str) -> Flow[TicketStatus]:
+        """Read how far a ticket is. ITSM's own call fails for a number that two tickets have.
+
+        See docs/itsm-behaviour.md#get_ticket_status.
+        """
+        try:
+            status: models.TicketStatus = yield calls.get_ticket_status(sn)
+        except ItsmUnavailableError as crash:
+            if crash.code == _CRASHED:
+                yield from _refuse_two(sn)
+            raise
+        return read_status(status)
+
+    def info(self, sn: str) -> Flow[TicketInfo]:
+        """Read a ticket with its form."""
+        return read_info((yield calls.get_ticket_info(sn)))
+
+    def log(self, sn: str) -> Flow[TicketLog]:
+        """Read who did and answered what."""
+        return read_log((yield calls.get_ticket_logs(sn)))
+
+    def operate(self, *, sn: str, action: TicketAction, operator: str, message: str) -> Flow[None]:
+        """Withdraw, terminate, suspend or resume a ticket."""
+        yield calls.operate_ticket(sn=sn, action_type=action, operator=operator, action_message=message)
+
+    def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
+        """Rate a finished ticket, once."""
+        return comment(sn=sn, stars=stars, operator=operator, comments=comments)
+
+    def states(self, sns: Sequence[str]) -> Flow[tuple[TicketState, ...]]:
+        """Read the authoritative states of tickets; asking takes them off ITSM's lost-callback list."""
+        try:
+            rows: tuple[models.ApprovalResult, ...] = yield calls.ticket_approval_result(sns)
+        except ItsmUnexpectedAnswerError as error:
+            if error.rows is not None:
+                error.rows = tuple(map(read_state, error.rows))
+            raise
+        return tuple(map(read_state, rows))
+
+    def summaries(self, sns: Sequence[str]) -> Flow[tuple[TicketSummary, ...]]:
+        """Read tickets as the search lists them; a number may be listed twice."""
+        page: models.TicketPage = yield calls.get_tickets(sns=sns, page_size=2 * len(sns))
+        return tuple(map(read_summary, page.items))
+
+    def find_tagged(self, tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
+        """Search by tag, which an older server ignores."""
+        rows = yield from pagination.tickets(tag=tag, creator=creator, create_at__gte=since).all()
+        return tuple(map(read_summary, rows))
+
+    def opened_by(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
+        """Search in these tickets for those opened in a person's name."""
+        page: models.TicketPage = yield calls.get_tickets(sns=sns, creator=person, page_size=2 * len(sns))
+        return frozenset(row.sn for row in page.items)
+
+    def waiting_for(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
+        """Search in these tickets for those that wait for a person.
+
+        The ESB loses ``username``: its answer would be all of them, so it is not asked.
+        """
+        search = calls.get_tickets(sns=sns, username=person, page_size=2 * len(sns))
+        try:
+            page: models.TicketPage = yield replace(search, on_esb=False)
+        except ItsmConfigurationError:
+            return frozenset()
+        return frozenset(row.sn for row in page.items)
+
+    def service(self, service_id: int | str) -> Flow[Service]:
+        """Read a service by its number or name."""
+        return read_service((yield from services.find_service(service_id)))
+
+    def log_services(self) -> Flow[tuple[Service, ...]]:
+        """Find the services with the log platform's display role."""
+        return tuple(map(read_service, (yield from services.find_log_services())))
+
+    def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
+        """Read a service's flow, which nobody has to have the right to read."""
+        if service.details.workflow_id is None:
+            return None, "ITSM names no flow for it"
+        try:
+            workflow: models.Workflow = yield calls.get_workflow_detail(service.details.workflow_id)
+        except ItsmError as error:
+            return None, str(error)
+        return steps_of(workflow), ""
+
+    def service_for(
+        self, form: object, *, service_id: int | str | None, fast_approval: bool
+    ) -> Flow[tuple[int | str | None, dict[str, Any]]]:
+        """Check a form against the service it is for; the built-in approval is service None."""
+        return services.service_for(form, service_id=service_id, fast_approval=fast_approval)
+
+    def check_form(self, service: Service, form: object) -> dict[str, Any]:
+        """Check a form against a service's description."""
+        return services.check_form(service.details.fields, form)
+
+    def question_form(self, fields: object) -> dict[str, Any]:
+        """Return a form with its people in one spelling, as far as its types are known."""
+        return services.question_form(fields)
+
+    def form_as_sent(self, fields: object) -> dict[str, Any]:
+        """Return a form with people and lists of texts in ITSM's spelling."""
+        return calls.form_as_sent(fields)
+
+    def readings(self, value: Any, field_type: str) -> Collection[Any]:
+        """Return the values as which ITSM shows one: as it is stored, or as it was sent, spelled or not.
+
+        A title is filtered only once the flow has started. Whether four-byte characters were spelled, and whether
+        a type stores objects, differs between connections and versions; each of these shows what was sent.
+        """
+        spelled = (value, escaped_value(value))
+        kept = (*spelled, *(as_stored(one, field_type) for one in spelled))
+        return [as_meant(one, field_type) for one in kept]
+
+    def title_as_shown(self, title: str) -> str:
+        """Return what ITSM's HTML filter leaves of a title."""
+        return as_shown(stored_title(title))
+
+    def fitting_title(self, title: str, *, room_for: int) -> str:
+        """Cut a title so that it fits as it is sent and as it is stored."""
+        return fitting_title(title, TITLE_LIMIT - room_for)
+
+    def read_callback(self, body: Mapping[str, Any]) -> CallbackBody | None:
+        """Read a callback's body."""
+        return read_callback(body)
+
+    def verify_callback(self, body: CallbackBody) -> Flow[bool]:
+        """Ask ITSM whether it has made the token."""
+        verification: models.TokenVerification = yield calls.token_verify(body.token)
+        return verification.is_passed
+
+
+V2 = DialectV2()
+
+
+def read_service(detail: models.ServiceDetail) -> Service:
+    """Return a service as the core knows it."""
+    return Service(
+        service_id=detail.service_id,
+        name=detail.name,
+        fields=tuple(map(_read_service_field, detail.fields)),
+        details=detail,
+    )
+
+
+def _read_service_field(field: models.ServiceField) -> ServiceField:
+    return ServiceField(
+        key=field.key,
+        type=field.type,
+        name=field.name,
+        names_people=field.type in _PEOPLE,
+        is_required=field.validate_type == _REQUIRED,
+        is_always_shown=str(field.show_type) != _MAY_BE_HIDDEN,
+        default=field.default,
+    )
+
+
+def _refuse_two(sn: str) -> Flow[None]:
+    """Raise an error for a number that two tickets have."""
+    try:
+        rows = yield calls.ticket_approval_result([sn])
+    except ItsmError:
+        return
+    only_row(sn, map(read_state, rows))
