@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback import receiver as module
 from airflow_provider_bkitsm.callback.messages import Result, answer
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
-from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
+from airflow_provider_bkitsm.itsm.v2.dialect import DialectV2
 from tests.callback.conftest import FORM, TAG, WAITER, FakeMetadata, gateway_of
 from tests.itsm.fake_dialect import FakeDialect
 
@@ -372,7 +374,7 @@ async def test_p3_a_ticket_that_was_opened_in_another_dialect_is_not_approved(
     sn, sandbox, receiver, arrive, metadata
 ):
     request = {"fast_approval": True, "fields": {**FORM, "title": sandbox.ticket(sn)["title"]}, "dialect": "v9"}
-    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request=request)
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True, request=request)
     sandbox.approve(sn)
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     _, verdict = metadata.resumed[-1]
@@ -409,16 +411,16 @@ async def test_p3_a_form_that_was_read_before_the_ticket_ended_is_read_again(
 ):
     """Token, verdict and form are read side by side: the ticket may be edited, and end, in between."""
     sandbox.wait_for_step(sn)
-    early = await ItsmAsyncHook().get_ticket_info(sn)
+    early = ItsmHook().run(ask(lambda itsm: itsm.info(sn)))
     sandbox.edit(sn, APPROVAL_CONTENT="Water the plants")
     sandbox.approve(sn)
-    read, infos = ItsmAsyncHook.get_ticket_info, [early]
+    read, infos = DialectV2.info, [early]
 
-    async def late(hook, number):
-        return infos.pop() if infos else await read(hook, number)
+    def late(dialect, number):
+        return infos.pop() if infos else (yield from read(dialect, number))
 
-    monkeypatch.setattr(ItsmAsyncHook, "get_ticket_info", late)
+    monkeypatch.setattr(DialectV2, "info", late)
     metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True, request={"fields": FORM})
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     ((_, verdict),) = metadata.resumed
-    assert (verdict.outcome, verdict.reason_code) == ("rejected", "form_changed")
+    assert (verdict.outcome, verdict.reason_code, infos) == ("rejected", "form_changed", [])

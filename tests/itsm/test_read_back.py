@@ -382,6 +382,11 @@ def test_whom_each_step_asks_cannot_be_read_back(opened, sandbox):
     assert confirmed(hook, sn, {**request, "processors": {"4": "mallory"}}).outcome is Outcome.APPROVED
 
 
+def first_call(flow: Any) -> Any:
+    """Return the first request of a flow that asks through a dialect."""
+    return next(next(flow).of(V2))
+
+
 STRICT = {"verdict_field": None, "verdict_value": "true", "require_evidence": True, "accept_automatic": False}
 
 
@@ -410,9 +415,9 @@ def test_p3_an_approval_is_judged_again_wherever_the_policy_was_another_one(aske
     if judged is None:
         assert drive(flow, None) is verdict
     else:
-        assert next(flow).path == calls.ticket_approval_result([SN]).path
+        assert first_call(flow).path == calls.ticket_approval_result([SN]).path
 
 
 def test_p3_a_verdict_of_which_nothing_says_by_what_policy_it_was_read_is_judged_again():
     verdict = Verdict.from_dict({"sn": SN, "outcome": "approved", "reason_code": "approved"})
-    assert next(as_asked(verdict, {"policy": STRICT})).path == calls.ticket_approval_result([SN]).path
+    assert first_call(as_asked(verdict, {"policy": STRICT})).path == calls.ticket_approval_result([SN]).path

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
-from airflow_provider_bkitsm.itsm.models import TicketStatus
+from airflow_provider_bkitsm.itsm.v2.dialect import DialectV2
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
@@ -151,15 +151,13 @@ def test_p2_a_ticket_that_is_stuck_on_a_failed_step_is_adopted(opener, sandbox, 
     """It lists no step either, as an orphan does; its form tells it from one."""
     sn = opener.open(HANDLE, **REQUEST).sn
     sandbox.wait_for_step(sn)
-    read = ItsmHook.get_ticket_info
+    read = DialectV2.info
 
-    def stuck(hook, sn):
-        info = read(hook, sn)
-        made = {"current_steps": (), "create_at": info.create_at - timedelta(seconds=age)}
-        return info.model_copy(update=made)
+    def stuck(dialect, sn):
+        info = yield from read(dialect, sn)
+        return replace(info, current_steps=(), created_at=info.created_at - timedelta(seconds=age))
 
-    monkeypatch.setattr(ItsmHook, "get_ticket_info", stuck)
-    monkeypatch.setattr(ItsmHook, "get_ticket_status", lambda *_: TicketStatus(current_status="RUNNING"))
+    monkeypatch.setattr(DialectV2, "info", stuck)
     sent = replace(HANDLE, request={**REQUEST, "service_id": None, "creator": "robot"})
     assert opener.find(sent).sn == opener.find(HANDLE).sn == sn
     assert not opener.never_starts(sn)
