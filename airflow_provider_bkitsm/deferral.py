@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
+from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
@@ -31,7 +32,7 @@ from airflow_provider_bkitsm.tickets.binding import Claim
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseSensorOperator, Context
+    from airflow.sdk import DAG, BaseSensorOperator, Context
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -49,6 +50,8 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     """
     if not AIRFLOW_V_3_3_PLUS or not _needs_no_worker(task):
         return None
+    if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
+        return None
     ready = {name: _as_template(value) for name, value in values.items()}
     if any(value is _ON_A_WORKER for value in ready.values()):
         return None
@@ -58,18 +61,45 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
 
 
 _ON_A_WORKER = object()
+_DEFAULT_POOL = "default_pool"
 
 
 def _needs_no_worker(task: BaseSensorOperator) -> bool:
     """Whether nothing is wanted that only a worker does when a task begins.
 
     In a mapped group a value that comes from the group has the index of its task, which a template in the
-    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not.
+    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not. The
+    scheduler holds a task to its limits only on its way to a worker.
     """
-    if task.execution_timeout is not None:
+    if task.execution_timeout is not None or task.pool != _DEFAULT_POOL:
         return False
+    limits = (task.max_active_tis_per_dag, task.max_active_tis_per_dagrun)
     begins = (task._pre_execute_hook, task.on_execute_callback)
-    return not any(begins) and task.get_closest_mapped_task_group() is None
+    return not any(begins + limits) and task.get_closest_mapped_task_group() is None
+
+
+def _has_jinja_of_its_own(task: BaseSensorOperator, templates: Collection[str]) -> bool:
+    """Whether templates mean something else on a worker: a triggerer has none of what a DAG adds to Jinja.
+
+    :param templates: names of the arguments that are templates.
+    """
+    dag = task.get_dag()
+    if dag is None:
+        # Whatever DAG it is put into later.
+        return bool(templates)
+    if dag.jinja_environment_kwargs:
+        # With signs of its own a template does not even look like one.
+        return True
+    is_lenient = dag.template_undefined is not StrictUndefined
+    if templates and (dag.user_defined_macros or dag.user_defined_filters or is_lenient):
+        return True
+    # All others are texts, whether Jinja is native or not.
+    return "approval_timeout" in templates and _is_native(task, dag)
+
+
+def _is_native(task: BaseSensorOperator, dag: DAG) -> bool:
+    native = getattr(task, "render_template_as_native_obj", None)
+    return bool(dag.render_template_as_native_obj if native is None else native)
 
 
 def _as_template(value: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The approval as an OpenLineage facet; loaded only by OpenLineage's own provider, where that is installed."""
+"""The approval as an OpenLineage facet. Only Airflow's OpenLineage provider loads this module."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FACET = "bkitsm_approval"
 
 @define(kw_only=True)
 class ItsmApprovalRunFacet(RunFacet):  # type: ignore[misc,unused-ignore]
-    """Who allowed a run to go on, or did not, in which ticket. Holds no secret, and no remark of a person.
+    """The approval that let a run go on or stopped it: ticket, outcome, approvers. No secrets, no remarks.
 
-    :param conn_id: connection to the ITSM, in which alone ``sn`` means something.
+    :param conn_id: connection to the ITSM; ``sn`` is unique only there.
     :param outcome: see :class:`~airflow_provider_bkitsm.itsm.outcome.Outcome`.
-    :param approvers: ``operator``, ``approved`` and ``decided_at`` of each who answered, oldest first.
-    :param decided_at: when the last one did (ISO 8601, UTC).
-    :param evidence_required: whether a visible approval step had to stand behind a yes.
-    :param service_id: the ITSM service, as the task names it.
+    :param approvers: ``operator``, ``approved`` and ``decided_at`` of each answer, oldest first.
+    :param decided_at: time of the last answer (ISO 8601, UTC).
+    :param evidence_required: whether an approval counted only with a visible approval step.
+    :param service_id: number or name of the ITSM service in the task's parameters.
     """
 
     conn_id: str
@@ -40,9 +40,9 @@ class ItsmApprovalRunFacet(RunFacet):  # type: ignore[misc,unused-ignore]
 def approval_lineage(
     verdict: Mapping[str, Any] | None, *, conn_id: str, service_id: object
 ) -> OperatorLineage | None:
-    """Return what OpenLineage is told of a task; None where it has seen no ticket.
+    """Return the lineage of a task; None where it has no ticket.
 
-    :param verdict: a ticket's verdict, as its ``as_dict`` has it, or as much as is known of it.
+    :param verdict: the result of ``Verdict.as_dict``; of an open ticket, only some of its keys.
     """
     if verdict is None:
         return None
@@ -53,7 +53,7 @@ def approval_lineage(
         reason=str(verdict.get("reason", "")),
         title=str(verdict.get("title", "")),
         ticket_url=str(verdict.get("ticket_url") or ""),
-        approvers=[_answer(one) for one in verdict.get("approvers", ())],
+        approvers=[_answer(approver) for approver in verdict.get("approvers", ())],
         decided_at=verdict.get("decided_at"),
         evidence_required=bool(verdict.get("evidence_required", True)),
         service_id=None if service_id is None else str(service_id),

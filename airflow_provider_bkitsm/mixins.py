@@ -20,7 +20,9 @@ def task_can_finish_without_worker(task: BaseOperator) -> bool:
     Whether others are mapped over its result is known only later, see :func:`is_mapped_over`.
     """
     hooks = (task._pre_execute_hook, task._post_execute_hook, task.on_success_callback)
-    return task.do_xcom_push and not (task.outlets or any(hooks))
+    # A worker checks that assets are active, stores each output under its own key, and names a mapped task by it.
+    of_a_worker = (task.inlets, task.outlets, task.multiple_outputs, task.map_index_template)
+    return task.do_xcom_push and not any(hooks + of_a_worker)
 
 
 def is_mapped_over(task: Any) -> bool:

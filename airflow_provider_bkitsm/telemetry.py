@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics, among Airflow's own: never an error, and never in anybody's way (docs/telemetry.md)."""
+"""Metrics, emitted with Airflow's own. A metric that fails is logged and never raises (docs/telemetry.md)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
-# How often a poller says how many wait.
+# Seconds between two reports of a poller on how many tasks wait.
 GAUGE_SECONDS = 10.0
-# So soon after a decision its callback may still be on its way.
-_ON_ITS_WAY = 10.0
-_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+# For so many seconds after a decision, its callback may still arrive.
+_CALLBACK_GRACE_SECONDS = 10.0
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 Way = Literal["callback", "poll"]
 
@@ -33,8 +33,8 @@ Way = Literal["callback", "poll"]
 class Metric:
     """A metric.
 
-    :param kind: what Airflow's stats call it: ``incr``, ``gauge`` or ``timing``.
-    :param tags: names of its tags, in the order in which plain StatsD has their values in the name.
+    :param kind: the method of Airflow's stats that emits it: ``incr``, ``gauge`` or ``timing``.
+    :param tags: names of its tags, in the order in which their values follow the name in plain StatsD.
     """
 
     name: str
@@ -53,67 +53,67 @@ WITHDRAWN = Metric(name="bkitsm.withdrawn", kind="incr", tags=("conn_id",))
 METRICS = (WAITING, OLDEST, STALLED, LATENCY, RECOVERED, CALLBACK, ADOPTED, WITHDRAWN)
 
 
-def _quietly(emit: Callable[P, None]) -> Callable[P, None]:
+def _never_raises(emit: Callable[P, None]) -> Callable[P, None]:
     @wraps(emit)
-    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+    def emit_or_log(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             emit(*args, **kwargs)
         except Exception:
             log.debug("a metric was not emitted", exc_info=True)
 
-    return tried
+    return emit_or_log
 
 
-@_quietly
+@_never_raises
 def called_back(result: str) -> None:
-    """Count what became of a callback, see ``callback.messages.Result``; API server."""
+    """Count a callback by its result (``callback.messages.Result``). Emitted by the API server."""
     _emit(CALLBACK, result=result)
 
 
-@_quietly
+@_never_raises
 def waiting(conn_id: str, count: int, oldest_seconds: float, stalled: int) -> None:
-    """Say how many tasks wait for a ticket in this process, and for how long the oldest ticket; triggerer.
+    """Report how many tasks of this process wait, and the age of the oldest ticket. Emitted by the triggerer.
 
-    :param stalled: how many of the tickets run and ask nobody.
+    :param stalled: how many of the tickets run although they wait for nobody.
     """
-    where = {"conn_id": conn_id, "host": version_compat.hostname()}
-    _emit(WAITING, count, **where)
-    _emit(OLDEST, round(oldest_seconds), **where)
-    _emit(STALLED, stalled, **where)
+    source = {"conn_id": conn_id, "host": version_compat.hostname()}
+    _emit(WAITING, count, **source)
+    _emit(OLDEST, round(oldest_seconds), **source)
+    _emit(STALLED, stalled, **source)
 
 
-@_quietly
+@_never_raises
 def decided(
     verdict: Verdict, *, conn_id: str, way: Way, began: datetime | None = None, called_back: bool = False
 ) -> None:
-    """Time how long a decision took from ITSM to here; API server, triggerer, and worker where one polls.
+    """Report the seconds from a decision in ITSM to its arrival. Emitted by API server, triggerer, polling worker.
 
-    :param began: when the wait began (aware): what was decided before was not waited for.
-    :param called_back: ITSM was asked to say so by itself.
+    :param began: when the wait began (aware). An earlier decision was not waited for, and is not reported.
+    :param called_back: the ticket was opened with a callback.
     """
     seconds = latency(verdict, began=began, now=datetime.now(UTC))
     if seconds is None:
         return
     _emit(LATENCY, timedelta(seconds=seconds), conn_id=conn_id, way=way, outcome=verdict.outcome)
-    if called_back and way == "poll" and seconds > _ON_ITS_WAY:
+    if called_back and way == "poll" and seconds > _CALLBACK_GRACE_SECONDS:
         _emit(RECOVERED, conn_id=conn_id)
 
 
-@_quietly
+@_never_raises
 def adopted(conn_id: str) -> None:
-    """Count a ticket that was there already where one was about to be opened."""
+    """Count a ticket that was found and used in place of opening a second ticket."""
     _emit(ADOPTED, conn_id=conn_id)
 
 
-@_quietly
+@_never_raises
 def withdrawn(conn_id: str, status: TicketStatus) -> None:
-    """Count a ticket that was ended since nobody waits for it; a decision that came first is none."""
+    """Count a ticket that was ended because nobody waits for it, unless a decision came first."""
     if status.progress.is_called_off:
         _emit(WITHDRAWN, conn_id=conn_id)
 
 
 def latency(verdict: Verdict, *, began: datetime | None, now: datetime) -> float | None:
-    """Return the seconds since people decided; None where nobody did, or before anybody waited.
+    """Return the seconds since people decided; None without a decision, or for one before the wait began.
 
     ITSM's times are whole seconds.
     """
@@ -125,14 +125,14 @@ def latency(verdict: Verdict, *, began: datetime | None, now: datetime) -> float
     return max(0.0, (now - at).total_seconds())
 
 
-def named(metric: Metric, tags: Mapping[str, str], *, tagged: bool) -> tuple[str, dict[str, str]]:
-    """Return a metric's name and tags; for plain StatsD, which has none, the name holds their values."""
+def name_and_tags(metric: Metric, tags: Mapping[str, str], *, tagged: bool) -> tuple[str, dict[str, str]]:
+    """Return a metric's name and tags. Plain StatsD has no tags: there the name holds their values."""
     if tagged:
         return metric.name, dict(tags)
-    return ".".join([metric.name, *(_NO_NAME.sub("_", tags[tag]) for tag in metric.tags)]), {}
+    return ".".join([metric.name, *(_NOT_IN_A_NAME.sub("_", tags[tag]) for tag in metric.tags)]), {}
 
 
 def _emit(metric: Metric, *value: Any, **tags: str) -> None:
     texts = {name: str(tag) for name, tag in tags.items()}
-    name, left = named(metric, texts, tagged=version_compat.metrics_have_tags())
-    getattr(version_compat.stats(), metric.kind)(name, *value, tags=left)
+    name, remaining_tags = name_and_tags(metric, texts, tagged=version_compat.metrics_have_tags())
+    getattr(version_compat.stats(), metric.kind)(name, *value, tags=remaining_tags)

@@ -26,7 +26,7 @@ def test_a_metric_is_in_the_table_with_kind_and_tags(metric):
 
 @pytest.mark.parametrize("metric", telemetry.METRICS, ids=lambda one: one.name)
 def test_the_exporters_mapping_makes_labels_of_the_tags(metric):
-    name, _ = telemetry.named(metric, dict.fromkeys(metric.tags, "x"), tagged=False)
+    name, _ = telemetry.name_and_tags(metric, dict.fromkeys(metric.tags, "x"), tagged=False)
     fits = [
         one
         for one in MAPPINGS["mappings"]

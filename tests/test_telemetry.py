@@ -83,9 +83,9 @@ def test_a_decision_is_timed_from_itsm_to_here_if_somebody_waited_for_it(known, 
 
 def test_plain_statsd_has_the_tags_in_the_name():
     tags = {"conn_id": "team.a/itsm", "way": "poll", "outcome": "approved"}
-    plain = telemetry.named(telemetry.LATENCY, tags, tagged=False)
+    plain = telemetry.name_and_tags(telemetry.LATENCY, tags, tagged=False)
     assert plain == ("bkitsm.decision_latency.team_a_itsm.poll.approved", {})
-    assert telemetry.named(telemetry.LATENCY, tags, tagged=True) == ("bkitsm.decision_latency", tags)
+    assert telemetry.name_and_tags(telemetry.LATENCY, tags, tagged=True) == ("bkitsm.decision_latency", tags)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ async def test_a_trigger_times_what_it_sees(seen, sn, sandbox, monkeypatch, reco
         """Registered."""
 
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
-    monkeypatch.setattr(telemetry, "_ON_ITS_WAY", -1.0 if recovered else 3600.0)
+    monkeypatch.setattr(telemetry, "_CALLBACK_GRACE_SECONDS", -1.0 if recovered else 3600.0)
     sandbox.approve(sn)
     one = ItsmTicketTrigger(ticket_sn=sn, bkitsm_conn_id=CONN, poll_interval=9, approval_timeout=None)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the approvals pages show: rows, a list's pages, a ticket's story, a collector's path. Pure."""
+"""What the approvals pages show: rows, pages of rows, a ticket in detail, a collector's states. Pure."""

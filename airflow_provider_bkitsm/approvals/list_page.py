@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One page of the list: filtered, searched, sorted, counted."""
+"""One page of the approvals list: its rows filtered, searched, sorted and counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_PAGE = 100
 
 
 class View(StrEnum):
-    """Which rows are wanted."""
+    """Which rows a person wants to see."""
 
     WAITING = "waiting"
     DECIDED = "decided"
@@ -24,7 +24,7 @@ class View(StrEnum):
 
 
 class Sort(StrEnum):
-    """What rows can be sorted by."""
+    """The columns that rows can be sorted by."""
 
     SINCE = "since"
     DEADLINE = "deadline"
@@ -36,10 +36,10 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a person asked to see; an empty filter filters nothing.
+    """The filters and the order of the list; an empty filter filters nothing.
 
-    :param mine: only rows that have to do with the person who looks.
-    :param search: found in number, title, DAG, run, task, step or a name, whatever its case.
+    :param mine: only rows that concern the viewer.
+    :param search: a text in number, title, DAG, run, task, step or a name; upper and lower case are equal.
     """
 
     view: View = View.WAITING
@@ -56,7 +56,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page, how many there are, and what the filters can be set to."""
+    """One page of rows, the number of pages and rows, and the values that the filters offer."""
 
     rows: tuple[Row, ...]
     page: int
@@ -69,7 +69,7 @@ class Page:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {**vars(self), "rows": [one.as_dict() for one in self.rows]}
+        return {**vars(self), "rows": [row.as_dict() for row in self.rows]}
 
 
 _VIEWS: dict[View, Callable[[Row], bool]] = {
@@ -80,22 +80,22 @@ _VIEWS: dict[View, Callable[[Row], bool]] = {
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-def page_of(rows: Sequence[Row], wanted: Wanted, me: Viewer | None = None) -> Page:
-    """Return the page that was asked for; one beyond the end is the last one.
+def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> Page:
+    """Return the wanted page; for a page beyond the end, the last page.
 
-    :param me: who looks; without, nothing is theirs.
+    :param viewer: the person who looks; without one, no row is ``mine``.
     """
-    matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _is_of(me, row))]
-    shown = [row for row in matching if _VIEWS[wanted.view](row)]
+    matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _concerns(viewer, row))]
+    listed = [row for row in matching if _VIEWS[wanted.view](row)]
     size = min(max(wanted.size, 1), LARGEST_PAGE)
-    pages = max(1, -(-len(shown) // size))
+    pages = max(1, -(-len(listed) // size))
     number = min(max(wanted.page, 1), pages)
     waiting = sum(row.is_open for row in matching)
     return Page(
-        rows=tuple(_sorted(shown, wanted)[(number - 1) * size : number * size]),
+        rows=tuple(_sorted(listed, wanted)[(number - 1) * size : number * size]),
         page=number,
         pages=pages,
-        total=len(shown),
+        total=len(listed),
         waiting=waiting,
         decided=len(matching) - waiting,
         dags=_values(row.task.dag_id for row in rows),
@@ -106,11 +106,11 @@ def page_of(rows: Sequence[Row], wanted: Wanted, me: Viewer | None = None) -> Pa
 def _matches(row: Row, wanted: Wanted) -> bool:
     task = row.task
     exact = ((wanted.dag_id, task.dag_id), (wanted.run_id, task.run_id), (wanted.collector, row.collector))
-    return all(not asked or asked == has for asked, has in exact) and _is_found(row, wanted.search)
+    return all(not value or value == has for value, has in exact) and _is_found(row, wanted.search)
 
 
-def _is_of(me: Viewer | None, row: Row) -> bool:
-    return me is not None and me.is_concerned(row)
+def _concerns(viewer: Viewer | None, row: Row) -> bool:
+    return viewer is not None and viewer.is_concerned(row)
 
 
 def _is_found(row: Row, search: str) -> bool:
@@ -120,11 +120,11 @@ def _is_found(row: Row, search: str) -> bool:
     task = row.task
     names = (*row.approvers, *row.decided_by)
     texts = (row.sn, row.title, task.dag_id, task.run_id, task.task_id, row.step, row.collector, *names)
-    return any(looked_for in one.casefold() for one in texts)
+    return any(looked_for in text.casefold() for text in texts)
 
 
 def _sorted(rows: list[Row], wanted: Wanted) -> list[Row]:
-    """Sort; rows without the value come last either way, and equal ones stay in a fixed order."""
+    """Sort rows. Rows without the value come last in both directions; equal rows keep a fixed order."""
     fixed = sorted(rows, key=lambda row: (row.sn, row.task.dag_id, row.task.run_id, row.task.task_id))
     value = _sort_value(wanted.sort)
     has = [row for row in fixed if value(row) not in ("", _BEGINNING)]
@@ -141,4 +141,4 @@ def _sort_value(sort: Sort) -> Callable[[Row], Any]:
 
 
 def _values(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({one for one in values if one}))
+    return tuple(sorted(set(filter(None, values))))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tickets of a page as rows: what is known of each wait, whose it is, which ticket is meant."""
+"""One row for each wait: the status of its approval, the people it concerns, and its ticket."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
 
 
-def ticket_of(founds: Sequence[WaitRecord], task: TaskKey) -> WaitRecord | None:
-    """Return the wait of a task instance; for one that only opened the ticket, its run's wait for the same ticket.
+def wait_of(waits: Sequence[WaitRecord], task: TaskKey) -> WaitRecord | None:
+    """Return the wait of a task instance; for a task that only opened the ticket, the run's wait for that ticket.
 
-    Tasks that open a ticket keep its address alone; a number for ITSM comes from a registration only.
+    A task that opens a ticket stores the ticket's address alone. Only a registered wait has its number.
     """
-    own = next((one for one in founds if one.task == task), None)
+    own = next((wait for wait in waits if wait.task == task), None)
     if own is None or own.conn_id:
         return own
-    same = (one for one in founds if one.conn_id and own.ticket_url and one.ticket_url == own.ticket_url)
+    same = (wait for wait in waits if wait.conn_id and own.ticket_url and wait.ticket_url == own.ticket_url)
     return next(same, own)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viewer:
-    """Who looks.
+    """The person who looks at a page.
 
-    :param airflow_name: as Airflow writes it on the runs they start.
-    :param itsm_name: as ITSM knows them.
-    :param tickets: those that ITSM says wait for them, or were opened in their name.
+    :param airflow_name: their name as Airflow writes it on the runs they start.
+    :param itsm_name: their name in ITSM.
+    :param tickets: tickets that wait for them or were opened in their name, by ITSM's answer.
     """
 
     airflow_name: str
@@ -39,11 +39,11 @@ class Viewer:
     tickets: frozenset[Ticket] = frozenset()
 
     def is_concerned(self, row: Row) -> bool:
-        """Whether a row's ticket waits for them, was opened or decided by them, or its run started by them."""
-        known = (*row.approvers, *row.decided_by, row.creator)
+        """Whether the ticket waits for the viewer, or the viewer opened it, decided it or started the run."""
+        people = (*row.approvers, *row.decided_by, row.creator)
         return (
             (row.conn_id, row.sn) in self.tickets
-            or bool(self.itsm_name and self.itsm_name in known)
+            or bool(self.itsm_name and self.itsm_name in people)
             or bool(self.airflow_name and self.airflow_name == row.triggered_by)
         )
 
@@ -56,11 +56,11 @@ _WEB = ("http://", "https://")
 
 
 Ticket = tuple[str, str]
-"""Connection and number."""
+"""A ticket: its connection and its number."""
 
 
 class Status(StrEnum):
-    """How an approval stands, for a person who runs DAGs, as long as no verdict is known to the page."""
+    """How an approval stands, for a person who runs DAGs, while the page has no verdict of it."""
 
     WAITING = "waiting"
     SUSPENDED = "suspended"
@@ -73,7 +73,7 @@ OPEN = frozenset({Status.WAITING, Status.SUSPENDED, Status.RESUMING})
 
 @dataclass(frozen=True, kw_only=True)
 class TaskKey:
-    """A task instance; ``map_index`` is -1 for one that is not mapped."""
+    """A task instance; ``map_index`` is -1 for a task that is not mapped."""
 
     dag_id: str
     run_id: str
@@ -83,15 +83,15 @@ class TaskKey:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitRecord:
-    """What Airflow's database says about one wait. Times are aware.
+    """One wait as Airflow's database holds it. Times are aware.
 
     :param sn: the ticket's number; empty where the wait has not registered itself.
-    :param conn_id: connection it asks ITSM with; empty likewise.
+    :param conn_id: connection to the ITSM of the ticket; empty likewise.
     :param state: of the task instance.
-    :param registered_at: when the wait registered itself, or showed its ticket.
+    :param registered_at: when the wait registered itself, or stored its ticket's address.
     :param triggered_by: who started the run, by their name in Airflow; empty for a schedule.
-    :param approval_seconds: from the ticket's creation to the deadline; None: for ever, or not known.
-    :param verdict: what the task returned or was refused with; None before that, or when it is none of ours.
+    :param approval_seconds: from the ticket's creation to the deadline; None: no deadline, or none is stored.
+    :param verdict: the verdict that the task returned or failed with; None before that, or for another value.
     """
 
     task: TaskKey
@@ -108,15 +108,15 @@ class WaitRecord:
 
     @property
     def ticket(self) -> Ticket:
-        """What ITSM can be asked about."""
+        """The key of the ticket in ITSM."""
         return self.conn_id, self.sn
 
 
 @dataclass(frozen=True, kw_only=True)
 class TicketSnapshot:
-    """What ITSM said about a ticket, and when. ``step`` and ``approvers`` are empty where they were not asked.
+    """A ticket as ITSM showed it at ``read_at``. ``step`` and ``approvers`` are empty where they were not read.
 
-    ``stalled`` is that the ticket ran and asked nobody a minute or more after it was opened.
+    ``stalled``: a minute or more after it was opened, the ticket ran and waited for nobody.
     """
 
     progress: Progress
@@ -133,10 +133,10 @@ class TicketSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the page. ``since`` is the ticket's creation, or the wait's start where ITSM has not said.
+    """One row of the page. ``since`` is the ticket's creation, or the wait's start until ITSM has answered.
 
-    ``polled_at`` is when a wait of this connection last had an answer, while this one waits; ``seen_by`` and
-    ``seen_at`` are how and when its decision reached Airflow. ``creator`` is as ITSM has said.
+    ``polled_at`` is when a poll of this connection last had an answer; only an open row has it. ``seen_by`` and
+    ``seen_at`` are how and when the decision reached Airflow. ``creator`` is the name that ITSM shows.
     """
 
     task: TaskKey
@@ -166,37 +166,37 @@ class Row:
 
     @property
     def is_open(self) -> bool:
-        """Whether the run still has to learn of a decision."""
+        """Whether the run does not have the decision yet."""
         return self.status in OPEN
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times in ISO 8601."""
         values = asdict(self)
         task = values.pop("task")
-        times = {key: one.isoformat() for key, one in values.items() if isinstance(one, datetime)}
+        times = {key: value.isoformat() for key, value in values.items() if isinstance(value, datetime)}
         return {**task, **values, **times, "status": str(self.status), "open": self.is_open}
 
 
 def row_of(
-    found: WaitRecord, live: TicketSnapshot | None, *, collector: str = "", polled_at: datetime | None = None
+    wait: WaitRecord, live: TicketSnapshot | None, *, collector: str = "", polled_at: datetime | None = None
 ) -> Row:
     """Join a wait and its ticket into a row.
 
-    The verdict the DAG acted on stands, whatever ITSM says later
+    The verdict that the DAG acted on stands, whatever ITSM shows later
     (docs/itsm-behaviour.md#deleted-approval-step).
 
-    :param polled_at: when a wait of the connection last had an answer.
+    :param polled_at: when a poll of the connection last had an answer.
     """
-    verdict = found.verdict or {}
-    since = (live and live.created_at) or found.registered_at or found.started_at
-    status = status_of(found, live)
+    verdict = wait.verdict or {}
+    since = (live and live.created_at) or wait.registered_at or wait.started_at
+    status = status_of(wait, live)
     waits = status in OPEN
     in_itsm = isinstance(status, Outcome) and status.progress is not None
     return Row(
-        task=found.task,
-        sn=found.sn or text(verdict.get("sn")),
+        task=wait.task,
+        sn=wait.sn or text(verdict.get("sn")),
         title=text(verdict.get("title")) or (live.title if live else ""),
-        ticket_url=_address(found, live),
+        ticket_url=_address(wait, live),
         status=status,
         step=live.step if live and waits else "",
         approvers=live.approvers if live and waits else (),
@@ -204,33 +204,33 @@ def row_of(
         decided_by=deciders(verdict),
         reason="" if waits else text(verdict.get("reason")),
         since=since,
-        deadline=_deadline(since, found.approval_seconds) if waits else None,
-        decided_at=None if waits else (moment(verdict.get("decided_at")) or found.ended_at),
-        registered_at=found.registered_at,
+        deadline=_deadline(since, wait.approval_seconds) if waits else None,
+        decided_at=None if waits else (moment(verdict.get("decided_at")) or wait.ended_at),
+        registered_at=wait.registered_at,
         read_at=live.read_at if live else None,
         stale=waits and (live is None or live.stale),
-        conn_id=found.conn_id,
+        conn_id=wait.conn_id,
         collector=collector,
         creator=live.creator if live else "",
-        triggered_by=found.triggered_by,
-        polled_at=polled_at if waits and _is_after(polled_at, found.registered_at) else None,
+        triggered_by=wait.triggered_by,
+        polled_at=polled_at if waits and _is_after(polled_at, wait.registered_at) else None,
         seen_by=text(verdict.get("seen_by")) if in_itsm else "",
         seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
         reason_code="" if waits else _reason_code(verdict),
     )
 
 
-def status_of(found: WaitRecord, live: TicketSnapshot | None) -> Status | Outcome:
-    """Say how an approval stands. Only a verdict the task ended with is called a decision."""
-    if found.state == _DEFERRED:
-        return _while_it_waits(live)
-    outcome = outcome_of(found.verdict)
+def status_of(wait: WaitRecord, live: TicketSnapshot | None) -> Status | Outcome:
+    """Return the status of an approval. Only the verdict that the task ended with is a decision."""
+    if wait.state == _DEFERRED:
+        return _status_while_waiting(live)
+    outcome = outcome_of(wait.verdict)
     if outcome is not None and outcome.is_final:
         return outcome
-    return Status.RESUMING if found.state in _AFTER_THE_WAIT else Status.ENDED
+    return Status.RESUMING if wait.state in _AFTER_THE_WAIT else Status.ENDED
 
 
-def _while_it_waits(live: TicketSnapshot | None) -> Status:
+def _status_while_waiting(live: TicketSnapshot | None) -> Status:
     if live is None:
         return Status.WAITING
     if live.progress.has_ended:
@@ -247,28 +247,28 @@ def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
 
 
 def _reason_code(verdict: Mapping[str, Any]) -> str:
-    """Return the code of a verdict's reason; the first version stored the text alone."""
+    """Return the code of a verdict's reason. The first version stored the text alone."""
     outcome = outcome_of(verdict)
     stored = text(verdict.get("reason_code"))
     return stored or ("" if outcome is None else str(reason_code(text(verdict.get("reason")), outcome)))
 
 
 def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return who answered, each once."""
+    """Return the people who answered, each once."""
     listed = verdict.get("approvers")
     answers = listed if isinstance(listed, list | tuple) else ()
-    people = (text(one.get("operator")) for one in answers if isinstance(one, Mapping))
+    people = (text(answer.get("operator")) for answer in answers if isinstance(answer, Mapping))
     return tuple(dict.fromkeys(filter(None, people)))
 
 
 def web_address(value: object) -> str:
-    """Return an address a browser may open; empty for anything else, such as ``javascript:``."""
+    """Return an address that a browser may open; empty for anything else, such as ``javascript:``."""
     address = text(value).strip()
     return address if address.lower().startswith(_WEB) else ""
 
 
 def moment(value: object) -> datetime | None:
-    """Read an aware time; None when it is none."""
+    """Read an aware time in ISO 8601; None for anything else."""
     try:
         read = datetime.fromisoformat(text(value))
     except ValueError:
@@ -277,17 +277,17 @@ def moment(value: object) -> datetime | None:
 
 
 def text(value: object) -> str:
-    """Return a text as it is; empty for anything else. Half a character, which no page can show, is replaced."""
+    """Return a text; empty for anything else. Half a character, which no page can show, is replaced."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
-def _address(found: WaitRecord, live: TicketSnapshot | None) -> str:
-    known = (found.ticket_url, (found.verdict or {}).get("ticket_url"), live.ticket_url if live else "")
-    return next(filter(None, map(web_address, known)), "")
+def _address(wait: WaitRecord, live: TicketSnapshot | None) -> str:
+    addresses = (wait.ticket_url, (wait.verdict or {}).get("ticket_url"), live.ticket_url if live else "")
+    return next(filter(None, map(web_address, addresses)), "")
 
 
 def _is_after(polled_at: datetime | None, registered_at: datetime | None) -> bool:
-    """Whether a poll can have been about a wait: what came before says nothing of it."""
+    """Whether a poll came after a wait was registered: an earlier poll did not ask about its ticket."""
     return polled_at is not None and registered_at is not None and polled_at >= registered_at
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector's states as a small picture, with the way it has gone highlighted."""
+"""A diagram of a collector's states, with the changes it went through highlighted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WAYS: dict[Step, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A state; ``x`` and ``y`` are its middle."""
+    """The box of one state; ``x`` and ``y`` are its middle."""
 
     state: str
     zh: str
@@ -44,7 +44,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A change of state: ``path`` is an SVG path, ``times`` how often it was gone."""
+    """A change of state: ``path`` is an SVG path, ``times`` how often the collector went this way."""
 
     path: str
     start: str
@@ -54,7 +54,7 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True)
 class StateDiagram:
-    """Everything a script has to draw."""
+    """The boxes and arrows for the page's script to draw."""
 
     width: int
     height: int
@@ -66,20 +66,20 @@ class StateDiagram:
         return asdict(self)
 
 
-def picture(current: CollectorState, steps: Iterable[Step]) -> StateDiagram:
-    """Draw the machine.
+def state_diagram(current: CollectorState, steps: Iterable[Step]) -> StateDiagram:
+    """Return the diagram of all states.
 
-    :param current: the state now.
-    :param steps: the changes, oldest first; those within one state draw nothing.
+    :param current: the collector's state now.
+    :param steps: its changes of state, oldest first. A step that stays in one state draws nothing.
     """
-    gone = [step for step in steps if step[0] is not step[1]]
-    seen = {current, *(one for step in gone for one in step)}
+    changes = [step for step in steps if step[0] is not step[1]]
+    visited = {current, *(state for change in changes for state in change)}
     return StateDiagram(
         width=WIDTH,
         height=HEIGHT,
-        boxes=tuple(_box(state, current=state is current, visited=state in seen) for state in _PLACES),
+        boxes=tuple(_box(state, current=state is current, visited=state in visited) for state in _PLACES),
         ways=tuple(
-            Way(path=path, start=start.value, end=end.value, times=gone.count((start, end)))
+            Way(path=path, start=start.value, end=end.value, times=changes.count((start, end)))
             for (start, end), path in _WAYS.items()
         ),
     )

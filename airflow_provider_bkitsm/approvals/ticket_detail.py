@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One ticket in full: its form as the approver sees it, and its story step by step."""
+"""One ticket in detail: its form as the approver sees it, and its history step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, TicketInfo, TicketLog, TicketStatus
 
-# ITSM lists these with every ticket; they say nothing about what is asked.
+# ITSM lists these fields with every ticket; they are no part of what is to be approved.
 _ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
 
 Line = tuple[str, str]
@@ -20,7 +20,7 @@ Line = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class FormRow:
-    """A field: its name, and a text or the rows of a custom form."""
+    """A field of the form: its name, and a text or the rows of a custom form."""
 
     name: str
     text: str = ""
@@ -31,14 +31,14 @@ class FormRow:
         return asdict(self)
 
 
-def shown_form(fields: Iterable[FormField]) -> tuple[FormRow, ...]:
-    """Return the fields that are filled in, each key once."""
-    filled = {one.key: one for one in fields if one.value not in (None, "", [], {})}
-    return tuple(shown_field(one) for key, one in filled.items() if key not in _ITSMS_OWN)
+def form_rows(fields: Iterable[FormField]) -> tuple[FormRow, ...]:
+    """Return a row for each field that is filled in, each key once."""
+    filled = {field.key: field for field in fields if field.value not in (None, "", [], {})}
+    return tuple(form_row(field) for key, field in filled.items() if key not in _ITSMS_OWN)
 
 
-def shown_field(field: FormField) -> FormRow:
-    """Return one field. What ITSM displays for a choice is shown, not its key."""
+def form_row(field: FormField) -> FormRow:
+    """Return the row of one field. A choice is shown by the text that ITSM displays, not by its key."""
     name = field.name or field.key
     rows = _custom_form(field.value)
     if rows:
@@ -85,7 +85,7 @@ def _line(line: Mapping[str, Any]) -> Line:
 
 
 class Kind(StrEnum):
-    """What an entry of the story is."""
+    """The kind of an entry in a ticket's history."""
 
     EVENT = "event"
     APPROVED = "approved"
@@ -96,9 +96,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing that happened, or one step that waits (``pending``, without a time).
+    """One event in a ticket's history, or one step that waits (``pending``, without a time).
 
-    ``automatic`` says that ITSM answered by itself, in a person's name or its own.
+    ``automatic``: ITSM answered without a person, in a person's name or its own.
     """
 
     kind: Kind
@@ -115,7 +115,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketDetail:
-    """What ITSM tells of one ticket."""
+    """One ticket as the page shows it."""
 
     title: str
     current_status: str
@@ -133,13 +133,13 @@ class TicketDetail:
             **asdict(self),
             "created_at": self.created_at.isoformat(),
             "ended_at": self.ended_at.isoformat() if self.ended_at else None,
-            "form": [one.as_dict() for one in self.form],
-            "entries": [one.as_dict() for one in self.entries],
+            "form": [row.as_dict() for row in self.form],
+            "entries": [entry.as_dict() for entry in self.entries],
         }
 
 
-def story_of(info: TicketInfo, log: TicketLog, status: TicketStatus) -> TicketDetail:
-    """Put three answers of ITSM together; they may be a moment apart."""
+def ticket_detail(info: TicketInfo, log: TicketLog, status: TicketStatus) -> TicketDetail:
+    """Join three answers of ITSM. They may have been read a moment apart."""
     return TicketDetail(
         title=info.title,
         current_status=status.current_status,
@@ -148,15 +148,15 @@ def story_of(info: TicketInfo, log: TicketLog, status: TicketStatus) -> TicketDe
         ended_at=info.ended_at,
         ticket_url=info.ticket_url,
         iframe_ticket_url=info.iframe_ticket_url,
-        form=shown_form(asked(info, log)),
-        entries=(*(entry_of(one) for one in log.entries), *_pending(status)),
+        form=form_rows(submitted_form(info, log)),
+        entries=(*(entry_of(entry) for entry in log.entries), *_pending(status)),
     )
 
 
-def asked(info: TicketInfo, log: TicketLog) -> Iterable[FormField]:
-    """Return the form as it was handed in: the log keeps it.
+def submitted_form(info: TicketInfo, log: TicketLog) -> Iterable[FormField]:
+    """Return the form as it was submitted: the ticket's log keeps it.
 
-    A ticket's own form lists the approver's fields too, with ``"true"`` before anybody has answered.
+    A ticket's own form also lists the approver's fields, with ``"true"`` before anybody has answered.
     """
     for entry in log.entries:
         if entry.fields and entry.answer is None:
@@ -165,7 +165,7 @@ def asked(info: TicketInfo, log: TicketLog) -> Iterable[FormField]:
 
 
 def entry_of(entry: LogEntry) -> Entry:
-    """Return one line of the log; its answer is the one the verdict is read from."""
+    """Return the history entry of one log entry. Its answer is the one the verdict is read from."""
     answer = entry.answer
     return Entry(
         kind=_KINDS[answer.approved] if answer else Kind.EVENT,
@@ -182,4 +182,4 @@ _KINDS = {True: Kind.APPROVED, False: Kind.REFUSED, None: Kind.ANSWERED}
 
 def _pending(status: TicketStatus) -> tuple[Entry, ...]:
     steps = status.current_steps
-    return tuple(Entry(kind=Kind.PENDING, at=None, people=one.processors, message=one.name) for one in steps)
+    return tuple(Entry(kind=Kind.PENDING, at=None, people=step.processors, message=step.name) for step in steps)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ITSM posts and what it is answered: the callback's body, and the texts and codes of the answer."""
+"""The body of a callback, and the status and body of the answer to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_notice(raw: bytes) -> CallbackBody | None:
 
 
 class Result(StrEnum):
-    """What became of a callback; it is counted under this value."""
+    """What became of a callback. The value is the tag under which the metric counts it."""
 
     RESUMED = "resumed"
     STILL_OPEN = "still_open"
@@ -58,7 +58,7 @@ class Result(StrEnum):
     REFUSED_MISDIRECTED = "refused_misdirected"
 
 
-_REFUSED = frozenset(one for one in Result if one.name.startswith("REFUSED_"))
+_REFUSED = frozenset(result for result in Result if result.name.startswith("REFUSED_"))
 _LATER = frozenset({Result.UNAVAILABLE, Result.FAILED})
 _ACCEPTED_BODY = {"result": True, "code": 0, "message": "success", "data": None}
 _REFUSED_BODY = {"result": False, "code": 1, "message": "refused", "data": None}
@@ -66,7 +66,7 @@ _LATER_BODY = {"result": False, "code": 2, "message": "not now", "data": None}
 
 
 def answer(result: Result) -> tuple[int, dict[str, Any]]:
-    """Return status and body; every refusal looks the same, so that an outsider learns nothing from it."""
+    """Return status and body. Every refusal looks the same, so that an outsider learns nothing from it."""
     if result in _REFUSED:
         return 403, _REFUSED_BODY
     if result in _LATER:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four locks, cheapest first: shape, signature, ITSM's token, and ITSM's own answer about the ticket.
+"""Checks a callback in four steps, cheapest first: its shape, its signature, ITSM's token, ITSM's own verdict.
 
-Nothing of a callback is used for a decision but the ticket's number, and that only for tickets a task waits for
-(promises P4 and P6). What ITSM then says has to be about the approval that the signature vouches for.
+The ticket's number is all that a callback contributes to a decision, and it counts only for tickets that a task
+waits for (promises P4 and P6). The ticket that ITSM then shows has to carry the tag that was signed.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ T = TypeVar("T")
 # ITSM waits for the answer without a limit of its own, and holds one of its workers while it does
 # (docs/itsm-behaviour.md#sent-once).
 ITSM_SECONDS = 4.0
-# Once answered nobody waits, but ITSM may still be busy with the call this callback came from.
+# After the answer nobody waits, but ITSM may still be busy with the call that caused this callback.
 BACKGROUND_SECONDS = 60.0
 BACKGROUND_LIMIT = 100
-# How many talk to ITSM at once. More would take longer: what one request costs grows with the others under way.
+# How many callbacks are checked with ITSM at once. Each request gets slower with the number of the others.
 TURNS = 8
 _NO_KEYS = (bytes(32),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackRequest:
-    """A callback as it arrived: the parts of its address, its signature header, its raw body."""
+    """A callback as HTTP delivers it: the parts of its address, its signature header, its raw body."""
 
     conn_id: str
     tag: str
@@ -56,18 +56,20 @@ class CallbackRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Registrations:
-    """Who registered for a ticket: those who still wait, and whether anybody ever did.
+    """The waits registered for a ticket.
 
-    :param request: what was sent to open the ticket; None where no record says.
+    :param waiters: those that still wait.
+    :param ever_registered: whether any wait was ever registered, those that have ended included.
+    :param request: what was sent to open the ticket; None without a record of it.
     """
 
     waiters: tuple[Waiter, ...] = ()
-    known: bool = False
+    ever_registered: bool = False
     request: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class MetadataPort(Protocol):
-    """What Airflow knows; every method blocks."""
+    """What the receiver needs of Airflow's metadata database; every method blocks."""
 
     def gateway(self, conn_id: str) -> Gateway | None:
         """Return a connection of type ``bkitsm``."""
@@ -89,7 +91,7 @@ class Run(Protocol):
 class Receiver:
     """Receives callbacks, in one event loop.
 
-    :param metadata: Airflow's side.
+    :param metadata: Airflow's connections and waiting tasks.
     :param run: keeps blocking functions off the event loop.
     :param count: counts results.
     :param clock: seconds since 1970.
@@ -110,33 +112,34 @@ class Receiver:
         self._background: set[asyncio.Task[None]] = set()
         self._turns, self._background_turns = asyncio.Semaphore(TURNS), asyncio.Semaphore(TURNS)
 
-    async def receive(self, arrived: CallbackRequest) -> Result:
-        """Check a callback and resume whoever waits for it; never raises."""
-        claim = read_claim(conn_id=arrived.conn_id, tag=arrived.tag, expires=arrived.expires)
-        notice = read_notice(arrived.body)
+    async def receive(self, request: CallbackRequest) -> Result:
+        """Check a callback and resume the tasks that wait for its ticket; never raises."""
+        claim = read_claim(conn_id=request.conn_id, tag=request.tag, expires=request.expires)
+        notice = read_notice(request.body)
         if claim is None or notice is None:
-            return self._said(Result.REFUSED_SHAPE)
+            return self._record_result(Result.REFUSED_SHAPE)
         try:
-            return await self._receive(claim, notice, arrived.signature)
+            return await self._receive(claim, notice, request.signature)
         except Exception as error:
-            return self._said(Result.FAILED, notice, type(error).__name__)
+            return self._record_result(Result.FAILED, notice, type(error).__name__)
 
     async def _receive(self, claim: Claim, notice: CallbackBody, signature: str) -> Result:
-        found = await self._run(partial(self._look, claim, notice.sn, signature))
+        found = await self._run(partial(self._find_registrations, claim, notice.sn, signature))
         if isinstance(found, Result):
-            return self._said(found)
-        gateway, waiting = found
+            return self._record_result(found)
+        gateway, registrations = found
         if notice.dialect != gateway.dialect.name:
-            return self._said(Result.REFUSED_SHAPE)
-        if not waiting.waiters:
-            return self._said(Result.DUPLICATE if waiting.known else Result.UNKNOWN, notice)
-        settle = partial(self._settle, gateway, claim, notice, waiting)
+            return self._record_result(Result.REFUSED_SHAPE)
+        if not registrations.waiters:
+            result = Result.DUPLICATE if registrations.ever_registered else Result.UNKNOWN
+            return self._record_result(result, notice)
+        settle = partial(self._settle, gateway, claim, notice, registrations)
         if notice.inside_a_call:
-            return self._said(self._later(settle, notice), notice)
+            return self._record_result(self._settle_later(settle, notice), notice)
         return await settle(turns=self._turns, seconds=ITSM_SECONDS)
 
-    def _look(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Registrations] | Result:
-        """Check the signature, and only then look for who waits."""
+    def _find_registrations(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Registrations] | Result:
+        """Check the signature, and only then read who waits for the ticket."""
         gateway = self._metadata.gateway(claim.conn_id)
         refusal = _refusal(gateway, claim, signature, now=self._clock())
         if refusal or gateway is None:
@@ -148,37 +151,39 @@ class Receiver:
         gateway: Gateway,
         claim: Claim,
         notice: CallbackBody,
-        waiting: Registrations,
+        registrations: Registrations,
         *,
         turns: asyncio.Semaphore,
         seconds: float,
     ) -> Result:
         try:
             async with asyncio.timeout(seconds), turns:
-                verdicts = await _read_verdicts(gateway, notice, waiting.waiters, waiting.request)
+                verdicts = await _read_verdicts(gateway, notice, registrations.waiters, registrations.request)
         except CollectItsmTokenIllega as error:
-            return self._said(Result.REFUSED_TOKEN, notice, str(error))
+            return self._record_result(Result.REFUSED_TOKEN, notice, str(error))
         except (ItsmError, TimeoutError) as error:
-            return self._said(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
+            return self._record_result(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
         if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
-            return self._said(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
+            return self._record_result(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
         now = datetime.fromtimestamp(self._clock(), UTC)
-        decided = [(who, said.seen("callback", now)) for who, said in verdicts if said.outcome.is_final]
-        return self._said(await self._resume(decided), notice)
+        decided = [
+            (waiter, verdict.seen("callback", now)) for waiter, verdict in verdicts if verdict.outcome.is_final
+        ]
+        return self._record_result(await self._resume(decided), notice)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
-        """Resume them all; what goes wrong with one is raised after the others had their turn."""
-        turns = (self._run(partial(self._metadata.resume, who, said)) for who, said in decided)
-        resumed = await asyncio.gather(*turns, return_exceptions=True)
-        for one in resumed:
-            if isinstance(one, BaseException):
-                raise one
+        """Resume every waiter. The error of one waiter is raised only after all the others were tried."""
+        calls = (self._run(partial(self._metadata.resume, waiter, verdict)) for waiter, verdict in decided)
+        resumed = await asyncio.gather(*calls, return_exceptions=True)
+        for attempt in resumed:
+            if isinstance(attempt, BaseException):
+                raise attempt
         if any(resumed):
             return Result.RESUMED
         return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN
 
-    def _later(self, settle: Callable[..., Awaitable[Result]], notice: CallbackBody) -> Result:
-        """Settle after the answer: ITSM may answer none of our calls until its callback is answered.
+    def _settle_later(self, settle: Callable[..., Awaitable[Result]], notice: CallbackBody) -> Result:
+        """Settle after the callback is answered: until then ITSM may answer none of our calls.
 
         See docs/itsm-behaviour.md#callback-inside-the-call.
         """
@@ -189,15 +194,15 @@ class Receiver:
             try:
                 await settle(turns=self._background_turns, seconds=BACKGROUND_SECONDS)
             except Exception as error:
-                self._said(Result.FAILED, notice, type(error).__name__)
+                self._record_result(Result.FAILED, notice, type(error).__name__)
 
         task = asyncio.create_task(settled())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return Result.ANSWERED_FIRST
 
-    def _said(self, result: Result, notice: CallbackBody | None = None, why: str = "") -> Result:
-        """Count, and write the one line of log; of a callback that has proved nothing, nothing is repeated."""
+    def _record_result(self, result: Result, notice: CallbackBody | None = None, why: str = "") -> Result:
+        """Count and log a result, and return it. Nothing that an unproved callback holds is logged."""
         about = f" for ticket {notice.sn}" if notice else ""
         failed = result is Result.FAILED
         level = logging.ERROR if failed else logging.WARNING if why else logging.INFO
@@ -207,7 +212,7 @@ class Receiver:
 
 
 def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: float) -> Result | None:
-    """Check a signature; an unknown connection takes the same steps as a known one."""
+    """Return why a claim is refused, or None. A missing connection takes the same steps as an existing one."""
     try:
         keys = signing_keys(gateway) if gateway else _NO_KEYS
     except ItsmConfigurationError as error:
@@ -224,11 +229,11 @@ async def _read_verdicts(
     waiters: Iterable[Waiter],
     request: Mapping[str, Any] | None = None,
 ) -> list[tuple[Waiter, Verdict]]:
-    """Verify the token, and meanwhile read the ticket: once for each way its verdict is wanted, and its form.
+    """Verify the token and read the ticket at the same time: one verdict for each verdict policy, and the form.
 
-    :param request: what was sent to open the ticket: an approval counts only if it shows that still.
+    :param request: what was sent to open the ticket: an approval counts only while the ticket still shows it.
     :raises CollectItsmTokenIllega: ITSM did not make the token.
-    :raises ItsmError: ITSM could not be asked.
+    :raises ItsmError: ITSM did not answer.
     """
     async with ItsmAsyncHook.for_gateway(gateway) as hook:
         verified, verdicts, info = await asyncio.gather(
@@ -241,7 +246,7 @@ async def _read_verdicts(
             raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
         form = _value(info)
         if form is not None and not form.progress.has_ended:
-            # Read before the ticket ended: until then it could be edited, and show its approvers something else.
+            # The form was read before the ticket ended. Until its end a ticket can be edited: read the form again.
             form = await hook.run(ask(lambda itsm: itsm.info(notice.sn)))
     return [(waiter, confirmed(verdict, request, form, gateway.dialect)) for waiter, verdict in _value(verdicts)]
 
@@ -249,15 +254,15 @@ async def _read_verdicts(
 async def _verdicts_of(
     hook: ItsmAsyncHook, sn: str, waiters: Iterable[Waiter], request: Mapping[str, Any] | None
 ) -> list[tuple[Waiter, Verdict]]:
-    read: dict[tuple[Any, ...], Verdict] = {}
+    by_settings: dict[tuple[Any, ...], Verdict] = {}
     verdicts = []
     for waiter in waiters:
         settings = waiter.verdict_settings
-        wanted = tuple(settings.items())
-        if wanted not in read:
+        key = tuple(settings.items())
+        if key not in by_settings:
             verdict = await hook.run(read_verdict(sn, await hook.verdict_policy(**settings)))
-            read[wanted] = await hook.run(as_asked(verdict, request, settings))
-        verdicts.append((waiter, read[wanted]))
+            by_settings[key] = await hook.run(as_asked(verdict, request, settings))
+        verdicts.append((waiter, by_settings[key]))
     return verdicts
 
 

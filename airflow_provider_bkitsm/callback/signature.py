@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A callback's address and its signature: what is signed, with which key, and what is sent to ITSM as ``meta``."""
+"""The address and the signature of a callback: the signed claim, its keys, and the ``meta`` that ITSM gets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Claim:
     expires: int
 
     def as_bytes(self) -> bytes:
-        """Return the one text of this claim; JSON keeps its parts apart whatever they hold."""
+        """Return the bytes that are signed. JSON keeps the claim's parts apart, whatever they hold."""
         return json.dumps([self.conn_id, self.tag, self.expires]).encode()
 
 
@@ -53,7 +53,7 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
     :raises ItsmConfigurationError: a key is blank or too short to be a secret.
     """
-    name = next((one for one in SIGNING_KEYS if gateway.extra.get(one) not in (None, "")), None)
+    name = next((extra for extra in SIGNING_KEYS if gateway.extra.get(extra) not in (None, "")), None)
     if name is None:
         return (_derive(gateway.app_secret),)
     configured = gateway.extra[name]
@@ -65,13 +65,13 @@ def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
 
 
 def sign(keys: Iterable[bytes], claim: Claim) -> str:
-    """Return the signature of a claim, as it stands in the header."""
+    """Return the signature of a claim, as the header holds it."""
     first, *_ = keys
     return f"{_VERSION}={_mac(first, claim)}"
 
 
 def is_signed(keys: Iterable[bytes], claim: Claim, signature: str) -> bool:
-    """Whether one of the keys made this signature; takes as long whichever it was, or none."""
+    """Whether one of the keys made this signature. The time this takes does not depend on the answer."""
     given = signature.encode(errors="replace")
     matches = [hmac.compare_digest(sign([key], claim).encode(), given) for key in keys]
     return any(matches)
@@ -103,7 +103,7 @@ def _wrong(gateway: Gateway, name: str, what: str) -> ItsmConfigurationError:
 
 PREFIX = "/bkitsm"
 ROUTE = "/callback/{conn_id}/{tag}/{expires}"
-# Longer than people are usually given. After it, polling alone tells of the decision.
+# Longer than approvers usually have. Later decisions are found by polling alone.
 LIFE = timedelta(days=60)
 _LONGEST_CONN_ID = 250
 _EXPIRES = re.compile(r"[0-9]{1,12}")
@@ -149,7 +149,7 @@ def callbacks_wanted() -> bool:
 
 
 def with_callback(meta: Mapping[str, Any] | None, *, gateway: Gateway, tag: str) -> dict[str, Any] | None:
-    """Return a ticket's ``meta`` with this Airflow's callback added, where one is wanted and possible.
+    """Return a ticket's ``meta`` with this Airflow's callback added; unchanged where it takes no callbacks.
 
     :raises ItsmConfigurationError: the connection's signing keys cannot be used.
     """
@@ -166,12 +166,12 @@ def callback_base() -> str | None:
     base = str(settings.callback_base_url() or airflow_conf().get("api", "base_url", fallback="") or "").strip()
     if base.startswith(("http://", "https://")):
         return base
-    _say_that_there_is_none(base)
+    _warn_of_missing_base(base)
     return None
 
 
 @cache
-def _say_that_there_is_none(base: str) -> None:
+def _warn_of_missing_base(base: str) -> None:
     log.warning(
         "ITSM will not call back, decisions are found by polling: neither [bkitsm] callback_base_url nor [api]"
         " base_url is an http(s) address (%r)",

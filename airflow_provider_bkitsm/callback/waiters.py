@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who waits for a ticket: a waiting task registers itself, and the callback finds it by the ticket's number.
 
-The registration is an XCom on the waiting task instance. Its key carries the sn, because XCom keys are indexed
-in Airflow's database. It is an index and no authority, since others can write XComs: number, connection, verdict
-source and what may end the task are those of the trigger's own arguments, which are encrypted. Those of a task
-that starts from its trigger hold templates; see :mod:`airflow_provider_bkitsm.plugins.metadata.resume`.
+The registration is an XCom on the waiting task instance. Its key holds the ticket's number, because XCom keys are
+indexed in Airflow's database. Others can write XComs, so a registration only finds a task. Number, connection,
+verdict source and what may end the task come from the trigger's own arguments, which are encrypted. The arguments
+of a task that starts from its trigger hold templates; see :mod:`airflow_provider_bkitsm.plugins.metadata.resume`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VerdictPolicyMixin
 WAIT_PREFIX = "bkitsm_wait:"
 # XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
 POLLED_KEY = "bkitsm_polled"
-# XComs that hold how a round ended. Those of an earlier round say nothing about this one.
+# XComs that hold how a round ended. An earlier round's XComs do not count for this round.
 RESULT_KEYS = ("return_value", "verdict")
-# As Airflow names connections. A name that no database takes must not reach one.
+# As Airflow names connections. A name that no database can store must not reach a query.
 _CONN_ID = re.compile(r"[\w#!()\-.:/\\]{1,250}")
 _TYPES: Mapping[str, type | UnionType] = {
     "ti_id": str,
@@ -44,13 +44,13 @@ _TYPES: Mapping[str, type | UnionType] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Waiter(VerdictPolicyMixin):
-    """A task instance that waits, and how it wants the verdict read.
+    """A task instance that waits, with its verdict policy.
 
-    :param ti_id: UUID of the task instance's try: a later try of the same task is another one.
-    :param conn_id: connection it asks ITSM with.
-    :param ends_task: whether an approval may end it without a worker.
-    :param after_worker: it was deferred by a worker, whose end the executor may still have to report.
-    :param approval_seconds: from the ticket's creation to its deadline, for people; None: for ever, or not said.
+    :param ti_id: UUID of the task instance's try: a later try of the same task has another UUID.
+    :param conn_id: connection to the ITSM of the ticket.
+    :param ends_task: whether an approval may end the task without a worker.
+    :param after_worker: a worker deferred the task, and the executor may still have to report that worker's end.
+    :param approval_seconds: from the ticket's creation to its deadline; None: no deadline, or not given.
     """
 
     ti_id: str
@@ -64,7 +64,7 @@ class Waiter(VerdictPolicyMixin):
     approval_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; a setting that the first version did not know only where it is set."""
+        """Return plain JSON values. ``accept_automatic`` only where it is set: the first version lacks it."""
         values = asdict(self)
         if self.accept_automatic is None:
             del values["accept_automatic"]
@@ -72,21 +72,21 @@ class Waiter(VerdictPolicyMixin):
 
     @classmethod
     def from_value(cls, value: Any) -> Waiter | None:
-        """Read what ``as_dict`` returned, of this version or another one; None when it is something else.
+        """Read what ``as_dict`` of this or another version returned; None for anything else.
 
-        A key that only another version knows is left out. A key that has another type is no registration of ours.
+        A key of another version is ignored. A value of another type is no registration of ours.
         """
         if not isinstance(value, Mapping):
             return None
-        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        if not all(isinstance(given, _TYPES[name]) for name, given in known.items()):
+        values = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        if not all(isinstance(given, _TYPES[name]) for name, given in values.items()):
             return None
-        seconds = known.get("approval_seconds")
+        seconds = values.get("approval_seconds")
         try:
-            is_ours = _CONN_ID.fullmatch(known["conn_id"]) and UUID(known["ti_id"]) and isfinite(seconds or 0)
+            is_ours = _CONN_ID.fullmatch(values["conn_id"]) and UUID(values["ti_id"]) and isfinite(seconds or 0)
         except (KeyError, ValueError, OverflowError):
             return None
-        return cls(**known) if is_ours else None
+        return cls(**values) if is_ours else None
 
 
 _TEMPLATE = ("{{", "{%", "{#")
@@ -94,11 +94,11 @@ _TEMPLATE = ("{{", "{%", "{#")
 
 @dataclass(frozen=True, kw_only=True)
 class WaitArguments:
-    """Arguments of a stored trigger, as far as they are plain values; an authority where an XCom is none.
+    """Arguments of a stored trigger, as far as they are plain values. Only Airflow can write them, unlike XComs.
 
-    :param sn: number of the ticket; None where it is a template.
-    :param conn_id: connection; None likewise.
-    :param verdict_settings: what the hooks' ``verdict_policy`` takes; None where one of them is not plain.
+    :param sn: number of the ticket; None for a template.
+    :param conn_id: connection; None for a template.
+    :param verdict_settings: parameters of the hooks' ``verdict_policy``; None where a value is not plain.
     :param opened_by: as :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket` has it.
     """
 
@@ -112,7 +112,7 @@ class WaitArguments:
 
     @classmethod
     def from_stored(cls, stored: object) -> WaitArguments | None:
-        """Read a trigger's arguments, of this version or another one; None where they are none of ours."""
+        """Read the arguments of a trigger of this or another version; None for anything else."""
         if not isinstance(stored, Mapping):
             return None
         flags = {name: stored.get(name, False) for name in ("ends_task", "after_worker")}
@@ -130,7 +130,7 @@ class WaitArguments:
         )
 
     def may_be_about(self, sn: str, conn_id: str) -> bool:
-        """Whether these arguments name this ticket, or leave open which one."""
+        """Whether these arguments name this ticket, or hold templates where they would name a ticket."""
         return self.sn in (None, sn) and self.conn_id in (None, conn_id)
 
     @property
@@ -139,10 +139,10 @@ class WaitArguments:
         return self.sn is not None and self.conn_id is not None
 
     def waiter(self, registered: Waiter) -> Waiter:
-        """Return who has registered, by the trigger's own values.
+        """Return the registered waiter with the trigger's own values.
 
-        Whether others are mapped over the task is known only since the wait began: the registration may say that a
-        worker has to end the task, and never that none has to.
+        Whether other tasks are mapped over this task is known only when the wait begins. So the registration may
+        demand that a worker ends the task, but it may not waive a worker.
         """
         settings: dict[str, Any] = dict.fromkeys(_SETTINGS) | dict(self.verdict_settings or {})
         return Waiter(
@@ -159,7 +159,7 @@ _SETTINGS = ("verdict_field", "verdict_value", "require_evidence", "accept_autom
 
 
 def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
-    """Return where the verdict is read; the version before had no ``accept_automatic``."""
+    """Return the verdict policy's parameters. The version before had no ``accept_automatic``."""
     given = {name: stored[name] for name in _SETTINGS if name in stored}
     typed = all(isinstance(value, _TYPES[name]) for name, value in given.items())
     texts = (value for value in given.values() if isinstance(value, str))
@@ -168,7 +168,7 @@ def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
 
 
 def _seconds(given: object) -> float | None:
-    """Return how long people may take; None for ever, for a template and for anything else."""
+    """Return how long approvers may take; None for no limit, for a template and for anything else."""
     if isinstance(given, timedelta):
         return given.total_seconds()
     if isinstance(given, bool) or not isinstance(given, int | float):
@@ -177,12 +177,12 @@ def _seconds(given: object) -> float | None:
 
 
 def _plain(value: object) -> str | None:
-    """Return a text as it is; None for a template, for an empty text and for anything else."""
+    """Return a text without blanks around it; None for a template, an empty text and anything else."""
     return value.strip() or None if isinstance(value, str) and not is_template(value) else None
 
 
 def is_template(value: object) -> bool:
-    """Whether an argument of a trigger is yet to be rendered."""
+    """Whether an argument of a trigger is a template that is not rendered yet."""
     return isinstance(value, str) and any(sign in value for sign in _TEMPLATE)
 
 
@@ -192,10 +192,10 @@ def wait_key(sn: str) -> str:
 
 
 def xcoms_of(verdict: Verdict) -> dict[str, Any]:
-    """Return the XComs of a task that an approval ends with no worker: those the worker would have pushed."""
+    """Return the XComs of a task that ends without a worker: the same that a worker would have pushed."""
     return {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}
 
 
 def wait_can_finish_without_worker(waiter: Waiter, verdict: Verdict) -> bool:
-    """Whether the task ends without a worker; all else goes to ``execute_complete``, which logs and decides."""
+    """Whether a verdict may end the task without a worker; else ``execute_complete`` draws the conclusion."""
     return waiter.ends_task and verdict.outcome is Outcome.APPROVED

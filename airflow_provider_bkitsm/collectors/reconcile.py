@@ -14,7 +14,7 @@ Pure: rows and ITSM's answers in, findings out.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -23,11 +23,15 @@ from typing import Any
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
-from airflow_provider_bkitsm.itsm.errors import ItsmAmbiguousError, ItsmError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAmbiguousError,
+    ItsmError,
+    ItsmTicketNotFoundError,
+    ItsmUnexpectedAnswerError,
+)
 from airflow_provider_bkitsm.itsm.idempotency import marker
-from airflow_provider_bkitsm.itsm.models import TicketState
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, only_row
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, rows_by_ticket
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
 
 Seen = Verdict | ItsmError
@@ -175,13 +179,17 @@ def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, See
     """
     if not policies:
         return {}
-    found: dict[str, list[TicketState]] = defaultdict(list)
-    for row in (yield from ask(lambda itsm: itsm.states(list(policies)))):
-        found[row.sn].append(row)
+    unread = None
+    try:
+        rows = yield from ask(lambda itsm: itsm.states(list(policies)))
+    except ItsmUnexpectedAnswerError as error:
+        if error.rows is None:
+            raise
+        rows, unread = error.rows, error
     seen: dict[str, Seen] = {}
-    for sn, policy in policies.items():
+    for sn, row in rows_by_ticket(policies, rows, unread).items():
         try:
-            seen[sn] = yield from verdict_of(only_row(sn, found[sn]), policy)
+            seen[sn] = row if isinstance(row, ItsmError) else (yield from verdict_of(row, policies[sn]))
         except ItsmError as error:
             seen[sn] = error
     return seen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``@task.bkitsm_approval``: a function says what is asked, people answer in ITSM, their verdict is returned."""
+"""``@task.bkitsm_approval``: a function returns the form, people decide in ITSM, the task returns the verdict."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
 
 class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
-    """Asks what a function returns, and waits as :class:`ItsmApprovalOperator` does.
+    """Opens a ticket with the form that a function returns, and waits as :class:`ItsmApprovalOperator` does.
 
-    What the function returns is sent as it is: templates in it are not rendered, since values of a run's
-    parameters may be in it.
+    The form is sent as it is. Templates in it are not rendered, since it may hold values of a run's parameters.
 
     :param python_callable: returns the service's submit form by key; a ``title`` in it takes the place of
-        the decorator's. It runs when the ticket is opened or looked for again, and once more after an approval,
-        so it must return the same for the same arguments and do nothing else.
+        the decorator's. It runs when the ticket is opened or searched again, and once more after an approval,
+        so it must return the same form for the same arguments and have no side effects.
     :param title: title of the ticket, unless the function returns one. (templated)
-    :param kwargs: parameters of :class:`ItsmApprovalOperator`, but ``fields``.
+    :param kwargs: parameters of :class:`ItsmApprovalOperator`, except ``fields``.
     """
 
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *ItsmApprovalOperator.template_fields)
@@ -43,23 +42,22 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
         super().__init__(python_callable=python_callable, title=title, **kwargs)
 
     def execute(self, context: Context) -> Any:
-        """Ask, and give the worker back."""
+        """Open the ticket, and free the worker."""
         self.call_function(context)
         return super().execute(context)
 
     def compare(self, sn: str, context: Context) -> None:
-        """Call the function again, and refuse to go on if it asks for something else now."""
+        """Call the function again, and fail if it returns another form now."""
         self.call_function(context)
         super().compare(sn, context)
 
     def call_function(self, context: Context) -> None:
-        """Take title and fields from the function.
+        """Take title and fields from the form that the function returns.
 
-        :raises ItsmInvalidRequestError: it returned something else; nothing is asked.
+        :raises ItsmInvalidRequestError: the function returned no form; nothing is sent.
         """
         arguments = function_arguments(self.python_callable, self.op_args, {**context, **self.op_kwargs})
-        asked = self.python_callable(*self.op_args, **arguments)
-        form = self._form_of(asked)
+        form = self._read_form(self.python_callable(*self.op_args, **arguments))
         self.fields = {key: value for key, value in form.items() if key != "title"}
         self.title = str(form.get("title") or self.title)
         if not self.title.strip():
@@ -67,14 +65,14 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
                 "the ticket has no title: give @task.bkitsm_approval one, or return one; nothing was asked"
             )
 
-    def _form_of(self, asked: object) -> dict[str, Any]:
-        """Return what the function returned as a form; a text is none."""
+    def _read_form(self, returned: object) -> dict[str, Any]:
+        """Read the form that the function returned; a text is not a form."""
         from airflow_provider_bkitsm.itsm.form import read_form
 
         try:
-            if isinstance(asked, str | None):
-                raise ItsmInvalidRequestError(f"not {type(asked).__name__}")
-            return read_form(asked, name="it")
+            if isinstance(returned, str | None):
+                raise ItsmInvalidRequestError(f"not {type(returned).__name__}")
+            return read_form(returned, name="it")
         except ItsmInvalidRequestError as error:
             raise ItsmInvalidRequestError(
                 f"{self.python_callable.__name__} must return the ticket's form as a mapping or ITSM's list:"
@@ -85,8 +83,8 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
 def bkitsm_approval_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
     """Turn a function that returns a ticket's form into a task that asks for an approval.
 
-    The same as ``@task.bkitsm_approval``. Editors complete only those ``@task`` decorators that Airflow itself
-    lists; this function they find like any other.
+    The same as ``@task.bkitsm_approval``. Editors complete only the ``@task`` decorators that Airflow itself
+    lists. They find this function like any other function.
 
     The task returns the verdict: ``sn``, ``outcome``, ``approvers``, ``decided_at`` ... .
 

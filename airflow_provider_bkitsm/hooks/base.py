@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hooks of both platforms share: the connection, the client, the Test button."""
+"""The base of both platforms' hooks: connection, HTTP session and Test button."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 
 
-def tell(report: Callable[[], str], conn_id: str) -> tuple[bool, str]:
+def run_report(report: Callable[[], str], conn_id: str) -> tuple[bool, str]:
     """Return whether ``report`` succeeded, and its sentence or the reason of its failure.
 
-    The button tests under a random connection id, which would only puzzle its reader.
+    The Test button uses a random connection id, which is left out: nobody would recognise it.
     """
     try:
         return True, report()
     except ItsmError as error:
         return False, str(error).removeprefix(f"connection {conn_id!r}: ")
     except Exception as error:
-        # Foreign words may hold anything, a secret included: the kind must do.
+        # The text of a foreign error may hold a secret: only its class is named.
         return False, f"the connection cannot be used ({type(error).__name__})"
 
 
@@ -38,7 +38,7 @@ class BlueKingHook(BaseHook):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Airflow 3.1 looks for them in a hook's class alone, not in those above it.
+        # Airflow 3.1 looks for these methods in a hook's own class only, not in its base classes.
         cls.get_connection_form_widgets = classmethod(_widgets)  # type: ignore[method-assign,assignment]
         cls.get_ui_field_behaviour = classmethod(_behaviour)  # type: ignore[method-assign,assignment]
 
@@ -54,7 +54,7 @@ class BlueKingHook(BaseHook):
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway and who calls it."""
+        """The gateway, and the credentials of its caller."""
         return self.get_conn().gateway
 
     def close(self) -> None:
@@ -64,21 +64,21 @@ class BlueKingHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection can be used, and a sentence about it; only reads are made."""
-        return tell(self._report, self.get_conn_id())
+        return run_report(self._report, self.get_conn_id())
 
     @abstractmethod
     def _report(self) -> str:
-        """Make harmless reads and return what they showed.
+        """Make harmless reads and return a sentence about their results.
 
-        :raises ItsmError: something is wrong.
+        :raises ItsmError: a read failed.
         """
 
 
 def _widgets(cls: type[BlueKingHook]) -> dict[str, Any]:
-    """Return the connection form's own fields; Airflow 3.1 asks for them, later ones read the provider info."""
+    """Return the extra fields of the connection form. Later Airflow versions read them from the provider info."""
     return form_widgets(cls.conn_type)
 
 
 def _behaviour(cls: type[BlueKingHook]) -> dict[str, Any]:
-    """Return how Airflow's own fields look in the form, likewise."""
+    """Return how Airflow's own fields look in the connection form."""
     return field_behaviour(cls.conn_type)

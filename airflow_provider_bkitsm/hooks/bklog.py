@@ -25,19 +25,19 @@ from airflow_provider_bkitsm.itsm.protocol import Call, Envelope, error_by_code,
 
 _PAGE_SIZE = 1000
 _LONGEST_URL = 1000
-# A number no collector has: asking for it shows whether the platform answers this app, whoever the user is.
+# A number that no collector has. Reading it shows whether the platform answers this app, whoever the user is.
 _NO_COLLECTOR = 999_999_999
 _OK, _RATE_LIMITED, _SERVER_ERRORS = 200, 429, 500
 _NOT_FOUND, _BEYOND_THE_END, _DENIED = "3631001", "3600404", "9900403"
-# Something behind the platform did not answer or refused for now (3600002, 3600003, 3600015), a deployment is
+# A service behind the platform did not answer or refused for now (3600002, 3600003, 3600015), a deployment is
 # running (3631108), the platform's own approval is under way (3631504). 3600500 and 500001 sound like these, but
 # are mostly faults of the payload that crash the platform's code each time. See
 # docs/log-platform-behaviour.md#failures-that-pass.
 _PASSING_CODES = frozenset({"3600002", "3600003", "3600015", "3631108", "3631504"})
-# The log platform's own codes, those of rights, and what its framework answers to what crashes it (500001).
-# What else comes with HTTP 200 is of something in front of or behind the platform.
+# The log platform's own codes, the codes of missing rights, and its framework's code for a crash (500001).
+# Any other code with HTTP 200 comes from a service in front of or behind the platform.
 _OWN_CODE = re.compile(r"36\d{5}|99\d{5}|\d{0,6}")
-# Gateway or ESB refuse the application or its user, with one of their codes or with the status alone.
+# Codes and statuses with which gateway or ESB refuse the app or its user.
 _REFUSED_BY_FRONT = frozenset({"1640001", "1640301", "1640302", "1306000", "1306401", "1306402", "1306403"})
 _REFUSED_STATUSES = (401, 403)
 
@@ -47,7 +47,7 @@ class BkLogError(ItsmError):
 
 
 class BkLogUnavailableError(BkLogError):
-    """The log platform, or what it needs, is down. Its writes used here may be repeated."""
+    """The log platform, or a service behind it, is down. Its writes used here may be repeated."""
 
     retry_safe = True
 
@@ -92,7 +92,7 @@ class BkLogHook(BlueKingHook):
             page, seen, total = page + 1, seen + len(rows), total if rows else 0
 
     def _page(self, page: int, **filters: object) -> tuple[list[Collector], int]:
-        """Return one page and the total; a page that others' deletions have emptied is the end of the list."""
+        """Return one page and the total. A page that is empty because collectors were deleted ends the list."""
         try:
             data = self._get("databus_collectors/", page=page, pagesize=_PAGE_SIZE, **filters)
         except BkLogError as error:
@@ -108,8 +108,8 @@ class BkLogHook(BlueKingHook):
 
         :raises BkLogCollectorNotFoundError: it is not there.
         """
-        chosen = {"collector_id_list": collector_config_id, "ignore_display_config": "true"}
-        for row in self.list_collectors(bk_biz_id=bk_biz_id, **chosen):
+        filters = {"collector_id_list": collector_config_id, "ignore_display_config": "true"}
+        for row in self.list_collectors(bk_biz_id=bk_biz_id, **filters):
             if row.number == collector_config_id:
                 return row
         raise BkLogCollectorNotFoundError(
@@ -119,7 +119,7 @@ class BkLogHook(BlueKingHook):
     def get_collector_detail(self, collector_config_id: int) -> Collector:
         """Return one collector with its whole ETL and storage, which the list does not show.
 
-        The platform asks ITSM for it if it ever opened a ticket for the collector itself, and fails if ITSM is
+        The platform reads ITSM for it if it ever opened a ticket for the collector itself, and fails if ITSM is
         down.
         """
         data = self._get(f"databus_collectors/{collector_config_id}/")
@@ -132,7 +132,7 @@ class BkLogHook(BlueKingHook):
     ) -> Mapping[str, Any]:
         """Write a collector's ETL and storage; a second identical call changes nothing.
 
-        The answer repeats what was sent. What came of it only the collector's detail shows, a moment later.
+        The answer repeats the request. Only the collector's detail shows the result, a moment later.
         """
         answer = self._post(
             f"databus_collectors/{collector_config_id}/update_or_create_clean_config/", clean_config
@@ -153,18 +153,18 @@ class BkLogHook(BlueKingHook):
         self._post(f"databus_collectors/{collector_config_id}/stop/", {"is_stop_index_set": is_stop_index_set})
 
     def storage_clusters(self, *, bk_biz_id: int) -> dict[int, StorageCluster] | None:
-        """Return the storage clusters a business may use, or None where the platform does not tell this app.
+        """Return the storage clusters a business may use, or None where this app may not read them.
 
-        The call is not among the gateway's public ones: an app needs a grant of the platform's administrators.
+        The call is not public at the gateway: the platform's administrators have to grant it to an app.
         """
         try:
             data = self._get("databus_storage/cluster_groups/", bk_biz_id=bk_biz_id)
         except BkLogError as error:
-            self.log.debug("the log platform does not tell its storage clusters: %s", error)
+            self.log.debug("the log platform does not list its storage clusters: %s", error)
             return None
         rows = data if isinstance(data, list) else []
         clusters = [_cluster(row) for row in rows if isinstance(row, dict)]
-        return {one.number: one for one in clusters if one is not None} or None
+        return {cluster.number: cluster for cluster in clusters if cluster is not None} or None
 
     def _report(self) -> str:
         """Make one read that every user may make, or list a page of the connection's own business."""
@@ -184,7 +184,7 @@ class BkLogHook(BlueKingHook):
         )
 
     def _own_business(self) -> int | None:
-        """Return the business of the connection's extra; a negative number is a space, and 0 nobody's."""
+        """Return the business of the connection's extra. A negative number is a space; 0 is no business."""
         text = self.gateway.text("bk_biz_id")
         if text is None:
             return None
@@ -264,13 +264,13 @@ def _kind(reply: Reply, code: str) -> type[BkLogError]:
 
 
 def _kind_by_status(reply: Reply) -> type[BkLogError]:
-    """Judge what is no envelope by its status: a page with HTTP 200 is an outage."""
+    """Return the error class of an answer without an envelope, by its status: HTTP 200 is an outage."""
     down = reply.status_code >= _SERVER_ERRORS or reply.status_code in (_OK, _RATE_LIMITED)
     return BkLogUnavailableError if down else BkLogError
 
 
 def _where_to_ask(data: Any) -> str:
-    """Return where the missing right can be asked for, if the platform gave an address that is one."""
+    """Return the address where the missing right can be requested; empty unless the platform gave a valid one."""
     url = data.get("apply_url") if isinstance(data, dict) else None
     if (
         not isinstance(url, str)
@@ -287,7 +287,7 @@ def _where_to_ask(data: Any) -> str:
     return f". The right can be asked for at {url}" if plain else ""
 
 
-# Seconds between the looks at what was written: an existing table is changed in the background
+# Seconds between reads of the written collector: an existing table is changed in the background
 # (docs/log-platform-behaviour.md#changes-come-late).
 READ_BACK_PAUSES = (0.5, 1.0, 2.0, 4.0)
 _STILL_APPLYING = "3631504"
@@ -303,14 +303,14 @@ def provision(
 ) -> dict[str, Any]:
     """Write a payload, read it back, and return the platform's answer with the table's name.
 
-    Safe to do again: the platform takes the same payload twice without harm. It is read back from the collector's
-    detail, since older platforms list a storage of ten minutes ago
-    (docs/log-platform-behaviour.md#cache-of-the-list), and compared with what comes from the table itself.
+    Safe to repeat: the platform takes the same payload twice without harm. The payload is read back from the
+    collector's detail, since the list of older platforms shows the storage of ten minutes ago
+    (docs/log-platform-behaviour.md#cache-of-the-list), and compared with the table's own values.
 
-    :param start: start a collector that was stopped; older platforms refuse the ETL of a stopped one.
+    :param start: start a stopped collector first; older platforms refuse the ETL of a stopped collector.
     :raises BkLogError: the platform refuses.
-    :raises BkLogUnavailableError: it cannot be reached, is applying for the collector itself, or does not show in
-        time what it took.
+    :raises BkLogUnavailableError: it cannot be reached, is applying for the collector itself, or does not show the
+        payload in time.
     """
     collector = hook.get_collector(collector_config_id, bk_biz_id=bk_biz_id)
     _check_not_natively_applying(collector)
@@ -319,22 +319,22 @@ def provision(
     answer = hook.update_or_create_clean_config(collector_config_id, payload)
     for pause in (*READ_BACK_PAUSES, None):
         detail = hook.get_collector_detail(collector_config_id)
-        found = [
+        wrong = [
             *differences(payload, detail),
             *([] if detail.get("index_set_id") else ["index_set_id is missing"]),
         ]
-        if not found:
+        if not wrong:
             return {**answer, "table_id": detail.table_id}
         if pause is not None:
             time.sleep(pause)
     raise BkLogUnavailableError(
-        f"the log platform took the ETL but still shows something else: {'; '.join(found)}. Either it is slow, or"
+        f"the log platform took the ETL but still shows something else: {'; '.join(wrong)}. Either it is slow, or"
         " its metadata refused the change behind it; it does not say which. A retry writes and looks again"
     )
 
 
 def _check_not_natively_applying(collector: Collector) -> None:
-    """The platform writes beside its own approval, and that approval, once given, replaces what we wrote.
+    """Refuse a collector that the platform's own approval is under way for: it would replace what we write.
 
     See docs/log-platform-behaviour.md#native-approval-beside-ours.
     """

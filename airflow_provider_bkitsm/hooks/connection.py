@@ -31,22 +31,22 @@ _REFUSED: dict[str, Callable[[SplitResult], bool]] = {
 
 
 def gateway_root(host: str, *, port: int | None, schema: str | None) -> str:
-    """Return the URL calls are made below, without trailing slash.
+    """Return the URL below which calls are made, without trailing slash.
 
     ``schema`` may be ``http`` or ``https``; anything else is the path, which is where Airflow puts the path of
     an ``AIRFLOW_CONN_`` URI. ``port`` counts where the host names none.
 
-    :raises ValueError: it is no address; the text says why and shows nothing of it.
+    :raises ValueError: the host is no address; the message gives the reason without the host.
     """
-    said = (schema or "").strip().strip("/")
-    scheme, path = (said, "") if said.lower() in _SCHEMES else ("https", said)
+    given = (schema or "").strip().strip("/")
+    scheme, path = (given, "") if given.lower() in _SCHEMES else ("https", given)
     url = _split(host if "://" in host else f"{scheme}://{host}")
     for why, refused in _REFUSED.items():
         if refused(url):
             raise ValueError(why)
     implied = _port(url) or port in (None, 0, _SCHEMES[url.scheme])
     netloc = url.netloc if implied else f"{url.netloc.rstrip(':')}:{port}"
-    paths = [one for one in (url.path.strip("/"), path) if one]
+    paths = filter(None, (url.path.strip("/"), path))
     return "/".join([f"{url.scheme}://{netloc}", *paths])
 
 
@@ -67,7 +67,7 @@ def _port(url: SplitResult) -> int | None:
 
 
 def read_extra(text: str | None) -> dict[str, Any]:
-    """Return the entries that are given; a prefix as old forms wrote it (``extra__bkitsm__``) is dropped.
+    """Return the entries that are not blank; the prefix of old forms (``extra__bkitsm__``) is dropped.
 
     :raises ValueError: the text is no JSON object.
     """
@@ -85,18 +85,21 @@ def read_extra(text: str | None) -> dict[str, Any]:
 
 
 def is_blank(value: object) -> bool:
-    """Whether an entry says nothing: forms write null, URIs and JSON texts also an empty text."""
+    """Whether an entry is blank: forms write null, URIs and JSON texts also an empty text."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def secrets_of(extra: Mapping[str, Any]) -> list[str]:
-    """Return the texts of an extra that no log may show."""
+    """Return the secrets of an extra, which no log may show."""
     given = {name: extra.get(name) for name in sorted(secret_extras())}
-    found = [one for name, value in given.items() for one in (_each(value) if name in SIGNING_KEYS else [value])]
+    found = [
+        secret for name, value in given.items() for secret in (_each(value) if name in SIGNING_KEYS else [value])
+    ]
     proxy = extra.get("proxy")
     if isinstance(proxy, str):
         found += _proxy_secrets(proxy.strip())
-    return [str(one).strip() for one in found if not is_blank(one) and not isinstance(one, dict | list)]
+    plain = (secret for secret in found if not is_blank(secret) and not isinstance(secret, dict | list))
+    return [str(secret).strip() for secret in plain]
 
 
 def _each(value: object) -> list[Any]:
@@ -126,7 +129,7 @@ DIALECTS: dict[str, Dialect] = {one.name: one for one in (V2,)}
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """An API gateway or ESB, and who calls it.
+    """An API gateway or ESB, and the credentials of its caller.
 
     :param root: URL without trailing slash, e.g. ``https://bkapi.example.com/api/bk-itsm/prod/v2/itsm``.
     :param username: the BlueKing user named in the authorization header.
@@ -135,7 +138,7 @@ class Gateway:
     :param client_cert: paths of a client certificate and its key.
     :param proxy: URL of a proxy; None takes the environment's.
     :param timeouts: seconds to connect, seconds between two bytes of an answer.
-    :param four_byte: what becomes of emoji and rare Han in texts for ITSM.
+    :param four_byte: how emoji and rare Han in texts for ITSM are sent.
     :param dialect: the version of ITSM behind it.
     """
 
@@ -157,14 +160,14 @@ class Gateway:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def url(self, call: Call[Any]) -> str:
-        """Return a call's address at its door, by default this front."""
+        """Return a call's address at the front that it names, by default at this front."""
         if call.door in (None, self.front):
             return f"{self.root}/{call.path_at(self.front)}"
         return f"{self.esb_root}/{call.path_at(Front.ESB)}"
 
     @property
     def esb_root(self) -> str:
-        """The ESB's address: the connection's extra ``esb_url``, else the one beside the API gateway's."""
+        """The ESB's address: the connection's extra ``esb_url``, else the ESB's path at the API gateway's host."""
         named = self.text("esb_url")
         if named is None:
             here = urlsplit(self.root)
@@ -183,8 +186,8 @@ class Gateway:
             **self.grants,
         }
         tenant = {"X-Bk-Tenant-Id": self.tenant_id} if self.tenant_id else {}
-        known = {"X-Bkapi-Authorization": json.dumps(authorization), "Accept": "application/json"}
-        return {**self.extra_headers, **tenant, **known}
+        own = {"X-Bkapi-Authorization": json.dumps(authorization), "Accept": "application/json"}
+        return {**self.extra_headers, **tenant, **own}
 
     def text(self, name: str) -> str | None:
         """Return an entry of the connection's extra as text; None when absent or blank."""
@@ -260,13 +263,13 @@ def read_gateway(connection: Connection) -> Gateway:
 
 
 def _front(gateway: Gateway) -> Front:
-    """The ESB is known by its address, unless the connection says."""
-    said = gateway.text("front")
-    if said is None:
+    """Return the front that the connection names; without a name, the address tells ESB and gateway apart."""
+    name = gateway.text("front")
+    if name is None:
         return Front.ESB if "/compapi/" in gateway.root else Front.GATEWAY
-    if said not in set(Front):
+    if name not in set(Front):
         raise gateway.wrong("front", "gateway or esb")
-    return Front(said)
+    return Front(name)
 
 
 def _four_byte(gateway: Gateway) -> FourByte:
@@ -285,7 +288,7 @@ def _dialect(gateway: Gateway) -> Dialect:
 
 
 def _headers(gateway: Gateway) -> Mapping[str, str]:
-    """A form and JSON give an object, a URI and old forms its text."""
+    """Return the further headers. Forms and JSON give an object, URIs and old forms its JSON text."""
     given = gateway.extra.get("headers") or {}
     if isinstance(given, str):
         with suppress(ValueError):
@@ -330,7 +333,7 @@ def _required(connection: Connection, name: str, meaning: str) -> str:
 
 
 def _extra(connection: Connection) -> Mapping[str, Any]:
-    """Read the extra; from here on no log shows the connection's secrets."""
+    """Read the extra, and have the connection's secrets masked in every log from here on."""
     mask_secret(str(connection.password or "").strip())
     try:
         extra = read_extra(connection.extra)

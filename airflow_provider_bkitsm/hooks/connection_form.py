@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fields of both connection types: one table, from which every Airflow minor gets its form.
+"""The form fields of both connection types: one table for the forms of every Airflow version.
 
-Airflow 3.2 and later read it from the provider info; 3.1 asks the hook class, in the terms of wtforms.
+Airflow 3.2 and later read it from the provider info. Airflow 3.1 reads wtforms fields from the hook class.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TRANSPORT: Fields = {
     "proxy": _text("Proxy", "URL of a proxy. Default: the environment's"),
     "client_cert": _text("Client certificate", "Path of a PEM file, together with its key"),
     "client_key": _text("Client key", "Path of the certificate's key"),
-    # Text or object: a field for objects alone is an editor that rewrites the text while one types.
+    # Text or object: the editor of an object field rewrites the text during typing.
     "headers": _text(
         "Further headers",
         'A JSON object of texts, sent with every call, such as {"X-Env": "test"}',
@@ -63,9 +63,9 @@ _ITSM: Fields = {
         " Default: /api/c/compapi/v2/itsm at the gateway's host",
     ),
     "bk_token": _secret("bk_token", "A user's login token, for the ESB"),
-    # Airflow hides an entry of the extra by words in its name, and "ticket" is none of them.
+    # Airflow masks an entry of the extra by words in its name; "ticket" is not one of these words.
     "bk_ticket_secret": _secret("bk_ticket", "A user's login ticket, for the ESB"),
-    # Likewise: "keys" is none of those words either.
+    # "keys" is not one of these words either.
     SIGNING_KEYS[0]: _secret(
         "Callback signing keys",
         "Texts of 16 characters or more with commas between; the first signs, all are believed. Default: one"
@@ -78,7 +78,7 @@ _ITSM: Fields = {
     "read_retries": _field("Read retries", "integer", "How often a read is repeated. Default: 2", minimum=0),
     "verdict_field": _text("Verdict field", "Form field that holds the verdict. Default: ITSM's approve_result"),
     "verdict_value": _text("Verdict value", "What the verdict field holds when approved. Default: true"),
-    # A list, not a switch: a switch would show "off" for what nobody filled in, and the default is on.
+    # A list, not a switch: a switch would show an empty value as "off", although the default is on.
     "require_evidence": _text(
         "Require evidence",
         "Accept an approval only with a visible approval step behind it. Default: true",
@@ -126,7 +126,7 @@ def secret_extras() -> frozenset[str]:
 
 
 def field_behaviour(conn_type: str) -> dict[str, Any]:
-    """Return how Airflow's own fields look, as a hook says it.
+    """Return how Airflow's own fields look, in the format of a hook's ``get_ui_field_behaviour``.
 
     The port is shown although a URL can hold it: the Test button of some Airflow releases, 3.3.2 among them,
     refuses every saved connection without one (apache/airflow, pull request 73298).
@@ -139,7 +139,7 @@ def field_behaviour(conn_type: str) -> dict[str, Any]:
 
 
 def form_widgets(conn_type: str) -> dict[str, Any]:
-    """Return the fields in wtforms' terms, for Airflow 3.1.
+    """Return the fields as wtforms fields, for Airflow 3.1.
 
     :raises ImportError: wtforms is not installed; Airflow then does without the form's extra fields.
     """
@@ -147,7 +147,7 @@ def form_widgets(conn_type: str) -> dict[str, Any]:
 
 
 def _widget(field: dict[str, Any]) -> Any:
-    # Airflow knows these classes only, and no other number than a whole one.
+    # Airflow reads these classes only; whole numbers are its only number field.
     from wtforms import IntegerField, PasswordField, StringField  # type: ignore[import-untyped,unused-ignore]
     from wtforms.validators import Optional, any_of  # type: ignore[import-untyped,unused-ignore]
 

@@ -233,17 +233,19 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     ``async with`` closes it.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
+    :param repeats: False sends each read once, whatever the connection's ``read_retries``.
     """
 
-    def __init__(self, bkitsm_conn_id: str = ItsmHook.default_conn_name) -> None:
+    def __init__(self, bkitsm_conn_id: str = ItsmHook.default_conn_name, *, repeats: bool = True) -> None:
         super().__init__()
         self.bkitsm_conn_id = bkitsm_conn_id
         self._gateway: Gateway | None = None
+        self._repeats = repeats
         self._shared: pool.SharedClient | None = None
 
     @classmethod
     def for_gateway(cls, gateway: Gateway) -> Self:
-        """Return the client of a connection that was read already: an API server reads it from its database."""
+        """Return a client for a gateway that was read before; API servers read connections from their database."""
         hook = cls(gateway.conn_id)
         hook._gateway = gateway
         return hook
@@ -301,7 +303,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         if protocol.is_too_large(call, size):
             return await self.run(protocol.in_batches(call, size))
         try:
-            return await AsyncRetrying(**policy(call, gateway))(self._once, call)
+            return await AsyncRetrying(**policy(call, gateway, repeats=self._repeats))(self._once, call)
         except errors.ItsmError as error:
             if not falls_back(call, gateway):
                 raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operating on a ticket through a hook; see :mod:`airflow_provider_bkitsm.itsm.actions`."""
+"""Ends and changes a ticket through a hook; see :mod:`airflow_provider_bkitsm.itsm.actions`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
 
 log = logging.getLogger(__name__)
 
-# A ticket that was just opened can be ended only once its flow has started.
+# A new ticket can be ended only after its flow has started.
 _ATTEMPTS, _UNTIL_STARTED = 10, 1.0
 
 
@@ -41,11 +41,11 @@ def operate(
 
 
 def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None] = time.sleep) -> TicketStatus:
-    """End a ticket nobody waits for any more; see :func:`airflow_provider_bkitsm.itsm.actions.call_off`.
+    """End a ticket that nobody waits for any more; see :func:`airflow_provider_bkitsm.itsm.actions.call_off`.
 
-    :param why: for the ticket's log.
+    :param why: the reason, which the ticket's log shows.
     :raises ItsmConflictError: ITSM allows neither to withdraw nor to terminate it.
-    :raises ItsmOutcomeUnknownError: ITSM's answers are lost; doing it again is safe.
+    :raises ItsmOutcomeUnknownError: ITSM's answers are lost; a retry is safe.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -57,7 +57,7 @@ def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
 
 
 def end_open_ticket(hook: ItsmHook, *, sn: str, why: str) -> bool:
-    """Try once to end a ticket; False where it has ended before.
+    """Try once to end a ticket; return False for a ticket that had ended.
 
     :raises ItsmError: as ``call_off``.
     """
@@ -68,14 +68,14 @@ def end_open_ticket(hook: ItsmHook, *, sn: str, why: str) -> bool:
 
 
 def give_up(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPolicy) -> Verdict:
-    """End a ticket for whose decision there is no more time; a decision that came first wins.
+    """End a ticket whose time is over, and return its verdict. A decision that came first counts.
 
-    A ticket that ITSM lets nobody end stays open, which the log says.
+    A ticket that ITSM lets nobody end stays open; a warning is logged.
     """
     try:
         call_off(hook, sn=sn, why=why)
     except ItsmError as error:
-        # To end a ticket twice does no harm, so what is not known to be done is done again.
+        # Ending a ticket twice does no harm, so an uncertain end is retried.
         if error.retry_safe or isinstance(error, ItsmOutcomeUnknownError):
             raise
         log.warning("ticket %s STAYS OPEN, nobody waits for it any more: %s", sn, error)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One client for all who use the same connection in the same event loop.
+"""One pooled HTTP client per connection and event loop, closed when its last user leaves.
 
-In a triggerer, a thousand waits for tickets of one ITSM then keep one pool of connections. It lives as long as
-somebody uses it; loops and connections never share.
+So a thousand waits in a triggerer for tickets of one ITSM share one pool of HTTP connections.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 
 
 class SharedClient:
-    """A transport and how many use it; the last who leaves closes it."""
+    """A transport and the number of its users. The last user to leave closes it."""
 
-    def __init__(self, desk: _Slot, gateway: Gateway) -> None:
+    def __init__(self, slot: _Slot, gateway: Gateway) -> None:
         self.transport = AsyncTransport(gateway)
-        self._desk = desk
+        self._slot = slot
         self._users = 0
 
     def join(self) -> SharedClient:
@@ -31,21 +30,21 @@ class SharedClient:
         return self
 
     async def leave(self) -> None:
-        """Count one user less."""
+        """Count one user less; close the transport after the last user."""
         self._users -= 1
         if self._users == 0:
-            if self._desk.current is self:
-                self._desk.current = None
+            if self._slot.current is self:
+                self._slot.current = None
             await self.transport.close()
 
     def invalidate(self) -> None:
-        """Have the next who joins read the connection anew; who uses this transport now is not disturbed."""
-        if self._desk.current is self:
-            self._desk.doubtful = True
+        """Have the next user read the connection anew. The present users keep this transport."""
+        if self._slot.current is self:
+            self._slot.invalidated = True
 
     @asynccontextmanager
     async def in_use(self) -> AsyncIterator[AsyncTransport]:
-        """Keep the transport open during a request, whoever leaves meanwhile."""
+        """Keep the transport open during a request, even if every other user leaves."""
         self.join()
         try:
             yield self.transport
@@ -54,42 +53,42 @@ class SharedClient:
 
 
 class _Slot:
-    """Where the users of one connection meet in one loop."""
+    """The current client of one connection in one event loop."""
 
     def __init__(self) -> None:
         self.current: SharedClient | None = None
-        self.doubtful = False
+        self.invalidated = False
         self._lock = asyncio.Lock()
 
     async def join(self, read: Callable[[], Awaitable[Gateway]]) -> SharedClient:
         async with self._lock:
-            if self.current is not None and not self.doubtful:
+            if self.current is not None and not self.invalidated:
                 return self.current.join()
-            self.doubtful = False
+            self.invalidated = False
             try:
                 gateway = await read()
             except BaseException:
-                self.doubtful = True
+                self.invalidated = True
                 raise
             if self.current is None or self.current.transport.gateway != gateway:
                 self.current = SharedClient(self, gateway)
             return self.current.join()
 
 
-# By loop, then by connection. What a desk holds refers to its loop, so that weak references to loops would
-# keep them for ever: dead loops are swept out instead.
-_desks: dict[asyncio.AbstractEventLoop, defaultdict[str, _Slot]] = {}
+# By loop, then by connection. A slot refers to its loop, so weak references to loops would keep the loops for
+# ever: closed loops are removed instead.
+_slots: dict[asyncio.AbstractEventLoop, defaultdict[str, _Slot]] = {}
 _guard = threading.Lock()
 
 
 async def join(conn_id: str, read: Callable[[], Awaitable[Gateway]]) -> SharedClient:
-    """Join those who use a connection in the running loop.
+    """Return the shared client of a connection in the running loop, with one more user.
 
-    :param read: reads the connection; called only when nobody uses it yet, or somebody doubted it.
+    :param read: reads the connection; called only without a client, or after ``invalidate``.
     """
     loop = asyncio.get_running_loop()
     with _guard:
-        for dead in [one for one in _desks if one.is_closed()]:
-            del _desks[dead]
-        desk = _desks.setdefault(loop, defaultdict(_Slot))[conn_id]
-    return await desk.join(read)
+        for closed in [other for other in _slots if other.is_closed()]:
+            del _slots[closed]
+        slot = _slots.setdefault(loop, defaultdict(_Slot))[conn_id]
+    return await slot.join(read)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an answer means, and whether a call is sent again: errors by the envelope, one retry policy."""
+"""The result or error of an answer, and the retry policy of a call."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _NO_SUCH_PATH = frozenset({"1640401", "1306404"})
 def understand(call: Call[T], reply: Reply) -> T:
     """Return a call's result.
 
-    :raises ItsmOutcomeUnknownError: the answer to a write says nothing about it.
-    :raises ItsmError: as the answer says.
+    :raises ItsmOutcomeUnknownError: the answer to a write does not show whether it was done.
+    :raises ItsmError: the error that the answer reports.
     """
     try:
         data = decode(
@@ -48,7 +48,7 @@ def understand(call: Call[T], reply: Reply) -> T:
         raise
     except errors.ItsmUnavailableError as error:
         located = _located(reply, error)
-        raise (_unknown(call, str(located)) if call.is_write else located) from None
+        raise (_outcome_unknown(call, str(located)) if call.is_write else located) from None
     except errors.ItsmAuthenticationError as error:
         raise _located(reply, _with_grant(call, error)) from None
     except errors.ItsmPermissionError as error:
@@ -59,15 +59,15 @@ def understand(call: Call[T], reply: Reply) -> T:
 
 
 def unanswered(call: Call[Any], error: NoAnswerError) -> errors.ItsmError:
-    """Return what a missing answer means for a call."""
+    """Return the error of a call without an answer."""
     if call.is_write and error.sent:
-        return _unknown(call, str(error))
+        return _outcome_unknown(call, str(error))
     kind = errors.ItsmTimeoutError if error.late else errors.ItsmUnavailableError
     return kind(f"{error}; nothing was done")
 
 
 def located(reply: Reply, message: str, *, is_no_path: bool = False) -> str:
-    """Return a message with the connection it is about and its address; a 404 asks whether that is right."""
+    """Return a message with its connection and address; for a 404, with the question whether that is right."""
     gateway = reply.gateway
     if gateway is None:
         return message
@@ -79,14 +79,14 @@ def located(reply: Reply, message: str, *, is_no_path: bool = False) -> str:
 
 
 def denied(call: Call[Any], reply: Reply, message: str) -> str:
-    """Return a refusal with its connection, and the call, app and user that the missing right is for."""
+    """Return a refusal's message with its connection, and the call, app and user that lack the right."""
     gateway = reply.gateway
     caller = f", of app {gateway.app_code!r} as user {gateway.username!r}" if gateway else ""
     return f"{located(reply, message)}. The refused call is {call.path.rstrip('/')}{caller}"
 
 
 def _located(reply: Reply, error: errors.ItsmError) -> errors.ItsmError:
-    """Return an error with its connection, where the gateway has answered in ITSM's place."""
+    """Return an error with its connection in the message, where the gateway answered in place of ITSM."""
     is_no_path = reply.status_code == _NOT_FOUND or str(error.code) in _NO_SUCH_PATH
     is_of_itsm = error.code is not None or isinstance(error, errors.ItsmUnexpectedAnswerError)
     if is_of_itsm and not is_no_path and not isinstance(error, errors.ItsmAuthenticationError):
@@ -95,7 +95,7 @@ def _located(reply: Reply, error: errors.ItsmError) -> errors.ItsmError:
     return type(error)(message, code=error.code, request_id=error.request_id)
 
 
-def _unknown(call: Call[Any], why: str) -> errors.ItsmOutcomeUnknownError:
+def _outcome_unknown(call: Call[Any], why: str) -> errors.ItsmOutcomeUnknownError:
     return errors.ItsmOutcomeUnknownError(
         f"{call.path.rstrip('/')} was sent, but its answer was lost ({why}): it may or may not have been done"
     )
@@ -115,39 +115,41 @@ def _with_grant(call: Call[Any], error: errors.ItsmAuthenticationError) -> error
 
 log = logging.getLogger(__name__)
 
-# What a path that leads nowhere is answered with: ITSM's page for unknown paths has HTTP 200
+# The errors of a path that leads nowhere: ITSM's page for unknown paths has HTTP 200
 # (docs/itsm-behaviour.md#crash-page).
 LEADS_NOWHERE = (ItsmUnavailableError, ItsmEndpointNotFoundError)
 DEFAULT_RETRIES = 2
-# A longer pause than this is the caller's to make: it knows what else waits.
+# The hook makes no pause longer than this. The caller decides whether to wait longer.
 _LONGEST_PAUSE = 30.0
 _backoff = wait_exponential(multiplier=0.5, max=_LONGEST_PAUSE) + wait_random(0, 0.5)
 
 
-def policy(call: Call[Any], gateway: Gateway) -> dict[str, Any]:
-    """Return tenacity's arguments for one call: how often, how long between, and what for.
+def policy(call: Call[Any], gateway: Gateway, *, repeats: bool = True) -> dict[str, Any]:
+    """Return tenacity's arguments for one call: how often it is repeated, after which pause, for which errors.
 
-    The connection's extra ``read_retries`` says how often a read is repeated; default 2.
+    The connection's extra ``read_retries`` is how often a read is repeated; default 2.
+
+    :param repeats: False where the caller itself repeats the call when that is due.
     """
-    once = call.is_write or falls_back(call, gateway)
+    once = call.is_write or falls_back(call, gateway) or not repeats
     retries = 0 if once else gateway.whole("read_retries", DEFAULT_RETRIES)
     return {
         "stop": stop_after_attempt(retries + 1),
         "wait": _pause,
-        "retry": retry_if_exception(_helps),
+        "retry": retry_if_exception(_is_worth_retrying),
         "reraise": True,
     }
 
 
 def falls_back(call: Call[Any], gateway: Gateway) -> bool:
-    """Whether a call that fails here is made once more at the ESB."""
+    """Whether a call that fails at the API gateway is made once more at the ESB."""
     return call.esb_fallback and call.door is None and gateway.front is Front.GATEWAY
 
 
 def at_esb(call: Call[T], failure: ItsmError) -> Call[T]:
-    """Return a call that is made at the ESB, and write into the log why.
+    """Return the call for the ESB, and log why.
 
-    :raises ItsmError: ``failure``, where it does not say that the call leads nowhere.
+    :raises ItsmError: ``failure``, unless it means that the call's path leads nowhere.
     """
     if not isinstance(failure, LEADS_NOWHERE):
         raise failure
@@ -156,7 +158,7 @@ def at_esb(call: Call[T], failure: ItsmError) -> Call[T]:
 
 
 def nowhere(call: Call[Any], failure: ItsmError, at_the_esb: ItsmError) -> ItsmError:
-    """Return the error of a call that neither door delivers."""
+    """Return the error of a call that neither API gateway nor ESB delivers."""
     return type(at_the_esb)(
         f"{call.path.rstrip('/')}: the API gateway does not deliver it ({failure}), and the ESB does not either"
         f" ({at_the_esb}). ITSM's published gateway definition misspells this call's path; have it mended, or name"
@@ -164,12 +166,14 @@ def nowhere(call: Call[Any], failure: ItsmError, at_the_esb: ItsmError) -> ItsmE
     )
 
 
-def _helps(error: BaseException) -> bool:
-    asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
-    return isinstance(error, ItsmError) and error.retry_safe and (asked or 0.0) <= _LONGEST_PAUSE
+def _is_worth_retrying(error: BaseException) -> bool:
+    return isinstance(error, ItsmError) and error.retry_safe and _retry_after(error) <= _LONGEST_PAUSE
 
 
 def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
-    return max(_backoff(state), asked or 0.0)
+    return max(_backoff(state), _retry_after(error))
+
+
+def _retry_after(error: BaseException | None) -> float:
+    return (error.retry_after or 0.0) if isinstance(error, ItsmRateLimitedError) else 0.0

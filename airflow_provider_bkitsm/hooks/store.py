@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the collectors' approval state is kept: an Airflow connection, or a file below ``AIRFLOW_HOME``."""
+"""Opens the store of the collectors' approval state: an Airflow connection, or a file below ``AIRFLOW_HOME``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.collectors.store import CollectorStore
 
-_FILE = "bkitsm.db"
-# Few at once, whose end by the database or a proxy is noticed before they are used.
+_FILE_NAME = "bkitsm.db"
+# A few connections. One that the database or a proxy has closed is noticed before it is used.
 _POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
 _keepers: set[int] = set()
 
@@ -26,7 +26,7 @@ def open_store(store_conn_id: str | None = None, *, actor: str | None = None) ->
 
     :param store_conn_id: connection of a PostgreSQL or MySQL database. None: ``[bkitsm] store_conn_id``, and
         if that is empty too, a SQLite file, which every worker must see.
-    :param actor: who will make changes, for the audit.
+    :param actor: who makes the changes, for the audit log.
     """
     from airflow_provider_bkitsm.collectors.store import CollectorStore
 
@@ -36,8 +36,8 @@ def open_store(store_conn_id: str | None = None, *, actor: str | None = None) ->
 def store_engine(store_conn_id: str | None = None) -> Engine:
     """Return the engine of the store's database; nothing is connected before its first use.
 
-    It is the same one in a process until the connection is changed: what an engine asks a database first takes
-    longer than a read of the store.
+    A process keeps one engine until the connection changes: the first queries of a new engine take longer than a
+    read of the store.
 
     :param store_conn_id: see ``open_store``.
     """
@@ -53,7 +53,7 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
 def keep_connections_open() -> None:
     """Let this process keep a few connections to the store's server open, since it reads often.
 
-    A process that is forked from it does not: a connection would be shared between the two.
+    A process forked from this one keeps none: the two processes would share a connection.
     """
     _keepers.add(os.getpid())
 
@@ -61,7 +61,7 @@ def keep_connections_open() -> None:
 def store_path() -> Path:
     """Return the SQLite file used when no database connection is named."""
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
-    return Path(os.path.expandvars(home)).expanduser() / _FILE
+    return Path(os.path.expandvars(home)).expanduser() / _FILE_NAME
 
 
 @lru_cache(maxsize=8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One request over HTTP and its answer, limited in size and time: with ``requests`` and with ``httpx``."""
+"""One HTTP request and its answer, limited in size and time: with ``requests`` and with ``httpx``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import httpx
     import requests
 
-# What asks for a longer pause is taken to mean this one: a gateway counts in seconds and minutes.
+# A longer requested pause is cut to this: a gateway's pauses are seconds or minutes.
 LONGEST_PAUSE = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A call as it is sent; ``headers`` hold the authorization: never log them."""
+    """The HTTP request of a call. ``headers`` hold the authorization: never log them."""
 
     method: str
     url: str
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A raw HTTP answer; ``retry_after`` is the pause it asks for, in seconds."""
+    """A raw HTTP answer; ``retry_after`` is the pause that it requests, in seconds."""
 
     status_code: int
     content_type: str | None
@@ -53,10 +53,10 @@ class Reply:
 class NoAnswerError(Exception):
     """The network gave no answer.
 
-    ``sent`` is False only when the request surely never left. ``dropped`` says that an open connection was cut,
-    as happens to a kept one that the gateway closes just when it is used again, ``late`` that the answer did
-    not come in time. The error's own text is left out: it may hold a proxy's credentials. The
-    reasons that an operating system or TLS gives are named.
+    ``sent`` is False only when the request surely never left. ``dropped``: an open connection was cut, for example
+    a pooled connection that the gateway closed just when it was used again. ``late``: the answer did not come in
+    time. The error's own text is left out, since it may hold a proxy's credentials. The reasons that the operating
+    system or TLS gives are named.
     """
 
     def __init__(self, gateway: Gateway, error: Exception, *, sent: bool, dropped: bool, late: bool) -> None:
@@ -65,13 +65,13 @@ class NoAnswerError(Exception):
         self.dropped = dropped
         self.late = late
 
-    def calls_for_another(self, call: Call[Any]) -> bool:
-        """Whether sending the call again, on a new connection, is both safe and promising."""
+    def may_be_resent(self, call: Call[Any]) -> bool:
+        """Whether it is safe and useful to send the call again on a new connection."""
         return self.dropped and not call.is_write
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why there was no answer: the kind of error, and the reason that TLS or the operating system gives."""
+    """Return why there was no answer: the error's class, and the reason from TLS or the operating system."""
     kind = type(error).__name__
     for cause in causes(error):
         if isinstance(cause, ssl.SSLError):
@@ -84,15 +84,15 @@ def reason_of(error: BaseException) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all it came from; requests and urllib3 keep that in their arguments."""
+    """Yield an error and all its causes, those that requests and urllib3 keep in their arguments included."""
     left, seen = [error], set()
     while left:
-        one = left.pop()
-        if id(one) in seen:
+        cause = left.pop()
+        if id(cause) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        linked = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        seen.add(id(cause))
+        yield cause
+        linked = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
         left += [other for other in linked if isinstance(other, BaseException)]
 
 
@@ -105,8 +105,8 @@ def _tls_reason(error: ssl.SSLError) -> str:
     return f"TLS: {(error.reason or 'handshake failed').replace('_', ' ').lower()}. Is the port the one of https?"
 
 
-def write(gateway: Gateway, call: Call[Any]) -> Request:
-    """Return a call as it is sent.
+def build_request(gateway: Gateway, call: Call[Any]) -> Request:
+    """Return the HTTP request of a call.
 
     :raises ItsmInvalidRequestError: its body is not JSON.
     """
@@ -122,20 +122,22 @@ def write(gateway: Gateway, call: Call[Any]) -> Request:
     return Request(method=call.method, url=gateway.url(call), params=call.params, headers=headers, body=body)
 
 
-def read(status_code: int, headers: Mapping[str, str], body: bytes, *, gateway: Gateway | None = None) -> Reply:
-    """Return an answer of a gateway; ``headers`` are looked up without regard to case."""
+def build_reply(
+    status_code: int, headers: Mapping[str, str], body: bytes, *, gateway: Gateway | None = None
+) -> Reply:
+    """Return the answer of a gateway. ``headers`` has to ignore upper and lower case."""
     return Reply(
         status_code=status_code,
         content_type=headers.get("Content-Type"),
         body=body,
         request_id=headers.get("X-Bkapi-Request-Id"),
-        retry_after=asked_pause(headers, datetime.now(UTC)),
+        retry_after=requested_pause(headers, datetime.now(UTC)),
         gateway=gateway,
     )
 
 
-def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the pause an answer asks for, in seconds from ``now``; None when it names none that makes sense.
+def requested_pause(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the pause that an answer requests, in seconds from ``now``; None without a valid one.
 
     ``Retry-After`` is a number of seconds or an HTTP date; ``X-Bkapi-RateLimit-Reset`` a number.
     """
@@ -172,11 +174,11 @@ class SyncTransport:
 
         :raises NoAnswerError: nothing came back.
         """
-        request = write(self.gateway, call)
+        request = build_request(self.gateway, call)
         try:
             return self._once(request)
         except NoAnswerError as error:
-            if not error.calls_for_another(call):
+            if not error.may_be_resent(call):
                 raise
         return self._once(request)
 
@@ -193,7 +195,7 @@ class SyncTransport:
                 data=request.body,
                 headers=request.headers,
                 timeout=self.gateway.timeouts,
-                # Given with each request: a session's False would lose against REQUESTS_CA_BUNDLE.
+                # Set on each request: REQUESTS_CA_BUNDLE overrides a session's False.
                 verify=self.gateway.verify,
                 allow_redirects=False,
             )
@@ -202,7 +204,7 @@ class SyncTransport:
             cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
             dropped, late = sent and isinstance(error, cut), sent and isinstance(error, requests.Timeout)
             raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return read(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
+        return build_reply(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
 
     def _open(self) -> requests.Session:
         import requests
@@ -226,14 +228,14 @@ def _never_sent(error: Exception) -> bool:
     import requests
     from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-    # Of requests' own errors, those that are also a ValueError are about the address or the headers.
+    # Errors of requests that are also a ValueError are about the address or the headers.
     if isinstance(error, requests.ConnectTimeout | ValueError):
         return True
-    # A certificate that is not trusted ends the handshake, before anything is sent.
-    if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes(error)):
+    # An untrusted certificate ends the handshake before anything is sent.
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
         return True
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    first = error.args[0] if error.args else None
+    return isinstance(first, MaxRetryError) and isinstance(first.reason, NewConnectionError)
 
 
 class AsyncTransport:
@@ -248,11 +250,11 @@ class AsyncTransport:
 
         :raises NoAnswerError: nothing came back.
         """
-        request = write(self.gateway, call)
+        request = build_request(self.gateway, call)
         try:
             return await self._once(request)
         except NoAnswerError as error:
-            if not error.calls_for_another(call):
+            if not error.may_be_resent(call):
                 raise
         return await self._once(request)
 
@@ -275,7 +277,7 @@ class AsyncTransport:
             cut = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
             dropped, late = isinstance(error, cut), sent and isinstance(error, httpx.TimeoutException)
             raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return read(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
+        return build_reply(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
 
     def _open(self) -> httpx.AsyncClient:
         import httpx
@@ -298,7 +300,7 @@ class AsyncTransport:
 
 @cache
 def _tls_context(verify: bool | str, client_cert: tuple[str, str] | None) -> ssl.SSLContext:
-    """Build a context once: it takes tens of milliseconds, in which nothing else in a triggerer moves."""
+    """Return a cached context: building it takes tens of milliseconds, and blocks a triggerer's event loop."""
     import ssl
 
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)

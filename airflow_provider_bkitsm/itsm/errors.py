@@ -8,7 +8,7 @@ never matched.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 Code = int | str
 
@@ -113,7 +113,24 @@ class ItsmTimeoutError(ItsmUnavailableError):
 
 
 class ItsmUnexpectedAnswerError(ItsmUnavailableError):
-    """A well-formed answer to a read without the keys or types the call is known to have. Nothing was done."""
+    """A well-formed answer to a read without the keys or types the call is known to have. Nothing was done.
+
+    Of a list ``rows`` are those that could be read all the same, and ``unreadable`` the numbers of tickets in the
+    others, so far as they have one; ``rows`` is None where there is no list.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: Code | None = None,
+        request_id: str | None = None,
+        rows: tuple[Any, ...] | None = None,
+        unreadable: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message, code=code, request_id=request_id)
+        self.rows = rows
+        self.unreadable = unreadable
 
 
 class ItsmRateLimitedError(ItsmUnavailableError):

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
+    ItsmError,
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
@@ -258,6 +259,28 @@ def only_row(sn: str, rows: Iterable[TicketState]) -> TicketState:
     if len(found) > 1:
         raise ItsmAmbiguousError(f"ITSM holds {len(found)} tickets numbered {sn}; none of them is believed")
     return found[0]
+
+
+def rows_by_ticket(
+    sns: Iterable[str], rows: Iterable[TicketState], unread: ItsmUnexpectedAnswerError | None = None
+) -> dict[str, TicketState | ItsmError]:
+    """Return each ticket's one row, or the error that it has instead.
+
+    :param unread: other rows of the same answer could not be read. One of them may be the second row of a ticket,
+        or the row of a ticket that has none.
+    """
+    found: dict[str, list[TicketState]] = {}
+    for row in rows:
+        found.setdefault(row.sn, []).append(row)
+    seen: dict[str, TicketState | ItsmError] = {}
+    for sn in sns:
+        try:
+            if unread is not None and (sn in unread.unreadable or sn not in found):
+                raise unread
+            seen[sn] = only_row(sn, found.get(sn, ()))
+        except ItsmError as error:
+            seen[sn] = error
+    return seen
 
 
 def value_of(fields: Iterable[FormField], key: str) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ItsmTicketLink(BaseOperatorLink):
-    """Opens the ticket in ITSM, from the moment the task knows it."""
+    """Opens the ticket in ITSM, as soon as the task has its address."""
 
     @property
     def name(self) -> str:
@@ -24,17 +24,17 @@ class ItsmTicketLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """XCom the API server reads the address from."""
+        """Key of the XCom that the API server reads the address from."""
         return TICKET_URL_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the ticket's address; empty before there is one."""
+        """Return the ticket's address; empty before the ticket is opened."""
         from airflow.sdk.execution_time.xcom import XCom
 
         return str(XCom.get_value(ti_key=ti_key, key=TICKET_URL_KEY) or "")
 
 
 def show_ticket(ti: RuntimeTaskInstanceProtocol, ticket_url: str | None) -> None:
-    """Make the button appear at once, while the task still runs or waits."""
+    """Store the ticket's address, so that the button works while the task still runs or waits."""
     if ticket_url:
         ti.xcom_push(key=TICKET_URL_KEY, value=ticket_url)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notifiers: what becomes known in ITSM when a DAG or a task fails."""
+"""Notifiers: they open or comment on an ITSM ticket when a DAG or a task fails."""

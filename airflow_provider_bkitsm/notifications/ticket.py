@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A notifier that opens an ITSM ticket, with what is known of a failure."""
+"""Notifiers that open an ITSM ticket for a failure, or comment on a ticket."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What failed.
+    """The task, run or deadline that failed.
 
-    :param names: tell it from all others; the same for every callback about it, in whichever process.
-    :param began: when it began, so far as Airflow says (aware).
+    :param names: identify it; every callback about it has the same names, in whichever process.
+    :param began: when it began (aware); None where Airflow gives no time.
     """
 
     names: tuple[str, ...]
@@ -34,20 +34,20 @@ class Failure:
 
 
 def failure_of(context: Mapping[str, Any], *, key: str | None = None) -> Failure:
-    """Return what a callback is about.
+    """Return the failure that a callback is about.
 
-    :param key: names it in place of what Airflow says.
-    :raises ItsmConfigurationError: nothing says what it is.
+    :param key: names the failure in place of Airflow's context.
+    :raises ItsmConfigurationError: neither the key nor the context names a failure.
     """
-    known = _deadline(context) or _task(context) or _run(context)
+    failure = _deadline(context) or _task(context) or _run(context)
     if key:
-        return Failure(names=("key", key), began=known.began if known else None)
-    if known is None:
+        return Failure(names=("key", key), began=failure.began if failure else None)
+    if failure is None:
         raise ItsmConfigurationError(
             "the callback's context names neither task nor run nor deadline; give the notifier a failure_key."
             " No ticket was opened"
         )
-    return known
+    return failure
 
 
 def _deadline(context: Mapping[str, Any]) -> Failure | None:
@@ -58,7 +58,7 @@ def _deadline(context: Mapping[str, Any]) -> Failure | None:
 
 
 def _task(context: Mapping[str, Any]) -> Failure | None:
-    """Return the task; a run's callback has one in its context too, and the run's ``reason``."""
+    """Return a task's failure. The context of a run's callback holds a task too, but also the run's ``reason``."""
     ti = context.get("ti")
     if ti is None or "reason" in context:
         return None
@@ -73,27 +73,27 @@ def _run(context: Mapping[str, Any]) -> Failure | None:
     return Failure(names=("run", dag.dag_id, str(run_id)), began=_began(context.get("dag_run")))
 
 
-def _began(one: Any) -> datetime | None:
+def _began(run: Any) -> datetime | None:
     """Return when a task's try or a run began; a cleared run begins anew."""
-    said = _of(one, "start_date") or _of(one, "run_after")
-    return datetime.fromisoformat(said) if isinstance(said, str) else said
+    start = _of(run, "start_date") or _of(run, "run_after")
+    return datetime.fromisoformat(start) if isinstance(start, str) else start
 
 
-def _of(one: Any, name: str) -> Any:
-    """Read what is an object in most contexts, and JSON in a deadline's."""
-    return one.get(name) if isinstance(one, Mapping) else getattr(one, name, None)
+def _of(item: Any, name: str) -> Any:
+    """Read a value of an item of the context: an object in most contexts, JSON in a deadline's context."""
+    return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
 
 
-# Airflow ends a worker 20 s after its task ([core] task_success_overtime), callbacks included.
+# Airflow kills a worker 20 s after its task ([core] task_success_overtime), even during a callback.
 _PATIENCE = 10.0
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ItsmNotifier(ItsmHookMixin, BaseNotifier):
-    """Tells ITSM something when Airflow calls back.
+    """Base of the notifiers: calls ITSM when Airflow runs a callback.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
-    :param context: Airflow gives it to the callback of a deadline.
+    :param context: Airflow passes it to the callback of a deadline.
     """
 
     template_fields: Sequence[str] = ("bkitsm_conn_id",)
@@ -104,7 +104,7 @@ class ItsmNotifier(ItsmHookMixin, BaseNotifier):
         self.bkitsm_conn_id = bkitsm_conn_id
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render, anew each time: a DAG processor tells of several runs with one notifier."""
+        """Render the templates anew for each callback: a DAG processor uses one notifier for several runs."""
         if self._templates is None:
             self._templates = {name: getattr(self, name) for name in self.template_fields}
         for name, template in self._templates.items():
@@ -113,7 +113,7 @@ class ItsmNotifier(ItsmHookMixin, BaseNotifier):
         super().render_template_fields(context, jinja_env)
 
     async def async_notify(self, context: Context) -> None:
-        """Do as ``notify`` does, in a thread that holds up no other."""
+        """Call ``notify`` in a thread of its own, so that the event loop goes on."""
         from asgiref.sync import sync_to_async
 
         await sync_to_async(self.notify, thread_sensitive=False)(context)
@@ -122,20 +122,21 @@ class ItsmNotifier(ItsmHookMixin, BaseNotifier):
 class ItsmTicketNotifier(ItsmNotifier):
     """Opens a ticket when a task or a DAG fails, or a deadline is missed; never two for the same failure.
 
-    Its record in the store is known by connection, DAG, run, task and map index, or the deadline's number. While
-    it is open, later failures of the same task in the same run, its retries included, open no further one. Nobody
-    waits for the ticket, so ITSM calls nobody back. What Airflow hides in its logs is hidden in the ticket, too.
+    Its record in the store has connection, DAG, run, task and map index as its key, or the deadline's number.
+    While the ticket is open, later failures of the same task in the same run, its retries included, open no
+    further ticket. Nobody waits for the ticket, so ITSM sends no callback. Secrets that Airflow masks in its logs
+    are masked in the ticket, too.
 
     :param title: title of the ticket; cut where with its marker it would be longer than 128 characters, as it is
         sent or as ITSM stores it. (templated)
     :param fields: the service's submit form by key, without ``title``; ITSM's list of ``{"key": ..., "value":
-        ...}`` will do as well. People in it are a list or a text of names. (templated)
+        ...}`` is accepted too. People in it are a list or a text of names. (templated)
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
         (names, a list or a text with commas) and ``APPROVAL_CONTENT``.
     :param creator: who opens it; None takes the connection's user. (templated)
-    :param failure_key: names the failure in place of what Airflow says: whatever has the same key has one ticket
-        as long as that is open. (templated)
+    :param failure_key: names the failure in place of Airflow's context: all failures with one key share one
+        ticket as long as it is open. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -170,17 +171,17 @@ class ItsmTicketNotifier(ItsmNotifier):
         self.failure_key = failure_key
 
     def notify(self, context: Context) -> None:
-        """Open the ticket, unless it is there already.
+        """Open the ticket, unless it is already open.
 
-        :raises ItsmError: no ticket was opened, or it is not known; see its message.
+        :raises ItsmError: no ticket was opened, or the ticket may have been opened; see the message.
         """
 
         failure = failure_of(context, key=self.failure_key)
         ticket = self._request(failure).ticket_of_all()
-        self.log.info("ITSM ticket %s tells of this failure", ticket.sn)
+        self.log.info("ITSM ticket %s reports this failure", ticket.sn)
 
     def _request(self, failure: Failure) -> ApprovalRequest:
-        """Return what asks for the one ticket of a failure; who tells of it again finds its record."""
+        """Return the request for the one ticket of a failure. A later callback about it finds the same record."""
         from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.tickets.approval import Attempt, Subject
@@ -232,14 +233,14 @@ class ItsmTicketNotifier(ItsmNotifier):
 
 
 class ItsmCommentNotifier(ItsmNotifier):
-    """Comments on a finished ticket, such as the approval of what has failed since; ITSM calls that rating it.
+    """Comments on a finished ticket, such as the approval of a run that failed later; ITSM calls this rating.
 
-    ITSM takes one comment for each ticket, once it is finished: a ticket that has one keeps it, and one that is
-    open, withdrawn or terminated is an error. What Airflow hides in its logs is hidden in the comment, too.
+    ITSM takes one comment for each finished ticket. A comment that exists is kept. An open, withdrawn or
+    terminated ticket is an error. Secrets that Airflow masks in its logs are masked in the comment, too.
 
     :param ticket_sn: number of the ticket. (templated)
     :param stars: 1 to 6.
-    :param comments: the text; ITSM takes 255 characters, what is longer is cut. (templated)
+    :param comments: the text, cut to the 255 characters that ITSM takes. (templated)
     :param operator: who comments, at most 16 characters; None takes the connection's user. (templated)
     """
 
@@ -255,9 +256,9 @@ class ItsmCommentNotifier(ItsmNotifier):
         self.operator = operator
 
     def notify(self, context: Context) -> None:  # noqa: ARG002
-        """Comment, unless somebody did.
+        """Comment on the ticket, unless it has a comment.
 
-        :raises ItsmError: there is no comment, or it is not known; see its message.
+        :raises ItsmError: there is no comment, or there may be one; see the message.
         """
         from airflow_provider_bkitsm.itsm.actions import comment
         from airflow_provider_bkitsm.itsm.wait import ticket_number

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON that the pages read, and what a person may do there."""
+"""The JSON API of the pages: what they read, and what a person may do there."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, Field
@@ -29,7 +30,9 @@ from airflow_provider_bkitsm.plugins.security import (
     readable_dags,
     signed_in,
 )
-from airflow_provider_bkitsm.plugins.views import ApprovalViews, shown
+from airflow_provider_bkitsm.plugins.views import ApprovalViews, collector_row
+
+T = TypeVar("T")
 
 
 def read_routes(views: ApprovalViews) -> APIRouter:
@@ -47,23 +50,29 @@ def read_routes(views: ApprovalViews) -> APIRouter:
     @routes.get("/collectors")
     async def collectors(user: SignedIn) -> dict[str, Any]:
         dags = await in_thread(readable_dags, user)
-        rows = await _stored(in_thread(views.collectors.listed, dags))
-        return {"rows": [shown(row) for row in rows], "now": datetime.now(UTC).isoformat()}
+        rows = await _or_unavailable(in_thread(views.collectors.listed, dags))
+        return {"rows": [collector_row(row) for row in rows], "now": datetime.now(UTC).isoformat()}
 
     @routes.get("/collector")
     async def collector(user: SignedIn, bklog_conn_id: str, collector_config_id: int) -> dict[str, Any]:
         dags = await in_thread(readable_dags, user)
-        found = await _stored(in_thread(views.collectors.one, bklog_conn_id, collector_config_id, dags))
-        if found is None:
+        detail = await _or_unavailable(
+            in_thread(views.collectors.detail, bklog_conn_id, collector_config_id, dags)
+        )
+        if detail is None:
             raise HTTPException(404, "No such collector")
-        return {**found, "now": datetime.now(UTC).isoformat()}
+        return {**detail, "now": datetime.now(UTC).isoformat()}
 
     return routes
 
 
-async def _stored(asked: Any) -> Any:
+async def _or_unavailable(read: Awaitable[T]) -> T:
+    """Await a read of the collectors' store.
+
+    :raises HTTPException: 503, the store's database cannot be used.
+    """
     try:
-        return await asked
+        return await read
     except StoreUnavailable as error:
         raise HTTPException(503, str(error)) from None
 
@@ -98,8 +107,8 @@ NOBODY = "The ticket waits for nobody at the moment; nobody was reminded"
 _ITSM_SECONDS = 5.0
 
 
-class Ticketed(BaseModel):
-    """Which task instance's ticket."""
+class TicketTarget(BaseModel):
+    """A ticket and the task instance whose page shows it."""
 
     dag_id: str
     run_id: str
@@ -109,12 +118,12 @@ class Ticketed(BaseModel):
 
     @property
     def task(self) -> TaskKey:
-        """The task instance."""
+        """The key of the task instance."""
         return TaskKey(dag_id=self.dag_id, run_id=self.run_id, task_id=self.task_id, map_index=self.map_index)
 
 
-class Withdrawal(Ticketed):
-    """Which one, and why."""
+class Withdrawal(TicketTarget):
+    """A ticket to withdraw, and why."""
 
     reason: Reason
 
@@ -125,49 +134,52 @@ def action_routes(views: ApprovalViews) -> APIRouter:
     reminders = Reminders()
 
     @routes.post("/ticket/withdraw")
-    async def withdraw(request: Request, user: SignedIn, asked: Withdrawal) -> dict[str, Any]:
-        found = await _found(views, request, user, asked)
-        return await _withdraw(views, found, operator=itsm_name(user), reason=asked.reason)
+    async def withdraw(request: Request, user: SignedIn, target: Withdrawal) -> dict[str, Any]:
+        wait = await _wait_of(views, request, user, target)
+        return await _withdraw(views, wait, operator=itsm_name(user), reason=target.reason)
 
     @routes.post("/ticket/remind")
-    async def remind(request: Request, user: SignedIn, asked: Ticketed) -> dict[str, Any]:
-        found, function = await _found(views, request, user, asked), await in_thread(reminder)
+    async def remind(request: Request, user: SignedIn, target: TicketTarget) -> dict[str, Any]:
+        wait, function = await _wait_of(views, request, user, target), await in_thread(reminder)
         if function is None:
             raise HTTPException(404, NOT_CONFIGURED)
-        by, what = itsm_name(user), await _open_ticket(views, found)
-        await reminders.send(function, found.ticket, **what, by=by)
-        log.info("%s sent a reminder of ticket %s to %s", by, found.sn, ", ".join(what["approvers"]))
-        return {"approvers": what["approvers"]}
+        by, ticket = itsm_name(user), await _open_ticket(views, wait)
+        await reminders.send(function, wait.ticket, **ticket, by=by)
+        log.info("%s sent a reminder of ticket %s to %s", by, wait.sn, ", ".join(ticket["approvers"]))
+        return {"approvers": ticket["approvers"]}
 
     return routes
 
 
-async def _found(views: ApprovalViews, request: Request, user: Any, asked: Ticketed) -> WaitRecord:
-    """Return the wait whose ticket the page showed: another round may have begun meanwhile."""
-    await in_thread(check_changes, request, user, asked.dag_id)
-    found = await views.found(request, user, asked.task)
-    if found is None or not found.conn_id or found.sn != asked.sn:
+async def _wait_of(views: ApprovalViews, request: Request, user: Any, target: TicketTarget) -> WaitRecord:
+    """Return the wait whose ticket the page showed; 404 where another round has begun since."""
+    await in_thread(check_changes, request, user, target.dag_id)
+    wait = await views.wait(request, user, target.task)
+    if wait is None or not wait.conn_id or wait.sn != target.sn:
         raise HTTPException(404, "The task has no such ticket")
-    return found
+    return wait
 
 
-async def _withdraw(views: ApprovalViews, found: WaitRecord, *, operator: str, reason: str) -> dict[str, Any]:
-    wish = {"action_type": TicketAction.WITHDRAW, "operator": operator, "action_message": reason}
+async def _withdraw(views: ApprovalViews, wait: WaitRecord, *, operator: str, reason: str) -> dict[str, Any]:
+    action = {"action_type": TicketAction.WITHDRAW, "operator": operator, "action_message": reason}
     try:
-        async with await _hook(views, found) as hook:
-            status = await hook.run(operate(sn=found.sn, **wish))
+        async with await _hook(views, wait) as hook:
+            status = await hook.run(operate(sn=wait.sn, **action))
     except ItsmError as error:
         raise HTTPException(409, str(error)) from None
-    log.info("ticket %s is %s: %s withdrew it from Airflow", found.sn, status.current_status, operator)
+    log.info("ticket %s is %s: %s withdrew it from Airflow", wait.sn, status.current_status, operator)
     return {"current_status": status.current_status}
 
 
-async def _open_ticket(views: ApprovalViews, found: WaitRecord) -> dict[str, Any]:
-    """Ask ITSM how the ticket stands now; return what a reminder says of it."""
+async def _open_ticket(views: ApprovalViews, wait: WaitRecord) -> dict[str, Any]:
+    """Read an open ticket from ITSM, and return what the reminder function gets.
+
+    :raises HTTPException: ITSM does not answer, or the ticket has ended or waits for nobody.
+    """
     try:
-        async with asyncio.timeout(_ITSM_SECONDS), await _hook(views, found) as hook:
+        async with asyncio.timeout(_ITSM_SECONDS), await _hook(views, wait) as hook:
             status, info = await asyncio.gather(
-                hook.run(read_status(found.sn)), hook.run(ask(lambda itsm: itsm.info(found.sn)))
+                hook.run(read_status(wait.sn)), hook.run(ask(lambda itsm: itsm.info(wait.sn)))
             )
     except (ItsmError, TimeoutError) as error:
         raise HTTPException(503, str(error) or "ITSM does not answer") from None
@@ -175,12 +187,12 @@ async def _open_ticket(views: ApprovalViews, found: WaitRecord) -> dict[str, Any
         raise HTTPException(409, NOT_OPEN)
     if not status.waits_for:
         raise HTTPException(409, NOBODY)
-    about = {"sn": found.sn, "title": info.title, "ticket_url": info.ticket_url}
-    return {**about, "approvers": list(status.waits_for), "waiting_since": info.created_at}
+    ticket = {"sn": wait.sn, "title": info.title, "ticket_url": info.ticket_url}
+    return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.created_at}
 
 
-async def _hook(views: ApprovalViews, found: WaitRecord) -> ItsmAsyncHook:
-    gateway = await in_thread(views.metadata.gateway, found.conn_id)
+async def _hook(views: ApprovalViews, wait: WaitRecord) -> ItsmAsyncHook:
+    gateway = await in_thread(views.metadata.gateway, wait.conn_id)
     if gateway is None:
         raise HTTPException(503, "The ITSM connection cannot be used")
     return ItsmAsyncHook.for_gateway(gateway)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP edge of the callback. It inherits no authentication: the callback verifies itself."""
+"""The HTTP route of the callback. Without Airflow's authentication: the callback's signature counts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BODY_SECONDS = 5.0
-# Threads and database connections are Airflow's: a flood of callbacks gets no more than these.
+# Threads and database connections belong to Airflow's API server: a flood of callbacks gets no more than these.
 _THREADS = 4
 
 
 def create_app(metadata: MetadataPort) -> FastAPI:
-    """Return the app with the callback route, and no pages about itself."""
+    """Return the app with the callback route, without FastAPI's own documentation pages."""
     app = FastAPI(title="BlueKing ITSM", docs_url=None, redoc_url=None, openapi_url=None)
     receiver = Receiver(metadata=metadata, run=_in_thread, count=called_back)
 
@@ -36,15 +36,15 @@ def create_app(metadata: MetadataPort) -> FastAPI:
     async def callback(request: Request, conn_id: str, tag: str, expires: str) -> JSONResponse:
         body = await _body(request)
         signature = request.headers.get(HEADER, "")
-        arrived = CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
-        status, content = answer(await receiver.receive(arrived))
+        received = CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+        status, content = answer(await receiver.receive(received))
         return JSONResponse(content, status)
 
     return app
 
 
 async def _body(request: Request) -> bytes:
-    """Read as much of the body as may be needed to see that it is too long."""
+    """Read the body; of a body that is too long, only as much as shows that."""
     body = b""
     try:
         async with asyncio.timeout(_BODY_SECONDS):

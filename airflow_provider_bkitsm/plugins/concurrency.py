@@ -26,40 +26,40 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="bkitsm-pages")
 
 
-_MOST = 100
+_MOST_ENTRIES = 100
 
 
 class SharedCache(Generic[T]):
-    """Remembers an answer for each key; who asks while it is being read waits for it. For one event loop.
+    """Caches a value for each key; callers that come while it is being read wait for it. For one event loop.
 
-    :param seconds: how long an answer is good for.
+    :param seconds: how long a value is fresh.
     :param clock: seconds, never going back.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._known: dict[Hashable, tuple[float, T]] = {}
+        self._entries: dict[Hashable, tuple[float, T]] = {}
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
-        """Return what is remembered, or read it; an error is raised and not remembered."""
+        """Return the cached value, or read it; an error is raised and not cached."""
         async with self._locks[key]:
-            known = self._known.get(key)
-            if known is None or self._clock() - known[0] >= self._seconds:
-                known = (self._clock(), await read())
-                self._keep(key, known)
-            return known[1]
+            entry = self._entries.get(key)
+            if entry is None or self._clock() - entry[0] >= self._seconds:
+                entry = (self._clock(), await read())
+                self._keep(key, entry)
+            return entry[1]
 
     def last(self, key: Hashable) -> T | None:
-        """Return what was read last, however long ago; None when nothing is remembered."""
-        known = self._known.get(key)
-        return known[1] if known else None
+        """Return the value that was read last, however long ago; None without one."""
+        entry = self._entries.get(key)
+        return entry[1] if entry else None
 
-    def _keep(self, key: Hashable, known: tuple[float, T]) -> None:
-        if len(self._known) >= _MOST:
-            self._known.clear()
-            idle = [one for one, lock in self._locks.items() if not lock.locked()]
-            for one in idle:
-                del self._locks[one]
-        self._known[key] = known
+    def _keep(self, key: Hashable, entry: tuple[float, T]) -> None:
+        if len(self._entries) >= _MOST_ENTRIES:
+            self._entries.clear()
+            idle = [name for name, lock in self._locks.items() if not lock.locked()]
+            for name in idle:
+                del self._locks[name]
+        self._entries[key] = entry

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ITSM behind a page that must come although ITSM is down: answers are shared, limited in time, or missing."""
+"""Reads of ITSM for the pages, which must work although ITSM is down: cached, limited in time, or left out."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PAUSE_AFTER_FAILURE = timedelta(seconds=15)
 
 
 class ItsmReader:
-    """What one API server process asks; for one event loop.
+    """Reads from ITSM with a time limit, and pauses after a failure. For one event loop.
 
-    :param gateway: reads a connection; awaited, since it asks the database.
-    :param clock: aware.
+    :param gateway: reads a connection from the database; awaitable.
+    :param clock: the current time (aware).
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class ItsmReader:
         self._failed: dict[str, datetime] = {}
 
     def is_paused(self, conn_id: str) -> bool:
-        """Whether a connection's ITSM did not answer just before."""
+        """Whether a connection's ITSM failed to answer a moment ago."""
         failed = self._failed.get(conn_id)
         return failed is not None and self.age(failed) < _PAUSE_AFTER_FAILURE
 
     def age(self, moment: datetime) -> timedelta:
-        """Return how long ago a moment was."""
+        """Return the time that has passed since a moment."""
         return self.clock() - moment
 
     async def ask(self, conn_id: str, question: Callable[[ItsmAsyncHook], Awaitable[T]]) -> T | None:
-        """Return the answer to a question; None when there is none in time."""
+        """Return the result of ``question``; None without an answer in time."""
         if self.is_paused(conn_id):
             return None
         try:
@@ -78,7 +78,7 @@ class ItsmReader:
 
 _FRESH = timedelta(seconds=4)
 _STEP_FRESH = timedelta(seconds=60)
-# ITSM tells of steps one ticket at a time: a page gets a few more of them each time it refreshes itself.
+# ITSM lists the steps of one ticket a call: each refresh of a page reads a few more of them.
 _STEPS_AT_ONCE = 10
 _REMEMBERED = 10_000
 _MAY_START = timedelta(seconds=START_SECONDS)
@@ -93,17 +93,17 @@ class _Step:
 
 
 class TicketCache:
-    """What one API server process remembers; for one event loop."""
+    """Tickets as this process last read them; for one event loop."""
 
     def __init__(self, itsm: ItsmReader) -> None:
         self._itsm = itsm
-        self._known: dict[Ticket, TicketSnapshot] = {}
+        self._tickets: dict[Ticket, TicketSnapshot] = {}
         self._steps: dict[Ticket, _Step] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def known(self, ticket: Ticket) -> TicketSnapshot | None:
-        """Return what is remembered of a ticket, marked stale when it is old or ITSM does not answer."""
-        live = self._known.get(ticket)
+    def snapshot(self, ticket: Ticket) -> TicketSnapshot | None:
+        """Return a ticket as it was last read, marked stale when that is old or ITSM does not answer."""
+        live = self._tickets.get(ticket)
         if live is None:
             return None
         step = self._steps.get(ticket)
@@ -111,13 +111,12 @@ class TicketCache:
         return replace(seen, stale=self._itsm.is_paused(ticket[0]) or self._itsm.age(live.read_at) > 2 * _FRESH)
 
     async def refresh(self, tickets: Iterable[Ticket]) -> bool:
-        """Ask about tickets that are not remembered well enough; False when some ITSM did not answer."""
+        """Read the tickets that are missing or old; False when an ITSM did not answer."""
         wanted: defaultdict[str, list[str]] = defaultdict(list)
         for conn_id, sn in dict.fromkeys(tickets):
             if conn_id and sn:
                 wanted[conn_id].append(sn)
-        asked = [self._refresh(conn_id, sns) for conn_id, sns in wanted.items()]
-        return all(await asyncio.gather(*asked))
+        return all(await asyncio.gather(*(self._refresh(conn_id, sns) for conn_id, sns in wanted.items())))
 
     async def _refresh(self, conn_id: str, sns: list[str]) -> bool:
         async with self._locks[conn_id]:
@@ -133,22 +132,22 @@ class TicketCache:
         if old:
             rows = await hook.run(ask(lambda itsm: itsm.summaries(old)))
             self._remember(conn_id, set(old), rows)
-        asked = (hook.run(read_status(sn)) for sn in steps)
-        for sn, status in zip(steps, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+        reads = (hook.run(read_status(sn)) for sn in steps)
+        for sn, status in zip(steps, await asyncio.gather(*reads, return_exceptions=True), strict=True):
             if isinstance(status, TicketStatus):
                 self._steps[conn_id, sn] = self._step(status)
         return True
 
-    def _remember(self, conn_id: str, asked: set[str], rows: Iterable[TicketSummary]) -> None:
-        """Remember the rows that were asked for; of a number that two tickets carry, neither is believed."""
-        found = [row for row in rows if row.sn in asked]
+    def _remember(self, conn_id: str, sns: set[str], rows: Iterable[TicketSummary]) -> None:
+        """Remember the rows with these numbers. If two tickets have one number, neither of them is remembered."""
+        found = [row for row in rows if row.sn in sns]
         times = Counter(row.sn for row in found)
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
+        if len(self._tickets) > _REMEMBERED:
+            self._tickets.clear()
             self._steps.clear()
         for row in found:
             if times[row.sn] == 1:
-                self._known[conn_id, row.sn] = TicketSnapshot(
+                self._tickets[conn_id, row.sn] = TicketSnapshot(
                     progress=row.progress,
                     read_at=self._itsm.clock(),
                     title=row.title,
@@ -163,15 +162,15 @@ class TicketCache:
         return _Step(name=names, approvers=status.waits_for, stalled=stalled, read_at=self._itsm.clock())
 
     def _as_live(self, step: _Step, created_at: datetime | None) -> dict[str, Any]:
-        """Return what a step says of its ticket; one that was opened just before it was read may yet start."""
+        """Return the fields of a snapshot that a step gives. A ticket that was just opened may yet start."""
         has_had_time = created_at is not None and step.read_at - created_at >= _MAY_START
         return {"step": step.name, "approvers": step.approvers, "stalled": step.stalled and has_had_time}
 
     def _steps_wanted(self, conn_id: str, sns: list[str]) -> list[str]:
-        """Return the tickets whose step is not known or old, longest unknown first, as many as one turn takes."""
-        open_ones = [sn for sn in sns if not self._has_ended(conn_id, sn)]
-        ages = {sn: self._step_age(conn_id, sn) for sn in open_ones}
-        due = (sn for sn in open_ones if ages[sn] > self._step_fresh(conn_id, sn))
+        """Return the tickets whose step is missing or old, oldest first, as many as one refresh reads."""
+        open_sns = [sn for sn in sns if not self._has_ended(conn_id, sn)]
+        ages = {sn: self._step_age(conn_id, sn) for sn in open_sns}
+        due = (sn for sn in open_sns if ages[sn] > self._step_fresh(conn_id, sn))
         return sorted(due, key=lambda sn: ages[sn], reverse=True)[:_STEPS_AT_ONCE]
 
     def _step_age(self, conn_id: str, sn: str) -> timedelta:
@@ -179,41 +178,41 @@ class TicketCache:
         return self._itsm.age(step.read_at) if step else timedelta.max
 
     def _step_fresh(self, conn_id: str, sn: str) -> timedelta:
-        """Return how long a step is good for; a ticket that was just opened has none yet, but soon will."""
-        live = self.known((conn_id, sn))
+        """Return how long a step is fresh. A ticket that was just opened has no step yet, but soon will."""
+        live = self.snapshot((conn_id, sn))
         return _STEP_FRESH if live and (live.step or live.stalled) else _FRESH
 
     def _has_ended(self, conn_id: str, sn: str) -> bool:
-        live = self._known.get((conn_id, sn))
+        live = self._tickets.get((conn_id, sn))
         return live is not None and live.progress.has_ended
 
     def _is_fresh(self, conn_id: str, sn: str) -> bool:
-        live = self._known.get((conn_id, sn))
+        live = self._tickets.get((conn_id, sn))
         return live is not None and self._itsm.age(live.read_at) <= _FRESH
 
 
 _FRESH_SECONDS = 4.0
-# So many of the latest are searched in; ITSM names no limit, but has one.
+# How many of the latest tickets are searched. ITSM documents no limit, but has one.
 _MOST = 1000
 
 Numbers = frozenset[str]
 
 
 class PersonTickets:
-    """What one API server process remembers, for each person apart; for one event loop.
+    """Finds the tickets that concern a person; cached for each person. For one event loop.
 
-    :param fresh_seconds: so long an answer is not asked for anew.
+    :param fresh_seconds: how long a result is used before ITSM is searched again.
     """
 
     def __init__(self, itsm: ItsmReader, *, fresh_seconds: float = _FRESH_SECONDS) -> None:
         self._itsm = itsm
-        self._known: SharedCache[Numbers] = SharedCache(fresh_seconds)
+        self._found: SharedCache[Numbers] = SharedCache(fresh_seconds)
 
     async def find(self, person: str, tickets: Iterable[tuple[Ticket, bool]]) -> tuple[frozenset[Ticket], bool]:
-        """Return which of these wait for a person or were opened in their name, and whether all ITSMs answered.
+        """Return which tickets wait for a person or were opened in their name, and whether every ITSM answered.
 
-        :param person: as ITSM knows them.
-        :param tickets: each with whether it waits; latest first.
+        :param person: the person's name in ITSM.
+        :param tickets: each with whether it is open; latest first.
         """
         wanted: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         for (conn_id, sn), waits in tickets:
@@ -227,9 +226,9 @@ class PersonTickets:
     async def _of(self, person: str, conn_id: str, sns: dict[str, bool]) -> tuple[Numbers, bool]:
         key = (person, conn_id)
         try:
-            return await self._known.get(key, partial(self._ask, person, conn_id, sns)), True
+            return await self._found.get(key, partial(self._ask, person, conn_id, sns)), True
         except _NoAnswerError:
-            return self._known.last(key) or frozenset(), False
+            return self._found.last(key) or frozenset(), False
 
     async def _ask(self, person: str, conn_id: str, sns: dict[str, bool]) -> Numbers:
         found = await self._itsm.ask(conn_id, lambda hook: _search(hook, person, sns))
@@ -243,7 +242,7 @@ class _NoAnswerError(Exception):
 
 
 async def _search(hook: ItsmAsyncHook, person: str, sns: dict[str, bool]) -> Numbers:
-    """Search in our own tickets only (P6)."""
+    """Search among our own tickets only (P6)."""
     latest = list(sns)[:_MOST]
     waiting = [sn for sn, waits in sns.items() if waits][:_MOST]
     searches = [hook.run(ask(lambda itsm: itsm.opened_by(person, latest)))]

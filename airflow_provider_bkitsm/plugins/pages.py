@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The approvals pages: one HTML shell, its scripts and its style, from the package; nothing from elsewhere."""
+"""The approvals pages: one HTML shell with its scripts and styles, all served from the package."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def frame_origin() -> str:
 
 @cache
 def _origin(setting: str, own: str) -> str:
-    """Read the setting; what is wrong with it is told once.
+    """Return the setting's origin; empty for an unusable one, with one warning.
 
-    A frame of Airflow's own origin could do in Airflow whatever the person who looks may do.
+    Airflow's own origin is refused: a framed page of it could do in Airflow whatever the viewer may do.
     """
     origin = origin_of(setting)
     if origin and not is_of(own, origin):

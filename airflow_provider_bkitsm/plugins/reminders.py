@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reminding approvers by a function of the operator's own: ITSM has no call that does it for an open ticket.
+"""Reminds approvers by a function of the administrator: ITSM has no call that does it for an open ticket.
 
-The function is foreign: it may hang, and its errors may hold anything.
+The function is foreign code. It may hang, and its errors may hold anything.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ _REMEMBERED = 10_000
 
 def reminder() -> Remind | None:
     """Import the function that ``[bkitsm] remind`` names; None when there is none. Blocks."""
-    return _imported(settings.remind())
+    return _import(settings.remind())
 
 
 @cache
-def _imported(name: str) -> Remind | None:
-    """Import it once; what is wrong with it is told once, without what it said itself."""
+def _import(name: str) -> Remind | None:
+    """Import the function once. A failure is logged once, without the text of its error."""
     if not name:
         return None
     module, _, function_name = name.rpartition(".")
     try:
-        found = getattr(import_module(module), function_name)
+        function = getattr(import_module(module), function_name)
     except Exception as error:
         log.warning("[bkitsm] remind cannot be imported (%s); nobody can send reminders", type(error).__name__)
         return None
-    if not callable(found):
+    if not callable(function):
         log.warning("[bkitsm] remind names no function; nobody can send reminders")
         return None
-    imported: Remind = found
+    imported: Remind = function
     return imported
 
 
 class Reminders:
-    """Calls the function: for each ticket once a minute, a few at a time, each for a limited time.
+    """Calls the function at most once a minute for a ticket, a few calls at a time, with a time limit.
 
-    :param seconds: how long is waited for the function; a thread cannot be stopped, so it goes on.
+    :param seconds: how long a caller waits for the function. The thread cannot be stopped and goes on.
     :param clock: seconds, never going back.
     """
 
@@ -74,8 +74,9 @@ class Reminders:
     async def send(self, function: Remind, ticket: Hashable, **what: Any) -> None:
         """Call the function.
 
-        :param ticket: whose reminder it is.
-        :raises HTTPException: it was not called, failed, or has not answered in time.
+        :param ticket: the ticket that the reminder is about.
+        :param what: the function's arguments.
+        :raises HTTPException: the function was not called, failed, or did not return in time.
         """
         self._take_turn(ticket)
         try:
@@ -98,11 +99,11 @@ class Reminders:
         self._sent[ticket] = now
 
     async def _in_thread(self, call: Callable[[], object]) -> None:
-        """Call in a thread of its own, which neither takes the pages' nor holds up the server's end."""
+        """Call in a thread of its own: it takes no thread of the pages and never delays the server's exit."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
-        def tell(error: Exception | None) -> None:
+        def finish(error: Exception | None) -> None:
             self._running -= 1
             if done.done():
                 return
@@ -117,7 +118,7 @@ class Reminders:
                 call()
             except Exception as raised:
                 error = raised
-            loop.call_soon_threadsafe(tell, error)
+            loop.call_soon_threadsafe(finish, error)
 
         self._running += 1
         threading.Thread(target=run, name="bkitsm-remind", daemon=True).start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may see and do what on the pages, and the headers that keep others out."""
+"""Who may see and do what on the pages, and the security headers of every response."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Browsers take a backslash for a slash and leave control characters out; ``urlsplit`` differs.
+# Browsers read a backslash as a slash and drop control characters; ``urlsplit`` differs.
 _PLAIN = re.compile(r"[!-\[\]-~]*")
 
 
 def origin_of(setting: str) -> str:
-    """Return an origin as browsers write it, a last slash forgiven; empty for anything else."""
+    """Return an origin as browsers write it; empty for anything else. A slash at the end is accepted."""
     address = setting.strip().removesuffix("/")
     is_whole = _PLAIN.fullmatch(address) is not None and not re.search("[/?#]", address.partition("://")[2])
-    return _origin(address) if is_whole else ""
+    return _origin_text(address) if is_whole else ""
 
 
 def is_of(address: str, origin: str) -> bool:
-    """Whether an address is of an origin, as browsers write that."""
-    return bool(origin) and _origin(address) == origin
+    """Whether an address belongs to an origin, which is written as browsers write it."""
+    return bool(origin) and _origin_text(address) == origin
 
 
 def framed(address: str, origin: str) -> str:
-    """Return an address if it is of this origin; empty otherwise, as for no origin."""
+    """Return an address if it belongs to this origin; empty otherwise, and for an empty origin."""
     return address if _PLAIN.fullmatch(address) is not None and is_of(address, origin) else ""
 
 
-def _origin(address: str) -> str:
+def _origin_text(address: str) -> str:
     """Return the origin of an http(s) address; empty for an address without one, or with a user in it."""
     try:
         url = urlsplit(address)
@@ -57,14 +57,14 @@ def _origin(address: str) -> str:
 
 
 def _host(host: str) -> str:
-    """Return a host as an origin has it; empty for what is no host. Nothing else gets into a header."""
+    """Return a host as an origin writes it; empty for anything else. Nothing else gets into a header."""
     if ":" in host:
         return f"[{IPv6Address(host)}]" if "%" not in host else ""
     return host if _HOST.fullmatch(host) else ""
 
 
 _POLICY_NAME = "Content-Security-Policy"
-# Only what comes from this very server is run, shown or asked; only Airflow's own pages may frame it.
+# A page may load, run and request only what this server serves; only Airflow's own pages may frame it.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -83,7 +83,7 @@ def framing(origin: str) -> dict[str, str]:
 
 
 class Secured:
-    """Adds them to what an app answers; a header the app set itself stays."""
+    """ASGI middleware that sets the security headers on every response, unless the app has set them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -101,18 +101,18 @@ class Secured:
         await self._app(scope, receive, send_secured)
 
 
-# A page of another origin cannot send it without asking first.
+# A page of another origin can send this header only if the server has allowed it before.
 HEADER = "X-Bkitsm-Action"
 _SEES = DagAccessEntity.TASK_INSTANCE
 _CHANGES = DagAccessEntity.RUN
 
 
 def signed_in(user: Annotated[Any, Depends(get_user)]) -> Any:
-    """Return who is signed in, with the right to task instances in general, as Airflow's own lists ask.
+    """Return the signed-in user. As for Airflow's own lists, they need the right to read task instances.
 
-    The right to a DAG is asked for each of them.
+    The right to read a DAG is checked for each DAG.
 
-    :raises HTTPException: 401 for nobody, 403 for who may read nothing.
+    :raises HTTPException: 401 without a user, 403 for a user who may read nothing.
     """
     if not get_auth_manager().is_authorized_dag(method="GET", access_entity=_SEES, user=user):
         raise HTTPException(403, "Forbidden")
@@ -129,11 +129,11 @@ def airflow_name(user: Any) -> str:
 
 
 def itsm_name(user: Any) -> str:
-    """Return a person's name in ITSM: ``[bkitsm] user_mapping``, else the same as in Airflow.
+    """Return a person's name in ITSM: from ``[bkitsm] user_mapping``, else their name in Airflow.
 
-    :raises HTTPException: the mapping cannot be read; nobody then acts in a name that is not theirs.
+    :raises HTTPException: the mapping cannot be read, so nobody acts in another person's name.
     """
-    # The FAB auth manager's name is "First Last"; its user name is the one that people share with ITSM.
+    # The FAB auth manager's name is "First Last"; the name in ITSM equals its user name.
     name = getattr(user, "username", None) or airflow_name(user)
     try:
         return str(settings.user_mapping().get(name, name))
@@ -147,14 +147,14 @@ def readable_dags(user: Any) -> frozenset[str]:
 
 
 def check_reads(request: Request, user: Any, dag_id: str) -> None:
-    """Refuse with 403 who may not read a DAG's task instances."""
-    requires_access_dag("GET", _SEES, _known(dag_id))(request, user)
+    """Raise 403 for a user who may not read a DAG's task instances."""
+    requires_access_dag("GET", _SEES, _not_empty(dag_id))(request, user)
 
 
 def check_changes(request: Request, user: Any, dag_id: str) -> None:
-    """Refuse with 403 who may not change a DAG's runs."""
+    """Raise 403 for a user who may not change a DAG's runs."""
     check_reads(request, user, dag_id)
-    requires_access_dag("PUT", _CHANGES, _known(dag_id))(request, user)
+    requires_access_dag("PUT", _CHANGES, _not_empty(dag_id))(request, user)
 
 
 def may_change(request: Request, user: Any, dag_id: str) -> bool:
@@ -167,9 +167,9 @@ def may_change(request: Request, user: Any, dag_id: str) -> bool:
 
 
 def check_own_page(request: Request) -> None:
-    """Refuse what another site's page sends with the cookie of whoever looks at it.
+    """Refuse a request that another site's page sends with the cookie of its viewer.
 
-    Browsers say where a request comes from: ``Sec-Fetch-Site`` over HTTPS, ``Origin`` always.
+    Browsers name the origin of a request: ``Sec-Fetch-Site`` over HTTPS, ``Origin`` always.
     """
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise HTTPException(415, "JSON is expected")
@@ -184,8 +184,8 @@ def _is_own(request: Request) -> bool:
     return origin is None or urlsplit(origin).netloc in {request.headers.get("host"), base} - {"", None}
 
 
-def _known(dag_id: str) -> str:
-    """Refuse an empty id: Airflow would ask for the right to all DAGs instead, or for the one of the address."""
+def _not_empty(dag_id: str) -> str:
+    """Refuse an empty id. Airflow would check the right to all DAGs instead, or to the DAG in the address."""
     if not dag_id:
         raise HTTPException(404, "No such DAG")
     return dag_id

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages show, limited to the DAGs a person may read."""
+"""The content of the pages, limited to the DAGs that a person may read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
-from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, ticket_of
-from airflow_provider_bkitsm.approvals.state_diagram import picture
-from airflow_provider_bkitsm.approvals.ticket_detail import story_of
+from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, wait_of
+from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
+from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
@@ -46,7 +46,7 @@ _SECONDS = 5.0
 
 
 async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, str]:
-    """Return a ticket's story and why there is none; exactly one of the two is empty."""
+    """Return a ticket's story, or why there is none; exactly one of the two is empty."""
     try:
         async with asyncio.timeout(_SECONDS), ItsmAsyncHook.for_gateway(gateway) as hook:
             answers = await asyncio.gather(
@@ -58,43 +58,47 @@ async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, 
         return None, f"no answer in {_SECONDS:g} s"
     except ItsmError as error:
         return None, str(error)
-    return story_of(*answers).as_dict(), ""
+    return ticket_detail(*answers).as_dict(), ""
 
 
 _LATEST = 2000
 
 
 class Collectors:
-    """The store, opened when it is first asked; every method blocks.
+    """The collectors of the store, which is opened at the first read; every method blocks.
 
     :raises StoreUnavailable: the store's database cannot be used.
     """
 
     def listed(self, dag_ids: Collection[str]) -> list[CollectorRow]:
-        """Return the collectors that DAGs of these applied for, the latest change first."""
+        """Return the collectors that these DAGs applied for, latest change first."""
         store = _store()
         rows = store.latest(_LATEST) if store else []
-        return [row for row in rows if _is_of(row, dag_ids)]
+        return [row for row in rows if _applied_for_by(row, dag_ids)]
 
-    def one(self, bklog_conn_id: str, collector_config_id: int, dag_ids: Collection[str]) -> dict[str, Any] | None:
-        """Return a collector with its picture and history; None when there is none these DAGs applied for."""
+    def detail(
+        self, bklog_conn_id: str, collector_config_id: int, dag_ids: Collection[str]
+    ) -> dict[str, Any] | None:
+        """Return a collector with diagram and history; None unless one of these DAGs applied for it."""
         store = _store()
         row = store.get(bklog_conn_id, collector_config_id) if store else None
-        if store is None or row is None or not _is_of(row, dag_ids):
+        if store is None or row is None or not _applied_for_by(row, dag_ids):
             return None
         history = store.history(bklog_conn_id, collector_config_id)
         steps = ((entry.from_state, entry.to_state) for entry in history if entry.application == row.application)
         return {
-            **shown(row),
+            **collector_row(row),
             "payload": row.etl_payload,
             "error": row.last_error or "",
-            "picture": picture(row.state, steps).as_dict(),
-            "history": [_entry(one) for one in history if one.owner is None or one.owner.dag_id in dag_ids],
+            "picture": state_diagram(row.state, steps).as_dict(),
+            "history": [
+                _entry(entry) for entry in history if entry.owner is None or entry.owner.dag_id in dag_ids
+            ],
         }
 
 
-def shown(row: CollectorRow) -> dict[str, Any]:
-    """Return a collector's line."""
+def collector_row(row: CollectorRow) -> dict[str, Any]:
+    """Return a collector's row as the page reads it."""
     owner = row.owner
     return {
         "bklog_conn_id": row.bklog_conn_id,
@@ -128,33 +132,33 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def _is_of(row: CollectorRow, dag_ids: Collection[str]) -> bool:
+def _applied_for_by(row: CollectorRow, dag_ids: Collection[str]) -> bool:
     return row.owner is not None and row.owner.dag_id in dag_ids
 
 
 def _store() -> CollectorStore | None:
-    """Open the store; a file that no worker has made yet is not made by looking."""
+    """Open the store; None where its file does not exist yet. A page never creates it."""
     return open_store() if settings.store_conn_id() or store_path().exists() else None
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
-# Seconds for which people who may read the same DAGs share what was read.
+# Seconds for which people who may read the same DAGs share one read of the database.
 _SHARED = 3.0
-# A poller notes once a minute that ITSM answers, and only when it has asked.
+# A poller notes at most once a minute that ITSM answered one of its polls.
 _POLLED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageContext:
-    """What is known besides a wait: collectors' names by ticket, and connections' last polls."""
+    """What rows show besides their waits: collectors' names by ticket, and last polls by connection."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     polls: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class ApprovalViews:
-    """Where the answers come from."""
+    """Builds what the pages read, from Airflow's database, the collectors' store and ITSM."""
 
     def __init__(self, metadata: AirflowMetadata) -> None:
         self.metadata = metadata
@@ -167,28 +171,30 @@ class ApprovalViews:
         self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
-        """Return one page of the list, asking ITSM about its open tickets only."""
+        """Return one page of the list. Only the open tickets of this page are read anew from ITSM."""
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
-        founds = await self._waits.get(dags, lambda: in_thread(read))
-        known = PageContext(names=await self._names(dags), polls=await self._polled())
-        me, told = await self._me(user, founds) if wanted.mine else (None, True)
-        first = await in_thread(self._page, founds, known, wanted, me)
-        answered = await self.live.refresh((row.conn_id, row.sn) for row in first.rows if row.is_open)
-        again = {one.task: one for one in founds}
-        rows = [self._row(again[row.task], known).as_dict() for row in first.rows]
-        return {**first.as_dict(), "rows": rows, "itsm": answered and told, "now": datetime.now(UTC).isoformat()}
+        waits = await self._waits.get(dags, lambda: in_thread(read))
+        context = PageContext(names=await self._collector_names(dags), polls=await self._last_polls())
+        viewer, all_answered = await self._viewer(user, waits) if wanted.mine else (None, True)
+        page = await in_thread(self._page, waits, context, wanted, viewer)
+        # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
+        refreshed = await self.live.refresh((row.conn_id, row.sn) for row in page.rows if row.is_open)
+        by_task = {wait.task: wait for wait in waits}
+        rows = [self._row(by_task[row.task], context).as_dict() for row in page.rows]
+        now = datetime.now(UTC).isoformat()
+        return {**page.as_dict(), "rows": rows, "itsm": refreshed and all_answered, "now": now}
 
     async def ticket(self, request: Request, user: Any, task: TaskKey) -> dict[str, Any]:
-        """Return the ticket of a task instance and its story, as far as ITSM tells it."""
-        found = await self.found(request, user, task)
+        """Return the ticket of a task instance, with its story where ITSM answers."""
+        wait = await self.wait(request, user, task)
         now = datetime.now(UTC).isoformat()
-        if found is None:
+        if wait is None:
             return {"ticket": None, "now": now}
-        collector = await self._collector(found, frozenset({task.dag_id}))
-        await self.live.refresh([(found.conn_id, found.sn)])
-        row = self._row(found, PageContext(polls=await self._polled()))
-        story, problem = await self._story(found)
+        collector = await self._collector(wait, frozenset({task.dag_id}))
+        await self.live.refresh([(wait.conn_id, wait.sn)])
+        row = self._row(wait, PageContext(polls=await self._last_polls()))
+        story, problem = await self._story(wait)
         changes = await in_thread(may_change, request, user, task.dag_id)
         return {
             "ticket": row.as_dict(),
@@ -201,59 +207,64 @@ class ApprovalViews:
             "now": now,
         }
 
-    async def found(self, request: Request, user: Any, task: TaskKey) -> WaitRecord | None:
-        """Return what is known of a task instance's ticket, to whom may read its DAG."""
+    async def wait(self, request: Request, user: Any, task: TaskKey) -> WaitRecord | None:
+        """Return the wait of a task instance, for a person who may read its DAG."""
         await in_thread(check_reads, request, user, task.dag_id)
-        return ticket_of(await in_thread(self.tickets.of_run, task.dag_id, task.run_id), task)
+        return wait_of(await in_thread(self.tickets.of_run, task.dag_id, task.run_id), task)
 
-    async def _story(self, found: WaitRecord) -> tuple[dict[str, Any] | None, str]:
-        gateway = await in_thread(self.metadata.gateway, found.conn_id) if found.conn_id and found.sn else None
+    async def _story(self, wait: WaitRecord) -> tuple[dict[str, Any] | None, str]:
+        gateway = await in_thread(self.metadata.gateway, wait.conn_id) if wait.conn_id and wait.sn else None
         if gateway is None:
             return None, ""
-        return await read_story(gateway, found.sn)
+        return await read_story(gateway, wait.sn)
 
-    def _page(self, founds: Iterable[WaitRecord], known: PageContext, wanted: Wanted, me: Viewer | None) -> Page:
-        """Build thousands of rows for one page of them: not in the event loop, where callbacks would wait."""
-        return page_of([self._row(one, known) for one in founds], wanted, me)
+    def _page(
+        self, waits: Iterable[WaitRecord], context: PageContext, wanted: Wanted, viewer: Viewer | None
+    ) -> Page:
+        """Build one page out of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
+        return page_of([self._row(wait, context) for wait in waits], wanted, viewer)
 
-    def _row(self, found: WaitRecord, known: PageContext) -> Row:
-        live, polled_at = self.live.known(found.ticket), known.polls.get(found.conn_id)
-        return row_of(found, live, collector=known.names.get(found.sn, ""), polled_at=polled_at)
+    def _row(self, wait: WaitRecord, context: PageContext) -> Row:
+        live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
+        return row_of(wait, live, collector=context.names.get(wait.sn, ""), polled_at=polled_at)
 
-    async def _me(self, user: Any, founds: Iterable[WaitRecord]) -> tuple[Viewer, bool]:
-        """Return who looks, with the tickets ITSM says are theirs, and whether ITSM said anything.
+    async def _viewer(self, user: Any, waits: Iterable[WaitRecord]) -> tuple[Viewer, bool]:
+        """Return the viewer with their tickets, and whether every ITSM answered.
 
-        The list is shared by people who may read the same DAGs; this is not.
+        People who may read the same DAGs share the list of waits; they do not share this.
         """
         name = itsm_name(user)
         latest = sorted(
-            founds, key=lambda one: (one.verdict is None, one.registered_at or _LONG_AGO), reverse=True
+            waits, key=lambda wait: (wait.verdict is None, wait.registered_at or _LONG_AGO), reverse=True
         )
-        listed = ((one.ticket, one.verdict is None) for one in latest)
-        tickets, told = await self.mine.find(name, listed)
-        return Viewer(airflow_name=airflow_name(user), itsm_name=name, tickets=tickets), told
+        tickets, all_answered = await self.mine.find(
+            name, ((wait.ticket, wait.verdict is None) for wait in latest)
+        )
+        return Viewer(airflow_name=airflow_name(user), itsm_name=name, tickets=tickets), all_answered
 
-    async def _polled(self) -> dict[str, datetime]:
+    async def _last_polls(self) -> dict[str, datetime]:
         """Return when ITSM last answered a poll, by connection."""
         read = partial(self.tickets.polls, since=datetime.now(UTC) - _POLLED)
         return await self._polls.get("", lambda: in_thread(read))
 
-    async def _names(self, dags: frozenset[str]) -> dict[str, str]:
+    async def _collector_names(self, dags: frozenset[str]) -> dict[str, str]:
         """Return the collectors' names by ticket."""
-        return {row.ticket_sn: _name(row) for row in await self._applied(dags) if row.ticket_sn}
+        return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
 
-    async def _collector(self, found: WaitRecord, dags: frozenset[str]) -> dict[str, Any] | None:
-        """Return what was asked for a collector with this ticket."""
-        rows = await self._applied(dags) if found.sn else []
-        return next((shown(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == found.sn), None)
+    async def _collector(self, wait: WaitRecord, dags: frozenset[str]) -> dict[str, Any] | None:
+        """Return the collector that this ticket is about, with the payload that was applied for."""
+        rows = await self._collector_rows(dags) if wait.sn else []
+        return next(
+            (collector_row(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == wait.sn), None
+        )
 
-    async def _applied(self, dags: frozenset[str]) -> list[CollectorRow]:
-        """Return the collectors that these DAGs applied for; none while their store is down."""
+    async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
+        """Return the collectors that these DAGs applied for; none while the store is down."""
         try:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
         except StoreUnavailable:
             return []
 
 
-def _name(row: CollectorRow) -> str:
+def _collector_name(row: CollectorRow) -> str:
     return f"{row.collector_config_id} ({row.bklog_conn_id})"

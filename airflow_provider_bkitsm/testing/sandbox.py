@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sandbox with what tests need besides: connections to it, and people who decide by themselves."""
+"""A sandbox for tests: with connections to it, and with approvers who decide automatically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.sandbox.server import SandboxServer
 Answer = Literal["approve", "reject", "withdraw"]
 
 _LOOK_SECONDS = 0.02
-# So that a test of an outage or of a lost answer does not take as long as the real thing.
+# Short waits, so that a test of an outage or of a lost answer is quick.
 _PATIENCE = {"read_retries": 0, "settle_seconds": 0.2}
 
 
@@ -22,14 +22,14 @@ class BkItsmSandbox(SandboxServer):
     """ITSM and the log platform on a free port of this machine, for one test."""
 
     def connections(self, **extra: Any) -> dict[str, str]:
-        """Return the default connections, with less patience than real ones have."""
+        """Return the default connections, with shorter waits than the real defaults."""
         return super().connections(**_PATIENCE | extra)
 
     @contextmanager
     def deciding(self, answer: Answer, *, remark: str = "decided by a test") -> Iterator[None]:
-        """Let every ticket be decided as soon as it asks somebody, as long as the block lasts.
+        """Decide every ticket as soon as it waits for somebody, as long as the block lasts.
 
-        :param answer: ``withdraw`` acts in the creator's name, the others in that of whoever is asked.
+        :param answer: ``withdraw`` acts in the creator's name, the other answers in an approver's name.
         """
         done = threading.Event()
         people = threading.Thread(target=self._decide_until, args=(done, answer, remark), daemon=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from typing import Any
@@ -16,14 +16,16 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
 from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
-from airflow_provider_bkitsm.itsm.verdict import only_row
+from airflow_provider_bkitsm.itsm.verdict import rows_by_ticket
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
+# Rounds come a little early: a rest of an interval ends before the next one.
+_EARLY = 0.9
 
 Note = Callable[[], Coroutine[Any, Any, None]]
 OnStall = Callable[[TicketStatus], None]
@@ -49,6 +51,7 @@ class TicketWait:
         "_dated",
         "_due",
         "_next",
+        "_rested_at",
         "created_at",
         "interval",
         "known",
@@ -84,6 +87,7 @@ class TicketWait:
         self._context: Context = copy_context()
         self._dated = dated
         self._due = math.inf
+        self._rested_at = -math.inf
         self._next: asyncio.Future[TicketState] | None = None
 
     async def __aenter__(self) -> TicketWait:
@@ -100,13 +104,18 @@ class TicketWait:
     def look(self, within: float | None = None) -> asyncio.Future[TicketState]:
         """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
 
-        :param within: after so many seconds it is asked about before its turn, and told in any case.
+        :param within: after so many seconds it is asked about before its turn, once, and from then on told in any
+            case. A moment of the past asks nothing: the next round does.
         :raises ItsmError: ITSM was asked, and this came of it.
         """
         self._next = asyncio.get_running_loop().create_future()
         if within is not None:
             self._be_told_by(loop_time() + within)
         return self._next
+
+    def rest(self, seconds: float) -> None:
+        """Take no look for so long; what asks ITSM about all goes on."""
+        self._rested_at = loop_time() + _EARLY * seconds
 
     @property
     def hook(self) -> ItsmAsyncHook:
@@ -125,7 +134,7 @@ class TicketWait:
 
     def tell(self, look: Look, now: float) -> None:
         """Take in what was seen; of no use to somebody who is busy with what was seen before."""
-        if self._next is None or self._next.done():
+        if self._next is None or self._next.done() or now < self._rested_at:
             return
         if isinstance(look, ItsmError):
             self._next.set_exception(look)
@@ -146,11 +155,16 @@ class TicketWait:
         if stalled and self.on_stall is not None:
             self._context.run(self.on_stall, status)
 
+    def is_overdue(self, now: float) -> bool:
+        """Whether the time by which it was to be told has passed."""
+        return now >= self._due
+
     def _be_told_by(self, due: float) -> None:
         if abs(due - self._due) < _SAME_MOMENT:
             return
         self._due = due
-        self.poller.ask_at(self.sn, due)
+        if due > loop_time():
+            self.poller.ask_at(self.sn, due)
 
 
 # Of each event loop, the poller of each connection that somebody waits on.
@@ -159,17 +173,18 @@ _POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = Weak
 
 log = logging.getLogger(__name__)
 
-# So many batches are asked at a time: a slow one does not hold up the others.
-_AT_A_TIME = 4
 # New waits are gathered this long, so that a burst of them shares its first questions.
 _GATHER_SECONDS = 0.1
 _STUMBLED_SECONDS = 5.0
+# So many are told of an outage before anything else of the event loop has its turn.
+_NOTIFIED_AT_ONCE = 100
 # So often one who waits notes that ITSM answers, however many wait.
 _NOTE_SECONDS = 60.0
 # Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
 _BETWEEN_CHECKS = 0.2
 
 Look = TicketState | ItsmError
+Answer = dict[str, Look]
 
 
 class Poller:
@@ -185,11 +200,13 @@ class Poller:
 
     def __init__(self, conn_id: str) -> None:
         self.hook = ItsmAsyncHook(conn_id)
+        # What it asks again, and when, is the schedule's to say.
+        self._questions = ItsmAsyncHook(conn_id, repeats=False)
         self._schedule = Schedule()
         self._stall_checks = StallChecks()
         self._waits: dict[str, list[TicketWait]] = {}
         self._changed = asyncio.Event()
-        self._asking = asyncio.Semaphore(_AT_A_TIME)
+        self._answered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._noter: TicketWait | None = None
         self._noted_at = -math.inf
@@ -254,13 +271,16 @@ class Poller:
                 await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
                 continue
             try:
-                status = await self.hook.run(read_status(sn))
+                status = await self._questions.run(read_status(sn))
             except Exception as error:
                 log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
                 self._stall_checks.failed(sn, loop_time())
+                self._answered.clear()
             else:
                 self._see_steps(sn, status)
             await asyncio.sleep(self.between_checks)
+            # In an outage the poll asks for all.
+            await self._answered.wait()
 
     def _see_steps(self, sn: str, status: TicketStatus) -> None:
         stalled = is_stalled(status.progress, status.current_steps)
@@ -269,13 +289,11 @@ class Poller:
             wait.see_steps(status, stalled=stalled)
 
     async def _ask_next(self) -> None:
-        await self._asking.acquire()
-        batch: Batch = ()
-        try:
-            batch = self._schedule.next_batch(loop_time())
-        finally:
-            if not batch:
-                self._asking.release()
+        if not self._schedule.has_room:
+            self._changed.clear()
+            await self._changed.wait()
+            return
+        batch = self._schedule.next_batch(loop_time())
         if batch:
             self._spawn(self._ask(batch))
         else:
@@ -301,20 +319,43 @@ class Poller:
         await asyncio.sleep(_GATHER_SECONDS)
 
     async def _ask(self, batch: Batch) -> None:
+        """Ask about a batch and give it back, whatever fails; then tell those who wait."""
+        began = loop_time()
+        answer: Answer | ItsmError = ItsmError("the poll was stopped")
+        is_for_all = False
         try:
-            rows = await self.hook.run(ask(lambda itsm: itsm.states(batch)))
-            await self._try_to_learn_creation(batch)
+            answer = await self._answer(batch)
         except ItsmError as error:
-            await self._failed(batch, error)
+            answer = error
         except Exception as error:
-            await self._failed(batch, ItsmError(f"{type(error).__name__}: {error}"))
-        else:
-            self._schedule.answered(batch)
-            self._note(batch)
-            self._tell_each(batch, rows)
+            answer = ItsmError(f"{type(error).__name__}: {error}")
         finally:
-            self._asking.release()
+            if isinstance(answer, ItsmError):
+                late = isinstance(answer, ItsmTimeoutError)
+                is_for_all = self._schedule.failed(batch, answer, loop_time(), timed_out=late)
+                if self._schedule.is_down:
+                    self._answered.clear()
+            else:
+                self._schedule.answered(batch, seconds=loop_time() - began)
+                self._answered.set()
             self._changed.set()
+        if isinstance(answer, ItsmError):
+            await self._tell_failure(batch, answer, is_for_all=is_for_all)
+        else:
+            await self._try_to_learn_creation(batch)
+            self._note(batch)
+            for sn, look in answer.items():
+                self._tell(sn, look)
+
+    async def _answer(self, batch: Batch) -> Answer:
+        """Return what ITSM says of each ticket; a row that cannot be read is an error of its own ticket only."""
+        try:
+            rows = await self._questions.run(ask(lambda itsm: itsm.states(batch)))
+        except ItsmUnexpectedAnswerError as error:
+            if error.rows is None:
+                raise
+            return rows_by_ticket(batch, error.rows, error)
+        return rows_by_ticket(batch, rows)
 
     def _note(self, batch: Batch) -> None:
         """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
@@ -339,27 +380,32 @@ class Poller:
         unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.get(sn, ()))]
         if not unknown:
             return
-        for row in await self.hook.run(ask(lambda itsm: itsm.summaries(unknown))):
+        for row in await self._questions.run(ask(lambda itsm: itsm.summaries(unknown))):
             for wait in self._waits.get(row.sn, ()):
                 wait.learn(row.created_at)
 
-    async def _failed(self, batch: Batch, error: ItsmError) -> None:
+    async def _tell_failure(self, batch: Batch, error: ItsmError, *, is_for_all: bool) -> None:
+        """Tell a batch of its failure, and others whom it keeps waiting beyond their time."""
         if not error.retry_safe:
-            # A secret may have been rotated: the connection is read anew.
-            await self.hook.forget_connection()
-        self._schedule.failed(batch, error, loop_time(), timed_out=isinstance(error, ItsmTimeoutError))
+            await self._forget_connection()
         for sn in batch:
             self._tell(sn, error)
+        if not (is_for_all or self._schedule.is_down):
+            return
+        now, members = loop_time(), frozenset(batch)
+        others = [one for some in self._waits.values() for one in some if one.sn not in members]
+        for number, wait in enumerate([one for one in others if is_for_all or one.is_overdue(now)], 1):
+            wait.tell(error, now)
+            if number % _NOTIFIED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
-    def _tell_each(self, batch: Batch, rows: Sequence[TicketState]) -> None:
-        found: dict[str, list[TicketState]] = {}
-        for row in rows:
-            found.setdefault(row.sn, []).append(row)
-        for sn in batch:
+    async def _forget_connection(self) -> None:
+        """Read the connection anew: a secret may have been rotated."""
+        for hook in (self._questions, self.hook):
             try:
-                self._tell(sn, only_row(sn, found.get(sn, ())))
-            except ItsmError as error:
-                self._tell(sn, error)
+                await hook.forget_connection()
+            except Exception as error:
+                log.warning("a client of connection %s did not close: %s", hook.bkitsm_conn_id, error)
 
     def _tell(self, sn: str, look: Look) -> None:
         now = loop_time()
@@ -377,7 +423,7 @@ class Poller:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         telemetry.waiting(self.hook.bkitsm_conn_id, 0, 0.0, 0)
-        await self.hook.forget_connection()
+        await self._forget_connection()
 
 
 def loop_time() -> float:

@@ -268,6 +268,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         await self._notes.register(sn, waiter)
 
     async def _look(self, looks: TicketWait, wait: Wait) -> Step:
+        row = None
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
             if not self.after_worker:
@@ -280,7 +281,11 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except Exception as error:
             self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
-            return wait.missed(known, datetime.now(UTC))
+            step = wait.missed(known, datetime.now(UTC))
+            # The poll paces itself. Whatever else is read for one ticket has this pause.
+            if row is not None and isinstance(step, Pause):
+                looks.rest(step.seconds / 2)
+            return step
         return wait.saw(verdict, datetime.now(UTC))
 
     async def _explained(self, error: ItsmError) -> ItsmError:
@@ -376,4 +381,4 @@ def _end(step: Step) -> Done | Failed | None:
 
 
 def _seconds_to(moment: datetime | None) -> float | None:
-    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return None if moment is None else (moment - datetime.now(UTC)).total_seconds()

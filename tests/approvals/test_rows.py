@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.approvals.rows import (
     moment,
     row_of,
     status_of,
-    ticket_of,
+    wait_of,
     web_address,
 )
 from airflow_provider_bkitsm.itsm.models import Progress
@@ -277,23 +277,23 @@ ANOTHER = WaitRecord(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", tic
 
 
 def test_a_wait_shows_its_own():
-    assert ticket_of([OPENED, WAITS], WAIT) is WAITS
+    assert wait_of([OPENED, WAITS], WAIT) is WAITS
 
 
 def test_the_task_that_opened_it_shows_the_waits():
-    assert ticket_of([OPENED, ANOTHER, WAITS], APPLY) is WAITS
+    assert wait_of([OPENED, ANOTHER, WAITS], APPLY) is WAITS
 
 
 def test_another_ticket_is_not_taken_for_it():
-    assert ticket_of([OPENED, ANOTHER], APPLY) is OPENED
+    assert wait_of([OPENED, ANOTHER], APPLY) is OPENED
 
 
 def test_without_an_address_nothing_is_guessed():
     bare = WaitRecord(task=APPLY, state="success")
     silent = WaitRecord(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
-    assert ticket_of([bare, silent], APPLY) is bare
+    assert wait_of([bare, silent], APPLY) is bare
 
 
 def test_a_task_without_a_ticket_has_none():
-    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
-    assert ticket_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None
+    assert wait_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
+    assert wait_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None

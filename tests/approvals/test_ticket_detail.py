@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.ticket_detail import Entry, Kind, entry_of, story_of
+from airflow_provider_bkitsm.approvals.ticket_detail import Entry, Kind, entry_of, ticket_detail
 from airflow_provider_bkitsm.itsm.evidence import prove
 from airflow_provider_bkitsm.itsm.v2.evidence import read_entry
 from airflow_provider_bkitsm.itsm.v2.models import LogEntry, TicketInfo, TicketLogs, TicketStatus
@@ -36,7 +36,7 @@ def log(**more: Any) -> dict[str, Any]:
 def story(*logs: dict[str, Any], steps: Any = (), **info: Any) -> Any:
     status = TicketStatus(current_status="RUNNING", current_steps=list(steps))
     read = read_info(TicketInfo(**INFO, **info)), read_log(TicketLogs(sn="REQ1", logs=list(logs)))
-    return story_of(*read, read_status(status))
+    return ticket_detail(*read, read_status(status))
 
 
 def told_of(line: dict[str, Any]) -> Entry:
@@ -91,7 +91,7 @@ def test_a_story_tells_what_itsm_says_of_the_ticket():
     addresses = {"ticket_url": "https://itsm/1", "iframe_ticket_url": "https://itsm/frame?id=1"}
     info = TicketInfo(**INFO, **addresses, end_at="2026-11-24 09:00:00", fields=[ASKED])
     status = read_status(TicketStatus(current_status="FINISHED"))
-    told = story_of(read_info(info), read_log(TicketLogs(sn="REQ1")), status).as_dict()
+    told = ticket_detail(read_info(info), read_log(TicketLogs(sn="REQ1")), status).as_dict()
     # The status was read last.
     assert (told["title"], told["current_status"], told["creator"]) == ("T", "FINISHED", "bob")
     assert told["ended_at"] == "2026-11-24T01:00:00+00:00"

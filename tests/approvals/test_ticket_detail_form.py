@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, as_text, shown_field, shown_form
+from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, as_text, form_row, form_rows
 from airflow_provider_bkitsm.itsm.models import FormField
 from airflow_provider_bkitsm.itsm.v2 import models
 from airflow_provider_bkitsm.itsm.v2.evidence import read_field
@@ -34,24 +34,24 @@ def field(value: Any, **more: Any) -> FormField:
 
 @pytest.mark.parametrize("given", [CUSTOM, json.dumps(CUSTOM), "  " + json.dumps(CUSTOM)])
 def test_a_custom_form_becomes_rows(given):
-    assert shown_field(field(given)) == FormRow(name="Name", rows=ROWS)
+    assert form_row(field(given)) == FormRow(name="Name", rows=ROWS)
 
 
 @pytest.mark.parametrize(
     "text", ["{", "{}", '{"form_data": 7}', '{"form_data": []}', "plain", "[1]", "{" * 100_000]
 )
 def test_any_other_text_stays_text(text):
-    assert shown_field(field(text)) == FormRow(name="Name", text=text)
+    assert form_row(field(text)) == FormRow(name="Name", text=text)
 
 
 def test_a_field_is_plain_json():
-    shown = shown_field(field(CUSTOM)).as_dict()
+    shown = form_row(field(CUSTOM)).as_dict()
     assert json.loads(json.dumps(shown)) == {"name": "Name", "text": "", "rows": [list(row) for row in ROWS]}
 
 
 def test_a_choice_is_shown_as_itsm_shows_it():
-    assert shown_field(field("true", display_value="通过")).text == "通过"
-    assert shown_field(field("x", display_value="")).text == "x"
+    assert form_row(field("true", display_value="通过")).text == "通过"
+    assert form_row(field("x", display_value="")).text == "x"
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_values_become_readable(value, text):
 def test_empty_fields_and_itsms_own_are_left_out_and_each_key_shown_once():
     fields = [field("t", key="title"), field("x", key="urgency"), field("", key="a"), field(None, key="b")]
     fields += [field("1", key="c"), field("2", key="c")]
-    assert [one.text for one in shown_form(fields)] == ["2"]
+    assert [one.text for one in form_rows(fields)] == ["2"]
 
 
 def test_a_field_without_a_name_is_called_by_its_key():
-    assert shown_field(field("v", name="")).name == "k"
+    assert form_row(field("v", name="")).name == "k"
 
 
 def test_a_custom_form_that_was_sent_as_text_is_read_as_itsm_stores_it():
@@ -83,9 +83,7 @@ def test_a_custom_form_that_was_sent_as_text_is_read_as_itsm_stores_it():
     text = json.dumps({"form_data": [{"label": "a：", "value": "\"q\" 'x' & 1 < 2"}]}, ensure_ascii=False)
     stored = as_stored(text, "CUSTOM-FORM")
     assert "&quot;" in stored
-    assert shown_field(field(stored, type="CUSTOM-FORM", display_value=stored)).rows == (
-        ("a", "\"q\" 'x' & 1 < 2"),
-    )
+    assert form_row(field(stored, type="CUSTOM-FORM", display_value=stored)).rows == (("a", "\"q\" 'x' & 1 < 2"),)
 
 
 @pytest.mark.parametrize("name", ["json_text", "json_text_ascii", "object", "object_emoji"])
@@ -96,8 +94,8 @@ def test_a_recorded_custom_form_shows_its_rows(name):
         if one["key"] == "f_custom"
     )
     info = models.TicketInfo.model_validate(EVIDENCE[f"get_ticket_info__field_custom_form_{name}"]["body"]["data"])
-    (shown,) = (shown_field(read_field(one)) for one in info.fields if one.key == "f_custom")
-    rows = shown_field(field(sent, type="TEXT")).rows
+    (shown,) = (form_row(read_field(one)) for one in info.fields if one.key == "f_custom")
+    rows = form_row(field(sent, type="TEXT")).rows
     assert shown.rows
     assert [label for label, _ in shown.rows] == [label for label, _ in rows]
 
@@ -105,5 +103,5 @@ def test_a_recorded_custom_form_shows_its_rows(name):
 def test_a_text_of_markup_is_shown_as_text():
     name = "get_ticket_info__field_string_markup"
     info = models.TicketInfo.model_validate(EVIDENCE[name]["body"]["data"])
-    (shown,) = (shown_field(read_field(one)) for one in info.fields if one.key == "f_string")
+    (shown,) = (form_row(read_field(one)) for one in info.fields if one.key == "f_string")
     assert shown.text == "a \"q\" 'x' <b>b</b> i s & & 1<2 中文\n行2 "

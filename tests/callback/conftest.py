@@ -67,7 +67,7 @@ def metadata(sandbox: SandboxServer) -> FakeMetadata:
 def sn(connections, metadata: FakeMetadata) -> str:
     """Open a ticket that a task waits for."""
     opened = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
-    metadata.waits[opened] = Registrations(waiters=(WAITER,), known=True)
+    metadata.waits[opened] = Registrations(waiters=(WAITER,), ever_registered=True)
     return opened
 
 

@@ -130,7 +130,7 @@ async def test_p6_a_ticket_nobody_waits_for_is_never_asked_about(sandbox, receiv
 
 
 async def test_p1_a_callback_after_the_wait_is_taken_and_does_nothing(sn, sandbox, receiver, arrive, metadata):
-    metadata.waits[sn] = Registrations(known=True)
+    metadata.waits[sn] = Registrations(ever_registered=True)
     assert await receiver.receive(arrive(sn)) is Result.DUPLICATE
     assert metadata.resumed == []
     assert not sandbox.requests("token/verify")
@@ -138,7 +138,7 @@ async def test_p1_a_callback_after_the_wait_is_taken_and_does_nothing(sn, sandbo
 
 async def test_every_waiter_resumes_and_each_by_its_own_verdict_source(sn, sandbox, receiver, arrive, metadata):
     other = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1], verdict_field="no_such_field")
-    metadata.waits[sn] = Registrations(waiters=(WAITER, WAITER, other), known=True)
+    metadata.waits[sn] = Registrations(waiters=(WAITER, WAITER, other), ever_registered=True)
     sandbox.approve(sn)
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     told = sorted((waiter.verdict_field or "", verdict.outcome) for waiter, verdict in metadata.resumed)
@@ -155,7 +155,9 @@ async def test_p1_what_goes_wrong_with_one_waiter_does_not_stop_the_others(sn, s
             return super().resume(waiter, verdict)
 
     slower = replace(WAITER, ti_id=str(WAITER.ti_id)[::-1])
-    broken = Broken(gateways=metadata.gateways, waits={sn: Registrations(waiters=(WAITER, slower), known=True)})
+    broken = Broken(
+        gateways=metadata.gateways, waits={sn: Registrations(waiters=(WAITER, slower), ever_registered=True)}
+    )
     sandbox.approve(sn)
     assert await Receiver(metadata=broken).receive(arrive(sn)) is Result.FAILED
     assert [waiter for waiter, _ in broken.resumed] == [slower]
@@ -358,7 +360,7 @@ async def test_p3_a_ticket_that_was_edited_while_it_was_open_is_not_approved(
     title = sandbox.ticket(sn)["title"]
     for fields, outcome in ((FORM, "approved"), (FORM | {"APPROVAL_CONTENT": "drop it"}, "rejected")):
         request = {"fast_approval": True, "fields": {**fields, "title": title}}
-        metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request=request)
+        metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True, request=request)
         if sandbox.ticket(sn)["status"] == "RUNNING":
             sandbox.approve(sn)
         assert await receiver.receive(arrive(sn)) is Result.RESUMED
@@ -372,7 +374,7 @@ async def test_p3_a_ticket_that_was_opened_in_another_dialect_is_not_approved(
     sn, sandbox, receiver, arrive, metadata
 ):
     request = {"fast_approval": True, "fields": {**FORM, "title": sandbox.ticket(sn)["title"]}, "dialect": "v9"}
-    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request=request)
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True, request=request)
     sandbox.approve(sn)
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     _, verdict = metadata.resumed[-1]
@@ -396,7 +398,9 @@ async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_no
     own = replace(WAITER, ti_id=str(UUID(int=7)), require_evidence=False)
     for asked, outcome in ({"policy": policy}, "rejected"), ({}, "approved"):
         metadata.resumed.clear()
-        metadata.waits[sn] = Registrations(waiters=(WAITER, own), known=True, request={"fields": FORM, **asked})
+        metadata.waits[sn] = Registrations(
+            waiters=(WAITER, own), ever_registered=True, request={"fields": FORM, **asked}
+        )
         assert await receiver.receive(arrive(sn)) is Result.RESUMED
         # The second one's task says by itself that it asks for no evidence.
         assert {who: verdict.outcome for who, verdict in metadata.resumed} == {WAITER: outcome, own: "approved"}
@@ -416,7 +420,7 @@ async def test_p3_a_form_that_was_read_before_the_ticket_ended_is_read_again(
         return infos.pop() if infos else (yield from read(dialect, number))
 
     monkeypatch.setattr(DialectV2, "info", late)
-    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True, request={"fields": FORM})
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True, request={"fields": FORM})
     assert await receiver.receive(arrive(sn)) is Result.RESUMED
     ((_, verdict),) = metadata.resumed
     assert (verdict.outcome, verdict.reason_code, infos) == ("rejected", "form_changed", [])

@@ -225,7 +225,7 @@ OWN, API = "AIRFLOW__BKITSM__CALLBACK_BASE_URL", "AIRFLOW__API__BASE_URL"
 
 @pytest.fixture(autouse=True)
 def _said_anew():
-    module._say_that_there_is_none.cache_clear()
+    module._warn_of_missing_base.cache_clear()
 
 
 @pytest.mark.parametrize(("said", "wanted"), [(None, True), ("True", True), ("False", False)])

@@ -64,7 +64,9 @@ class InProcessSandbox:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         headers = {name.decode().title(): value.decode() for name, value in sent[0]["headers"]}
-        return transport.read(sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:]))
+        return transport.build_reply(
+            sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:])
+        )
 
 
 def gateway(kind: str, *, root: str | None = None, **extra: Any) -> Gateway:

@@ -387,7 +387,7 @@ class Scene:
     def ask(self, name: str, body: dict[str, Any]) -> Any:
         """Make one of ITSM's calls as another client would."""
         call: Call[Any] = Call(method="POST", path=f"{name}/", body=body, parse=dict)
-        request = transport.write(gateway("bkitsm"), call)
+        request = transport.build_request(gateway("bkitsm"), call)
         answer = json.loads(self.sandbox.send(request).body)
         assert answer["result"] is True, answer
         return answer["data"]

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
-from airflow_provider_bkitsm.collectors.store import CollectorStore, Key, Transition
+from airflow_provider_bkitsm.collectors.store import CollectorStore, Key
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
@@ -92,13 +93,15 @@ class SeamedStore(CollectorStore):
         super().__init__(*args, **more)
         self.seam = seam
 
-    def _attempt(self, key: Key, event: str, transition: Transition, detail: dict[str, Any]) -> CollectorRow:
+    def _attempt(
+        self, key: Key, event: str, change: partial[CollectorRow], detail: Mapping[str, Any]
+    ) -> CollectorRow:
         def stopped(row: CollectorRow, *, now: datetime) -> CollectorRow:
-            changed = transition(row, now=now)
+            changed = change(row, now=now)
             self.seam(Point(kind="changing", name=event))
             return changed
 
-        stored = super()._attempt(key, event, stopped, detail)
+        stored = super()._attempt(key, event, partial(stopped), detail)
         self.seam(Point(kind="stored", name=event))
         return stored
 

@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.collectors.reconcile import (
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner, new_row
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from tests.itsm.flows import drive
 
@@ -254,6 +255,24 @@ def test_one_ticket_that_cannot_be_read_does_not_stop_the_others():
         "E": errors.ItsmTicketNotFoundError,
     }
     assert [path for path, _ in asked].count("ticket_approval_result/") == 1
+
+
+def test_a_row_that_cannot_be_parsed_does_not_stop_the_others():
+    rows = tuple(ApprovalResult.model_validate(_row(sn)) for sn in "AC")
+    wrong = errors.ItsmUnexpectedAnswerError("row B", rows=rows, unreadable=frozenset("BC"))
+    seen = drive(read_all(dict.fromkeys("ABCD", VerdictPolicy())), lambda _: wrong)
+    assert {sn: getattr(one, "outcome", one) for sn, one in seen.items()} == {
+        "A": Outcome.WAITING,
+        "B": wrong,
+        "C": wrong,
+        "D": wrong,
+    }
+
+
+@pytest.mark.parametrize("answer", [errors.ItsmUnexpectedAnswerError("no list"), errors.ItsmTimeoutError("late")])
+def test_an_answer_without_rows_is_an_error(answer):
+    with pytest.raises(type(answer)):
+        drive(read_all({"A": VerdictPolicy()}), lambda _: answer)
 
 
 def test_an_unanswered_question_is_an_error_and_no_question_needs_no_answer():

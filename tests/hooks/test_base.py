@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_bkitsm.hooks.base import tell
+from airflow_provider_bkitsm.hooks.base import run_report
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
 
@@ -27,4 +27,4 @@ def failing(error: Exception):
     ids=["passed", "filled wrongly", "refused", "unforeseen"],
 )
 def test_p8_the_button_is_told_a_sentence_and_nothing_foreign(report, told):
-    assert tell(report, "x7Gh") == told
+    assert run_report(report, "x7Gh") == told

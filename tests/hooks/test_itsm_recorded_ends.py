@@ -102,7 +102,7 @@ async def test_p3_the_callback_resumes_with_it(situation, recorded):
     sn = recorded(situation, marked=True)
     gateway = read_gateway(Connection(conn_id="bkitsm_default", conn_type="bkitsm", **CALLER))
     metadata = FakeMetadata(gateways={"bkitsm_default": gateway})
-    metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True)
+    metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True)
     claim = Claim(conn_id="bkitsm_default", tag=TAG, expires=int(time.time()) + 60)
     body = json.dumps({"sn": sn, "token": "t", "current_status": "FINISHED", "approve_result": True})
     request = CallbackRequest(

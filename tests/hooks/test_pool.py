@@ -178,4 +178,4 @@ def test_a_loop_that_died_without_closing_is_swept_out(connections):
 
 def test_nothing_is_kept_for_a_loop_after_its_last_hook(connections):
     asyncio.run(use())
-    assert all(desk.current is None for desks in pool._desks.values() for desk in desks.values())
+    assert all(slot.current is None for slots in pool._slots.values() for slot in slots.values())

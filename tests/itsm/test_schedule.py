@@ -14,6 +14,9 @@ from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.schedule import Schedule
 
 DOWN = errors.ItsmUnavailableError("down")
+CODED = errors.ItsmUnavailableError("down", code=1650200)
+PAGE = errors.ItsmUnavailableError("expected ITSM's JSON envelope, got HTTP 200 with text/html")
+CODELESS = errors.ItsmUnexpectedAnswerError("expected a list of ApprovalResult from ITSM")
 CRASH = errors.ItsmUnavailableError("crash", code="SERVER_500_ERROR")
 
 
@@ -173,23 +176,63 @@ def test_a_deadline_can_hurry_a_ticket():
     assert taken(plan, 3) == [("B",)]
 
 
-def test_a_failing_chunk_backs_off_and_does_not_block_the_others():
+def test_a_batch_that_fails_beside_one_that_is_answered_blocks_nobody():
     plan = schedule(*names(4), chunk=2)
     first = plan.next_batch(0)
     second = plan.next_batch(0)
     plan.failed(first, DOWN, 0)
     plan.answered(second)
-    assert taken(plan, 10) == [second]
-    assert taken(plan, 20) == [first, second]
+    assert taken(plan, 9) == []
+    assert sorted(taken(plan, 10)) == [first, second]
 
 
-def test_more_retries_than_a_batch_holds_come_in_several_batches():
+def test_an_answer_that_was_under_way_when_an_outage_began_does_not_end_it():
+    plan = schedule(*names(6), chunk=2)
+    before, first = plan.next_batch(0), plan.next_batch(0)
+    plan.failed(first, CODED, 1)
+    plan.answered(before)
+    assert plan.is_down
+    plan.answered(plan.next_batch(10))
+    assert not plan.is_down
+
+
+def room(plan, now) -> int:
+    """Take as many batches as may be asked at the same time."""
+    batches = []
+    while plan.has_room and (batch := plan.next_batch(now)):
+        batches.append(batch)
+    for batch in batches:
+        plan.answered(batch, seconds=1.5)
+    return len(batches)
+
+
+def test_batches_are_asked_side_by_side_only_where_one_after_the_other_is_late():
+    plan = schedule(*names(400), interval=60.0)
+    assert room(plan, 0) == 1
+    assert room(plan, 0) == 2
+    while plan.next_batch(0):
+        pass
+    plan = schedule(*names(400), interval=60.0)
+    taken(plan, 0)
+    assert room(plan, 60) == 1
+    assert room(plan, 62) == 1
+    assert room(plan, 66) == 2
+
+
+def test_a_probe_that_hangs_does_not_keep_others_from_being_sent():
+    plan = schedule(*names(400), interval=5.0)
+    plan.failed(plan.next_batch(0), CODED, 0)
+    assert [len(plan.next_batch(now)) for now in (5, 7, 10, 15)] == [50, 0, 50, 50]
+    assert plan.has_room
+
+
+def test_after_an_outage_everybody_is_asked_about_in_few_batches():
     plan = schedule(*names(4), chunk=2)
     batches = [plan.next_batch(5), plan.next_batch(5)]
     for batch in batches:
-        plan.failed(batch, DOWN, 5)
-    assert taken(plan, 20) == []
-    assert taken(plan, 25) == batches
+        plan.failed(batch, CODED, 5)
+    assert taken(plan, 14) == []
+    assert taken(plan, 15) == batches
 
 
 def test_a_ticket_that_spoils_its_batches_is_soon_alone():
@@ -263,13 +306,24 @@ def test_a_failing_ticket_that_is_waited_for_anew_is_asked_about_at_once():
     assert plan.next_batch(1) == ("A",)
 
 
-def test_failures_are_in_a_row_only_without_an_answer_between():
-    plan = schedule(*names(10), chunk=1)
-    for _ in range(3):
-        plan.failed(plan.next_batch(0), DOWN, 0)
-        plan.answered(plan.next_batch(0))
-        plan.failed(plan.next_batch(0), DOWN, 0)
-    assert plan.next_batch(0)
+def test_failures_with_answers_between_pause_nobody_once_they_are_expected():
+    plan = schedule(*names(20), chunk=1)
+    plan.failed(plan.next_batch(0), CODED, 0)
+    plan.answered(plan.next_batch(10))
+    for _ in range(8):
+        plan.failed(plan.next_batch(10), CODED, 10)
+        plan.answered(plan.next_batch(10))
+    assert plan.next_batch(10)
+
+
+def test_many_expected_failures_in_a_row_are_an_outage_all_the_same():
+    plan = schedule(*names(20), chunk=1)
+    plan.failed(plan.next_batch(0), CODED, 0)
+    plan.answered(plan.next_batch(10))
+    for _ in range(5):
+        plan.failed(plan.next_batch(10), CODED, 10)
+    assert plan.next_batch(10) == ()
+    assert plan.wake_at(10) <= 10 + 16
 
 
 @pytest.mark.parametrize(
@@ -309,16 +363,74 @@ def test_failures_of_those_who_left_pause_whoever_comes_for_a_second():
     assert (plan.next_batch(0.9), plan.next_batch(1)) == ((), ("A",))
 
 
-def test_three_failures_in_a_row_pause_the_whole_connection():
-    plan = schedule(*names(10), chunk=1)
-    for _ in range(3):
-        plan.failed(plan.next_batch(0), DOWN, 0)
-    assert plan.next_batch(0) == ()
-    assert plan.wake_at(0) == 10
-    plan.failed(plan.next_batch(10), DOWN, 10)
-    assert plan.wake_at(10) == 30
-    plan.answered(plan.next_batch(30))
-    assert plan.next_batch(30)
+@pytest.mark.parametrize("error", [DOWN, CODED, PAGE, errors.ItsmRateLimitedError("slow down")])
+def test_p1_an_outage_costs_a_request_an_interval_and_no_more(error):
+    plan, requests = schedule(*names(2000), interval=60.0), []
+    now = 0.0
+    while now < 600:
+        batch = plan.next_batch(now)
+        if batch:
+            requests.append(now)
+            plan.failed(batch, error, now)
+        else:
+            now = plan.wake_at(now)
+    assert requests == list(range(0, 600, 60))
+    assert sum(map(len, taken(plan, 600))) == 2000
+
+
+def test_batches_that_were_asked_side_by_side_fail_once():
+    plan = schedule(*names(40), interval=2.0, chunk=10)
+    batches = [plan.next_batch(0) for _ in range(4)]
+    for batch in batches:
+        plan.failed(batch, CODED, 0)
+    assert plan.wake_at(0) == 2
+
+
+def test_a_short_interval_asks_less_often_in_an_outage_but_not_much():
+    plan, asked, now = schedule("A", interval=0.5), [], 0.0
+    while now < 60:
+        if batch := plan.next_batch(now):
+            asked.append(now)
+            plan.failed(batch, DOWN, now)
+        now = max(plan.wake_at(now), now)
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert pauses[:3] == [0.5, 1, 2]
+    assert set(pauses[3:]) == {4}
+
+
+def test_a_long_interval_is_probed_every_five_minutes_in_an_outage():
+    plan = schedule("A", interval=3600.0)
+    plan.failed(plan.next_batch(0), DOWN, 0)
+    assert plan.wake_at(0) == 300
+
+
+def test_p1_a_new_wait_is_asked_about_at_once_in_an_outage():
+    plan = schedule("A", interval=60.0)
+    plan.failed(plan.next_batch(0), DOWN, 0)
+    plan.add("B", interval=60.0, now=7)
+    assert plan.wake_at(7) == 7
+    assert plan.next_batch(7) == ("B",)
+    plan.answered(("B",))
+    assert taken(plan, 7) == [("A",)]
+
+
+def test_a_crowd_of_new_waits_in_an_outage_is_one_request():
+    plan = schedule("A", interval=60.0)
+    plan.failed(plan.next_batch(0), DOWN, 0)
+    for sn in names(500):
+        plan.add(sn, interval=60.0, now=7)
+    plan.failed(plan.next_batch(7), DOWN, 7)
+    assert plan.next_batch(10) == ()
+    assert plan.wake_at(10) == 67
+
+
+def test_a_deadline_that_passes_in_an_outage_asks_nothing_of_its_own():
+    plan = schedule(*names(50), interval=60.0)
+    for number, sn in enumerate(names(50)):
+        plan.ask_at(sn, 1.0 + number)
+    plan.failed(plan.next_batch(0), DOWN, 0)
+    assert [plan.next_batch(now) for now in range(1, 60)] == [()] * 59
+    assert plan.next_batch(60)
 
 
 def test_a_pause_that_was_asked_for_is_kept_by_all():
@@ -329,8 +441,8 @@ def test_a_pause_that_was_asked_for_is_kept_by_all():
     assert plan.next_batch(45)
 
 
-@pytest.mark.parametrize("error", [errors.ItsmAuthenticationError("no"), errors.ItsmPermissionError("no"), DOWN])
-def test_back_off_doubles_up_to_five_minutes(error):
+@pytest.mark.parametrize("error", [errors.ItsmAuthenticationError("no"), errors.ItsmPermissionError("no")])
+def test_who_is_refused_asks_more_and_more_seldom_up_to_five_minutes(error):
     plan, now, asked = schedule("A", interval=5.0), 0.0, []
     while len(asked) < 10:
         batch = plan.next_batch(now)
@@ -340,6 +452,84 @@ def test_back_off_doubles_up_to_five_minutes(error):
         now = max(now + 1, plan.wake_at(now))
     pauses = [later - earlier for earlier, later in pairwise(asked)]
     assert pauses == [10, 20, 40, 80, 160, 300, 300, 300, 300]
+
+
+def test_a_refusal_is_for_all_who_wait_but_not_that_of_a_new_wait():
+    plan, refused = schedule("A", interval=60.0), errors.ItsmPermissionError("no")
+    assert plan.failed(plan.next_batch(0), refused, 0)
+    plan.add("B", interval=60.0, now=5)
+    assert not plan.failed(plan.next_batch(5), refused, 5)
+    assert plan.failed(plan.next_batch(500), refused, 500)
+    assert not plan.failed(plan.next_batch(900), DOWN, 900)
+
+
+SPOILS = [CRASH, CODELESS, PAGE, errors.ItsmInvalidRequestError("no", code=3900003)]
+
+
+@pytest.mark.parametrize("others", [30, 49, 500])
+@pytest.mark.parametrize("spoils", [{"BAD"}, {"BAD", "REQ000007", "REQ000020"}])
+@pytest.mark.parametrize("error", SPOILS, ids=["crash", "unexpected", "page", "invalid"])
+def test_p1_a_ticket_that_cannot_be_asked_about_blocks_nobody_else(error, spoils, others):
+    plan, now, seen, requests = schedule(*names(others), "BAD", interval=60.0), 0.0, {}, 0
+    while now < 3600:
+        batch = plan.next_batch(now)
+        if not batch:
+            now = plan.wake_at(now)
+            continue
+        requests += 1
+        if spoils & set(batch):
+            plan.failed(batch, error, now)
+            continue
+        plan.answered(batch)
+        for sn in batch:
+            seen.setdefault(sn, []).append(now)
+    innocent = set(names(others)) - spoils
+    assert set(seen) == innocent
+    assert max(moments[0] for moments in seen.values()) <= 180
+    late = [later - earlier for moments in seen.values() for earlier, later in pairwise(moments) if earlier > 400]
+    assert max(late) <= 60
+    assert requests < 60 * (others // 50 + 2 + len(spoils))
+
+
+def test_p1_a_short_interval_starves_no_longer_one_when_itsm_is_slow():
+    plan = Schedule(chunk=50, chance=lambda: 0.5)
+    for sn in names(5000):
+        plan.add(sn, interval=5.0, now=0.0)
+    longer = names(100, start=9000)
+    for sn in longer:
+        plan.add(sn, interval=60.0, now=0.0)
+    now, asked = 0.0, {sn: [] for sn in longer}
+    while now < 3600:
+        batch = plan.next_batch(now)
+        assert batch
+        now += 1.5
+        plan.answered(batch, seconds=1.5)
+        for sn in set(batch) & set(longer):
+            asked[sn].append(now)
+    assert min(map(len, asked.values())) >= 15
+
+
+def test_who_was_not_answered_is_asked_about_before_those_of_the_next_round():
+    plan = schedule(*names(4), chunk=2, interval=5.0)
+    first = plan.next_batch(0)
+    plan.answered(first)
+    assert plan.next_batch(5) == tuple(names(2, start=2))
+
+
+def test_rounds_of_many_intervals_are_few():
+    plan = Schedule(chance=lambda: 0.0)
+    for number, sn in enumerate(names(1000)):
+        plan.add(sn, interval=60.0 + number / 100, now=0)
+    taken(plan, 0)
+    assert len(taken(plan, 75)) <= 25
+
+
+def test_a_ticket_that_is_asked_about_for_long_is_given_back_to_its_round():
+    plan = schedule("A", interval=10.0)
+    batch = plan.next_batch(0)
+    assert plan.next_batch(25) == ()
+    plan.answered(batch)
+    assert plan.next_batch(25) == ("A",)
 
 
 @settings(deadline=None)

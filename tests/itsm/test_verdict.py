@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.models import Progress, TicketState
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict, rows_by_ticket
 from tests.itsm.flows import drive
 
 SN = "REQ20261124000003"
@@ -324,3 +325,21 @@ def test_p3_no_content_raises_and_only_a_whole_approval_is_one(changes):
         assert changes.get("outcome", "approved") == "approved"
         assert changes.get("reason_code", "approved") in (None, "approved")
         assert verdict.sn
+
+
+def rows_of(sns: str) -> list[TicketState]:
+    of_each = {"current_status": "RUNNING", "progress": Progress.RUNNING, "approve_result": False}
+    return [TicketState(sn=sn, **of_each) for sn in sns]
+
+
+def test_p3_each_ticket_has_one_row_or_an_error():
+    seen = rows_by_ticket("ABC", rows_of("ABBX"))
+    kinds = {sn: type(one) for sn, one in seen.items()}
+    assert kinds == {"A": TicketState, "B": errors.ItsmAmbiguousError, "C": errors.ItsmTicketNotFoundError}
+
+
+def test_p3_a_row_that_cannot_be_read_may_be_any_missing_tickets_or_the_second_of_its_own():
+    unread = errors.ItsmUnexpectedAnswerError("x", rows=(), unreadable=frozenset("B"))
+    seen = rows_by_ticket("ABC", rows_of("AB"), unread)
+    assert seen["A"].sn == "A"
+    assert (seen["B"], seen["C"]) == (unread, unread)

@@ -137,7 +137,7 @@ def test_p1_our_own_withdraw_does_not_deadlock_with_a_single_worker_on_both_side
         metadata.gateways["bkitsm_default"] = gateway = replace(metadata.gateways["bkitsm_default"], root=root)
         meta = callback_meta(None, base=airflow, gateway=gateway, tag=TAG, now=datetime.now(UTC))
         sn = ItsmHook().create_ticket(creator="alice", fields=FORM, fast_approval=True, meta=meta).sn
-        metadata.waits[sn] = Registrations(waiters=(WAITER,), known=True)
+        metadata.waits[sn] = Registrations(waiters=(WAITER,), ever_registered=True)
         sandbox.wait_for_step(sn)
         connect("slow_itsm", conn_type="bkitsm", host=root, login=sandbox.app_code, password=sandbox.app_secret)
         ItsmHook("slow_itsm").operate_ticket(sn=sn, action_type=action, operator="alice", action_message="m")

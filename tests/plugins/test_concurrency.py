@@ -80,5 +80,5 @@ async def test_what_is_remembered_does_not_grow_for_ever():
     reads = Reads()
     for number in range(1000):
         await reads.ask(str(number))
-    assert len(reads.remembering._known) <= 100
+    assert len(reads.remembering._entries) <= 100
     assert len(reads.remembering._locks) <= 101

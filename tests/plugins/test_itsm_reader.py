@@ -64,10 +64,12 @@ async def test_a_page_of_tickets_takes_one_search(desk, opened):
     tickets, seen = desk.tickets(), opened(5)
     assert await tickets.refresh(seen) is True
     assert desk.asked == [CONN]
-    known = [tickets.known(one) for one in seen]
-    assert {(one.progress, one.title, one.stale) for one in known} == {(Progress.RUNNING, FORM["title"], False)}
-    assert {one.approvers for one in known} == {("alice",)}
-    assert all(one.created_at and one.created_at.tzinfo and one.step for one in known)
+    snapshots = [tickets.snapshot(one) for one in seen]
+    assert {(one.progress, one.title, one.stale) for one in snapshots} == {
+        (Progress.RUNNING, FORM["title"], False)
+    }
+    assert {one.approvers for one in snapshots} == {("alice",)}
+    assert all(one.created_at and one.created_at.tzinfo and one.step for one in snapshots)
 
 
 async def test_what_was_just_read_is_not_asked_again(desk, opened):
@@ -98,15 +100,15 @@ async def test_a_decision_is_seen_with_the_next_question(desk, opened, sandbox):
     sandbox.approve(one[1])
     desk.later(5)
     await tickets.refresh([one])
-    assert tickets.known(one).progress is Progress.FINISHED
+    assert tickets.snapshot(one).progress is Progress.FINISHED
 
 
 async def test_steps_of_many_tickets_come_a_few_at_a_time(desk, opened):
     tickets, seen = desk.tickets(), opened(15)
     await tickets.refresh(seen)
-    assert sum(bool(tickets.known(one).step) for one in seen) == 10
+    assert sum(bool(tickets.snapshot(one).step) for one in seen) == 10
     await tickets.refresh(seen)
-    assert all(tickets.known(one).step for one in seen)
+    assert all(tickets.snapshot(one).step for one in seen)
 
 
 async def test_a_ticket_without_a_step_yet_is_asked_again_soon(desk, opened, monkeypatch):
@@ -114,10 +116,10 @@ async def test_a_ticket_without_a_step_yet_is_asked_again_soon(desk, opened, mon
     with monkeypatch.context() as patch:
         patch.setattr(DialectV2, "status", no_step)
         await tickets.refresh([one])
-    assert tickets.known(one).step == ""
+    assert tickets.snapshot(one).step == ""
     desk.later(5)
     await tickets.refresh([one])
-    assert tickets.known(one).approvers == ("alice",)
+    assert tickets.snapshot(one).approvers == ("alice",)
 
 
 async def test_when_itsm_is_down_what_is_known_grows_stale(desk, opened):
@@ -125,9 +127,9 @@ async def test_when_itsm_is_down_what_is_known_grows_stale(desk, opened):
     await tickets.refresh([one])
     desk.gateways.clear()
     desk.later(5)
-    assert tickets.known(one).stale is False
+    assert tickets.snapshot(one).stale is False
     assert await tickets.refresh([one]) is False
-    assert (tickets.known(one).progress, tickets.known(one).stale) == (Progress.RUNNING, True)
+    assert (tickets.snapshot(one).progress, tickets.snapshot(one).stale) == (Progress.RUNNING, True)
 
 
 async def test_a_failure_is_not_repeated_at_once(desk, opened):
@@ -153,7 +155,7 @@ async def test_a_silent_itsm_does_not_hold_the_page(desk, monkeypatch):
 async def test_an_unknown_ticket_stays_unknown(desk):
     tickets = desk.tickets()
     assert await tickets.refresh([(CONN, "REQ_nobody")]) is True
-    assert tickets.known((CONN, "REQ_nobody")) is None
+    assert tickets.snapshot((CONN, "REQ_nobody")) is None
 
 
 @pytest.mark.parametrize("ticket", [("", "REQ1"), (CONN, "")])
@@ -168,13 +170,13 @@ async def test_a_ticket_that_asks_nobody_for_a_minute_is_stalled(desk, sandbox, 
     one = (CONN, ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn)
     tickets = desk.tickets()
     await tickets.refresh([one])
-    desk.now = tickets.known(one).created_at
+    desk.now = tickets.snapshot(one).created_at
     desk.later(30)
     await tickets.refresh([one])
-    assert not tickets.known(one).stalled
+    assert not tickets.snapshot(one).stalled
     desk.later(31)
     await tickets.refresh([one])
-    assert tickets.known(one).stalled
+    assert tickets.snapshot(one).stalled
     asked = status.call_count
     desk.later(30)
     await tickets.refresh([one])

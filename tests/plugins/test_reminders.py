@@ -38,7 +38,7 @@ def test_a_function_is_found_by_its_name(remind):
 
 @pytest.mark.parametrize("name", ["", "nowhere", "no.such.module", f"{__name__}.nothing", f"{__name__}.SECRET"])
 def test_anything_else_is_none(remind, name, caplog):
-    reminders._imported.cache_clear()
+    reminders._import.cache_clear()
     remind(name)
     assert [reminder(), reminder()] == [None, None]
     assert len(caplog.records) == bool(name)

@@ -65,7 +65,7 @@ class Store:
             raise StoreUnavailable("the store is down")
         return [row for row in self.rows if row.owner and row.owner.dag_id in dag_ids]
 
-    def one(self, *_: Any) -> None:
+    def detail(self, *_: Any) -> None:
         raise StoreUnavailable("the store is down")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.plugins.views import Collectors, shown
+from airflow_provider_bkitsm.plugins.views import Collectors, collector_row
 from tests.collectors.servers import postgres
 
 BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}
@@ -37,8 +37,8 @@ def test_a_collector_is_listed_for_who_may_read_the_dag_that_applied(store):
     apply(store, 2, "yours", sn="REQ2")
     listed = {dags: [row.collector_config_id for row in Collectors().listed(dags)] for dags in (MINE, YOURS)}
     assert listed == {MINE: [1], YOURS: [2]}
-    assert Collectors().one(BKLOG, 1, YOURS) is None
-    assert Collectors().one(BKLOG, 1, frozenset()) is None
+    assert Collectors().detail(BKLOG, 1, YOURS) is None
+    assert Collectors().detail(BKLOG, 1, frozenset()) is None
 
 
 def test_the_latest_change_comes_first(store):
@@ -52,7 +52,7 @@ def test_a_refused_collector_tells_its_way(store):
     apply(store, 1, "mine")
     store.decided(BKLOG, 1, sn="REQ1", outcome="rejected")
     store.fail(BKLOG, 1, sn="REQ1", reason="too <b>large</b>")
-    one = Collectors().one(BKLOG, 1, MINE)
+    one = Collectors().detail(BKLOG, 1, MINE)
     assert one is not None
     assert (one["state"], one["error"], one["payload"], one["outcome"]) == (
         "fail_apply",
@@ -72,7 +72,7 @@ def test_the_history_of_another_dag_is_not_told(store):
     apply(store, 1, "yours", tag="t1", sn="REQ1")
     store.fail(BKLOG, 1, sn="REQ1", reason="yours")
     apply(store, 1, "mine", tag="t2", sn="REQ2")
-    one = Collectors().one(BKLOG, 1, MINE)
+    one = Collectors().detail(BKLOG, 1, MINE)
     assert one is not None
     assert {entry["sn"] for entry in one["history"]} <= {"", "REQ2"}
     assert "REQ1" not in json.dumps(one)
@@ -84,7 +84,7 @@ def test_the_picture_is_of_the_current_application(store):
     apply(store, 1, "mine", tag="t1", sn="REQ1")
     store.fail(BKLOG, 1, sn="REQ1", reason="no")
     apply(store, 1, "mine", tag="t2", sn="REQ2")
-    one = Collectors().one(BKLOG, 1, MINE)
+    one = Collectors().detail(BKLOG, 1, MINE)
     assert one is not None
     drawn = [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]]
     assert drawn == [("fail_apply", "applying")]
@@ -92,18 +92,18 @@ def test_the_picture_is_of_the_current_application(store):
 
 def test_looking_makes_no_file(store, tmp_path):
     assert Collectors().listed(MINE) == []
-    assert Collectors().one(BKLOG, 1, MINE) is None
+    assert Collectors().detail(BKLOG, 1, MINE) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_collector_is_none(store):
     apply(store, 1, "mine")
-    assert Collectors().one(BKLOG, 99, MINE) is None
+    assert Collectors().detail(BKLOG, 99, MINE) is None
 
 
 def test_a_line_has_labels_in_both_languages(store):
     apply(store, 1, "mine")
-    line = shown(store.get(BKLOG, 1))
+    line = collector_row(store.get(BKLOG, 1))
     assert (line["zh"], line["en"]) == ("采集接入进行中", "Collection access in progress")
 
 
@@ -118,7 +118,7 @@ def test_a_store_named_by_a_connection_is_read(tmp_path, monkeypatch):
         apply(open_store(), 7, "mine", sn="REQ7")
         assert [row.collector_config_id for row in Collectors().listed(MINE)] == [7]
         assert Collectors().listed(YOURS) == []
-        one = Collectors().one(BKLOG, 7, MINE)
+        one = Collectors().detail(BKLOG, 7, MINE)
         assert one is not None
         assert [entry["event"] for entry in one["history"]] == ["apply", "ticket_opened"]
     assert list(tmp_path.glob("bkitsm.db")) == []

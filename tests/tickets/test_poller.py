@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.tickets import poller
@@ -294,3 +297,147 @@ async def test_a_deadline_is_told_what_is_known(sn):
     async with TicketWait(CONN, sn=sn, interval=3600) as wait:
         wait.known = (await wait.look()).current_status
         assert (await wait.look(within=0.05)).current_status == "RUNNING"
+
+
+def spoilt(monkeypatch, sn: str, changed: dict) -> None:
+    """Have the row of a ticket come with other values."""
+    send = AsyncTransport.send
+
+    async def spoil(transport, call):
+        reply = await send(transport, call)
+        if "ticket_approval_result" not in call.path:
+            return reply
+        answer = json.loads(reply.body)
+        answer["data"] = [row | changed if row["sn"] == sn else row for row in answer["data"]]
+        return replace(reply, body=json.dumps(answer).encode())
+
+    monkeypatch.setattr(AsyncTransport, "send", spoil)
+
+
+@pytest.mark.parametrize("changed", [{"approve_result": "perhaps"}, {"current_status": 3}, {"sn": 7}])
+async def test_p1_a_row_that_cannot_be_read_is_an_error_of_its_own_ticket_only(
+    sandbox, connections, monkeypatch, changed
+):
+    numbers = opened(5)
+    spoilt(monkeypatch, numbers[2], changed)
+    looks = await asyncio.gather(*(look(sn, interval=60) for sn in numbers), return_exceptions=True)
+    unread = looks.pop(2)
+    assert isinstance(unread, errors.ItsmUnexpectedAnswerError)
+    assert [rows[0].sn for rows, _ in looks] == [sn for sn in numbers if sn != numbers[2]]
+    assert len(asked(sandbox)) == 1
+
+
+async def test_p1_a_ticket_that_gets_a_page_blocks_no_other_of_its_batch(sandbox, connections, monkeypatch):
+    numbers = opened(8)
+    send = AsyncTransport.send
+
+    async def crash(transport, call):
+        reply = await send(transport, call)
+        is_spoilt = "ticket_approval_result" in call.path and numbers[3] in (call.body or {}).get("sn", ())
+        return replace(reply, content_type="text/html", body=b"<html>500</html>") if is_spoilt else reply
+
+    monkeypatch.setattr(AsyncTransport, "send", crash)
+
+    async def read(sn: str) -> str:
+        async with TicketWait(CONN, sn=sn, interval=0.2) as wait:
+            while True:
+                try:
+                    return (await wait.look()).sn
+                except errors.ItsmUnavailableError:
+                    continue
+
+    others = [sn for sn in numbers if sn != numbers[3]]
+    spoilt_one = asyncio.create_task(read(numbers[3]))
+    assert await asyncio.wait_for(asyncio.gather(*map(read, others)), 30) == others
+    assert not spoilt_one.done()
+    spoilt_one.cancel()
+    await asyncio.gather(spoilt_one, return_exceptions=True)
+
+
+async def test_p1_a_batch_is_given_back_whatever_fails(sandbox, connections, monkeypatch):
+    (sn,) = opened(1)
+    close = AsyncTransport.close
+    async with TicketWait(CONN, sn=sn, interval=0.05) as wait:
+        await wait.look()
+
+        async def closes_badly(transport):
+            await close(transport)
+            raise RuntimeError("TLS session closed badly")
+
+        monkeypatch.setattr(AsyncTransport, "close", closes_badly)
+        sandbox.fault("ticket_approval_result", "status", status=403)
+        with pytest.raises(errors.ItsmPermissionError):
+            await asyncio.wait_for(wait.look(), 20)
+        assert (await asyncio.wait_for(wait.look(), 20)).sn == sn
+
+
+@pytest.fixture
+def one_by_one(sandbox, connections) -> None:
+    """A connection whose batches hold one ticket, and whose reads are repeated as by default."""
+    login = {"login": "sandbox", "password": "sandbox-secret"}
+    connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"batch_size": 1}, **login)
+
+
+@pytest.mark.usefixtures("one_by_one")
+async def test_in_an_outage_the_poll_sends_a_question_once(sandbox):
+    sandbox.fault("ticket_approval_result", "status", status=502, times=1000)
+    async with AsyncExitStack() as stack:
+        waits = [
+            await stack.enter_async_context(TicketWait(CONN, sn=f"REQ{number}", interval=60))
+            for number in range(20)
+        ]
+        looks = [one.look() for one in waits]
+        done, _ = await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(1.5)
+        assert len(done) == 1
+        assert len(asked(sandbox)) == 1
+        for one in looks:
+            one.cancel()
+
+
+@pytest.mark.usefixtures("one_by_one")
+async def test_p1_a_new_wait_is_asked_about_at_once_in_an_outage(sandbox):
+    sandbox.fault("ticket_approval_result", "status", status=502, times=1)
+    (sn,) = opened(1)
+    async with TicketWait(CONN, sn="REQ1", interval=60) as first:
+        with pytest.raises(errors.ItsmUnavailableError):
+            await first.look()
+        rows, _ = await asyncio.wait_for(look(sn, interval=60), 20)
+    assert rows[0].sn == sn
+
+
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize("status", [502, 403])
+async def test_whoever_an_outage_keeps_beyond_its_deadline_hears_of_it(sandbox, status):
+    sandbox.fault("ticket_approval_result", "status", status=status, times=1000)
+    async with AsyncExitStack() as stack:
+        waits = [
+            await stack.enter_async_context(TicketWait(CONN, sn=f"REQ{number}", interval=0.5))
+            for number in range(20)
+        ]
+        looks = [one.look(within=0.1) for one in waits]
+        heard = await asyncio.wait_for(asyncio.gather(*looks, return_exceptions=True), 20)
+    assert {type(one) for one in heard} <= {errors.ItsmUnavailableError, errors.ItsmPermissionError}
+    assert len(asked(sandbox)) < 20
+
+
+async def test_who_rests_is_told_nothing_meanwhile(sandbox, connections):
+    (sn,) = opened(1)
+    async with TicketWait(CONN, sn=sn, interval=0.1) as wait:
+        await wait.look()
+        wait.rest(1.0)
+        news = wait.look(within=-5)
+        await asyncio.sleep(0.6)
+        assert not news.done()
+        assert (await asyncio.wait_for(news, 20)).sn == sn
+
+
+async def test_a_deadline_of_the_past_asks_nothing_of_its_own(sandbox, connections):
+    (sn,) = opened(1)
+    async with TicketWait(CONN, sn=sn, interval=60) as wait:
+        await wait.look(within=-1)
+        again = wait.look(within=-1)
+        await asyncio.sleep(0.5)
+        assert not again.done()
+        again.cancel()
+    assert len(asked(sandbox)) == 1

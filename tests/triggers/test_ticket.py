@@ -408,3 +408,25 @@ async def test_p3_an_event_says_by_which_policy_its_verdict_was_read(sn, sandbox
     reconnect(require_evidence=False)
     verdict = Verdict.from_dict((await fire(trigger(sn)))["verdict"])
     assert verdict.policy == VerdictPolicy(require_evidence=False)
+
+
+@pytest.mark.parametrize("status", [502, 403])
+async def test_a_log_that_cannot_be_read_is_asked_for_with_pauses_after_the_deadline_too(sn, sandbox, status):
+    sandbox.approve(sn)
+    await asyncio.sleep(0.5)
+    sandbox.fault("get_ticket_logs", "status", status=status, times=1000)
+    waiting = asyncio.create_task(fire(trigger(sn, approval_timeout=0.4, poll_interval=60.0)))
+    while not sandbox.requests("get_ticket_logs"):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert len(sandbox.requests("get_ticket_logs")) == 1
+    assert len(sandbox.requests("ticket_approval_result")) <= 2
+
+
+async def test_p1_a_log_that_can_be_read_again_ends_the_wait(sn, sandbox):
+    sandbox.approve(sn)
+    sandbox.fault("get_ticket_logs", "status", status=502, times=2)
+    event = await asyncio.wait_for(fire(trigger(sn, poll_interval=0.2)), 30)
+    assert event["verdict"]["outcome"] == "approved"

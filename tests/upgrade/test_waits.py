@@ -92,13 +92,13 @@ async def called_back(before: Before, request: dict[str, Any], sn: str) -> str:
 def handed_over(monkeypatch) -> list[dict[str, Any]]:
     """Events that workers are given by the API server."""
     events: list[dict[str, Any]] = []
-    real = resume._hand_over
+    real = resume._resume_on_worker
 
-    def hand_over(session, waits, told):
-        events.append(json.loads(json.dumps(told.event)))
-        real(session, waits, told)
+    def hand_over(session, waits, message):
+        events.append(json.loads(json.dumps(message.event)))
+        real(session, waits, message)
 
-    monkeypatch.setattr(resume, "_hand_over", hand_over)
+    monkeypatch.setattr(resume, "_resume_on_worker", hand_over)
     return events
 
 

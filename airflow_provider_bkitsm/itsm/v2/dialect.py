@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmConfigurationError,
     ItsmError,
     ItsmUnavailableError,
+    ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
@@ -105,7 +106,12 @@ class DialectV2(Dialect):
 
     def states(self, sns: Sequence[str]) -> Flow[tuple[TicketState, ...]]:
         """Read the authoritative states of tickets; asking takes them off ITSM's lost-callback list."""
-        rows: tuple[models.ApprovalResult, ...] = yield calls.ticket_approval_result(sns)
+        try:
+            rows: tuple[models.ApprovalResult, ...] = yield calls.ticket_approval_result(sns)
+        except ItsmUnexpectedAnswerError as error:
+            if error.rows is not None:
+                error.rows = tuple(map(read_state, error.rows))
+            raise
         return tuple(map(read_state, rows))
 
     def summaries(self, sns: Sequence[str]) -> Flow[tuple[TicketSummary, ...]]:

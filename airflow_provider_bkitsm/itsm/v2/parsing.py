@@ -123,15 +123,30 @@ def one(model: type[M]) -> Callable[[object], M]:
 
 
 def many(model: type[M]) -> Callable[[object], tuple[M, ...]]:
-    """Return a parser of a list of objects."""
+    """Return a parser of a list of objects; its error has the rows that could be read."""
     parse_one = one(model)
 
     def parse(data: object) -> tuple[M, ...]:
         if not isinstance(data, list):
             raise ItsmUnexpectedAnswerError(f"expected a list of {model.__name__} from ITSM")
-        return tuple(parse_one(row) for row in data)
+        rows: list[M] = []
+        wrong: list[tuple[object, ItsmUnexpectedAnswerError]] = []
+        for row in data:
+            try:
+                rows.append(parse_one(row))
+            except ItsmUnexpectedAnswerError as error:
+                wrong.append((row, error))
+        if wrong:
+            unreadable = frozenset(filter(None, (_sn(row) for row, _ in wrong)))
+            raise ItsmUnexpectedAnswerError(wrong[0][1].message, rows=tuple(rows), unreadable=unreadable)
+        return tuple(rows)
 
     return parse
+
+
+def _sn(row: object) -> str | None:
+    sn = row.get("sn") if isinstance(row, dict) else None
+    return sn if isinstance(sn, str) else None
 
 
 def texts(data: object) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ export function keyOf({ bklog_conn_id, collector_config_id }) {
   return { bklog_conn_id, collector_config_id: String(collector_config_id) };
 }
 
-const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const isSame = (key, other) => JSON.stringify(key) === JSON.stringify(other);
 
 /* Columns */
 
@@ -141,7 +141,7 @@ export class Page {
   async load() {
     const answer = await ask("api/collectors");
     if (!this.chosen && answer.rows.length) this.chosen = keyOf(answer.rows[0]);
-    return { ...answer, one: this.chosen && (await this.loadChosen()) };
+    return { ...answer, collector: this.chosen && (await this.loadChosen()) };
   }
 
   /** The chosen collector; null where this person may see none of that name. */
@@ -177,7 +177,7 @@ export class Page {
     restoreFocus();
   }
 
-  halves({ rows, one, now }) {
+  halves({ rows, collector, now }) {
     const list = table(
       columns(this.chosen, (key) => this.choose(key)),
       rows,
@@ -190,7 +190,7 @@ export class Page {
         }),
       },
     );
-    const details = one ? this.details(one, now) : empty("choose");
+    const details = collector ? this.details(collector, now) : empty("choose");
     return el("div", { class: "columns" }, list, el("div", {}, details));
   }
 

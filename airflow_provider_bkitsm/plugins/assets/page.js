@@ -18,8 +18,8 @@ let drawn = "";
  * frame, `load()` asks Airflow, `draw(answer)` shows the answer, and `clear()` removes it when this
  * person may not see it.
  */
-export function show(shown) {
-  page = shown;
+export function show(newPage) {
+  page = newPage;
   start();
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refresh();

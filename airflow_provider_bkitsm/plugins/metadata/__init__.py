@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow's metadata database; the only room that touches it."""
+"""Reads and writes of Airflow's metadata database; no other package of the provider touches it."""
 
 from airflow_provider_bkitsm.plugins.metadata.queries import AirflowTickets
 from airflow_provider_bkitsm.plugins.metadata.resume import AirflowMetadata

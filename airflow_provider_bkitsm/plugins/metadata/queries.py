@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow's metadata database, as the approvals pages need it: who waits for which ticket, who waited.
+"""Queries of Airflow's metadata database for the approvals pages: who waits for which ticket, and who waited.
 
-Three ways lead to the rows, all by index, however many XComs there are: open waits by their triggers, of which
-there are as many as tasks that wait at this moment; past ones by the XCom of the ticket's button, whose key is
-always the same; a run's by the run.
+All queries use an index, however many XComs there are. Open waits are found by their triggers, of which there are
+as many as tasks that wait at this moment. Past waits are found by the XCom of the ticket's button, whose key is
+always the same. The waits of a run are found by the run.
 
-Everybody who writes XComs can write those: what is no registration of this try, or none of its trigger's ticket,
-is left out, and no content of an XCom raises.
+Anybody who can write XComs can write these. A value that is no registration of this try, or that is not about the
+ticket of its trigger, is left out. No content of an XCom raises.
 """
 
 from __future__ import annotations
@@ -35,59 +35,59 @@ from airflow_provider_bkitsm.plugins.metadata.resume import TRIGGER, arguments_o
 
 _DEFERRED = "deferred"
 _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
-# Clocks of two machines differ by less.
+# The clocks of two machines differ by less than this.
 _SKEW = timedelta(minutes=1)
 _TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
-_KEYS = {"shown": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
+_KEYS = {"button": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
 
 
 class AirflowTickets:
-    """Waits of the DAGs a person may read; every method is one or two queries."""
+    """Waits of the DAGs that a person may read. Every method makes one or two queries."""
 
     def waits(self, dag_ids: Collection[str], *, since: datetime) -> list[WaitRecord]:
-        """Return all open waits, and the latest of those that ended, which showed their ticket after ``since``."""
-        past = [one for one in _read(dag_ids, since=since) if one.sn or one.verdict]
+        """Return all open waits, and the latest ended waits whose button appeared after ``since``."""
+        past = [wait for wait in _read(dag_ids, since=since) if wait.sn or wait.verdict]
         return _read(dag_ids, waiting=True) + past
 
     def of_run(self, dag_id: str, run_id: str) -> list[WaitRecord]:
-        """Return a run's tasks that have a ticket: that wait or waited for it, or opened it."""
-        # Without a key there is no ticket, and what the task returned may be large.
-        has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "shown")))
+        """Return a run's tasks that have a ticket: they wait or waited for it, or opened it."""
+        # A task with neither XCom has no ticket, and the value that it returned may be large.
+        has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "button")))
         query = _columns().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
-        return _founds(_run(query.limit(_MOST_WAITING)))
+        return _wait_records(_run(query.limit(_MOST_WAITING)))
 
     def polls(self, *, since: datetime) -> dict[str, datetime]:
-        """Return when ITSM last answered a poll, by connection, of what was noted after ``since``.
+        """Return when ITSM last answered a poll after ``since``, by connection.
 
-        Waits of any DAG note it, one for all: a connection's poll is not about a DAG.
+        One wait of a connection notes it for all waits, whatever its DAG: a poll is not about a DAG.
         """
         noted = (XComModel.key == POLLED_KEY, XComModel.timestamp >= since)
         query = select(XComModel.value).where(*noted).order_by(XComModel.timestamp.desc()).limit(_MOST_NOTES)
         polls = [_poll(row.value) for row in _run(query)]
-        return dict(sorted((one for one in polls if one), key=lambda one: one[1]))
+        return dict(sorted(filter(None, polls), key=lambda poll: poll[1]))
 
 
 def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[WaitRecord]:
     ours = TaskInstance.dag_id.in_(dag_ids)
     if waiting:
         query = _columns().where(ours, Trigger.classpath == TRIGGER)
-        return _founds(_run(query.limit(_MOST_WAITING)))
-    shown = _xcoms()["shown"]
-    query = _columns(has="shown").where(ours, TaskInstance.trigger_id.is_(None), shown.timestamp >= since)
-    return _founds(_run(query.order_by(shown.timestamp.desc()).limit(_MOST_PAST)))
+        return _wait_records(_run(query.limit(_MOST_WAITING)))
+    button = _xcoms()["button"]
+    query = _columns(has="button").where(ours, TaskInstance.trigger_id.is_(None), button.timestamp >= since)
+    return _wait_records(_run(query.order_by(button.timestamp.desc()).limit(_MOST_PAST)))
 
 
 def _columns(has: str = "") -> Select[Any]:
-    """Select task instances with the XComs that tell of a ticket.
+    """Select task instances with the XComs about a ticket.
 
-    :param has: the XCom that a task instance must have; the others it may have.
+    :param has: the XCom that a task instance must have. The other XComs may be missing.
     """
-    wait, shown, result, verdict = _xcoms().values()
+    wait, button, result, verdict = _xcoms().values()
     query = select(
         *(getattr(TaskInstance, name) for name in _TASK),
         DagRun.triggering_user_name.label("triggered_by"),
         *(wait.key, wait.value.label("wait"), wait.timestamp.label("wait_time")),
-        *(shown.value.label("url"), shown.timestamp.label("url_time")),
+        *(button.value.label("url"), button.timestamp.label("url_time")),
         *(result.value.label("result"), result.timestamp.label("result_time")),
         *(verdict.value.label("verdict"), verdict.timestamp.label("verdict_time")),
         *(Trigger.classpath, Trigger.encrypted_kwargs),
@@ -111,14 +111,14 @@ def _run(query: Select[Any]) -> list[Row[Any]]:
         return list(session.execute(query))
 
 
-def _founds(rows: Iterable[Row[Any]]) -> list[WaitRecord]:
-    """Return one entry for each task instance that has to do with a ticket: its latest registration counts."""
+def _wait_records(rows: Iterable[Row[Any]]) -> list[WaitRecord]:
+    """Return one record for each task instance with a ticket; its latest registration counts."""
     earliest_first = sorted(rows, key=lambda row: _seconds(row.wait_time))
-    found = ((str(row.id), _found(row)) for row in earliest_first)
-    return list({key: one for key, one in found if one.sn or one.ticket_url or one.verdict}.values())
+    waits = ((str(row.id), _wait_record(row)) for row in earliest_first)
+    return list({key: wait for key, wait in waits if wait.sn or wait.ticket_url or wait.verdict}.values())
 
 
-def _found(row: Row[Any]) -> WaitRecord:
+def _wait_record(row: Row[Any]) -> WaitRecord:
     sn, waiter, state = *_registered(row), _state(row)
     return WaitRecord(
         task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
@@ -140,9 +140,9 @@ def _state(row: Row[Any]) -> str | None:
 
 
 def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
-    """Return the ticket that this try waits or waited for, and who waits; empty where it is not known.
+    """Return the ticket that this try waits or waited for, and its waiter; empty without a valid registration.
 
-    While it waits, its trigger's own arguments count; after that, there is only what it has registered.
+    While the task waits, the arguments of its trigger count. After that only its registration is left.
     """
     sn = (row.key or "").removeprefix(WAIT_PREFIX)
     if row.key and row.classpath == TRIGGER:
@@ -155,24 +155,24 @@ def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
 
 
 def _last_verdict(row: Row[Any], sn: str) -> Mapping[str, Any] | None:
-    """Return how this round ended; an earlier round's verdict is about another ticket, or older than this wait."""
+    """Return the verdict of this round: it is about this ticket, and not older than this wait."""
     stored = [(_verdict(row.result), row.result_time), (_verdict(row.verdict), row.verdict_time)]
     ended = [(verdict, at) for verdict, at in stored if verdict is not None]
     if sn:
         since = _seconds(row.wait_time) - _SKEW.total_seconds()
-        ended = [(one, at) for one, at in ended if one["sn"] == sn and _seconds(at) >= since]
-    return max(ended, key=lambda one: _seconds(one[1]))[0] if ended else None
+        ended = [(verdict, at) for verdict, at in ended if verdict["sn"] == sn and _seconds(at) >= since]
+    return max(ended, key=lambda verdict_at: _seconds(verdict_at[1]))[0] if ended else None
 
 
 def _poll(value: Any) -> tuple[str, datetime] | None:
-    """Read a note of a poll; None for one that is none, or speaks of the future."""
+    """Read the connection and the time of a poll; None for another value, or a time in the future."""
     noted = value if isinstance(value, Mapping) else {}
     conn_id, at = text(noted.get("conn_id")), moment(noted.get("at"))
     return (conn_id, at) if conn_id and at and at < datetime.now(UTC) + _SKEW else None
 
 
 def _verdict(value: Any) -> Mapping[str, Any] | None:
-    """Return a verdict's values; None for what else a task may have returned."""
+    """Return a verdict's values; None for anything else that a task may have returned."""
     return value if isinstance(value, Mapping) and {"sn", "outcome"} <= value.keys() else None
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow's metadata database, as the callback needs it: who waits, and resuming them.
+"""Finds the tasks that wait for a ticket in Airflow's metadata database, and resumes them.
 
-Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint hands tasks back the same way.
+Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint resumes tasks in the same way.
 """
 
 from __future__ import annotations
@@ -80,8 +80,7 @@ class AirflowMetadata:
     def waiting(self, sn: str, conn_id: str) -> Registrations:
         """Return who waits for a ticket on a connection; one indexed query.
 
-        A registration only finds a task. What the task waits for, and how it wants the verdict read, is in its
-        trigger's arguments.
+        A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments.
         """
         same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
         columns = (XComModel.value, TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
@@ -94,26 +93,28 @@ class AirflowMetadata:
         with create_session(scoped=False) as session:
             rows = session.execute(query).all()
         registered = (Waiter.from_value(row.value) for row in rows)
-        known = any(one is not None and one.conn_id == conn_id for one in registered)
-        waits = {who.ti_id: who for row in rows if (who := _waits_for(row, sn, conn_id)) is not None}
+        is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
+        waits = {waiter.ti_id: waiter for row in rows if (waiter := _waits_for(row, sn, conn_id)) is not None}
         request = read_request(sn, conn_id) if waits else None
-        return Registrations(waiters=tuple(waits.values()), known=known or bool(waits), request=request)
+        return Registrations(
+            waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
+        )
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Resume a task if it still waits on our trigger; True for exactly one caller.
 
-        An approval ends the task here where that loses nothing; all else goes to ``execute_complete`` on a worker.
-        A worker gets the verdict where the trigger's arguments or a record of the store bind the ticket to the
-        task; else it is only woken, and reads its own ticket. ITSM calls but once, so a transaction that the
-        database gave up is made again.
+        An approval ends the task here where that loses nothing. Otherwise ``execute_complete`` on a worker draws
+        the conclusion. The worker gets the verdict where the trigger's arguments or a record of the store bind the
+        ticket to the task. Without such a binding the worker is only woken, and reads its own ticket. ITSM calls
+        back only once, so a transaction that the database aborted is repeated.
         """
         found = run_with_db_retries()(_read, waiter)
-        told = None if found is None else _message(found, waiter, verdict)
-        if found is None or told is None:
+        message = None if found is None else _message(found, waiter, verdict)
+        if found is None or message is None:
             return False
-        resumed: bool = run_with_db_retries()(_resume, found, told)
-        if resumed and told.verdict is not None:
-            telemetry.decided(told.verdict, conn_id=waiter.conn_id, way="callback")
+        resumed: bool = run_with_db_retries()(_resume, found, message)
+        if resumed and message.verdict is not None:
+            telemetry.decided(message.verdict, conn_id=waiter.conn_id, way="callback")
         return resumed
 
 
@@ -122,12 +123,12 @@ _KEY = ("dag_id", "run_id", "task_id", "map_index")
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What a waiting task is told.
+    """The message to a waiting task.
 
-    :param waiter: as the trigger's arguments have it.
-    :param read: how ITSM says the ticket stands.
-    :param counts: whether that is the verdict for this task; else a worker has to read its ticket itself.
-    :param sn: number in the trigger's arguments, for a wait whose worker kept none; None where it is a template.
+    :param waiter: the waiter with the values of the trigger's arguments.
+    :param read: the verdict as it was read from ITSM.
+    :param counts: whether this is the verdict for this task; if not, a worker has to read the task's ticket.
+    :param sn: number in the trigger's arguments, for a wait whose worker stored none; None for a template.
     """
 
     waiter: Waiter
@@ -142,14 +143,14 @@ class Message:
 
     @property
     def result(self) -> Verdict:
-        """What takes the place of an earlier round's result until a worker has drawn the conclusion."""
+        """The result that replaces an earlier round's result until a worker has drawn the conclusion."""
         if self.counts and self.read.outcome is not Outcome.APPROVED:
             return self.read
         return replace(self.read, outcome=Outcome.WAITING, reason="", reason_code=Reason.OPEN, decided_at=None)
 
     @property
     def event(self) -> dict[str, Any]:
-        """Return the event for ``execute_complete``; to a worker of the version before a wake-up is an error."""
+        """The event for ``execute_complete``. A worker of the version before reads a wake-up as an error."""
         if self.verdict is not None:
             return {"verdict": self.verdict.as_event()}
         refusal = {"error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
@@ -158,9 +159,9 @@ class Message:
 
 @lru_cache(maxsize=10_000)
 def arguments_of(encrypted: str | None) -> WaitArguments | None:
-    """Return a stored trigger's arguments as a wait takes them; None where they cannot be read.
+    """Return the arguments of a stored trigger; None where they cannot be read.
 
-    A trigger's row is never changed: what was decrypted once is remembered.
+    The row of a trigger never changes, so decrypted arguments are cached.
     """
     if encrypted is None:
         return None
@@ -172,10 +173,10 @@ def arguments_of(encrypted: str | None) -> WaitArguments | None:
 
 
 def waiter_of(row: Row[Any], value: object) -> Waiter | None:
-    """Return who waits on a trigger of ours; None where this try has registered nothing.
+    """Return the waiter of a task on our trigger; None where this try has registered nothing.
 
-    :param value: what is registered, whoever has written it. An earlier try waited for another ticket, or another
-        round.
+    :param value: the registration, which anybody may have written. An earlier try's registration does not count:
+        it waited for another ticket or another round.
     """
     registered = Waiter.from_value(value)
     if registered is None or UUID(registered.ti_id) != UUID(str(row.id)):
@@ -187,7 +188,7 @@ def waiter_of(row: Row[Any], value: object) -> Waiter | None:
 
 
 def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
-    """Return who waits for a ticket; None where the row's task does not wait, or for another one."""
+    """Return the waiter of a row; None where its task does not wait, or waits for another ticket."""
     if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
         return None
     waiter, arguments = waiter_of(row, row.value), arguments_of(row.encrypted_kwargs)
@@ -197,7 +198,7 @@ def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
 
 
 def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | None:
-    """Return what a task is told about a ticket; None: it waits for another one."""
+    """Return the message to a task about a ticket; None where the task waits for another ticket."""
     arguments = arguments_of(found.encrypted_kwargs)
     if arguments is None:
         unknown = Waiter(ti_id=waiter.ti_id, conn_id=waiter.conn_id, after_worker=True)
@@ -208,22 +209,22 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     binding = _binding(found, arguments, waiter, verdict)
     if not arguments.names_ticket and binding is not None and binding.claim is Claim.FOREIGN:
         return None
-    # Where the policy differs, the verdict was read for a wait that began anew meanwhile.
-    as_asked = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
-    if not as_asked or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
+    # With a different policy, the verdict was read for an earlier wait of this task.
+    same_policy = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
+    if not same_policy or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
     if binding.request is None and theirs.after_worker and shows_marker(verdict.title):
-        # Without a record only the worker that began the wait may have left what was sent to open the ticket.
+        # Without a record, only the worker that began the wait may have stored what was sent to open the ticket.
         theirs = replace(theirs, ends_task=False)
     return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
 
 
-# By whether the trigger's arguments name the ticket: where only an XCom does, a record has to.
+# By whether the trigger's arguments name the ticket. Where only an XCom names it, a record must too.
 _BINDING = {True: frozenset(Claim) - {Claim.UNRECORDED}, False: frozenset({Claim.OWN})}
 
 
 def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict: Verdict) -> Binding | None:
-    """Return whose the ticket is; None where the store cannot be read: a worker tries again."""
+    """Return which task the ticket belongs to; None where the store cannot be read: a worker tries again."""
     if arguments.names_ticket and verdict.outcome is not Outcome.APPROVED:
         return Binding(claim=Claim.UNCLAIMED)
     ticket = AwaitedTicket(
@@ -240,20 +241,20 @@ def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict:
         return None
 
 
-def _resume(found: Row[Any], told: Message) -> bool:
+def _resume(found: Row[Any], message: Message) -> bool:
     with create_session(scoped=False) as session:
         if not _lock(session, found):
             return False
         if (
-            told.verdict is not None
-            and wait_can_finish_without_worker(told.waiter, told.verdict)
+            message.verdict is not None
+            and wait_can_finish_without_worker(message.waiter, message.verdict)
             and airflow_can_finish_without_worker()
         ):
-            _end(session, found, told.verdict)
+            _end(session, found, message.verdict)
             return True
-        if told.waiter.after_worker and _is_young(found):
+        if message.waiter.after_worker and _is_young(found):
             return False
-        _hand_over(session, found, told)
+        _resume_on_worker(session, found, message)
         return True
 
 
@@ -262,9 +263,9 @@ def _is_young(waits: Row[Any]) -> bool:
 
 
 def _read(waiter: Waiter) -> Row[Any] | None:
-    """Read what waits and its trigger; None for what does not wait on our trigger.
+    """Read a waiting task instance and its trigger; None where it does not wait on our trigger.
 
-    A few columns only: loading task instance, run and DAG takes longer than all the rest of a callback.
+    Only a few columns: loading task instance, run and DAG takes longer than all the rest of a callback.
     """
     key = [getattr(TaskInstance, name) for name in _KEY]
     run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
@@ -277,7 +278,7 @@ def _read(waiter: Waiter) -> Row[Any] | None:
         .join(DagRun, run)
         .join(Trigger, TaskInstance.trigger_id == Trigger.id)
         .where(
-            # Airflow 3.1 keeps these ids as text, later ones as UUID.
+            # Airflow 3.1 stores these ids as text, later versions as UUID.
             TaskInstance.id == TaskInstance.id.type.python_type(waiter.ti_id),
             TaskInstance.state == TaskInstanceState.DEFERRED,
             Trigger.classpath == TRIGGER,
@@ -305,8 +306,8 @@ def _lock(session: Session, found: Row[Any]) -> bool:
 def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     """End the task as Airflow does it for a trigger's ``TaskSuccessEvent``, XComs included, in one transaction.
 
-    Airflow's own way writes those XComs in transactions of their own, after the task has ended, and has the DAG
-    file parsed for a success callback; a task with one of those does not end here.
+    Airflow writes those XComs in separate transactions after the task has ended, and parses the DAG file to run a
+    success callback. A task with a success callback does not end here.
     """
     now = datetime.now(UTC)
     start = waits.start_date or now
@@ -314,39 +315,39 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     ended = update(TaskInstance).where(TaskInstance.id == waits.id)
     ended = ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
     session.execute(ended.execution_options(synchronize_session=False))
-    _write(session, waits, xcoms_of(verdict))
+    _write_xcoms(session, waits, xcoms_of(verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
 
 
-def _write(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
-    """Write XComs in place of earlier ones, without loading them."""
-    _forget(session, waits, xcoms)
-    where = _where(waits)
-    session.execute(insert(XComModel), [{"key": key, "value": value, **where} for key, value in xcoms.items()])
+def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
+    """Replace XComs without loading the earlier values."""
+    _delete_xcoms(session, waits, xcoms)
+    task = _task_columns(waits)
+    session.execute(insert(XComModel), [{"key": key, "value": value, **task} for key, value in xcoms.items()])
 
 
-def _forget(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
-    """Delete XComs; return how many there were."""
-    earlier = delete(XComModel).filter_by(**_where(waits)).where(XComModel.key.in_(list(keys)))
+def _delete_xcoms(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
+    """Delete XComs; return how many existed."""
+    earlier = delete(XComModel).filter_by(**_task_columns(waits)).where(XComModel.key.in_(list(keys)))
     found = session.execute(earlier.execution_options(synchronize_session=False))
     return int(found.rowcount)  # type: ignore[attr-defined]
 
 
-def _where(waits: Row[Any]) -> dict[str, Any]:
+def _task_columns(waits: Row[Any]) -> dict[str, Any]:
     return {name: getattr(waits, name) for name in (*_KEY, "dag_run_id")}
 
 
-def _hand_over(session: Session, waits: Row[Any], told: Message) -> None:
+def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> None:
     """Send the task back to a worker, with the event its trigger would have fired.
 
-    Airflow clears XComs only for tries that begin on a worker: an earlier round's result goes here, and how this
-    round stands takes its place.
+    Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
+    this round's state takes its place.
     """
-    if _forget(session, waits, RESULT_KEYS):
-        _write(session, waits, {"return_value": told.result.as_dict()})
-    eager = [joinedload(one) for one in (TaskInstance.dag_model, TaskInstance.dag_run)]
+    if _delete_xcoms(session, waits, RESULT_KEYS):
+        _write_xcoms(session, waits, {"return_value": message.result.as_dict()})
+    eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]
     task_instance = session.get_one(TaskInstance, waits.id, options=eager)
-    event = TriggerEvent(told.event)  # type: ignore[no-untyped-call]
+    event = TriggerEvent(message.event)  # type: ignore[no-untyped-call]
     handle_event_submit(event, task_instance=task_instance, session=session)
-    why = "a callback came, its ticket is read anew" if told.verdict is None else told.verdict.describe()
+    why = "a callback came, its ticket is read anew" if message.verdict is None else message.verdict.describe()
     log.info("%s: %s %s goes back to a worker", why, waits.dag_id, waits.task_id)

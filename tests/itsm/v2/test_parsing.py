@@ -128,3 +128,18 @@ def test_nothing_else_names_people(value):
 def test_nothing_else_stands_for_a_text(value):
     with pytest.raises(errors.ItsmUnexpectedAnswerError, match="version_number"):
         parsing.one(models.Workflow)({"version_number": value})
+
+
+def test_the_error_of_a_list_has_the_rows_that_can_be_read():
+    row = {"current_status": "RUNNING", "approve_result": False}
+    answer = [{"sn": "A"} | row, {"sn": "B"} | row | {"approve_result": "x"}, {"sn": 7}, 5, {"sn": "C"} | row]
+    with pytest.raises(errors.ItsmUnexpectedAnswerError, match="approve_result") as caught:
+        parsing.many(models.ApprovalResult)(answer)
+    assert [one.sn for one in caught.value.rows] == ["A", "C"]
+    assert caught.value.unreadable == {"B"}
+
+
+def test_what_is_no_list_has_no_rows():
+    with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
+        parsing.many(models.ApprovalResult)({})
+    assert caught.value.rows is None

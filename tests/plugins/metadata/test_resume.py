@@ -103,18 +103,18 @@ def airflow() -> AirflowMetadata:
 def test_who_waits_is_found_by_the_tickets_number(airflow, wait):
     one = wait()
     found = airflow.waiting(one.sn, "itsm")
-    assert (found.waiters, found.known) == ((one.waiter,), True)
+    assert (found.waiters, found.ever_registered) == ((one.waiter,), True)
 
 
 def test_p6_a_wait_on_another_connection_is_not_found(airflow, wait):
     found = airflow.waiting(wait().sn, "other")
-    assert (found.waiters, found.known) == ((), False)
+    assert (found.waiters, found.ever_registered) == ((), False)
 
 
 @pytest.mark.parametrize("sn", ["REQ_nobody", "%", "REQ'--", "", "R" * 64])
 def test_p6_a_number_nobody_waits_for_finds_nobody(airflow, wait, sn):
     wait()
-    assert airflow.waiting(sn, "itsm").known is False
+    assert airflow.waiting(sn, "itsm").ever_registered is False
 
 
 def test_several_waits_for_one_ticket_are_all_found(airflow, wait):
@@ -131,7 +131,7 @@ def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(airflow, w
     assert xcoms["return_value"] == json.loads(json.dumps(one.verdict.as_dict()))
     assert xcoms["bkitsm_ticket_url"] == "http://x"
     assert airflow.waiting(one.sn, "itsm").waiters == ()
-    assert airflow.waiting(one.sn, "itsm").known is True
+    assert airflow.waiting(one.sn, "itsm").ever_registered is True
 
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.APPROVED])
@@ -201,7 +201,7 @@ def test_p4_a_registration_that_is_none_is_nobody(airflow, wait):
     one = wait()
     with create_session(scoped=False) as session:
         session.scalars(select(XComModel).where(XComModel.run_id == one.run_id)).one().value = {"ti_id": "no"}
-    assert airflow.waiting(one.sn, "itsm").known is False
+    assert airflow.waiting(one.sn, "itsm").ever_registered is False
 
 
 def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(airflow, wait):
@@ -242,7 +242,7 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
         raise RuntimeError("no file")
 
     monkeypatch.setattr(module, "handle_event_submit", broken)
-    monkeypatch.setattr(module, "_write", broken)
+    monkeypatch.setattr(module, "_write_xcoms", broken)
     one = wait(ends_task=ends_task)
     with pytest.raises(RuntimeError):
         airflow.resume(one.waiter, one.verdict)
