@@ -20,22 +20,28 @@ import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.responses import unanswered, understand
 from airflow_provider_bkitsm.hooks.transport import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.v2.models import ApprovalResult, TicketStatus
 from airflow_provider_bkitsm.tickets import poller
 from benchmarks.report import machine, publish
+
+T = TypeVar("T")
 
 SECTION, CONN = "outage_drill", "drill"
 INTERVAL, OUTAGE, SLACK = 60.0, 600.0, 5.0
 # Long enough for each ticket's own check for a stall to be over.
 _BEFORE, _AFTER = 900.0, 1200.0
 _GATEWAY = Gateway(conn_id=CONN, root="https://itsm.example", app_code="drill", app_secret="-")
+
+_STEP = {"state_id": 1, "name": "s", "processors_type": "PERSON", "processors": "alice"}
+_STATUS = {"ticket_url": "", "operations": [], "current_status": "RUNNING", "current_steps": [_STEP]}
 
 
 def _json(status: int, code: int, **headers: Any) -> Reply:
@@ -76,8 +82,8 @@ class _Sleepless(selectors.SelectSelector):
 
 
 @dataclass(kw_only=True)
-class SimulatedItsm:
-    """ITSM behind a hook's methods: down between two moments.
+class SimulatedItsm(ItsmAsyncHook):
+    """ITSM behind a hook: down between two moments.
 
     :param seconds: what an answer about so many tickets takes, beside so many others.
     """
@@ -87,21 +93,18 @@ class SimulatedItsm:
     ends: float
     seconds: Callable[[int, int], float]
     decided_at: dict[str, float]
-    bkitsm_conn_id: str = CONN
     sent_at: list[float] = field(default_factory=list)
     under_way: int = 0
 
-    async def ticket_approval_result(self, sns: Sequence[str]) -> tuple[ApprovalResult, ...]:
-        """Answer as a server does, and read it as the hook does."""
-        call = calls.ticket_approval_result(sns)
-        reply = await self._reply(len(sns), lambda now: [self._row(sn, now) for sn in sns])
-        return understand(call, reply)
+    def __post_init__(self) -> None:
+        super().__init__(CONN)
 
-    async def get_ticket_status(self, sn: str) -> TicketStatus:
-        """Say that somebody is asked."""
-        step = {"state_id": 1, "name": "s", "processors_type": "PERSON", "processors": "alice"}
-        answer = {"ticket_url": "", "operations": [], "current_status": "RUNNING", "current_steps": [step]}
-        return understand(calls.get_ticket_status(sn), await self._reply(1, lambda _: answer))
+    async def send(self, call: Call[T]) -> T:
+        """Answer as a server does, and read it as the hook does: states of tickets, or that somebody is asked."""
+        sns = (call.body or {}).get("sn")
+        if sns is None:
+            return understand(call, await self._reply(1, lambda _: _STATUS))
+        return understand(call, await self._reply(len(sns), lambda now: [self._row(sn, now) for sn in sns]))
 
     async def aget_conn(self) -> Any:
         """Return what holds the connection's settings."""
@@ -175,7 +178,7 @@ def drill(down: Reply | None, *, waits: int, phase: float, seconds: Callable[[in
 async def _wait_for_all(itsm: SimulatedItsm, seen: dict[str, float]) -> None:
     loop = asyncio.get_running_loop()
     shared = poller.Poller(CONN)
-    shared.hook = shared._questions = itsm  # type: ignore[assignment]
+    shared.hook = shared._questions = itsm
     poller._POLLERS.setdefault(loop, {})[CONN] = shared
 
     async def wait(sn: str) -> None:

@@ -165,7 +165,7 @@ def submitted_form(info: TicketInfo, log: TicketLog) -> Iterable[FormField]:
 
 
 def entry_of(entry: LogEntry) -> Entry:
-    """Return the history entry of one log entry. The verdict is read from the same answer."""
+    """Return the history entry of one log entry. Its answer is the one the verdict is read from."""
     answer = entry.answer
     return Entry(
         kind=_KINDS[answer.approved] if answer else Kind.EVENT,

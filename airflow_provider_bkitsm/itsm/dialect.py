@@ -138,7 +138,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def states(self, sns: Sequence[str]) -> Flow[tuple[TicketState, ...]]:
-        """Read the authoritative states of tickets of our own; unknown ones are left out."""
+        """Read the authoritative states of tickets of our own; unknown ones are left out.
+
+        :raises ItsmUnexpectedAnswerError: some could not be read; the states of the others are its ``rows``.
+        """
 
     @abstractmethod
     def summaries(self, sns: Sequence[str]) -> Flow[tuple[TicketSummary, ...]]:

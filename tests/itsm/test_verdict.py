@@ -328,9 +328,8 @@ def test_p3_no_content_raises_and_only_a_whole_approval_is_one(changes):
 
 
 def rows_of(sns: str) -> list[TicketState]:
-    return [
-        TicketState(sn=sn, progress=Progress.RUNNING, current_status="RUNNING", approve_result=False) for sn in sns
-    ]
+    of_each = {"current_status": "RUNNING", "progress": Progress.RUNNING, "approve_result": False}
+    return [TicketState(sn=sn, **of_each) for sn in sns]
 
 
 def test_p3_each_ticket_has_one_row_or_an_error():

@@ -64,10 +64,12 @@ async def test_a_page_of_tickets_takes_one_search(desk, opened):
     tickets, seen = desk.tickets(), opened(5)
     assert await tickets.refresh(seen) is True
     assert desk.asked == [CONN]
-    known = [tickets.snapshot(one) for one in seen]
-    assert {(one.progress, one.title, one.stale) for one in known} == {(Progress.RUNNING, FORM["title"], False)}
-    assert {one.approvers for one in known} == {("alice",)}
-    assert all(one.created_at and one.created_at.tzinfo and one.step for one in known)
+    snapshots = [tickets.snapshot(one) for one in seen]
+    assert {(one.progress, one.title, one.stale) for one in snapshots} == {
+        (Progress.RUNNING, FORM["title"], False)
+    }
+    assert {one.approvers for one in snapshots} == {("alice",)}
+    assert all(one.created_at and one.created_at.tzinfo and one.step for one in snapshots)
 
 
 async def test_what_was_just_read_is_not_asked_again(desk, opened):
