@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -19,6 +20,7 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import call_off, read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
+from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
 from airflow_provider_bkitsm.tickets.waits import TaskFate, end_reason, task_fate
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ _ATTEMPTS, _UNTIL_STARTED = 10, 1.0
 # So long a trigger waits for its withdrawal, and so long a withdrawal may take; the first keeps the trigger's log
 # open.
 _HOLD_SECONDS, _LONGEST_SECONDS = 60.0, 300.0
+_STORE_SECONDS = 30.0
 _MADE_UP_FOR = (
     "As long as the task stays ended, the next look at waits that were left tries again: one a minute in each"
     " triggerer with a wait on this connection, and CollectorReconcileOperator"
@@ -131,7 +134,12 @@ async def end_ticket(hook: ItsmAsyncHook, sn: str, why: str) -> None:
     """End a ticket; one that has ended is left as it is.
 
     :param why: the remark in ITSM.
+    :raises ItsmAnotherDialectError: another ITSM may have a ticket of that number, which is not touched (P6).
     """
+    spoken = (await hook.aget_conn()).gateway.dialect.name
+    read = partial(read_another_dialect, sn, hook.bkitsm_conn_id, spoken=spoken)
+    if another := await in_time(read, seconds=_STORE_SECONDS):
+        raise another
     if (await hook.run(read_status(sn))).progress.has_ended:
         return
     account = (await hook.aget_conn()).gateway.username

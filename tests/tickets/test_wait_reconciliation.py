@@ -123,6 +123,28 @@ async def test_p6_a_ticket_that_another_run_has_opened_is_not_ended(airflow, loo
     assert stored() == []
 
 
+async def test_p6_a_ticket_of_another_itsm_that_has_the_same_number_is_not_ended(
+    airflow, look, wait, sandbox, caplog
+):
+    """The connection speaks another dialect than when the ticket was opened."""
+    one = wait()
+    record_round(one.sn, request={"dialect": "v9"})
+    airflow.states["run_1"] = "failed"
+    assert await look() == []
+    assert sandbox.requests("get_ticket_status") + sandbox.requests("operate_ticket") == []
+    assert f"ITSM ticket {one.sn} was opened in the dialect 'v9'" in caplog.text
+    assert stored() == [one]
+
+
+def test_p6_nor_is_it_asked_about_where_its_task_is_gone(airflow, wait, sandbox):
+    one = wait()
+    record_round(one.sn, request={"dialect": "v9"})
+    report = airflow.reconcile()
+    assert (report.left_open, report.deleted) == ([one.sn], {one.sn})
+    assert sandbox.requests("get_ticket_status") == []
+    assert stored() == [one]
+
+
 async def test_p1_a_decision_that_came_first_stands(airflow, look, wait, sandbox):
     one = wait()
     sandbox.approve(one.sn)
