@@ -274,7 +274,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
         if ends or verdict.outcome is Outcome.APPROVED:
             binding = self.binding(verdict.sn, context)
-            if ends and binding.claim is not Claim.FOREIGN:
+            if ends and binding.claim is not Claim.FOREIGN and not self._is_of_another_itsm(verdict.sn):
                 policy = self.hook.verdict_policy(**self.verdict_settings)
                 verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
             # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
@@ -283,6 +283,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
+
+    def _is_of_another_itsm(self, sn: str) -> bool:
+        """Whether the connection speaks another dialect now: its ITSM may have a ticket of that number (P6)."""
+        from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+
+        another = read_another_dialect(sn, self.bkitsm_conn_id, spoken=self.hook.gateway.dialect.name)
+        if another is not None:
+            self.log.warning("ITSM ticket %s is not ended: %s", sn, another)
+        return another is not None
 
     def binding(self, sn: str, context: Context) -> Binding:
         """Read from the store whose a ticket is; one of before there were records is known by mark and age.

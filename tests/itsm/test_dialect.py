@@ -243,3 +243,14 @@ def test_a_cleared_task_asks_anew_there(changed, task):
 
 def test_what_was_stored_before_there_were_several_dialects_is_v2s():
     assert stored_dialect({}) == stored_dialect({"dialect": None}) == "v2"
+
+
+def test_p6_another_itsms_ticket_of_the_same_number_is_not_ended_when_time_is_up(changed, itsm, task):
+    other = DIALECTS["other"]
+    other.tickets = dict(itsm.tickets)
+    sensor = ItsmTicketSensor(
+        task_id="wait", ticket_sn=changed, opened_by="ask", on_not_approved="pass", on_timeout="withdraw"
+    )
+    event = {"verdict": {"sn": changed, "outcome": "timed_out", "reason_code": "deadline"}}
+    assert sensor.execute_complete(task("wait").context, event)["outcome"] == "timed_out"
+    assert other.tickets == itsm.tickets
