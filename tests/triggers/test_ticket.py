@@ -384,7 +384,7 @@ async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbo
     connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **LOGIN)
     form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
     sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
-    await fire(trigger(sn, approval_timeout=1.0))
+    await fire(trigger(sn, approval_timeout=4.0))
     (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
     assert f"ITSM ticket {sn} " in warning
 
