@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from airflow_provider_bkitsm.itsm.backpressure import backoff
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmConfigurationError,
@@ -18,7 +19,6 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 
-_LONGEST_PAUSE = 300.0
 MISSING_LOOKS = 3
 """After so many looks a number that ITSM does not know is an error, not a wait; a replica may lag before."""
 # A rotated secret or a gateway that is being published anew refuses for minutes; a wait of days outlives that.
@@ -121,6 +121,5 @@ class Wait:
 
     def _pause(self, error: ItsmError) -> Pause:
         self._failures += 1
-        doubled = min(self.interval * 2 ** min(self._failures, 10), max(_LONGEST_PAUSE, self.interval))
         asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
-        return Pause(seconds=max(doubled, asked or 0.0))
+        return Pause(seconds=max(backoff(self.interval, self._failures), asked or 0.0))
