@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
     task_can_finish_without_worker,
 )
-from airflow_provider_bkitsm.tickets.binding import Claim
+from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
-    from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding
+    from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +240,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
     def look_again(self, own: str | None, context: Context, remembered: Mapping[str, Any]) -> dict[str, Any]:
         """Read the task's own ticket; wait again while it is open or cannot be read."""
-        from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+        from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 
         if own is None:
             raise _stopped("a callback came, and it cannot be told which ticket this task waits for")
@@ -269,40 +269,40 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         approval of a ticket that was not opened for this task, or shows something else by now, is none.
         """
         from airflow_provider_bkitsm.hooks.operating import give_up
-        from airflow_provider_bkitsm.itsm.read_back import confirm
+        from airflow_provider_bkitsm.itsm.confirmation import confirm
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
         if ends or verdict.outcome is Outcome.APPROVED:
-            binding = self.binding(verdict.sn, context)
-            if ends and binding.claim is not Claim.FOREIGN and not self._is_of_another_itsm(verdict.sn):
+            ownership = self.ownership(verdict.sn, context)
+            if ends and ownership.kind is not OwnershipKind.FOREIGN and not self._is_of_another_itsm(verdict.sn):
                 policy = self.hook.verdict_policy(**self.verdict_settings)
                 verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
             # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
             # of what was sent, which this task has kept, and their event does not say whether they did.
-            counted, request = binding.applied_to(verdict), self._sent or binding.request
+            counted, request = ownership.applied_to(verdict), self._sent or ownership.request
             verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
 
     def _is_of_another_itsm(self, sn: str) -> bool:
         """Whether the connection speaks another dialect now: its ITSM may have a ticket of that number (P6)."""
-        from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 
         another = read_another_dialect(sn, self.bkitsm_conn_id, spoken=self.hook.gateway.dialect.name)
         if another is not None:
             self.log.warning("ITSM ticket %s is not ended: %s", sn, another)
         return another is not None
 
-    def binding(self, sn: str, context: Context) -> Binding:
+    def ownership(self, sn: str, context: Context) -> Ownership:
         """Read from the store whose a ticket is; one of before there were records is known by mark and age.
 
         :raises ItsmError: the store, or the ticket, cannot be read. The ticket is untouched; a retry is safe.
         """
-        from airflow_provider_bkitsm.tickets.binding_records import read_binding
         from airflow_provider_bkitsm.tickets.legacy import clock_behind
+        from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
         ticket = self.awaited(sn, context)
-        found = read_binding(ticket)
+        found = read_ownership(ticket)
         if found.since is not None and not found.is_settled:
             info = self.hook.run(ask(lambda itsm: itsm.info(sn)))
             if any(self._is_legacy(info.title, one, context) for one in ticket.of_each_opener):
@@ -313,7 +313,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
     def awaited(self, sn: str, context: Context) -> AwaitedTicket:
         """Return a ticket as the one that this task waits for, with who opens it."""
-        from airflow_provider_bkitsm.tickets.binding import AwaitedTicket
+        from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
 
         where = {name: str(getattr(context["ti"], name, "")) for name in ("dag_id", "run_id")}
         return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opener(), **where)

@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
 
 
-def wait_of(waits: Sequence[WaitRecord], task: TaskKey) -> WaitRecord | None:
+def wait_of(waits: Sequence[ApprovalWait], task: TaskKey) -> ApprovalWait | None:
     """Return the wait of a task instance; for a task that only opened the ticket, the run's wait for that ticket.
 
     A task that opens a ticket stores the ticket's address alone. Only a registered wait has its number.
@@ -82,7 +82,7 @@ class TaskKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitRecord:
+class ApprovalWait:
     """One wait as Airflow's database holds it. Times are aware.
 
     :param sn: the ticket's number; empty where the wait has not registered itself.
@@ -178,7 +178,7 @@ class Row:
 
 
 def row_of(
-    wait: WaitRecord, live: TicketSnapshot | None, *, collector: str = "", polled_at: datetime | None = None
+    wait: ApprovalWait, live: TicketSnapshot | None, *, collector: str = "", polled_at: datetime | None = None
 ) -> Row:
     """Join a wait and its ticket into a row.
 
@@ -220,7 +220,7 @@ def row_of(
     )
 
 
-def status_of(wait: WaitRecord, live: TicketSnapshot | None) -> Status | Outcome:
+def status_of(wait: ApprovalWait, live: TicketSnapshot | None) -> Status | Outcome:
     """Return the status of an approval. Only the verdict that the task ended with is a decision."""
     if wait.state == _DEFERRED:
         return _status_while_waiting(live)
@@ -281,7 +281,7 @@ def text(value: object) -> str:
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
-def _address(wait: WaitRecord, live: TicketSnapshot | None) -> str:
+def _address(wait: ApprovalWait, live: TicketSnapshot | None) -> str:
     addresses = (wait.ticket_url, (wait.verdict or {}).get("ticket_url"), live.ticket_url if live else "")
     return next(filter(None, map(web_address, addresses)), "")
 

@@ -21,13 +21,13 @@ from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_cl
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.confirmation import as_asked, confirmed
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
 from airflow_provider_bkitsm.itsm.models import CallbackBody, TicketInfo
-from airflow_provider_bkitsm.itsm.read_back import as_asked, confirmed
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

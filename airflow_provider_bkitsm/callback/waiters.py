@@ -99,7 +99,7 @@ class WaitArguments:
     :param sn: number of the ticket; None for a template.
     :param conn_id: connection; None for a template.
     :param verdict_settings: parameters of the hooks' ``verdict_policy``; None where a value is not plain.
-    :param opened_by: as :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket` has it.
+    :param opened_by: as :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket` has it.
     """
 
     sn: str | None

@@ -31,8 +31,8 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.idempotency import marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, rows_by_ticket
-from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket, verdict_of
 
 Seen = Verdict | ItsmError
 """What came of reading one ticket."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.clean_config import validate_clean_config
+from airflow_provider_bkitsm.collectors.current_config import present_clean_config
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.form import capacity_gb
-from airflow_provider_bkitsm.collectors.read_back import present_clean_config
 
 STORAGE_KEYS = ("retention", "allocation_min_days", "storage_replies", "es_shards")
 """Days kept, days until data moves to slower nodes, copies besides the first, shards."""

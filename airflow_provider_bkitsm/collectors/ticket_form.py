@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.collectors.form import digests_in, is_detail_of, ticket_title
-from airflow_provider_bkitsm.collectors.service_fit import (
+from airflow_provider_bkitsm.collectors.service_check import (
     APPROVERS_FIELD,
     DETAIL_FIELD,
     REASON_FIELD,

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.collectors.collector import Collector
+from airflow_provider_bkitsm.collectors.current_config import differences
 from airflow_provider_bkitsm.collectors.platform_rules import StorageCluster
-from airflow_provider_bkitsm.collectors.read_back import differences
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.responses import denied, located
 from airflow_provider_bkitsm.hooks.transport import NoAnswerError, Reply

@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.models import TicketAction, TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 
 log = logging.getLogger(__name__)
 

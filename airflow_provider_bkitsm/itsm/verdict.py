@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading one ticket's verdict: the authoritative state, its verdict source, and the evidence behind it."""
+"""A ticket's verdict: how it ended, who decided, by which policy; and how it is stored."""
 
 from __future__ import annotations
 
@@ -9,25 +9,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
 
-from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
-from airflow_provider_bkitsm.itsm.errors import (
-    ItsmAmbiguousError,
-    ItsmError,
-    ItsmTicketNotFoundError,
-    ItsmUnexpectedAnswerError,
-)
-from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_field
-from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
+from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
     NOBODYS_ANSWER,
-    Answer,
-    Judgement,
     Outcome,
     Reason,
-    approve_result_answer,
-    field_answer,
-    judge,
     reason_code,
 )
 
@@ -188,7 +175,7 @@ class Verdict:
 
     def seen(self, by: SeenBy, at: datetime) -> Verdict:
         """Return the same verdict with how, and when (aware), Airflow learnt of it."""
-        return replace(self, seen_by=by, seen_at=_iso(at))
+        return replace(self, seen_by=by, seen_at=at.isoformat())
 
     def timed_out(self) -> Verdict:
         """Return the same ticket, still open when the deadline passed."""
@@ -202,177 +189,6 @@ class Verdict:
         why = "" if self.reason_code is Reason.APPROVED else f": {self.reason}"
         waived = ", without looking for an approval step" if approved and not self.evidence_required else ""
         return f"ITSM ticket {self.sn} is {self.outcome}{waived}{why}" + (f" ({said})" if said else "")
-
-
-def read_verdict(sn: str, policy: VerdictPolicy) -> DialectFlow[Verdict]:
-    """Ask ITSM how a ticket stands (one call while it is open, two or three once it has ended).
-
-    :raises ItsmTicketNotFoundError: ITSM knows no such ticket.
-    :raises ItsmAmbiguousError: two tickets carry this number; neither is believed.
-    """
-    row = only_row(sn, (yield from ask(lambda itsm: itsm.states([sn]))))
-    return (yield from verdict_of(row, policy))
-
-
-def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
-    """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended).
-
-    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
-    """
-    still_open = judge(row.progress, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
-    if not still_open.outcome.is_final:
-        return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
-    return (yield from judge_by_log(row, (yield from read_log(row.sn)), policy))
-
-
-def read_log(sn: str) -> DialectFlow[tuple[LogEntry, ...]]:
-    """Read a ticket's log.
-
-    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
-    """
-    entries: tuple[LogEntry, ...] = about_ticket(sn, (yield from ask(lambda itsm: itsm.log(sn)))).entries
-    return entries
-
-
-def judge_by_log(row: TicketState, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> DialectFlow[Verdict]:
-    """Judge a ticket that has ended, whose log was just read (one call where a form field holds the verdict).
-
-    :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
-    """
-    answer = approve_result_answer(row.approve_result)
-    if policy.verdict_field is not None:
-        info = about_ticket(row.sn, (yield from ask(lambda itsm: itsm.info(row.sn))))
-        answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
-    proof = _proof(entries, policy)
-    judgement = judge(row.progress, answer=answer, evidence=_evidence(proof, policy))
-    return _verdict(row, judgement, proof, policy)
-
-
-def only_row(sn: str, rows: Iterable[TicketState]) -> TicketState:
-    """Return the one row of a ticket; ITSM leaves unknown sns out and may hold a sn twice.
-
-    See docs/itsm-behaviour.md#ticket_approval_result.
-    """
-    found = [row for row in rows if row.sn == sn]
-    if not found:
-        raise ItsmTicketNotFoundError(f"ITSM knows no ticket {sn}; nothing was approved")
-    if len(found) > 1:
-        raise ItsmAmbiguousError(f"ITSM holds {len(found)} tickets numbered {sn}; none of them is believed")
-    return found[0]
-
-
-def rows_by_ticket(
-    sns: Iterable[str], rows: Iterable[TicketState], unread: ItsmUnexpectedAnswerError | None = None
-) -> dict[str, TicketState | ItsmError]:
-    """Return each ticket's one row, or the error that it has instead.
-
-    :param unread: other rows of the same answer could not be read. One of them may be the second row of a ticket,
-        or the row of a ticket that has none.
-    """
-    found: dict[str, list[TicketState]] = {}
-    for row in rows:
-        found.setdefault(row.sn, []).append(row)
-    seen: dict[str, TicketState | ItsmError] = {}
-    for sn in sns:
-        try:
-            if unread is not None and (sn in unread.unreadable or sn not in found):
-                raise unread
-            seen[sn] = only_row(sn, found.get(sn, ()))
-        except ItsmError as error:
-            seen[sn] = error
-    return seen
-
-
-def value_of(fields: Iterable[FormField], key: str) -> Any:
-    """Return the value of a form field; None if there is none, or two that differ."""
-    values = [field.value for field in fields if field.key == key]
-    return values[0] if values and all(value == values[0] for value in values) else None
-
-
-def about_ticket(sn: str, answer: Any) -> Any:
-    """Return an answer that is about the ticket that was asked for.
-
-    :raises ItsmUnexpectedAnswerError: it is about another one.
-    """
-    if answer.sn != sn:
-        raise ItsmUnexpectedAnswerError(f"ITSM was asked about ticket {sn} and answered about another one")
-    return answer
-
-
-def _proof(entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Proof:
-    if policy.verdict_field is None:
-        return prove(entries, accept_automatic=policy.accept_automatic)
-    return prove_field(entries, key=policy.verdict_field, yes=policy.verdict_value)
-
-
-def _evidence(proof: Proof, policy: VerdictPolicy) -> Reason:
-    """Return what stands behind a yes of the verdict source, or why nothing does."""
-    if not policy.require_evidence:
-        return Reason.APPROVED
-    if proof.finding is Finding.AUTOMATIC and policy.accept_automatic:
-        return Reason.APPROVED_AUTOMATICALLY
-    return _REASONS[proof.finding]
-
-
-_REASONS = {
-    Finding.PROVED: Reason.APPROVED,
-    Finding.AUTOMATIC: Reason.AUTOMATIC_ONLY,
-    Finding.REFUSAL_STANDS: Reason.REFUSAL_STANDS,
-    Finding.UNCLEAR: Reason.VERDICT_UNCLEAR,
-    Finding.NOTHING: Reason.NO_EVIDENCE,
-}
-# What a person is to do about an end that nothing can be concluded from.
-_ADVICE = {
-    Reason.NO_EVIDENCE: "A flow that decides in a form field needs verdict_field; one that is meant to decide"
-    " without people needs require_evidence=False",
-    Reason.VERDICT_MISSING: "Compare verdict_field with the keys of the ticket's form",
-    Reason.AUTOMATIC_ONLY: "Give the step an approver who did not open the ticket, or set accept_automatic=True",
-    Reason.REFUSAL_STANDS: "Its step was deleted from the flow, or others were asked in its place. Let a person"
-    " look at the ticket, then ask anew",
-    Reason.VERDICT_UNCLEAR: "Let a person look at the ticket; a flow that decides in a form field needs"
-    " verdict_field",
-}
-
-
-def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
-    """Say why, what was seen at which step, and what to do."""
-    reason = judgement.reason
-    if reason not in _ADVICE:
-        return reason.text
-    seen = "; ".join(_at_step(one) for one in proof.because_of)
-    if reason is Reason.VERDICT_MISSING:
-        seen = f"form field {policy.verdict_field}"
-    return f"{reason.text}{f': {seen}' if seen else ''}. {_ADVICE[reason]}"
-
-
-def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
-    decisions = tuple(_decision(one) for one in proof.answers)
-    answered = decisions and judgement.outcome.is_decision
-    last = decisions[-1].decided_at if answered else _iso(row.updated_at)
-    return Verdict(
-        sn=row.sn,
-        outcome=judgement.outcome,
-        reason=_reason(judgement, proof, policy),
-        reason_code=judgement.reason,
-        current_status=row.current_status,
-        title=row.title,
-        ticket_url=row.ticket_url,
-        decided_at=last if judgement.outcome.is_final else None,
-        approvers=decisions,
-        evidence_required=policy.require_evidence,
-        progress=row.progress,
-        policy=policy,
-    )
-
-
-def _decision(answer: StepAnswer) -> Decision:
-    return Decision(
-        operator=answer.operator,
-        approved=answer.approved,
-        remark=answer.remark,
-        decided_at=_iso(answer.answered_at),
-        automatic=answer.automatic,
-    )
 
 
 def _stored_outcome(stored: Mapping[Any, Any]) -> tuple[Outcome, Reason, str]:
@@ -389,22 +205,13 @@ def _stored_outcome(stored: Mapping[Any, Any]) -> tuple[Outcome, Reason, str]:
     return outcome, code, reason
 
 
-_ANSWERS = {True: "approved", False: "refused", None: "answered"}
+ANSWER_WORDS = {True: "approved", False: "refused", None: "answered"}
 
 
 def _spoken(decision: Decision) -> str:
     automatic = " automatically" if decision.automatic else ""
     remark = f": {decision.remark}" if decision.remark else ""
-    return f"{decision.operator or 'the system'} {_ANSWERS[decision.approved]}{automatic}{remark}"
-
-
-def _at_step(answer: StepAnswer) -> str:
-    step = f" at {answer.step}" if answer.step else ""
-    return f"{answer.operator or 'the system'} {_ANSWERS[answer.approved]}{step}"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    return f"{decision.operator or 'the system'} {ANSWER_WORDS[decision.approved]}{automatic}{remark}"
 
 
 def _known(kind: type[E], value: object) -> E | None:

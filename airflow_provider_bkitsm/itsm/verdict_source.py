@@ -9,17 +9,12 @@ opened the service's flow tells, and when a ticket has ended its own log does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_bkitsm.itsm import verdict as verdicts
-from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
-from airflow_provider_bkitsm.itsm.models import FlowStep, LogEntry, Progress, Service, TicketState
-from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
-
-VERDICT_FIELD = "approval_result"
-"""Key of the form field in which the log platform's services keep their verdict."""
+from airflow_provider_bkitsm.itsm.models import FlowStep, Service
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import VERDICT_FIELD
 
 _YES = "true"
 # Fields of the log platform's built-in service, by which its form is recognised where its flow cannot be read.
@@ -72,48 +67,6 @@ def verdict_source(service: Service, steps: tuple[FlowStep, ...] | None, policy:
     if steps is None:
         return _by_form(service)
     return _by_flow(service, steps)
-
-
-def read_verdict(sn: str, policy: VerdictPolicy) -> DialectFlow[Verdict]:
-    """As :func:`airflow_provider_bkitsm.itsm.verdict.read_verdict`, with the service's own verdict source."""
-    row = verdicts.only_row(sn, (yield from ask(lambda itsm: itsm.states([sn]))))
-    return (yield from verdict_of(row, policy))
-
-
-def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
-    """As :func:`airflow_provider_bkitsm.itsm.verdict.verdict_of`, with the service's own verdict source.
-
-    The ticket's log is searched for a person's answer in ``approval_result`` only where nothing is set, ITSM's
-    verdict is yes and no approval step has answered. An answer in the form of whoever asked is none (P3).
-    """
-    if not row.progress.has_ended:
-        return (yield from verdicts.verdict_of(row, policy))
-    entries = yield from verdicts.read_log(row.sn)
-    verdict = yield from verdicts.judge_by_log(row, entries, policy)
-    if not (_may_be_in_a_field(row, verdict, policy) and _is_answered_in_field(entries)):
-        return verdict
-    return (yield from verdicts.judge_by_log(row, entries, replace(policy, verdict_field=VERDICT_FIELD)))
-
-
-def _may_be_in_a_field(row: TicketState, verdict: Verdict, policy: VerdictPolicy) -> bool:
-    unset = policy.verdict_field is None and policy.require_evidence
-    finished = row.progress is Progress.FINISHED and row.approve_result is True
-    return unset and finished and verdict.outcome is Outcome.REJECTED and not verdict.approvers
-
-
-def _is_answered_in_field(entries: Iterable[LogEntry]) -> bool:
-    """Whether a person has filled in the verdict field on an ordinary step that is not the submit step."""
-    held = [entry for entry in entries if _holds_verdict(entry)]
-    return any(entry.is_of_person for entry in held) and not any(map(_is_submission, held))
-
-
-def _holds_verdict(entry: LogEntry) -> bool:
-    return any(one.key == VERDICT_FIELD and one.type == "RADIO" for one in entry.fields)
-
-
-def _is_submission(entry: LogEntry) -> bool:
-    """Whether an entry is the submit step's, which alone has the title."""
-    return any(one.key == "title" for one in entry.fields)
 
 
 def _chosen_field(service: Service, steps: tuple[FlowStep, ...] | None, policy: VerdictPolicy) -> VerdictSource:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.collectors.approval_switch import Gate
     from airflow_provider_bkitsm.collectors.row import CollectorRow
-    from airflow_provider_bkitsm.collectors.service_fit import ServiceFit
+    from airflow_provider_bkitsm.collectors.service_check import ServiceFit
     from airflow_provider_bkitsm.collectors.ticket_form import Question
     from airflow_provider_bkitsm.itsm.models import Service
     from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
@@ -267,8 +267,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
     def _check_is_ours(self, sn: str, row: CollectorRow) -> None:
         """Refuse a ticket with this application's mark that is not what was sent: it was prepared, or edited."""
+        from airflow_provider_bkitsm.itsm.confirmation import ticket_differences
         from airflow_provider_bkitsm.itsm.dialect import ask
-        from airflow_provider_bkitsm.itsm.read_back import ticket_differences
 
         if row.request is None:
             return
@@ -304,7 +304,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
         :raises ItsmInvalidRequestError: no service fits; the message has every reason.
         """
-        from airflow_provider_bkitsm.collectors.service_fit import choose
+        from airflow_provider_bkitsm.collectors.service_check import choose
         from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.verdict_source import withdrawal_note
 
@@ -322,7 +322,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         return fit
 
     def _fit(self, service: Service, question: Question, **application: Any) -> ServiceFit:
-        from airflow_provider_bkitsm.collectors.service_fit import ServiceFit, plan_fields
+        from airflow_provider_bkitsm.collectors.service_check import ServiceFit, plan_fields
         from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
 

@@ -217,7 +217,7 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
 
         :param settings: where the verdict is read; None: as ``verdict_settings_of`` says.
         """
-        from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+        from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 
         chosen = self.verdict_settings_of(row) if settings is None else settings
         verdict = self.hook.run(read_verdict(str(row.ticket_sn), self.hook.verdict_policy(**chosen)))
@@ -225,7 +225,7 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
 
     def confirmed(self, row: CollectorRow, verdict: Verdict, settings: Mapping[str, Any] | None = None) -> Verdict:
         """Return the verdict, rejected if an approved ticket does not show what was sent to open it."""
-        from airflow_provider_bkitsm.itsm.read_back import confirm
+        from airflow_provider_bkitsm.itsm.confirmation import confirm
 
         chosen = self.verdict_settings_of(row) if settings is None else settings
         return self.hook.run(confirm(verdict, row.request, chosen))

@@ -66,7 +66,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
         A native approval writes the payload parked with its ticket over ours, without a trace there.
         """
-        from airflow_provider_bkitsm.collectors.read_back import differences
+        from airflow_provider_bkitsm.collectors.current_config import differences
 
         try:
             detail = self.bklog.get_collector_detail(row.collector_config_id)

@@ -114,7 +114,7 @@ class CollectorProvisionEtlOperator(VerdictReadingOperator):
         )
 
     def _refuse_what_others_changed(self, payload: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-        from airflow_provider_bkitsm.collectors.read_back import present_clean_config
+        from airflow_provider_bkitsm.collectors.current_config import present_clean_config
         from airflow_provider_bkitsm.collectors.storage_plan import changed_by_others
 
         present = present_clean_config(self.bklog.get_collector_detail(self.key[1]))

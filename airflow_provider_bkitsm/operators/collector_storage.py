@@ -61,7 +61,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Return the payload before and after the change, and the approver's rows."""
-        from airflow_provider_bkitsm.collectors.read_back import present_clean_config, unseen
+        from airflow_provider_bkitsm.collectors.current_config import present_clean_config, unseen
         from airflow_provider_bkitsm.collectors.storage_plan import changed_storage, storage_rows
 
         given = {key: value for key, value in self.storage.items() if value not in (None, "")}
@@ -77,7 +77,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
 
     def _changed_since_approval(self, detail: Mapping[str, Any]) -> dict[str, str]:
         """Return a row for the approver if the collector is not as it was approved last."""
-        from airflow_provider_bkitsm.collectors.read_back import differences
+        from airflow_provider_bkitsm.collectors.current_config import differences
 
         row = self.store.get(*self.key)
         found = differences(row.etl_payload, detail) if row.has_success and row.etl_payload else []

@@ -20,14 +20,14 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
-from airflow_provider_bkitsm.tickets.binding import Claim
+from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
-    from airflow_provider_bkitsm.tickets.binding import Binding
+    from airflow_provider_bkitsm.tickets.ownership import Ownership
     from airflow_provider_bkitsm.tickets.question import Question
 
 _DEFAULT_POLL_INTERVAL = 60.0
@@ -144,11 +144,11 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         self._digest_at_start, self._sent, self._opened_sn = asked, sent, sn
         return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
-    def binding(self, sn: str, context: Context) -> Binding:
+    def ownership(self, sn: str, context: Context) -> Ownership:
         """As the sensor's; but what this task has opened is its own, whatever this Airflow's address is by now."""
-        found = super().binding(sn, context)
+        found = super().ownership(sn, context)
         is_moved = not found.is_settled and found.since is None and sn == self._opened_sn
-        return replace(found, claim=Claim.OWN) if is_moved else found
+        return replace(found, kind=OwnershipKind.OWN) if is_moved else found
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where the verdict is read; a change of it is another question."""

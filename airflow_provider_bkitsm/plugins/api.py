@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 
 from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Sort, View, Wanted
-from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
@@ -151,7 +151,7 @@ def action_routes(views: ApprovalViews) -> APIRouter:
     return routes
 
 
-async def _wait_of(views: ApprovalViews, request: Request, user: Any, target: TicketTarget) -> WaitRecord:
+async def _wait_of(views: ApprovalViews, request: Request, user: Any, target: TicketTarget) -> ApprovalWait:
     """Return the wait whose ticket the page showed; 404 where another round has begun since."""
     await in_thread(check_changes, request, user, target.dag_id)
     wait = await views.wait(request, user, target.task)
@@ -160,7 +160,7 @@ async def _wait_of(views: ApprovalViews, request: Request, user: Any, target: Ti
     return wait
 
 
-async def _withdraw(views: ApprovalViews, wait: WaitRecord, *, operator: str, reason: str) -> dict[str, Any]:
+async def _withdraw(views: ApprovalViews, wait: ApprovalWait, *, operator: str, reason: str) -> dict[str, Any]:
     action = {"action_type": TicketAction.WITHDRAW, "operator": operator, "action_message": reason}
     try:
         async with await _hook(views, wait) as hook:
@@ -171,7 +171,7 @@ async def _withdraw(views: ApprovalViews, wait: WaitRecord, *, operator: str, re
     return {"current_status": status.current_status}
 
 
-async def _open_ticket(views: ApprovalViews, wait: WaitRecord) -> dict[str, Any]:
+async def _open_ticket(views: ApprovalViews, wait: ApprovalWait) -> dict[str, Any]:
     """Read an open ticket from ITSM, and return what the reminder function gets.
 
     :raises HTTPException: ITSM does not answer, or the ticket has ended or waits for nobody.
@@ -191,7 +191,7 @@ async def _open_ticket(views: ApprovalViews, wait: WaitRecord) -> dict[str, Any]
     return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.created_at}
 
 
-async def _hook(views: ApprovalViews, wait: WaitRecord) -> ItsmAsyncHook:
+async def _hook(views: ApprovalViews, wait: ApprovalWait) -> ItsmAsyncHook:
     gateway = await in_thread(views.metadata.gateway, wait.conn_id)
     if gateway is None:
         raise HTTPException(503, "The ITSM connection cannot be used")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
-from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, Viewer, WaitRecord, row_of, wait_of
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Viewer, row_of, wait_of
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -166,7 +166,7 @@ class ApprovalViews:
         self.collectors = Collectors()
         itsm = ItsmReader(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
         self.live, self.mine = TicketCache(itsm), PersonTickets(itsm)
-        self._waits: SharedCache[list[WaitRecord]] = SharedCache(_SHARED)
+        self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
         self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
 
@@ -207,28 +207,28 @@ class ApprovalViews:
             "now": now,
         }
 
-    async def wait(self, request: Request, user: Any, task: TaskKey) -> WaitRecord | None:
+    async def wait(self, request: Request, user: Any, task: TaskKey) -> ApprovalWait | None:
         """Return the wait of a task instance, for a person who may read its DAG."""
         await in_thread(check_reads, request, user, task.dag_id)
         return wait_of(await in_thread(self.tickets.of_run, task.dag_id, task.run_id), task)
 
-    async def _story(self, wait: WaitRecord) -> tuple[dict[str, Any] | None, str]:
+    async def _story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
         gateway = await in_thread(self.metadata.gateway, wait.conn_id) if wait.conn_id and wait.sn else None
         if gateway is None:
             return None, ""
         return await read_story(gateway, wait.sn)
 
     def _page(
-        self, waits: Iterable[WaitRecord], context: PageContext, wanted: Wanted, viewer: Viewer | None
+        self, waits: Iterable[ApprovalWait], context: PageContext, wanted: Wanted, viewer: Viewer | None
     ) -> Page:
         """Build one page out of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
         return page_of([self._row(wait, context) for wait in waits], wanted, viewer)
 
-    def _row(self, wait: WaitRecord, context: PageContext) -> Row:
+    def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
         return row_of(wait, live, collector=context.names.get(wait.sn, ""), polled_at=polled_at)
 
-    async def _viewer(self, user: Any, waits: Iterable[WaitRecord]) -> tuple[Viewer, bool]:
+    async def _viewer(self, user: Any, waits: Iterable[ApprovalWait]) -> tuple[Viewer, bool]:
         """Return the viewer with their tickets, and whether every ITSM answered.
 
         People who may read the same DAGs share the list of waits; they do not share this.
@@ -251,7 +251,7 @@ class ApprovalViews:
         """Return the collectors' names by ticket."""
         return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
 
-    async def _collector(self, wait: WaitRecord, dags: frozenset[str]) -> dict[str, Any] | None:
+    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> dict[str, Any] | None:
         """Return the collector that this ticket is about, with the payload that was applied for."""
         rows = await self._collector_rows(dags) if wait.sn else []
         return next(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_bkitsm.tickets.binding import ANYONE, indexed, one_of
+from airflow_provider_bkitsm.tickets.ownership import ANYONE, indexed, one_of
 
 _OPENERS = frozenset({"ItsmCreateTicketOperator", "CollectorApplyOperator"})
 _PACKAGE = "airflow_provider_bkitsm."

@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
 )
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
-from airflow_provider_bkitsm.tickets.binding import NUMBER_LOST
+from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     def _take_up(self, context: Context) -> None:
         """Learn which task this is, and its ticket's number by the store where a clean-up has deleted the XCom."""
         from airflow_provider_bkitsm.itsm.wait import ticket_number
-        from airflow_provider_bkitsm.tickets.binding_records import read_opened_ticket
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
 
         self._index = map_index(context["ti"])
         try:
@@ -217,7 +217,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
-        from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+        from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
         from airflow_provider_bkitsm.itsm.wait import Done, Wait, ticket_number
 
         sn = ticket_number(self.ticket_sn)
@@ -251,7 +251,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     def _refuse_another_dialect(self) -> None:
         """Raise an error where the ticket cannot be read because its connection speaks another dialect now."""
         from airflow_provider_bkitsm.itsm.wait import ticket_number
-        from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 
         spoken = self.hook.gateway.dialect.name
         if found := read_another_dialect(ticket_number(self.ticket_sn), self.bkitsm_conn_id, spoken=spoken):
@@ -272,7 +272,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
         from airflow_provider_bkitsm.itsm.wait import approval_time
-        from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
 
         info, timeout = self.hook.run(ask(lambda itsm: itsm.info(sn))), approval_time(self.approval_timeout)
         told_now = is_told_now(opened=info.created_at, now=datetime.now(UTC), interval=self.poke_interval)

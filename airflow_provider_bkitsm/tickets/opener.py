@@ -14,6 +14,7 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.operating import call_off
+from airflow_provider_bkitsm.itsm.confirmation import ticket_differences
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmConflictError,
@@ -25,7 +26,6 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
-from airflow_provider_bkitsm.itsm.read_back import ticket_differences
 from airflow_provider_bkitsm.itsm.stall import has_started
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError, Its
 from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
 from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
-from airflow_provider_bkitsm.itsm.verdict import rows_by_ticket
+from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01

@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.hooks.operating import end_open_ticket
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import installation
-from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 from airflow_provider_bkitsm.tickets.waits import (
     TaskFate,
     WaitRecord,

@@ -23,8 +23,8 @@ from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.tables import wait_table
-from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding
+from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, OwnershipKind
+from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
 # Cleared, about to run again, or merely moved to another triggerer: somebody waits, or will.
 _GOES_ON = frozenset({None, "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry"})
@@ -65,7 +65,7 @@ class WaitRecord:
     """One task that waits for a ticket. A task has one record, that of its latest wait.
 
     :param installation: tells Airflow installations apart that share a store.
-    :param opened_by: see :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket`.
+    :param opened_by: see :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
     :param withdraw: whether the ticket is to end when the task is ended from outside.
     """
 
@@ -92,7 +92,7 @@ class WaitRecord:
         if not self.withdraw:
             return False
         ticket = AwaitedTicket(**{name: getattr(self, name) for name in _TICKET})
-        return read_binding(ticket).claim is not Claim.FOREIGN
+        return read_ownership(ticket).kind is not OwnershipKind.FOREIGN
 
     def __str__(self) -> str:
         index = f"[{self.map_index}]" if self.map_index >= 0 else ""

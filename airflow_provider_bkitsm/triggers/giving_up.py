@@ -3,7 +3,7 @@
 
 Airflow cancels a trigger again at each sync, about once a second, also while the trigger's ``on_kill`` runs. So a
 withdrawal is a task of its own, which no cancel of the trigger reaches. What it cannot finish is in the log, and
-its wait's record stays, by which it is made up for: see :mod:`airflow_provider_bkitsm.triggers.left_waits`.
+its wait's record stays, by which it is made up for: see :mod:`airflow_provider_bkitsm.triggers.abandoned_waits`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import call_off, read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError
-from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 from airflow_provider_bkitsm.tickets.waits import TaskFate, end_reason, task_fate
 
 log = logging.getLogger(__name__)

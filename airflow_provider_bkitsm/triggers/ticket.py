@@ -14,20 +14,20 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.itsm.confirmation import confirm
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.read_back import confirm
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.itsm.verdict_source import verdict_of
+from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
-from airflow_provider_bkitsm.tickets.binding import NUMBER_LOST, AwaitedTicket, Binding, Claim
+from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, TaskFate, WaitRecord, open_wait_store, wait_key
+from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
 from airflow_provider_bkitsm.triggers.giving_up import Withdrawal, in_time
-from airflow_provider_bkitsm.triggers.left_waits import looking_for_left_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
@@ -63,7 +63,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     :param after_worker: a worker has just deferred to this trigger.
     :param withdraw_when_killed: whether the ticket ends when the wait is ended from outside.
     :param opened_by: id of the task of this run whose ticket this has to be, or ``anyone``; see
-        :class:`~airflow_provider_bkitsm.tickets.binding.AwaitedTicket`.
+        :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
         from airflow_provider_bkitsm.triggers.giving_up import give_up
 
-        if (await self._binding(self.ticket_sn)).claim is Claim.FOREIGN:
+        if (await self._ownership(self.ticket_sn)).kind is OwnershipKind.FOREIGN:
             return
         sn = ticket_number(self.ticket_sn)
         if await give_up(self.task_instance, sn=sn, conn_id=self.bkitsm_conn_id) is TaskFate.ENDED:
@@ -217,14 +217,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             note=partial(self._notes.polled, self.bkitsm_conn_id),
             on_stall=self._warn_of_stall,
         )
-        async with looking_for_left_waits(self.bkitsm_conn_id), looking as looks:
+        async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
         return step
 
     async def _number(self) -> str:
         """Return the ticket's number; the opener's record has it where a clean-up has deleted the XCom."""
-        from airflow_provider_bkitsm.tickets.binding_records import read_opened_ticket
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
 
         try:
             return ticket_number(self.ticket_sn)
@@ -240,7 +240,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     async def _opened_at(self, sn: str) -> datetime | None:
         """Return when a ticket was opened by our own clock, by which a deadline is counted: ITSM's may differ."""
-        from airflow_provider_bkitsm.tickets.binding_records import read_opened_at
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
 
         try:
             return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=_STORE_SECONDS)
@@ -290,7 +290,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     async def _explained(self, error: ItsmError) -> ItsmError:
         """Return why a wait failed: its ticket may be of another dialect than the connection speaks now."""
-        from airflow_provider_bkitsm.tickets.binding_records import read_another_dialect
+        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 
         try:
             sn, conn_id = ticket_number(self.ticket_sn), self.bkitsm_conn_id
@@ -330,16 +330,16 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """
         if verdict.outcome is not Outcome.APPROVED or self.task_instance is None:
             return verdict
-        binding = await self._binding(verdict.sn)
+        ownership = await self._ownership(verdict.sn)
         # The version before did not store who opens the ticket: then the DAG's code says it, on a worker.
-        is_named = self.opened_by is not None or self._number_is_stored or binding.claim is Claim.OWN
-        is_known = binding.request is not None or not (self.after_worker and shows_marker(verdict.title))
-        self.ends_task = self.ends_task and binding.is_settled and is_named and is_known
-        if not binding.is_settled:
+        is_named = self.opened_by is not None or self._number_is_stored or ownership.kind is OwnershipKind.OWN
+        is_known = ownership.request is not None or not (self.after_worker and shows_marker(verdict.title))
+        self.ends_task = self.ends_task and ownership.is_settled and is_named and is_known
+        if not ownership.is_settled:
             return verdict
-        counted = binding.applied_to(verdict)
+        counted = ownership.applied_to(verdict)
         # A worker reads the form back itself.
-        return await self._read_back(counted, binding.request) if self.ends_task else counted
+        return await self._read_back(counted, ownership.request) if self.ends_task else counted
 
     async def _read_back(self, verdict: Verdict, request: Mapping[str, Any] | None) -> Verdict:
         """Return a verdict as it counts by what the ticket shows; where that cannot be read a worker tries."""
@@ -351,11 +351,11 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.ends_task = False
             return verdict
 
-    async def _binding(self, sn: str) -> Binding:
-        from airflow_provider_bkitsm.tickets.binding_records import read_binding
+    async def _ownership(self, sn: str) -> Ownership:
+        from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
         ticket = self._awaited(ticket_number(sn))
-        return await in_time(partial(read_binding, ticket), seconds=_STORE_SECONDS)
+        return await in_time(partial(read_ownership, ticket), seconds=_STORE_SECONDS)
 
     def _awaited(self, sn: str = "") -> AwaitedTicket:
         where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, Sort, View, Wanted, page_of
-from airflow_provider_bkitsm.approvals.rows import Row, TaskKey, TicketSnapshot, Viewer, WaitRecord, row_of
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, TicketSnapshot, Viewer, row_of
 from airflow_provider_bkitsm.itsm.models import Progress
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def row(number: int, *, dag: str = "d", state: str = "deferred", collector: str = "", **of_live: Any) -> Row:
     task = TaskKey(dag_id=dag, run_id=f"run{number}", task_id="wait")
     since = NOW - timedelta(hours=number)
-    found = WaitRecord(task=task, state=state, sn=f"REQ{number:04}", registered_at=since, ended_at=since)
+    found = ApprovalWait(task=task, state=state, sn=f"REQ{number:04}", registered_at=since, ended_at=since)
     of_live = {"progress": Progress.RUNNING, "read_at": NOW, "title": f"Title {number % 3}"} | of_live
     return row_of(found, TicketSnapshot(**of_live), collector=collector)
 

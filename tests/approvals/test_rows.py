@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.rows import (
     OPEN,
+    ApprovalWait,
     Status,
     TaskKey,
     TicketSnapshot,
-    WaitRecord,
     deciders,
     moment,
     row_of,
@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
 TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AN_HOUR = timedelta(hours=1)
-FOUND = WaitRecord(
+FOUND = ApprovalWait(
     task=TASK, state="deferred", sn="REQ1", conn_id="itsm", registered_at=NOW, approval_seconds=3600
 )
 LIVE = TicketSnapshot(progress=Progress.RUNNING, read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
@@ -40,8 +40,8 @@ def verdict(outcome: Outcome, **more: Any) -> dict[str, Any]:
     return made.as_dict()
 
 
-def found(state: str | None = "deferred", **more: Any) -> WaitRecord:
-    return WaitRecord(**{**vars(FOUND), "state": state, **more})
+def found(state: str | None = "deferred", **more: Any) -> ApprovalWait:
+    return ApprovalWait(**{**vars(FOUND), "state": state, **more})
 
 
 def live(progress: Progress = Progress.RUNNING, **more: Any) -> TicketSnapshot:
@@ -271,9 +271,9 @@ def test_a_ticket_that_asks_nobody_says_so_while_it_waits():
 
 
 APPLY, WAIT = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in ("apply", "wait"))
-OPENED = WaitRecord(task=APPLY, state="success", ticket_url="https://itsm/1")
-WAITS = WaitRecord(task=WAIT, state="deferred", sn="REQ1", conn_id="itsm", ticket_url="https://itsm/1")
-ANOTHER = WaitRecord(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", ticket_url="https://itsm/2")
+OPENED = ApprovalWait(task=APPLY, state="success", ticket_url="https://itsm/1")
+WAITS = ApprovalWait(task=WAIT, state="deferred", sn="REQ1", conn_id="itsm", ticket_url="https://itsm/1")
+ANOTHER = ApprovalWait(task=WAIT, state="deferred", sn="REQ2", conn_id="itsm", ticket_url="https://itsm/2")
 
 
 def test_a_wait_shows_its_own():
@@ -289,8 +289,8 @@ def test_another_ticket_is_not_taken_for_it():
 
 
 def test_without_an_address_nothing_is_guessed():
-    bare = WaitRecord(task=APPLY, state="success")
-    silent = WaitRecord(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
+    bare = ApprovalWait(task=APPLY, state="success")
+    silent = ApprovalWait(task=WAIT, state="deferred", sn="REQ3", conn_id="itsm")
     assert wait_of([bare, silent], APPLY) is bare
 
 

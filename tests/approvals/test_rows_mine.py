@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.rows import TaskKey, Viewer, WaitRecord, row_of
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, Viewer, row_of
 
 TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
-ROW = row_of(WaitRecord(task=TASK, state="deferred", sn="REQ1", conn_id="itsm"), None)
+ROW = row_of(ApprovalWait(task=TASK, state="deferred", sn="REQ1", conn_id="itsm"), None)
 ME = Viewer(airflow_name="Alice Doe", itsm_name="alice")
 NOBODY = Viewer(airflow_name="", itsm_name="")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from tests.chaos.adversary import EVE, MALLORY, Adversary
 from tests.chaos.runs import Run

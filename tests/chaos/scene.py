@@ -32,7 +32,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
 from airflow_provider_bkitsm.tickets import approval_store
 from airflow_provider_bkitsm.tickets.opener import SETTLE_SECONDS

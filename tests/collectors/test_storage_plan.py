@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_bkitsm.collectors.current_config import present_clean_config, unseen
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
-from airflow_provider_bkitsm.collectors.read_back import present_clean_config, unseen
 from airflow_provider_bkitsm.collectors.storage_plan import (
     changed_by_others,
     changed_keys,
     changed_storage,
     storage_rows,
 )
-from tests.collectors.test_read_back import detail
+from tests.collectors.test_current_config import detail
 
 DETAIL = detail("natively_applying_after_write") | {"itsm_ticket_status": "success_apply"}
 PRESENT = present_clean_config(DETAIL)

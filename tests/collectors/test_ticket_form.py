@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
 from airflow_provider_bkitsm.collectors.form import shows_digest
-from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, plan_fields
+from airflow_provider_bkitsm.collectors.service_check import FieldPlan, plan_fields
 from airflow_provider_bkitsm.collectors.ticket_form import Question, check_approved_form, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FormField, Service, ServiceField

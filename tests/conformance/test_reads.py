@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import NO_APPROVAL, TWO_APPROVALS
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings

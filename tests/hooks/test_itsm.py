@@ -15,7 +15,8 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
 

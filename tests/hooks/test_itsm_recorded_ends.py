@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.callback.conftest import FakeMetadata

@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.itsm.actions import comment, operate
 from airflow_provider_bkitsm.itsm.dialect import stored_dialect
 from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator, ItsmOperateTicketOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -188,7 +188,8 @@ def test_a_dialect_nobody_knows_is_named_with_those_there_are(connect):
         _ = ItsmHook().gateway
 
 
-CORE = "actions evidence form idempotency models outcome people read_back schedule stall verdict_source wait"
+CORE = "actions confirmation evidence form idempotency models outcome people schedule stall verdict_reading"
+CORE += " verdict_source wait"
 
 
 def test_the_core_imports_no_version_of_itsm():

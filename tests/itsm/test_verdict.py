@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.models import Progress, TicketState
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, read_verdict, rows_by_ticket
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict, rows_by_ticket
 from tests.itsm.flows import drive
 
 SN = "REQ20261124000003"

@@ -22,7 +22,8 @@ from airflow_provider_bkitsm.collectors.store import CollectorStore
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.itsm.protocol import Call
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from tests.itsm.flows import decode, drive
 from tests.record import ANSWERS, CALLBACKS, EXCHANGES
 

@@ -15,12 +15,8 @@ from airflow_provider_bkitsm.itsm.v2.dialect import read_service
 from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, Workflow
 from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
-from airflow_provider_bkitsm.itsm.verdict_source import (
-    is_built_in_form,
-    read_verdict,
-    verdict_source,
-    withdrawal_note,
-)
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
+from airflow_provider_bkitsm.itsm.verdict_source import is_built_in_form, verdict_source, withdrawal_note
 from tests.itsm import flows
 from tests.record import EVIDENCE
 

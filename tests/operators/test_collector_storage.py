@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_bkitsm.collectors.current_config import present_clean_config
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
-from airflow_provider_bkitsm.collectors.read_back import present_clean_config
 from airflow_provider_bkitsm.hooks.bklog import BkLogCollectorNotFoundError, BkLogError
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.operators.collector import CollectorStoragePlanOperator

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import api, views
 from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED
@@ -30,8 +30,8 @@ class Tickets:
 
     sn: str
 
-    def of_run(self, *_run: str) -> list[WaitRecord]:
-        return [WaitRecord(task=TASK, state="deferred", sn=self.sn, conn_id="bkitsm_default")]
+    def of_run(self, *_run: str) -> list[ApprovalWait]:
+        return [ApprovalWait(task=TASK, state="deferred", sn=self.sn, conn_id="bkitsm_default")]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
@@ -38,18 +38,18 @@ def key(run_id: str, dag_id: str = "dag") -> TaskKey:
 class Tickets:
     """Airflow's database."""
 
-    founds: list[WaitRecord] = field(default_factory=list)
+    founds: list[ApprovalWait] = field(default_factory=list)
     polled: dict[str, datetime] = field(default_factory=dict)
     reads: int = 0
 
-    def waits(self, dag_ids: Collection[str], **_since: datetime) -> list[WaitRecord]:
+    def waits(self, dag_ids: Collection[str], **_since: datetime) -> list[ApprovalWait]:
         self.reads += 1
         return [one for one in self.founds if one.task.dag_id in dag_ids]
 
     def polls(self, **_since: datetime) -> dict[str, datetime]:
         return self.polled
 
-    def of_run(self, dag_id: str, run_id: str) -> list[WaitRecord]:
+    def of_run(self, dag_id: str, run_id: str) -> list[ApprovalWait]:
         return [one for one in self.founds if (one.task.dag_id, one.task.run_id) == (dag_id, run_id)]
 
 
@@ -112,13 +112,13 @@ def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
 
 
 @pytest.fixture
-def wait(pages, sandbox) -> Callable[..., WaitRecord]:
+def wait(pages, sandbox) -> Callable[..., ApprovalWait]:
     """Return a maker of tickets that a task waits for."""
 
-    def make(run_id: str = "run", **changes: Any) -> WaitRecord:
+    def make(run_id: str = "run", **changes: Any) -> ApprovalWait:
         sn = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True, meta=SIGNED).sn
         sandbox.wait_for_step(sn)
-        found = WaitRecord(task=key(run_id), state="deferred", sn=sn, conn_id=CONN, registered_at=NOW)
+        found = ApprovalWait(task=key(run_id), state="deferred", sn=sn, conn_id=CONN, registered_at=NOW)
         pages.tickets.founds.append(replace(found, **changes))
         return pages.tickets.founds[-1]
 

@@ -46,7 +46,7 @@ def look(request, airflow, monkeypatch):
         return airflow.reconcile().withdrawn
 
     async def in_triggerer() -> list[str]:
-        return await left_waits.end_left_tickets("bkitsm_default")
+        return await left_waits.withdraw_abandoned("bkitsm_default")
 
     async def ask(dag_id: str, **tasks: Any) -> Any:
         return airflow.ask(dag_id=dag_id, **tasks)
@@ -193,8 +193,8 @@ async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbo
     monkeypatch.setattr(left_waits, "ask_states", ask)
     one = wait()
     airflow.states["run_1"] = "failed"
-    async with left_waits.looking_for_left_waits("bkitsm_default"):
-        async with left_waits.looking_for_left_waits("bkitsm_default"):
+    async with left_waits.watching_abandoned_waits("bkitsm_default"):
+        async with left_waits.watching_abandoned_waits("bkitsm_default"):
             pass
         while stored():
             await left_waits.asyncio.sleep(0.02)

@@ -150,7 +150,7 @@ class TestGate:
         left = before.begins("gate")
         waits = insert_waits([left["sn"]], dag_version=dag_version, arguments=left["trigger"], conn_id=CONN)
         before.sandbox.approve(left["sn"])
-        monkeypatch.setattr(resume, "_binding", lambda *_: None)
+        monkeypatch.setattr(resume, "_ownership", lambda *_: None)
         verdict = Verdict.from_dict(left["approve"]["verdict"])
         assert AirflowMetadata().resume(waits[0].waiter, verdict)
         result = gate().execute_complete(task("gate").context, handed_over[0], **left["next_kwargs"])

@@ -46,7 +46,7 @@ from airflow_provider_bkitsm.itsm.v2.status import (
 )
 from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
-from airflow_provider_bkitsm.itsm.verdict import only_row
+from airflow_provider_bkitsm.itsm.verdict_reading import only_row
 
 _CRASHED = "SERVER_500_ERROR"
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})

@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, and_, or_, select
 from sqlalchemy.orm import aliased
 
-from airflow_provider_bkitsm.approvals.rows import TaskKey, WaitRecord, moment, text
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, moment, text
 from airflow_provider_bkitsm.callback.messages import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
@@ -44,12 +44,12 @@ _KEYS = {"button": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict
 class AirflowTickets:
     """Waits of the DAGs that a person may read. Every method makes one or two queries."""
 
-    def waits(self, dag_ids: Collection[str], *, since: datetime) -> list[WaitRecord]:
+    def waits(self, dag_ids: Collection[str], *, since: datetime) -> list[ApprovalWait]:
         """Return all open waits, and the latest ended waits whose button appeared after ``since``."""
         past = [wait for wait in _read(dag_ids, since=since) if wait.sn or wait.verdict]
         return _read(dag_ids, waiting=True) + past
 
-    def of_run(self, dag_id: str, run_id: str) -> list[WaitRecord]:
+    def of_run(self, dag_id: str, run_id: str) -> list[ApprovalWait]:
         """Return a run's tasks that have a ticket: they wait or waited for it, or opened it."""
         # A task with neither XCom has no ticket, and the value that it returned may be large.
         has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "button")))
@@ -67,7 +67,7 @@ class AirflowTickets:
         return dict(sorted(filter(None, polls), key=lambda poll: poll[1]))
 
 
-def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[WaitRecord]:
+def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[ApprovalWait]:
     ours = TaskInstance.dag_id.in_(dag_ids)
     if waiting:
         query = _columns().where(ours, Trigger.classpath == TRIGGER)
@@ -111,16 +111,16 @@ def _run(query: Select[Any]) -> list[Row[Any]]:
         return list(session.execute(query))
 
 
-def _wait_records(rows: Iterable[Row[Any]]) -> list[WaitRecord]:
+def _wait_records(rows: Iterable[Row[Any]]) -> list[ApprovalWait]:
     """Return one record for each task instance with a ticket; its latest registration counts."""
     earliest_first = sorted(rows, key=lambda row: _seconds(row.wait_time))
     waits = ((str(row.id), _wait_record(row)) for row in earliest_first)
     return list({key: wait for key, wait in waits if wait.sn or wait.ticket_url or wait.verdict}.values())
 
 
-def _wait_record(row: Row[Any]) -> WaitRecord:
+def _wait_record(row: Row[Any]) -> ApprovalWait:
     sn, waiter, state = *_registered(row), _state(row)
-    return WaitRecord(
+    return ApprovalWait(
         task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
         state=state,
         sn=sn,

@@ -44,8 +44,8 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     handle_event_submit,
     run_with_db_retries,
 )
-from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Binding, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_request
+from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
+from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class AirflowMetadata:
 
         An approval ends the task here where that loses nothing. Otherwise ``execute_complete`` on a worker draws
         the conclusion. The worker gets the verdict where the trigger's arguments or a record of the store bind the
-        ticket to the task. Without such a binding the worker is only woken, and reads its own ticket. ITSM calls
+        ticket to the task. Without either the worker is only woken, and reads its own ticket. ITSM calls
         back only once, so a transaction that the database aborted is repeated.
         """
         found = run_with_db_retries()(_read, waiter)
@@ -206,27 +206,27 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     theirs = arguments.waiter(waiter)
     if not arguments.may_be_about(verdict.sn, waiter.conn_id):
         return None
-    binding = _binding(found, arguments, waiter, verdict)
-    if not arguments.names_ticket and binding is not None and binding.claim is Claim.FOREIGN:
+    ownership = _ownership(found, arguments, waiter, verdict)
+    if not arguments.names_ticket and ownership is not None and ownership.kind is OwnershipKind.FOREIGN:
         return None
     # With a different policy, the verdict was read for an earlier wait of this task.
     same_policy = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
-    if not same_policy or binding is None or binding.claim not in _BINDING[arguments.names_ticket]:
+    if not same_policy or ownership is None or ownership.kind not in _COUNTING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
-    if binding.request is None and theirs.after_worker and shows_marker(verdict.title):
+    if ownership.request is None and theirs.after_worker and shows_marker(verdict.title):
         # Without a record, only the worker that began the wait may have stored what was sent to open the ticket.
         theirs = replace(theirs, ends_task=False)
-    return Message(waiter=theirs, read=binding.applied_to(verdict), counts=True)
+    return Message(waiter=theirs, read=ownership.applied_to(verdict), counts=True)
 
 
 # By whether the trigger's arguments name the ticket. Where only an XCom names it, a record must too.
-_BINDING = {True: frozenset(Claim) - {Claim.UNRECORDED}, False: frozenset({Claim.OWN})}
+_COUNTING = {True: frozenset(OwnershipKind) - {OwnershipKind.UNRECORDED}, False: frozenset({OwnershipKind.OWN})}
 
 
-def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict: Verdict) -> Binding | None:
+def _ownership(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict: Verdict) -> Ownership | None:
     """Return which task the ticket belongs to; None where the store cannot be read: a worker tries again."""
     if arguments.names_ticket and verdict.outcome is not Outcome.APPROVED:
-        return Binding(claim=Claim.UNCLAIMED)
+        return Ownership(kind=OwnershipKind.UNCLAIMED)
     ticket = AwaitedTicket(
         sn=verdict.sn,
         bkitsm_conn_id=waiter.conn_id,
@@ -235,7 +235,7 @@ def _binding(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict:
         opened_by=arguments.opened_by,
     )
     try:
-        return read_binding(ticket)
+        return read_ownership(ticket)
     except ItsmError as error:
         log.warning("%s", error)
         return None

@@ -16,7 +16,8 @@ from airflow_provider_bkitsm.itsm.models import StepAnswer
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.v2.evidence import answer_of, read_entry
 from airflow_provider_bkitsm.itsm.v2.models import LogEntry
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from tests.itsm.flows import drive
 from tests.record import EVIDENCE
 from tests.record.ends import ENDS, bodies, number

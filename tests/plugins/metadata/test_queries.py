@@ -18,7 +18,7 @@ from sqlalchemy import delete, event, select, update
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.approvals.list_page import View, Wanted, page_of
-from airflow_provider_bkitsm.approvals.rows import WaitRecord, row_of
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, row_of
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -45,7 +45,7 @@ def wait(dag_version) -> Any:
     return make
 
 
-def read(one: Registered, *, dags: tuple[str, ...] = (DAG,), since: datetime = LONG_AGO) -> list[WaitRecord]:
+def read(one: Registered, *, dags: tuple[str, ...] = (DAG,), since: datetime = LONG_AGO) -> list[ApprovalWait]:
     found = AirflowTickets().waits(set(dags), since=since)
     return [each for each in found if each.task.run_id == one.run_id]
 

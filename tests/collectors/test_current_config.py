@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.collectors.clean_config import KNOWN_KEYS, validate_clean_config
+from airflow_provider_bkitsm.collectors.current_config import differences, present_clean_config, unseen
 from airflow_provider_bkitsm.collectors.errors import CollectorStorageUnknown, InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, notices
-from airflow_provider_bkitsm.collectors.read_back import differences, present_clean_config, unseen
 from tests.record import BKLOG
 
 

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.confirmation import as_asked, confirm, form_differences, ticket_differences
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import NOBODYS_ANSWER, Outcome, Reason
-from airflow_provider_bkitsm.itsm.read_back import as_asked, confirm, form_differences, ticket_differences
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte, prepared
 from airflow_provider_bkitsm.itsm.v2.status import read_info
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.html_filter import filtered
 from airflow_provider_bkitsm.sandbox.itsm.services import Field
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.collectors.clean_config import canonical, digest
-from airflow_provider_bkitsm.collectors.service_fit import FieldPlan, Keys, ServiceFit, choose, plan_fields
+from airflow_provider_bkitsm.collectors.service_check import FieldPlan, Keys, ServiceFit, choose, plan_fields
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FlowStep, Service
 from airflow_provider_bkitsm.itsm.v2 import models

@@ -12,8 +12,8 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.hooks import store as module
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.tickets.binding import AwaitedTicket, Claim
-from airflow_provider_bkitsm.tickets.binding_records import read_binding, read_opened_ticket, read_request
+from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, OwnershipKind
+from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket, read_ownership, read_request
 from tests.tickets.records import CONN, record_round
 
 TICKET = AwaitedTicket(sn="REQ1", bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1", opened_by="ask")
@@ -24,17 +24,17 @@ def _own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
 
 
-def claim(**changes) -> Claim:
-    return read_binding(replace(TICKET, **changes)).claim
+def claim(**changes) -> OwnershipKind:
+    return read_ownership(replace(TICKET, **changes)).kind
 
 
 def test_p3_a_ticket_is_its_openers_in_its_run_only():
     record_round("REQ1")
-    assert claim() is claim(opened_by=None) is Claim.OWN
-    assert claim(sn="REQ2") is Claim.FOREIGN
+    assert claim() is claim(opened_by=None) is OwnershipKind.OWN
+    assert claim(sn="REQ2") is OwnershipKind.FOREIGN
     others = ({"run_id": "run_2"}, {"dag_id": "other"}, {"opened_by": "second"})
-    assert [claim(**one) for one in others] == [Claim.FOREIGN] * 3
-    assert claim(run_id="run_2", opened_by=None) is Claim.FOREIGN
+    assert [claim(**one) for one in others] == [OwnershipKind.FOREIGN] * 3
+    assert claim(run_id="run_2", opened_by=None) is OwnershipKind.FOREIGN
 
 
 @pytest.mark.parametrize("run_id", ["run_1 ", "RUN_1", "r\u00fcn_1"])
@@ -42,21 +42,21 @@ def test_p3_a_run_whose_id_only_looks_alike_is_another_one(engine, monkeypatch, 
     """Whoever starts a run may choose its id, and databases compare texts by rules of their own."""
     monkeypatch.setattr(module, "store_engine", lambda *_: engine)
     record_round("REQ1")
-    assert claim() is Claim.OWN
-    assert claim(run_id=run_id) is Claim.FOREIGN
+    assert claim() is OwnershipKind.OWN
+    assert claim(run_id=run_id) is OwnershipKind.FOREIGN
 
 
 def test_p3_only_the_latest_round_counts():
     record_round("REQ1")
     record_round("REQ2", round_number=2)
-    assert claim() is Claim.FOREIGN
-    assert claim(sn="REQ2") is Claim.OWN
+    assert claim() is OwnershipKind.FOREIGN
+    assert claim(sn="REQ2") is OwnershipKind.OWN
 
 
 def test_p3_a_round_that_has_no_ticket_yet_makes_the_earlier_one_count_no_more():
     record_round("REQ1")
     record_round(None, round_number=2)
-    assert claim() is Claim.FOREIGN
+    assert claim() is OwnershipKind.FOREIGN
 
 
 def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monkeypatch):
@@ -64,20 +64,20 @@ def test_p3_of_two_installations_that_share_a_store_each_has_its_own_round(monke
     record_round("REQ1", installation="https://production.example.com")
     record_round("REQ2", installation="https://staging.example.com")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
-    assert (claim(), claim(sn="REQ2")) == (Claim.OWN, Claim.FOREIGN)
+    assert (claim(), claim(sn="REQ2")) == (OwnershipKind.OWN, OwnershipKind.FOREIGN)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
-    assert (claim(), claim(sn="REQ2")) == (Claim.FOREIGN, Claim.OWN)
+    assert (claim(), claim(sn="REQ2")) == (OwnershipKind.FOREIGN, OwnershipKind.OWN)
 
 
 def test_p3_nor_does_it_where_the_number_is_the_authors_own(monkeypatch):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
     record_round("REQ1", installation="https://staging.example.com", request={"service_id": 1})
-    assert claim(opened_by=None) is Claim.UNRECORDED
+    assert claim(opened_by=None) is OwnershipKind.UNRECORDED
     # Their ITSMs may both have a ticket of this number.
     record_round("REQ1", request={"service_id": 2})
     record_round("REQ1", task_id="later", installation="https://staging.example.com", request={"service_id": 3})
-    found = read_binding(replace(TICKET, opened_by=None))
-    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 2})
+    found = read_ownership(replace(TICKET, opened_by=None))
+    assert (found.kind, found.request) == (OwnershipKind.OWN, {"service_id": 2})
 
 
 def test_p3_the_ticket_of_one_of_two_tasks_is_that_of_their_latest_rounds():
@@ -85,17 +85,17 @@ def test_p3_the_ticket_of_one_of_two_tasks_is_that_of_their_latest_rounds():
     record_round("REQ2", task_id="other", map_index=0)
     record_round("REQ3", task_id="other", map_index=1)
     record_round("REQ4", task_id="third")
-    assert [claim(sn=f"REQ{n}", opened_by="ask, other") for n in range(1, 6)] == [Claim.OWN] * 3 + [
-        Claim.FOREIGN
+    assert [claim(sn=f"REQ{n}", opened_by="ask, other") for n in range(1, 6)] == [OwnershipKind.OWN] * 3 + [
+        OwnershipKind.FOREIGN
     ] * 2
     assert [claim(sn=f"REQ{n}", opened_by="ask,other[1]") for n in (1, 2, 3)] == [
-        Claim.OWN,
-        Claim.FOREIGN,
-        Claim.OWN,
+        OwnershipKind.OWN,
+        OwnershipKind.FOREIGN,
+        OwnershipKind.OWN,
     ]
     record_round("REQ5", task_id="ask", round_number=2)
-    assert claim(opened_by="ask,other") is Claim.FOREIGN
-    said = read_binding(replace(TICKET, sn="REQ4", opened_by="ask,other")).text
+    assert claim(opened_by="ask,other") is OwnershipKind.FOREIGN
+    said = read_ownership(replace(TICKET, sn="REQ4", opened_by="ask,other")).text
     for part in ("task ask opened REQ5", "task other opened REQ2, REQ3", "task third of run run_1"):
         assert part in said
 
@@ -104,36 +104,36 @@ def test_p3_the_other_installations_round_releases_nothing_where_this_one_has_no
     """A triggerer may have another address than the workers: so a worker decides, which has the opener's."""
     record_round("REQ1", installation="https://staging.example.com")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
-    found = read_binding(TICKET)
-    assert (found.claim, found.since) == (Claim.UNRECORDED, None)
+    found = read_ownership(TICKET)
+    assert (found.kind, found.since) == (OwnershipKind.UNRECORDED, None)
     assert "[api] base_url" in found.text
-    assert claim(sn="REQ2") is Claim.FOREIGN
+    assert claim(sn="REQ2") is OwnershipKind.FOREIGN
 
 
 def test_a_round_that_kept_an_earlier_ticket_has_that_one():
     first = record_round("REQ1")
     record_round(None, round_number=2, ticket_of=first.nonce)
-    assert claim() is Claim.OWN
+    assert claim() is OwnershipKind.OWN
 
 
 def test_a_task_that_joined_a_shared_approval_has_its_ticket():
     shared = record_round("REQ1", run_id="", task_id="", approval_key="release")
     record_round(None, ticket_of=shared.nonce)
-    assert claim() is claim(opened_by=None) is Claim.OWN
-    assert claim(opened_by=None, dag_id="other") is Claim.FOREIGN
+    assert claim() is claim(opened_by=None) is OwnershipKind.OWN
+    assert claim(opened_by=None, dag_id="other") is OwnershipKind.FOREIGN
 
 
 def test_every_mapped_task_has_a_ticket_of_its_own():
     for index in range(3):
         record_round(f"REQ{index}", map_index=index)
-    assert [claim(sn=f"REQ{index}") for index in range(4)] == [Claim.OWN] * 3 + [Claim.FOREIGN]
+    assert [claim(sn=f"REQ{index}") for index in range(4)] == [OwnershipKind.OWN] * 3 + [OwnershipKind.FOREIGN]
 
 
 def test_a_round_on_another_connection_counts_as_the_later_one():
     record_round("REQ1", conn_id="before", round_number=7)
     record_round("REQ2", conn_id="after")
-    assert claim() is Claim.FOREIGN
-    assert claim(sn="REQ2") is Claim.OWN
+    assert claim() is OwnershipKind.FOREIGN
+    assert claim(sn="REQ2") is OwnershipKind.OWN
 
 
 def apply(sn: str, *, collector: int = 1, request=None, conn_id: str | None = CONN, **owner) -> None:
@@ -147,24 +147,24 @@ def apply(sn: str, *, collector: int = 1, request=None, conn_id: str | None = CO
 def test_p3_a_collectors_ticket_is_that_of_the_task_that_applied():
     apply("REQ1")
     apply("REQ2", collector=2, run_id="run_2")
-    assert claim() is claim(opened_by=None) is Claim.OWN
-    assert claim(sn="REQ2") is claim(sn="REQ2", opened_by=None) is Claim.FOREIGN
-    assert "task ask opened REQ1" in read_binding(replace(TICKET, sn="REQ2")).text
+    assert claim() is claim(opened_by=None) is OwnershipKind.OWN
+    assert claim(sn="REQ2") is claim(sn="REQ2", opened_by=None) is OwnershipKind.FOREIGN
+    assert "task ask opened REQ1" in read_ownership(replace(TICKET, sn="REQ2")).text
 
 
 def test_p3_another_installations_application_is_not_that_of_this_ones_task(monkeypatch):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
     apply("REQ1", request={"installation": "https://staging.example.com"})
-    assert claim() is claim(opened_by=None) is Claim.UNRECORDED
+    assert claim() is claim(opened_by=None) is OwnershipKind.UNRECORDED
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
-    assert claim() is claim(opened_by=None) is Claim.OWN
+    assert claim() is claim(opened_by=None) is OwnershipKind.OWN
 
 
 def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
     sent = {"service_id": 11, "fields": {"title": "t"}}
     apply("REQ1", request=sent)
     record_round("REQ2", task_id="other", request=sent)
-    assert [read_binding(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
+    assert [read_ownership(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
     assert [read_request(sn, CONN) for sn in ("REQ1", "REQ2", "REQ3")] == [sent, sent, None]
 
 
@@ -172,40 +172,40 @@ def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
 def test_p6_a_collectors_ticket_counts_within_its_connection(conn_id):
     """Two ITSMs give one number. Before version 6 of the tables an application did not store its connection."""
     apply("REQ1", collector=1, run_id="run_2", conn_id="elsewhere", request={"service_id": 2})
-    assert claim(opened_by=None) is Claim.UNCLAIMED
+    assert claim(opened_by=None) is OwnershipKind.UNCLAIMED
     apply("REQ1", collector=2, conn_id=conn_id, request={"service_id": 1})
     apply("REQ1", collector=3, run_id="run_3", conn_id="elsewhere", request={"service_id": 3})
-    found = read_binding(replace(TICKET, opened_by=None))
-    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 1})
+    found = read_ownership(replace(TICKET, opened_by=None))
+    assert (found.kind, found.request) == (OwnershipKind.OWN, {"service_id": 1})
     assert read_request("REQ1", CONN) == {"service_id": 1}
 
 
 def test_p3_a_collectors_ticket_that_this_run_opened_on_another_connection_is_its_own():
     apply("REQ1", conn_id="elsewhere", request={"service_id": 2})
-    found = read_binding(TICKET)
-    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 2})
+    found = read_ownership(TICKET)
+    assert (found.kind, found.request) == (OwnershipKind.OWN, {"service_id": 2})
 
 
 def test_a_number_nobody_has_recorded_is_the_authors_own():
-    assert claim(opened_by=None) is Claim.UNCLAIMED
+    assert claim(opened_by=None) is OwnershipKind.UNCLAIMED
 
 
 def test_p3_a_number_of_another_connection_is_another_ticket():
     record_round("REQ1", dag_id="other", conn_id="elsewhere")
-    assert claim(opened_by=None) is Claim.UNCLAIMED
+    assert claim(opened_by=None) is OwnershipKind.UNCLAIMED
 
 
 @pytest.mark.parametrize("opened_by", ["ask", None])
 def test_p3_a_ticket_of_this_run_is_read_back_whichever_connection_leads_to_it(opened_by):
     record_round("REQ1", request={"service_id": 7})
-    found = read_binding(replace(TICKET, bkitsm_conn_id="alias", opened_by=opened_by))
-    assert (found.claim, found.request) == (Claim.OWN, {"service_id": 7})
+    found = read_ownership(replace(TICKET, bkitsm_conn_id="alias", opened_by=opened_by))
+    assert (found.kind, found.request) == (OwnershipKind.OWN, {"service_id": 7})
 
 
 def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
     before = datetime.now(UTC)
-    found = read_binding(TICKET)
-    assert found.claim is Claim.UNRECORDED
+    found = read_ownership(TICKET)
+    assert found.kind is OwnershipKind.UNRECORDED
     assert before < found.since < datetime.now(UTC)
     assert "[bkitsm] store_conn_id" in found.text
 
@@ -213,10 +213,10 @@ def test_p3_without_a_record_a_ticket_has_to_be_older_than_the_records():
 @pytest.mark.parametrize(
     ("executor", "said"),
     [
-        ("LocalExecutor", Claim.UNRECORDED),
-        ("airflow.executors.local_executor.LocalExecutor", Claim.UNRECORDED),
-        ("CeleryExecutor", Claim.UNCLAIMED),
-        ("LocalExecutor,KubernetesExecutor", Claim.UNCLAIMED),
+        ("LocalExecutor", OwnershipKind.UNRECORDED),
+        ("airflow.executors.local_executor.LocalExecutor", OwnershipKind.UNRECORDED),
+        ("CeleryExecutor", OwnershipKind.UNCLAIMED),
+        ("LocalExecutor,KubernetesExecutor", OwnershipKind.UNCLAIMED),
     ],
 )
 def test_where_workers_write_into_other_files_a_missing_record_says_nothing(monkeypatch, executor, said):
@@ -272,6 +272,6 @@ def test_p8_a_store_that_cannot_be_read_is_an_error_a_retry_may_get_past(monkeyp
 
     monkeypatch.setattr(module, "store_engine", broken)
     with pytest.raises(StoreUnavailable) as raised:
-        read_binding(TICKET)
+        read_ownership(TICKET)
     assert raised.value.retry_safe
     assert "secret" not in str(raised.value)

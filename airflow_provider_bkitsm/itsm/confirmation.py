@@ -25,8 +25,8 @@ from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.protocol import read_json
-from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy, about_ticket
-from airflow_provider_bkitsm.itsm.verdict_source import read_verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict_reading import about_ticket, read_verdict
 
 _TITLE = "title"
 _MOST_DIFFERENCES = 5

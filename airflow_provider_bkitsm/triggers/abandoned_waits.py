@@ -31,7 +31,7 @@ _BETWEEN_LOOKS = 60.0
 _STORE_SECONDS = 30.0
 
 
-async def end_left_tickets(conn_id: str) -> list[str]:
+async def withdraw_abandoned(conn_id: str) -> list[str]:
     """End the tickets of a connection whose tasks were ended while they waited; return their numbers."""
     waits = await in_time(partial(_waiting, conn_id), seconds=_STORE_SECONDS)
     left: list[WaitRecord] = []
@@ -80,7 +80,7 @@ _LOOKERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Looker]] = Wea
 
 
 @asynccontextmanager
-async def looking_for_left_waits(conn_id: str) -> AsyncIterator[None]:
+async def watching_abandoned_waits(conn_id: str) -> AsyncIterator[None]:
     """Let somebody look now and then as long as one of this event loop waits on a connection."""
     loop = asyncio.get_running_loop()
     here = _LOOKERS.setdefault(loop, {})
@@ -101,6 +101,6 @@ async def _look_now_and_then(conn_id: str) -> None:
     while True:
         await asyncio.sleep(_BETWEEN_LOOKS)
         try:
-            await end_left_tickets(conn_id)
+            await withdraw_abandoned(conn_id)
         except Exception as error:
             log.warning("waits that were left on connection %s could not be looked for: %s", conn_id, error)

@@ -18,26 +18,26 @@ from airflow_provider_bkitsm.collectors.tables import approval_table, collector_
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
-from airflow_provider_bkitsm.tickets.binding import (
+from airflow_provider_bkitsm.tickets.ownership import (
     AwaitedTicket,
-    Binding,
+    Ownership,
     TicketOwner,
     TicketRecords,
-    bind,
     likeliest,
     opened_tickets,
+    ownership_of,
 )
 
 _APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
 
 
-def read_binding(ticket: AwaitedTicket) -> Binding:
+def read_ownership(ticket: AwaitedTicket) -> Ownership:
     """Read from the store whose an awaited ticket is. Blocks.
 
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
     with _reading(ticket.sn) as connection:
-        return likeliest([bind(one, _records(connection, one)) for one in ticket.of_each_opener])
+        return likeliest([ownership_of(one, _records(connection, one)) for one in ticket.of_each_opener])
 
 
 def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
@@ -46,7 +46,7 @@ def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
     Airflow's clean-ups delete XComs, and with them the number that a task was given.
 
     :param ticket: as far as it is known; ``sn`` is empty.
-    :raises ItsmError: as ``read_binding``.
+    :raises ItsmError: as ``read_ownership``.
     """
     with _reading("of this run") as connection:
         each = [opened_tickets(one, _records(connection, one)) for one in ticket.of_each_opener]
@@ -57,7 +57,7 @@ def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
 def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     """Return what was sent to open a ticket; None where no record says. Blocks.
 
-    :raises ItsmError: as ``read_binding``.
+    :raises ItsmError: as ``read_ownership``.
     """
     with _reading(sn) as connection:
         return _first(connection, _openers(sn, bkitsm_conn_id))[1]
@@ -67,7 +67,7 @@ def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAn
     """Return the error of a ticket that was opened in another dialect than its connection speaks. Blocks.
 
     :param spoken: name of the connection's dialect.
-    :raises ItsmError: as ``read_binding``.
+    :raises ItsmError: as ``read_ownership``.
     """
     request = read_request(sn, bkitsm_conn_id)
     if request is None or stored_dialect(request) == spoken:
@@ -78,7 +78,7 @@ def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAn
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
     """Return when a ticket was opened, by its worker's clock (aware); None where no record says. Blocks.
 
-    :raises ItsmError: as ``read_binding``.
+    :raises ItsmError: as ``read_ownership``.
     """
     query = select(_APPROVAL.create_started_at, _APPROVAL.opened_at)
     query = query.where(*_is_opener(sn, bkitsm_conn_id)).order_by(_APPROVAL.created_at.desc()).limit(1)
@@ -98,7 +98,7 @@ class Opening:
 def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
     """Return the last ticket that a record of a connection opened; None where there is none. Blocks.
 
-    :raises ItsmError: as ``read_binding``.
+    :raises ItsmError: as ``read_ownership``.
     """
     same = (_APPROVAL.bkitsm_conn_id == bkitsm_conn_id, _APPROVAL.create_started_at.is_not(None))
     query = select(_APPROVAL.sn, _APPROVAL.opened_at).where(*same, _APPROVAL.opened_at.is_not(None))

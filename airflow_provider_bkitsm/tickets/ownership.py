@@ -115,7 +115,7 @@ class TicketRecords:
     complete: bool = True
 
 
-class Claim(StrEnum):
+class OwnershipKind(StrEnum):
     """Whose an awaited ticket is."""
 
     OWN = "own"
@@ -125,14 +125,14 @@ class Claim(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Binding:
+class Ownership:
     """Whose an awaited ticket is, and the sentence that says so.
 
     :param since: of an unrecorded ticket: what was opened before has no record.
     :param request: what was sent to open the ticket, which it has to show still; None where no record says.
     """
 
-    claim: Claim
+    kind: OwnershipKind
     text: str = ""
     request: Mapping[str, Any] | None = None
     since: datetime | None = None
@@ -140,20 +140,20 @@ class Binding:
     @property
     def is_settled(self) -> bool:
         """Whether nothing more has to be asked: an unrecorded ticket may be one of before there were records."""
-        return self.claim is not Claim.UNRECORDED
+        return self.kind is not OwnershipKind.UNRECORDED
 
     @property
     def refusal(self) -> Reason | None:
         """Why an approval of the ticket does not count; None where it does."""
-        return _REFUSALS.get(self.claim)
+        return _REFUSALS.get(self.kind)
 
-    def of_ticket_opened_at(self, opened_at: datetime) -> Binding:
-        """Return the binding of an unrecorded ticket whose time of creation (aware) was read from ITSM.
+    def of_ticket_opened_at(self, opened_at: datetime) -> Ownership:
+        """Return the ownership of an unrecorded ticket whose time of creation (aware) was read from ITSM.
 
         The version before kept no records; its tickets count as they did then.
         """
-        is_older = self.claim is Claim.UNRECORDED and self.since is not None and opened_at < self.since
-        return replace(self, claim=Claim.UNCLAIMED) if is_older else self
+        is_older = self.kind is OwnershipKind.UNRECORDED and self.since is not None and opened_at < self.since
+        return replace(self, kind=OwnershipKind.UNCLAIMED) if is_older else self
 
     def applied_to(self, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts for the wait: another ticket's approval is none."""
@@ -164,38 +164,38 @@ class Binding:
         return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
 
 
-def likeliest(bindings: Sequence[Binding]) -> Binding:
-    """Return the binding that counts of those to each task that may have opened a ticket; a refusal names all."""
-    found = min(bindings, key=lambda one: _FROM_OWN.index(one.claim))
-    texts = dict.fromkeys(one.text for one in bindings if one.claim is found.claim and one.text)
+def likeliest(ownerships: Sequence[Ownership]) -> Ownership:
+    """Return which ownership counts, of one for each task that may have opened a ticket; a refusal names all."""
+    found = min(ownerships, key=lambda one: _FROM_OWN.index(one.kind))
+    texts = dict.fromkeys(one.text for one in ownerships if one.kind is found.kind and one.text)
     return replace(found, text="; ".join(texts))
 
 
-_FROM_OWN = (Claim.OWN, Claim.UNCLAIMED, Claim.UNRECORDED, Claim.FOREIGN)
-_REFUSALS = {Claim.FOREIGN: Reason.NOT_ITS_TICKET, Claim.UNRECORDED: Reason.NOT_RECORDED}
+_FROM_OWN = (OwnershipKind.OWN, OwnershipKind.UNCLAIMED, OwnershipKind.UNRECORDED, OwnershipKind.FOREIGN)
+_REFUSALS = {OwnershipKind.FOREIGN: Reason.NOT_ITS_TICKET, OwnershipKind.UNRECORDED: Reason.NOT_RECORDED}
 
 
-def bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
+def ownership_of(ticket: AwaitedTicket, records: TicketRecords) -> Ownership:
     """Say whose an awaited ticket is.
 
     With ``opened_by`` the ticket has to be that of the task's latest round in this run. Without, a ticket that no
     record names is the author's own, and one that another run or DAG has opened is not.
     """
-    return replace(_bind(ticket, records), request=records.request)
+    return replace(_ownership(ticket, records), request=records.request)
 
 
-def _bind(ticket: AwaitedTicket, records: TicketRecords) -> Binding:
+def _ownership(ticket: AwaitedTicket, records: TicketRecords) -> Ownership:
     if ticket.opened_by == ANYONE:
-        return Binding(claim=Claim.UNCLAIMED)
+        return Ownership(kind=OwnershipKind.UNCLAIMED)
     if ticket.opened_by is None:
-        return _bind_to_run(ticket, records.owner)
+        return _ownership_by_run(ticket, records.owner)
     if ticket.sn in _own(ticket, records):
         return _own_or_elsewhere(ticket.sn, f"task {ticket.opened_by}", elsewhere=records.elsewhere)
     if records.rounds or records.owner is not None:
-        return Binding(claim=Claim.FOREIGN, text=_differs(ticket, records))
+        return Ownership(kind=OwnershipKind.FOREIGN, text=_differs(ticket, records))
     if not records.complete:
-        return Binding(claim=Claim.UNCLAIMED, text=_not_shared(ticket))
-    return Binding(claim=Claim.UNRECORDED, text=_unrecorded(ticket), since=records.since)
+        return Ownership(kind=OwnershipKind.UNCLAIMED, text=_not_shared(ticket))
+    return Ownership(kind=OwnershipKind.UNRECORDED, text=_unrecorded(ticket), since=records.since)
 
 
 def opened_tickets(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
@@ -205,10 +205,10 @@ def opened_tickets(ticket: AwaitedTicket, records: TicketRecords) -> Collection[
     return _own(ticket, records)
 
 
-def _own_or_elsewhere(sn: str, opener: str, *, elsewhere: bool) -> Binding:
+def _own_or_elsewhere(sn: str, opener: str, *, elsewhere: bool) -> Ownership:
     if elsewhere:
-        return Binding(claim=Claim.UNRECORDED, text=_of_another_installation(sn, opener))
-    return Binding(claim=Claim.OWN)
+        return Ownership(kind=OwnershipKind.UNRECORDED, text=_of_another_installation(sn, opener))
+    return Ownership(kind=OwnershipKind.OWN)
 
 
 def _own(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
@@ -224,16 +224,16 @@ def _own(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None
     return {rounds.get(index), *opened[index : index + 1]}
 
 
-def _bind_to_run(ticket: AwaitedTicket, owner: TicketOwner | None) -> Binding:
+def _ownership_by_run(ticket: AwaitedTicket, owner: TicketOwner | None) -> Ownership:
     if owner is None:
-        return Binding(claim=Claim.UNCLAIMED)
+        return Ownership(kind=OwnershipKind.UNCLAIMED)
     if owner.dag_id == ticket.dag_id and owner.run_id in ("", ticket.run_id):
         return _own_or_elsewhere(ticket.sn, str(owner), elsewhere=owner.elsewhere)
     text = (
         f"{ticket.sn} was opened by {owner}, and the one that waits is run {ticket.run_id} of DAG {ticket.dag_id}."
         f' A sensor that is to wait for any ticket says opened_by="{ANYONE}"'
     )
-    return Binding(claim=Claim.FOREIGN, text=text)
+    return Ownership(kind=OwnershipKind.FOREIGN, text=text)
 
 
 def _differs(ticket: AwaitedTicket, records: TicketRecords) -> str:
