@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``services``, ``check-service``, ``import-service``: which services ITSM has, what they ask, whether they fit."""
+"""``services``, ``check-service``, ``import-service``: which services there are, what they ask, what they fit."""
 
 from __future__ import annotations
 
