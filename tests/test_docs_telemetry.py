@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page on telemetry names every metric as it is; mapping, alerts and dashboard fit what StatsD really sends."""
+"""The page on telemetry names each metric as it is; mapping, alerts and dashboard fit what StatsD really sends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ telemetry.decided(verdict, conn_id="a.b c", way="poll", called_back=True)
 
 
 @pytest.fixture(scope="module")
-def packets() -> Iterator[dict[str, str]]:
+def packets() -> dict[str, str]:
     """What StatsD gets from Airflow's own client for each metric: the kind by its name."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
@@ -61,7 +61,7 @@ def packets() -> Iterator[dict[str, str]]:
         while sum("bkitsm" in name for name in found) < len(telemetry.METRICS):
             name, _, rest = server.recv(4096).decode().partition(":")
             found[name] = rest.split("|")[1]
-    yield {name: kind for name, kind in found.items() if "bkitsm" in name}
+    return {name: kind for name, kind in found.items() if "bkitsm" in name}
 
 
 def mapped(name: str) -> list[dict[str, object]]:
