@@ -98,6 +98,7 @@ lint: $(STAMP) $(SCRIPTS)
 	$(BIN)/vulture
 	$(BIN)/deptry airflow_provider_bkitsm
 	$(BIN)/python -m tools.headers --check
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	npm run --silent lint
 
 headers: $(STAMP)

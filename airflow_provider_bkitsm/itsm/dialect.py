@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
     FlowStep,
+    ListedService,
     Service,
     TicketAction,
     TicketInfo,
@@ -179,6 +180,10 @@ class Dialect(ABC):
         :raises CollectItsmNotExists: there is no such service.
         """
         raise self._lacks(f"describes no service such as {service_id}")
+
+    def services(self) -> Flow[tuple[ListedService, ...]]:
+        """List the services in which an application may open tickets."""
+        raise self._lacks("lists no services")
 
     def log_services(self) -> Flow[tuple[Service, ...]]:
         """Find the services that are made for log collectors.

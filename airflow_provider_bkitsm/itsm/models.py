@@ -222,11 +222,13 @@ class ServiceField:
     :param is_required: whether it must be filled.
     :param is_always_shown: False where other fields may hide it.
     :param default: what ITSM's own page starts with: a ticket opened by a call does not get it.
+    :param choices: what may be answered, names by key; empty where everything may, or only ITSM knows.
     """
 
     key: str
     type: str = ""
     name: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
     names_people: bool = False
     is_required: bool = True
     is_always_shown: bool = True
@@ -244,6 +246,18 @@ class Service:
     name: str = ""
     fields: tuple[ServiceField, ...] = ()
     details: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedService:
+    """A service in a list of them.
+
+    :param catalog: name of the catalogue it is in; empty where ITSM does not say.
+    """
+
+    service_id: int | str
+    name: str = ""
+    catalog: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
     FlowStep,
+    ListedService,
     Service,
     ServiceField,
     TicketAction,
@@ -32,7 +33,7 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
 from airflow_provider_bkitsm.itsm.v2.codes import CODES
 from airflow_provider_bkitsm.itsm.v2.comment import comment
-from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
+from airflow_provider_bkitsm.itsm.v2.form_check import choice_names, fitting_title
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_shown, as_stored, stored_title
 from airflow_provider_bkitsm.itsm.v2.models import as_meant
@@ -145,6 +146,10 @@ class DialectV2(Dialect):
         """Read a service by its number or name."""
         return read_service((yield from services.find_service(service_id)))
 
+    def services(self) -> Flow[tuple[ListedService, ...]]:
+        """List the services by catalogue; without names of catalogues where their tree cannot be read."""
+        return services.list_services()
+
     def log_services(self) -> Flow[tuple[Service, ...]]:
         """Find the services with the log platform's display role."""
         return tuple(map(read_service, (yield from services.find_log_services())))
@@ -227,6 +232,7 @@ def _read_service_field(field: models.ServiceField) -> ServiceField:
         is_required=field.validate_type == _REQUIRED,
         is_always_shown=str(field.show_type) != _MAY_BE_HIDDEN,
         default=field.default,
+        choices=choice_names(field) or {},
     )
 
 

@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import (
     CollectItsmNotExists,
+    ItsmError,
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
 from airflow_provider_bkitsm.itsm.form import form_types, read_form
+from airflow_provider_bkitsm.itsm.models import ListedService
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form, with_people
-from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceCatalog, ServiceDetail, ServiceField
 
 _NEAR_NAMES = 5
 _LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
@@ -38,6 +40,32 @@ def find_service(service_id: int | str) -> Flow[ServiceDetail]:
             f"ITSM has no service {service_id}; no ticket was opened", code=error.code
         ) from error
     return detail
+
+
+def list_services() -> Flow[tuple[ListedService, ...]]:
+    """List the services of every catalogue, then those that are in none; each once.
+
+    Reading the tree of catalogues is a grant of its own: without it the names of catalogues are left out.
+    """
+    found: dict[int, ListedService] = {}
+    try:
+        tree = yield calls.get_service_catalogs(has_service=True)
+    except ItsmError:
+        tree = ()
+    for catalog in _flat(tree):
+        for one in (yield calls.get_services(catalog_id=catalog.id)):
+            # A lower catalogue says more, should the one above list its services as well.
+            found[one.id] = ListedService(service_id=one.id, name=one.name, catalog=catalog.name)
+    for one in (yield calls.get_services()):
+        found.setdefault(one.id, ListedService(service_id=one.id, name=one.name))
+    return tuple(sorted(found.values(), key=lambda one: one.service_id))
+
+
+def _flat(tree: Iterable[ServiceCatalog]) -> Iterator[ServiceCatalog]:
+    """Return every catalogue of a tree, the upper ones first."""
+    for one in tree:
+        yield one
+        yield from _flat(one.children)
 
 
 def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
