@@ -103,7 +103,7 @@ def test_every_column_survives_the_round_trip(store: ApprovalStore) -> None:
     full = record(
         subject=replace(SUBJECT, map_index=5, approval_key="k" * 2000, installation="i" * 2000),
         round_number=7,
-        dialect="v4",
+        request={"fields": {"title": "t"}, "dialect": "v4"},
         create_started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
         ticket_of=new_nonce(),
         sn="SN1",
