@@ -124,7 +124,8 @@ def test_every_column_survives_the_round_trip(store: ApprovalStore) -> None:
     assert store.get(full.nonce) == stored
     assert {*approval_table.c.keys()} == (
         {one.name for one in fields(ApprovalRecord)} - {"subject"} | {one.name for one in fields(Subject)}
-    ) | {"subject_key"}
+    ) | {"subject_key", "dialect"}
+    assert stored.dialect == "v4"
 
 
 @pytest.mark.parametrize("name", [LONG, EMOJI, "x" * 250, "\u00e9\U0001f600 '\"\\%_;--"])

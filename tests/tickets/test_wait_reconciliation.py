@@ -199,4 +199,4 @@ async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbo
         while stored():
             await abandoned_waits.asyncio.sleep(0.02)
     assert sandbox.ticket(one.sn)["status"] == "REVOKED"
-    assert not abandoned_waits._LOOKERS[left_waits.asyncio.get_running_loop()]
+    assert not abandoned_waits._LOOKERS[abandoned_waits.asyncio.get_running_loop()]
