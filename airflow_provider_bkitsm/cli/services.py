@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -16,16 +16,13 @@ from airflow_provider_bkitsm.cli.console import NOT_DONE, command, end, print_li
 from airflow_provider_bkitsm.collectors.service_check import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.models import FlowStep, ListedService, Service, ServiceField
-    from airflow_provider_bkitsm.itsm.v2.models import ServiceCatalog
 
 SHIPPED = "collector_service.json"
-# ITSM's own catalogue of the built-in approval, hidden from people.
-_HIDDEN_CATALOG = "approve_service_catalog"
 # A stand-in for the application that a plan is made for.
 _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
@@ -114,18 +111,14 @@ def import_service(args: Namespace) -> None:
     """Create a service from its export and print its number; one of that name is left as it is."""
     service = _service_to_import(args)
     hook = ItsmHook(args.bkitsm_conn_id)
-    _stop_if_there(hook, service["name"])
-    service["catalog_id"] = args.catalog_id or _only_catalog(hook.get_service_catalogs())
     try:
-        made = hook.import_service(service)
-    except ItsmInvalidRequestError as error:
-        # Somebody may have made one at the same moment, or one may be hidden from this application.
-        _stop_if_there(hook, service["name"])
-        end(f"ITSM did not import {service['name']!r}: {error}. Nothing was changed", NOT_DONE)
-    print_line(str(made.id))
+        made = hook.run(ask(lambda itsm: itsm.import_service(service, catalog_id=args.catalog_id)))
+    except ItsmConflictError as error:
+        end(error.message, NOT_DONE)
+    print_line(str(made.service_id))
     print_line(
-        f"service {made.id} ({made.name}) was created: put service_id {made.id} into the extra of connection"
-        f" {args.bkitsm_conn_id!r}, or give it to the task",
+        f"service {made.service_id} ({made.name}) was created: put service_id {made.service_id} into the extra of"
+        f" connection {args.bkitsm_conn_id!r}, or give it to the task",
         to=sys.stderr,
     )
 
@@ -199,24 +192,3 @@ def _required(service: Service, filled: Iterable[str | None]) -> str:
     keys = set(filled)
     needed = (one for one in service.fields if one.is_required and one.key not in keys)
     return ", ".join(f"{one.key} ({one.type})" for one in needed)
-
-
-def _stop_if_there(hook: ItsmHook, name: str) -> None:
-    for one in hook.get_services():
-        if one.name.strip() == name:
-            end(f"ITSM has service {one.id} ({one.name}) already; nothing was changed", NOT_DONE)
-
-
-def _only_catalog(tree: Iterable[ServiceCatalog]) -> int:
-    """Return the only catalogue that people see; ITSM's root holds no service."""
-    catalogs = [one for one in _flat(tree) if one.level > 0 and one.key != _HIDDEN_CATALOG]
-    if len(catalogs) != 1:
-        listed = ", ".join(f"{one.id} ({one.name})" for one in catalogs) or "none"
-        end(f"name the catalogue with --catalog-id: ITSM has {listed}. Nothing was changed", NOT_DONE)
-    return catalogs[0].id
-
-
-def _flat(tree: Iterable[ServiceCatalog]) -> Iterator[ServiceCatalog]:
-    for one in tree:
-        yield one
-        yield from _flat(one.children)

@@ -108,6 +108,13 @@ class ItsmUnavailableError(ItsmError):
     retry_safe = True
 
 
+class ItsmCrashError(ItsmUnavailableError):
+    """ITSM itself answers, and fails over this question. Nothing was done: it was a read.
+
+    One of the tickets that were asked about may be the cause, and others can still be read.
+    """
+
+
 class ItsmTimeoutError(ItsmUnavailableError):
     """No answer in time. A smaller question may be answered sooner."""
 

@@ -164,10 +164,12 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         payload, tag, opened = intent["payload"], intent["tag"], context["dag_run"].run_after
         question = self._question()
         fit = self._service(question, payload=payload, opened=opened)
-        form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
+        dialect = self.hook.gateway.dialect
+        form = partial(submit_form, question, dialect=dialect, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
         kept = {**self._verdict_source(fit), "request": request, "bkitsm_conn_id": self.bkitsm_conn_id}
         row = check_is_here(self._apply(gate, **intent, **kept))
+        self.check_dialect(row)
         if row.ticket_sn is None:
             if row.request is None:
                 stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))

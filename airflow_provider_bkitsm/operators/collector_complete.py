@@ -117,6 +117,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
         if row.ticket_sn is not None or row.create_started_at is None:
             return row
+        self.check_dialect(row)
         opener = TicketOpener(hook=self.hook)
         creator = str((row.request or {}).get("creator") or self.asker)
         key = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)

@@ -154,8 +154,9 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         open_rows = undecided(rows)
         if not open_rows:
             return {}
-        policies = {sn: self.verdict_policy_of(row) for sn, row in open_rows.items()}
-        return self.hook.run(read_all(policies))
+        others = {sn: error for sn, row in open_rows.items() if (error := self.another_dialect_of(row))}
+        policies = {sn: self.verdict_policy_of(row) for sn, row in open_rows.items() if sn not in others}
+        return {**self.hook.run(read_all(policies)), **others}
 
     def _findings(
         self,
@@ -219,6 +220,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
 
         if row.create_started_at is None:
             return False
+        self.check_dialect(row)
         creator = str((row.request or {}).get("creator") or self.hook.gateway.username)
         handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
         opener = TicketOpener(hook=self.hook)

@@ -278,7 +278,9 @@ class ApprovalRequest:
         nonce, digest = new_nonce(), self.question.digest
         key, *_ = signing_keys(self.opener.hook.gateway)
         tag = (found and found.tag) or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
-        request = self._sent(self.content(tag)) if asks else {}
+        # What a ticket of a version without records was opened with is not known, and is not compared.
+        joins = {} if found else {"dialect": self._dialect}
+        request = self._sent(self.content(tag)) if asks else joins
         if latest is not None:
             # Whoever still stands before asking in the earlier round is stopped: the record is another one now.
             self.store.change(latest)
@@ -291,7 +293,6 @@ class ApprovalRequest:
             asked_digest=self.question.asked_digest,
             tag=tag,
             request=request,
-            dialect=self._dialect,
             ticket_of=ticket_of,
         )
         return self.store.begin(record if found is None else replace(record, **self._number_of(found)))

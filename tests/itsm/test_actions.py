@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.itsm.actions import call_off, operate, read_status
 from tests.itsm.flows import drive
 
 REFUSED = errors.ItsmRefusedError("no", code=3900004)
-CRASHED = errors.ItsmUnavailableError("crash", code="SERVER_500_ERROR")
+CRASHED = errors.ItsmCrashError("crash", code="SERVER_500_ERROR")
 DOWN = errors.ItsmUnavailableError("down")
 
 

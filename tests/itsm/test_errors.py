@@ -30,6 +30,7 @@ RETRY_SAFE = {
     "ItsmAuthenticationError": False,
     "ItsmConfigurationError": False,
     "ItsmConflictError": False,
+    "ItsmCrashError": True,
     "ItsmEndpointNotFoundError": False,
     "ItsmError": False,
     "ItsmInvalidRequestError": False,
