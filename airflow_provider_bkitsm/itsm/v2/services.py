@@ -24,7 +24,6 @@ from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceCatalog, Serv
 _NEAR_NAMES = 5
 # The catalogue of the built-in approval, hidden from people.
 _HIDDEN_CATALOG = "approve_service_catalog"
-_LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
 
 
 def find_service(service_id: int | str) -> Flow[ServiceDetail]:
@@ -69,7 +68,7 @@ def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
 
     :raises CollectItsmNotExists: there is none.
     """
-    services = yield calls.get_services(**_LOG_SEARCH)
+    services = yield calls.get_services(display_role="LOG_SEARCH", display_type="API")
     if not services:
         raise CollectItsmNotExists(
             "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"
