@@ -13,6 +13,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import (
     TaskFate,
@@ -22,18 +23,18 @@ from airflow_provider_bkitsm.tickets.waits import (
     state_questions,
     task_fate,
 )
-from airflow_provider_bkitsm.triggers.giving_up import ask_states, end_ticket, in_time, task_states
+from airflow_provider_bkitsm.tickets.withdrawal import async_withdraw_if_open
+from airflow_provider_bkitsm.triggers.task_instance import ask_states, task_states
 
 log = logging.getLogger(__name__)
 
 # A task's own triggerer gets the first minute.
 _BETWEEN_LOOKS = 60.0
-_STORE_SECONDS = 30.0
 
 
 async def withdraw_abandoned(conn_id: str) -> list[str]:
     """End the tickets of a connection whose tasks were ended while they waited; return their numbers."""
-    waits = await in_time(partial(_waiting, conn_id), seconds=_STORE_SECONDS)
+    waits = await call_store(partial(_waiting, conn_id))
     left: list[WaitRecord] = []
     for question in state_questions(waits):
         answer = await ask_states(question.dag_id, run_ids=question.run_ids, task_ids=question.task_ids)
@@ -61,10 +62,10 @@ async def _end_left(hook: ItsmAsyncHook, wait: WaitRecord) -> bool:
     states = await task_states(wait)
     if task_fate(states) is not TaskFate.ENDED:
         return False
-    withdraws = await in_time(wait.withdraws, seconds=_STORE_SECONDS)
+    withdraws = await call_store(wait.withdraws)
     if withdraws:
-        await end_ticket(hook, wait.sn, end_reason(wait, states))
-    await in_time(partial(open_wait_store().end_of, wait), seconds=_STORE_SECONDS)
+        await async_withdraw_if_open(hook, sn=wait.sn, why=end_reason(wait, states))
+    await call_store(partial(open_wait_store().end_of, wait))
     return withdraws
 
 

@@ -105,6 +105,25 @@ async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
     await _ask(SetXCom(key=key, value=value, **_where(task_instance)))
 
 
+async def task_states(task_instance: Any) -> list[str | None]:
+    """Ask Airflow for the state of a task instance; empty where Airflow does not have it any more."""
+    one = task_instance
+    found = await ask_states(one.dag_id, run_ids=[one.run_id], task_ids=[one.task_id], map_index=one.map_index)
+    return [state for tasks in found.values() for state in tasks.values()]
+
+
+async def ask_states(
+    dag_id: str, *, run_ids: list[str], task_ids: list[str], map_index: int | None = None
+) -> Mapping[str, Mapping[str, str | None]]:
+    """Ask Airflow for the states of tasks, by run and task id."""
+    from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
+
+    answer = await _ask(GetTaskStates(dag_id=dag_id, run_ids=run_ids, task_ids=task_ids, map_index=map_index))
+    if not isinstance(answer, TaskStatesResult):
+        raise RuntimeError(f"Airflow does not tell the state of task {', '.join(task_ids)}: {answer}")
+    return answer.task_states
+
+
 def _where(task_instance: Any) -> dict[str, Any]:
     return {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
 

@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.confirmation import confirm
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
@@ -25,10 +26,17 @@ from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, a
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
-from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, TaskFate, WaitRecord, open_wait_store, wait_key
+from airflow_provider_bkitsm.tickets.waits import (
+    NOT_MADE_UP_FOR,
+    TaskFate,
+    WaitRecord,
+    open_wait_store,
+    task_name,
+    wait_key,
+)
+from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
-from airflow_provider_bkitsm.triggers.giving_up import Withdrawal, in_time
-from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
@@ -38,8 +46,6 @@ if TYPE_CHECKING:
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
 _FIRST_PAUSE = 5.0
-# The store may wait so long for its file; a triggerer has others to serve.
-_STORE_SECONDS = 30.0
 
 
 class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
@@ -154,12 +160,15 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     async def _withdraw(self) -> None:
         """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
-        from airflow_provider_bkitsm.triggers.giving_up import give_up
-
         if (await self._ownership(self.ticket_sn)).kind is OwnershipKind.FOREIGN:
             return
-        sn = ticket_number(self.ticket_sn)
-        if await give_up(self.task_instance, sn=sn, conn_id=self.bkitsm_conn_id) is TaskFate.ENDED:
+        fate = await withdraw_on_kill(
+            self.bkitsm_conn_id,
+            sn=ticket_number(self.ticket_sn),
+            task=task_name(**self._task_key()),
+            read_states=partial(task_states, self.task_instance),
+        )
+        if fate is TaskFate.ENDED:
             await self._forget_wait()
 
     async def _remember_wait(self, sn: str) -> None:
@@ -176,7 +185,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **where,
         )
         try:
-            await in_time(lambda: open_wait_store().begin(record), seconds=_STORE_SECONDS)
+            await call_store(lambda: open_wait_store().begin(record))
         except Exception as error:
             self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
 
@@ -190,7 +199,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             return
         key = wait_key(**self._task_key())
         try:
-            await in_time(lambda: open_wait_store().end(key), seconds=_STORE_SECONDS)
+            await call_store(lambda: open_wait_store().end(key))
         except Exception as error:
             self.log.warning("The record of this wait could not be deleted: %s", error)
 
@@ -231,7 +240,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError:
             found = None
             if self.task_instance is not None:
-                found = await in_time(partial(read_opened_ticket, self._awaited()), seconds=_STORE_SECONDS)
+                found = await call_store(partial(read_opened_ticket, self._awaited()))
             if found is None:
                 raise
         self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opened_by))
@@ -243,7 +252,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
 
         try:
-            return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=_STORE_SECONDS)
+            return await call_store(partial(read_opened_at, sn, self.bkitsm_conn_id))
         except ItsmError as error:
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
             return None
@@ -297,7 +306,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             async with ItsmAsyncHook(conn_id) as hook:
                 spoken = (await hook.aget_conn()).gateway.dialect.name
             read = partial(read_another_dialect, sn, conn_id, spoken=spoken)
-            return await in_time(read, seconds=_STORE_SECONDS) or error
+            return await call_store(read) or error
         except Exception as unread:
             self.log.info("The dialect of ITSM ticket %s could not be read: %s", self.ticket_sn, unread)
             return error
@@ -355,7 +364,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
         ticket = self._awaited(ticket_number(sn))
-        return await in_time(partial(read_ownership, ticket), seconds=_STORE_SECONDS)
+        return await call_store(partial(read_ownership, ticket))
 
     def _awaited(self, sn: str = "") -> AwaitedTicket:
         where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}

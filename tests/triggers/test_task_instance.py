@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, XComResult
+from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, TaskStatesResult, XComResult
 
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
-from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
 
 WAITER = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="itsm")
 WAITING = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3)
@@ -119,3 +119,16 @@ async def test_where_there_is_no_task_nothing_is_written(sent):
     await notes.polled("itsm")
     await notes.forget_results("REQ1")
     assert sent == []
+
+
+async def test_airflow_is_asked_for_one_task_instance(monkeypatch):
+    asked = []
+
+    class Supervisor:
+        async def asend(self, message):
+            asked.append(message)
+            return TaskStatesResult(task_states={"r": {"t": "failed"}})
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    assert await task_states(WAITING) == ["failed"]
+    assert (asked[0].dag_id, asked[0].run_ids, asked[0].task_ids, asked[0].map_index) == ("d", ["r"], ["t"], 3)

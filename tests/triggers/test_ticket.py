@@ -297,7 +297,7 @@ async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connecti
 
 
 async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):
-    monkeypatch.setattr(module, "_STORE_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.CALL_SECONDS", 0.1)
     monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: time.sleep(1))
     sandbox.approve(sn)
     event = await fire(on_task(trigger(sn, ends_task=True)))
@@ -308,10 +308,10 @@ async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeyp
 async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
     ended = []
 
-    async def give_up(_task_instance, *, sn, conn_id):
+    async def withdraw(conn_id, *, sn, **_task):
         ended.append((sn, conn_id))
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.giving_up.give_up", give_up)
+    monkeypatch.setattr(module, "withdraw_on_kill", withdraw)
     killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
     record_round("REQ_own")
     record_round(sn, dag_id="chairs")
