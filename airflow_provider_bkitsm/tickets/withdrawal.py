@@ -168,7 +168,7 @@ async def withdraw_on_kill(
         return states
 
     async with ItsmAsyncHook(conn_id) as hook:
-        states = await AsyncRetrying(**retry_policy(sn))(withdraw_once)
+        states: TaskStates = await AsyncRetrying(**retry_policy(sn))(withdraw_once)
     fate = task_fate(states)
     if fate is TaskFate.GONE:
         log.warning(

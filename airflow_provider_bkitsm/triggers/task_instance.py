@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_bkitsm.callback.signature import callbacks_wanted
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.callback.waiters import (
+    POLLED_KEY,
+    RESULT_KEYS,
+    RESUMED_KEY,
+    Waiter,
+    wait_key,
+    xcoms_of,
+)
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
@@ -57,6 +64,21 @@ class TaskInstanceXComs:
             await self._push(POLLED_KEY, {"conn_id": conn_id, "at": datetime.now(UTC).isoformat()})
         except Exception as error:
             log.debug("when ITSM was polled could not be noted: %r", error)
+
+    async def end_by_callback(self, sn: str, trigger_id: int | None) -> str | None:
+        """Return how the ticket stood when a callback ended this trigger's wait; None where none has ended it."""
+        try:
+            mark = await self._pull(RESUMED_KEY)
+            if trigger_id is None or not isinstance(mark, Mapping) or mark.get("trigger_id") != trigger_id:
+                return None
+            verdict = Verdict.from_dict(await self._pull("return_value"))
+        except Exception as error:
+            log.debug("whether a callback has ended the wait could not be read: %r", error)
+            return None
+        outcome = mark.get("outcome")
+        if (verdict.sn, str(verdict.outcome)) == (sn, outcome):
+            return verdict.describe()
+        return f"ITSM ticket {sn} is {outcome}" if outcome else f"a worker reads ITSM ticket {sn}"
 
     async def show(self, ticket_url: str) -> None:
         """Make the ticket's button appear, once."""

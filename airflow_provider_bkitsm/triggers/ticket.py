@@ -19,7 +19,6 @@ from airflow_provider_bkitsm.itsm.confirmation import confirm
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
@@ -37,10 +36,10 @@ from airflow_provider_bkitsm.tickets.waits import (
 from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
+from airflow_provider_bkitsm.triggers.wait_log import WaitLog, escaped
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
@@ -105,6 +104,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._fired = False
         self._withdrawal: Withdrawal | None = None
+        self._wait_log: WaitLog | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
 
@@ -141,7 +141,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         It is called as well when the API server has resumed the task, or when the task was cleared. And it is
         cancelled at each sync of the triggerer: the withdrawal goes on all the same.
         """
-        if not self.withdraw_when_killed or self._fired or self.task_instance is None:
+        if self._fired or self.task_instance is None:
+            return
+        if not self.withdraw_when_killed:
+            await self._log_callback()
             return
         if self._withdrawal is None or self._withdrawal.is_over:
             self._withdrawal = Withdrawal(self._withdraw(), sn=self.ticket_sn)
@@ -154,12 +157,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         An older Airflow comes only here, after every end of a trigger, restarts included.
         """
         if not AIRFLOW_V_3_3_PLUS:
-            await self.on_kill()
+            if self.withdraw_when_killed:
+                await self.on_kill()
         elif self._withdrawal is not None:
             await self._withdrawal.outlast_cancels()
 
     async def _withdraw(self) -> None:
         """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
+        await self._log_callback()
         if (await self._ownership(self.ticket_sn)).kind is OwnershipKind.FOREIGN:
             return
         fate = await withdraw_on_kill(
@@ -170,6 +175,12 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         )
         if fate is TaskFate.ENDED:
             await self._forget_wait()
+
+    async def _log_callback(self) -> None:
+        """Log that a callback has ended the wait, if one has: Airflow takes its end for a person's."""
+        how = await self._notes.end_by_callback(self.ticket_sn, self.trigger_id)
+        if how is not None and self._wait_log is not None:
+            self._wait_log.ended_by_callback(how)
 
     async def _remember_wait(self, sn: str) -> None:
         """Store that this task waits; one that a worker has deferred is stored already, as a rule."""
@@ -217,14 +228,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
         await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
-        step = None
+        self._wait_log, step = WaitLog(self.log, sn=sn, wait=wait), None
         looking = TicketWait(
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
             dated=self._time is not None and opened is None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
-            on_stall=self._warn_of_stall,
+            on_steps=self._wait_log.steps,
         )
         async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
@@ -257,9 +268,6 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
             return None
 
-    def _warn_of_stall(self, status: TicketStatus) -> None:
-        self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))
-
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:
             return
@@ -288,14 +296,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
         except Exception as error:
-            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
+            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, escaped(str(error)))
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
             step = wait.missed(known, datetime.now(UTC))
             # The poll paces itself. Whatever else is read for one ticket has this pause.
             if row is not None and isinstance(step, Pause):
                 looks.rest(step.seconds / 2)
             return step
-        return wait.saw(verdict, datetime.now(UTC))
+        step = wait.saw(verdict, datetime.now(UTC))
+        if isinstance(step, Pause) and self._wait_log is not None:
+            self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
+        return step
+
+    def _is_called_back(self, title: str) -> bool:
+        """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
+        return self._notes.registered and shows_marker(title)
 
     async def _explained(self, error: ItsmError) -> ItsmError:
         """Return why a wait failed: its ticket may be of another dialect than the connection speaks now."""
@@ -322,7 +337,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError as error:
             self.log.warning("%s", error)
             return await self._event(Failed(error=error))
-        self.log.info("%s", counted.describe())
+        self.log.info("%s", escaped(counted.describe()))
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
         if await self._finishes_without_worker(verdict):
@@ -372,8 +387,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _time_it(self, verdict: Verdict) -> None:
         began = getattr(self.task_instance, "start_date", None)
-        expected = self._notes.registered and shows_marker(verdict.title)
-        telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
+        called_back = self._is_called_back(verdict.title)
+        telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=called_back)
 
     async def _finishes_without_worker(self, verdict: Verdict) -> bool:
         """Whether the task is over with this event; all it leaves behind is written by then."""

@@ -9,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.jobs.triggerer_job_runner import TriggerRunner
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import XComResult
 
+from airflow_provider_bkitsm.callback.waiters import RESUMED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
 from airflow_provider_bkitsm.tickets.approval_store import installation
@@ -250,3 +253,29 @@ async def test_a_percent_sign_in_an_error_is_text(sn, monkeypatch, caplog):
     with pytest.raises(RuntimeError):
         await kill(sn)
     assert "storage cluster is 95% full, %s %d" in caplog.text
+
+
+@pytest.mark.parametrize("withdraws", [True, False])
+async def test_a_wait_that_a_callback_has_ended_says_so_where_airflow_names_a_user(
+    sn, sandbox, states, monkeypatch, capsys, withdraws
+):
+    """Airflow cancels the trigger of a task that the API server has resumed as if a person had ended it."""
+
+    async def asend(message):
+        mark = {"trigger_id": 1, "outcome": "approved"}
+        return XComResult(key=message.key, value=mark) if getattr(message, "key", "") == RESUMED_KEY else None
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), raising=False)
+    states("success")
+    one = waiting_for(sn, withdraw_when_killed=withdraws, poll_interval=3600)
+    one.trigger_id = 1
+    waits = asyncio.create_task(anext(one.run()))
+    while not sandbox.requests("ticket_approval_result"):
+        await asyncio.sleep(0.02)
+    sandbox.approve(sn)
+    waits.cancel()
+    await one.on_kill()
+    lines = [text for text in capsys.readouterr().out.splitlines() if "Ended by callback" in text]
+    assert len(lines) == 1
+    assert f"Ended by callback: ITSM ticket {sn} is approved" in lines[0]
+    assert sandbox.requests("operate_ticket") == []
