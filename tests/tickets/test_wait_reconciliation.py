@@ -188,7 +188,7 @@ async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbo
     async def ask(dag_id: str, **tasks: Any) -> Any:
         return airflow.ask(dag_id=dag_id, **tasks)
 
-    monkeypatch.setattr(abandoned_waits, "_BETWEEN_LOOKS", 0.02)
+    monkeypatch.setattr(abandoned_waits, "WATCH_SECONDS", 0.02)
     monkeypatch.setattr(task_instance, "ask_states", ask)
     monkeypatch.setattr(abandoned_waits, "ask_states", ask)
     one = wait()
@@ -199,4 +199,4 @@ async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbo
         while stored():
             await abandoned_waits.asyncio.sleep(0.02)
     assert sandbox.ticket(one.sn)["status"] == "REVOKED"
-    assert not abandoned_waits._LOOKERS[abandoned_waits.asyncio.get_running_loop()]
+    assert not abandoned_waits._WATCHERS[abandoned_waits.asyncio.get_running_loop()]
