@@ -245,8 +245,9 @@ class Withdrawal:
             raise
 
     def _warn(self, why: str) -> None:
-        message = "ITSM ticket %s MAY STILL BE OPEN, its withdrawal is not finished: %s. %s"
-        log.warning(message, self._sn, why, _NEXT_TRY)
+        log.warning(
+            "ITSM ticket %s MAY STILL BE OPEN, its withdrawal is not finished: %s. %s", self._sn, why, _NEXT_TRY
+        )
 
 
 def _forget(task: asyncio.Task[None]) -> None:
