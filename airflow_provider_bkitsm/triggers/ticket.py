@@ -36,7 +36,7 @@ from airflow_provider_bkitsm.tickets.waits import (
 from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
-from airflow_provider_bkitsm.triggers.wait_log import WaitLog, escaped
+from airflow_provider_bkitsm.triggers.wait_log import WaitLog, printable
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
         except Exception as error:
-            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, escaped(str(error)))
+            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
             step = wait.missed(known, datetime.now(UTC))
             # The poll paces itself. Whatever else is read for one ticket has this pause.
@@ -337,7 +337,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError as error:
             self.log.warning("%s", error)
             return await self._event(Failed(error=error))
-        self.log.info("%s", escaped(counted.describe()))
+        self.log.info("%s", printable(counted.describe()))
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
         if await self._finishes_without_worker(verdict):

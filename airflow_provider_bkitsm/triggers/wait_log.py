@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
@@ -76,7 +77,7 @@ class WaitLog:
         return until + (f", {self._url}" if self._url else "")
 
     def _write(self, level: int, message: str) -> None:
-        self._log.log(level, "%s", escaped(message))
+        self._log.log(level, "%s", printable(message))
 
 
 def describe_steps(steps: Sequence[Step]) -> str:
@@ -91,6 +92,10 @@ def _people(step: Step) -> str:
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
-def escaped(text: str) -> str:
-    """Return a text in which no character controls a terminal, a line or the direction of writing."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def printable(text: str) -> str:
+    """Return a text in which no character controls a terminal, ends a line or turns the direction of reading."""
+    return "".join(one if one.isprintable() or category(one) == "Zs" else _spelled(one) for one in text)
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketStatus
 from airflow_provider_bkitsm.itsm.wait import Wait
-from airflow_provider_bkitsm.triggers.wait_log import WaitLog, describe_steps, escaped
+from airflow_provider_bkitsm.triggers.wait_log import WaitLog, describe_steps, printable
 
 DEADLINE = datetime(2026, 12, 6, 10, 30, tzinfo=UTC)
 URL = "https://itsm.example/#/ticket/detail?id=1"
@@ -122,4 +122,4 @@ def test_p4_no_text_of_itsm_forges_a_line_or_steers_a_terminal(wait_log, lines, 
 
 
 def test_what_people_can_read_stays_as_it_is():
-    assert escaped("上线审批 a-b_c. 100%") == "上线审批 a-b_c. 100%"
+    assert printable("上线\u3000审批 a-b_c. 100%") == "上线\u3000审批 a-b_c. 100%"
