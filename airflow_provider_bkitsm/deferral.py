@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import (
@@ -268,30 +268,24 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         The ticket of a wait that timed out is ended, if it is to be, and a decision that came first wins (P5). The
         approval of a ticket that was not opened for this task, or shows something else by now, is none.
         """
-        from airflow_provider_bkitsm.hooks.operating import give_up
         from airflow_provider_bkitsm.itsm.confirmation import confirm
+        from airflow_provider_bkitsm.tickets.withdrawal import withdraw_on_timeout
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
         if ends or verdict.outcome is Outcome.APPROVED:
             ownership = self.ownership(verdict.sn, context)
-            if ends and ownership.kind is not OwnershipKind.FOREIGN and not self._is_of_another_itsm(verdict.sn):
+            if ends and ownership.kind is not OwnershipKind.FOREIGN:
                 policy = self.hook.verdict_policy(**self.verdict_settings)
-                verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+                try:
+                    verdict = withdraw_on_timeout(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+                except ItsmAnotherDialectError as another:
+                    self.log.warning("ITSM ticket %s is not ended: %s", verdict.sn, another)
             # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
             # of what was sent, which this task has kept, and their event does not say whether they did.
             counted, request = ownership.applied_to(verdict), self._sent or ownership.request
             verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
-
-    def _is_of_another_itsm(self, sn: str) -> bool:
-        """Whether the connection speaks another dialect now: its ITSM may have a ticket of that number (P6)."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
-
-        another = read_another_dialect(sn, self.bkitsm_conn_id, spoken=self.hook.gateway.dialect.name)
-        if another is not None:
-            self.log.warning("ITSM ticket %s is not ended: %s", sn, another)
-        return another is not None
 
     def ownership(self, sn: str, context: Context) -> Ownership:
         """Read from the store whose a ticket is; one of before there were records is known by mark and age.

@@ -69,7 +69,7 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     # The sandbox's flows start in a fraction of the time a real ITSM's take.
     monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener._START_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.withdrawal.RETRY_SECONDS", 0.05)
     caller = {"login": "sandbox", "password": "sandbox-secret"}
     itsm = {"settle_seconds": 0.2, "read_retries": 0}
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)

@@ -15,7 +15,6 @@ import pytest
 
 from airflow_provider_bkitsm import telemetry, version_compat
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -23,6 +22,7 @@ from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 from airflow_provider_bkitsm.tickets.poller import TicketWait
+from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 CONN = "bkitsm_default"
@@ -195,10 +195,10 @@ def test_so_is_one_whose_answer_was_lost(seen, connections, sandbox):
 
 
 def test_a_ticket_that_is_ended_is_counted_unless_a_decision_came_first(seen, sn, sandbox):
-    call_off(ItsmHook(), sn=sn, why="w")
+    withdraw(ItsmHook(), sn=sn, why="w")
     other = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
     sandbox.approve(other)
-    call_off(ItsmHook(), sn=other, why="w")
+    withdraw(ItsmHook(), sn=other, why="w")
     assert seen.names == ["bkitsm.withdrawn,bkitsm_default"]
 
 

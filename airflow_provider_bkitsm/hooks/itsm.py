@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``ItsmHook`` and ``ItsmAsyncHook``: an Airflow connection turned into a BK-ITSM client.
 
-Both offer ITSM's calls under ITSM's names, with the parameters of :mod:`airflow_provider_bkitsm.itsm.v2.calls`;
-they differ in nothing but the transport. The calls are listed twice because a method's type can say but one of the
-two: its result, or that one awaits it."""
+Both hooks offer ITSM's calls under ITSM's names, with the parameters of
+:mod:`airflow_provider_bkitsm.itsm.v2.calls`. They differ only in the transport. The calls are listed twice,
+because the type of a method is either that of a function or that of a coroutine.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ class _SendsAsync(Protocol):
 
 
 def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[_Sends, P], T]:
-    """Turn a call's builder into the method that sends it."""
+    """Return the method that sends the call of a builder."""
 
     def method(hook: _Sends, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return hook.send(build(*args, **kwargs))
@@ -58,7 +59,7 @@ def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[_Sends, P], T]:
 
 
 def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[_SendsAsync, P], Awaitable[T]]:
-    """Turn a call's builder into the coroutine method that sends it."""
+    """Return the coroutine method that sends the call of a builder."""
 
     async def method(hook: _SendsAsync, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await hook.send(build(*args, **kwargs))
@@ -73,7 +74,7 @@ def _named(method: F, build: Callable[..., Any]) -> F:
 
 
 class ItsmCalls:
-    """For a hook with ``send``."""
+    """ITSM's calls as methods of a hook with ``send``."""
 
     create_ticket = _sync(calls.create_ticket)
     get_ticket_status = _sync(calls.get_ticket_status)
@@ -101,7 +102,7 @@ class ItsmCalls:
 
 
 class ItsmAsyncCalls:
-    """For a hook whose ``send`` is awaited."""
+    """ITSM's calls as coroutine methods of a hook whose ``send`` is awaited."""
 
     create_ticket = _async(calls.create_ticket)
     get_ticket_status = _async(calls.get_ticket_status)
@@ -144,9 +145,9 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         self.bkitsm_conn_id = bkitsm_conn_id
 
     def send(self, call: Call[T]) -> T:
-        """Send one call and parse its answer; a read is tried again while that may help.
+        """Send one call and parse its answer. A read is repeated while a repetition may help.
 
-        Emoji and rare Han in a write's texts are sent as the connection's extra ``four_byte`` says.
+        Emoji and rare Han in the texts of a write are sent as the connection's extra ``four_byte`` says.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
@@ -176,7 +177,7 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         return understand(call, reply)
 
     def run(self, flow: AnyFlow[T]) -> T:
-        """Take a flow's questions one after the other and return its result."""
+        """Answer the questions of a flow one after the other, and return the flow's result."""
         try:
             step = next(flow)
             while True:
@@ -191,7 +192,7 @@ class ItsmHook(ItsmCalls, BlueKingHook):
             return result
 
     def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
-        """Send a call, or take a question to the connection's dialect."""
+        """Send a call; hand a question to the connection's dialect."""
         return self.run(step.of(self.gateway.dialect)) if isinstance(step, DialectCall) else self.send(step)
 
     def iter_tickets(self, **filters: Unpack[TicketFilters]) -> Iterator[TicketSummary]:
@@ -213,24 +214,24 @@ class ItsmHook(ItsmCalls, BlueKingHook):
             yield from self.run(pages.next())
 
     def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
-        """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
+        """Return a task's verdict policy. A value that the task leaves at None is the connection's."""
         return _verdict_policy(self.gateway, of_the_task)
 
     def _report(self) -> str:
-        """Make two reads: one that needs the app, one that needs its user to be verified."""
-        seen = _visible(self.gateway, self._once(calls.get_services()))
+        """Make two reads for the connection test: one needs a valid app, the other a verified user."""
+        services = _service_report(self.gateway, self._once(calls.get_services()))
         try:
             self._once(calls.ticket_approval_result(["connection-test"]))
         except errors.ItsmAuthenticationError as error:
-            raise _no_verdicts(error, seen) from None
-        return f"ITSM answers: {seen}, and verdicts can be read"
+            raise _no_verdicts(error, services) from None
+        return f"ITSM answers: {services}, and verdicts can be read"
 
 
 class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     """Asynchronous BK-ITSM client, for triggers. Use as ``async with``, in one event loop.
 
-    All hooks of one connection in one event loop share one pool of HTTP connections; the last that leaves its
-    ``async with`` closes it.
+    All hooks of one connection in one event loop share one pool of HTTP connections. The last hook that leaves its
+    ``async with`` closes the pool.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
     :param repeats: False sends each read once, whatever the connection's ``read_retries``.
@@ -245,7 +246,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
 
     @classmethod
     def for_gateway(cls, gateway: Gateway) -> Self:
-        """Return a client for a gateway that was read before; API servers read connections from their database."""
+        """Return a client for a gateway that is read already: API servers read connections from their database."""
         hook = cls(gateway.conn_id)
         hook._gateway = gateway
         return hook
@@ -257,9 +258,9 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         await self._use(None)
 
     async def forget_connection(self) -> None:
-        """Read the Airflow connection anew at the next call, a rotated secret included.
+        """Read the Airflow connection again at the next call: a secret may have been rotated.
 
-        Other hooks that share this one's client are not disturbed.
+        Other hooks that share the client of this hook are not disturbed.
         """
         if self._shared is not None:
             self._shared.invalidate()
@@ -277,23 +278,23 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         return shared
 
     async def _use(self, shared: pool.SharedClient | None) -> None:
-        """Leave the client in use, which another task of this hook may just have joined, for this one."""
+        """Leave the client in use, which another asyncio task of this hook may have joined, for this client."""
         before, self._shared = self._shared, shared
         if before is not None:
             await before.leave()
 
     async def aread_gateway(self) -> Gateway:
-        """Read the gateway from the Airflow connection; asked once for all hooks that share a client."""
+        """Read the gateway from the Airflow connection, once for all hooks that share a client."""
         if self._gateway is not None:
             return self._gateway
         connection = await self.aget_connection(self.bkitsm_conn_id)
-        # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
+        # In a thread: reading the gateway sends the supervisor the secrets to mask, and waits for its answer.
         return await sync_to_async(read_gateway)(connection)
 
     async def send(self, call: Call[T]) -> T:
-        """Send one call and parse its answer; a read is tried again while that may help.
+        """Send one call and parse its answer. A read is repeated while a repetition may help.
 
-        Emoji and rare Han in a write's texts are sent as the connection's extra ``four_byte`` says.
+        Emoji and rare Han in the texts of a write are sent as the connection's extra ``four_byte`` says.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
@@ -324,7 +325,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         return understand(call, reply)
 
     async def run(self, flow: AnyFlow[T]) -> T:
-        """Take a flow's questions one after the other and return its result."""
+        """Answer the questions of a flow one after the other, and return the flow's result."""
         try:
             step = next(flow)
             while True:
@@ -339,7 +340,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
             return result
 
     async def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
-        """Send a call, or take a question to the connection's dialect."""
+        """Send a call; hand a question to the connection's dialect."""
         if not isinstance(step, DialectCall):
             return await self.send(step)
         return await self.run(step.of((await self.aget_conn()).gateway.dialect))
@@ -366,25 +367,25 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
                 yield row
 
     async def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
-        """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
+        """Return a task's verdict policy. A value that the task leaves at None is the connection's."""
         return _verdict_policy((await self.aget_conn()).gateway, of_the_task)
 
 
 def batch_size(gateway: Gateway) -> int:
-    """Return how many tickets one call may ask for: the connection's extra ``batch_size``."""
+    """Return how many tickets one call may ask about: the connection's extra ``batch_size``."""
     return gateway.whole("batch_size", protocol.DEFAULT_SIZE, least=1)
 
 
-def _visible(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
+def _service_report(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
     wanted = gateway.text("service_id")
-    known = {str(one.id) for one in services} | {one.name for one in services}
-    lacks = "" if wanted is None or wanted in known else f", though not service {wanted}"
+    visible = {str(one.id) for one in services} | {one.name for one in services}
+    lacks = "" if wanted is None or wanted in visible else f", though not service {wanted}"
     return f"app {gateway.app_code!r} is accepted, {len(services)} services are visible{lacks}"
 
 
-def _no_verdicts(error: errors.ItsmAuthenticationError, seen: str) -> errors.ItsmAuthenticationError:
+def _no_verdicts(error: errors.ItsmAuthenticationError, services: str) -> errors.ItsmAuthenticationError:
     return errors.ItsmAuthenticationError(
-        f"{seen}, but no verdict can be read, so no task would learn of an approval: {error.message}",
+        f"{services}, but no verdict can be read, so no task would learn of an approval: {error.message}",
         code=error.code,
         request_id=error.request_id,
     )

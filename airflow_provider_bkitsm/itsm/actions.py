@@ -81,7 +81,7 @@ def _refuse_what_it_lacks(dialect: Dialect, action: TicketAction, sn: str) -> No
         )
 
 
-def call_off(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:
+def withdraw_or_terminate(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:
     """End a ticket that nobody waits for any more, and return how it stands: a decision that came first stands.
 
     It is withdrawn in its creator's name; one whose flow does not allow that is terminated by ``account``.

@@ -79,7 +79,7 @@ class ItsmRefusedError(ItsmInvalidRequestError):
     """ITSM's catch-all 3900004: not allowed, already over, invalid, or in trouble. The ticket was not changed.
 
     See docs/itsm-behaviour.md#catch-all-code. Re-read the ticket to know which, as
-    :func:`~airflow_provider_bkitsm.hooks.operating.operate` does.
+    :func:`~airflow_provider_bkitsm.itsm.actions.operate` does.
     """
 
 

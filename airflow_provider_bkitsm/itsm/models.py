@@ -100,6 +100,7 @@ class TicketState:
 
     :param current_status: as :class:`TicketStatus` has it.
     :param approve_result: ITSM's own verdict, which counts only once the ticket has ended; None: there is none.
+    :param updated_by: the people who have acted on the ticket, in no order; empty where ITSM does not name them.
     """
 
     sn: str
@@ -109,6 +110,7 @@ class TicketState:
     title: str = ""
     ticket_url: str = ""
     updated_at: datetime | None = None
+    updated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,11 +128,11 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _end(self, row: CollectorRow) -> Verdict:
         """Withdraw a ticket that no task waits for any more; a decision that came first wins."""
-        from airflow_provider_bkitsm.hooks.operating import give_up
+        from airflow_provider_bkitsm.tickets.withdrawal import withdraw_on_timeout
 
         sn, policy = str(row.ticket_sn), self.verdict_policy_of(row)
         if self.on_open_ticket == "withdraw":
-            return self.confirmed(row, give_up(self.hook, sn=sn, why=_OVER, policy=policy))
+            return self.confirmed(row, withdraw_on_timeout(self.hook, sn=sn, why=_OVER, policy=policy))
         verdict = self.read_verdict(row)
         return verdict if verdict.outcome.is_final else verdict.timed_out()
 

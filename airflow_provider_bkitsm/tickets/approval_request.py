@@ -166,7 +166,7 @@ class ApprovalRequest:
             # Without a request: what a version before has sent is not known, and so not read back.
             return self._begin(self.subject, None, asks=False, found=found)
         if is_open:
-            self.opener.call_off(found.sn, why=_CLEARED)
+            self.opener.withdraw(found.sn, why=_CLEARED)
         return self._opened(self._begin(self.subject, None))
 
     def _opened_at(self, info: TicketInfo) -> datetime:
@@ -216,7 +216,7 @@ class ApprovalRequest:
         :raises ItsmConflictError: ITSM lets nobody end it, and people may still answer it.
         """
         try:
-            self.opener.call_off(str(earlier.sn), why=_CLEARED)
+            self.opener.withdraw(str(earlier.sn), why=_CLEARED)
         except ItsmConflictError as error:
             if not self.opener.never_starts(str(earlier.sn)):
                 raise

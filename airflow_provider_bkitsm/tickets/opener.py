@@ -13,7 +13,6 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm.confirmation import ticket_differences
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
@@ -27,6 +26,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import has_started
+from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 
 log = logging.getLogger(__name__)
 
@@ -172,9 +172,9 @@ class TicketOpener:
         """Read a ticket with its form."""
         return self.hook.run(ask(lambda itsm: itsm.info(sn)))
 
-    def call_off(self, sn: str, *, why: str) -> None:
-        """End a ticket nobody waits for any more, unless it is over."""
-        call_off(self.hook, sn=sn, why=why, sleep=self._sleep)
+    def withdraw(self, sn: str, *, why: str) -> None:
+        """End a ticket that nobody waits for any more, unless it is over."""
+        withdraw(self.hook, sn=sn, why=why, sleep=self._sleep)
 
     def _listed(self, handle: TicketKey) -> list[TicketSummary]:
         found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
@@ -223,7 +223,7 @@ class TicketOpener:
 
     def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
         try:
-            self.call_off(ticket.sn, why=f"{kept} was opened for the same approval")
+            self.withdraw(ticket.sn, why=f"{kept} was opened for the same approval")
         except ItsmConflictError as error:
             log.error(
                 "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error

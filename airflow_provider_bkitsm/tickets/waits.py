@@ -95,8 +95,13 @@ class WaitRecord:
         return read_ownership(ticket).kind is not OwnershipKind.FOREIGN
 
     def __str__(self) -> str:
-        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id}.{self.task_id}{index}, run {self.run_id}"
+        return task_name(self.dag_id, self.run_id, self.task_id, self.map_index)
+
+
+def task_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """Return the name of a task instance for people."""
+    index = f"[{map_index}]" if map_index >= 0 else ""
+    return f"{dag_id}.{task_id}{index}, run {run_id}"
 
 
 def wait_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:

@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_bkitsm.callback.signature import callbacks_wanted
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.callback.waiters import (
+    POLLED_KEY,
+    RESULT_KEYS,
+    RESUMED_KEY,
+    Waiter,
+    wait_key,
+    xcoms_of,
+)
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
@@ -58,6 +65,21 @@ class TaskInstanceXComs:
         except Exception as error:
             log.debug("when ITSM was polled could not be noted: %r", error)
 
+    async def end_by_callback(self, sn: str, trigger_id: int | None) -> str | None:
+        """Return how the ticket stood when a callback ended this trigger's wait; None where none has ended it."""
+        try:
+            mark = await self._pull(RESUMED_KEY)
+            if trigger_id is None or not isinstance(mark, Mapping) or mark.get("trigger_id") != trigger_id:
+                return None
+            verdict = Verdict.from_dict(await self._pull("return_value"))
+        except Exception as error:
+            log.debug("whether a callback has ended the wait could not be read: %r", error)
+            return None
+        outcome = mark.get("outcome")
+        if (verdict.sn, str(verdict.outcome)) == (sn, outcome):
+            return verdict.describe()
+        return f"ITSM ticket {sn} is {outcome}" if outcome else f"a worker reads ITSM ticket {sn}"
+
     async def show(self, ticket_url: str) -> None:
         """Make the ticket's button appear, once."""
         if ticket_url and not self._shown:
@@ -103,6 +125,25 @@ async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
     from airflow.sdk.execution_time.comms import SetXCom
 
     await _ask(SetXCom(key=key, value=value, **_where(task_instance)))
+
+
+async def task_states(task_instance: Any) -> list[str | None]:
+    """Ask Airflow for the state of a task instance; empty where Airflow does not have it any more."""
+    one = task_instance
+    found = await ask_states(one.dag_id, run_ids=[one.run_id], task_ids=[one.task_id], map_index=one.map_index)
+    return [state for tasks in found.values() for state in tasks.values()]
+
+
+async def ask_states(
+    dag_id: str, *, run_ids: list[str], task_ids: list[str], map_index: int | None = None
+) -> Mapping[str, Mapping[str, str | None]]:
+    """Ask Airflow for the states of tasks, by run and task id."""
+    from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
+
+    answer = await _ask(GetTaskStates(dag_id=dag_id, run_ids=run_ids, task_ids=task_ids, map_index=map_index))
+    if not isinstance(answer, TaskStatesResult):
+        raise RuntimeError(f"Airflow does not tell the state of task {', '.join(task_ids)}: {answer}")
+    return answer.task_states
 
 
 def _where(task_instance: Any) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, XComResult
+from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, TaskStatesResult, XComResult
 
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESUMED_KEY, Waiter, wait_key
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
-from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
 
 WAITER = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="itsm")
 WAITING = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3)
@@ -119,3 +119,44 @@ async def test_where_there_is_no_task_nothing_is_written(sent):
     await notes.polled("itsm")
     await notes.forget_results("REQ1")
     assert sent == []
+
+
+async def test_airflow_is_asked_for_one_task_instance(monkeypatch):
+    asked = []
+
+    class Supervisor:
+        async def asend(self, message):
+            asked.append(message)
+            return TaskStatesResult(task_states={"r": {"t": "failed"}})
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    assert await task_states(WAITING) == ["failed"]
+    assert (asked[0].dag_id, asked[0].run_ids, asked[0].task_ids, asked[0].map_index) == ("d", ["r"], ["t"], 3)
+
+
+MARK = {"trigger_id": 7, "outcome": "approved"}
+
+
+async def test_a_trigger_learns_that_a_callback_has_ended_its_wait(supervisor):
+    supervisor.update({RESUMED_KEY: MARK, "return_value": APPROVED.as_dict()})
+    assert await TaskInstanceXComs(WAITING).end_by_callback("REQ1", 7) == "ITSM ticket REQ1 is approved"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "how"), [("rejected", "ITSM ticket REQ1 is rejected"), (None, "a worker reads ITSM ticket REQ1")]
+)
+async def test_and_that_a_worker_goes_on(supervisor, outcome, how):
+    supervisor.update({RESUMED_KEY: MARK | {"outcome": outcome}, "return_value": APPROVED.as_dict()})
+    assert await TaskInstanceXComs(WAITING).end_by_callback("REQ1", 7) == how
+
+
+@pytest.mark.parametrize("mark", [None, MARK | {"trigger_id": 6}, {}, "x", [], MARK | {"trigger_id": None}])
+async def test_an_earlier_waits_callback_or_none_has_not_ended_it(supervisor, mark):
+    supervisor[RESUMED_KEY] = mark
+    assert await TaskInstanceXComs(WAITING).end_by_callback("REQ1", 7) is None
+    assert await TaskInstanceXComs(WAITING).end_by_callback("REQ1", None) is None
+
+
+@pytest.mark.usefixtures("_supervisor_is_gone")
+async def test_what_cannot_be_read_is_no_callback():
+    assert await TaskInstanceXComs(WAITING).end_by_callback("REQ1", 7) is None

@@ -297,7 +297,7 @@ async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connecti
 
 
 async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):
-    monkeypatch.setattr(module, "_STORE_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.CALL_SECONDS", 0.1)
     monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: time.sleep(1))
     sandbox.approve(sn)
     event = await fire(on_task(trigger(sn, ends_task=True)))
@@ -308,10 +308,10 @@ async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeyp
 async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
     ended = []
 
-    async def give_up(_task_instance, *, sn, conn_id):
+    async def withdraw(conn_id, *, sn, **_task):
         ended.append((sn, conn_id))
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.giving_up.give_up", give_up)
+    monkeypatch.setattr(module, "withdraw_on_kill", withdraw)
     killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
     record_round("REQ_own")
     record_round(sn, dag_id="chairs")
@@ -380,13 +380,32 @@ async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbo
 
 
 async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbox, monkeypatch, capsys):
-    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.START_SECONDS", 0.05)
+    for name in ("FIRST_SECONDS", "START_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_bkitsm.itsm.stall.{name}", 0.05)
     connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **LOGIN)
     form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
     sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
     await fire(trigger(sn, approval_timeout=4.0))
     (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
     assert f"ITSM ticket {sn} " in warning
+
+
+async def test_the_tasks_log_says_who_is_asked_where_and_until_when_and_only_once(
+    sn, sandbox, monkeypatch, capsys
+):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    sandbox.wait_for_step(sn)
+    waiting = asyncio.create_task(fire(trigger(sn, approval_timeout=3600.0)))
+    while not sandbox.requests("get_ticket_status") or len(sandbox.requests("ticket_approval_result")) < 6:
+        await asyncio.sleep(0.05)
+    sandbox.approve(sn, remark="go\n2026-01-01 forged")
+    await asyncio.wait_for(waiting, 30)
+    lines = [one for one in capsys.readouterr().out.splitlines() if sn in one]
+    assert [f"Waiting for ITSM ticket {sn}, until 20" in one for one in lines] == [True, False, False]
+    assert "waits for alice at step 内置审批节点, until 20" in lines[1]
+    assert "/#/ticket/detail?id=" in lines[1]
+    assert "alice approved: go\\n2026-01-01 forged" in lines[2]
+    assert len(sandbox.requests("get_ticket_status")) == 1
 
 
 async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(

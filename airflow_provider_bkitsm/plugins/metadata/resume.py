@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
     Waiter,
+    resumption,
     wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
@@ -315,7 +316,7 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     ended = update(TaskInstance).where(TaskInstance.id == waits.id)
     ended = ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
     session.execute(ended.execution_options(synchronize_session=False))
-    _write_xcoms(session, waits, xcoms_of(verdict))
+    _write_xcoms(session, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
 
 
@@ -343,8 +344,9 @@ def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> No
     Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
     this round's state takes its place.
     """
-    if _delete_xcoms(session, waits, RESULT_KEYS):
-        _write_xcoms(session, waits, {"return_value": message.result.as_dict()})
+    has_result = _delete_xcoms(session, waits, RESULT_KEYS) > 0
+    result = {"return_value": message.result.as_dict()} if has_result else {}
+    _write_xcoms(session, waits, result | resumption(waits.trigger_id, message.verdict))
     eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]
     task_instance = session.get_one(TaskInstance, waits.id, options=eager)
     event = TriggerEvent(message.event)  # type: ignore[no-untyped-call]

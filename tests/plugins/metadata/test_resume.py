@@ -125,11 +125,13 @@ def test_several_waits_for_one_ticket_are_all_found(airflow, wait):
 
 def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(airflow, wait):
     one = wait()
+    before = one.row().trigger_id
     assert airflow.resume(one.waiter, one.verdict) is True
     row, xcoms = one.row(), one.xcoms()
     assert (row.state, row.trigger_id, row.end_date is not None) == ("success", None, True)
     assert xcoms["return_value"] == json.loads(json.dumps(one.verdict.as_dict()))
     assert xcoms["bkitsm_ticket_url"] == "http://x"
+    assert xcoms["bkitsm_resumed"] == {"trigger_id": before, "outcome": "approved"}
     assert airflow.waiting(one.sn, "itsm").waiters == ()
     assert airflow.waiting(one.sn, "itsm").ever_registered is True
 
@@ -137,11 +139,12 @@ def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(airflow, w
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.APPROVED])
 def test_p3_anything_else_goes_back_to_execute_complete(airflow, wait, outcome):
     one = wait()
-    verdict = replace(one.verdict, outcome=outcome)
+    verdict, before = replace(one.verdict, outcome=outcome), one.row().trigger_id
     assert airflow.resume(one.waiter, verdict) is True
     row = one.row()
     assert (row.state, row.trigger_id, row.next_method) == ("scheduled", None, "execute_complete")
     assert str(outcome) in str(row.next_kwargs)
+    assert one.xcoms()["bkitsm_resumed"] == {"trigger_id": before, "outcome": str(outcome)}
     assert "return_value" not in one.xcoms()
 
 
@@ -477,6 +480,7 @@ def test_p3_nor_does_a_worker_that_is_only_woken(airflow, wait):
     put_result(one, replace(one.verdict, sn="REQ_before").as_dict())
     assert airflow.resume(one.waiter, one.verdict) is True
     assert one.xcoms()["return_value"]["outcome"] == "waiting"
+    assert one.xcoms()["bkitsm_resumed"]["outcome"] is None
 
 
 MALFORMED = [
