@@ -24,7 +24,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from airflow_provider_bkitsm.collectors.service_check import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError, printable
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
 from airflow_provider_bkitsm.version_compat import AirflowException
 
@@ -189,4 +189,4 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _print(line: str, *, to: TextIO | None = None) -> None:
-    (to or sys.stdout).write(f"{line}\n")
+    (to or sys.stdout).write(f"{printable(line)}\n")

@@ -184,3 +184,11 @@ def test_it_is_there_on_the_command_line(connections):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "CollectorApplyOperator: fits" in done.stdout
+
+
+def test_an_answer_of_itsm_writes_no_line_of_its_own(run, sandbox):
+    name = "fine\x1b[2K\u202e"
+    assert run("import-service", "--name", name)[0] == 0
+    code, out, err = run("import-service", "--name", name)
+    assert (code, out) == (1, "")
+    assert r"(fine\x1b[2K\u202e) already" in err
