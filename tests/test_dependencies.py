@@ -22,8 +22,8 @@ SAFE = {
     "requests": "2.32.4",
     "starlette": "0.49.1",
 }
-# Airflow 3.1 keeps FastAPI below 0.118, and that keeps Starlette below 0.49. The hole is in ranges of files: nothing
-# here serves a file by Starlette.
+# Airflow 3.1 keeps FastAPI below 0.118, and that keeps Starlette below 0.49. The hole is in ranges of files: what
+# serves no file by Starlette has none.
 KEPT_LOW_BY_AIRFLOW = {"starlette": {"constraints/airflow-3.1.txt"}}
 CONSTRAINTS = ["constraints.txt", *(f"constraints/{file.name}" for file in (ROOT / "constraints").glob("*.txt"))]
 

@@ -138,7 +138,7 @@ class ItsmUnavailableError(ItsmError):
 
 
 class ItsmTimeoutError(ItsmUnavailableError):
-    """No answer in time. A smaller question may be answered sooner."""
+    """No answer in time, or one too large to be read. A smaller question may be answered."""
 
 
 class ItsmUnexpectedAnswerError(ItsmUnavailableError):
