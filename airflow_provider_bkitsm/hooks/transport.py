@@ -334,12 +334,14 @@ def _no_answer(gateway: Gateway, error: Exception) -> NoAnswerError:
 
     from airflow_provider_bkitsm.hooks.limits import UnreadableAnswerError
 
+    if isinstance(error, TimeoutError):
+        error = httpcore.ReadTimeout()
     unsent = httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.PoolTimeout | httpcore.ProxyError
     unusable = httpcore.UnsupportedProtocol | httpcore.LocalProtocolError | ValueError
     cut = httpcore.RemoteProtocolError | httpcore.ReadError | httpcore.WriteError
     sent = not isinstance(error, unsent | unusable)
     too_large = isinstance(error, UnreadableAnswerError) and error.too_large
-    late = sent and (too_large or isinstance(error, httpcore.TimeoutException | TimeoutError))
+    late = sent and (too_large or isinstance(error, httpcore.TimeoutException))
     return NoAnswerError(gateway, error, sent=sent, dropped=isinstance(error, cut), late=late)
 
 

@@ -128,6 +128,7 @@ def test_an_answer_that_does_not_end_is_given_up(send, answer):
     with raw_server(answer) as url, pytest.raises(NoAnswerError) as caught:
         send(gateway_at(url, **PATIENCE), READ)
     assert (caught.value.sent, caught.value.late, caught.value.dropped) == (True, True, False)
+    assert str(caught.value).endswith("(ReadTimeout)")
 
 
 def test_headers_without_end_are_given_up(send):
