@@ -12,7 +12,7 @@ MUTATION := $(VENV)/.mutation
 SCRIPTS := node_modules/.installed
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix audit lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
 	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
+	@echo "make audit                 known holes in our dependencies, from a database in the network"
 	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
 	@echo "make api                   write docs/api.md, the public names and their parameters, from the code"
@@ -88,6 +89,9 @@ test-quick: $(STAMP)
 
 test-matrix: $(STAMP)
 	$(NOX) --session unit lowest installed lineage e2e
+
+audit: $(STAMP)
+	$(NOX) --session audit
 
 lint: $(STAMP) $(SCRIPTS)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import (
@@ -167,6 +167,7 @@ def act_on_refusal(
     :param advice: is added to the message of a task that fails.
     :param xcoms: what a task that ends without a result leaves for others, by key.
     """
+    message = printable(message)
     if policy == "pass":
         log.info("%s", message)
         return

@@ -17,7 +17,7 @@ from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.version_compat import AirflowException
 
 NOT_DONE, UNUSABLE = 1, 2
@@ -55,9 +55,14 @@ def end(message: str, code: int) -> NoReturn:
 
 def print_line(line: str, *, to: TextIO | None = None) -> None:
     """Print one line."""
-    (to or sys.stdout).write(f"{line}\n")
+    (to or sys.stdout).write(f"{printable(line)}\n")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, output: str) -> None:
-    """Print rows as Airflow's own commands do: ``table``, ``json``, ``yaml`` or ``plain``."""
-    AirflowConsole(markup=False).print_as([dict(row) for row in rows], output=output)
+    """Print rows as Airflow's own commands do: ``table``, ``json``, ``yaml`` or ``plain``.
+
+    What others wrote moves no cursor of a terminal, and is no markup there; JSON and YAML quote by themselves.
+    """
+    quotes = output in ("json", "yaml")
+    shown = [{name: value if quotes else printable(str(value)) for name, value in row.items()} for row in rows]
+    AirflowConsole(markup=False).print_as(shown, output=output)

@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.cli.console import NOT_DONE, command, end, print_li
 from airflow_provider_bkitsm.collectors.service_check import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def services(args: Namespace) -> None:
     service = hook.run(ask(lambda itsm: itsm.service(args.service)))
     print_rows([_field_row(one) for one in service.fields], output=args.output)
     if args.output in ("table", "plain"):
-        print_line(operator_call(service, bkitsm_conn_id=args.bkitsm_conn_id))
+        for line in operator_call(service, bkitsm_conn_id=args.bkitsm_conn_id).splitlines():
+            print_line(line)
 
 
 def _listed_row(hook: ItsmHook, listed: ListedService) -> dict[str, Any]:
@@ -78,12 +79,12 @@ def operator_call(service: Service, *, bkitsm_conn_id: str) -> str:
     lines = ["ItsmApprovalOperator(", '    task_id="ask",', f"    title={service.name!r},"]
     if bkitsm_conn_id != ItsmHook.default_conn_name:
         lines.append(f"    bkitsm_conn_id={bkitsm_conn_id!r},")
-    lines.append(f"    service_id={service.service_id!r},  # {_in_comment(service.name)}")
+    lines.append(f"    service_id={service.service_id!r},  # {printable(service.name)}")
     lines.append("    fields={")
     for one in service.fields:
         if one.key not in _FILLED_BY_OPERATOR:
             optional = "" if one.is_required else "# "
-            lines.append(f"        {optional}{one.key!r}: {_example(one)!r},  # {_in_comment(_about(one))}")
+            lines.append(f"        {optional}{one.key!r}: {_example(one)!r},  # {printable(_about(one))}")
     return "\n".join([*lines, "    },", ")"])
 
 
@@ -99,11 +100,6 @@ def _about(field: ServiceField) -> str:
 
 def _choices(field: ServiceField) -> str:
     return ", ".join(f"{key}={name}" for key, name in field.choices.items())
-
-
-def _in_comment(text: str) -> str:
-    """Return a text that ends no line: what is not printable is spelled out."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 @command

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from heapq import heappop, heappush
 
+from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo
 
 START_SECONDS = 60.0
@@ -65,7 +66,7 @@ def describe(sn: str, steps: Sequence[Step]) -> str:
     """Say what is known of a stalled ticket, and what to do."""
     if not steps:
         return _NO_STEP.format(sn=sn)
-    return _NOBODY.format(sn=sn, steps=", ".join(step.name or step.key for step in steps))
+    return printable(_NOBODY.format(sn=sn, steps=", ".join(step.name or step.key for step in steps)))
 
 
 def is_told_now(*, opened: datetime, now: datetime, interval: float) -> bool:

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmInvalidRequestError,
     ItsmPermissionError,
+    printable,
 )
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -318,9 +319,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         fits = [self._fit(one, question, **application) for one in services]
         fit, why = choose(fits, approvers=question.approvers)
         for note in (why, fit.verdict.reason, *fit.plan.notes):
-            self.log.info("%s: %s", fit.name, note)
+            self.log.info("%s: %s", printable(fit.name), printable(note))
         if stays_open := withdrawal_note(fit.service):
-            self.log.warning("%s: %s", fit.name, stays_open)
+            self.log.warning("%s: %s", printable(fit.name), stays_open)
         return fit
 
     def _fit(self, service: Service, question: Question, **application: Any) -> ServiceFit:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.deferral import act_on_refusal
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
@@ -81,7 +81,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
                 " approved, the payload parked there replaces what was approved here"
             )
         for change in changes:
-            self.log.warning("collector %s: %s", row.collector_config_id, change)
+            self.log.warning("collector %s: %s", row.collector_config_id, printable(change))
         return changes
 
     def _tell_lineage(self, row: CollectorRow) -> CollectorRow:

@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOrphanError,
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
+    printable,
 )
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
@@ -138,7 +139,7 @@ class TicketOpener:
         except ItsmInvalidRequestError as refused:
             self._report_orphan(handle, refused)
             raise
-        log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
+        log.info("opened ticket %s: %s", ticket.sn, printable(ticket.ticket_url))
         return ticket
 
     def look_for(self, handle: TicketKey, *, seconds: float) -> TicketSummary | None:

@@ -188,6 +188,15 @@ def test_it_is_there_on_the_command_line(connections):
     assert "CollectorApplyOperator: fits" in done.stdout
 
 
+def test_an_answer_of_itsm_writes_no_line_of_its_own(run, sandbox):
+    name = "fine\x1b[2K\u202e"
+    assert run("import-service", "--name", name)[0] == 0
+    code, out, err = run("import-service", "--name", name)
+    assert (code, out) == (1, "")
+    assert r"(fine\x1b[2K\u202e) already" in err
+    assert "\x1b" not in run("services")[1]
+
+
 def test_services_are_listed_with_their_catalogue_and_approval_steps(run):
     code, out, _ = run("services", "-o", "json")
     rows = {one["name"]: one for one in json.loads(out)}

@@ -211,3 +211,9 @@ def test_nobody_sleeps_past_a_ticket_that_comes_meanwhile():
     checks.checked("A", 5.0, asks_nobody=False)
     assert checks.seconds_to_next(60.0) == 5.0
     assert checks.seconds_to_next(1e9) == 0.0
+
+
+def test_a_steps_name_writes_no_line_of_a_log():
+    described = describe("REQ1", (Step(name="审批\n2026-11-24 INFO all is well", key="1"),))
+    assert r"审批\n2026-11-24" in described
+    assert "\n" not in described

@@ -344,8 +344,7 @@ def _refusal(
     lines = [f"- {key}: {problem}" for key, problem in problems]
     if set(form) ^ set(by_key):
         lines += ["The service's fields:", *(f"  {described_field(field)}" for field in by_key.values())]
-    listed = "\n".join(lines)
-    return ItsmInvalidRequestError(f"the ticket's form cannot be sent; no ticket was opened:\n{listed}")
+    return ItsmInvalidRequestError("the ticket's form cannot be sent; no ticket was opened:").with_lines(lines)
 
 
 def described_field(field: ServiceField) -> str:
