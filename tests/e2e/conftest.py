@@ -45,12 +45,16 @@ DAG_IDS = (
 # A business of the log platform.
 NEEDS_NO_APPROVAL = 7
 SQLITE, POSTGRES = "sqlite", "postgres"
+# It has an Airflow of its own, for whichever worker is free first.
+UPGRADE = "test_upgrade.py"
 
 
 class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
     """Of several workers, each has an Airflow of its own: the tests of one database stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if UPGRADE in nodeid:
+            return UPGRADE
         return POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
 
 
