@@ -38,6 +38,7 @@ DAG_IDS = (
         "shared_approval",
         "mixed_businesses",
         "shown",
+        *("outlasts_by_callback", "outlasts_by_poll"),
         "notified",
         "notifier_fails",
     ),
