@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.utils.db_cleanup import config_dict
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from airflow_provider_bkitsm.collectors.database import server_engine
 from demo.airflow_api import wait_until
@@ -31,10 +31,13 @@ RUNS = {
 
 
 def rows(airflow: LocalAirflow) -> dict[str, int]:
-    """Return how many rows the tables have in which a wait is known to Airflow."""
-    with server_engine(airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]).connect() as connection:
-        counts = {name: text(f"SELECT count(*) FROM {name}") for name in ("xcom", "task_state_store")}
-        return {name: connection.execute(count).scalar_one() for name, count in counts.items()}
+    """Return how many rows the tables have by which Airflow knows of a wait; older versions have only one."""
+    engine = server_engine(airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    names = {"xcom", "task_state_store"} & {*inspect(engine).get_table_names()}
+    with engine.connect() as connection:
+        return {
+            name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in sorted(names)
+        }
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,14 @@ from sqlalchemy import text
 from airflow_provider_bkitsm.collectors.database import server_engine
 from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS
 from airflow_provider_bkitsm.collectors.store import CollectorStore
+from benchmarks.versions import importing
 from demo.local_airflow import LocalAirflow
 from tests.collectors.servers import postgres
 from tests.e2e.conftest import DAG_ID, ROOT
 from tests.e2e.gates import DECISIONS
 from tests.e2e.outlasting import BY_CALLBACK, BY_POLL, Outlasting, wait_for_all
-from tests.upgrade.wheels import install_wheel, uses
+from tests.upgrade.wheels import BEFORE_THE_MOVE, install_wheel
 
-# Its trigger rows, XComs and tables are the last that the modules as they were have written.
-BEFORE = "289014b570cf586890af9d507ab4bfae9a4c9570"
 DAGS = (BY_CALLBACK, BY_POLL, DAG_ID)
 DECIDED = ("approve", "reject", "withdraw")
 CASES = [(dag, decision) for dag in DAGS for decision in DECIDED]
@@ -42,7 +41,7 @@ def upgraded(itsm, database, tmp_path_factory) -> Iterator[dict[tuple[str, str],
     dags.mkdir()
     for file in FILES:
         shutil.copy(ROOT / file, dags)
-    before = uses(install_wheel(BEFORE, folder))
+    before = importing(install_wheel(BEFORE_THE_MOVE, folder))
     env = {
         **itsm.control.connections(settle_seconds=2),
         "AIRFLOW__BKITSM__STORE_CONN_ID": "bkitsm_store",

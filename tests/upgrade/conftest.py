@@ -18,7 +18,8 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
-from tests.upgrade.wheels import has_history, install_wheel, uses
+from benchmarks.versions import importing
+from tests.upgrade.wheels import has_history, install_wheel
 
 HERE = Path(__file__).parent
 RECORDED = sorted((HERE / "data").glob("*.json"))
@@ -61,7 +62,7 @@ def _as_its_wheel_does(commit: str) -> str:
     with TemporaryDirectory() as folder:
         installed = install_wheel(commit, Path(folder))
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        env |= uses(installed) | {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        env |= importing(installed) | {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         file = Path(folder) / "left.json"
         record = [sys.executable, str(HERE / "record.py"), commit, str(file)]
         subprocess.run(record, cwd=folder, env=env, check=True, capture_output=True)

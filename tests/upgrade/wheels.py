@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# The last version before the modules moved: the last XComs, trigger rows and tables written by them as they were.
+BEFORE_THE_MOVE = "289014b570cf586890af9d507ab4bfae9a4c9570"
 
 
 def has_history(commit: str) -> bool:
@@ -33,9 +35,3 @@ def install_wheel(commit: str, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     return installed
-
-
-def uses(installed: Path) -> dict[str, str]:
-    """Return the environment in which Python finds an installed wheel before the version of this clone."""
-    # The directory it is started in would come first.
-    return {"PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
