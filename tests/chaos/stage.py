@@ -44,6 +44,9 @@ _EVER = timedelta(days=365)
 # The triggerers start anew after a clean-up, on what it has left; then all have to notice what is gone.
 _DOWN_SECONDS = {NO_TRIGGERER: 300.0, DAGS_GONE: 40.0} | dict.fromkeys(CLEANS, 15.0)
 RECONCILE = "reconcile"
+# The LocalExecutor's workers hold the connections of a scheduler that was killed: its open transaction, and the
+# rows that are locked by it, would last as long as they do.
+_DATABASE = {"idle_in_transaction_session_timeout": "20s"}
 _RECONCILE_DAG = f"""
 from datetime import timedelta
 
@@ -158,7 +161,7 @@ def missing(executor: str) -> str | None:
 def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
     """Start everything."""
     with ExitStack() as stack:
-        servers = {"postgresql": stack.enter_context(postgres_server())}
+        servers = {"postgresql": stack.enter_context(postgres_server(**_DATABASE))}
         database = servers["postgresql"].url
         sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
         turnstile = stack.enter_context(Turnstile(sandbox.url))
