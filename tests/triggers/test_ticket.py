@@ -157,6 +157,20 @@ async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
     assert button == ("wait", "bkitsm_ticket_url", sandbox.url + "/#/ticket/detail?id=1")
 
 
+async def test_p1_a_wait_looks_after_its_registration_between_two_looks_at_its_ticket(
+    sn, sandbox, pushes, monkeypatch
+):
+    renewed = []
+
+    async def renew(_notes, number, waiter):
+        renewed.append((number, waiter.ti_id))
+        sandbox.approve(sn)
+
+    monkeypatch.setattr(TaskInstanceXComs, "renew", renew)
+    assert await fired(on_task(trigger(sn)))
+    assert renewed[0] == (sn, WAITING.id)
+
+
 async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
     sandbox.approve(sn)
     assert len(await registered(trigger(sn), monkeypatch, fails="bkitsm_wait")) == 2
