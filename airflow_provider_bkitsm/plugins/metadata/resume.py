@@ -7,7 +7,7 @@ Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint res
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -201,12 +201,12 @@ def _recorded(sn: str, conn_id: str) -> list[Waiter]:
         return []
     kind = TaskInstance.id.type.python_type
     query = (
-        select(*(getattr(TaskInstance, name) for name in ("id", "state")), Trigger.encrypted_kwargs)
+        select(TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
         .join(Trigger, TaskInstance.trigger_id == Trigger.id)
         .where(TaskInstance.id.in_([kind(one) for one in tries]), Trigger.classpath == TRIGGER)
     )
     with create_session(scoped=False) as session:
-        rows = session.execute(query).all()
+        rows: Sequence[Any] = session.execute(query).all()
     # Whether others are mapped over a task, which would need a worker to end it, the record does not say.
     registered = ((row, Waiter(ti_id=str(row.id), conn_id=conn_id).as_dict()) for row in rows)
     return _waiting(registered, sn, conn_id)
