@@ -192,9 +192,12 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     poke_interval: float
     _sent: Mapping[str, Any] | None = None
     _task_key: Mapping[str, Any] | None = None
+    _ti_id: str | None = None
+    # The number this try has waited for, by the wait's record; None where there was no record.
+    _waited_for: str | None = None
 
     def pre_execute(self, context: Context) -> None:
-        """Delete the record of the wait: what ends the task while a worker has it has ended no wait."""
+        """Delete the wait's record, but for its number: what ends the task while a worker has it ends no wait."""
         from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
 
         super().pre_execute(context)
@@ -205,8 +208,9 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             "task_id": ti.task_id,
             "map_index": map_index(ti),
         }
+        self._ti_id = str(ti.id)
         try:
-            open_wait_store().end(wait_key(**self._task_key))
+            self._waited_for = open_wait_store().take_up(wait_key(**self._task_key), ti_id=self._ti_id)
         except ItsmError as error:
             self.log.warning("The record of the wait of this task could not be deleted: %s", error)
 
@@ -372,6 +376,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             sn=sn,
             opened_by=self.opener(),
             withdraw=self.when_killed == "withdraw",
+            ti_id=self._ti_id,
             **self._task_key,
         )
         try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from random import SystemRandom
+from time import monotonic
 from typing import Any
 
 from airflow_provider_bkitsm.callback.signature import callbacks_wanted
@@ -23,15 +25,26 @@ from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
 log = logging.getLogger(__name__)
 
+_RENEWED_SECONDS = 4 * 3600.0
+_RANDOM = SystemRandom()
+
+
+def _until_renewal() -> float:
+    """Return seconds; thousands of waits began when their triggerer did, and are not to ask at once."""
+    return _RENEWED_SECONDS * _RANDOM.uniform(0.5, 1.5)
+
 
 class TaskInstanceXComs:
     """The XComs of a waiting task instance; where there is none, nothing is written.
 
+    :param clock: seconds of a clock that never goes back.
     :ivar registered: whether a callback finds the task.
     """
 
-    def __init__(self, task_instance: Any) -> None:
+    def __init__(self, task_instance: Any, *, clock: Callable[[], float] = monotonic) -> None:
         self._task_instance = task_instance
+        self._clock = clock
+        self._renewed_at = clock() + _until_renewal()
         self._shown = False
         self.registered = False
 
@@ -43,6 +56,23 @@ class TaskInstanceXComs:
                 self.registered = True
         except Exception as error:
             log.warning("ITSM's callback will not find this task, polling will: %r", error)
+
+    async def renew(self, sn: str, waiter: Waiter) -> None:
+        """Register again where a clean-up has deleted the registration; looked for a few times a day.
+
+        Until then a callback finds the task by the wait's record. The approvals page needs the registration, and
+        so does an API server that does not share the store.
+        """
+        now = self._clock()
+        if now < self._renewed_at or not callbacks_wanted():
+            return
+        self._renewed_at = now + _until_renewal()
+        try:
+            if await self._pull(wait_key(sn)) is None:
+                self._shown = False
+                await self.register(sn, waiter)
+        except Exception as error:
+            log.debug("whether a callback still finds this task could not be read: %r", error)
 
     async def forget_results(self, sn: str) -> None:
         """Delete how an earlier round ended, before this one can be found by a callback.

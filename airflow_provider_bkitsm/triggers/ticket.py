@@ -27,6 +27,7 @@ from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.waits import (
     NOT_MADE_UP_FOR,
+    NUMBER_KEPT,
     TaskFate,
     WaitRecord,
     open_wait_store,
@@ -107,6 +108,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._wait_log: WaitLog | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
+        self._waiter: Waiter | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -193,6 +195,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             sn=sn,
             opened_by=self.opened_by,
             withdraw=self.withdraw_when_killed,
+            ti_id=self._ti_id(),
             **where,
         )
         try:
@@ -203,6 +206,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     def _task_key(self) -> dict[str, Any]:
         names = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id", "task_id")}
         return {**names, "map_index": map_index(self.task_instance)}
+
+    def _ti_id(self) -> str:
+        return str(getattr(self.task_instance, "id", ""))
 
     async def _forget_wait(self) -> None:
         """Delete the wait's record before the task goes on: what ends the task later ended no wait."""
@@ -240,22 +246,33 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
+                if step is None and self._waiter is not None:
+                    await self._notes.renew(sn, self._waiter)
         return step
 
     async def _number(self) -> str:
-        """Return the ticket's number; the opener's record has it where a clean-up has deleted the XCom."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
-
+        """Return the ticket's number; a record has it where a clean-up has deleted the XCom."""
         try:
             return ticket_number(self.ticket_sn)
         except ItsmError:
             found = None
             if self.task_instance is not None:
-                found = await call_store(partial(read_opened_ticket, self._awaited()))
+                found = await call_store(self._recorded_number)
             if found is None:
                 raise
-        self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opened_by))
         self.ticket_sn = found
+        return found
+
+    def _recorded_number(self) -> str | None:
+        """Return the number of the ticket that the opener has opened, or that this try has waited for. Blocks."""
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
+
+        reason, found = NUMBER_LOST, read_opened_ticket(self._awaited())
+        if found is None:
+            key = wait_key(**self._task_key())
+            reason, found = NUMBER_KEPT, open_wait_store().number_of(key, ti_id=self._ti_id())
+        if found is not None:
+            self.log.warning("%s", reason.format(sn=found, opener=self.opened_by))
         return found
 
     async def _opened_at(self, sn: str) -> datetime | None:
@@ -283,6 +300,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **self.verdict_settings,
         )
         await self._notes.register(sn, waiter)
+        self._waiter = waiter
 
     async def _look(self, looks: TicketWait, wait: Wait) -> Step:
         row = None

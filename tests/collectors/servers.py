@@ -37,8 +37,11 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Server]:
-    """Run PostgreSQL; give it, to be killed and started again on the same data."""
+def postgres_server(**settings: str) -> Iterator[Server]:
+    """Run PostgreSQL; give it, to be killed and started again on the same data.
+
+    :param settings: more of the server's settings.
+    """
     initdb, program = find_binary("initdb"), find_binary("postgres")
     if initdb is None or program is None:
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
@@ -46,7 +49,9 @@ def postgres_server() -> Iterator[Server]:
         data = home / "data"
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
         (port,) = free_ports(1)
-        options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        options = ["-p", str(port), "-k", str(home)]
+        for name, value in {"listen_addresses": "127.0.0.1", "fsync": "off", **settings}.items():
+            options += ["-c", f"{name}={value}"]
         url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
         # "Fast": PostgreSQL's end on SIGTERM waits for a pool that a process keeps open.
         command = [program, "-D", str(data), *options]

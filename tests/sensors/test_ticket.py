@@ -313,6 +313,32 @@ def test_p1_and_waits_for_it_while_it_is_open(sn, who, way):
     assert deferred.value.trigger.ticket_sn == sn
 
 
+def begin_to_wait(sn: str, who) -> None:
+    begun = sensor(sn)
+    begun.pre_execute(who.context)
+    with pytest.raises(TaskDeferred):
+        begun.execute(who.context)
+
+
+@pytest.mark.parametrize("call", [{"look": True}, None])
+def test_p1_nor_does_a_worker_lose_the_ticket_of_a_number_from_elsewhere(sn, sandbox, who, call):
+    """No opener's record brings the number, and Airflow's clean-up has deleted the XCom that brought it."""
+    begin_to_wait(sn, who)
+    sandbox.approve(sn)
+    resumed = sensor(None)
+    resumed.pre_execute(who.context)
+    assert resumed.execute_complete(who.context, call)["sn"] == sn
+
+
+def test_p3_a_retry_without_a_number_takes_no_ticket_of_an_earlier_try(sn, sandbox, who, task):
+    begin_to_wait(sn, who)
+    sandbox.approve(sn)
+    retried, again = sensor(None), task("wait", try_number=2)
+    retried.pre_execute(again.context)
+    with pytest.raises(errors.ItsmConfigurationError, match="ticket_sn is empty"):
+        retried.execute(again.context)
+
+
 def test_p3_a_worker_without_a_number_takes_no_ticket_that_another_task_has_opened(sn, sandbox, who):
     sandbox.approve(sn)
     record_round(sn)

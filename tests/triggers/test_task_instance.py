@@ -62,6 +62,64 @@ async def test_the_button_appears_once_and_only_with_an_address(sent):
     assert [(one.key, one.value) for one in sent] == [(TICKET_URL_KEY, "https://itsm/1")]
 
 
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_p1_a_registration_that_a_clean_up_deleted_is_written_again(supervisor):
+    clock = Clock()
+    notes = TaskInstanceXComs(WAITING, clock=clock)
+    await notes.register("REQ1", WAITER)
+    await notes.show("https://itsm/1")
+    supervisor.clear()
+    await notes.renew("REQ1", WAITER)
+    assert supervisor == {}
+    clock.now += 86_400
+    await notes.renew("REQ1", WAITER)
+    await notes.show("https://itsm/1")
+    assert supervisor == {wait_key("REQ1"): WAITER.as_dict(), TICKET_URL_KEY: "https://itsm/1"}
+
+
+async def test_a_registration_that_is_there_keeps_its_time_and_is_looked_for_seldom(sent, monkeypatch):
+    clock = Clock()
+    notes = TaskInstanceXComs(WAITING, clock=clock)
+    answers = [XComResult(key=wait_key("REQ1"), value=WAITER.as_dict())]
+
+    async def asend(message):
+        sent.append(message)
+        return answers[0]
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), raising=False)
+    for _ in range(24 * 60):
+        clock.now += 60
+        await notes.renew("REQ1", WAITER)
+    assert {type(one) for one in sent} == {GetXCom}
+    assert len(sent) < 24
+
+
+@pytest.mark.usefixtures("_supervisor_is_gone")
+async def test_a_registration_that_cannot_be_looked_for_ends_no_wait():
+    clock = Clock()
+    notes = TaskInstanceXComs(WAITING, clock=clock)
+    clock.now += 86_400
+    await notes.renew("REQ1", WAITER)
+    assert not notes.registered
+
+
+async def test_without_callbacks_no_registration_is_written_again(sent, monkeypatch):
+    clock = Clock()
+    notes = TaskInstanceXComs(WAITING, clock=clock)
+    monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK", "False")
+    clock.now += 86_400
+    await notes.renew("REQ1", WAITER)
+    assert sent == []
+
+
 @pytest.fixture
 def supervisor(monkeypatch) -> dict:
     """XComs of the waiting task, as a supervisor reads, writes and deletes them."""

@@ -8,6 +8,7 @@ import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,8 @@ from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -152,6 +155,20 @@ async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
     assert (task_id, key) == ("wait", f"bkitsm_wait:{sn}")
     assert (waiter["conn_id"], waiter["ends_task"], waiter["verdict_value"]) == ("bkitsm_default", True, "x")
     assert button == ("wait", "bkitsm_ticket_url", sandbox.url + "/#/ticket/detail?id=1")
+
+
+async def test_p1_a_wait_looks_after_its_registration_between_two_looks_at_its_ticket(
+    sn, sandbox, pushes, monkeypatch
+):
+    renewed = []
+
+    async def renew(_notes, number, waiter):
+        renewed.append((number, waiter.ti_id))
+        sandbox.approve(sn)
+
+    monkeypatch.setattr(TaskInstanceXComs, "renew", renew)
+    assert await fired(on_task(trigger(sn)))
+    assert renewed[0] == (sn, WAITING.id)
 
 
 async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
@@ -359,6 +376,43 @@ async def test_p3_a_wait_that_names_no_opener_has_no_ticket_without_a_number(sn,
     record_round(sn)
     event = await fire(on_task(trigger("None", ends_task=True, opened_by=opened_by)))
     assert event["kind"] == "ItsmConfigurationError"
+
+
+async def _began(sn, **changes) -> None:
+    """Store the record of a wait that its trigger has begun in an earlier triggerer."""
+    where = {name: getattr(WAITING, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    kept = {"installation": installation(), "bkitsm_conn_id": "bkitsm_default", "sn": sn, "opened_by": None}
+    open_wait_store().begin(WaitRecord(**where | kept | {"withdraw": False, "ti_id": WAITING.id} | changes))
+
+
+@pytest.mark.parametrize("opened_by", [None, "anyone", "other"])
+async def test_p1_a_wait_whose_xcom_was_deleted_goes_on_with_the_ticket_it_has_waited_for(
+    sn, sandbox, pushes, opened_by
+):
+    """No opener's record brings the number: it came from elsewhere, and was stored when the wait began."""
+    sandbox.reject(sn)
+    await _began(sn)
+    event = await fire(on_task(trigger("None", ends_task=True, opened_by=opened_by)))
+    assert (event["verdict"]["sn"], event["verdict"]["outcome"]) == (sn, "rejected")
+
+
+@pytest.mark.parametrize("ti_id", [None, "01a20d5b-e52e-7d97-8d82-4612038db7fe"])
+async def test_p3_what_an_earlier_try_has_waited_for_is_no_number(sn, sandbox, pushes, ti_id):
+    sandbox.approve(sn)
+    await _began(sn, ti_id=ti_id)
+    event = await fire(on_task(trigger("None", ends_task=True)))
+    assert event["kind"] == "ItsmConfigurationError"
+
+
+async def test_p1_a_wait_is_stored_with_the_try_that_waits(sn, sandbox, pushes):
+    waiting = asyncio.create_task(fire(on_task(trigger(sn))))
+    find = partial(open_wait_store().tries_for, sn, bkitsm_conn_id="bkitsm_default")
+    while not await asyncio.to_thread(find):
+        await asyncio.sleep(0.01)
+    assert find() == [WAITING.id]
+    sandbox.approve(sn)
+    await waiting
+    assert find() == []
 
 
 async def test_a_time_that_is_none_is_an_error(sn, sandbox):

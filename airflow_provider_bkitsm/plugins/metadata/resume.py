@@ -7,7 +7,7 @@ Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint res
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -47,6 +47,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
 )
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
+from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class AirflowMetadata:
     def waiting(self, sn: str, conn_id: str) -> Registrations:
         """Return who waits for a ticket on a connection; one indexed query.
 
-        A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments.
+        A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments. A
+        clean-up may have deleted the registration: then the store's record of the wait finds the task.
         """
         same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
         columns = (XComModel.value, TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
@@ -95,7 +97,8 @@ class AirflowMetadata:
             rows = session.execute(query).all()
         registered = (Waiter.from_value(row.value) for row in rows)
         is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
-        waits = {waiter.ti_id: waiter for row in rows if (waiter := _waits_for(row, sn, conn_id)) is not None}
+        waiting = _waiting(((row, row.value) for row in rows), sn, conn_id) or _recorded(sn, conn_id)
+        waits = {waiter.ti_id: waiter for waiter in waiting}
         request = read_request(sn, conn_id) if waits else None
         return Registrations(
             waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
@@ -188,11 +191,39 @@ def waiter_of(row: Row[Any], value: object) -> Waiter | None:
     return arguments.waiter(registered)
 
 
-def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
+def _recorded(sn: str, conn_id: str) -> list[Waiter]:
+    """Return who waits for a ticket by the store's records of waits."""
+    try:
+        tries = open_wait_store().tries_for(sn, bkitsm_conn_id=conn_id)
+    except ItsmError as error:
+        log.warning("%s", error)
+        return []
+    if not tries:
+        return []
+    kind = TaskInstance.id.type.python_type
+    query = (
+        select(TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
+        .join(Trigger, TaskInstance.trigger_id == Trigger.id)
+        .where(TaskInstance.id.in_([kind(one) for one in tries]), Trigger.classpath == TRIGGER)
+    )
+    with create_session(scoped=False) as session:
+        rows: Sequence[Any] = session.execute(query).all()
+    # Whether others are mapped over a task, which would need a worker to end it, the record does not say.
+    registered = ((row, Waiter(ti_id=str(row.id), conn_id=conn_id).as_dict()) for row in rows)
+    return _waiting(registered, sn, conn_id)
+
+
+def _waiting(registered: Iterable[tuple[Row[Any], object]], sn: str, conn_id: str) -> list[Waiter]:
+    """Return the waiters of rows of task instances, each with its registration."""
+    found = (_waits_for(row, value, sn, conn_id) for row, value in registered)
+    return [waiter for waiter in found if waiter is not None]
+
+
+def _waits_for(row: Row[Any], value: object, sn: str, conn_id: str) -> Waiter | None:
     """Return the waiter of a row; None where its task does not wait, or waits for another ticket."""
     if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
         return None
-    waiter, arguments = waiter_of(row, row.value), arguments_of(row.encrypted_kwargs)
+    waiter, arguments = waiter_of(row, value), arguments_of(row.encrypted_kwargs)
     if waiter is None or waiter.conn_id != conn_id or (arguments and not arguments.may_be_about(sn, conn_id)):
         return None
     return waiter

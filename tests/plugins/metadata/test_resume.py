@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.plugins.metadata import resume as module
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.plugins.rows import DAG, OURS, insert_dag, insert_waits, trigger_arguments
 from tests.tickets.records import record_round
@@ -104,6 +105,58 @@ def test_who_waits_is_found_by_the_tickets_number(airflow, wait):
     one = wait()
     found = airflow.waiting(one.sn, "itsm")
     assert (found.waiters, found.ever_registered) == ((one.waiter,), True)
+
+
+def cleaned(one: Wait, **record: Any) -> Wait:
+    """Delete a task's XComs as ``airflow db clean`` does; the wait's record is left."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        session.execute(delete(XComModel).where(XComModel.run_id == one.run_id))
+    where = {"dag_id": DAG, "run_id": one.run_id, "task_id": "wait", "map_index": -1}
+    kept: dict[str, Any] = {"sn": one.sn, "opened_by": None, "withdraw": False, "ti_id": one.waiter.ti_id}
+    kept |= {"installation": "here", "bkitsm_conn_id": "itsm", **where} | record
+    open_wait_store().begin(WaitRecord(**kept))
+    return one
+
+
+@pytest.mark.parametrize("outcome", ["approved", "rejected"])
+def test_p1_a_wait_whose_xcoms_a_clean_up_deleted_is_found_by_its_record(airflow, wait, outcome):
+    one = cleaned(wait())
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert found == replace(one.waiter, ends_task=False)
+    record_round(one.sn, dag_id=DAG, run_id=one.run_id)
+    assert airflow.resume(found, replace(one.verdict, outcome=Outcome(outcome)))
+    assert (one.row().state, one.row().trigger_id) == ("scheduled", None)
+
+
+def test_p1_so_is_one_whose_trigger_holds_a_template(airflow, wait):
+    one = cleaned(wait(arguments={"ticket_sn": "{{ ti.xcom_pull() }}", "opened_by": "ask"}))
+    record_round(one.sn, dag_id=DAG, run_id=one.run_id, task_id="ask")
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert airflow.resume(found, one.verdict)
+    assert one.row().state == "scheduled"
+
+
+@pytest.mark.parametrize(
+    "record", [{"ti_id": str(uuid4())}, {"ti_id": None}, {"bkitsm_conn_id": "other"}, {"sn": "REQ_another"}]
+)
+def test_p4_a_record_of_another_try_connection_or_ticket_finds_nobody(airflow, wait, record):
+    one = cleaned(wait(), **record)
+    assert airflow.waiting(one.sn, "itsm").waiters == ()
+
+
+def test_p3_a_record_that_names_another_ticket_than_the_trigger_finds_nobody(airflow, wait):
+    cleaned(wait(), sn="REQ_chairs")
+    assert airflow.waiting("REQ_chairs", "itsm").waiters == ()
+
+
+@pytest.mark.parametrize("state", ["success", "failed", None, "scheduled"])
+def test_p4_a_record_of_a_task_that_goes_on_already_finds_nobody(airflow, wait, state):
+    one = cleaned(wait())
+    one.set(state=state)
+    assert airflow.waiting(one.sn, "itsm").waiters == ()
 
 
 def test_p6_a_wait_on_another_connection_is_not_found(airflow, wait):
