@@ -132,12 +132,17 @@ def _sorted(rows: list[Row], wanted: Wanted) -> list[Row]:
     return sorted(has, key=value, reverse=wanted.descending) + lacks
 
 
+# What an answer of ITSM adds to a row must not move it while a person reads the page.
+_FIXED = {Sort.SINCE: "order_since", Sort.DEADLINE: "order_deadline"}
+
+
 def _sort_value(sort: Sort) -> Callable[[Row], Any]:
     if sort is Sort.DAG:
         return lambda row: row.task.dag_id.casefold()
     if sort in (Sort.TITLE, Sort.STATUS):
         return lambda row: str(getattr(row, sort.value)).casefold()
-    return lambda row: getattr(row, sort.value) or _BEGINNING
+    name = _FIXED.get(sort, sort.value)
+    return lambda row: getattr(row, name) or _BEGINNING
 
 
 def _values(values: Iterable[str]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ _EARLY = 0.9
 
 Note = Callable[[], Coroutine[Any, Any, None]]
 OnStall = Callable[[TicketStatus], None]
+OnSteps = Callable[[TicketStatus], Coroutine[Any, Any, None]]
 
 
 class TicketWait:
@@ -42,6 +43,7 @@ class TicketWait:
     :param dated: ``created_at`` is wanted, which the first look brings.
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
     :param on_stall: called in the context of whoever waits when the ticket is seen to ask nobody; rarely again.
+    :param on_steps: called when the ticket's steps were read, which is rare; raises nothing.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class TicketWait:
         "known",
         "note",
         "on_stall",
+        "on_steps",
         "poller",
         "sn",
         "stalled",
@@ -73,10 +76,12 @@ class TicketWait:
         dated: bool = False,
         note: Note | None = None,
         on_stall: OnStall | None = None,
+        on_steps: OnSteps | None = None,
     ) -> None:
         self.sn = sn
         self.note = note
         self.on_stall = on_stall
+        self.on_steps = on_steps
         self.stalled = False
         self.interval = interval
         self.created_at: datetime | None = None
@@ -287,6 +292,8 @@ class Poller:
         self._stall_checks.checked(sn, loop_time(), stalled=stalled)
         for wait in self._waits.get(sn, ()):
             wait.see_steps(status, stalled=stalled)
+            if wait.on_steps is not None:
+                self._spawn(wait.on_steps(status))
 
     async def _ask_next(self) -> None:
         if not self._schedule.has_room:

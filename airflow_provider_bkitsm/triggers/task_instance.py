@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
 from airflow_provider_bkitsm.callback.signature import callbacks_wanted
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -57,6 +58,13 @@ class TaskInstanceXComs:
             await self._push(POLLED_KEY, {"conn_id": conn_id, "at": datetime.now(UTC).isoformat()})
         except Exception as error:
             log.debug("when ITSM was polled could not be noted: %r", error)
+
+    async def seen(self, sn: str, conn_id: str, snapshot: TicketSnapshot) -> None:
+        """Note for the approvals pages how the ticket stands, for when ITSM is slow; of no account to the wait."""
+        try:
+            await self._push(SEEN_KEY, snapshot.as_note(sn, conn_id))
+        except Exception as error:
+            log.debug("how the ticket stands could not be noted: %r", error)
 
     async def show(self, ticket_url: str) -> None:
         """Make the ticket's button appear, once."""

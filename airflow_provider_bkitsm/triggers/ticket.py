@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.confirmation import confirm
@@ -19,6 +20,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
+from airflow_provider_bkitsm.itsm.stall import is_stalled
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
@@ -101,6 +103,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._withdrawal: Withdrawal | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
+        self._title = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -216,6 +219,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             dated=self._time is not None and opened is None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
             on_stall=self._warn_of_stall,
+            on_steps=self._note_steps,
         )
         async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
@@ -251,6 +255,18 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     def _warn_of_stall(self, status: TicketStatus) -> None:
         self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))
 
+    async def _note_steps(self, status: TicketStatus) -> None:
+        snapshot = TicketSnapshot(
+            progress=status.progress,
+            read_at=datetime.now(UTC),
+            title=self._title,
+            ticket_url=status.ticket_url,
+            step=status.step_names,
+            approvers=status.waits_for,
+            stalled=is_stalled(status.progress, status.current_steps),
+        )
+        await self._notes.seen(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
+
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:
             return
@@ -271,6 +287,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         row = None
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
+            self._title = row.title
             if not self.after_worker:
                 await self._notes.show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)
