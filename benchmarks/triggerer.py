@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -238,11 +239,15 @@ def _task_instance(number: int) -> dict[str, Any]:
 def main() -> None:
     """Run the trigger runner; the supervisor is at file descriptor 0."""
     from airflow.jobs.triggerer_job_runner import TriggerRunner
+    from airflow.listeners.listener import get_listener_manager
     from airflow.sdk.log import configure_logging
 
     report_to = os.fdopen(os.dup(1), "w", buffering=1)
     log = Path(os.environ["AIRFLOW_HOME"], _LOG).open("wb")  # noqa: SIM115 - open as long as the process
     configure_logging(json_output=True, output=log)
+
+    # As Airflow's job does before it forks the runner.
+    get_listener_manager().hook.on_starting(component=SimpleNamespace(job_type="TriggererJob"))
 
     class Measured(TriggerRunner):
         async def init_comms(self) -> None:

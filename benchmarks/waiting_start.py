@@ -3,8 +3,8 @@
 
     python -m benchmarks.waiting_start [--quick]
 
-Airflow's own trigger runner, fresh in each round (see ``benchmarks.triggerer``), is given all waits in one report, as
-after a restart, and nothing has been imported for them yet. Ours and triggers that do nothing, in turns.
+Airflow's own trigger runner, fresh in each round (see ``benchmarks.triggerer``), is given all waits in one report,
+as after a restart, and nothing has been imported for them yet. Ours and triggers that do nothing, in turns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KINDS = (IDLE, OURS)
 _SHOWN = {
     "wall": "longest stall (wall)",
     "cpu": "longest stall (CPU)",
-    "between": "without full collections (CPU)",
+    "between": "without full collections",
 }
 _TARGET = 100
 

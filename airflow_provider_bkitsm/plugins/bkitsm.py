@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server.
+"""``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server, and a listener.
 
 Every component of Airflow loads its plugins, so nothing heavy is imported before the first request.
 """
@@ -11,6 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
+
+from airflow_provider_bkitsm.plugins import listener
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -75,6 +77,7 @@ _VIEWS: list[Any] = [
         "destination": "task_instance",
     },
 ]
+_LISTENERS: list[Any] = [listener]
 
 
 class BkItsmPlugin(AirflowPlugin):
@@ -83,3 +86,4 @@ class BkItsmPlugin(AirflowPlugin):
     name = "bkitsm"
     fastapi_apps = _APPS
     external_views = _VIEWS
+    listeners = _LISTENERS

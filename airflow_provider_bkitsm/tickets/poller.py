@@ -29,7 +29,7 @@ _EARLY = 0.9
 
 Note = Callable[[], Coroutine[Any, Any, None]]
 OnStall = Callable[[TicketStatus], None]
-OnSteps = Callable[[TicketStatus], Coroutine[Any, Any, None]]
+OnSteps = Callable[[TicketStatus, bool], None]
 
 
 class TicketWait:
@@ -43,7 +43,7 @@ class TicketWait:
     :param dated: ``created_at`` is wanted, which the first look brings.
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
     :param on_stall: called in the context of whoever waits when the ticket is seen to ask nobody; rarely again.
-    :param on_steps: called when the ticket's steps were read, which is rare; raises nothing.
+    :param on_steps: called likewise whenever the ticket's steps were read, with whether it is stalled.
     """
 
     __slots__ = (
@@ -159,6 +159,8 @@ class TicketWait:
         self.stalled = stalled
         if stalled and self.on_stall is not None:
             self._context.run(self.on_stall, status)
+        if self.on_steps is not None:
+            self._context.run(self.on_steps, status, stalled)
 
     def is_overdue(self, now: float) -> bool:
         """Whether the time by which it was to be told has passed."""
@@ -292,8 +294,6 @@ class Poller:
         self._stall_checks.checked(sn, loop_time(), stalled=stalled)
         for wait in self._waits.get(sn, ()):
             wait.see_steps(status, stalled=stalled)
-            if wait.on_steps is not None:
-                self._spawn(wait.on_steps(status))
 
     async def _ask_next(self) -> None:
         if not self._schedule.has_room:

@@ -17,6 +17,9 @@ from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
 log = logging.getLogger(__name__)
 
+# An event loop refers to its tasks only weakly.
+_NOTES: set[asyncio.Task[None]] = set()
+
 
 class TaskInstanceXComs:
     """The XComs of a waiting task instance; where there is none, nothing is written.
@@ -59,8 +62,13 @@ class TaskInstanceXComs:
         except Exception as error:
             log.debug("when ITSM was polled could not be noted: %r", error)
 
-    async def seen(self, sn: str, conn_id: str, snapshot: TicketSnapshot) -> None:
-        """Note for the approvals pages how the ticket stands, for when ITSM is slow; of no account to the wait."""
+    def see(self, sn: str, conn_id: str, snapshot: TicketSnapshot) -> None:
+        """Note for the approvals pages how the ticket stands, for when ITSM is slow; in a task of its own."""
+        task = asyncio.get_running_loop().create_task(self._note(sn, conn_id, snapshot))
+        _NOTES.add(task)
+        task.add_done_callback(_NOTES.discard)
+
+    async def _note(self, sn: str, conn_id: str, snapshot: TicketSnapshot) -> None:
         try:
             await self._push(SEEN_KEY, snapshot.as_note(sn, conn_id))
         except Exception as error:

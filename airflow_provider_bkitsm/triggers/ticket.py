@@ -20,7 +20,6 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
-from airflow_provider_bkitsm.itsm.stall import is_stalled
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
@@ -255,7 +254,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     def _warn_of_stall(self, status: TicketStatus) -> None:
         self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))
 
-    async def _note_steps(self, status: TicketStatus) -> None:
+    def _note_steps(self, status: TicketStatus, stalled: bool) -> None:
         snapshot = TicketSnapshot(
             progress=status.progress,
             read_at=datetime.now(UTC),
@@ -263,9 +262,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             ticket_url=status.ticket_url,
             step=status.step_names,
             approvers=status.waits_for,
-            stalled=is_stalled(status.progress, status.current_steps),
+            stalled=stalled,
         )
-        await self._notes.seen(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
+        self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
 
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:

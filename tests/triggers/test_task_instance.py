@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -103,7 +104,8 @@ async def test_a_poll_is_noted_with_its_connection(sent):
 
 async def test_how_the_ticket_stands_is_noted_with_its_number(sent):
     snapshot = TicketSnapshot(progress=Progress.RUNNING, read_at=datetime.now(UTC), step="审批")
-    await TaskInstanceXComs(WAITING).seen("REQ1", "itsm", snapshot)
+    TaskInstanceXComs(WAITING).see("REQ1", "itsm", snapshot)
+    await asyncio.sleep(0.01)
     assert [(one.key, one.value["sn"], one.value["step"]) for one in sent] == [(SEEN_KEY, "REQ1", "审批")]
 
 
@@ -118,7 +120,8 @@ async def test_p1_what_cannot_be_written_never_stops_the_wait():
     await notes.forget_results("REQ1")
     await notes.register("REQ1", WAITER)
     await notes.polled("itsm")
-    await notes.seen("REQ1", "itsm", TicketSnapshot(progress=Progress.RUNNING, read_at=datetime.now(UTC)))
+    notes.see("REQ1", "itsm", TicketSnapshot(progress=Progress.RUNNING, read_at=datetime.now(UTC)))
+    await asyncio.sleep(0.01)
     assert not notes.registered
     assert not await notes.conclude(APPROVED)
 
