@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -246,8 +245,9 @@ def main() -> None:
     log = Path(os.environ["AIRFLOW_HOME"], _LOG).open("wb")  # noqa: SIM115 - open as long as the process
     configure_logging(json_output=True, output=log)
 
-    # As Airflow's job does before it forks the runner.
-    get_listener_manager().hook.on_starting(component=SimpleNamespace(job_type="TriggererJob"))
+    # As ``airflow triggerer`` does before it forks the runner: this loads the plugins.
+    sys.argv[1:] = ["triggerer"]
+    get_listener_manager().hook.on_starting(component=None)
 
     class Measured(TriggerRunner):
         async def init_comms(self) -> None:

@@ -33,8 +33,8 @@ from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PAGE_SECONDS = 1.0
-"""How long a page waits for a read, which goes on behind it."""
+PAGE_SECONDS, UNKNOWN_SECONDS = 1.0, 2.0
+"""How long a page waits for a read, which goes on behind it: longer where it would have nothing to show."""
 ITSM_SECONDS = 15.0
 """How long an answer of ITSM may take."""
 _PAUSE_AFTER_FAILURE = timedelta(seconds=15)
@@ -173,7 +173,8 @@ class TicketCache:
                 self._start_searches(conn_id, sns, gateways)
                 self._start_steps(conn_id, sns, gateways)
         groups = [(conn_id, kind) for conn_id in wanted for kind in ("search", "step")]
-        await self._background.settle(groups, seconds=PAGE_SECONDS)
+        is_known = all((conn_id, sn) in self._tickets for conn_id, sns in wanted.items() for sn in sns)
+        await self._background.settle(groups, seconds=PAGE_SECONDS if is_known else UNKNOWN_SECONDS)
         return not any(map(self._itsm.is_paused, wanted))
 
     def _start_searches(self, conn_id: str, sns: list[str], gateways: SharedCache[Gateway | None]) -> None:
@@ -339,7 +340,9 @@ class PersonTickets:
         for conn_id, sns in wanted.items():
             if not self._background.running((person, conn_id)):
                 self._background.start((person, conn_id), self._search(person, conn_id, sns))
-        await self._background.settle([(person, conn_id) for conn_id in wanted], seconds=PAGE_SECONDS)
+        keys = [(person, conn_id) for conn_id in wanted]
+        is_known = all(self._found.last(key) is not None for key in keys)
+        await self._background.settle(keys, seconds=PAGE_SECONDS if is_known else UNKNOWN_SECONDS)
         numbers = {conn_id: self._found.last((person, conn_id)) or frozenset() for conn_id in wanted}
         found = frozenset((conn_id, sn) for conn_id, sns in wanted.items() for sn in numbers[conn_id] & sns.keys())
         return found, not any(map(self._itsm.is_paused, wanted))

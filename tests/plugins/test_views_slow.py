@@ -38,7 +38,7 @@ def test_an_itsm_that_is_slow_does_answer(pages, wait, sandbox):
     """25 waits on one page, and longer for each answer than a page waits."""
     for number in range(25):
         wait(f"run_{number}")
-    sandbox.fault("", "delay", seconds=1.5, times=1000)
+    sandbox.fault("", "delay", seconds=2.5, times=1000)
     answers = until(pages, is_complete)
     assert not is_complete(answers[0])
     assert all(answer["itsm"] and len(answer["rows"]) == 25 for answer in answers)
@@ -124,7 +124,7 @@ def test_what_itsm_answers_moves_no_row(pages, wait, sort, descending):
 
 def test_mine_is_filled_though_itsm_is_slow(pages, wait, sandbox):
     wait("a")
-    sandbox.fault("", "delay", seconds=1.5, times=1000)
+    sandbox.fault("", "delay", seconds=2.5, times=1000)
     answers = until(pages, lambda answer: bool(answer["rows"]), mine=True)
     assert all(answer["itsm"] for answer in answers)
     assert pages.get("approvals", mine=True)["total"] == 1

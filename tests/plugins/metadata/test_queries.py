@@ -92,8 +92,9 @@ def test_an_open_wait_is_found_with_its_ticket_as_last_seen(wait):
     (found,) = read(one)
     assert (found.noted.title, found.noted.step, found.noted.step_at) == ("上线", "审批", seen_at)
     assert [found.noted for found in AirflowTickets().of_run(DAG, one.run_id)] == [found.noted]
-    put(one, SEEN_KEY, snapshot.as_note("REQ_other", "itsm"))
-    assert read(one)[0].noted is None
+    another = wait()
+    put(another, SEEN_KEY, snapshot.as_note(one.sn, "itsm"))
+    assert read(another)[0].noted is None
 
 
 def test_a_wait_names_who_started_its_run(wait):
