@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server.
 
-Every component of Airflow loads its plugins, so nothing heavy is imported before the first request. Only a triggerer
-imports what waits need, before its event loop runs.
+Every component of Airflow loads its plugins, so nothing heavy is imported before the first request; a triggerer
+imports what waits need before its event loop runs.
 """
 
 from __future__ import annotations
