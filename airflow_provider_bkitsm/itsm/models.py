@@ -93,6 +93,11 @@ class TicketStatus:
         """Whom its current steps ask, each once."""
         return tuple(dict.fromkeys(name for step in self.current_steps for name in step.processors))
 
+    @property
+    def step_names(self) -> str:
+        """What people call its current steps, in one text."""
+        return ", ".join(step.name for step in self.current_steps if step.name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TicketState:

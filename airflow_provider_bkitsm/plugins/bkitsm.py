@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server.
 
-Every component of Airflow loads all plugins. So this module imports nothing heavy before the first request.
+Every component of Airflow loads all plugins. So this module imports nothing heavy before the first request; a
+triggerer imports what waits need before its event loop runs.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 _PREFIX = "/bkitsm"
 
@@ -76,6 +82,26 @@ _VIEWS: list[Any] = [
     },
 ]
 
+# What waits need. Airflow imports a trigger's module in the event loop, when the first trigger comes: that would
+# stop all triggers of the process for a tenth of a second, and for seconds on a busy machine.
+_OF_WAITS = (
+    "airflow_provider_bkitsm.triggers.ticket",
+    "airflow_provider_bkitsm.hooks.store",
+    "airflow_provider_bkitsm.tickets.ownership_records",
+    "airflow_provider_bkitsm.tickets.poller",
+    "httpx",
+)
+
+
+def _import_for_waits() -> None:
+    """Import what waits need, and collect the garbage of all imports, which would come with the first waits."""
+    for name in _OF_WAITS:
+        try:
+            import_module(name)
+        except Exception:
+            log.warning("%s could not be imported before the triggerer starts", name, exc_info=True)
+    gc.collect()
+
 
 class BkItsmPlugin(AirflowPlugin):
     """Mounts the provider's endpoints at ``/bkitsm``."""
@@ -83,3 +109,12 @@ class BkItsmPlugin(AirflowPlugin):
     name = "bkitsm"
     fastapi_apps = _APPS
     external_views = _VIEWS
+
+    @classmethod
+    def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
+        """Import what waits need, in a triggerer: it loads its plugins before it forks the process of its loop.
+
+        Not by a listener's ``on_starting``: while any listener is there, no wait ends without a worker.
+        """
+        if sys.argv[1:2] == ["triggerer"]:
+            _import_for_waits()

@@ -11,6 +11,7 @@ from random import SystemRandom
 from time import monotonic
 from typing import Any
 
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
 from airflow_provider_bkitsm.callback.signature import callbacks_wanted
 from airflow_provider_bkitsm.callback.waiters import (
     POLLED_KEY,
@@ -32,6 +33,10 @@ _RANDOM = SystemRandom()
 def _until_renewal() -> float:
     """Return seconds; thousands of waits began when their triggerer did, and are not to ask at once."""
     return _RENEWED_SECONDS * _RANDOM.uniform(0.5, 1.5)
+
+
+# An event loop refers to its tasks only weakly.
+_NOTES: set[asyncio.Task[None]] = set()
 
 
 class TaskInstanceXComs:
@@ -109,6 +114,18 @@ class TaskInstanceXComs:
         if (verdict.sn, str(verdict.outcome)) == (sn, outcome):
             return verdict.describe()
         return f"ITSM ticket {sn} is {outcome}" if outcome else f"a worker reads ITSM ticket {sn}"
+
+    def see(self, sn: str, conn_id: str, snapshot: TicketSnapshot) -> None:
+        """Note for the approvals pages how the ticket stands, for when ITSM is slow; in a task of its own."""
+        task = asyncio.get_running_loop().create_task(self._note(sn, conn_id, snapshot))
+        _NOTES.add(task)
+        task.add_done_callback(_NOTES.discard)
+
+    async def _note(self, sn: str, conn_id: str, snapshot: TicketSnapshot) -> None:
+        try:
+            await self._push(SEEN_KEY, snapshot.as_note(sn, conn_id))
+        except Exception as error:
+            log.debug("how the ticket stands could not be noted: %r", error)
 
     async def show(self, ticket_url: str) -> None:
         """Make the ticket's button appear, once."""

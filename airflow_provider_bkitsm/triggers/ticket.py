@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
@@ -41,6 +42,7 @@ from airflow_provider_bkitsm.triggers.wait_log import WaitLog, printable
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
+    from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
@@ -109,6 +111,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
         self._waiter: Waiter | None = None
+        self._title = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -241,7 +244,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             interval=self.poll_interval,
             dated=self._time is not None and opened is None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
-            on_steps=self._wait_log.steps,
+            on_steps=self._see_steps,
         )
         async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
@@ -285,6 +288,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
             return None
 
+    def _see_steps(self, status: TicketStatus, stalled: bool) -> None:
+        """Say in the log whom the ticket asks, and note it for the approvals pages."""
+        if self._wait_log is not None:
+            self._wait_log.steps(status, stalled)
+        snapshot = TicketSnapshot(
+            progress=status.progress,
+            read_at=datetime.now(UTC),
+            title=self._title,
+            ticket_url=status.ticket_url,
+            step=status.step_names,
+            approvers=status.waits_for,
+            stalled=stalled,
+        )
+        self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
+
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:
             return
@@ -306,6 +324,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         row = None
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
+            self._title = row.title
             if not self.after_worker:
                 await self._notes.show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, TaskStatesResult, XComResult
 
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESUMED_KEY, Waiter, wait_key
+from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
@@ -156,6 +160,13 @@ async def test_a_poll_is_noted_with_its_connection(sent):
     assert [(one.key, one.value["conn_id"]) for one in sent] == [(POLLED_KEY, "itsm")]
 
 
+async def test_how_the_ticket_stands_is_noted_with_its_number(sent):
+    snapshot = TicketSnapshot(progress=Progress.RUNNING, read_at=datetime.now(UTC), step="审批")
+    TaskInstanceXComs(WAITING).see("REQ1", "itsm", snapshot)
+    await asyncio.sleep(0.01)
+    assert [(one.key, one.value["sn"], one.value["step"]) for one in sent] == [(SEEN_KEY, "REQ1", "审批")]
+
+
 async def test_an_approval_leaves_what_a_worker_would_push(sent):
     assert await TaskInstanceXComs(WAITING).conclude(APPROVED)
     assert {one.key: one.value for one in sent}["return_value"] == APPROVED.as_dict()
@@ -167,6 +178,8 @@ async def test_p1_what_cannot_be_written_never_stops_the_wait():
     await notes.forget_results("REQ1")
     await notes.register("REQ1", WAITER)
     await notes.polled("itsm")
+    notes.see("REQ1", "itsm", TicketSnapshot(progress=Progress.RUNNING, read_at=datetime.now(UTC)))
+    await asyncio.sleep(0.01)
     assert not notes.registered
     assert not await notes.conclude(APPROVED)
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import TaskSuccessEvent
 
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
@@ -460,6 +461,22 @@ async def test_the_tasks_log_says_who_is_asked_where_and_until_when_and_only_onc
     assert "/#/ticket/detail?id=" in lines[1]
     assert "alice approved: go\\n2026-01-01 forged" in lines[2]
     assert len(sandbox.requests("get_ticket_status")) == 1
+
+
+async def test_step_and_approvers_are_noted_for_the_pages_once_they_were_read(sn, sandbox, monkeypatch):
+    for name in ("FIRST_SECONDS", "START_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_bkitsm.itsm.stall.{name}", 0.05)
+    sandbox.wait_for_step(sn)
+    written: dict = {}
+
+    async def push(_task_instance, key, value):
+        written[key] = value
+
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
+    await fire(on_task(trigger(sn, approval_timeout=2.0)))
+    noted = from_note(written[SEEN_KEY], sn, "bkitsm_default")
+    assert (noted.title, noted.approvers, noted.stalled) == (FORM["title"], ("alice",), False)
+    assert noted.step
 
 
 async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(

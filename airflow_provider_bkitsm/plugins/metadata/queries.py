@@ -20,7 +20,8 @@ from uuid import UUID
 from sqlalchemy import Row, Select, and_, or_, select
 from sqlalchemy.orm import aliased
 
-from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, moment, text
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, moment, text
 from airflow_provider_bkitsm.callback.messages import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
@@ -38,7 +39,7 @@ _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
 # The clocks of two machines differ by less than this.
 _SKEW = timedelta(minutes=1)
 _TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
-_KEYS = {"button": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
+_KEYS = {"button": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict", "seen": SEEN_KEY}
 
 
 class AirflowTickets:
@@ -82,7 +83,7 @@ def _columns(has: str = "") -> Select[Any]:
 
     :param has: the XCom that a task instance must have. The other XComs may be missing.
     """
-    wait, button, result, verdict = _xcoms().values()
+    wait, button, result, verdict, seen = _xcoms().values()
     query = select(
         *(getattr(TaskInstance, name) for name in _TASK),
         DagRun.triggering_user_name.label("triggered_by"),
@@ -90,7 +91,7 @@ def _columns(has: str = "") -> Select[Any]:
         *(button.value.label("url"), button.timestamp.label("url_time")),
         *(result.value.label("result"), result.timestamp.label("result_time")),
         *(verdict.value.label("verdict"), verdict.timestamp.label("verdict_time")),
-        *(Trigger.classpath, Trigger.encrypted_kwargs),
+        *(seen.value.label("seen"), Trigger.classpath, Trigger.encrypted_kwargs),
     ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
     query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
     for name, xcom in _xcoms().items():
@@ -132,6 +133,7 @@ def _wait_record(row: Row[Any]) -> ApprovalWait:
         triggered_by=row.triggered_by or "",
         approval_seconds=waiter.approval_seconds if waiter else None,
         verdict=None if state == _DEFERRED else _last_verdict(row, sn),
+        noted=from_note(row.seen, sn, waiter.conn_id) if waiter and state == _DEFERRED else None,
     )
 
 

@@ -19,7 +19,9 @@ from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.approvals.list_page import View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, row_of
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter
+from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
@@ -81,6 +83,18 @@ def test_an_open_wait_is_found_with_what_it_registered(wait):
     assert (found.approval_seconds, found.verdict, found.ticket_url) == (3600, None, "")
     assert found.registered_at is not None
     assert found.registered_at.tzinfo is not None
+
+
+def test_an_open_wait_is_found_with_its_ticket_as_last_seen(wait):
+    one, seen_at = wait(), datetime.now(UTC)
+    snapshot = TicketSnapshot(progress=Progress.RUNNING, read_at=seen_at, title="上线", step="审批")
+    put(one, SEEN_KEY, snapshot.as_note(one.sn, "itsm"))
+    (found,) = read(one)
+    assert (found.noted.title, found.noted.step, found.noted.step_at) == ("上线", "审批", seen_at)
+    assert [found.noted for found in AirflowTickets().of_run(DAG, one.run_id)] == [found.noted]
+    another = wait()
+    put(another, SEEN_KEY, snapshot.as_note(one.sn, "itsm"))
+    assert read(another)[0].noted is None
 
 
 def test_a_wait_names_who_started_its_run(wait):
@@ -267,7 +281,7 @@ def test_p1_no_xcom_of_one_task_breaks_the_pages_of_the_others(victim, wait, key
     is_part = isinstance(waiter, dict) and waiter
     forget(forged)
     written = {key: (forged.waiter.as_dict() | waiter) if is_part else waiter, TICKET_URL_KEY: url}
-    written |= dict.fromkeys(("return_value", "verdict", POLLED_KEY), result)
+    written |= dict.fromkeys(("return_value", "verdict", POLLED_KEY, SEEN_KEY), result)
     for name, value in written.items():
         # What the database refuses, such as half a character in PostgreSQL, nobody can write.
         with suppress(DBAPIError):
