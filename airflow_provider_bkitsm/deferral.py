@@ -53,11 +53,21 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
-    if any(value is _ON_A_WORKER for value in ready.values()):
+    if any(value is _ON_A_WORKER for value in ready.values()) or not _reads_xcoms_in_triggerer(task, ready):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(trigger_cls=_TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
+
+
+def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any]) -> bool:
+    """Whether Airflow can render a task's templates in a triggerer.
+
+    There it cannot ask for anything of which a name is not ASCII; see
+    :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
+    """
+    templates = [value for value in values.values() if is_template(value)]
+    return not templates or all(text.isascii() for text in (task.dag_id, *templates))
 
 
 _ON_A_WORKER = object()

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.callback.signature import callbacks_wanted
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
+from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
@@ -106,7 +107,9 @@ async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
 
 
 def _where(task_instance: Any) -> dict[str, Any]:
-    return {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    ids = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id")}
+    segments = {name: path_segment(text, in_process=True) for name, text in ids.items()}
+    return {**segments, "map_index": task_instance.map_index}
 
 
 async def _ask(message: Any) -> Any:

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections of any id as a worker and a triggerer read them, through Airflow's own API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
+from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
+from tests.plugins.database import airflow_database
+
+FIELDS = {"conn_type": "bkitsm", "host": "https://itsm.example.com", "login": "app", "password": "word"}
+IN_DATABASE = ("plain", "审批连接", "bk:itsm#1", "bk:itsm", "连接#1", "é", "c" * 200, "连" * 200, r"a\b!(c)")
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory) -> Iterator[Any]:
+    """Airflow's Execution API with connections in its database."""
+    from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    home = tmp_path_factory.mktemp("lookup")
+    with airflow_database(home, f"sqlite:///{home / 'airflow.db'}"):
+        with create_session(scoped=False) as session:
+            session.add_all(
+                Connection(conn_id=one, **FIELDS, extra=json.dumps({"bk_username": f"of-{number}"}))
+                for number, one in enumerate(IN_DATABASE)
+            )
+        yield InProcessExecutionAPI()
+
+
+def supervised(monkeypatch: pytest.MonkeyPatch, name: str, transport: Any) -> None:
+    """Let this process read connections as one that a supervisor with this transport has started."""
+    from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
+    from airflow.sdk.api.client import Client
+    from airflow.sdk.execution_time import task_runner
+
+    client = Client(base_url=None, token="", dry_run=True, transport=transport)
+    client.base_url = "http://in-process.invalid./"
+
+    def send(_self: Any, message: Any) -> Any:
+        answers: list[Any] = []
+        supervisor = SimpleNamespace(client=client, send_msg=lambda answer, **_: answers.append(answer))
+        with pytest.MonkeyPatch.context() as patch:
+            # The API is in another process, which reads the database.
+            patch.delattr(task_runner, "SUPERVISOR_COMMS")
+            TriggerRunnerSupervisor._handle_request(supervisor, message, None, 1)
+        return answers[0]
+
+    async def asend(self: Any, message: Any) -> Any:
+        return send(self, message)
+
+    comms = type(name, (), {"send": send, "asend": asend})()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+
+
+@pytest.fixture
+def _triggerer(api, monkeypatch):
+    supervised(monkeypatch, "TriggerCommsDecoder", api.transport)
+
+
+@pytest.fixture
+def _worker(api, monkeypatch):
+    """A worker's supervisor asks an API server over HTTP."""
+    from fastapi.testclient import TestClient
+
+    over_http = TestClient(api.app)._transport
+    supervised(monkeypatch, "CommsDecoder", over_http)
+
+
+@pytest.mark.usefixtures("_triggerer")
+@pytest.mark.parametrize("conn_id", IN_DATABASE)
+async def test_p1_a_triggerer_reads_a_connection_of_airflows_database(conn_id):
+    async with ItsmAsyncHook(conn_id) as hook:
+        gateway = await hook.aread_gateway()
+    assert (gateway.conn_id, gateway.username) == (conn_id, f"of-{IN_DATABASE.index(conn_id)}")
+
+
+@pytest.mark.usefixtures("_worker")
+@pytest.mark.parametrize("conn_id", IN_DATABASE)
+def test_p6_a_worker_reads_this_connection_and_no_other(conn_id):
+    gateway = ItsmHook(conn_id).gateway
+    assert (gateway.conn_id, gateway.username) == (conn_id, f"of-{IN_DATABASE.index(conn_id)}")
+
+
+@pytest.mark.usefixtures("_worker")
+@pytest.mark.parametrize("conn_id", ["team/itsm", "团队/审批 1", "a#b?c%41"])
+def test_connections_of_the_environment_have_any_id(conn_id, monkeypatch):
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(FIELDS))
+    assert ItsmHook(conn_id).gateway.conn_id == conn_id
+
+
+@pytest.mark.usefixtures("_worker")
+def test_where_an_id_with_a_slash_is_not_found_the_reason_says_why():
+    with pytest.raises(AirflowNotFoundException, match="with a slash"):
+        ItsmHook("team/itsm").get_conn()
