@@ -142,8 +142,12 @@ def airflow_can_finish_without_worker() -> bool:
     """
     from airflow.listeners.listener import get_listener_manager
 
-    plain = airflow_conf().get("core", "xcom_backend", fallback=_PLAIN_XCOM) in _PLAIN_XCOMS
-    return plain and not get_listener_manager().has_listeners
+    return not has_xcom_backend() and not get_listener_manager().has_listeners
+
+
+def has_xcom_backend() -> bool:
+    """Whether a worker's XComs go through a backend, which may leave no more than a reference in Airflow's table."""
+    return airflow_conf().get("core", "xcom_backend", fallback=_PLAIN_XCOM) not in _PLAIN_XCOMS
 
 
 __all__ = [
@@ -157,6 +161,7 @@ __all__ = [
     "airflow_can_finish_without_worker",
     "airflow_conf",
     "function_arguments",
+    "has_xcom_backend",
     "hostname",
     "initialize_metrics",
     "mask_secret",

@@ -13,7 +13,8 @@ from airflow_provider_bkitsm.callback.signature import callbacks_wanted
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESULT_KEYS, Waiter, wait_key, xcoms_of
 from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
+from airflow_provider_bkitsm.version_compat import has_xcom_backend
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class TaskInstanceXComs:
         a callback may have ended the task just now.
         """
         try:
-            for key in RESULT_KEYS:
+            for key in (*RESULT_KEYS, *([VERDICT_KEY] if has_xcom_backend() else [])):
                 stored = await self._pull(key)
                 if stored is not None and not (isinstance(stored, Mapping) and stored.get("sn") == sn):
                     await self._delete(key)

@@ -22,7 +22,7 @@ from tests.e2e.gates import SETTLED
 from tests.e2e.named_dags.named import NAMES, ONE_TASK
 
 PLAIN, CHINESE, MIXED, LATIN, LONG, LONG_CHINESE = NAMES
-IN_ENVIRONMENT = ("team/itsm", "bk:itsm#1", "审批连接", "team/审批 (1)", "c" * 200)
+IN_ENVIRONMENT = ("team/itsm", "bk:itsm#1", "审批连接", "team/审批(1)", "c" * 200)
 AS_URI = "uri.连接"
 IN_DATABASE = ("库里的连接", "库" * 200, "stored_itsm")
 IN_BACKEND = ("后端/连接", "backend#1")

@@ -31,6 +31,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     AirflowNotFoundException,
     Connection,
@@ -343,7 +344,7 @@ def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> No
     Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
     this round's state takes its place.
     """
-    if _delete_xcoms(session, waits, RESULT_KEYS):
+    if _delete_xcoms(session, waits, (*RESULT_KEYS, VERDICT_KEY)):
         _write_xcoms(session, waits, {"return_value": message.result.as_dict()})
     eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]
     task_instance = session.get_one(TaskInstance, waits.id, options=eager)
