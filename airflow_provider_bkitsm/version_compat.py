@@ -146,7 +146,7 @@ def airflow_can_finish_without_worker() -> bool:
 
 
 def has_xcom_backend() -> bool:
-    """Whether a worker's XComs go through a backend, which may leave no more than a reference in Airflow's table."""
+    """Whether a worker's XComs go through a backend, which may leave but a reference in Airflow's table."""
     return airflow_conf().get("core", "xcom_backend", fallback=_PLAIN_XCOM) not in _PLAIN_XCOMS
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.version_compat import AirflowNotFoundException, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -80,7 +81,19 @@ def find_connection(conn_id: str) -> Connection:
 
 
 async def afind_connection(conn_id: str) -> Connection:
-    """Return a connection as ``find_connection`` does, for an event loop."""
+    """Return a connection as ``find_connection`` does, for an event loop.
+
+    :raises ItsmConfigurationError: it is a team's, which no triggerer can read.
+    """
+    try:
+        return await _afind_connection(conn_id)
+    except AirflowNotFoundException as error:
+        if await _is_hidden_from_triggerers(conn_id):
+            raise ItsmConfigurationError(f"{error}{_TEAM}") from None
+        raise
+
+
+async def _afind_connection(conn_id: str) -> Connection:
     from airflow.sdk import BaseHook
     from asgiref.sync import sync_to_async
 
@@ -88,6 +101,24 @@ async def afind_connection(conn_id: str) -> Connection:
         return await BaseHook.aget_connection(conn_id)
     # On Airflow 3.1 only asgiref's threads can ask the triggerer's supervisor.
     return await sync_to_async(find_connection, thread_sensitive=False)(conn_id)
+
+
+async def _is_hidden_from_triggerers(conn_id: str) -> bool:
+    """Whether Airflow says, with teams, that there is no such connection; an API that is down says nothing."""
+    from airflow.sdk.exceptions import ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+
+    if not (_is_triggerer() and airflow_conf().getboolean("core", "multi_team", fallback=False)):
+        return False
+    question = GetConnection(conn_id=path_segment(conn_id, in_process=True))
+    answer = await _supervisor().asend(question)
+    return isinstance(answer, ErrorResponse) and answer.error == ErrorType.CONNECTION_NOT_FOUND
+
+
+_TEAM = (
+    " for triggerers. With [core] multi_team they read no connection of a team, only those of all teams, and so"
+    " does ITSM's callback. Define it for all teams, or wait on a worker (deferrable=False). The ticket is as it was"
+)
 
 
 _SLASH = (

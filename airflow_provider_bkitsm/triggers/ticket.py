@@ -41,6 +41,13 @@ if TYPE_CHECKING:
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
 _FIRST_PAUSE = 5.0
+# A worker of the version before reads it as an error.
+_ON_A_WORKER = {
+    "look": True,
+    "sn": None,
+    "error": "this wait begins on a worker, which cannot",
+    "kind": "ItsmError",
+}
 # The store may wait so long for its file; a triggerer has others to serve.
 _STORE_SECONDS = 30.0
 
@@ -131,7 +138,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """Wait, then fire once."""
         if self._unrendered is not None:
             self.log.info("A worker begins this wait, its arguments cannot be rendered here: %s", self._unrendered)
-            yield TriggerEvent({"look": True, "sn": None})  # type: ignore[no-untyped-call]
+            yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
             return
         self._notes = TaskInstanceXComs(self.task_instance)
         try:

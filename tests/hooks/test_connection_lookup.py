@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
 from tests.plugins.database import airflow_database
 
@@ -100,3 +101,30 @@ def test_connections_of_the_environment_have_any_id(conn_id, monkeypatch):
 def test_where_an_id_with_a_slash_is_not_found_the_reason_says_why():
     with pytest.raises(AirflowNotFoundException, match="with a slash"):
         ItsmHook("team/itsm").get_conn()
+
+
+@pytest.mark.usefixtures("_triggerer")
+@pytest.mark.since_airflow("3.3", "an earlier Airflow has no teams, or no triggers of them")
+@pytest.mark.parametrize("conn_id", ["of_a_team", "团队的"])
+async def test_a_teams_connection_is_refused_where_the_wait_begins(conn_id, monkeypatch):
+    """Airflow tells its triggerers no team."""
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    monkeypatch.setenv(f"AIRFLOW_CONN__BLUE___{conn_id.upper()}", json.dumps(FIELDS))
+    async with ItsmAsyncHook(conn_id) as hook:
+        with pytest.raises(ItsmConfigurationError, match="of a team"):
+            await hook.aread_gateway()
+
+
+@pytest.mark.usefixtures("_triggerer")
+@pytest.mark.parametrize("teams", ["True", "False"])
+async def test_a_connection_of_all_teams_is_found(monkeypatch, teams):
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", teams)
+    async with ItsmAsyncHook("审批连接") as hook:
+        assert (await hook.aread_gateway()).conn_id == "审批连接"
+
+
+@pytest.mark.usefixtures("_triggerer")
+async def test_p1_without_teams_a_connection_that_is_missing_may_come_back():
+    async with ItsmAsyncHook("missing") as hook:
+        with pytest.raises(AirflowNotFoundException):
+            await hook.aread_gateway()
