@@ -377,7 +377,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         from airflow.sdk.execution_time.comms import SetXCom
 
         ti = context["ti"]
-        ids = {name: path_segment(getattr(ti, name), in_process=False) for name in _IDS}
+        ids: dict[str, Any] = {name: path_segment(getattr(ti, name), in_process=False) for name in _IDS}
         message = SetXCom(key=VERDICT_KEY, value=dict(result), map_index=ti.map_index, **ids)
         try:
             task_runner.SUPERVISOR_COMMS.send(message)

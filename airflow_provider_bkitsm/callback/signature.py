@@ -102,8 +102,7 @@ def _wrong(gateway: Gateway, name: str, what: str) -> ItsmConfigurationError:
 
 
 PREFIX = "/bkitsm"
-ROUTE = "/callback/{conn_id:path}/{tag}/{expires}"
-_ADDRESS = ROUTE.replace(":path", "")
+ROUTE = "/callback/{conn_id}/{tag}/{expires}"
 # Longer than approvers usually have. Later decisions are found by polling alone.
 LIFE = timedelta(days=60)
 _LONGEST_CONN_ID = 250
@@ -135,8 +134,7 @@ def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:
 
 
 def _url(base: str, claim: Claim) -> str:
-    # A slash in the id is escaped, and a proxy may undo that: the route takes it either way.
-    path = _ADDRESS.format(
+    path = ROUTE.format(
         conn_id=quote(claim.conn_id, safe=""), tag=quote(claim.tag, safe=""), expires=claim.expires
     )
     return f"{base.rstrip('/')}{PREFIX}{path}"

@@ -49,7 +49,7 @@ def _wsgi_paths_are_latin_1() -> bool:
         start_response("200 OK", [])
         return []
 
-    transport = httpx.WSGITransport(app=application)  # type: ignore[arg-type]
+    transport = httpx.WSGITransport(app=application)
     transport.handle_request(httpx.Request("GET", "http://in-process/é"))
     return paths == ["/é".encode().decode("latin-1")]
 
@@ -76,7 +76,8 @@ def find_connection(conn_id: str) -> Connection:
             log.debug("%s cannot be asked for a connection: %s", type(backend).__name__, type(error).__name__)
             continue
         if found:
-            return found
+            connection: Connection = found
+            return connection
     raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined{_SLASH if '/' in conn_id else ''}")
 
 
@@ -116,8 +117,8 @@ async def _is_hidden_from_triggerers(conn_id: str) -> bool:
 
 
 _TEAM = (
-    " for triggerers. With [core] multi_team they read no connection of a team, only those of all teams, and so"
-    " does ITSM's callback. Define it for all teams, or wait on a worker (deferrable=False). The ticket is as it was"
+    " for triggerers. With [core] multi_team they, and ITSM's callback, read connections of all teams only, not"
+    " those of one. Define it for all teams, or wait on a worker (deferrable=False). The ticket is as it was"
 )
 
 

@@ -18,7 +18,7 @@ class References(BaseXCom):
     """Reads nothing but its own references."""
 
     @staticmethod
-    def serialize_value(value: Any, **_: Any) -> str:  # type: ignore[override]
+    def serialize_value(value: Any, **_: Any) -> str:
         """Write a file; return its name."""
         name = uuid4().hex
         (_folder() / name).write_text(json.dumps(value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
 from tests.plugins.database import airflow_database
+from tests.supervision import answer, execution_api
 
 FIELDS = {"conn_type": "bkitsm", "host": "https://itsm.example.com", "login": "app", "password": "word"}
 IN_DATABASE = ("plain", "审批连接", "bk:itsm#1", "bk:itsm", "连接#1", "é", "c" * 200, "连" * 200, r"a\b!(c)")
@@ -37,27 +37,18 @@ def api(tmp_path_factory) -> Iterator[Any]:
 
 
 def supervised(monkeypatch: pytest.MonkeyPatch, name: str, transport: Any) -> None:
-    """Let this process read connections as one that a supervisor with this transport has started."""
-    from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
-    from airflow.sdk.api.client import Client
+    """Let this process read connections as one that a supervisor with this transport has started.
+
+    :param name: class of what it asks the supervisor through.
+    """
     from airflow.sdk.execution_time import task_runner
 
-    client = Client(base_url=None, token="", dry_run=True, transport=transport)
-    client.base_url = "http://in-process.invalid./"
+    api = execution_api(transport)
 
-    def send(_self: Any, message: Any) -> Any:
-        answers: list[Any] = []
-        supervisor = SimpleNamespace(client=client, send_msg=lambda answer, **_: answers.append(answer))
-        with pytest.MonkeyPatch.context() as patch:
-            # The API is in another process, which reads the database.
-            patch.delattr(task_runner, "SUPERVISOR_COMMS")
-            TriggerRunnerSupervisor._handle_request(supervisor, message, None, 1)
-        return answers[0]
+    async def asend(_self: Any, message: Any) -> Any:
+        return answer(api, message)
 
-    async def asend(self: Any, message: Any) -> Any:
-        return send(self, message)
-
-    comms = type(name, (), {"send": send, "asend": asend})()
+    comms = type(name, (), {"send": lambda _self, message: answer(api, message), "asend": asend})()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
 
 
@@ -111,7 +102,7 @@ async def test_a_teams_connection_is_refused_where_the_wait_begins(conn_id, monk
     monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
     monkeypatch.setenv(f"AIRFLOW_CONN__BLUE___{conn_id.upper()}", json.dumps(FIELDS))
     async with ItsmAsyncHook(conn_id) as hook:
-        with pytest.raises(ItsmConfigurationError, match="of a team"):
+        with pytest.raises(ItsmConfigurationError, match="all teams"):
             await hook.aread_gateway()
 
 

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.triggers.giving_up import task_states
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from tests.plugins.database import airflow_database
+from tests.supervision import answer, execution_api
 
 WAITER = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="审批连接")
 APPROVED = Verdict(outcome=Outcome.APPROVED, sn="REQ1", current_status="FINISHED", reason="")
@@ -33,28 +34,21 @@ NAMES = (
 def api(tmp_path_factory) -> Iterator[Any]:
     """The client of a triggerer's supervisor, with an Airflow database behind it."""
     from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
-    from airflow.sdk.api.client import Client
 
     home = tmp_path_factory.mktemp("names")
     with pytest.MonkeyPatch.context() as patch, airflow_database(home, f"sqlite:///{home / 'airflow.db'}"):
         patch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", ".+")
         in_process = InProcessExecutionAPI()
-        client = Client(base_url=None, token="", dry_run=True, transport=in_process.transport)
-        client.base_url = "http://in-process.invalid./"
-        yield client
+        yield execution_api(in_process.transport)
 
 
 @pytest.fixture
 def _triggerer(api, monkeypatch):
     """Answer messages as a triggerer's supervisor does."""
-    from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
     from airflow.sdk.execution_time import task_runner
 
     async def asend(message: Any) -> Any:
-        answers: list[Any] = []
-        supervisor = SimpleNamespace(client=api, send_msg=lambda answer, **_: answers.append(answer))
-        TriggerRunnerSupervisor._handle_request(supervisor, message, None, 1)
-        return answers[0]
+        return answer(api, message)
 
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), raising=False)
 
