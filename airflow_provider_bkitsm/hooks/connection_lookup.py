@@ -106,11 +106,11 @@ async def _afind_connection(conn_id: str) -> Connection:
 
 async def _is_hidden_from_triggerers(conn_id: str) -> bool:
     """Whether Airflow says, with teams, that there is no such connection; an API that is down says nothing."""
+    if not (_is_triggerer() and airflow_conf().getboolean("core", "multi_team", fallback=False)):
+        return False
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
 
-    if not (_is_triggerer() and airflow_conf().getboolean("core", "multi_team", fallback=False)):
-        return False
     question = GetConnection(conn_id=path_segment(conn_id, in_process=True))
     answer = await _supervisor().asend(question)
     return isinstance(answer, ErrorResponse) and answer.error == ErrorType.CONNECTION_NOT_FOUND
@@ -124,7 +124,7 @@ _TEAM = (
 
 _SLASH = (
     " where this process reads it. Tasks cannot read a connection with a slash in its id from Airflow's own"
-    " database, only from environment variables or a secrets backend of theirs ([workers] secrets_backend)"
+    " database, only from environment variables or a secrets backend that workers and triggerers have themselves"
 )
 
 
