@@ -13,11 +13,13 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
+from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import (
+    VERDICT_KEY,
     ItsmHookMixin,
     OnAbandoned,
     OnNotApproved,
@@ -29,7 +31,12 @@ from airflow_provider_bkitsm.mixins import (
     task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
+from airflow_provider_bkitsm.version_compat import (
+    AIRFLOW_V_3_3_PLUS,
+    AirflowFailException,
+    AirflowSkipException,
+    has_xcom_backend,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseSensorOperator, Context
@@ -53,11 +60,21 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
-    if any(value is _ON_A_WORKER for value in ready.values()):
+    if any(value is _ON_A_WORKER for value in ready.values()) or not _reads_xcoms_in_triggerer(task, ready):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(trigger_cls=_TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
+
+
+def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any]) -> bool:
+    """Whether Airflow can render a task's templates in a triggerer.
+
+    There it cannot ask for anything of which a name is not ASCII; see
+    :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
+    """
+    templates = [value for value in values.values() if is_template(value)]
+    return not templates or all(text.isascii() for text in (task.dag_id, *templates))
 
 
 _ON_A_WORKER = object()
@@ -126,6 +143,7 @@ def _pulled(value: PlainXComArg) -> Any:
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
 _AFTER = ("execute_complete", "take_event", "conclude", "pre_execute", "post_execute")
+_IDS = ("dag_id", "run_id", "task_id")
 _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
 
@@ -331,6 +349,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; act on anything else as ``on_not_approved`` says."""
         result = verdict.as_dict()
+        self.note_verdict(result, context)
         if verdict.outcome is Outcome.APPROVED:
             if not verdict.evidence_required:
                 self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
@@ -345,6 +364,24 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             xcoms={"verdict": result, **({"return_value": result} if self.do_xcom_push else {})},
         )
         return result
+
+    def note_verdict(self, result: Mapping[str, Any], context: Context) -> None:
+        """Write the verdict into Airflow's own table for the approvals pages, past any XCom backend.
+
+        The API server reads that table. What the backend leaves there may be no more than a reference.
+        """
+        if not has_xcom_backend():
+            return
+        from airflow.sdk.execution_time import task_runner
+        from airflow.sdk.execution_time.comms import SetXCom
+
+        ti = context["ti"]
+        ids: dict[str, Any] = {name: path_segment(getattr(ti, name), in_process=False) for name in _IDS}
+        message = SetXCom(key=VERDICT_KEY, value=dict(result), map_index=ti.map_index, **ids)
+        try:
+            task_runner.SUPERVISOR_COMMS.send(message)
+        except Exception as error:
+            self.log.warning("The approvals page will not show this verdict: %r", error)
 
     def wait_in_triggerer(self, sn: str, /, **remembered: Any) -> NoReturn:
         """Give the worker back until the ticket is decided.

@@ -65,6 +65,8 @@ else:
 
 # XCom of a task that holds its ticket's address, for the button.
 TICKET_URL_KEY = "bkitsm_ticket_url"
+# XCom of a task that a worker has ended, beside an XCom backend: the verdict, as the approvals pages read it.
+VERDICT_KEY = "bkitsm_verdict"
 
 # What anything but an approval does to a task: see ``deferral.act_on_refusal``.
 OnNotApproved = Literal["fail", "skip", "pass"]

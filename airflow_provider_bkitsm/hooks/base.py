@@ -11,6 +11,7 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.connection_lookup import find_connection
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 
@@ -49,7 +50,7 @@ class BlueKingHook(BaseHook):
     def get_conn(self) -> SyncTransport:
         """Return the transport of this hook's connection, opened once."""
         if self._transport is None:
-            self._transport = SyncTransport(read_gateway(self.get_connection(self.get_conn_id())))
+            self._transport = SyncTransport(read_gateway(find_connection(self.get_conn_id())))
         return self._transport
 
     @property

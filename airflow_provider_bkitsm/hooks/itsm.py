@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_bkitsm.hooks import pool
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.connection_lookup import afind_connection
 from airflow_provider_bkitsm.hooks.responses import (
     LEADS_NOWHERE,
     at_esb,
@@ -287,7 +288,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         """Read the gateway from the Airflow connection, once for all hooks that share a client."""
         if self._gateway is not None:
             return self._gateway
-        connection = await self.aget_connection(self.bkitsm_conn_id)
+        connection = await afind_connection(self.bkitsm_conn_id)
         # In a thread: reading the gateway sends the supervisor the secrets to mask, and waits for its answer.
         return await sync_to_async(read_gateway)(connection)
 

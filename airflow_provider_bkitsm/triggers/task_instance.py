@@ -21,8 +21,10 @@ from airflow_provider_bkitsm.callback.waiters import (
     wait_key,
     xcoms_of,
 )
+from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
+from airflow_provider_bkitsm.version_compat import has_xcom_backend
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class TaskInstanceXComs:
         a callback may have ended the task just now.
         """
         try:
-            for key in RESULT_KEYS:
+            for key in (*RESULT_KEYS, *([VERDICT_KEY] if has_xcom_backend() else [])):
                 stored = await self._pull(key)
                 if stored is not None and not (isinstance(stored, Mapping) and stored.get("sn") == sn):
                     await self._delete(key)
@@ -194,7 +196,9 @@ async def ask_states(
 
 
 def _where(task_instance: Any) -> dict[str, Any]:
-    return {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    ids = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id")}
+    segments = {name: path_segment(text, in_process=True) for name, text in ids.items()}
+    return {**segments, "map_index": task_instance.map_index}
 
 
 async def _ask(message: Any) -> Any:

@@ -42,12 +42,22 @@ from airflow_provider_bkitsm.triggers.wait_log import WaitLog, printable
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from jinja2 import Environment
+
     from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
 _FIRST_PAUSE = 5.0
+# A worker of the version before reads it as an error.
+_ON_A_WORKER = {
+    "look": True,
+    "sn": None,
+    "error": "this wait begins on a worker, which cannot",
+    "kind": "ItsmError",
+}
 
 
 class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
@@ -105,6 +115,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.opened_by = opened_by
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
+        self._unrendered: Exception | None = None
         self._fired = False
         self._withdrawal: Withdrawal | None = None
         self._wait_log: WaitLog | None = None
@@ -127,8 +138,19 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **self.verdict_settings,
         }
 
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Render, or leave it to a worker: in a triggerer Airflow cannot ask for what a run of any name holds."""
+        try:
+            super().render_template_fields(context, jinja_env)
+        except Exception as error:
+            self._unrendered = error
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
+        if self._unrendered is not None:
+            self.log.info("A worker begins this wait, its arguments cannot be rendered here: %s", self._unrendered)
+            yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
+            return
         self._notes = TaskInstanceXComs(self.task_instance)
         try:
             step = await self._wait()

@@ -6,10 +6,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk import DAG
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import SetXCom
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -17,6 +20,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.plugins.metadata.resume import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
@@ -453,6 +457,21 @@ def test_a_task_that_returns_nothing_leaves_no_result_of_a_refusal_either(sn, wh
     with pytest.raises(AirflowFailException):
         sensor(sn, do_xcom_push=False).execute_complete(who.context, decided(sn, "rejected"))
     assert "return_value" not in who.xcom
+
+
+@pytest.mark.parametrize("decision", ["approved", "rejected"])
+def test_beside_an_xcom_backend_the_pages_find_the_verdict_in_airflows_table(
+    sn, sandbox, who, monkeypatch, decision
+):
+    sent = []
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "somewhere.References")
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=sent.append), raising=False)
+    waits = sensor(sn, on_not_approved="pass", opened_by="anyone")
+    (sandbox.approve if decision == "approved" else sandbox.reject)(sn)
+    result = waits.execute(who.context)
+    (note,) = (one for one in sent if isinstance(one, SetXCom))
+    assert (note.key, note.value, note.task_id) == (VERDICT_KEY, result, who.context["ti"].task_id)
+    assert note.value["outcome"] == decision
 
 
 def test_a_waived_evidence_is_accepted_and_said(sn, sandbox, who, caplog):

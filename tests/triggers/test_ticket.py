@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.triggers.base import TaskSuccessEvent
+from jinja2.sandbox import SandboxedEnvironment
 
 from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
@@ -68,6 +69,19 @@ def test_a_trigger_survives_its_serialisation():
     path, arguments = trigger("REQ1", verdict_field="approval_result", require_evidence=False).serialize()
     assert path.endswith("triggers.ticket.ItsmTicketTrigger")
     assert ItsmTicketTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+@pytest.mark.since_airflow("3.3", "no trigger is rendered before")
+async def test_p1_what_airflow_cannot_render_in_a_triggerer_begins_on_a_worker():
+    def pull(**_: object) -> str:
+        raise RuntimeError("'latin-1' codec can't encode characters")
+
+    one = trigger("{{ pull(task_ids='ask') }}")
+    one.template_fields = ("ticket_sn",)
+    one.render_template_fields({"pull": pull}, SandboxedEnvironment())
+    event = await fire(one)
+    assert event["look"] is True
+    assert event["sn"] is None
 
 
 @pytest.mark.parametrize(("end", "outcome"), [("approve", "approved"), ("reject", "rejected")])

@@ -32,6 +32,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     AirflowNotFoundException,
     Connection,
@@ -375,7 +376,7 @@ def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> No
     Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
     this round's state takes its place.
     """
-    has_result = _delete_xcoms(session, waits, RESULT_KEYS) > 0
+    has_result = _delete_xcoms(session, waits, (*RESULT_KEYS, VERDICT_KEY)) > 0
     result = {"return_value": message.result.as_dict()} if has_result else {}
     _write_xcoms(session, waits, result | resumption(waits.trigger_id, message.verdict))
     eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]

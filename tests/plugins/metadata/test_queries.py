@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from tests.plugins.rows import DAG, Registered, insert_dag, insert_waits
 
@@ -155,6 +155,18 @@ def test_a_refused_wait_is_found_with_the_verdict_it_failed_with(wait):
     change(one, trigger_id=None, state="failed")
     (found,) = read(one)
     assert found.verdict == verdict_of(one, Outcome.REJECTED).as_dict()
+
+
+@pytest.mark.parametrize("reference", ["s3://bucket/1", {"ref": 1}, [1], None])
+def test_beside_an_xcom_backend_the_workers_note_is_the_verdict(wait, reference):
+    one = wait()
+    change(one, state="failed", trigger_id=None)
+    put(one, TICKET_URL_KEY, "s3://bucket/0")
+    put(one, "return_value", reference)
+    put(one, "verdict", reference)
+    put(one, VERDICT_KEY, verdict_of(one, Outcome.REJECTED).as_dict())
+    (found,) = read(one)
+    assert found.verdict["outcome"] == "rejected"
 
 
 def test_what_ended_long_ago_is_not_read(wait):
