@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch,
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, StorageCluster, notices
 from airflow_provider_bkitsm.collectors.rules import RESERVED_NAMES
 from tests.record import CLEAN_CONFIG_VERDICTS
+from tests.tables import table
 
 BODY: dict[str, Any] = {
     "table_id": "app_runtime_log",
@@ -717,7 +718,7 @@ AGREED = {
 """Payloads the platform takes and we refuse, each with the harm that taking it does."""
 
 
-@pytest.mark.parametrize("verdict", CLEAN_CONFIG_VERDICTS, ids=lambda verdict: verdict["name"])
+@table("verdict", CLEAN_CONFIG_VERDICTS, ids=lambda verdict: verdict["name"])
 def test_the_verdict_is_the_platforms(verdict: dict[str, Any]) -> None:
     try:
         clean = validate_clean_config(verdict["payload"], collector_row=None, facts=RECORDED_PLATFORM)
