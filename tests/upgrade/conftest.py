@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from tests.once import made_once
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -66,8 +67,7 @@ def _has_history(commit: str) -> bool:
     return found.returncode == 0
 
 
-@cache
-def _as_its_wheel_does(commit: str) -> str:
+def _as_its_wheel_does(commit: str) -> bytes:
     """Build a version's wheel, let it begin everything anew, and return what it left."""
     with TemporaryDirectory() as folder:
         source, wheels, installed = (Path(folder) / name for name in ("source", "wheels", "installed"))
@@ -85,7 +85,7 @@ def _as_its_wheel_does(commit: str) -> str:
         file = Path(folder) / "left.json"
         record = [sys.executable, str(HERE / "record.py"), commit, str(file)]
         subprocess.run(record, cwd=folder, env=env, check=True, capture_output=True)
-        return file.read_text()
+        return file.read_bytes()
 
 
 def _ways() -> list[Any]:
@@ -100,5 +100,7 @@ def _ways() -> list[Any]:
 @pytest.fixture(params=_ways())
 def before(request, connections, sandbox, tmp_path) -> Before:
     text, commit = request.param
-    left = json.loads(text if commit is None else _as_its_wheel_does(commit))
+    left = json.loads(
+        text if commit is None else made_once(f"left-by-{commit}", partial(_as_its_wheel_does, commit))
+    )
     return Before(left=left, sandbox=sandbox, home=tmp_path)
