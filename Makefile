@@ -68,7 +68,7 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	@if $(HAS_NODE); then $(MAKE) test-js; fi
-	$(MAKE) coverage
+	$(BIN)/python -m pytest tests $(UNIT)
 	$(MAKE) test-e2e
 	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
