@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from tests.collectors import servers
@@ -46,9 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_pool_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pool_for_the_store() -> Iterator[None]:
     """Undo what starting the plugin tells its process: to keep connections of the store open."""
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store._keepers", set())
+    yield
+    keep_connections_open(keep=False)
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +96,8 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     """Define the default connections to the sandbox, and a store of this test's own."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     # The sandbox's flows start in a fraction of the time a real ITSM's take.
-    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener._START_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener.START_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating.UNTIL_STARTED_SECONDS", 0.05)
     caller = {"login": "sandbox", "password": "sandbox-secret"}
     itsm = {"settle_seconds": 0.2, "read_retries": 0}
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)

@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 log = logging.getLogger(__name__)
 
 # A new ticket can be ended only after its flow has started.
-_ATTEMPTS, _UNTIL_STARTED = 10, 1.0
+_ATTEMPTS, UNTIL_STARTED_SECONDS = 10, 1.0
 
 
 def operate(
@@ -52,7 +52,7 @@ def call_off(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
             return _call_off(hook, sn, why)
         except (ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError) as error:
             log.info("ticket %s cannot be ended yet: %s", sn, error)
-            sleep(_UNTIL_STARTED)
+            sleep(UNTIL_STARTED_SECONDS)
     return _call_off(hook, sn, why)
 
 

@@ -50,12 +50,14 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
     return _engine_at(conn_id, uri, os.getpid() in _keepers)
 
 
-def keep_connections_open() -> None:
+def keep_connections_open(*, keep: bool = True) -> None:
     """Let this process keep a few connections to the store's server open, since it reads often.
 
     A process forked from this one keeps none: the two processes would share a connection.
+
+    :param keep: False: keep none any more.
     """
-    _keepers.add(os.getpid())
+    (_keepers.add if keep else _keepers.discard)(os.getpid())
 
 
 def store_path() -> Path:

@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.triggers.giving_up import ask_states, end_ticket, i
 log = logging.getLogger(__name__)
 
 # A task's own triggerer gets the first minute.
-_BETWEEN_LOOKS = 60.0
+SECONDS_BETWEEN_LOOKS = 60.0
 _STORE_SECONDS = 30.0
 
 
@@ -99,7 +99,7 @@ async def watching_abandoned_waits(conn_id: str) -> AsyncIterator[None]:
 
 async def _look_now_and_then(conn_id: str) -> None:
     while True:
-        await asyncio.sleep(_BETWEEN_LOOKS)
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
         try:
             await withdraw_abandoned(conn_id)
         except Exception as error:

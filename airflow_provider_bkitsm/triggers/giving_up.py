@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 _MAY_PASS = (ItsmConflictError, ItsmOutcomeUnknownError, ItsmUnavailableError)
 # A ticket that was just opened can be ended only once its flow has started; Airflow allows 30 s.
-_ATTEMPTS, _UNTIL_STARTED = 10, 1.0
+_ATTEMPTS, UNTIL_STARTED_SECONDS = 10, 1.0
 # So long a trigger waits for its withdrawal, and so long a withdrawal may take; the first keeps the trigger's log
 # open.
-_HOLD_SECONDS, _LONGEST_SECONDS = 60.0, 300.0
+HOLD_SECONDS, LONGEST_SECONDS = 60.0, 300.0
 _STORE_SECONDS = 30.0
 _MADE_UP_FOR = (
     "As long as the task stays ended, the next look at waits that were left tries again: one a minute in each"
@@ -49,7 +49,7 @@ class Withdrawal:
     def __init__(self, work: Coroutine[Any, Any, None], *, sn: str) -> None:
         loop = asyncio.get_running_loop()
         self._sn = sn
-        self._until = loop.time() + _HOLD_SECONDS
+        self._until = loop.time() + HOLD_SECONDS
         self._task = loop.create_task(_logged(work, sn))
         _UNFINISHED.add(self._task)
         self._task.add_done_callback(_finished)
@@ -85,7 +85,7 @@ def _finished(task: asyncio.Task[None]) -> None:
 
 async def _logged(work: Coroutine[Any, Any, None], sn: str) -> None:
     try:
-        async with asyncio.timeout(_LONGEST_SECONDS):
+        async with asyncio.timeout(LONGEST_SECONDS):
             await work
     except asyncio.CancelledError:
         log.warning("%s", _left_open(sn, "the triggerer stopped before the ticket was ended"))
@@ -118,7 +118,7 @@ async def give_up(task_instance: Any, *, sn: str, conn_id: str) -> TaskFate:
                 if left == 0:
                     raise
                 log.info("ticket %s cannot be ended yet: %s", sn, error)
-                await asyncio.sleep(_UNTIL_STARTED)
+                await asyncio.sleep(UNTIL_STARTED_SECONDS)
     if fate is TaskFate.GONE:
         log.warning(
             "ITSM ticket %s stays as it is: Airflow does not have the task %s any more (%s), and nothing shows"

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
-_FIRST_PAUSE = 5.0
+FIRST_PAUSE_SECONDS = 5.0
 # The store may wait so long for its file; a triggerer has others to serve.
-_STORE_SECONDS = 30.0
+STORE_SECONDS = 30.0
 
 
 class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
@@ -176,7 +176,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **where,
         )
         try:
-            await in_time(lambda: open_wait_store().begin(record), seconds=_STORE_SECONDS)
+            await in_time(lambda: open_wait_store().begin(record), seconds=STORE_SECONDS)
         except Exception as error:
             self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
 
@@ -190,7 +190,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             return
         key = wait_key(**self._task_key())
         try:
-            await in_time(lambda: open_wait_store().end(key), seconds=_STORE_SECONDS)
+            await in_time(lambda: open_wait_store().end(key), seconds=STORE_SECONDS)
         except Exception as error:
             self.log.warning("The record of this wait could not be deleted: %s", error)
 
@@ -207,7 +207,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
-        await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
+        await asyncio.sleep(FIRST_PAUSE_SECONDS if self.after_worker else 0)
         step = None
         looking = TicketWait(
             self.bkitsm_conn_id,
@@ -231,7 +231,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError:
             found = None
             if self.task_instance is not None:
-                found = await in_time(partial(read_opened_ticket, self._awaited()), seconds=_STORE_SECONDS)
+                found = await in_time(partial(read_opened_ticket, self._awaited()), seconds=STORE_SECONDS)
             if found is None:
                 raise
         self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opened_by))
@@ -243,7 +243,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
 
         try:
-            return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=_STORE_SECONDS)
+            return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=STORE_SECONDS)
         except ItsmError as error:
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
             return None
@@ -297,7 +297,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             async with ItsmAsyncHook(conn_id) as hook:
                 spoken = (await hook.aget_conn()).gateway.dialect.name
             read = partial(read_another_dialect, sn, conn_id, spoken=spoken)
-            return await in_time(read, seconds=_STORE_SECONDS) or error
+            return await in_time(read, seconds=STORE_SECONDS) or error
         except Exception as unread:
             self.log.info("The dialect of ITSM ticket %s could not be read: %s", self.ticket_sn, unread)
             return error
@@ -355,7 +355,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
         ticket = self._awaited(ticket_number(sn))
-        return await in_time(partial(read_ownership, ticket), seconds=_STORE_SECONDS)
+        return await in_time(partial(read_ownership, ticket), seconds=STORE_SECONDS)
 
     def _awaited(self, sn: str = "") -> AwaitedTicket:
         where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}

@@ -77,7 +77,7 @@ def test_p1_a_decision_that_came_first_wins_over_the_deadline(hook, sn, sandbox)
 
 
 def test_a_ticket_nobody_may_end_stays_open_and_the_log_says_so(hook, sn, sandbox, caplog, monkeypatch):
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating.UNTIL_STARTED_SECONDS", 0)
     sandbox.fault("operate_ticket", "refuse", times=99)
     assert give_up(hook, sn=sn, why="over", policy=VerdictPolicy()).outcome == "timed_out"
     assert "STAYS OPEN" in caplog.text
@@ -85,7 +85,7 @@ def test_a_ticket_nobody_may_end_stays_open_and_the_log_says_so(hook, sn, sandbo
 
 @pytest.mark.parametrize("times", [1, 99])
 def test_p5_a_withdrawal_that_got_lost_is_made_again_never_taken_for_done(hook, sn, sandbox, monkeypatch, times):
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating.UNTIL_STARTED_SECONDS", 0)
     sandbox.fault("operate_ticket", "html", times=times)
     if times > 1:
         with pytest.raises(errors.ItsmOutcomeUnknownError):
@@ -96,7 +96,7 @@ def test_p5_a_withdrawal_that_got_lost_is_made_again_never_taken_for_done(hook, 
 
 
 def test_an_outage_that_lasts_is_left_to_a_retry(hook, sn, sandbox, monkeypatch):
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating.UNTIL_STARTED_SECONDS", 0)
     sandbox.fault("get_ticket_info", "status", times=99)
     with pytest.raises(errors.ItsmUnavailableError):
         give_up(hook, sn=sn, why="over", policy=VerdictPolicy())

@@ -188,7 +188,7 @@ async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbo
     async def ask(dag_id: str, **tasks: Any) -> Any:
         return airflow.ask(dag_id=dag_id, **tasks)
 
-    monkeypatch.setattr(abandoned_waits, "_BETWEEN_LOOKS", 0.02)
+    monkeypatch.setattr(abandoned_waits, "SECONDS_BETWEEN_LOOKS", 0.02)
     monkeypatch.setattr(giving_up, "ask_states", ask)
     monkeypatch.setattr(abandoned_waits, "ask_states", ask)
     one = wait()

@@ -111,7 +111,7 @@ async def test_nothing_is_withdrawn_when_airflow_does_not_tell_the_state(sn, san
 
 
 async def test_p5_a_withdrawal_that_got_lost_is_made_again(sn, sandbox, states, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    monkeypatch.setattr(module, "UNTIL_STARTED_SECONDS", 0)
     sandbox.fault("operate_ticket", "html")
     states("failed")
     await kill(sn)
@@ -119,7 +119,7 @@ async def test_p5_a_withdrawal_that_got_lost_is_made_again(sn, sandbox, states, 
 
 
 async def test_a_ticket_that_nobody_may_end_is_an_error(sn, sandbox, states, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    monkeypatch.setattr(module, "UNTIL_STARTED_SECONDS", 0)
     sandbox.fault("operate_ticket", "refuse", times=99)
     states("failed")
     with pytest.raises(ItsmConflictError):
@@ -161,7 +161,7 @@ async def test_airflow_is_asked_for_one_task_instance(monkeypatch):
 
 
 async def test_p2_a_task_that_is_cleared_meanwhile_keeps_its_ticket(sn, sandbox, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    monkeypatch.setattr(module, "UNTIL_STARTED_SECONDS", 0)
     said = iter([["failed"], [None]])
 
     async def ask(_task_instance):
@@ -174,7 +174,7 @@ async def test_p2_a_task_that_is_cleared_meanwhile_keeps_its_ticket(sn, sandbox,
 
 
 async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+    monkeypatch.setattr(module, "UNTIL_STARTED_SECONDS", 0)
     sandbox.fault("get_ticket_status", "status", times=2)
     states("failed")
     await kill(sn)
@@ -229,7 +229,7 @@ async def test_p5_a_kill_ends_the_ticket_however_often_the_triggerer_cancels(
 async def test_p5_a_withdrawal_goes_on_when_its_trigger_has_waited_long_enough(
     sn, sandbox, states, monkeypatch, caplog
 ):
-    monkeypatch.setattr(module, "_HOLD_SECONDS", SECOND)
+    monkeypatch.setattr(module, "HOLD_SECONDS", SECOND)
     states("failed")
     slow(sandbox, 3 * SECOND)
     await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
@@ -241,7 +241,7 @@ async def test_p5_a_withdrawal_goes_on_when_its_trigger_has_waited_long_enough(
 async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wait_stays_stored(
     sn, sandbox, states, monkeypatch, caplog
 ):
-    monkeypatch.setattr(module, "_LONGEST_SECONDS", SECOND)
+    monkeypatch.setattr(module, "LONGEST_SECONDS", SECOND)
     states("failed")
     slow(sandbox, 5 * SECOND)
     await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)

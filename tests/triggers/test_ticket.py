@@ -28,7 +28,7 @@ FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
 @pytest.fixture(autouse=True)
 def _without_first_pause(monkeypatch):
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connecti
 
 
 async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):
-    monkeypatch.setattr(module, "_STORE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.1)
     monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: time.sleep(1))
     sandbox.approve(sn)
     event = await fire(on_task(trigger(sn, ends_task=True)))
@@ -367,7 +367,7 @@ async def test_a_time_that_is_none_is_an_error(sn, sandbox):
 
 async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn, sandbox, monkeypatch):
     """Its callback found the task too young to go back to a worker."""
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.3)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.3)
     waiting = asyncio.create_task(fire(trigger(sn, poll_interval=3600, after_worker=True)))
     await asyncio.sleep(0.1)
     sandbox.reject(sn)
