@@ -12,7 +12,7 @@ MUTATION := $(VENV)/.mutation
 SCRIPTS := node_modules/.installed
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix audit lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help demo test test-js test-unit test-e2e coverage test-quick test-matrix audit lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +20,7 @@ help:
 	@echo "make demo DECIDE=approve   the same unattended (approve, reject or withdraw)"
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
-	@echo "make test-e2e              those alone"
+	@echo "make test-e2e              those alone; make test-unit all others"
 	@echo "make test-js               the scripts of the pages alone, by Node.js"
 	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
 	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
@@ -69,14 +69,17 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	@if $(HAS_NODE); then $(MAKE) test-js; fi
-	$(MAKE) coverage
-	$(MAKE) test-e2e
+	$(MAKE) --jobs=2 test-unit test-e2e
 	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
 
 test-js:
 	@$(NEEDS_NODE)
 	node --test tests/js/*.test.js
+
+# The end-to-end tests mostly wait: the others compute meanwhile.
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest tests $(UNIT)
 
 test-e2e: $(STAMP)
 	$(BIN)/python -m pytest $(E2E)

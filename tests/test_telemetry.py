@@ -161,7 +161,7 @@ async def test_a_trigger_times_what_it_sees(seen, sn, sandbox, monkeypatch, reco
         """Registered."""
 
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
-    monkeypatch.setattr(telemetry, "_CALLBACK_GRACE_SECONDS", -1.0 if recovered else 3600.0)
+    monkeypatch.setattr(telemetry, "CALLBACK_GRACE_SECONDS", -1.0 if recovered else 3600.0)
     sandbox.approve(sn)
     one = ItsmTicketTrigger(ticket_sn=sn, bkitsm_conn_id=CONN, poll_interval=9, approval_timeout=None)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")

@@ -78,12 +78,14 @@ async def call_store(blocking: Callable[[], T]) -> T:
     )
 
 
-def keep_connections_open() -> None:
+def keep_connections_open(*, keep: bool = True) -> None:
     """Let this process keep a few connections to the store's server open, since it reads often.
 
     A process forked from this one keeps none: the two processes would share a connection.
+
+    :param keep: False: keep none any more.
     """
-    _keepers.add(os.getpid())
+    (_keepers.add if keep else _keepers.discard)(os.getpid())
 
 
 def store_path() -> Path:

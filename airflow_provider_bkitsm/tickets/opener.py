@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 # (docs/itsm-behaviour.md#lost-answer).
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
-_STARTS, _START_SECONDS = 30, 2.0
+_STARTS, START_SECONDS = 30, 2.0
 # A flow that has not started by then never will.
 MAY_START = timedelta(hours=1)
 _ORPHAN = (
@@ -219,7 +219,7 @@ class TicketOpener:
             info = self.read_info(sn)
             if left == 1 or has_started(info):
                 return info
-            self._sleep(_START_SECONDS)
+            self._sleep(START_SECONDS)
         raise AssertionError
 
     def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:

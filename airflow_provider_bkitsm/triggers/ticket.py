@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
-_FIRST_PAUSE = 5.0
+FIRST_PAUSE_SECONDS = 5.0
 # A worker of the version before reads it as an error.
 _ON_A_WORKER = {
     "look": True,
@@ -258,7 +258,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
-        await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
+        await asyncio.sleep(FIRST_PAUSE_SECONDS if self.after_worker else 0)
         self._wait_log, step = WaitLog(self.log, sn=sn, wait=wait), None
         looking = TicketWait(
             self.bkitsm_conn_id,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -57,6 +58,24 @@ def postgres_server(**settings: str) -> Iterator[Server]:
         command = [program, "-D", str(data), *options]
         with Server(command, home, user, port, url=url, ready=_answering, ends_by=signal.SIGINT) as server:
             yield server
+
+
+@contextmanager
+def own_database(url: str) -> Iterator[str]:
+    """Make an empty database on a PostgreSQL that is shared; give its URL, and drop it in the end."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+
+    name = f"own_{uuid4().hex}"
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(url).set(database=name).render_as_string(hide_password=False)
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        server.dispose()
 
 
 @contextmanager

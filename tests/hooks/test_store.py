@@ -69,20 +69,16 @@ def test_p8_a_store_that_cannot_be_reached_does_not_show_its_password(connect):
     assert caught.value.retry_safe
 
 
-def test_a_collector_is_applied_for_through_an_airflow_connection(connect):
+def test_a_collector_is_applied_for_through_an_airflow_connection(connect, own_postgres_url):
     from sqlalchemy.engine import make_url
 
     from airflow_provider_bkitsm.collectors.row import Owner
-    from tests.collectors import servers
 
     owner = Owner(dag_id="dag", run_id="run", task_id="apply")
-    with servers.postgres() as address:
-        url = make_url(address)
-        connect(
-            "store", conn_type="postgres", host=url.host, port=url.port, login=url.username, schema=url.database
-        )
-        applied = open_store("store").apply("bklog_default", 1, payload={"a": 1}, tag="t", owner=owner)
-        assert open_store("store").get("bklog_default", 1) == applied
+    url = make_url(own_postgres_url)
+    connect("store", conn_type="postgres", host=url.host, port=url.port, login=url.username, schema=url.database)
+    applied = open_store("store").apply("bklog_default", 1, payload={"a": 1}, tag="t", owner=owner)
+    assert open_store("store").get("bklog_default", 1) == applied
     assert (applied.state, applied.owner) == ("applying", owner)
 
 

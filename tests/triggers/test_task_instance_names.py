@@ -9,12 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow_provider_bkitsm.triggers.giving_up import task_states
 
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
 from tests.plugins.database import airflow_database
 from tests.supervision import answer, execution_api
 

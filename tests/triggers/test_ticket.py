@@ -33,7 +33,7 @@ FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
 @pytest.fixture(autouse=True)
 def _without_first_pause(monkeypatch):
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -436,7 +436,7 @@ async def test_a_time_that_is_none_is_an_error(sn, sandbox):
 
 async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn, sandbox, monkeypatch):
     """Its callback found the task too young to go back to a worker."""
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.3)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.3)
     waiting = asyncio.create_task(fire(trigger(sn, poll_interval=3600, after_worker=True)))
     await asyncio.sleep(0.1)
     sandbox.reject(sn)

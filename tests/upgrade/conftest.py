@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from benchmarks.versions import importing
+from tests.once import made_once
 from tests.upgrade.wheels import has_history, install_wheel
 
 HERE = Path(__file__).parent
@@ -56,8 +57,7 @@ class Before:
             store.executescript("\n".join(collectors["store"]))
 
 
-@cache
-def _as_its_wheel_does(commit: str) -> str:
+def _as_its_wheel_does(commit: str) -> bytes:
     """Build a version's wheel, let it begin everything anew, and return what it left."""
     with TemporaryDirectory() as folder:
         installed = install_wheel(commit, Path(folder))
@@ -66,7 +66,7 @@ def _as_its_wheel_does(commit: str) -> str:
         file = Path(folder) / "left.json"
         record = [sys.executable, str(HERE / "record.py"), commit, str(file)]
         subprocess.run(record, cwd=folder, env=env, check=True, capture_output=True)
-        return file.read_text()
+        return file.read_bytes()
 
 
 def _ways() -> list[Any]:
@@ -81,5 +81,7 @@ def _ways() -> list[Any]:
 @pytest.fixture(params=_ways())
 def before(request, connections, sandbox, tmp_path) -> Before:
     text, commit = request.param
-    left = json.loads(text if commit is None else _as_its_wheel_does(commit))
+    left = json.loads(
+        text if commit is None else made_once(f"left-by-{commit}", partial(_as_its_wheel_does, commit))
+    )
     return Before(left=left, sandbox=sandbox, home=tmp_path)

@@ -6,16 +6,17 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import delete, event, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -298,7 +299,7 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
         raise RuntimeError("no file")
 
     monkeypatch.setattr(module, "handle_event_submit", broken)
-    monkeypatch.setattr(module, "_write_xcoms", broken)
+    monkeypatch.setattr(module, "xcoms_of", broken)
     one = wait(ends_task=ends_task)
     with pytest.raises(RuntimeError):
         airflow.resume(one.waiter, one.verdict)
@@ -306,18 +307,33 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
     assert "return_value" not in one.xcoms()
 
 
-def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait, monkeypatch):
-    from sqlalchemy.exc import OperationalError
+@contextmanager
+def before_the_lock(act: Callable[[], None]) -> Iterator[None]:
+    """Do something once, right before a task instance is locked."""
+    from airflow import settings
 
-    one, lock, refusals = wait(), module._lock, iter([OperationalError("UPDATE", {}, Exception("locked"))])
+    acts = iter([act])
 
-    def locked(*args):
-        for refusal in refusals:
-            raise refusal
-        return lock(*args)
+    def locks(_connection, _cursor, statement, *_more):
+        if statement.startswith("UPDATE task_instance"):
+            for one in acts:
+                one()
 
-    monkeypatch.setattr(module, "_lock", locked)
-    assert airflow.resume(one.waiter, one.verdict) is True
+    event.listen(settings.engine, "before_cursor_execute", locks)
+    try:
+        yield
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", locks)
+    assert next(acts, None) is None, "nothing was locked"
+
+
+def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait):
+    def give_up() -> None:
+        raise OperationalError("UPDATE", {}, Exception("locked"))
+
+    one = wait()
+    with before_the_lock(give_up):
+        assert airflow.resume(one.waiter, one.verdict) is True
     assert one.row().state == "success"
 
 
@@ -505,16 +521,11 @@ def test_p1_a_trigger_of_the_version_before_goes_on(airflow, wait):
     assert one.row().state == "success"
 
 
-def test_a_wait_that_began_anew_since_it_was_found_is_not_resumed(airflow, wait, monkeypatch):
+def test_a_wait_that_began_anew_since_it_was_found_is_not_resumed(airflow, wait):
     """The task waits on another trigger by the time of the lock."""
-    one, another, lock = wait(), wait(), module._lock
-
-    def deferred_anew(session, found):
-        one.set(trigger_id=another.row().trigger_id)
-        return lock(session, found)
-
-    monkeypatch.setattr(module, "_lock", deferred_anew)
-    assert airflow.resume(one.waiter, one.verdict) is False
+    one, another = wait(), wait()
+    with before_the_lock(lambda: one.set(trigger_id=another.row().trigger_id)):
+        assert airflow.resume(one.waiter, one.verdict) is False
     assert one.row().state == "deferred"
 
 
