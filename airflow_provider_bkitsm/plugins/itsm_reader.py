@@ -64,6 +64,10 @@ class ItsmReader:
         failed = self._failed.get(conn_id)
         return failed is not None and self.age(failed) < _PAUSE_AFTER_FAILURE
 
+    def is_down(self, conn_id: str) -> bool:
+        """Whether a connection's ITSM has answered nothing since it failed to answer."""
+        return conn_id in self._failed
+
     def age(self, moment: datetime) -> timedelta:
         """Return the time that has passed since a moment."""
         return self.clock() - moment
@@ -159,7 +163,7 @@ class TicketCache:
             return None
         step = self._steps.get(ticket)
         seen = replace(live, **self._as_live(step, live.created_at)) if step else live
-        return replace(seen, stale=self._itsm.is_paused(ticket[0]) or self._itsm.age(live.read_at) > 2 * _FRESH)
+        return replace(seen, stale=self._itsm.is_down(ticket[0]) or self._itsm.age(live.read_at) > 2 * _FRESH)
 
     async def refresh(self, tickets: Iterable[Ticket]) -> bool:
         """Read the tickets that are missing or old, and wait a moment; False while an ITSM does not answer."""
@@ -175,7 +179,7 @@ class TicketCache:
         groups = [(conn_id, kind) for conn_id in wanted for kind in ("search", "step")]
         is_known = all((conn_id, sn) in self._tickets for conn_id, sns in wanted.items() for sn in sns)
         await self._background.settle(groups, seconds=PAGE_SECONDS if is_known else UNKNOWN_SECONDS)
-        return not any(map(self._itsm.is_paused, wanted))
+        return not any(map(self._itsm.is_down, wanted))
 
     def _start_searches(self, conn_id: str, sns: list[str], gateways: SharedCache[Gateway | None]) -> None:
         """Search for the tickets that are old; for the suspected ones in a few searches at a time, and last."""
@@ -345,7 +349,7 @@ class PersonTickets:
         await self._background.settle(keys, seconds=PAGE_SECONDS if is_known else UNKNOWN_SECONDS)
         numbers = {conn_id: self._found.last((person, conn_id)) or frozenset() for conn_id in wanted}
         found = frozenset((conn_id, sn) for conn_id, sns in wanted.items() for sn in numbers[conn_id] & sns.keys())
-        return found, not any(map(self._itsm.is_paused, wanted))
+        return found, not any(map(self._itsm.is_down, wanted))
 
     async def _search(self, person: str, conn_id: str, sns: dict[str, bool]) -> None:
         with suppress(_NoAnswerError):
