@@ -102,4 +102,4 @@ def wait_for_all(runs: Collection[Outlasting], *, since: datetime) -> None:
         left[:] = [run for run in left if not run.is_waiting(since=since)]
         return not left
 
-    wait_until(all_wait, 240, lambda: [(run.dag, run.airflow.api.task_states(run.dag, run.run)) for run in left])
+    wait_until(all_wait, 480, lambda: [(run.dag, run.airflow.api.task_states(run.dag, run.run)) for run in left])
