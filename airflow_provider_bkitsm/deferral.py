@@ -13,7 +13,6 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
-from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -28,6 +27,7 @@ from airflow_provider_bkitsm.mixins import (
     VerdictPolicyMixin,
     is_mapped_over,
     map_index,
+    push_for_pages,
     task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
@@ -143,7 +143,6 @@ def _pulled(value: PlainXComArg) -> Any:
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
 _AFTER = ("execute_complete", "take_event", "conclude", "pre_execute", "post_execute")
-_IDS = ("dag_id", "run_id", "task_id")
 _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
 
@@ -366,20 +365,11 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         return result
 
     def note_verdict(self, result: Mapping[str, Any], context: Context) -> None:
-        """Write the verdict into Airflow's own table for the approvals pages, past any XCom backend.
-
-        The API server reads that table. What the backend leaves there may be no more than a reference.
-        """
+        """Write the verdict for the approvals pages where the task's own result may be but a reference."""
         if not has_xcom_backend():
             return
-        from airflow.sdk.execution_time import task_runner
-        from airflow.sdk.execution_time.comms import SetXCom
-
-        ti = context["ti"]
-        ids: dict[str, Any] = {name: path_segment(getattr(ti, name), in_process=False) for name in _IDS}
-        message = SetXCom(key=VERDICT_KEY, value=dict(result), map_index=ti.map_index, **ids)
         try:
-            task_runner.SUPERVISOR_COMMS.send(message)
+            push_for_pages(context["ti"], VERDICT_KEY, dict(result))
         except Exception as error:
             self.log.warning("The approvals page will not show this verdict: %r", error)
 
