@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from airflow.sdk import BaseHook
 
@@ -42,6 +42,13 @@ class BlueKingHook(BaseHook):
         # Airflow 3.1 looks for these methods in a hook's own class only, not in its base classes.
         cls.get_connection_form_widgets = classmethod(_widgets)  # type: ignore[method-assign,assignment]
         cls.get_ui_field_behaviour = classmethod(_behaviour)  # type: ignore[method-assign,assignment]
+
+    @classmethod
+    def over(cls, transport: SyncTransport) -> Self:
+        """Return a hook whose calls take a transport that was made already."""
+        hook = cls()
+        hook._transport = transport
+        return hook
 
     def get_conn_id(self) -> str:
         """Return the id of this hook's connection."""

@@ -46,17 +46,20 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 
 
-async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, str]:
-    """Return a ticket's story, or why there is none; exactly one of the two is empty."""
+async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) -> tuple[dict[str, Any] | None, str]:
+    """Return a ticket's story, or why there is none; exactly one of the two is empty.
+
+    :param seconds: how long ITSM may take.
+    """
     try:
-        async with asyncio.timeout(_SECONDS), ItsmAsyncHook.for_gateway(gateway) as hook:
+        async with asyncio.timeout(seconds), ItsmAsyncHook.for_gateway(gateway) as hook:
             answers = await asyncio.gather(
                 hook.run(ask(lambda itsm: itsm.info(sn))),
                 hook.run(ask(lambda itsm: itsm.log(sn))),
                 hook.run(read_status(sn)),
             )
     except TimeoutError:
-        return None, f"no answer in {_SECONDS:g} s"
+        return None, f"no answer in {seconds:g} s"
     except ItsmError as error:
         return None, str(error)
     return ticket_detail(*answers).as_dict(), ""
