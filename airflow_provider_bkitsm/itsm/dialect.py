@@ -86,8 +86,32 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
     codes: ClassVar[Codes]
+    service_extra: ClassVar[str] = "service_id"
+    """The entry of a connection's extra that names the service tickets are opened in by default."""
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    def for_connection(self, entry: Callable[[str], str | None]) -> Dialect:
+        """Return this dialect as a connection sets it up.
+
+        :param entry: returns an entry of the connection's extra as text; None where it is absent.
+        :raises ItsmConfigurationError: an entry cannot be used.
+        """
+        return self
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that this version wants besides those of the gateway: never log them."""
+        return {}
+
+    def connection_report(self, *, app_code: str, service: str | None) -> Flow[str]:
+        """Make harmless reads and return a sentence about what was seen, for the connection's Test button.
+
+        :param service: the service that the connection names.
+        :raises ItsmError: nobody could wait for an approval on this connection.
+        """
+        return _nothing(f"ITSM {self.name} is not asked")
 
     # -- one ticket ------------------------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ class FakeDialect(Dialect):
         return body.token == "ours"
 
     def read_callback(self, body: Any) -> models.CallbackBody | None:
-        ticket, token = body.get("ticket"), body.get("callback_token")
+        ticket, token = body.get("case"), body.get("receipt")
         if not isinstance(ticket, dict) or not isinstance(token, str):
             return None
         return models.CallbackBody(sn=str(ticket.get("id")), token=token, dialect=self.name)
