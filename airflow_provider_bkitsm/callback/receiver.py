@@ -124,7 +124,7 @@ class Receiver:
             return self._record_result(Result.FAILED, notice, type(error).__name__)
 
     async def _receive(self, claim: Claim, notice: CallbackBody, signature: str) -> Result:
-        found = await self._run(partial(self._find_registrations, claim, notice.sn, signature))
+        found = await self._run(partial(self._find_registrations, claim, notice, signature))
         if isinstance(found, Result):
             return self._record_result(found)
         gateway, registrations = found
@@ -138,13 +138,20 @@ class Receiver:
             return self._record_result(self._settle_later(settle, notice), notice)
         return await settle(turns=self._turns, seconds=ITSM_SECONDS)
 
-    def _find_registrations(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Registrations] | Result:
-        """Check the signature, and only then read who waits for the ticket."""
+    def _find_registrations(
+        self, claim: Claim, notice: CallbackBody, signature: str
+    ) -> tuple[Gateway, Registrations] | Result:
+        """Check the signature, and only then read who waits for the ticket.
+
+        Where ITSM makes no token of its own, the token in the body is the signature.
+        """
         gateway = self._metadata.gateway(claim.conn_id)
+        if gateway is not None and _makes_no_token(gateway, notice):
+            signature = notice.token
         refusal = _refusal(gateway, claim, signature, now=self._clock())
         if refusal or gateway is None:
             return refusal or Result.REFUSED_SIGNATURE
-        return gateway, self._metadata.waiting(sn, claim.conn_id)
+        return gateway, self._metadata.waiting(notice.sn, claim.conn_id)
 
     async def _settle(
         self,
@@ -209,6 +216,10 @@ class Receiver:
         log.log(level, "callback%s: %s%s", about, result, why and f" ({why})", exc_info=failed)
         self._count(result)
         return result
+
+
+def _makes_no_token(gateway: Gateway, notice: CallbackBody) -> bool:
+    return notice.dialect == gateway.dialect.name and not gateway.dialect.capabilities.verify_token
 
 
 def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: float) -> Result | None:

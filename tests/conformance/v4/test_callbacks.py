@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cases of ITSM v4 about callbacks: the sandbox sends them, and the provider's receiver takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.callback.messages import Result, answer
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.hooks.connection import read_gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
+from airflow_provider_bkitsm.itsm.models import CreatedTicket
+from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
+from tests.callback.conftest import TAG, WAITER, FakeMetadata
+from tests.conformance.v4.cases import case
+from tests.sandbox.receiver import Receiver as Listener
+
+
+@pytest.fixture
+def listener(monkeypatch):
+    with Listener() as listening:
+        monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK_BASE_URL", f"http://{listening.netloc}")
+        yield listening
+
+
+@pytest.fixture
+def hook(server, monkeypatch, tmp_path) -> ItsmHook:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    for name, value in server.connections(read_retries=0, settle_seconds=0.1).items():
+        monkeypatch.setenv(name, value)
+    return ItsmHook()
+
+
+@pytest.fixture
+def sn(hook, listener, server) -> str:
+    """Open a ticket that calls back, and wait until it asks somebody."""
+    fields = {"title": marked_title("Drop?", TAG), "approvers": ["bob"]}
+    key = TicketKey(tag=TAG, creator="alice", since=datetime.now(UTC))
+    opened = TicketOpener(hook=hook).open(key, service_id="approval", fields=fields)
+    assert isinstance(opened, CreatedTicket)
+    server.wait_for_step(opened.sn)
+    return opened.sn
+
+
+@pytest.fixture
+def metadata(hook, sn) -> FakeMetadata:
+    gateway = read_gateway(hook.get_connection("bkitsm_default"))
+    waits = {sn: Registrations(waiters=(WAITER,), ever_registered=True)}
+    return FakeMetadata(gateways={"bkitsm_default": gateway}, waits=waits)
+
+
+@pytest.fixture
+def receiver(metadata) -> Receiver:
+    return Receiver(metadata=metadata)
+
+
+def arrived(listener: Listener, **changes: Any) -> CallbackRequest:
+    """Return the callback that has come, changed."""
+    got = listener.wait()
+    *_, conn_id, tag, expires = got.path.split("/")
+    body = json.dumps(got.body | changes).encode()
+    signature = got.headers.get("X-Bkitsm-Signature", "")
+    return CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+
+
+@case(8)
+@case(40)
+@pytest.mark.parametrize(("decide", "outcome"), [("approve", "approved"), ("reject", "rejected")])
+async def test_p1_a_decision_resumes_with_what_itsm_says(
+    sn, server, listener, receiver, metadata, decide, outcome
+):
+    getattr(server, decide)(sn)
+    assert await receiver.receive(arrived(listener)) is Result.RESUMED
+    ((_, verdict),) = metadata.resumed
+    assert (verdict.sn, verdict.outcome) == (sn, outcome)
+
+
+@case(37)
+async def test_p1_a_withdrawal_resumes_as_well(sn, server, listener, receiver, metadata):
+    server.withdraw(sn)
+    assert await receiver.receive(arrived(listener)) is Result.ANSWERED_FIRST
+    await asyncio.gather(*receiver._background)
+    assert [verdict.outcome for _, verdict in metadata.resumed] == ["withdrawn"]
+
+
+@case(41)
+@pytest.mark.parametrize("token", ["", None, "v1=" + "0" * 64, "x", 7, ["v1"]])
+async def test_p4_a_wrong_token_is_refused(sn, server, listener, receiver, metadata, token):
+    server.approve(sn)
+    refused = await receiver.receive(arrived(listener, callback_token=token))
+    assert refused in (Result.REFUSED_SIGNATURE, Result.REFUSED_SHAPE)
+    assert answer(refused)[0] == 403
+    assert (metadata.resumed, metadata.asked) == ([], [])
+
+
+@case(41)
+async def test_p8_the_token_is_never_logged(sn, server, listener, receiver, caplog):
+    caplog.set_level("DEBUG")
+    server.approve(sn)
+    request = arrived(listener)
+    token = listener.wait().body["callback_token"]
+    assert len(token) > 48
+    await receiver.receive(request)
+    assert token not in caplog.text + repr(request)
+
+
+@case(42)
+async def test_p4_the_right_token_with_another_ticket_resumes_nobody(sn, server, listener, receiver, metadata):
+    other = server.call(
+        "POST",
+        "ticket/create",
+        json={
+            "workflow_key": "approval",
+            "operator": "alice",
+            "form_data": {"ticket__title": "Other #00000000", "approvers": ["bob"]},
+        },
+    )["id"]
+    metadata.waits[other] = Registrations(waiters=(WAITER,), ever_registered=True)
+    server.approve(other)
+    server.approve(sn)
+    stolen = arrived(listener, ticket={"id": other, "status": "finished", "approve_result": True})
+    assert await receiver.receive(stolen) is Result.REFUSED_MISDIRECTED
+    assert metadata.resumed == []
+
+
+@case(43)
+async def test_p4_a_lie_about_a_running_ticket_resumes_nobody(sn, server, listener, receiver, metadata):
+    server.post_callback(sn, ticket={"id": sn, "status": "finished", "approve_result": True})
+    assert await receiver.receive(arrived(listener)) is Result.STILL_OPEN
+    assert metadata.resumed == []
+
+
+@case(44)
+async def test_p4_a_second_callback_is_answered_and_has_no_effect(sn, server, listener, receiver, metadata):
+    server.approve(sn)
+    await receiver.receive(arrived(listener))
+    metadata.waits[sn] = Registrations(ever_registered=True)
+    twice = await receiver.receive(arrived(listener))
+    assert (twice, answer(twice)[1]["result"], len(metadata.resumed)) == (Result.DUPLICATE, True, 1)
+
+
+@case(45)
+async def test_p6_a_ticket_that_nobody_waits_for_is_not_read(sn, server, listener, receiver, metadata):
+    """Our own rule: it is answered like a duplicate, so that a sender learns nothing."""
+    server.approve(sn)
+    metadata.waits.clear()
+    before = len(server.requests())
+    assert await receiver.receive(arrived(listener)) is Result.UNKNOWN
+    assert (len(server.requests()), metadata.resumed) == (before, [])
+
+
+@case(54)
+async def test_p3_a_callback_of_v2_means_nothing_to_a_connection_of_v4(sn, server, listener, receiver, metadata):
+    server.approve(sn)
+    request = arrived(listener)
+    v2 = CallbackRequest(
+        conn_id=request.conn_id,
+        tag=request.tag,
+        expires=request.expires,
+        signature=listener.wait().body["callback_token"],
+        body=json.dumps({"sn": sn, "token": "t" * 8}).encode(),
+    )
+    assert await receiver.receive(v2) is Result.REFUSED_SHAPE
+    assert metadata.resumed == []
