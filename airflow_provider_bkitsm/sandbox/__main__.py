@@ -27,7 +27,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_bkitsm.sandbox",
-        description="A BK-ITSM and a log platform to try the provider against.",
+        description="An ITSM (v2, v4 or both) and a log platform to try the provider against.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (%(default)s)")
@@ -92,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = [
         f"Approver page  {url}/",
         *([f"ITSM           {url}{ITSM_ROOT}"] if settings.dialect != "v4" else []),
-        *([f"ITSM v4        {url}{ITSM_V4_ROOT}"] if settings.dialect != "v2" else []),
         f"Log platform   {url}{BKLOG_ROOT}",
         f"Application    {settings.app_code}",
+        *([f"ITSM-v4        {url}{ITSM_V4_ROOT}"] if settings.dialect != "v2" else []),
     ]
     print("\n".join(lines), flush=True)  # noqa: T201 - this is a command's output
     # Ctrl-C is how it ends: uvicorn shuts down first, and raises it then.

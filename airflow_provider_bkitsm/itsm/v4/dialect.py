@@ -234,6 +234,11 @@ class V4Dialect(Dialect):
         """Read a workflow by its key."""
         return workflow.read_service((yield from workflow.find_workflow(str(service_id).strip())), self.settings)
 
+    def log_services(self) -> Flow[tuple[Service, ...]]:
+        """Return the connection's workflow: v4 marks none as made for log collectors."""
+        key = workflow.workflow_key_for(None, self.settings)
+        return (workflow.read_service((yield from workflow.find_workflow(key)), self.settings),)
+
     def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
         """Return the approval steps of a workflow, which was read with them."""
         yield from ()

@@ -110,7 +110,7 @@ def read_service(workflow: Workflow, settings: V4Settings) -> Service:
 def _read_field(one: FormKey, settings: V4Settings) -> ServiceField:
     return ServiceField(
         key=TITLE if one.key == settings.title_key else one.key,
-        type=one.type,
+        type=one.type.upper(),
         name=one.name,
         names_people=one.names_people or one.key == settings.approvers_key,
         is_required=one.is_required,

@@ -121,6 +121,14 @@ _FORM = (
     FormKey(key="approvers", name="审批人", kind="people", is_required=True),
     FormKey(key="client_ref", name="外部编号"),
 )
+# As the log platform's own services name theirs.
+_COLLECTOR_FORM = (
+    _FORM[0],
+    FormKey(key="approvals", name="审批人", kind="people", is_required=True),
+    FormKey(key="collector_detail", name="采集详情", is_required=True),
+    FormKey(key="apply_reason", name="申请理由"),
+    _FORM[3],
+)
 _SECOND = FormKey(key="second_approvers", name="复核人", kind="people", is_required=True)
 _FIRST_STEP = Step(key="activityobject_approve_1", name="审批节点")
 
@@ -138,7 +146,11 @@ def seeded(system_id: str, tenant: str) -> list[Workflow]:
         auto_submit_with_no_handler=True,
     )
     everybody = Step(key=_FIRST_STEP.key, name="会签节点", everybody=True)
+    collector = Step(key=_FIRST_STEP.key, name=_FIRST_STEP.name, path="approvals")
     return [
+        Workflow(
+            key=f"{prefix}collector", name="Log collector", steps=(collector,), **of | {"form": _COLLECTOR_FORM}
+        ),
         Workflow(key=f"{prefix}approval", name="One step", steps=(_FIRST_STEP,), **of),
         Workflow(
             key=f"{prefix}two_steps",
