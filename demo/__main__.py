@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 DAG_ID = "bkitsm_collector_onboarding"
 COLLECTOR = 1001
-# The workflow for log collectors that the sandbox has, and who is asked in it.
+# The workflow for log collectors that the sandbox has, and who is asked in it. An approval by who asks is none.
 _EXTRA: dict[str, dict[str, Any]] = {
     "v2": {},
-    "v4": {"workflow_key": "collector", "form_approvers": "approvals"},
+    "v4": {"workflow_key": "collector", "form_approvers": "approvals", "bk_username": "airflow"},
 }
 REMARKS = {
     "approve": "Capacity is fine, go ahead",

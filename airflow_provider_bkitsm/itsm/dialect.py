@@ -113,6 +113,21 @@ class Dialect(ABC):
         """
         return _nothing(f"ITSM {self.name} is not asked")
 
+    def probe(self, nobody: str) -> Flow[dict[str, Any]]:
+        """Read what tells whether this version's assumptions hold: words, numbers, yes or no; nothing else.
+
+        :param nobody: a text that no ticket's title holds.
+        """
+        raise self._lacks("was measured, and needs no probe")
+
+    def probe_ticket(self, sn: str, now: datetime) -> Flow[dict[str, Any]]:
+        """Read how a ticket of our own is shown, likewise."""
+        raise self._lacks(f"was measured, and ticket {sn} is not looked at")
+
+    def judge_probe(self, found: Mapping[str, Any]) -> dict[str, bool]:
+        """Return which of this version's facts the results of a probe show to be right or wrong."""
+        return {}
+
     # -- one ticket ------------------------------------------------------------------------------------------
 
     @abstractmethod

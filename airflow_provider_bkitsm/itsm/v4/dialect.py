@@ -30,7 +30,7 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketSummary,
 )
 from airflow_provider_bkitsm.itsm.protocol import Codes, Flow, chunks
-from airflow_provider_bkitsm.itsm.v4 import calls, search, status, workflow
+from airflow_provider_bkitsm.itsm.v4 import calls, probe, search, status, workflow
 from airflow_provider_bkitsm.itsm.v4.evidence import entries_of
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Page, Task, V4Ticket
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings, read_settings
@@ -282,6 +282,18 @@ class V4Dialect(Dialect):
         notes = [step.note for step in workflow.steps_of(found) if step.note]
         seen.append(f"workflow {key!r} asks the people in {self.settings.approvers_key!r}")
         return f"ITSM v4 answers (experimental): {', '.join([*seen, *notes])}"
+
+    def probe(self, nobody: str) -> Flow[dict[str, Any]]:
+        """Read what needs no ticket of one's own."""
+        return probe.probe_reads(self.settings, nobody)
+
+    def probe_ticket(self, sn: str, now: datetime) -> Flow[dict[str, Any]]:
+        """Read how a ticket of our own is shown."""
+        return probe.probe_ticket(sn, self.settings, now)
+
+    def judge_probe(self, found: Mapping[str, Any]) -> dict[str, bool]:
+        """Return which facts the results show to be right or wrong."""
+        return probe.judged(found)
 
     # -- callbacks -------------------------------------------------------------------------------------------
 
