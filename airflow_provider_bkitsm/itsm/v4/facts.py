@@ -21,11 +21,6 @@ class Confidence(StrEnum):
     UNKNOWN = "?"
     CONTRADICTED = "X"
 
-    @property
-    def is_assumption(self) -> bool:
-        """Whether a real site still has to confirm it."""
-        return self is not Confidence.SEVERAL
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:

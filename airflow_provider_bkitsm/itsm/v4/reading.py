@@ -128,7 +128,6 @@ class ApprovalStep:
     key: str
     name: str = ""
     people_from: tuple[str, ...] = ()
-    working_mode: str = ""
     approves_by_itself: tuple[str, ...] = ()
 
 
@@ -323,7 +322,6 @@ def _approval_steps(activities: Json) -> Iterator[ApprovalStep]:
             key=_text(activity, "key") or key,
             name=_text(activity, "name"),
             people_from=tuple(_text(one, "path") for one in _objects(meta.get("processors")) if _is_form_key(one)),
-            working_mode=_text(meta, "working_mode"),
             approves_by_itself=tuple(name for name in _BY_ITSELF if switches.get(name) is True),
         )
 
