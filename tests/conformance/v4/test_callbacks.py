@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.callback.messages import Result, answer
-from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, LostTicket, Receiver, Registrations
 from airflow_provider_bkitsm.hooks.connection import read_gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.models import CreatedTicket
+from airflow_provider_bkitsm.plugins.metadata.resume import AirflowMetadata
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 from tests.callback.conftest import TAG, WAITER, FakeMetadata
 from tests.conformance.v4.cases import case
@@ -168,3 +171,80 @@ async def test_p3_a_callback_of_v2_means_nothing_to_a_connection_of_v4(sn, serve
     )
     assert await receiver.receive(v2) is Result.REFUSED_SHAPE
     assert metadata.resumed == []
+
+
+@pytest.fixture
+def adopted(metadata) -> list[tuple[str, str]]:
+    """A store that has begun to open this ticket, and has not learnt its number."""
+    request = {
+        "creator": "alice",
+        "service_id": "approval",
+        "fields": {"title": marked_title("Drop?", TAG), "approvers": ["bob"]},
+        "dialect": "v4",
+    }
+    found: list[tuple[str, str]] = []
+    metadata.waits.clear()
+    lost = LostTicket(request=request, found=lambda sn, url: found.append((sn, url)))
+    metadata.lost_tickets[TAG, "bkitsm_default"] = lost
+    return found
+
+
+@case(8)
+async def test_p2_a_callback_names_the_ticket_of_a_lost_answer(sn, server, listener, receiver, adopted):
+    server.approve(sn)
+    assert await receiver.receive(arrived(listener)) is Result.UNKNOWN
+    assert [one for one, _ in adopted] == [sn]
+
+
+@case(8)
+async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(sn, server, listener, receiver, adopted):
+    server.edit(sn, approvers=["mallory"])
+    server.approve(sn)
+    await receiver.receive(arrived(listener))
+    assert adopted == []
+
+
+@case(42)
+async def test_p2_another_ticket_is_not_adopted(sn, server, listener, receiver, adopted):
+    body = {"workflow_key": "approval", "operator": "alice"}
+    form = {"ticket__title": "Other #00000000", "approvers": ["bob"]}
+    other = server.call("POST", "ticket/create", json=body | {"form_data": form})["id"]
+    server.approve(sn)
+    await receiver.receive(arrived(listener, ticket={"id": other}))
+    assert adopted == []
+
+
+@case(8)
+async def test_p1_an_outage_leaves_the_ticket_to_the_search(sn, server, listener, receiver, adopted):
+    server.approve(sn)
+    request = arrived(listener)
+    server.fault("ticket/detail", "page", status=502)
+    assert await receiver.receive(request) is Result.UNKNOWN
+    assert adopted == []
+
+
+@case(8)
+def test_p2_the_store_knows_which_ticket_was_lost(hook, sn):
+    store, now = open_approval_store(), datetime.now(UTC)
+    subject = Subject(installation="i", bkitsm_conn_id="bkitsm_default", dag_id="d", run_id="r", task_id="t")
+    attempt = Attempt(ti_id=None, try_number=1, max_tries=0, retries=0)
+    record = ApprovalRecord(
+        nonce="n" * 32,
+        subject=subject,
+        round_number=1,
+        attempt=attempt,
+        digest="d",
+        asked_digest="d",
+        tag=TAG,
+        request={"creator": "alice"},
+        dialect="v4",
+    )
+    begun = store.begin(record)
+    assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
+    store.change(begun, create_started_at=now)
+    lost = AirflowMetadata().lost(TAG, "bkitsm_default")
+    assert AirflowMetadata().lost(TAG, "other") is None
+    lost.found(sn, "u")
+    lost.found("102000000000000000000000", "later")
+    assert store.get("n" * 32).sn == sn
+    assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
