@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 from tests.callback.conftest import TAG, WAITER, FakeMetadata
 from tests.conformance.v4.cases import case
+from tests.itsm.v4.answers import ID
 from tests.sandbox.receiver import Receiver as Listener
 
 
@@ -248,3 +251,43 @@ def test_p2_the_store_knows_which_ticket_was_lost(hook, sn):
     lost.found("102000000000000000000000", "later")
     assert store.get("n" * 32).sn == sn
     assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
+
+
+def mutated(good: CallbackRequest, chance: Random) -> CallbackRequest:
+    """Return a callback with one thing changed: a part of its address, a byte, a key or a value of its body."""
+    body = json.loads(good.body)
+    junk = [None, "", 0, True, [], {}, "x", "v1=" + "0" * 64, body["callback_token"][:-1], ID]
+    kind = chance.randrange(5)
+    if kind == 0:
+        part = chance.choice(["conn_id", "tag", "expires"])
+        text = getattr(good, part)
+        place = chance.randrange(len(text))
+        return replace(good, **{part: text[:place] + chance.choice("0aZ%/") + text[place + 1 :]})
+    if kind == 1:
+        place = chance.randrange(len(good.body))
+        return replace(good, body=good.body[:place] + bytes([chance.randrange(256)]) + good.body[place + 1 :])
+    if kind == 2:
+        del body[chance.choice([*body])]
+    elif kind == 3:
+        body[chance.choice([*body, "sn", "token"])] = chance.choice(junk)
+    else:
+        body["callback_token"] = chance.choice(junk)
+    return replace(good, body=json.dumps(body).encode())
+
+
+async def test_p4_no_changed_callback_resumes_anybody(sn, server, listener, receiver, metadata):
+    """As long as the ticket runs none can; with another token or address none is even looked at."""
+    server.post_callback(sn)
+    good, chance = arrived(listener), Random(19)
+    for _ in range(300):
+        await receiver.receive(mutated(good, chance))
+    assert metadata.resumed == []
+    server.approve(sn)
+    token, asked = json.loads(good.body)["callback_token"].encode(), len(metadata.asked)
+    for _ in range(300):
+        forged = mutated(good, chance)
+        is_of_another_address = forged.body == good.body and forged != good
+        if is_of_another_address or token not in forged.body:
+            await receiver.receive(forged)
+    assert metadata.resumed == []
+    assert len(metadata.asked) == asked
