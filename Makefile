@@ -18,6 +18,7 @@ BENCHMARKS := waiting worker_starts imports
 help:
 	@echo "make demo                  try the provider: Airflow, a sandbox ITSM, one collector to approve"
 	@echo "make demo DECIDE=approve   the same unattended (approve, reject or withdraw)"
+	@echo "make demo DIALECT=v4       the same with ITSM v4, which is experimental"
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
 	@echo "make test-e2e              those alone; make test-unit all others"
@@ -57,7 +58,7 @@ $(SCRIPTS): package.json package-lock.json
 	@touch $(SCRIPTS)
 
 demo: $(STAMP)
-	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(KEEP),--keep)
+	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(DIALECT),--dialect $(DIALECT)) $(if $(KEEP),--keep)
 
 # Three at a time; a file stays together: it shares servers.
 UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
@@ -22,6 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 DAG_ID = "bkitsm_collector_onboarding"
 COLLECTOR = 1001
+# The workflow for log collectors that the sandbox has, and who is asked in it. An approval by who asks is none.
+_EXTRA: dict[str, dict[str, Any]] = {
+    "v2": {},
+    "v4": {"workflow_key": "collector", "form_approvers": "approvals", "bk_username": "airflow"},
+}
 REMARKS = {
     "approve": "Capacity is fine, go ahead",
     "reject": "Keep it for three days only, please",
@@ -32,6 +37,7 @@ REMARKS = {
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--decide", choices=sorted(REMARKS), help="decide without a person")
+    parser.add_argument("--dialect", choices=["v2", "v4"], default="v2", help="the version of ITSM (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="stay up after the result, until Ctrl-C")
     return parser.parse_args(arguments)
 
@@ -41,24 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         with ends_orderly():
-            return _demo(options.decide, keep=options.keep)
+            return _demo(options.decide, keep=options.keep, dialect=options.dialect)
     except KeyboardInterrupt:
         print("\nInterrupted; everything is stopped.")
         return 130
 
 
-def _demo(decide: str | None, *, keep: bool) -> int:
+def _demo(decide: str | None, *, keep: bool, dialect: Literal["v2", "v4"]) -> int:
     HOME.mkdir(exist_ok=True)
     with alone(HOME):
-        return _run(decide, keep=keep)
+        return _run(decide, keep=keep, dialect=dialect)
 
 
-def _run(decide: str | None, *, keep: bool) -> int:
+def _run(decide: str | None, *, keep: bool, dialect: Literal["v2", "v4"]) -> int:
     stop_all([], home=HOME)  # what an earlier demo left that was killed outright
     empty(HOME)
     print("Starting the sandbox and Airflow (about half a minute) ...", flush=True)
-    with SandboxProcess(home=HOME) as sandbox:
-        dags, env = ROOT / "dags", sandbox.control.connections()
+    with SandboxProcess(home=HOME, dialect=dialect) as sandbox:
+        dags, env = ROOT / "dags", sandbox.control.connections(**_EXTRA[dialect])
         with LocalAirflow(home=HOME, dags=dags, env=env) as airflow:
             airflow.wait_ready(DAG_ID)
             run_id = airflow.api.trigger(DAG_ID, {"collector_config_id": COLLECTOR})

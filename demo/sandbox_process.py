@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import requests
 
@@ -18,14 +19,15 @@ class SandboxProcess:
     """A sandbox with its state below ``home``; use as a context manager.
 
     :param options: more of its command line.
+    :param dialect: the version of ITSM that its connections lead to.
     """
 
-    def __init__(self, *, home: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, *, home: Path, options: Sequence[str] = (), dialect: Literal["v2", "v4"] = "v2") -> None:
         self.home = home
         self.options = options
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.control = SandboxControl(self.url)
+        self.control = SandboxControl(self.url, dialect=dialect)
         self._processes: list[Process] = []
 
     def __enter__(self) -> SandboxProcess:

@@ -161,6 +161,7 @@ SECTIONS = (
         text="pytest finds the fixtures by itself once the provider is installed, see"
         " [Testing your DAGs](testing-your-dags.md).",
         names=(
+            "testing.plugin.bkitsm_dialect",
             "testing.plugin.bkitsm_sandbox",
             "testing.plugin.bkitsm_connections",
             "*testing.sandbox.BkItsmSandbox",

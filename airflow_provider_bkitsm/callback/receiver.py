@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_cl
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.confirmation import as_asked, confirmed
+from airflow_provider_bkitsm.itsm.confirmation import as_asked, confirmed, ticket_differences
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
@@ -68,6 +68,18 @@ class Registrations:
     request: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LostTicket:
+    """A ticket that was asked for, and whose number is not known.
+
+    :param request: what was sent to open it.
+    :param found: stores its number and address; blocks.
+    """
+
+    request: Mapping[str, Any] = field(repr=False)
+    found: Callable[[str, str], None] = field(repr=False)
+
+
 class MetadataPort(Protocol):
     """What the receiver needs of Airflow's metadata database; every method blocks."""
 
@@ -76,6 +88,9 @@ class MetadataPort(Protocol):
 
     def waiting(self, sn: str, conn_id: str) -> Registrations:
         """Return who waits for a ticket on a connection."""
+
+    def lost(self, tag: str, conn_id: str) -> LostTicket | None:
+        """Return the ticket of a tag, if it was asked for and its answer was lost."""
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Resume a task if it still waits; True for exactly one caller."""
@@ -124,7 +139,7 @@ class Receiver:
             return self._record_result(Result.FAILED, notice, type(error).__name__)
 
     async def _receive(self, claim: Claim, notice: CallbackBody, signature: str) -> Result:
-        found = await self._run(partial(self._find_registrations, claim, notice.sn, signature))
+        found = await self._run(partial(self._find_registrations, claim, notice, signature))
         if isinstance(found, Result):
             return self._record_result(found)
         gateway, registrations = found
@@ -132,19 +147,28 @@ class Receiver:
             return self._record_result(Result.REFUSED_SHAPE)
         if not registrations.waiters:
             result = Result.DUPLICATE if registrations.ever_registered else Result.UNKNOWN
+            if result is Result.UNKNOWN and not gateway.dialect.capabilities.tag:
+                await self._adopt(gateway, claim, notice)
             return self._record_result(result, notice)
         settle = partial(self._settle, gateway, claim, notice, registrations)
         if notice.inside_a_call:
             return self._record_result(self._settle_later(settle, notice), notice)
         return await settle(turns=self._turns, seconds=ITSM_SECONDS)
 
-    def _find_registrations(self, claim: Claim, sn: str, signature: str) -> tuple[Gateway, Registrations] | Result:
-        """Check the signature, and only then read who waits for the ticket."""
+    def _find_registrations(
+        self, claim: Claim, notice: CallbackBody, signature: str
+    ) -> tuple[Gateway, Registrations] | Result:
+        """Check the signature, and only then read who waits for the ticket.
+
+        Where ITSM makes no token of its own, the token in the body is the signature.
+        """
         gateway = self._metadata.gateway(claim.conn_id)
+        if gateway is not None and _makes_no_token(gateway, notice):
+            signature = notice.token
         refusal = _refusal(gateway, claim, signature, now=self._clock())
         if refusal or gateway is None:
             return refusal or Result.REFUSED_SIGNATURE
-        return gateway, self._metadata.waiting(sn, claim.conn_id)
+        return gateway, self._metadata.waiting(notice.sn, claim.conn_id)
 
     async def _settle(
         self,
@@ -170,6 +194,25 @@ class Receiver:
             (waiter, verdict.seen("callback", now)) for waiter, verdict in verdicts if verdict.outcome.is_final
         ]
         return self._record_result(await self._resume(decided), notice)
+
+    async def _adopt(self, gateway: Gateway, claim: Claim, notice: CallbackBody) -> None:
+        """Store the number of a ticket whose create answer was lost, for the next try: its callback names it (P2).
+
+        The ticket has to carry the tag that was signed, and to ask what was sent. Where a version finds tickets
+        by their tag this is not needed.
+        """
+        lost = await self._run(partial(self._metadata.lost, claim.tag, claim.conn_id))
+        if lost is None:
+            return
+        try:
+            async with asyncio.timeout(ITSM_SECONDS), self._turns, ItsmAsyncHook.for_gateway(gateway) as hook:
+                info = await hook.run(ask(lambda itsm: itsm.info(notice.sn)))
+        except (ItsmError, TimeoutError) as error:
+            log.warning("the ticket of a lost answer was not read, its task looks for it: %s", error)
+            return
+        if is_marked(info.title, claim.tag) and not ticket_differences(lost.request, info, gateway.dialect):
+            await self._run(partial(lost.found, info.sn, info.ticket_url))
+            log.info("ticket %s of a lost answer was found by its callback", info.sn)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
         """Resume every waiter. The error of one waiter is raised only after all the others were tried."""
@@ -209,6 +252,10 @@ class Receiver:
         log.log(level, "callback%s: %s%s", about, result, why and f" ({why})", exc_info=failed)
         self._count(result)
         return result
+
+
+def _makes_no_token(gateway: Gateway, notice: CallbackBody) -> bool:
+    return notice.dialect == gateway.dialect.name and not gateway.dialect.capabilities.verify_token
 
 
 def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: float) -> Result | None:

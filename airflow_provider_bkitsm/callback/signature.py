@@ -114,6 +114,9 @@ def callback_meta(
 ) -> dict[str, Any]:
     """Return a ticket's ``meta`` with address and signature added, unless it names an address already.
 
+    A version of ITSM that makes no token of its own sends ours back, in the callback's body: the signature is that
+    token. Nobody without the key can compute it, and it holds for this ticket's tag alone, so none is stored.
+
     :param base: public URL of Airflow's API server, a path prefix included.
     :raises ItsmConfigurationError: the connection's signing keys cannot be used.
     """
@@ -121,8 +124,10 @@ def callback_meta(
     if meta.get("callback_url"):
         return meta  # somebody else's receiver: it gets no signature of ours
     claim = Claim(conn_id=gateway.conn_id, tag=tag, expires=int((now + LIFE).timestamp()))
-    signature = {HEADER: sign(signing_keys(gateway), claim)}
-    return meta | {"callback_url": _url(base, claim), "headers": {**(meta.get("headers") or {}), **signature}}
+    signature, url = sign(signing_keys(gateway), claim), _url(base, claim)
+    if not gateway.dialect.capabilities.verify_token:
+        return meta | {"callback_url": url, "callback_token": signature}
+    return meta | {"callback_url": url, "headers": {**(meta.get("headers") or {}), HEADER: signature}}
 
 
 def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:

@@ -17,6 +17,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.protocol import Call, Front
 from airflow_provider_bkitsm.itsm.v2.dialect import V2
 from airflow_provider_bkitsm.itsm.v2.four_byte import FourByte
+from airflow_provider_bkitsm.itsm.v4.dialect import V4
 from airflow_provider_bkitsm.version_compat import mask_secret
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", 
 
 
 # Every dialect, by the word that a connection and a stored ticket name it with.
-DIALECTS: dict[str, Dialect] = {one.name: one for one in (V2,)}
+DIALECTS: dict[str, Dialect] = {one.name: one for one in (V2, V4)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +188,7 @@ class Gateway:
         }
         tenant = {"X-Bk-Tenant-Id": self.tenant_id} if self.tenant_id else {}
         own = {"X-Bkapi-Authorization": json.dumps(authorization), "Accept": "application/json"}
-        return {**self.extra_headers, **tenant, **own}
+        return {**self.extra_headers, **self.dialect.headers(), **tenant, **own}
 
     def text(self, name: str) -> str | None:
         """Return an entry of the connection's extra as text; None when absent or blank."""
@@ -197,6 +198,11 @@ class Gateway:
         if isinstance(value, dict | list):
             raise self.wrong(name, "a text")
         return str(value).strip()
+
+    @property
+    def service(self) -> str | None:
+        """The service that tickets are opened in by default, by the entry in which the dialect names it."""
+        return self.text(self.dialect.service_extra)
 
     def flag(self, name: str, default: bool) -> bool:
         """Return an entry of the connection's extra as a boolean."""
@@ -273,6 +279,9 @@ def _front(gateway: Gateway) -> Front:
 
 
 def _four_byte(gateway: Gateway) -> FourByte:
+    """Only v2's database is known to lack these characters, and only v2's texts are read back as escaped ones."""
+    if (gateway.text("dialect") or V2.name).lower() != V2.name:
+        return FourByte.SEND
     policy = (gateway.text("four_byte") or FourByte.ESCAPE).lower()
     if policy not in set(FourByte):
         raise gateway.wrong("four_byte", "escape, refuse or send")
@@ -284,7 +293,10 @@ def _dialect(gateway: Gateway) -> Dialect:
     name = (gateway.text("dialect") or V2.name).lower()
     if name not in DIALECTS:
         raise gateway.wrong("dialect", " or ".join(DIALECTS))
-    return DIALECTS[name]
+    try:
+        return DIALECTS[name].for_connection(gateway.text)
+    except ItsmConfigurationError as error:
+        raise ItsmConfigurationError(f"connection {gateway.conn_id!r}: {error.message}") from None
 
 
 def _headers(gateway: Gateway) -> Mapping[str, str]:

@@ -61,7 +61,7 @@ _TRANSPORT: Fields = {
     ),
 }
 _ITSM: Fields = {
-    "service_id": _text("Service", "Number or name of the ITSM service tickets are opened in by default"),
+    "service_id": _text("Service", "v2: number or name of the ITSM service tickets are opened in by default"),
     "front": _text("Front", "gateway or esb. Default: known by the URL", enum=["gateway", "esb"]),
     "esb_url": _text(
         "ESB URL",
@@ -77,7 +77,21 @@ _ITSM: Fields = {
         "Texts of 16 characters or more with commas between; the first signs, all are believed. Default: one"
         " derived from the app secret",
     ),
-    "dialect": _text("Dialect", "The version of ITSM behind the address. Default: v2", enum=["v2"]),
+    "dialect": _text(
+        "Dialect",
+        "The version of ITSM behind the address; v4 is experimental. Default: v2",
+        enum=["v2", "v4"],
+    ),
+    "workflow_key": _text("Workflow (v4)", "Key of the workflow that tickets are opened in by default"),
+    "system_id": _text("System (v4)", "Code of the system that the workflow is registered for"),
+    "system_token": _secret("System token (v4)", "The system's secret, if it has one"),
+    "form_title": _text("Title key (v4)", "Key of the workflow's form for the title. Default: ticket__title"),
+    "form_content": _text("Content key (v4)", "Likewise for what is asked. Default: content"),
+    "form_approvers": _text("Approvers key (v4)", "Likewise for who is asked. Default: approvers"),
+    "form_client_ref": _text(
+        "Reference key (v4)", "Likewise for a mark by which a lost ticket is recognised. Default: client_ref"
+    ),
+    "time_zone": _text("Time zone (v4)", "Of times that ITSM writes without an offset. Default: Asia/Shanghai"),
     "batch_size": _field(
         "Batch size", "integer", "How many tickets are asked for in one call. Default: 50", minimum=1
     ),
@@ -121,6 +135,7 @@ _PATHS = ("client_key",)
 GATEWAY_URLS = {
     "bkitsm": "https://bkapi.example.com/api/bk-itsm/prod/v2/itsm",
     "bklog": "https://bkapi.example.com/api/bk-log-search/prod",
+    "bkitsm, dialect v4": "https://bkapi.example.com/api/cw-aitsm/prod",
 }
 
 

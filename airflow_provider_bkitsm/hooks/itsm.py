@@ -9,6 +9,7 @@ because the type of a method is either that of a function or that of a coroutine
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 from airflow.sdk import BaseHook
@@ -17,7 +18,7 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_bkitsm.hooks import pool
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
-from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.connection import DIALECTS, Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_lookup import afind_connection
 from airflow_provider_bkitsm.hooks.responses import (
     LEADS_NOWHERE,
@@ -28,11 +29,11 @@ from airflow_provider_bkitsm.hooks.responses import (
     unanswered,
     understand,
 )
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, SyncTransport
 from airflow_provider_bkitsm.itsm import errors, protocol
-from airflow_provider_bkitsm.itsm.dialect import AnyFlow, DialectCall
+from airflow_provider_bkitsm.itsm.dialect import AnyFlow, Dialect, DialectCall
 from airflow_provider_bkitsm.itsm.protocol import Call
-from airflow_provider_bkitsm.itsm.v2 import calls, four_byte, models, pagination
+from airflow_provider_bkitsm.itsm.v2 import calls, four_byte, pagination
 from airflow_provider_bkitsm.itsm.v2.models import R, TicketOfUser, TicketSummary
 from airflow_provider_bkitsm.itsm.v2.validation import TicketFilters
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
@@ -40,6 +41,7 @@ from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+_PERHAPS_ANOTHER_DIALECT = (*LEADS_NOWHERE, errors.ItsmInvalidRequestError)
 
 
 class _Sends(Protocol):
@@ -179,18 +181,7 @@ class ItsmHook(ItsmCalls, BlueKingHook):
 
     def run(self, flow: AnyFlow[T]) -> T:
         """Answer the questions of a flow one after the other, and return the flow's result."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = self._answer(step)
-                except errors.ItsmError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        return _taken(flow, self._answer)
 
     def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
         """Send a call; hand a question to the connection's dialect."""
@@ -219,13 +210,57 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         return _verdict_policy(self.gateway, of_the_task)
 
     def _report(self) -> str:
-        """Make two reads for the connection test: one needs a valid app, the other a verified user."""
-        services = _service_report(self.gateway, self._once(calls.get_services()))
+        """Make the reads that a wait needs; where they lead nowhere, see whether another dialect answers there."""
+        gateway = self.gateway
         try:
-            self._once(calls.ticket_approval_result(["connection-test"]))
-        except errors.ItsmAuthenticationError as error:
-            raise _no_verdicts(error, services) from None
-        return f"ITSM answers: {services}, and verdicts can be read"
+            return self._report_in(gateway.dialect)
+        except _PERHAPS_ANOTHER_DIALECT as error:
+            for other in DIALECTS.values():
+                if other.name != gateway.dialect.name and self._answers_in(other):
+                    raise errors.ItsmConfigurationError(
+                        f"ITSM {other.name} answers at this address, and the connection's extra dialect says"
+                        f" {gateway.dialect.name}: set it to {other.name} ({error})"
+                    ) from error
+            raise
+
+    def _answers_in(self, dialect: Dialect) -> bool:
+        try:
+            self._report_in(dialect.for_connection(lambda _name: None))
+        except errors.ItsmError:
+            return False
+        return True
+
+    def _report_in(self, dialect: Dialect) -> str:
+        """Send each call of a dialect's report once."""
+        gateway = replace(self.gateway, dialect=dialect)
+        transport = SyncTransport(gateway)
+
+        def send(call: Call[T]) -> T:
+            try:
+                return understand(call, transport.send(call))
+            except NoAnswerError as error:
+                raise unanswered(call, error) from None
+
+        try:
+            return _taken(dialect.connection_report(app_code=gateway.app_code, service=gateway.service), send)
+        finally:
+            transport.close()
+
+
+def _taken(flow: AnyFlow[T], answer_to: Callable[[Any], Any]) -> T:
+    """Take a flow's questions one after the other and return its result."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                answer = answer_to(step)
+            except errors.ItsmError as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
@@ -375,21 +410,6 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
 def batch_size(gateway: Gateway) -> int:
     """Return how many tickets one call may ask about: the connection's extra ``batch_size``."""
     return gateway.whole("batch_size", protocol.DEFAULT_SIZE, least=1)
-
-
-def _service_report(gateway: Gateway, services: tuple[models.Service, ...]) -> str:
-    wanted = gateway.text("service_id")
-    visible = {str(one.id) for one in services} | {one.name for one in services}
-    lacks = "" if wanted is None or wanted in visible else f", though not service {wanted}"
-    return f"app {gateway.app_code!r} is accepted, {len(services)} services are visible{lacks}"
-
-
-def _no_verdicts(error: errors.ItsmAuthenticationError, services: str) -> errors.ItsmAuthenticationError:
-    return errors.ItsmAuthenticationError(
-        f"{services}, but no verdict can be read, so no task would learn of an approval: {error.message}",
-        code=error.code,
-        request_id=error.request_id,
-    )
 
 
 def _verdict_policy(gateway: Gateway, of_the_task: dict[str, Any]) -> VerdictPolicy:

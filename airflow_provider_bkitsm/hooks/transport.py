@@ -8,6 +8,7 @@ follows no redirect, keeps no cookie and decodes nothing.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import os
@@ -133,7 +134,17 @@ def build_request(gateway: Gateway, call: Call[Any]) -> Request:
                 f"{call.path.rstrip('/')}: what was given is not JSON ({type(error).__name__}); nothing was sent"
             ) from None
         headers["Content-Type"] = "application/json"
+    if call.file is not None:
+        body, headers["Content-Type"] = _form_of_file(*call.file)
     return Request(method=call.method, url=gateway.url(call), params=call.params, headers=headers, body=body)
+
+
+def _form_of_file(field: str, name: str, content: bytes) -> tuple[bytes, str]:
+    """Return a multipart form that holds one file, and its content type."""
+    boundary = hashlib.sha256(content).hexdigest()
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+    start = f"{head}Content-Type: application/octet-stream\r\n\r\n".encode()
+    return start + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
 def build_reply(

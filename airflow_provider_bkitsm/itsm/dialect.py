@@ -74,12 +74,16 @@ class Capabilities:
     :param batch: one request reads the states of many tickets.
     :param terminate: an application may terminate a ticket.
     :param suspend: an application may suspend and resume a ticket.
+    :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
+    :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
     """
 
     fast_approval: bool
     batch: bool
     terminate: bool
     suspend: bool
+    tag: bool
+    verify_token: bool
 
 
 class Dialect(ABC):
@@ -90,8 +94,47 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
     codes: ClassVar[Codes]
+    service_extra: ClassVar[str] = "service_id"
+    """The entry of a connection's extra that names the service tickets are opened in by default."""
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    def for_connection(self, entry: Callable[[str], str | None]) -> Dialect:
+        """Return this dialect as a connection sets it up.
+
+        :param entry: returns an entry of the connection's extra as text; None where it is absent.
+        :raises ItsmConfigurationError: an entry cannot be used.
+        """
+        return self
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that this version wants besides those of the gateway: never log them."""
+        return {}
+
+    def connection_report(self, *, app_code: str, service: str | None) -> Flow[str]:
+        """Make harmless reads and return a sentence about what was seen, for the connection's Test button.
+
+        :param service: the service that the connection names.
+        :raises ItsmError: nobody could wait for an approval on this connection.
+        """
+        return _nothing(f"ITSM {self.name} is not asked")
+
+    def probe(self, nobody: str) -> Flow[dict[str, Any]]:
+        """Read what tells whether this version's assumptions hold: words, numbers, yes or no; nothing else.
+
+        :param nobody: a text that no ticket's title holds.
+        """
+        raise self._lacks("was measured, and needs no probe")
+
+    def probe_ticket(self, sn: str, now: datetime) -> Flow[dict[str, Any]]:
+        """Read how a ticket of our own is shown, likewise."""
+        raise self._lacks(f"was measured, and ticket {sn} is not looked at")
+
+    def judge_probe(self, found: Mapping[str, Any]) -> dict[str, bool]:
+        """Return which of this version's facts the results of a probe show to be right or wrong."""
+        return {}
 
     # -- one ticket ------------------------------------------------------------------------------------------
 

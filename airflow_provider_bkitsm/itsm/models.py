@@ -133,7 +133,7 @@ class FormField:
 class TicketInfo:
     """A ticket with the form as its approver sees it.
 
-    :param service_id: number of its service, where ITSM says one.
+    :param service_id: number or key of its service, where ITSM says one.
     """
 
     sn: str
@@ -142,7 +142,7 @@ class TicketInfo:
     created_at: datetime
     title: str = ""
     creator: str = ""
-    service_id: int | None = None
+    service_id: int | str | None = None
     ended_at: datetime | None = None
     current_steps: tuple[Step, ...] = ()
     fields: tuple[FormField, ...] = ()

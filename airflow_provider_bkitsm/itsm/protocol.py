@@ -40,6 +40,7 @@ class Call(Generic[T]):
     is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated. ``batch`` names the
     list in the body that may be sent in pieces. ``esb_fallback`` marks reads that the API gateway's published
     definition cannot deliver and the ESB can; ``door`` is where the call is sent, None the connection's own.
+    ``file`` is sent as a form's file in place of a body: its field, its name, its content.
     """
 
     method: Literal["GET", "POST"]
@@ -54,6 +55,7 @@ class Call(Generic[T]):
     batch: str | None = None
     esb_fallback: bool = False
     door: Front | None = None
+    file: tuple[str, str, bytes] | None = None
 
     def path_at(self, front: Front) -> str:
         """Return the path at a front; the ESB has names of its own, and lacks some calls.
@@ -93,11 +95,13 @@ class Codes:
     :param own: what they look like: any other one is of the gateway, or of an outage in front of the platform.
     :param errors: by code.
     :param successes: those of an answer that is no error.
+    :param ok_statuses: the HTTP statuses of such an answer.
     """
 
     own: re.Pattern[str]
     errors: Mapping[str, type[errors.ItsmError]]
     successes: frozenset[str] = frozenset({"0"})
+    ok_statuses: frozenset[int] = _OK_STATUSES
 
 
 # docs/itsm-behaviour.md#codes-of-the-fronts
@@ -132,6 +136,7 @@ _ERROR_BY_STATUS: dict[int, type[errors.ItsmError]] = {
     404: errors.ItsmEndpointNotFoundError,
     405: errors.ItsmEndpointNotFoundError,
     408: errors.ItsmUnavailableError,
+    425: errors.ItsmUnavailableError,
     499: errors.ItsmUnavailableError,
     429: errors.ItsmRateLimitedError,
 }
@@ -154,7 +159,7 @@ def decode(
     envelope = open_envelope(body, successes=codes.successes)
     if envelope is None:
         raise _without_envelope(status_code, content_type, request_id=request_id, retry_after=retry_after)
-    if envelope.ok and status_code in _OK_STATUSES:
+    if envelope.ok and status_code in codes.ok_statuses:
         return envelope.data
     kind = _error_by_envelope(status_code, str(envelope.code), codes)
     message = f"ITSM answered: {envelope.message[:_LONGEST_MESSAGE] or 'no message'}"

@@ -215,7 +215,7 @@ class ItsmTicketNotifier(ItsmNotifier):
     def _content(self, tag: str) -> dict[str, Any]:
         from airflow_provider_bkitsm.itsm.dialect import ask
 
-        service_id = self.service_id or self.hook.gateway.text("service_id")
+        service_id = self.service_id or self.hook.gateway.service
         form, names = self._form(tag), {"service_id": service_id}
         service_id, form = self.hook.run(
             ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))

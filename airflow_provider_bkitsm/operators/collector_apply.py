@@ -311,7 +311,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.verdict_source import withdrawal_note
 
-        service_id = self.service_id or self.hook.gateway.text("service_id")
+        service_id = self.service_id or self.hook.gateway.service
         if service_id:
             services: tuple[Service, ...] = (self.hook.run(ask(lambda itsm: itsm.service(service_id))),)
         else:

@@ -243,7 +243,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         }
 
     def _service_id(self) -> int | str | None:
-        return self.service_id or self.hook.gateway.text("service_id") or None
+        return self.service_id or self.hook.gateway.service or None
 
     def _subject(self, context: Context, *, shared: bool = False) -> Subject:
         from dataclasses import replace

@@ -11,7 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, LogServices, Settings
+from airflow_provider_bkitsm.sandbox.settings import (
+    BKLOG_ROOT,
+    DEFAULT_PORT,
+    ITSM_ROOT,
+    ITSM_V4_ROOT,
+    Dialects,
+    LogServices,
+    Settings,
+)
 from airflow_provider_bkitsm.sandbox.times import tenth_of_day
 
 
@@ -19,13 +27,19 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_bkitsm.sandbox",
-        description="A BK-ITSM and a log platform to try the provider against.",
+        description="An ITSM (v2, v4 or both) and a log platform to try the provider against.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (%(default)s)")
     parser.add_argument("--database", type=Path, help="SQLite file; without it the state ends with the server")
     parser.add_argument("--app-code", default=Settings.app_code, help="(%(default)s)")
     parser.add_argument("--app-secret", default=Settings.app_secret, help="(%(default)s)")
+    parser.add_argument(
+        "--dialect",
+        choices=get_args(Dialects),
+        default=Settings.dialect,
+        help="the version of ITSM, or both, each on its gateway's path (%(default)s)",
+    )
     parser.add_argument("--public-url", help="what ticket addresses begin with (http://host:port)")
     parser.add_argument(
         "--start-delay",
@@ -66,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app_secret=given.app_secret,
         database=given.database,
         numbers_after=tenth_of_day(time.time()),
+        dialect=given.dialect,
         public_url=(given.public_url or url).rstrip("/"),
         start_delay=given.start_delay,
         log_services=given.log_services,
@@ -76,9 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bound.listen()
     lines = [
         f"Approver page  {url}/",
-        f"ITSM           {url}{ITSM_ROOT}",
+        *([f"ITSM           {url}{ITSM_ROOT}"] if settings.dialect != "v4" else []),
         f"Log platform   {url}{BKLOG_ROOT}",
         f"Application    {settings.app_code}",
+        *([f"ITSM-v4        {url}{ITSM_V4_ROOT}"] if settings.dialect != "v2" else []),
     ]
     print("\n".join(lines), flush=True)  # noqa: T201 - this is a command's output
     # Ctrl-C is how it ends: uvicorn shuts down first, and raises it then.

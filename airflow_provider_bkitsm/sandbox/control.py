@@ -11,29 +11,43 @@ from typing import Any, Literal
 import requests
 
 from airflow_provider_bkitsm.sandbox.faults import CallbackKind, Kind, TaskKind
-from airflow_provider_bkitsm.sandbox.itsm.tickets import ENDED
 from airflow_provider_bkitsm.sandbox.settings import (
     BKLOG_ROOT,
     CONTROL_ROOT,
     ESB_ROOT,
     ITSM_ROOT,
+    ITSM_V4_ROOT,
     SAAS_ROOT,
     Settings,
 )
 
 _STEP_SECONDS = 10.0
+# The system and the workflow that a sandbox begins with, as a connection's extra names them.
+_V4_EXTRA = {
+    "dialect": "v4",
+    "system_id": "airflow",
+    "system_token": "sandbox-system-token",
+    "workflow_key": "approval",
+}
 
 
 class SandboxControl:
     """A running sandbox, in this process or another one on this machine.
 
     :param url: where it listens, e.g. ``http://127.0.0.1:8099``.
+    :param dialect: the version of ITSM that the connections lead to, and that is operated through its calls.
     """
 
     def __init__(
-        self, url: str, *, app_code: str = Settings.app_code, app_secret: str = Settings.app_secret
+        self,
+        url: str,
+        *,
+        app_code: str = Settings.app_code,
+        app_secret: str = Settings.app_secret,
+        dialect: Literal["v2", "v4"] = "v2",
     ) -> None:
         self.url = url.rstrip("/")
+        self.dialect = dialect
         self.app_code = app_code
         self.app_secret = app_secret
         self._http = requests.Session()
@@ -43,6 +57,11 @@ class SandboxControl:
     def itsm_url(self) -> str:
         """Root of ITSM at the API gateway, without trailing slash."""
         return self.url + ITSM_ROOT
+
+    @property
+    def itsm_v4_url(self) -> str:
+        """Root of ITSM v4 at the API gateway, without trailing slash."""
+        return self.url + ITSM_V4_ROOT
 
     @property
     def esb_url(self) -> str:
@@ -75,6 +94,8 @@ class SandboxControl:
     def connection(self, kind: Literal["bkitsm", "bklog"], **extra: Any) -> str:
         """Return a connection to the sandbox as Airflow's JSON text."""
         host = self.itsm_url if kind == "bkitsm" else self.bklog_url
+        if kind == "bkitsm" and self.dialect == "v4":
+            host, extra = self.itsm_v4_url, _V4_EXTRA | extra
         fields = {"conn_type": kind, "host": host, "login": self.app_code, "password": self.app_secret}
         return json.dumps(fields | {"extra": extra})
 
@@ -102,17 +123,37 @@ class SandboxControl:
         :raises RuntimeError: ITSM refuses.
         """
         self.wait_for_step(sn)
+        if self.dialect == "v4":
+            self._operate_v4(sn, action_type, operator, remark)
+            return
         body = {"sn": sn, "operator": operator, "action_type": action_type, "action_message": remark}
         self.call("POST", "operate_ticket", json=body)
+
+    def _operate_v4(self, ticket_id: str, action_type: str, operator: str, remark: str) -> None:
+        if action_type in ("SUSPEND", "UNSUSPEND"):
+            on = str(action_type == "SUSPEND").lower()
+            self._control("POST", f"itsm_v4/{ticket_id}/suspend", params={"on": on})
+        elif action_type == "WITHDRAW":
+            self.call("POST", "tickets/revoked", json={"ticket_id": ticket_id, "operator": operator})
+        else:
+            tasks = self.call("POST", "approval_tasks", json={"ticket_id": ticket_id})["items"]
+            action = {"method": action_type.lower(), "params": {"desc": remark}}
+            task_id = next(one["id"] for one in tasks if one["status"] == "running")
+            body = {"ticket_id": ticket_id, "task_id": task_id, "operator": operator, "form_data": {}}
+            self.call("POST", "ticket/handle", json=body | {"action": action})
+
+    def set_itsm_v4(self, **switches: Any) -> dict[str, Any]:
+        """Let ITSM v4 behave in another way; see :class:`~.itsm_v4.switches.Switches`. What is not named stays."""
+        changed: dict[str, Any] = self._control("POST", "itsm_v4", json=switches)
+        return changed
 
     def call(self, method: str, name: str, **more: Any) -> Any:
         """Make one of ITSM's calls at the gateway, as another client would, and return its ``data``.
 
         :raises RuntimeError: ITSM refuses.
         """
-        answer = self._http.request(
-            method, f"{self.itsm_url}/{name}/", headers=self.headers(), timeout=30, **more
-        ).json()
+        root = f"{self.itsm_v4_url}/api/v1" if self.dialect == "v4" else self.itsm_url
+        answer = self._http.request(method, f"{root}/{name}/", headers=self.headers(), timeout=30, **more).json()
         if answer["result"] is not True:
             raise RuntimeError(answer["message"])
         return answer["data"]
@@ -140,7 +181,7 @@ class SandboxControl:
 
         def asks() -> bool:
             found = self.ticket(sn)
-            if found["status"] in ENDED:
+            if found["over"]:
                 raise RuntimeError(f"{sn} is {found['status']}: it asks nobody any more")
             return bool(found["waits_for"])
 

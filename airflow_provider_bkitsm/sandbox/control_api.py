@@ -6,6 +6,7 @@ It has no authentication, so it answers this machine only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +20,11 @@ from airflow_provider_bkitsm.sandbox.itsm import callbacks, flow, lifecycle, tic
 from airflow_provider_bkitsm.sandbox.itsm.entrances import issue_jwt
 from airflow_provider_bkitsm.sandbox.itsm.services import Node, filled_in
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.itsm_v4 import flow as flow_v4
+from airflow_provider_bkitsm.sandbox.itsm_v4 import lifecycle as lifecycle_v4
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import Ticket as TicketV4
+from airflow_provider_bkitsm.sandbox.itsm_v4.views import verdict_of
+from airflow_provider_bkitsm.sandbox.itsm_v4.workflows import Refusal as RefusalV4
 from airflow_provider_bkitsm.sandbox.refusals import Refusal
 from airflow_provider_bkitsm.sandbox.settings import CONTROL_ROOT
 from airflow_provider_bkitsm.sandbox.world import InWorld, World
@@ -79,6 +85,24 @@ async def decide(world: World, ticket: Ticket, wanted: Decision) -> None:
     )
 
 
+async def decide_v4(world: World, ticket: TicketV4, wanted: Decision) -> None:
+    """Answer the current step of an ITSM v4 ticket the way its page does.
+
+    :raises HTTPException: nobody is asked, or not this person.
+    """
+    operator = wanted.operator or next(iter(ticket.waits_for), "")
+    action = flow_v4.APPROVE if wanted.approve else flow_v4.REFUSE
+    given = flow_v4.Answer(operator=operator, action=action, remark=wanted.remark)
+    await _changed_v4(world, ticket, lambda: flow_v4.answer(world.itsm_v4, ticket, given))
+
+
+async def _changed_v4(world: World, ticket: TicketV4, event: Callable[[], None]) -> None:
+    try:
+        await lifecycle_v4.change(world, ticket, event)
+    except RefusalV4 as refusal:
+        raise HTTPException(409, refusal.message) from refusal
+
+
 def _page_form(ticket: Ticket, node: Node, wanted: Decision) -> dict[str, str]:
     """Fill a step's form; the submit step, to which a ticket was sent back, keeps what it holds."""
     if node.state_id == ticket.service.submit_state_id:
@@ -89,18 +113,24 @@ def _page_form(ticket: Ticket, node: Node, wanted: Decision) -> dict[str, str]:
 @routes.get("/tickets")
 async def tickets(world: InWorld) -> list[dict[str, Any]]:
     """Return every ticket."""
-    return [_shown(one) for one in world.tickets.values()]
+    v4 = [_shown_v4(world, one) for one in world.itsm_v4.tickets.values()]
+    return [_shown(one) for one in world.tickets.values()] + v4
 
 
 @routes.get("/tickets/{sn}")
 async def ticket(world: InWorld, sn: str) -> dict[str, Any]:
-    """Return one ticket."""
+    """Return one ticket; an ITSM v4 one by its id."""
+    if found := world.itsm_v4.tickets.get(sn):
+        return _shown_v4(world, found)
     return _shown(_one(world, sn))
 
 
 @routes.post("/tickets/{sn}/decide")
 async def decide_ticket(world: InWorld, sn: str, wanted: Decision) -> dict[str, Any]:
     """Answer as a person would."""
+    if found := world.itsm_v4.tickets.get(sn):
+        await decide_v4(world, found, wanted)
+        return _shown_v4(world, found)
     await decide(world, _one(world, sn), wanted)
     return _shown(_one(world, sn))
 
@@ -108,6 +138,10 @@ async def decide_ticket(world: InWorld, sn: str, wanted: Decision) -> dict[str, 
 @routes.post("/tickets/{sn}/edit")
 async def edit_ticket(world: InWorld, sn: str, values: dict[str, Any]) -> dict[str, Any]:
     """Change title and form of an open ticket as a person would."""
+    if v4 := world.itsm_v4.tickets.get(sn):
+        v4.form |= {"ticket__title" if key == "title" else key: value for key, value in values.items()}
+        world.itsm_v4.save(v4)
+        return _shown_v4(world, v4)
     found = _one(world, sn)
     try:
         ticket_endpoints.edit(found, values)
@@ -180,12 +214,16 @@ async def attested(world: InWorld, user: str = "", verified: bool = False, secon
 @routes.get("/tickets/{sn}/callback")
 async def callback(world: InWorld, sn: str) -> dict[str, Any]:
     """Return what ITSM posts for a ticket as it stands now, a good token included."""
+    if found := world.itsm_v4.tickets.get(sn):
+        return lifecycle_v4.callback_body(world, found)
     return callbacks.callback_body(world, _one(world, sn))
 
 
 @routes.post("/tickets/{sn}/callback")
 async def post_callback(world: InWorld, sn: str, body: dict[str, Any]) -> dict[str, bool]:
     """Post a ticket's callback again, or a forged one: the keys given replace ITSM's."""
+    if v4 := world.itsm_v4.tickets.get(sn):
+        return {"accepted": await lifecycle_v4.deliver(world, v4, lifecycle_v4.callback_body(world, v4) | body)}
     found = _one(world, sn)
     sent = callbacks.callback_body(world, found) | body
     return {"accepted": await callbacks.deliver(world, found, sent)}
@@ -207,9 +245,55 @@ def _one(world: World, sn: str) -> Ticket:
         raise HTTPException(404, str(problem)) from problem
 
 
+@routes.get("/itsm_v4")
+async def switches(world: InWorld) -> dict[str, Any]:
+    """Return how ITSM v4 behaves where its clients disagree."""
+    return world.itsm_v4.switches.model_dump(mode="json")
+
+
+@routes.post("/itsm_v4")
+async def change_switches(world: InWorld, changes: dict[str, Any]) -> dict[str, Any]:
+    """Let ITSM v4 behave in another way; what is not named stays."""
+    try:
+        world.itsm_v4.switches = world.itsm_v4.switches.changed(changes)
+    except ValueError as problem:
+        raise HTTPException(422, str(problem)) from problem
+    return world.itsm_v4.switches.model_dump(mode="json")
+
+
+@routes.post("/itsm_v4/{number}/suspend")
+async def suspend(world: InWorld, number: str, on: bool = True) -> dict[str, Any]:
+    """Suspend or resume an ITSM v4 ticket, which only its page can."""
+    found = world.itsm_v4.tickets.get(number)
+    if found is None:
+        raise HTTPException(404, f"no ticket {number}")
+    await _changed_v4(world, found, lambda: flow_v4.suspend(world.itsm_v4, found, on=on))
+    return _shown_v4(world, found)
+
+
+def _shown_v4(world: World, ticket: TicketV4) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "sn": ticket.id,
+        "number": ticket.sn,
+        "tenant": ticket.tenant,
+        "workflow_key": ticket.workflow_key,
+        "title": ticket.title,
+        "creator": ticket.creator,
+        "fields": ticket.form,
+        "status": ticket.status,
+        "waits_for": ticket.waits_for,
+        "over": ticket.over,
+        "approve_result": verdict_of(world.itsm_v4, ticket),
+        "callback_result": ticket.callback_result,
+        "callback_url": ticket.callback_url,
+    }
+
+
 def _shown(ticket: Ticket) -> dict[str, Any]:
     return {key: getattr(ticket, key) for key in _SHOWN} | {
         "waits_for": ticket.waits_for,
+        "over": ticket.over,
         "approve_result": ticket.approve_result,
     }
 

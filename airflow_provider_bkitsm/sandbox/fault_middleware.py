@@ -13,7 +13,9 @@ from airflow_provider_bkitsm.sandbox.bklog.api import refused
 from airflow_provider_bkitsm.sandbox.faults import Fault
 from airflow_provider_bkitsm.sandbox.gateway import crashed, gateway_answer, proxy_page
 from airflow_provider_bkitsm.sandbox.itsm.entrances import NO_ANSWER, esb_answer
-from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT, SAAS_ROOT
+from airflow_provider_bkitsm.sandbox.itsm_v4.entrance import REFUSED
+from airflow_provider_bkitsm.sandbox.itsm_v4.entrance import refused as refused_v4
+from airflow_provider_bkitsm.sandbox.settings import ESB_ROOT, ITSM_V4_ROOT, ITSM_V4_TE_ROOT, SAAS_ROOT
 from airflow_provider_bkitsm.sandbox.world import LoggedRequest, World
 
 TRANSPORT = "airflow_provider_bkitsm.sandbox.transport"
@@ -74,6 +76,8 @@ def _fault_answer(fault: Fault, path: str) -> ASGIApp:
         return proxy_page(fault.status or 502)
     if fault.kind == "status":
         return _status(fault, fault.status or 502)
+    if path.startswith((ITSM_V4_ROOT, ITSM_V4_TE_ROOT)):
+        return refused_v4("sandbox fault", status=fault.status or 400, code=str(fault.code or REFUSED))
     if fault.kind == "esb":
         answer = esb_answer(fault.code or NO_ANSWER, "sandbox fault")
     else:

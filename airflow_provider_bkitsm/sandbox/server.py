@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,6 +32,8 @@ from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
 from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
 from airflow_provider_bkitsm.sandbox.itsm import entrances, lifecycle
+from airflow_provider_bkitsm.sandbox.itsm_v4 import entrance as entrance_v4
+from airflow_provider_bkitsm.sandbox.itsm_v4 import lifecycle as lifecycle_v4
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.web import routes as web
 from airflow_provider_bkitsm.sandbox.world import World
@@ -48,13 +50,16 @@ class SandboxServer(SandboxControl):
 
     :param settings: ``public_url`` is replaced by the real address.
     :param port: for a restart on the same address; 0 takes a free one.
+    :param dialect: the version of ITSM that its connections lead to.
     """
 
-    def __init__(self, settings: Settings | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, port: int = 0, dialect: Literal["v2", "v4"] = "v2"
+    ) -> None:
         self._socket = listening_socket(_HOST, port)
         self.port: int = self._socket.getsockname()[1]
         url, settings = f"http://{_HOST}:{self.port}", settings or _QUICK
-        super().__init__(url, app_code=settings.app_code, app_secret=settings.app_secret)
+        super().__init__(url, app_code=settings.app_code, app_secret=settings.app_secret, dialect=dialect)
         self.settings = replace(settings, public_url=url)
         self._server = server_of(create_app(self.settings))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
@@ -86,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         lifecycle.start_all(world)
+        lifecycle_v4.start_all(world)
         yield
         await world.close()
 
@@ -98,8 +104,10 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.world = world
+    v2 = (entrances.gateway_routes, entrances.esb_routes, entrances.saas_routes)
     routers = (
-        *(entrances.gateway_routes, entrances.esb_routes, entrances.saas_routes),
+        *(v2 if settings.dialect != "v4" else ()),
+        *((entrance_v4.routes,) if settings.dialect != "v2" else ()),
         *(bklog_api.routes, control_api.routes, web.routes),
     )
     for router in routers:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 ITSM_ROOT = "/api/bk-itsm/prod/v2/itsm"
+ITSM_V4_ROOT = "/api/cw-aitsm/prod"
+ITSM_V4_TE_ROOT = "/api/bk-itsm4/prod"
 ESB_ROOT = "/api/c/compapi/v2/itsm"
 SAAS_ROOT = "/openapi"
 BKLOG_ROOT = "/api/bk-log-search/prod"
 CONTROL_ROOT = "/sandbox"
 DEFAULT_PORT = 8099
 
+Dialects = Literal["v2", "v4", "both"]
 LogServices = Literal["approval", "built-in", "both"]
 
 
@@ -35,6 +38,8 @@ class Settings:
     :param utf8mb4: the database stores characters of four bytes (emoji, rare Han); the measured server's does not.
     :param log_services: which services have the log platform's display role (``LOG_SEARCH``): an approval by the
         people the form names, the one ITSM installs, or both.
+    :param dialect: which versions of ITSM are served, each on its gateway's path.
+    :param tenants: of ITSM v4; several make the tenant's header mandatory.
     :param businesses: the businesses of the configuration platform; the built-in log service takes no others.
     """
 
@@ -49,6 +54,8 @@ class Settings:
     auto_approve_delay: float = 5.0
     utf8mb4: bool = False
     log_services: LogServices = "approval"
+    dialect: Dialects = "both"
+    tenants: tuple[str, ...] = ("default",)
     businesses: tuple[int, ...] = (2,)
 
     @property

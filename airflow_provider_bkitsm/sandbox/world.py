@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.sandbox.itsm import tokens
 from airflow_provider_bkitsm.sandbox.itsm.forms import Draft
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ServiceBook
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
+from airflow_provider_bkitsm.sandbox.itsm_v4.installation import InstallationV4
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.times import shanghai
 
@@ -68,6 +69,7 @@ class World:
         self.services = ServiceBook(database=self._database, log_services=self.settings.log_services)
         for body in self._database.load("ticket").values():
             self._index(Ticket.from_document(self.services[body.pop("service_id")], body))
+        self.itsm_v4 = InstallationV4(database=self._database, clock=self.clock, tenants=self.settings.tenants)
         self.bklog = LogPlatform(database=self._database, clock=self.clock)
         self.lost_callbacks = dict.fromkeys(self._database.load("lost_callback"))
         self.installation = meta.get("installation") or tokens.new_installation()

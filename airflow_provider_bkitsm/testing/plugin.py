@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def bkitsm_sandbox() -> Iterator[BkItsmSandbox]:
+def bkitsm_dialect() -> Literal["v2", "v4"]:
+    """The version of ITSM that ``bkitsm_default`` leads to; override it, or parametrise it, for another one."""
+    return "v2"
+
+
+@pytest.fixture
+def bkitsm_sandbox(bkitsm_dialect: Literal["v2", "v4"]) -> Iterator[BkItsmSandbox]:
     """Serve ITSM and the log platform on a free port of this machine, with nothing in it yet."""
     from airflow_provider_bkitsm.testing.sandbox import BkItsmSandbox
 
-    with BkItsmSandbox() as sandbox:
+    with BkItsmSandbox(dialect=bkitsm_dialect) as sandbox:
         yield sandbox
 
 

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from airflow_provider_bkitsm.sandbox.itsm.tickets import RUNNING
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import RUNNING as RUNNING_V4
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 
 Answer = Literal["approve", "reject", "withdraw"]
 
 _LOOK_SECONDS = 0.02
+_RUNNING = frozenset({RUNNING, RUNNING_V4})
 # Short waits, so that a test of an outage or of a lost answer is quick.
 _PATIENCE = {"read_retries": 0, "settle_seconds": 0.2}
 
@@ -43,7 +45,7 @@ class BkItsmSandbox(SandboxServer):
     def _decide_until(self, done: threading.Event, answer: Answer, remark: str) -> None:
         while not done.wait(_LOOK_SECONDS):
             for ticket in self.tickets():
-                if ticket["status"] == RUNNING and ticket["waits_for"]:
+                if ticket["status"] in _RUNNING and ticket["waits_for"]:
                     self._answer(ticket, answer, remark)
 
     def _answer(self, ticket: dict[str, Any], answer: Answer, remark: str) -> None:

@@ -82,6 +82,14 @@ class ApprovalStore:
         exact = (one for one in found if (one.sn, one.subject.bkitsm_conn_id) == (sn, bkitsm_conn_id))
         return next(exact, None)
 
+    def lost(self, bkitsm_conn_id: str, tag: str) -> ApprovalRecord | None:
+        """Return the record that has begun to open the ticket of a tag, and has not learnt its number."""
+        columns = approval_table.c
+        wanted = (columns.tag == tag, columns.bkitsm_conn_id == bkitsm_conn_id)
+        query = select(approval_table).where(*wanted, columns.sn.is_(None), columns.create_started_at.is_not(None))
+        found = (one for one in self._all(query) if one.ticket_of is None and one.tag == tag)
+        return next((one for one in found if one.subject.bkitsm_conn_id == bkitsm_conn_id), None)
+
     def asked_by(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> ApprovalRecord | None:
         """Return the record of the ticket that answers a task's last round in a run of this Airflow; None: none.
 

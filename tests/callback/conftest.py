@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
-from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, LostTicket, Receiver, Registrations
 from airflow_provider_bkitsm.callback.signature import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
@@ -35,6 +35,7 @@ class FakeMetadata:
     waits: dict[str, Registrations] = field(default_factory=dict)
     resumed: list[tuple[Waiter, Verdict]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    lost_tickets: dict[tuple[str, str], LostTicket] = field(default_factory=dict)
 
     def gateway(self, conn_id: str) -> Gateway | None:
         return self.gateways.get(conn_id)
@@ -44,6 +45,9 @@ class FakeMetadata:
         found = self.waits.get(sn, Registrations())
         mine = tuple(one for one in found.waiters if one.conn_id == conn_id)
         return replace(found, waiters=mine)
+
+    def lost(self, tag: str, conn_id: str) -> LostTicket | None:
+        return self.lost_tickets.get((tag, conn_id))
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         self.resumed.append((waiter, verdict))

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError, ItsmTic
 from airflow_provider_bkitsm.itsm.models import Progress, StepAnswer
 
 _WORDS = {"draft": Progress.OPEN, "asks": Progress.RUNNING, "done": Progress.FINISHED, "gone": Progress.WITHDRAWN}
-_ABSENT = dict.fromkeys(("batch", "terminate", "suspend"), False)
+_ABSENT = dict.fromkeys(("batch", "terminate", "suspend", "tag", "verify_token"), False)
 
 
 def answered(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
@@ -104,7 +104,7 @@ class FakeDialect(Dialect):
         return body.token == "ours"
 
     def read_callback(self, body: Any) -> models.CallbackBody | None:
-        ticket, token = body.get("ticket"), body.get("callback_token")
+        ticket, token = body.get("case"), body.get("receipt")
         if not isinstance(ticket, dict) or not isinstance(token, str):
             return None
         return models.CallbackBody(sn=str(ticket.get("id")), token=token, dialect=self.name)

@@ -167,20 +167,20 @@ def test_v2_can_do_all_of_it():
 
 
 def test_a_callback_is_read_in_the_dialect_it_is_written_in(itsm):
-    theirs = {"callback_token": "ours", "ticket": {"id": "1020261129"}}
+    theirs = {"receipt": "ours", "case": {"id": "1020261129"}}
     ours = {"sn": "REQ1", "token": "t" * 8}
     assert read_notice(json.dumps(theirs).encode()).dialect == "fake"
     assert read_notice(json.dumps(ours).encode()).dialect == "v2"
 
 
 def test_p4_a_callback_of_two_dialects_at_once_is_none(itsm):
-    both = {"callback_token": "ours", "ticket": {"id": "1020261129"}, "sn": "REQ1", "token": "t" * 8}
+    both = {"receipt": "ours", "case": {"id": "1020261129"}, "sn": "REQ1", "token": "t" * 8}
     assert read_notice(json.dumps(both).encode()) is None
 
 
 def test_a_dialect_nobody_knows_is_named_with_those_there_are(connect):
     connect(CONN, **LOGIN, extra={"dialect": "v9"})
-    with pytest.raises(errors.ItsmConfigurationError, match="'dialect' must be v2; nothing was sent"):
+    with pytest.raises(errors.ItsmConfigurationError, match="'dialect' must be v2 or v4; nothing was sent"):
         _ = ItsmHook().gateway
 
 
@@ -193,7 +193,7 @@ def test_the_core_imports_no_version_of_itsm():
     modules = [*(f"airflow_provider_bkitsm.itsm.{name}" for name in CORE.split()), "tests.itsm.fake_dialect"]
     script = (
         f"import importlib, sys; [importlib.import_module(one) for one in {modules}];"
-        " print([one for one in sys.modules if '.itsm.v2' in one])"
+        " print([one for one in sys.modules if '.itsm.v2' in one or '.itsm.v4' in one])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

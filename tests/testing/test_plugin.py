@@ -45,6 +45,26 @@ def test_people_decide_by_themselves(bkitsm_connections, answer, status, verdict
         assert bkitsm_connections.wait_for_status(sn, status)["approve_result"] is verdict
 
 
+class TestOfV4:
+    """As a user's tests ask for the other version."""
+
+    @pytest.fixture
+    def bkitsm_dialect(self):
+        return "v4"
+
+    @pytest.mark.parametrize(
+        ("answer", "status", "verdict"),
+        [("approve", "finished", True), ("reject", "finished", False), ("withdraw", "revoked", False)],
+    )
+    def test_people_decide_by_themselves(self, bkitsm_connections, answer, status, verdict):
+        form = {"title": "t", "approvers": ["alice"]}
+        hook = ItsmHook()
+        with bkitsm_connections.deciding(answer):
+            create = hook.gateway.dialect.create(tag="f" * 32, creator="robot", fields=form)
+            sn = hook.run(create).sn
+            assert bkitsm_connections.wait_for_status(sn, status)["approve_result"] is verdict
+
+
 def test_loading_it_is_cheap():
     code = "import sys, airflow_provider_bkitsm.testing.plugin; print(*{'airflow', 'fastapi'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAuthenticationError,
     ItsmConfigurationError,
     ItsmCrashError,
     ItsmError,
@@ -62,9 +63,24 @@ class DialectV2(Dialect):
         batch=True,
         terminate=True,
         suspend=True,
+        tag=True,
+        verify_token=True,
     )
     codes = CODES
     title_type, title_limit = TITLE_TYPE, TITLE_LIMIT
+
+    def connection_report(self, *, app_code: str, service: str | None) -> Flow[str]:
+        """Make two reads: one that needs the app, one that needs its user to be verified."""
+        seen = _visible(app_code, service, (yield calls.get_services()))
+        try:
+            yield calls.ticket_approval_result(["connection-test"])
+        except ItsmAuthenticationError as error:
+            raise ItsmAuthenticationError(
+                f"{seen}, but no verdict can be read, so no task would learn of an approval: {error.message}",
+                code=error.code,
+                request_id=error.request_id,
+            ) from None
+        return f"ITSM answers: {seen}, and verdicts can be read"
 
     def create(self, *, tag: str, creator: str, **request: Any) -> Flow[CreatedTicket]:
         """Open a ticket; see :func:`~airflow_provider_bkitsm.itsm.v2.calls.create_ticket`."""
@@ -218,6 +234,12 @@ class DialectV2(Dialect):
 
 
 V2 = DialectV2()
+
+
+def _visible(app_code: str, wanted: str | None, services: Sequence[models.Service]) -> str:
+    known = {str(one.id) for one in services} | {one.name for one in services}
+    lacks = "" if wanted is None or wanted in known else f", though not service {wanted}"
+    return f"app {app_code!r} is accepted, {len(services)} services are visible{lacks}"
 
 
 def read_service(detail: models.ServiceDetail) -> Service:

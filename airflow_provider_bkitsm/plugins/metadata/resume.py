@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,7 +19,7 @@ from sqlalchemy import Row, and_, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.callback.receiver import Registrations
+from airflow_provider_bkitsm.callback.receiver import LostTicket, Registrations
 from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
@@ -28,6 +29,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     wait_key,
     xcoms_of,
 )
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
@@ -46,6 +48,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     handle_event_submit,
     run_with_db_retries,
 )
+from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
 from airflow_provider_bkitsm.tickets.waits import open_wait_store
@@ -104,6 +107,20 @@ class AirflowMetadata:
         return Registrations(
             waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
         )
+
+    def lost(self, tag: str, conn_id: str) -> LostTicket | None:
+        """Return the ticket of a tag, if its record has begun to open it and has not learnt its number."""
+        store = open_approval_store()
+        record = store.lost(conn_id, tag)
+        if record is None:
+            return None
+
+        def found(sn: str, ticket_url: str) -> None:
+            # Another try that is faster knows the number as well.
+            with suppress(StoreRaceLost):
+                store.change(record, sn=sn, ticket_url=ticket_url, opened_at=store.now())
+
+        return LostTicket(request=record.request, found=found)
 
     def resume(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Resume a task if it still waits on our trigger; True for exactly one caller.

@@ -9,6 +9,14 @@ from typing import Any
 
 from airflow_provider_bkitsm.sandbox.itsm.log_entries import complex_entries
 from airflow_provider_bkitsm.sandbox.itsm.tickets import FINISHED, Ticket, split_names
+from airflow_provider_bkitsm.sandbox.itsm_v4.installation import InstallationV4
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import DRAFT as V4_DRAFT
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import REVOKED as V4_REVOKED
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import RUNNING as V4_RUNNING
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import SUSPENDED as V4_SUSPENDED
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import TERMINATED as V4_TERMINATED
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import Ticket as TicketV4
+from airflow_provider_bkitsm.sandbox.itsm_v4.views import verdict_of
 from airflow_provider_bkitsm.sandbox.times import maybe_shanghai, shanghai
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -58,6 +66,55 @@ def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
         ],
         "logs": [_log_line(line) for line in complex_entries(ticket)],
         "version": f"{ticket.status}-{ticket.open}-{len(ticket.logs)}",
+    }
+
+
+_V4_WORDS = {
+    V4_DRAFT: "starting",
+    V4_RUNNING: "waiting",
+    V4_SUSPENDED: "suspended",
+    V4_REVOKED: "withdrawn",
+    V4_TERMINATED: "terminated",
+}
+
+
+def shown_ticket_v4(itsm: InstallationV4, ticket: TicketV4, now: float) -> dict[str, Any]:
+    """Return a ticket of ITSM v4 as :func:`shown_ticket` returns one of v2; its number is its id."""
+    workflow = itsm.workflows[ticket.workflow_key]
+    names = {one.key: one.name for one in workflow.form}
+    approved = verdict_of(itsm, ticket)
+    word = _V4_WORDS.get(ticket.status) or ("approved" if approved else "rejected")
+    return {
+        "id": ticket.id,
+        "sn": ticket.sn,
+        "title": ticket.title,
+        "service": f"{workflow.name} (v4)",
+        "creator": ticket.creator,
+        "word": word,
+        "tone": "good" if approved else "bad" if ticket.over else "soft",
+        "opened": shanghai(ticket.created_at),
+        "ended": maybe_shanghai(ticket.end_at) or "",
+        "age": age(now - ticket.created_at),
+        "people": ticket.waits_for,
+        "step": workflow.steps[ticket.step].name if 0 <= ticket.step < len(workflow.steps) else "",
+        "by": ticket.last_answer_by,
+        "orphan": False,
+        "over": ticket.over,
+        "fields": [
+            field_of(names[key], ", ".join(value) if isinstance(value, list) else value, kind="")
+            for key, value in ticket.form.items()
+            if key != "ticket__title" and value not in (None, "", [])
+        ],
+        "logs": [
+            {
+                "at": shanghai(line["at"]),
+                "operator": line["operator"] or "system",
+                "message": line["action_display"],
+                "remark": line["remark"],
+            }
+            for line in ticket.logs
+        ],
+        "version": f"{ticket.status}-{ticket.step}-{len(ticket.logs)}",
     }
 
 

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from airflow_provider_bkitsm.sandbox.control_api import Decision, decide
+from airflow_provider_bkitsm.sandbox.control_api import Decision, decide, decide_v4
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
-from airflow_provider_bkitsm.sandbox.web.pages import shown_collector, shown_ticket
+from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import Ticket as TicketV4
+from airflow_provider_bkitsm.sandbox.web.pages import shown_collector, shown_ticket, shown_ticket_v4
 from airflow_provider_bkitsm.sandbox.world import InWorld, World
 
 _PAGES = Environment(
@@ -37,12 +38,14 @@ routes = APIRouter()
 @routes.get("/weixin/")
 async def overview(world: InWorld, problem: str = "") -> HTMLResponse:
     """Show the waiting tickets, and those decided last."""
-    newest, now = world.newest_first(), world.clock()
+    v4 = sorted(world.itsm_v4.tickets.values(), key=lambda one: one.id)
+    tickets: list[Ticket | TicketV4] = [*reversed(v4), *world.newest_first()]
+    newest = [_shown(world, one) for one in tickets]
     return _page(
         "overview.html",
         page="tickets",
-        waiting=[shown_ticket(one, now) for one in newest if not one.over],
-        decided=[shown_ticket(one, now) for one in newest if one.over][:_RECENT],
+        waiting=[one for one in newest if not one["over"]],
+        decided=[one for one in newest if one["over"]][:_RECENT],
         problem=_PROBLEMS.get(problem, ""),
     )
 
@@ -58,7 +61,7 @@ async def collectors(world: InWorld) -> HTMLResponse:
 @routes.get("/ticket/{number}")
 async def ticket(world: InWorld, number: int, problem: str = "") -> HTMLResponse:
     """Show one ticket."""
-    shown = shown_ticket(_ticket(world, number), world.clock())
+    shown = _shown(world, _ticket(world, number))
     return _page("ticket.html", page="tickets", ticket=shown, problem=_PROBLEMS.get(problem, ""))
 
 
@@ -83,9 +86,12 @@ async def decide_ticket(
     return RedirectResponse(address + (f"?problem={problem}" if problem else ""), status_code=303)
 
 
-async def _decided(world: World, ticket: Ticket, wanted: Decision) -> str:
+async def _decided(world: World, ticket: Ticket | TicketV4, wanted: Decision) -> str:
     try:
-        await decide(world, ticket, wanted)
+        if isinstance(ticket, TicketV4):
+            await decide_v4(world, ticket, wanted)
+        else:
+            await decide(world, ticket, wanted)
     except HTTPException:
         return "late"
     return ""
@@ -98,7 +104,16 @@ def _only_from_this_page(request: Request) -> None:
         raise HTTPException(403, "posted from another site")
 
 
-def _ticket(world: World, number: int) -> Ticket:
+def _shown(world: World, ticket: Ticket | TicketV4) -> dict[str, Any]:
+    if isinstance(ticket, TicketV4):
+        return shown_ticket_v4(world.itsm_v4, ticket, world.clock())
+    return shown_ticket(ticket, world.clock())
+
+
+def _ticket(world: World, number: int) -> Ticket | TicketV4:
+    """Return a ticket: an id of ITSM v4 has 24 digits."""
+    if (found := world.itsm_v4.tickets.get(str(number))) is not None:
+        return found
     if number not in world.tickets:
         raise HTTPException(404, f"no ticket {number}")
     return world.tickets[number]

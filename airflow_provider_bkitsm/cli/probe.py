@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m airflow_provider_bkitsm.cli.probe``: ask a site's ITSM which assumptions about its version hold.
+
+It only reads, unless ``--create`` is given. What it prints holds no name, title, id, address or secret.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.dialect import ask
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
+from airflow_provider_bkitsm.itsm.models import TicketAction
+
+TITLE = "Probe of a connection: please leave it, it is withdrawn at once"
+_LOOKS, _SECONDS = 15, 2.0
+UNUSABLE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Ask and print.
+
+    :raises SystemExit: the connection cannot be used.
+    """
+    parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli.probe", description=__doc__)
+    parser.add_argument("--bkitsm-conn-id", default="bkitsm_default", help="(%(default)s)")
+    parser.add_argument("--create", action="store_true", help="open one ticket, and withdraw it again")
+    parser.add_argument("--approver", help="whom that ticket asks (the connection's user)")
+    _run(parser.parse_args(argv))
+
+
+@providers_configuration_loaded
+def _run(given: Namespace) -> None:
+    hook = ItsmHook(given.bkitsm_conn_id)
+    try:
+        found = probe(hook, create=given.create, approver=given.approver)
+    except ItsmError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - this is a command's output
+        raise SystemExit(UNUSABLE) from None
+    print(json.dumps(found, indent=2, sort_keys=True))  # noqa: T201 - this is a command's output
+
+
+def probe(
+    hook: ItsmHook, *, create: bool, approver: str | None = None, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, Any]:
+    """Return what was seen, and which facts it shows to be right or wrong.
+
+    :param create: open one ticket and withdraw it.
+    """
+    dialect, nobody = hook.gateway.dialect, secrets.token_hex(8)
+    found: dict[str, Any] = {"dialect": dialect.name, **hook.run(ask(lambda itsm: itsm.probe(nobody)))}
+    if create:
+        found |= _with_a_ticket(hook, approver or hook.gateway.username, sleep)
+    return {**found, "facts": dialect.judge_probe(found)}
+
+
+def _with_a_ticket(hook: ItsmHook, approver: str, sleep: Callable[[float], None]) -> dict[str, Any]:
+    tag, creator, began = secrets.token_hex(16), hook.gateway.username, datetime.now(UTC)
+    form = {"title": marked_title(TITLE, tag), "APPROVER": approver, "APPROVAL_CONTENT": TITLE}
+    service = hook.gateway.service
+    key, fields = hook.run(ask(lambda itsm: itsm.service_for(form, service_id=service, fast_approval=False)))
+    sn = hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, service_id=key, fields=fields))).sn
+    seen: dict[str, Any] = {}
+    try:
+        seen["created"] = seen["asks"] = _shown(hook, sn)
+        for _ in range(_LOOKS):
+            if seen["asks"].get("steps"):
+                break
+            sleep(_SECONDS)
+            seen["asks"] = _shown(hook, sn)
+        # Only where there are tickets it is seen whether a filter leaves them out.
+        seen |= hook.run(ask(lambda itsm: itsm.probe(secrets.token_hex(8))))
+        seen["found_by_title"] = bool(hook.run(find_opened(tag, creator=creator, since=began)))
+    finally:
+        seen["withdrawn_once"] = _withdrawn(hook, sn, creator)
+    seen["withdrawn"] = _shown(hook, sn)
+    seen["withdrawn_twice"] = _withdrawn(hook, sn, creator)
+    return seen
+
+
+def _shown(hook: ItsmHook, sn: str) -> dict[str, Any]:
+    return hook.run(ask(lambda itsm: itsm.probe_ticket(sn, datetime.now(UTC))))
+
+
+def _withdrawn(hook: ItsmHook, sn: str, creator: str) -> dict[str, Any]:
+    wish: dict[str, Any] = {"sn": sn, "action": TicketAction.WITHDRAW, "operator": creator, "message": TITLE}
+    try:
+        hook.run(ask(lambda itsm: itsm.operate(**wish)))
+    except ItsmError as error:
+        return {"error": type(error).__name__, "code": None if error.code is None else str(error.code)}
+    return {"answered": True}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who answered what in a ticket of ITSM v4: its log and its approval tasks, joined into one log.
+
+Neither alone is enough: a log tells the order and the remark, a task tells an answer that ITSM gave by itself.
+``history_processors`` are not those who decided. What is in one of the two only counts as well, so that a refusal
+stands wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+from airflow_provider_bkitsm.itsm.models import LogEntry, StepAnswer
+from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Task, moment
+
+_APPROVES = frozenset({"approve"})
+# Fact "refusal-word".
+_REFUSES = frozenset({"refuse", "reject"})
+# A task that nobody has answered yet.
+_UNANSWERED = frozenset({"", "draft", "running", "wait", "receiving", "distributing", "suspend", "suspended"})
+_APPROVAL, _SUBMISSION = "APPROVE_TASK", "SUBMIT"
+# Fact "automatic-text"; the text may be translated.
+_AUTOMATIC = re.compile(r"自动(审批|同意|通过)|\bauto(matic(ally)?)?[ -]?approv", re.IGNORECASE)
+_PERSON = frozenset({"", "user"})
+
+
+def entries_of(
+    lines: Iterable[LogLine], tasks: Iterable[Task], *, creator: str, zone: ZoneInfo
+) -> tuple[LogEntry, ...]:
+    """Return a ticket's log, oldest entry first.
+
+    :param creator: of the ticket. An approval in this name may be ITSM's own (fact ``own-approval``).
+    """
+    left = [answer for task in tasks if (answer := _answer_of_task(task, creator, zone)) is not None]
+    entries = []
+    for line in lines:
+        answer = _answer_of_line(line, creator, zone)
+        twin = next((one for one in left if answer and _are_one(answer, one)), None)
+        if answer and twin:
+            left.remove(twin)
+            answer = replace(
+                answer,
+                key=answer.key or twin.key,
+                automatic=answer.automatic or twin.automatic,
+                remark=answer.remark or twin.remark,
+            )
+        entries.append(_entry_of_line(line, answer, zone))
+    for answer in left:
+        entries.insert(_place(entries, answer), _entry_of_task(answer))
+    return tuple(entries)
+
+
+def _answer_of_line(line: LogLine, creator: str, zone: ZoneInfo) -> StepAnswer | None:
+    """Return the answer in a log line; None for every other line, such as a hand-over or the submission."""
+    if line.action not in _APPROVES | _REFUSES or line.activity_type not in (_APPROVAL, ""):
+        return None
+    approved = line.action in _APPROVES
+    return StepAnswer(
+        operator=line.operator,
+        approved=approved,
+        automatic=approved
+        and _is_automatic(line.operator, line.operator_type, creator, line.message, line.remark),
+        key=line.activity_key,
+        step=line.activity_name,
+        remark=line.remark,
+        answered_at=moment(line.operate_at, zone),
+    )
+
+
+def _answer_of_task(task: Task, creator: str, zone: ZoneInfo) -> StepAnswer | None:
+    """Return the answer in a task; None while it has none. Of a word that is not known nobody can tell."""
+    if task.status in _UNANSWERED or not (task.status in _APPROVES | _REFUSES or task.operator_at):
+        return None
+    approved = task.status in _APPROVES
+    return StepAnswer(
+        operator=task.operator,
+        approved=approved if task.status in _APPROVES | _REFUSES else None,
+        automatic=approved and _is_automatic(task.operator, task.operator_type, creator, task.desc),
+        key=task.activity_key,
+        step=task.name,
+        remark=task.desc,
+        answered_at=moment(task.operator_at, zone),
+    )
+
+
+def _is_automatic(operator: str, operator_type: str, creator: str, *texts: str) -> bool:
+    """Whether ITSM approved by itself, or may have done so in its creator's name."""
+    if not operator or operator_type not in _PERSON or operator == creator:
+        return True
+    return any(_AUTOMATIC.search(text) for text in texts)
+
+
+def _are_one(line: StepAnswer, task: StepAnswer) -> bool:
+    same_step = not line.key or not task.key or line.key == task.key
+    return same_step and (line.operator, line.approved) == (task.operator, task.approved)
+
+
+def _entry_of_line(line: LogLine, answer: StepAnswer | None, zone: ZoneInfo) -> LogEntry:
+    is_person = bool(line.operator) and line.operator_type in _PERSON
+    return LogEntry(
+        operator=line.operator,
+        at=moment(line.operate_at, zone),
+        message=line.message or line.action_display or line.action,
+        answer=answer,
+        step=line.activity_name,
+        remark=line.remark,
+        is_form_step=line.activity_type == _SUBMISSION or line.action == "submit",
+        automatic=not is_person,
+    )
+
+
+def _entry_of_task(answer: StepAnswer) -> LogEntry:
+    return LogEntry(
+        operator=answer.operator,
+        at=answer.answered_at,
+        message=answer.step,
+        answer=answer,
+        step=answer.step,
+        remark=answer.remark,
+        automatic=answer.automatic,
+    )
+
+
+def _place(entries: Sequence[LogEntry], answer: StepAnswer) -> int:
+    """Return where an answer belongs by its time; without one, at the end."""
+    at = answer.answered_at
+    later = (place for place, one in enumerate(entries) if at is not None and one.at is not None and one.at > at)
+    return next(later, len(entries))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding the ticket of a lost create answer: by title marker, creator and time, since v4 has no tag.
+
+Whether a filter is honoured is not known (facts ``list-filters``, ``ignored-filter``): first a marker that nobody
+has is searched for. Where that finds tickets, everything of the time in question is read, and compared here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConflictError,
+    ItsmInvalidRequestError,
+    ItsmTicketNotFoundError,
+)
+from airflow_provider_bkitsm.itsm.idempotency import is_marked, marker
+from airflow_provider_bkitsm.itsm.protocol import Call, Flow
+from airflow_provider_bkitsm.itsm.v4 import calls
+from airflow_provider_bkitsm.itsm.v4.reading import Page, V4Ticket, local_text
+from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
+
+# A search begins a day before the first attempt, and ends two days behind it: clocks and zones differ.
+_SPAN = timedelta(days=3)
+_PAGES = 40
+
+Listing = Callable[..., Call[Page]]
+
+
+def find_marked(tag: str, *, creator: str, since: datetime, settings: V4Settings) -> Flow[tuple[V4Ticket, ...]]:
+    """Search the tickets whose title ends with a tag's marker, in every list that may show them.
+
+    :raises ItsmConflictError: ITSM ignores the filters and lists too much to be read.
+    """
+    found: dict[str, V4Ticket] = {}
+    for listing in _listings(settings):
+        for row in (yield from _search(listing, tag, creator=creator, since=since, settings=settings)):
+            if _is_of(row, tag, settings):
+                found[row.id] = row
+    return tuple(found.values())
+
+
+def filters_honoured(listing: Listing, nobody: str) -> Flow[bool]:
+    """Whether a list goes by its filters: a title that no ticket has must find none."""
+    page: Page = yield listing(title__contains=nobody, page_size=1)
+    return page.count == 0 and not page.rows
+
+
+def _listings(settings: V4Settings) -> Sequence[Listing]:
+    """Return the lists: what an application sees in the first is not known (fact ``list-visibility``)."""
+    system = settings.system_id
+    if system is None:
+        return (calls.ticket_list,)
+    return (calls.ticket_list, lambda **filters: calls.system_ticket_list(system, **filters))
+
+
+def _search(
+    listing: Listing, tag: str, *, creator: str, since: datetime, settings: V4Settings
+) -> Flow[tuple[V4Ticket, ...]]:
+    nobody = hashlib.sha256(f"nobody has {tag}".encode()).hexdigest()[:16]
+    if (yield from filters_honoured(listing, nobody)):
+        rows, _is_all = yield from _pages(listing, title__contains=f"#{marker(tag)}")
+        return rows
+    span = ",".join(local_text(at, settings.zone) for at in (since, since + _SPAN))
+    rows, is_all = yield from _pages(listing, creator__in=creator, created_at__range=span)
+    if not is_all and not any(_is_of(row, tag, settings) for row in rows):
+        raise ItsmConflictError(
+            f"ITSM v4 ignores the filter of its list, and lists more than {len(rows)} tickets: whether one marked"
+            f" #{marker(tag)} was opened cannot be told. No second one was opened. Look for that mark in ITSM;"
+            " give the connection a system_id of its own, whose list is shorter"
+        )
+    return rows
+
+
+def _pages(listing: Listing, **filters: str) -> Flow[tuple[tuple[V4Ticket, ...], bool]]:
+    """Read pages until nothing new comes; also say whether that was all."""
+    seen: dict[str, V4Ticket] = {}
+    for number in range(1, _PAGES + 1):
+        page: Page = yield listing(page=number, **filters)
+        new = {row.id: row for row in page.rows if row.id not in seen}
+        seen |= new
+        if not new or len(seen) + len(page.unreadable) >= page.count:
+            return tuple(seen.values()), True
+    return tuple(seen.values()), False
+
+
+def _is_of(row: V4Ticket, tag: str, settings: V4Settings) -> bool:
+    """Whether a ticket carries a tag: its title does, and its form where that has a place for it."""
+    title = row.title or str(row.form.get(settings.title_key) or "")
+    return is_marked(title, tag) and row.form.get(settings.client_ref_key, tag) in (tag, "", None)
+
+
+def rows_of_ids(ids: Sequence[str]) -> Flow[tuple[V4Ticket, ...]]:
+    """Read tickets as the list shows them; what it does not show is read one by one, or left out."""
+    found: dict[str, V4Ticket] = {}
+    for start in range(0, len(ids), calls.LARGEST_PAGE):
+        some = ids[start : start + calls.LARGEST_PAGE]
+        page: Page = yield calls.ticket_list(id__in=list(some))
+        found |= {row.id: row for row in page.rows if row.id in some}
+    for ticket_id in ids:
+        if ticket_id not in found and (row := (yield from detail_or_none(ticket_id))) is not None:
+            found[ticket_id] = row
+    return tuple(found.values())
+
+
+def detail_or_none(ticket_id: str) -> Flow[V4Ticket | None]:
+    """Read a ticket; None where ITSM refuses, which it does for an id that it does not know."""
+    try:
+        ticket: V4Ticket = yield calls.ticket_detail(ticket_id)
+    except (ItsmInvalidRequestError, ItsmTicketNotFoundError):
+        return None
+    return ticket if ticket.id == ticket_id else None

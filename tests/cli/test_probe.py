@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The probe of a site, here of the sandbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_bkitsm.cli.probe import main
+from airflow_provider_bkitsm.itsm.v4.facts import FACTS
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.settings import Settings
+
+
+@pytest.fixture
+def itsm(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setattr("airflow_provider_bkitsm.cli.probe._SECONDS", 0.05)
+    with SandboxServer(Settings(start_delay=0.02), dialect="v4") as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", server.connection("bkitsm", read_retries=0))
+        yield server
+
+
+@pytest.fixture
+def run(capsys):
+    def ran(*arguments: str) -> dict:
+        main(arguments)
+        return dict(json.loads(capsys.readouterr().out))
+
+    return ran
+
+
+def test_by_default_it_only_reads(itsm, run):
+    found = run()
+    assert {one["method"] for one in itsm.requests("cw-aitsm")} == {"GET"}
+    assert found["unknown_id"] == {"error": "ItsmInvalidRequestError", "code": "40000"}
+    assert found["ticket_list"]["filters_honoured"] is None
+    assert found["workflow"] == {"found": 1, "approval_steps": 1, "form_keys": 4, "people_keys": 1}
+
+
+def test_p5_the_ticket_that_it_opens_is_withdrawn(itsm, run):
+    found = run("--create", "--approver", "bob")
+    (ticket,) = itsm.tickets()
+    assert ticket["status"] == "revoked"
+    assert (found["created"]["id_digits"], found["asks"]["steps"]) == (24, 1)
+    assert found["facts"].keys() <= FACTS.keys()
+    assert all(found["facts"].values())
+    assert len(found["facts"]) > 9
+
+
+@pytest.mark.parametrize(
+    ("switches", "wrong"),
+    [
+        ({"filters": "ignored"}, "list-filters"),
+        ({"steps": "name"}, "steps-shape"),
+        ({"withdraw": "not_done"}, "revoke"),
+    ],
+)
+def test_it_says_which_assumption_was_wrong(itsm, run, switches, wrong):
+    itsm.set_itsm_v4(**switches)
+    assert run("--create", "--approver", "bob")["facts"][wrong] is False
+
+
+def test_p8_nothing_of_the_site_is_in_it(itsm, run):
+    text = json.dumps(run("--create", "--approver", "bob"))
+    (ticket,) = itsm.tickets()
+    for secret in ("bob", "sandbox", "airflow", 'approval"', ticket["id"], ticket["number"], "127.0.0.1"):
+        assert secret not in text
+
+
+def test_another_version_needs_none(sandbox, connections, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "needs no probe" in capsys.readouterr().err

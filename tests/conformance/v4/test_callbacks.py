@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cases of ITSM v4 about callbacks: the sandbox sends them, and the provider's receiver takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+
+from airflow_provider_bkitsm.callback.messages import Result, answer
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, LostTicket, Receiver, Registrations
+from airflow_provider_bkitsm.hooks.connection import read_gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
+from airflow_provider_bkitsm.itsm.models import CreatedTicket
+from airflow_provider_bkitsm.plugins.metadata.resume import AirflowMetadata
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
+from tests.callback.conftest import TAG, WAITER, FakeMetadata
+from tests.conformance.v4.cases import case
+from tests.itsm.v4.answers import ID
+from tests.sandbox.receiver import Receiver as Listener
+
+
+@pytest.fixture
+def listener(monkeypatch):
+    with Listener() as listening:
+        monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK_BASE_URL", f"http://{listening.netloc}")
+        yield listening
+
+
+@pytest.fixture
+def hook(server, monkeypatch, tmp_path) -> ItsmHook:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    for name, value in server.connections(read_retries=0, settle_seconds=0.1).items():
+        monkeypatch.setenv(name, value)
+    return ItsmHook()
+
+
+@pytest.fixture
+def sn(hook, listener, server) -> str:
+    """Open a ticket that calls back, and wait until it asks somebody."""
+    fields = {"title": marked_title("Drop?", TAG), "approvers": ["bob"]}
+    key = TicketKey(tag=TAG, creator="alice", since=datetime.now(UTC))
+    opened = TicketOpener(hook=hook).open(key, service_id="approval", fields=fields)
+    assert isinstance(opened, CreatedTicket)
+    server.wait_for_step(opened.sn)
+    return opened.sn
+
+
+@pytest.fixture
+def metadata(hook, sn) -> FakeMetadata:
+    gateway = read_gateway(hook.get_connection("bkitsm_default"))
+    waits = {sn: Registrations(waiters=(WAITER,), ever_registered=True)}
+    return FakeMetadata(gateways={"bkitsm_default": gateway}, waits=waits)
+
+
+@pytest.fixture
+def receiver(metadata) -> Receiver:
+    return Receiver(metadata=metadata)
+
+
+def arrived(listener: Listener, **changes: Any) -> CallbackRequest:
+    """Return the callback that has come, changed."""
+    got = listener.wait()
+    *_, conn_id, tag, expires = got.path.split("/")
+    body = json.dumps(got.body | changes).encode()
+    signature = got.headers.get("X-Bkitsm-Signature", "")
+    return CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+
+
+@case(8)
+@case(40)
+@pytest.mark.parametrize(("decide", "outcome"), [("approve", "approved"), ("reject", "rejected")])
+async def test_p1_a_decision_resumes_with_what_itsm_says(
+    sn, server, listener, receiver, metadata, decide, outcome
+):
+    getattr(server, decide)(sn)
+    assert await receiver.receive(arrived(listener)) is Result.RESUMED
+    ((_, verdict),) = metadata.resumed
+    assert (verdict.sn, verdict.outcome) == (sn, outcome)
+
+
+@case(37)
+async def test_p1_a_withdrawal_resumes_as_well(sn, server, listener, receiver, metadata):
+    server.withdraw(sn)
+    assert await receiver.receive(arrived(listener)) is Result.ANSWERED_FIRST
+    await asyncio.gather(*receiver._background)
+    assert [verdict.outcome for _, verdict in metadata.resumed] == ["withdrawn"]
+
+
+@case(41)
+@pytest.mark.parametrize("token", ["", None, "v1=" + "0" * 64, "x", 7, ["v1"]])
+async def test_p4_a_wrong_token_is_refused(sn, server, listener, receiver, metadata, token):
+    server.approve(sn)
+    refused = await receiver.receive(arrived(listener, callback_token=token))
+    assert refused in (Result.REFUSED_SIGNATURE, Result.REFUSED_SHAPE)
+    assert answer(refused)[0] == 403
+    assert (metadata.resumed, metadata.asked) == ([], [])
+
+
+@case(41)
+async def test_p8_the_token_is_never_logged(sn, server, listener, receiver, caplog):
+    caplog.set_level("DEBUG")
+    server.approve(sn)
+    request = arrived(listener)
+    token = listener.wait().body["callback_token"]
+    assert len(token) > 48
+    await receiver.receive(request)
+    assert token not in caplog.text + repr(request)
+
+
+@case(42)
+async def test_p4_the_right_token_with_another_ticket_resumes_nobody(sn, server, listener, receiver, metadata):
+    other = server.call(
+        "POST",
+        "ticket/create",
+        json={
+            "workflow_key": "approval",
+            "operator": "alice",
+            "form_data": {"ticket__title": "Other #00000000", "approvers": ["bob"]},
+        },
+    )["id"]
+    metadata.waits[other] = Registrations(waiters=(WAITER,), ever_registered=True)
+    server.approve(other)
+    server.approve(sn)
+    stolen = arrived(listener, ticket={"id": other, "status": "finished", "approve_result": True})
+    assert await receiver.receive(stolen) is Result.REFUSED_MISDIRECTED
+    assert metadata.resumed == []
+
+
+@case(43)
+async def test_p4_a_lie_about_a_running_ticket_resumes_nobody(sn, server, listener, receiver, metadata):
+    server.post_callback(sn, ticket={"id": sn, "status": "finished", "approve_result": True})
+    assert await receiver.receive(arrived(listener)) is Result.STILL_OPEN
+    assert metadata.resumed == []
+
+
+@case(44)
+async def test_p4_a_second_callback_is_answered_and_has_no_effect(sn, server, listener, receiver, metadata):
+    server.approve(sn)
+    await receiver.receive(arrived(listener))
+    metadata.waits[sn] = Registrations(ever_registered=True)
+    twice = await receiver.receive(arrived(listener))
+    assert (twice, answer(twice)[1]["result"], len(metadata.resumed)) == (Result.DUPLICATE, True, 1)
+
+
+@case(45)
+async def test_p6_a_ticket_that_nobody_waits_for_is_not_read(sn, server, listener, receiver, metadata):
+    """Our own rule: it is answered like a duplicate, so that a sender learns nothing."""
+    server.approve(sn)
+    metadata.waits.clear()
+    before = len(server.requests())
+    assert await receiver.receive(arrived(listener)) is Result.UNKNOWN
+    assert (len(server.requests()), metadata.resumed) == (before, [])
+
+
+@case(54)
+async def test_p3_a_callback_of_v2_means_nothing_to_a_connection_of_v4(sn, server, listener, receiver, metadata):
+    server.approve(sn)
+    request = arrived(listener)
+    v2 = CallbackRequest(
+        conn_id=request.conn_id,
+        tag=request.tag,
+        expires=request.expires,
+        signature=listener.wait().body["callback_token"],
+        body=json.dumps({"sn": sn, "token": "t" * 8}).encode(),
+    )
+    assert await receiver.receive(v2) is Result.REFUSED_SHAPE
+    assert metadata.resumed == []
+
+
+@pytest.fixture
+def adopted(metadata) -> list[tuple[str, str]]:
+    """A store that has begun to open this ticket, and has not learnt its number."""
+    request = {
+        "creator": "alice",
+        "service_id": "approval",
+        "fields": {"title": marked_title("Drop?", TAG), "approvers": ["bob"]},
+        "dialect": "v4",
+    }
+    found: list[tuple[str, str]] = []
+    metadata.waits.clear()
+    lost = LostTicket(request=request, found=lambda sn, url: found.append((sn, url)))
+    metadata.lost_tickets[TAG, "bkitsm_default"] = lost
+    return found
+
+
+@case(8)
+async def test_p2_a_callback_names_the_ticket_of_a_lost_answer(sn, server, listener, receiver, adopted):
+    server.approve(sn)
+    assert await receiver.receive(arrived(listener)) is Result.UNKNOWN
+    assert [one for one, _ in adopted] == [sn]
+
+
+@case(8)
+async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(sn, server, listener, receiver, adopted):
+    server.edit(sn, approvers=["mallory"])
+    server.approve(sn)
+    await receiver.receive(arrived(listener))
+    assert adopted == []
+
+
+@case(42)
+async def test_p2_another_ticket_is_not_adopted(sn, server, listener, receiver, adopted):
+    body = {"workflow_key": "approval", "operator": "alice"}
+    form = {"ticket__title": "Other #00000000", "approvers": ["bob"]}
+    other = server.call("POST", "ticket/create", json=body | {"form_data": form})["id"]
+    server.approve(sn)
+    await receiver.receive(arrived(listener, ticket={"id": other}))
+    assert adopted == []
+
+
+@case(8)
+async def test_p1_an_outage_leaves_the_ticket_to_the_search(sn, server, listener, receiver, adopted):
+    server.approve(sn)
+    request = arrived(listener)
+    server.fault("ticket/detail", "page", status=502)
+    assert await receiver.receive(request) is Result.UNKNOWN
+    assert adopted == []
+
+
+@case(8)
+def test_p2_the_store_knows_which_ticket_was_lost(hook, sn):
+    store, now = open_approval_store(), datetime.now(UTC)
+    subject = Subject(installation="i", bkitsm_conn_id="bkitsm_default", dag_id="d", run_id="r", task_id="t")
+    attempt = Attempt(ti_id=None, try_number=1, max_tries=0, retries=0)
+    record = ApprovalRecord(
+        nonce="n" * 32,
+        subject=subject,
+        round_number=1,
+        attempt=attempt,
+        digest="d",
+        asked_digest="d",
+        tag=TAG,
+        request={"creator": "alice"},
+        dialect="v4",
+    )
+    begun = store.begin(record)
+    assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
+    store.change(begun, create_started_at=now)
+    lost = AirflowMetadata().lost(TAG, "bkitsm_default")
+    assert AirflowMetadata().lost(TAG, "other") is None
+    lost.found(sn, "u")
+    lost.found("102000000000000000000000", "later")
+    assert store.get("n" * 32).sn == sn
+    assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
+
+
+def mutated(good: CallbackRequest, chance: Random) -> CallbackRequest:
+    """Return a callback with one thing changed: a part of its address, a byte, a key or a value of its body."""
+    body = json.loads(good.body)
+    junk = [None, "", 0, True, [], {}, "x", "v1=" + "0" * 64, body["callback_token"][:-1], ID]
+    kind = chance.randrange(5)
+    if kind == 0:
+        part = chance.choice(["conn_id", "tag", "expires"])
+        text = getattr(good, part)
+        place = chance.randrange(len(text))
+        return replace(good, **{part: text[:place] + chance.choice("0aZ%/") + text[place + 1 :]})
+    if kind == 1:
+        place = chance.randrange(len(good.body))
+        return replace(good, body=good.body[:place] + bytes([chance.randrange(256)]) + good.body[place + 1 :])
+    if kind == 2:
+        del body[chance.choice([*body])]
+    elif kind == 3:
+        body[chance.choice([*body, "sn", "token"])] = chance.choice(junk)
+    else:
+        body["callback_token"] = chance.choice(junk)
+    return replace(good, body=json.dumps(body).encode())
+
+
+async def test_p4_no_changed_callback_resumes_anybody(sn, server, listener, receiver, metadata):
+    """As long as the ticket runs none can; with another token or address none is even looked at."""
+    server.post_callback(sn)
+    good, chance = arrived(listener), Random(19)
+    for _ in range(300):
+        await receiver.receive(mutated(good, chance))
+    assert metadata.resumed == []
+    server.approve(sn)
+    token, asked = json.loads(good.body)["callback_token"].encode(), len(metadata.asked)
+    for _ in range(300):
+        forged = mutated(good, chance)
+        is_of_another_address = forged.body == good.body and forged != good
+        if is_of_another_address or token not in forged.body:
+            await receiver.receive(forged)
+    assert metadata.resumed == []
+    assert len(metadata.asked) == asked
