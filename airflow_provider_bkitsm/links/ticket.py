@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider_bkitsm.itsm.models import web_address
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ class ItsmTicketLink(BaseOperatorLink):
         """Return the ticket's address; empty before the ticket is opened."""
         from airflow.sdk.execution_time.xcom import XCom
 
-        return str(XCom.get_value(ti_key=ti_key, key=TICKET_URL_KEY) or "")
+        return web_address(XCom.get_value(ti_key=ti_key, key=TICKET_URL_KEY))
 
 
 def show_ticket(ti: RuntimeTaskInstanceProtocol, ticket_url: str | None) -> None:
     """Store the ticket's address, so that the button works while the task still runs or waits."""
-    if ticket_url:
-        ti.xcom_push(key=TICKET_URL_KEY, value=ticket_url)
+    address = web_address(ticket_url)
+    if address:
+        ti.xcom_push(key=TICKET_URL_KEY, value=address)

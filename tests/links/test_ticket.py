@@ -38,3 +38,11 @@ def test_the_link_gives_what_was_pushed(monkeypatch):
     assert ItsmTicketLink().get_link(None, ti_key=None) == "https://itsm.example.com/x"
     pushed.clear()
     assert ItsmTicketLink().get_link(None, ti_key=None) == ""
+
+
+def test_what_is_no_web_address_makes_no_button(task, monkeypatch):
+    who = task("open")
+    show_ticket(who.context["ti"], "javascript:alert(1)")
+    assert who.xcom == {}
+    monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom.get_value", lambda **_: "javascript:alert(1)")
+    assert ItsmTicketLink().get_link(None, ti_key=None) == ""
