@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,6 +33,7 @@ from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
 from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
 from airflow_provider_bkitsm.sandbox.itsm import entrances, lifecycle
+from airflow_provider_bkitsm.sandbox.same_origin import SameOriginMiddleware
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.web import routes as web
 from airflow_provider_bkitsm.sandbox.world import World
@@ -106,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         # `include_router` would make each route anew, which would be most of what starting a sandbox costs.
         app.router.routes.extend(router.routes)
     app.add_middleware(FaultMiddleware, world=world)
+    app.add_middleware(SameOriginMiddleware, host=urlsplit(settings.public_url).hostname or "")
     return app
 
 
