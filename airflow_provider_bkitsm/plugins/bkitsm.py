@@ -28,6 +28,7 @@ class LazyApp:
 
 @cache
 def _app() -> ASGIApp:
+    from airflow_provider_bkitsm.hooks.pool import keep_clients_open
     from airflow_provider_bkitsm.hooks.store import keep_connections_open
     from airflow_provider_bkitsm.plugins import api, pages, views
     from airflow_provider_bkitsm.plugins.callback_route import create_app
@@ -35,6 +36,7 @@ def _app() -> ASGIApp:
     from airflow_provider_bkitsm.plugins.security import Secured
 
     keep_connections_open()
+    keep_clients_open()
     metadata = AirflowMetadata()
     app, seen = create_app(metadata), views.ApprovalViews(metadata)
     for room in (pages.router(), api.read_routes(seen), api.action_routes(seen)):
