@@ -10,6 +10,8 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 from attrs import define
 from openlineage.client.facet_v2 import RunFacet
 
+from airflow_provider_bkitsm.itsm.models import web_address
+
 FACET = "bkitsm_approval"
 
 
@@ -52,7 +54,7 @@ def approval_lineage(
         outcome=str(verdict["outcome"]),
         reason=str(verdict.get("reason", "")),
         title=str(verdict.get("title", "")),
-        ticket_url=str(verdict.get("ticket_url") or ""),
+        ticket_url=web_address(verdict.get("ticket_url")),
         approvers=[_answer(approver) for approver in verdict.get("approvers", ())],
         decided_at=verdict.get("decided_at"),
         evidence_required=bool(verdict.get("evidence_required", True)),

@@ -37,6 +37,11 @@ class AirflowApi:
         answer.raise_for_status()
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
+    @property
+    def authorization(self) -> str:
+        """The header that signs a request in: a secret."""
+        return str(self._http.headers["Authorization"])
+
     def call(self, method: str, path: str, *, root: str = "api/v2", **more: Any) -> Any:
         """Call ``/api/v2/<path>`` and return its JSON; what Airflow's pages ask for themselves is below ``ui``."""
         for _ in range(_TRIES):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, moment, text
-from airflow_provider_bkitsm.itsm.models import Progress
+from airflow_provider_bkitsm.itsm.models import Progress, web_address
 from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ _DEFERRED = "deferred"
 _AFTER_THE_WAIT = frozenset(
     {None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"}
 )
-_WEB = ("http://", "https://")
 
 
 Ticket = tuple[str, str]
@@ -267,12 +266,6 @@ def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:
     answers = listed if isinstance(listed, list | tuple) else ()
     people = (text(answer.get("operator")) for answer in answers if isinstance(answer, Mapping))
     return tuple(dict.fromkeys(filter(None, people)))
-
-
-def web_address(value: object) -> str:
-    """Return an address that a browser may open; empty for anything else, such as ``javascript:``."""
-    address = text(value).strip()
-    return address if address.lower().startswith(_WEB) else ""
 
 
 def _address(wait: ApprovalWait, live: TicketSnapshot | None) -> str:

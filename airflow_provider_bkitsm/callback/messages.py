@@ -51,6 +51,7 @@ class Result(StrEnum):
     ANSWERED_FIRST = "answered_first"
     UNAVAILABLE = "unavailable"
     FAILED = "failed"
+    BUSY = "busy"
     REFUSED_SHAPE = "refused_shape"
     REFUSED_SIGNATURE = "refused_signature"
     REFUSED_EXPIRED = "refused_expired"
@@ -58,15 +59,16 @@ class Result(StrEnum):
     REFUSED_MISDIRECTED = "refused_misdirected"
 
 
-_REFUSED = frozenset(result for result in Result if result.name.startswith("REFUSED_"))
-_LATER = frozenset({Result.UNAVAILABLE, Result.FAILED})
+# Before the answer. Whatever comes to light after it, ITSM has read that its callback was accepted.
+_REFUSED = frozenset({Result.REFUSED_SHAPE, Result.REFUSED_SIGNATURE, Result.REFUSED_EXPIRED})
+_LATER = frozenset({Result.FAILED, Result.BUSY})
 _ACCEPTED_BODY = {"result": True, "code": 0, "message": "success", "data": None}
 _REFUSED_BODY = {"result": False, "code": 1, "message": "refused", "data": None}
 _LATER_BODY = {"result": False, "code": 2, "message": "not now", "data": None}
 
 
 def answer(result: Result) -> tuple[int, dict[str, Any]]:
-    """Return status and body. Every refusal looks the same, so that an outsider learns nothing from it."""
+    """Return the status and body that ITSM reads. Every refusal looks the same: an outsider learns nothing."""
     if result in _REFUSED:
         return 403, _REFUSED_BODY
     if result in _LATER:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a callback in four steps, cheapest first: its shape, its signature, ITSM's token, ITSM's own verdict.
+"""Receives callbacks: shape and signature are checked, ITSM gets its answer, and then its ticket is read.
+
+ITSM calls back once, waits for the answer as long as it takes, and holds one of its workers meanwhile. It does
+nothing about a failure that it reads in the answer (docs/itsm-behaviour.md#sent-once). So whatever is signed gets
+its answer at once, and is checked after the answer.
 
 The ticket's number is all that a callback contributes to a decision, and it counts only for tickets that a task
 waits for (promises P4 and P6). The ticket that ITSM then shows has to carry the tag that was signed.
@@ -9,21 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from time import time
 from typing import Any, Protocol, TypeVar
 
+from airflow_provider_bkitsm.callback.checks import REST_SECONDS, RETRY_SECONDS, Check, Ticket, TicketChecks
+from airflow_provider_bkitsm.callback.connections import Connections, RememberedConnection, TooManyLookupsError
 from airflow_provider_bkitsm.callback.messages import Result, read_notice
-from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, signing_keys
+from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, read_signature
 from airflow_provider_bkitsm.callback.waiters import Waiter
-from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.connection import DIALECTS, Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.confirmation import as_asked, confirmed, ticket_differences
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import CollectItsmTokenIllega, ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
 from airflow_provider_bkitsm.itsm.models import CallbackBody, TicketInfo
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -32,15 +38,14 @@ from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# ITSM waits for the answer without a limit of its own, and holds one of its workers while it does
-# (docs/itsm-behaviour.md#sent-once).
-ITSM_SECONDS = 4.0
-# After the answer nobody waits, but ITSM may still be busy with the call that caused this callback.
-BACKGROUND_SECONDS = 60.0
-BACKGROUND_LIMIT = 100
-# How many callbacks are checked with ITSM at once. Each request gets slower with the number of the others.
-TURNS = 8
-_NO_KEYS = (bytes(32),)
+# For one reading of a ticket. ITSM may still be busy with the call that caused the callback.
+ITSM_SECONDS = 60.0
+# A refusal that made Airflow read a connection is answered this long after its arrival, whatever was found.
+LOOKUP_SECONDS = 0.1
+# How often the same refusal is logged; each is counted.
+LOG_SECONDS = 1.0
+# How many callbacks are received at once. More are answered "not now" before anything is read.
+RECEIVED_LIMIT = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,23 @@ class Run(Protocol):
         """Return what the function returns."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hint:
+    """What a signed callback contributes: the approval that its signature is for, the number and the token."""
+
+    tag: str
+    notice: CallbackBody = field(repr=False)
+    gateway: Gateway = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reception:
+    """The result on which ITSM is answered, and the check that follows the answer; None where none follows."""
+
+    result: Result
+    check: asyncio.Future[Check] | None = None
+
+
 class Receiver:
     """Receives callbacks, in one event loop.
 
@@ -110,6 +132,8 @@ class Receiver:
     :param run: keeps blocking functions off the event loop.
     :param count: counts results.
     :param clock: seconds since 1970.
+    :param rest: how long a ticket rests after its check, in seconds.
+    :param retries: pauses before the repetitions of a check, in seconds.
     """
 
     def __init__(
@@ -119,102 +143,118 @@ class Receiver:
         run: Run = asyncio.to_thread,
         count: Callable[[Result], object] = lambda _result: None,
         clock: Callable[[], float] = time,
+        rest: float = REST_SECONDS,
+        retries: tuple[float, ...] = RETRY_SECONDS,
     ) -> None:
         self._metadata = metadata
         self._run = run
         self._count = count
         self._clock = clock
-        self._background: set[asyncio.Task[None]] = set()
-        self._turns, self._background_turns = asyncio.Semaphore(TURNS), asyncio.Semaphore(TURNS)
+        self._received = 0
+        self._logged: dict[Result, float] = {}
+        self._connections = Connections(lambda conn_id: run(partial(metadata.gateway, conn_id)))
+        self._checks: TicketChecks[Hint] = TicketChecks(
+            self._check, record=self._record_check, rest=rest, retries=retries
+        )
 
-    async def receive(self, request: CallbackRequest) -> Result:
-        """Check a callback and resume the tasks that wait for its ticket; never raises."""
-        claim = read_claim(conn_id=request.conn_id, tag=request.tag, expires=request.expires)
-        notice = read_notice(request.body)
-        if claim is None or notice is None:
-            return self._record_result(Result.REFUSED_SHAPE)
+    async def receive(self, request: CallbackRequest) -> Reception:
+        """Return the answer to a callback, and let its ticket be checked; never raises."""
+        if self._received >= RECEIVED_LIMIT:
+            return self._answer(Result.BUSY)
+        self._received += 1
         try:
-            return await self._receive(claim, notice, request.signature)
+            return await self._receive(request)
+        except TooManyLookupsError:
+            return self._answer(Result.BUSY)
         except Exception as error:
-            return self._record_result(Result.FAILED, notice, type(error).__name__)
+            return self._answer(Result.FAILED, error)
+        finally:
+            self._received -= 1
 
-    async def _receive(self, claim: Claim, notice: CallbackBody, signature: str) -> Result:
-        found = await self._run(partial(self._find_registrations, claim, notice, signature))
-        if isinstance(found, Result):
-            return self._record_result(found)
-        gateway, registrations = found
-        if notice.dialect != gateway.dialect.name:
-            return self._record_result(Result.REFUSED_SHAPE)
-        if not registrations.waiters:
-            result = Result.DUPLICATE if registrations.ever_registered else Result.UNKNOWN
-            if result is Result.UNKNOWN and not gateway.dialect.capabilities.tag:
-                await self._adopt(gateway, claim, notice)
-            return self._record_result(result, notice)
-        settle = partial(self._settle, gateway, claim, notice, registrations)
-        if notice.inside_a_call:
-            return self._record_result(self._settle_later(settle, notice), notice)
-        return await settle(turns=self._turns, seconds=ITSM_SECONDS)
+    async def _receive(self, request: CallbackRequest) -> Reception:
+        claim = read_claim(conn_id=request.conn_id, tag=request.tag, expires=request.expires)
+        notice = read_notice(request.body) if claim else None
+        if claim is None or notice is None:
+            return self._answer(Result.REFUSED_SHAPE)
+        # Where ITSM makes no token of its own, the token in the body is the signature.
+        makes_token = DIALECTS[notice.dialect].capabilities.verify_token
+        signature = read_signature(request.signature if makes_token else notice.token)
+        connection = await self._signer(claim, signature, notice.sn) if signature else None
+        if connection is None or connection.gateway is None:
+            return self._answer(Result.REFUSED_SIGNATURE)
+        if claim.expires < self._clock():
+            return self._answer(Result.REFUSED_EXPIRED)
+        if notice.dialect != connection.gateway.dialect.name:
+            return self._answer(Result.REFUSED_SHAPE)
+        hint = Hint(tag=claim.tag, notice=notice, gateway=connection.gateway)
+        check = self._checks.add(Ticket(claim.conn_id, notice.sn), hint)
+        return self._answer(Result.BUSY if check is None else Result.ANSWERED_FIRST, check=check)
 
-    def _find_registrations(
-        self, claim: Claim, notice: CallbackBody, signature: str
-    ) -> tuple[Gateway, Registrations] | Result:
-        """Check the signature, and only then read who waits for the ticket.
+    async def _signer(self, claim: Claim, signature: str, sn: str) -> RememberedConnection | None:
+        """Return the connection whose key made a signature; None where there is none."""
+        for read in (partial(self._connection, sn=sn), self._connections.get_doubted):
+            connection = await read(claim.conn_id)
+            if is_signed(connection.keys, claim, signature):
+                return connection
+        await self._connections.conceal(connection, LOOKUP_SECONDS)
+        return None
 
-        Where ITSM makes no token of its own, the token in the body is the signature.
-        """
-        gateway = self._metadata.gateway(claim.conn_id)
-        if gateway is not None and _makes_no_token(gateway, notice):
-            signature = notice.token
-        refusal = _refusal(gateway, claim, signature, now=self._clock())
-        if refusal or gateway is None:
-            return refusal or Result.REFUSED_SIGNATURE
-        return gateway, self._metadata.waiting(notice.sn, claim.conn_id)
-
-    async def _settle(
-        self,
-        gateway: Gateway,
-        claim: Claim,
-        notice: CallbackBody,
-        registrations: Registrations,
-        *,
-        turns: asyncio.Semaphore,
-        seconds: float,
-    ) -> Result:
+    async def _connection(self, conn_id: str, *, sn: str) -> RememberedConnection:
+        """Return a connection. One that a waiting task has named is found in a flood of made-up ones too."""
         try:
-            async with asyncio.timeout(seconds), turns:
-                verdicts = await _read_verdicts(gateway, notice, registrations.waiters, registrations.request)
-        except CollectItsmTokenIllega as error:
-            return self._record_result(Result.REFUSED_TOKEN, notice, str(error))
+            return await self._connections.get(conn_id)
+        except TooManyLookupsError:
+            registrations = await self._run(partial(self._metadata.waiting, sn, conn_id))
+            return await self._connections.get(conn_id, is_awaited=registrations.ever_registered)
+
+    async def _check(self, ticket: Ticket, hints: tuple[Hint, ...]) -> Check:
+        """Read a ticket from ITSM and resume the tasks that wait for it; never raises."""
+        try:
+            registrations = await self._run(partial(self._metadata.waiting, ticket.sn, ticket.conn_id))
+            if registrations.waiters:
+                return await self._read_and_resume(hints, registrations)
+            if registrations.ever_registered:
+                return Check(result=Result.DUPLICATE)
+            for hint in hints:
+                await self._adopt(hint)
+            return Check(result=Result.UNKNOWN)
         except (ItsmError, TimeoutError) as error:
-            return self._record_result(Result.UNAVAILABLE, notice, str(error) or f"no answer in {seconds:g} s")
-        if not all(is_marked(verdict.title, claim.tag) for _, verdict in verdicts):
-            return self._record_result(Result.REFUSED_MISDIRECTED, notice, "its signature is another approval's")
+            why = str(error) or f"no answer in {ITSM_SECONDS:g} s"
+            return Check(result=Result.UNAVAILABLE, why=why, again=True)
+        except Exception as error:
+            return Check(result=Result.FAILED, why=type(error).__name__, again=True, error=error)
+
+    async def _read_and_resume(self, hints: tuple[Hint, ...], registrations: Registrations) -> Check:
+        async with asyncio.timeout(ITSM_SECONDS):
+            tags, verdicts = await _read_verdicts(hints, registrations)
+        if not tags:
+            return Check(result=Result.REFUSED_TOKEN, why="its token was not made by ITSM; it changed nothing")
+        if not all(any(is_marked(verdict.title, tag) for tag in tags) for _, verdict in verdicts):
+            return Check(result=Result.REFUSED_MISDIRECTED, why="its signature is another approval's")
         now = datetime.fromtimestamp(self._clock(), UTC)
         decided = [
             (waiter, verdict.seen("callback", now)) for waiter, verdict in verdicts if verdict.outcome.is_final
         ]
-        return self._record_result(await self._resume(decided), notice)
+        return await self._resume(decided)
 
-    async def _adopt(self, gateway: Gateway, claim: Claim, notice: CallbackBody) -> None:
+    async def _adopt(self, hint: Hint) -> None:
         """Store the number of a ticket whose create answer was lost, for the next try: its callback names it (P2).
 
         The ticket has to carry the tag that was signed, and to ask what was sent. Where a version finds tickets
         by their tag this is not needed.
         """
-        lost = await self._run(partial(self._metadata.lost, claim.tag, claim.conn_id))
+        if hint.gateway.dialect.capabilities.tag:
+            return
+        lost = await self._run(partial(self._metadata.lost, hint.tag, hint.gateway.conn_id))
         if lost is None:
             return
-        try:
-            async with asyncio.timeout(ITSM_SECONDS), self._turns, ItsmAsyncHook.for_gateway(gateway) as hook:
-                info = await hook.run(ask(lambda itsm: itsm.info(notice.sn)))
-        except (ItsmError, TimeoutError) as error:
-            log.warning("the ticket of a lost answer was not read, its task looks for it: %s", error)
-            return
-        if is_marked(info.title, claim.tag) and not ticket_differences(lost.request, info, gateway.dialect):
+        async with asyncio.timeout(ITSM_SECONDS), ItsmAsyncHook.for_gateway(hint.gateway) as hook:
+            info = await hook.run(ask(lambda itsm: itsm.info(hint.notice.sn)))
+        if is_marked(info.title, hint.tag) and not ticket_differences(lost.request, info, hint.gateway.dialect):
             await self._run(partial(lost.found, info.sn, info.ticket_url))
             log.info("ticket %s of a lost answer was found by its callback", info.sn)
 
-    async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Result:
+    async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Check:
         """Resume every waiter. The error of one waiter is raised only after all the others were tried."""
         calls = (self._run(partial(self._metadata.resume, waiter, verdict)) for waiter, verdict in decided)
         resumed = await asyncio.gather(*calls, return_exceptions=True)
@@ -222,80 +262,75 @@ class Receiver:
             if isinstance(attempt, BaseException):
                 raise attempt
         if any(resumed):
-            return Result.RESUMED
-        return Result.LEFT_TO_POLL if decided else Result.STILL_OPEN
+            return Check(result=Result.RESUMED, again=not all(resumed))
+        return Check(result=Result.LEFT_TO_POLL, again=True) if decided else Check(result=Result.STILL_OPEN)
 
-    def _settle_later(self, settle: Callable[..., Awaitable[Result]], notice: CallbackBody) -> Result:
-        """Settle after the callback is answered: until then ITSM may answer none of our calls.
+    def _answer(
+        self, result: Result, error: Exception | None = None, *, check: asyncio.Future[Check] | None = None
+    ) -> Reception:
+        """Count and log the result on which ITSM is answered. Nothing that an unproved callback holds is logged.
 
-        See docs/itsm-behaviour.md#callback-inside-the-call.
+        A flood of refusals is counted, and logged once in ``LOG_SECONDS``.
         """
-        if len(self._background) >= BACKGROUND_LIMIT:
-            return Result.LEFT_TO_POLL
-
-        async def settled() -> None:
-            try:
-                await settle(turns=self._background_turns, seconds=BACKGROUND_SECONDS)
-            except Exception as error:
-                self._record_result(Result.FAILED, notice, type(error).__name__)
-
-        task = asyncio.create_task(settled())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return Result.ANSWERED_FIRST
-
-    def _record_result(self, result: Result, notice: CallbackBody | None = None, why: str = "") -> Result:
-        """Count and log a result, and return it. Nothing that an unproved callback holds is logged."""
-        about = f" for ticket {notice.sn}" if notice else ""
-        failed = result is Result.FAILED
-        level = logging.ERROR if failed else logging.WARNING if why else logging.INFO
-        log.log(level, "callback%s: %s%s", about, result, why and f" ({why})", exc_info=failed)
+        now, why = self._clock(), f" ({type(error).__name__})" if error else ""
+        if check is None and now - self._logged.get(result, 0.0) >= LOG_SECONDS:
+            self._logged[result] = now
+            log.log(logging.ERROR if error else logging.INFO, "callback: %s%s", result, why, exc_info=error)
         self._count(result)
-        return result
+        return Reception(result=result, check=check)
 
-
-def _makes_no_token(gateway: Gateway, notice: CallbackBody) -> bool:
-    return notice.dialect == gateway.dialect.name and not gateway.dialect.capabilities.verify_token
-
-
-def _refusal(gateway: Gateway | None, claim: Claim, signature: str, *, now: float) -> Result | None:
-    """Return why a claim is refused, or None. A missing connection takes the same steps as an existing one."""
-    try:
-        keys = signing_keys(gateway) if gateway else _NO_KEYS
-    except ItsmConfigurationError as error:
-        log.error("%s", error)
-        keys, gateway = _NO_KEYS, None
-    if not is_signed(keys, claim, signature) or gateway is None:
-        return Result.REFUSED_SIGNATURE
-    return Result.REFUSED_EXPIRED if claim.expires < now else None
+    def _record_check(self, ticket: Ticket, check: Check) -> None:
+        """Count and log what became of a ticket's callbacks."""
+        level = logging.ERROR if check.error else logging.WARNING if check.why else logging.INFO
+        why = f" ({check.why})" if check.why else ""
+        log.log(level, "callback for ticket %s: %s%s", ticket.sn, check.result, why, exc_info=check.error)
+        self._count(check.result)
 
 
 async def _read_verdicts(
-    gateway: Gateway,
-    notice: CallbackBody,
-    waiters: Iterable[Waiter],
-    request: Mapping[str, Any] | None = None,
-) -> list[tuple[Waiter, Verdict]]:
-    """Verify the token and read the ticket at the same time: one verdict for each verdict policy, and the form.
+    hints: tuple[Hint, ...], registrations: Registrations
+) -> tuple[frozenset[str], list[tuple[Waiter, Verdict]]]:
+    """Verify the tokens and read the ticket at the same time: one verdict for each verdict policy, and the form.
 
-    :param request: what was sent to open the ticket: an approval counts only while the ticket still shows it.
-    :raises CollectItsmTokenIllega: ITSM did not make the token.
+    An approval counts only while the ticket still shows what was sent to open it.
+
+    :return: the tags whose callbacks' tokens ITSM made, and the verdicts; no tags, no verdicts.
     :raises ItsmError: ITSM did not answer.
     """
+    gateway, sn, request = hints[-1].gateway, hints[-1].notice.sn, registrations.request
     async with ItsmAsyncHook.for_gateway(gateway) as hook:
-        verified, verdicts, info = await asyncio.gather(
-            hook.run(ask(lambda itsm: itsm.verify_callback(notice))),
-            _verdicts_of(hook, notice.sn, waiters, request),
-            _read_form(hook, notice.sn, request),
+        tags, verdicts, info = await asyncio.gather(
+            _verified(hook, hints),
+            _verdicts_of(hook, sn, registrations.waiters, request),
+            _read_form(hook, sn, request),
             return_exceptions=True,
         )
-        if not _value(verified):
-            raise CollectItsmTokenIllega("its token was not made by ITSM; it changed nothing")
+        if not _value(tags):
+            return frozenset(), []
         form = _value(info)
         if form is not None and not form.progress.has_ended:
             # The form was read before the ticket ended. Until its end a ticket can be edited: read the form again.
-            form = await hook.run(ask(lambda itsm: itsm.info(notice.sn)))
-    return [(waiter, confirmed(verdict, request, form, gateway.dialect)) for waiter, verdict in _value(verdicts)]
+            form = await hook.run(ask(lambda itsm: itsm.info(sn)))
+    judged = [(waiter, confirmed(verdict, request, form, gateway.dialect)) for waiter, verdict in _value(verdicts)]
+    return _value(tags), judged
+
+
+async def _verified(hook: ItsmAsyncHook, hints: Collection[Hint]) -> frozenset[str]:
+    """Return the tags of the callbacks whose token ITSM made.
+
+    :raises ItsmError: ITSM did not answer, and none is known to be made by it.
+    """
+    checks = (hook.run(ask(partial(_verification, hint.notice))) for hint in hints)
+    made = await asyncio.gather(*checks, return_exceptions=True)
+    tags = frozenset(hint.tag for hint, is_made in zip(hints, made, strict=True) if is_made is True)
+    if not tags:
+        for is_made in made:
+            _value(is_made)
+    return tags
+
+
+def _verification(notice: CallbackBody, itsm: Any) -> Any:
+    return itsm.verify_callback(notice)
 
 
 async def _verdicts_of(

@@ -28,6 +28,7 @@ _VERSION = "v1"
 _INFO = b"airflow-provider-bkitsm callback signature v1"
 _KEY_BYTES = 32
 _SHORTEST_KEY = 16
+_SIGNATURE = re.compile(rf"{_VERSION}=[0-9a-f]{{64}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,11 @@ def sign(keys: Iterable[bytes], claim: Claim) -> str:
     return f"{_VERSION}={_mac(first, claim)}"
 
 
+def read_signature(header: str) -> str | None:
+    """Return a header's signature; None where it can be nobody's."""
+    return header if _SIGNATURE.fullmatch(header) else None
+
+
 def is_signed(keys: Iterable[bytes], claim: Claim, signature: str) -> bool:
     """Whether one of the keys made this signature. The time this takes does not depend on the answer."""
     given = signature.encode(errors="replace")
@@ -105,7 +111,9 @@ PREFIX = "/bkitsm"
 ROUTE = "/callback/{conn_id}/{tag}/{expires}"
 # Longer than approvers usually have. Later decisions are found by polling alone.
 LIFE = timedelta(days=60)
-_LONGEST_CONN_ID = 250
+# A connection's id is free text, of any script. What no database can store must not reach a look-up.
+_CONN_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,250}")
+_TAG = re.compile(rf"[!-~]{{1,{TAG_LENGTH}}}")
 _EXPIRES = re.compile(r"[0-9]{1,12}")
 
 
@@ -132,7 +140,7 @@ def callback_meta(
 
 def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:
     """Read the address's parts; None when their shape is wrong."""
-    if not (0 < len(conn_id) <= _LONGEST_CONN_ID and 0 < len(tag) <= TAG_LENGTH and _EXPIRES.fullmatch(expires)):
+    if not (_CONN_ID.fullmatch(conn_id) and _TAG.fullmatch(tag) and _EXPIRES.fullmatch(expires)):
         return None
     claim = Claim(conn_id=conn_id, tag=tag, expires=int(expires))
     return claim if str(claim.expires) == expires else None

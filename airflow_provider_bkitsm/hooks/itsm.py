@@ -309,7 +309,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     async def _join(self) -> pool.SharedClient:
         if self._shared is not None:
             return self._shared
-        shared = await pool.join(self.bkitsm_conn_id, self.aread_gateway)
+        shared = await pool.join(self.bkitsm_conn_id, self.aread_gateway, self._gateway)
         await self._use(shared)
         return shared
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,9 @@ CALL_SECONDS = 30.0
 # A few connections. One that the database or a proxy has closed is noticed before it is used.
 _POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
 _keepers: set[int] = set()
+# The addresses of stores, and when they were read, in processes that keep connections open.
+_uris: dict[str, tuple[str, float]] = {}
+_REMEMBERED_SECONDS = 60.0
 
 
 def open_store(store_conn_id: str | None = None, *, actor: str | None = None) -> CollectorStore:
@@ -53,10 +57,15 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
     conn_id = store_conn_id or settings.store_conn_id()
     if not conn_id:
         return _file_engine(store_path())
-    from airflow.sdk import BaseHook
+    keeps_open = os.getpid() in _keepers
+    kept = _uris.get(conn_id) if keeps_open else None
+    if kept is None or time.monotonic() - kept[1] >= _REMEMBERED_SECONDS:
+        from airflow.sdk import BaseHook
 
-    uri = BaseHook.get_connection(conn_id).get_uri()
-    return _engine_at(conn_id, uri, os.getpid() in _keepers)
+        kept = BaseHook.get_connection(conn_id).get_uri(), time.monotonic()
+        if keeps_open:
+            _uris[conn_id] = kept
+    return _engine_at(conn_id, kept[0], keeps_open)
 
 
 async def call_store(blocking: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ Every dialect turns its own answers into these. Times are aware; texts are as pe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +39,26 @@ class Progress(StrEnum):
         return self in (Progress.WITHDRAWN, Progress.TERMINATED)
 
 
+# Nothing a browser, a log or a terminal would read otherwise than a person: no blanks, quotes, control characters.
+_WEB_ADDRESS = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
+
+
+def web_address(value: object) -> str:
+    """Return an http(s) address; empty for anything else, such as ``javascript:``."""
+    address = value.strip() if isinstance(value, str) else ""
+    return address if _WEB_ADDRESS.fullmatch(address) and address.isprintable() else ""
+
+
+class _WithAddresses:
+    """Keeps only http(s) addresses of a ticket: people click on them."""
+
+    def __post_init__(self) -> None:
+        """Drop what is no address."""
+        for name in ("ticket_url", "iframe_ticket_url"):
+            if getattr(self, name, None):
+                object.__setattr__(self, name, web_address(getattr(self, name)))
+
+
 class TicketAction(StrEnum):
     """What can be done to a ticket."""
 
@@ -48,7 +69,7 @@ class TicketAction(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreatedTicket:
+class CreatedTicket(_WithAddresses):
     """A ticket that was just opened.
 
     :param sn: what the ticket is called in every later call.
@@ -76,7 +97,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketStatus:
+class TicketStatus(_WithAddresses):
     """How far a ticket is, and which steps wait.
 
     :param current_status: ITSM's own word, for people; what it means is ``progress``.
@@ -100,7 +121,7 @@ class TicketStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketState:
+class TicketState(_WithAddresses):
     """The authoritative state of a ticket.
 
     :param current_status: as :class:`TicketStatus` has it.
@@ -130,7 +151,7 @@ class FormField:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketInfo:
+class TicketInfo(_WithAddresses):
     """A ticket with the form as its approver sees it.
 
     :param service_id: number or key of its service, where ITSM says one.
@@ -151,7 +172,7 @@ class TicketInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketSummary:
+class TicketSummary(_WithAddresses):
     """A ticket as a search lists it.
 
     :param id: rises with the time of opening.

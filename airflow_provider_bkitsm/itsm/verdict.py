@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
 
 from airflow_provider_bkitsm.itsm.errors import printable
-from airflow_provider_bkitsm.itsm.models import Progress
+from airflow_provider_bkitsm.itsm.models import Progress, web_address
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
     NOBODYS_ANSWER,
@@ -122,11 +122,15 @@ class Verdict:
     policy: VerdictPolicy | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Fill in the code of a reason that is given as text alone, and the text of one that is given as code."""
+        """Fill in the code of a reason that is given as text alone, and the text of one that is given as code.
+
+        An address that is not http(s) is dropped.
+        """
         if self.reason_code is None:
             object.__setattr__(self, "reason_code", reason_code(self.reason, self.outcome))
         if self.reason_code is not None and self.reason in ("", self.reason_code):
             object.__setattr__(self, "reason", self.reason_code.text)
+        object.__setattr__(self, "ticket_url", web_address(self.ticket_url))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without what only a verdict that was just read has."""

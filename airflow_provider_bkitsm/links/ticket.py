@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider_bkitsm.itsm.models import web_address
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, pull_for_pages, push_for_pages
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ class ItsmTicketLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the ticket's address; empty before the ticket is opened."""
-        return str(pull_for_pages(ti_key, TICKET_URL_KEY) or "")
+        return web_address(pull_for_pages(ti_key, TICKET_URL_KEY))
 
 
 def show_ticket(ti: RuntimeTaskInstanceProtocol, ticket_url: str | None) -> None:
     """Store the ticket's address, so that the button works while the task still runs or waits."""
-    if ticket_url:
-        push_for_pages(ti, TICKET_URL_KEY, ticket_url)
+    address = web_address(ticket_url)
+    if address:
+        push_for_pages(ti, TICKET_URL_KEY, address)

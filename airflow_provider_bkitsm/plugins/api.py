@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.plugins.security import (
     SignedIn,
     check_changes,
     check_own_page,
+    check_storable,
     itsm_name,
     readable_dags,
     signed_in,
@@ -34,10 +35,13 @@ from airflow_provider_bkitsm.plugins.views import ApprovalViews, collector_row
 
 T = TypeVar("T")
 
+# As every database can hold it.
+_Number = Annotated[int, Query(ge=0, lt=2**63)]
+
 
 def read_routes(views: ApprovalViews) -> APIRouter:
     """Return the routes below ``/bkitsm/api`` that read."""
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", dependencies=[Depends(signed_in), Depends(check_storable)])
 
     @routes.get("/approvals")
     async def approvals(user: SignedIn, wanted: Annotated[Wanted, Depends(_wanted)]) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def read_routes(views: ApprovalViews) -> APIRouter:
         return {"rows": [collector_row(row) for row in rows], "now": datetime.now(UTC).isoformat()}
 
     @routes.get("/collector")
-    async def collector(user: SignedIn, bklog_conn_id: str, collector_config_id: int) -> dict[str, Any]:
+    async def collector(user: SignedIn, bklog_conn_id: str, collector_config_id: _Number) -> dict[str, Any]:
         dags = await in_thread(readable_dags, user)
         detail = await _or_unavailable(
             in_thread(views.collectors.detail, bklog_conn_id, collector_config_id, dags)
@@ -130,7 +134,9 @@ class Withdrawal(TicketTarget):
 
 def action_routes(views: ApprovalViews) -> APIRouter:
     """Return the routes below ``/bkitsm/api`` that change something."""
-    routes = APIRouter(prefix="/api", dependencies=[Depends(signed_in), Depends(check_own_page)])
+    routes = APIRouter(
+        prefix="/api", dependencies=[Depends(signed_in), Depends(check_own_page), Depends(check_storable)]
+    )
     reminders = Reminders()
 
     @routes.post("/ticket/withdraw")
@@ -167,6 +173,8 @@ async def _withdraw(views: ApprovalViews, wait: ApprovalWait, *, operator: str, 
             status = await hook.run(operate(sn=wait.sn, **action))
     except ItsmError as error:
         raise HTTPException(409, str(error)) from None
+    finally:
+        views.forget_story(wait.ticket)
     log.info("ticket %s is %s: %s withdrew it from Airflow", wait.sn, status.current_status, operator)
     return {"current_status": status.current_status}
 

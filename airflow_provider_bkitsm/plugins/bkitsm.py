@@ -34,6 +34,7 @@ class LazyApp:
 
 @cache
 def _app() -> ASGIApp:
+    from airflow_provider_bkitsm.hooks.pool import keep_clients_open
     from airflow_provider_bkitsm.hooks.store import keep_connections_open
     from airflow_provider_bkitsm.plugins import api, pages, views
     from airflow_provider_bkitsm.plugins.callback_route import create_app
@@ -41,6 +42,7 @@ def _app() -> ASGIApp:
     from airflow_provider_bkitsm.plugins.security import Secured
 
     keep_connections_open()
+    keep_clients_open()
     metadata = AirflowMetadata()
     app, approvals = create_app(metadata), views.ApprovalViews(metadata)
     for router in (pages.router(), api.read_routes(approvals), api.action_routes(approvals)):

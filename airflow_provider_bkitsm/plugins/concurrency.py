@@ -53,6 +53,10 @@ class SharedCache(Generic[T]):
                 self._keep(key, entry)
             return entry[1]
 
+    def forget(self, key: Hashable) -> None:
+        """Have the next caller read a value anew."""
+        self._entries.pop(key, None)
+
     def last(self, key: Hashable) -> T | None:
         """Return the value that was read last, however long ago; None without one."""
         entry = self._entries.get(key)

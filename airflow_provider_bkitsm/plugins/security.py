@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -103,6 +105,7 @@ class Secured:
 
 # A page of another origin can send this header only if the server has allowed it before.
 HEADER = "X-Bkitsm-Action"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SEES = DagAccessEntity.TASK_INSTANCE
 _CHANGES = DagAccessEntity.RUN
 
@@ -117,6 +120,33 @@ def signed_in(user: Annotated[Any, Depends(get_user)]) -> Any:
     if not get_auth_manager().is_authorized_dag(method="GET", access_entity=_SEES, user=user):
         raise HTTPException(403, "Forbidden")
     return user
+
+
+async def check_storable(request: Request) -> None:
+    """Answer 404 to a request that names what no database holds: NUL, or half of a character.
+
+    Databases and their drivers raise errors of their own for such a text.
+    """
+    names = [*request.path_params.values(), *request.query_params.keys(), *request.query_params.values()]
+    body = await request.body()
+    with suppress(ValueError, RecursionError):  # what is no JSON is refused by its reader
+        names += _texts(json.loads(body or b"null"))
+    if not all(is_storable(name) for name in names if isinstance(name, str)):
+        raise HTTPException(404, "Not Found")
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database can hold a text."""
+    return _UNSTORABLE.search(text) is None
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of a JSON value, keys included."""
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in _texts(part)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
 
 
 # Airflow's type of a user is the auth manager's own; only its name is used here.

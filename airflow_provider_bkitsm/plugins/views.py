@@ -221,6 +221,7 @@ class ApprovalViews:
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
         self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
+        self._stories: SharedCache[tuple[dict[str, Any] | None, str]] = SharedCache(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
         """Return one page of the list. Only the open tickets of this page are read anew from ITSM.
@@ -269,11 +270,19 @@ class ApprovalViews:
         await in_thread(check_reads, request, user, task.dag_id)
         return wait_of(await in_thread(self.tickets.of_run, task.dag_id, task.run_id), task)
 
+    def forget_story(self, ticket: Ticket) -> None:
+        """Have a ticket's story read anew: somebody has just changed the ticket."""
+        self._stories.forget(ticket)
+
     async def _story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
-        gateway = await in_thread(self.metadata.gateway, wait.conn_id) if wait.conn_id and wait.sn else None
-        if gateway is None:
+        """Return a ticket's story, which everybody who looks within seconds shares."""
+        if not all(wait.ticket):
             return None, ""
-        return await read_story(gateway, wait.sn)
+        return await self._stories.get(wait.ticket, lambda: self._read_story(wait))
+
+    async def _read_story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
+        gateway = await in_thread(self.metadata.gateway, wait.conn_id)
+        return (None, "") if gateway is None else await read_story(gateway, wait.sn)
 
     def _page(
         self, waits: Iterable[ApprovalWait], context: PageContext, wanted: Wanted, viewer: Viewer | None

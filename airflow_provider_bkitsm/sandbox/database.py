@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ class Database:
     """Documents by kind and id. Reading happens once, at the start; everything else is writing."""
 
     def __init__(self, *, file: Path | None) -> None:
+        if file is not None:
+            _keep_private(file)
         # Opened by the thread that builds the application, used by the one that serves it; never by both.
         self._connection = sqlite3.connect(file or ":memory:", isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
@@ -40,3 +44,11 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _keep_private(file: Path) -> None:
+    """Create the file for its owner alone: it holds callbacks' signatures. SQLite's side files copy its mode."""
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for one in (file, *(file.with_name(f"{file.name}{suffix}") for suffix in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError):
+            one.chmod(0o600)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,6 +35,7 @@ from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMid
 from airflow_provider_bkitsm.sandbox.itsm import entrances, lifecycle
 from airflow_provider_bkitsm.sandbox.itsm_v4 import entrance as entrance_v4
 from airflow_provider_bkitsm.sandbox.itsm_v4 import lifecycle as lifecycle_v4
+from airflow_provider_bkitsm.sandbox.same_origin import SameOriginMiddleware
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from airflow_provider_bkitsm.sandbox.web import routes as web
 from airflow_provider_bkitsm.sandbox.world import World
@@ -114,6 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
         # `include_router` would make each route anew, which would be most of what starting a sandbox costs.
         app.router.routes.extend(router.routes)
     app.add_middleware(FaultMiddleware, world=world)
+    app.add_middleware(SameOriginMiddleware, host=urlsplit(settings.public_url).hostname or "")
     return app
 
 

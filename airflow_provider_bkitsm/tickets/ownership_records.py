@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select
 
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -60,7 +61,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
     :raises ItsmError: as ``read_ownership``.
     """
     with _reading(sn) as connection:
-        return _first(connection, _openers(sn, bkitsm_conn_id))[1]
+        return _first(connection, _openers(), {"sn": sn, "conn_id": bkitsm_conn_id})[1]
 
 
 def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAnotherDialectError | None:
@@ -198,10 +199,7 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
     """
     from airflow_provider_bkitsm.tickets.approval_store import installation
 
-    same = [getattr(_APPROVAL, name) == value for name, value in _task(ticket).items()]
-    names = ("subject_key", "installation", "map_index", "round_number", "created_at", "sn", "ticket_of")
-    columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
-    found_rows = connection.execute(select(*columns).where(*same))
+    found_rows = connection.execute(_rounds_of_task(), _task(ticket))
     # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
     rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
     # Another installation may have the same runs.
@@ -213,6 +211,15 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
     others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
     found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
     return (found, elsewhere) if found else _applications(connection, ticket)
+
+
+@cache
+def _rounds_of_task() -> Select[Any]:
+    """Select the rounds of the task ``task_id``."""
+    same = [getattr(_APPROVAL, name) == bindparam(name) for name in ("dag_id", "run_id", "task_id")]
+    names = ("subject_key", "installation", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
+    return select(*columns).where(*same)
 
 
 def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | None]:
@@ -245,28 +252,37 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
 
     Two connections may lead to one ITSM: a ticket that this run has opened on another one is its ticket as well.
     """
-    queries = [
-        *_openers(ticket.sn, ticket.bkitsm_conn_id),
-        _round(_APPROVAL.sn == ticket.sn, _APPROVAL.ticket_of.is_(None), *_in_run(_APPROVAL, ticket)),
-        _application(_COLLECTOR.ticket_sn == ticket.sn, *_in_run(_COLLECTOR, ticket)),
-    ]
-    return _first(connection, queries)
+    values = {"sn": ticket.sn, "conn_id": ticket.bkitsm_conn_id, "dag_id": ticket.dag_id, "run_id": ticket.run_id}
+    return _first(connection, _owners(), values)
 
 
-def _openers(sn: str, conn_id: str) -> list[Select[Any]]:
+# Statements are built once: building one takes as long as the database takes to answer it.
+@cache
+def _openers() -> tuple[Select[Any], ...]:
     """Return the queries for the record that opened a ticket, an approval round or a collector's application."""
+    sn: Any = bindparam("sn")
+    conn_id: Any = bindparam("conn_id")
     # An earlier version did not store an application's connection.
     here = or_(_COLLECTOR.bkitsm_conn_id == conn_id, _COLLECTOR.bkitsm_conn_id.is_(None))
-    return [_round(*_is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)]
+    return _round(*_is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)
+
+
+@cache
+def _owners() -> tuple[Select[Any], ...]:
+    """Return the queries for the record that opened a ticket, on its own connection or in its run."""
+    sn: Any = bindparam("sn")
+    return (
+        *_openers(),
+        _round(_APPROVAL.sn == sn, _APPROVAL.ticket_of.is_(None), *_in_run(_APPROVAL)),
+        _application(_COLLECTOR.ticket_sn == sn, *_in_run(_COLLECTOR)),
+    )
 
 
 def _round(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Return the query for an approval round; of a number that ITSM gave twice, the later one."""
-    from airflow_provider_bkitsm.tickets.approval_store import installation
-
     found = select(*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation).where(*conditions)
     # Two installations may share a store and not an ITSM.
-    is_here = _APPROVAL.installation == installation()
+    is_here = _APPROVAL.installation == bindparam("installation")
     return found.order_by(is_here.desc(), _APPROVAL.created_at.desc()).limit(1)
 
 
@@ -278,11 +294,13 @@ def _application(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def _first(
-    connection: Connection, queries: Iterable[Select[Any]]
+    connection: Connection, queries: Iterable[Select[Any]], values: Mapping[str, str]
 ) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
     """Return who opened a ticket and with what request, by the first query that finds a record."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation
+
     for query in queries:
-        row = connection.execute(query).first()
+        row = connection.execute(query, {**values, "installation": installation()}).first()
         if row is not None and row.dag_id is not None:
             values = row._asdict()
             request = values.pop("request")
@@ -291,11 +309,12 @@ def _first(
     return None, None
 
 
-def _in_run(columns: Any, ticket: AwaitedTicket) -> tuple[ColumnElement[bool], ...]:
-    return columns.dag_id == ticket.dag_id, columns.run_id.in_(("", ticket.run_id))
+def _in_run(columns: Any) -> tuple[ColumnElement[bool], ...]:
+    run_id: Any = bindparam("run_id")
+    return columns.dag_id == bindparam("dag_id"), or_(columns.run_id == "", columns.run_id == run_id)
 
 
-def _is_opener(sn: str, conn_id: str) -> tuple[ColumnElement[bool], ...]:
+def _is_opener(sn: Any, conn_id: Any) -> tuple[ColumnElement[bool], ...]:
     return _APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None)
 
 

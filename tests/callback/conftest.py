@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
+from airflow_provider_bkitsm.callback.messages import Result
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest, LostTicket, Receiver, Registrations
 from airflow_provider_bkitsm.callback.signature import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
@@ -36,15 +37,18 @@ class FakeMetadata:
     resumed: list[tuple[Waiter, Verdict]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     lost_tickets: dict[tuple[str, str], LostTicket] = field(default_factory=dict)
+    looked_up: list[str] = field(default_factory=list)
 
     def gateway(self, conn_id: str) -> Gateway | None:
+        self.looked_up.append(conn_id)
         return self.gateways.get(conn_id)
 
     def waiting(self, sn: str, conn_id: str) -> Registrations:
         self.asked.append(sn)
         found = self.waits.get(sn, Registrations())
         mine = tuple(one for one in found.waiters if one.conn_id == conn_id)
-        return replace(found, waiters=mine)
+        is_here = bool(mine) or not found.waiters
+        return replace(found, waiters=mine, ever_registered=found.ever_registered and is_here)
 
     def lost(self, tag: str, conn_id: str) -> LostTicket | None:
         return self.lost_tickets.get((tag, conn_id))
@@ -82,7 +86,18 @@ def counted() -> list[str]:
 
 @pytest.fixture
 def receiver(metadata: FakeMetadata, counted: list[str]) -> Receiver:
-    return Receiver(metadata=metadata, count=counted.append)
+    return receiver_of(metadata, count=counted.append)
+
+
+def receiver_of(metadata: FakeMetadata, **more: Any) -> Receiver:
+    """Return a receiver that checks a ticket once, and again as soon as another callback comes."""
+    return Receiver(metadata=metadata, **{"rest": 0.0, "retries": (), **more})
+
+
+async def settled(receiver: Receiver, request: CallbackRequest) -> Result:
+    """Receive a callback and return what became of it: the result of its check where it was answered first."""
+    reception = await receiver.receive(request)
+    return reception.result if reception.check is None else (await reception.check).result
 
 
 @pytest.fixture

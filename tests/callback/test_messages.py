@@ -131,8 +131,8 @@ def test_p4_a_body_that_can_be_read_in_two_ways_is_none(body):
 # What a callback is answered (docs/itsm-behaviour.md#accepted-callback), and how little an outsider learns.
 
 
-REFUSED = [one for one in Result if one.startswith("refused")]
-LATER = [Result.UNAVAILABLE, Result.FAILED]
+REFUSED = [Result.REFUSED_SHAPE, Result.REFUSED_SIGNATURE, Result.REFUSED_EXPIRED]
+LATER = [Result.FAILED, Result.BUSY]
 
 
 @pytest.mark.parametrize("result", [one for one in Result if one not in REFUSED + LATER])
@@ -141,7 +141,6 @@ def test_what_was_taken_is_delivered_in_itsms_eyes(result):
 
 
 def test_p4_all_refusals_look_alike():
-    assert len(REFUSED) == 5
     assert len({str(answer(one)) for one in REFUSED}) == 1
 
 

@@ -6,7 +6,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 
 import httpcore
 import pytest
@@ -188,3 +191,49 @@ def test_a_loop_that_died_without_closing_is_swept_out(connections):
 def test_nothing_is_kept_for_a_loop_after_its_last_hook(connections):
     asyncio.run(use())
     assert all(slot.current is None for slots in pool._slots.values() for slot in slots.values())
+
+
+@pytest.fixture
+def kept_open() -> Iterator[None]:
+    pool.keep_clients_open(0.3)
+    yield
+    pool.keep_clients_open(0.0)
+
+
+async def test_a_client_that_is_kept_open_serves_users_one_after_another(connections, clients, kept_open):
+    for _ in range(5):
+        assert await use()
+    assert len(clients) == 1
+    assert not clients[0].is_closed
+    await asyncio.sleep(0.2)
+    assert await use()
+    await asyncio.sleep(0.2)
+    assert not clients[0].is_closed
+    await asyncio.sleep(0.3)
+    assert clients[0].is_closed
+    assert await use()
+    assert len(clients) == 2
+
+
+async def test_a_connection_that_was_changed_gets_a_client_of_its_own_and_the_old_one_is_closed(
+    connections, sandbox, clients, kept_open
+):
+    before = await ItsmAsyncHook().aread_gateway()
+    for gateway in (before, replace(before, app_secret="another")):
+        async with ItsmAsyncHook.for_gateway(gateway) as hook:
+            assert (await hook.aget_conn()).gateway == gateway
+            with suppress(errors.ItsmError):
+                await hook.get_services()
+    first, second = clients
+    assert (first.is_closed, second.is_closed) == (True, False)
+
+
+async def test_it_is_closed_after_its_last_user_where_it_is_in_use_meanwhile(connections, clients, kept_open):
+    before = await ItsmAsyncHook().aread_gateway()
+    async with ItsmAsyncHook.for_gateway(before) as staying:
+        await staying.get_services()
+        async with ItsmAsyncHook.for_gateway(replace(before, app_secret="another")) as changed:
+            await changed.aget_conn()
+            assert not clients[0].is_closed
+            assert await staying.get_services()
+    assert clients[0].is_closed

@@ -62,3 +62,11 @@ def test_beside_an_xcom_backend_the_address_is_in_airflows_own_table(task, monke
     show_ticket(ti, "https://itsm.example.com/x")
     assert stored == {TICKET_URL_KEY: "https://itsm.example.com/x"}
     assert ItsmTicketLink().get_link(None, ti_key=ti) == "https://itsm.example.com/x"
+
+
+def test_what_is_no_web_address_makes_no_button(task, monkeypatch):
+    who = task("open")
+    show_ticket(who.context["ti"], "javascript:alert(1)")
+    assert who.xcom == {}
+    monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom.get_value", lambda **_: "javascript:alert(1)")
+    assert ItsmTicketLink().get_link(None, ti_key=None) == ""

@@ -203,13 +203,15 @@ def play(count: int, *, forger: Forger, dag_version: Any) -> Played:
     played = Played()
     with endpoint(played.results) as client:
         assert post(client, forger.followed) == 200
-        before, told = rows(), sum(played.results.values())
+        before, counted = rows(), played.results.copy()
         for number in range(count):
             kind = list(MUTATIONS)[number % len(MUTATIONS)]
             played.posted[kind] += 1
             played.statuses[post(client, MUTATIONS[kind](forger))] += 1
-        # What was answered first is told of twice.
-        wait_until(lambda: sum(played.results.values()) - told >= count + played.results["answered_first"], 60, "")
+        # What was answered first is counted twice.
+        wait_until(
+            lambda: (new := played.results - counted).total() >= count + new["answered_first"], 60, "not settled"
+        )
         played.changes = len(before ^ rows())
         assert post(client, forger.target) == 200
         assert played.results["resumed"] == 2
@@ -225,7 +227,7 @@ def endpoint(results: Counter[str]) -> Iterator[TestClient]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "called_back", count)
-        app = module.create_app(AirflowMetadata())
+        app = module.create_app(AirflowMetadata(), rest=0.0, retries=())
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

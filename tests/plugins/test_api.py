@@ -59,3 +59,34 @@ def test_without_filters_all_that_waits_is_listed(client, views):
 def test_nonsense_is_refused(client, views, nonsense):
     assert client.get("/api/approvals", params=nonsense).status_code == 422
     assert views.wanted is None
+
+
+UNSTORABLE = ["\x00", "run\x00", "\x00" * 300]
+
+
+@pytest.mark.parametrize("text", UNSTORABLE)
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/api/approvals", ["search", "dag_id", "run_id", "collector", "another"]),
+        ("/api/ticket", ["dag_id", "run_id", "task_id"]),
+        ("/api/collector", ["bklog_conn_id"]),
+        ("/api/collectors", ["another"]),
+    ],
+)
+def test_what_no_database_can_hold_is_not_there(client, views, path, names, text):
+    known = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "bklog_conn_id": "c", "collector_config_id": "1"}
+    for name in names:
+        assert client.get(path, params={**known, name: text}).status_code == 404
+    assert views.wanted is None
+
+
+def test_nor_is_a_collector_with_a_number_that_no_database_can_hold(client):
+    for number in (-1, 2**63, 10**30):
+        params = {"bklog_conn_id": "c", "collector_config_id": str(number)}
+        assert client.get("/api/collector", params=params).status_code == 422
+
+
+def test_who_is_not_signed_in_learns_no_more_from_it(client):
+    client.headers.pop("Authorization")
+    assert client.get("/api/approvals", params={"run_id": "\x00"}).status_code == 401

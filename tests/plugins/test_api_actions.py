@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,7 +56,8 @@ def act(metadata, sn, monkeypatch) -> Iterator[Any]:
             person = Person(name=name, reads=ALL, changes=ALL)
             client = TestClient(app, cookies={"_token": manager.sign_in(person)})
             body = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "sn": sn, **more}
-            return client.post(f"/api/ticket/{action}", json=body, headers={HEADER: "1"})
+            headers = {HEADER: "1", "Content-Type": "application/json"}
+            return client.post(f"/api/ticket/{action}", content=json.dumps(body), headers=headers)
 
         yield post
 
@@ -151,3 +153,11 @@ def test_without_a_function_there_is_nothing_to_send_with(remind, monkeypatch):
     monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", "")
     answer = remind()
     assert (answer.status_code, answer.json()["detail"]) == (404, NOT_CONFIGURED)
+
+
+@pytest.mark.parametrize("text", ["\x00", "run\x00", "\ud800", "\udfff tail"])
+@pytest.mark.parametrize("name", ["dag_id", "run_id", "task_id", "sn", "reason", "another"])
+def test_what_no_database_can_hold_is_not_there(act, sandbox, sn, name, text):
+    answer = act("withdraw", "alice", **{"reason": "r", name: text})
+    assert answer.status_code == 404
+    assert sandbox.ticket(sn)["status"] == "RUNNING"

@@ -17,6 +17,7 @@ import requests
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_provider_bkitsm.callback import checks
 from airflow_provider_bkitsm.callback.receiver import Registrations
 from airflow_provider_bkitsm.callback.signature import HEADER, callback_meta
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
@@ -30,11 +31,11 @@ ACCEPTED = {"result": True, "code": 0, "message": "success", "data": None}
 
 @pytest.fixture
 def client(metadata) -> TestClient:
-    return TestClient(create_app(metadata))
+    return TestClient(create_app(metadata, rest=0.0, retries=()))
 
 
 def post(client: TestClient, arrived: Any, **more: Any) -> requests.Response:
-    path = f"/callback/{arrived.conn_id}/{arrived.tag}/{arrived.expires}"
+    path = f"/callback/{quote(arrived.conn_id, safe='')}/{arrived.tag}/{arrived.expires}"
     return client.post(path, content=arrived.body, headers={HEADER: arrived.signature}, **more)
 
 
@@ -73,7 +74,6 @@ def test_p4_an_outsider_learns_nothing(client, sn, sandbox, arrive, metadata):
         replace(good, body=b"{}"),
         replace(good, body=b" " * 70_000),
         arrive("REQ_nobody", signed={"expires": 1}),
-        arrive(sn, body={"token": "A" * 88}),
     ]
     said = [post(client, replace(one, signature=one.signature.encode())) for one in forged]
     assert {(one.status_code, one.text) for one in said} == {
@@ -95,9 +95,26 @@ def test_a_body_without_end_is_not_read_to_the_end(client, sn, arrive):
 
 
 def test_what_goes_wrong_inside_is_no_crash(client, sn, arrive, metadata, monkeypatch):
-    monkeypatch.setattr(metadata, "waiting", lambda *_: 1 / 0)
+    monkeypatch.setattr(metadata, "gateway", lambda *_: 1 / 0)
     said = post(client, arrive(sn))
     assert (said.status_code, said.json()["code"]) == (503, 2)
+
+
+def test_what_goes_wrong_after_the_answer_is_no_crash(client, sn, arrive, metadata, monkeypatch):
+    monkeypatch.setattr(metadata, "waiting", lambda *_: 1 / 0)
+    assert post(client, arrive(sn)).json() == ACCEPTED
+
+
+def test_a_queue_that_is_full_answers_not_now(client, sn, arrive, monkeypatch):
+    monkeypatch.setattr(checks, "TICKETS_LIMIT", 0)
+    said = post(client, arrive(sn))
+    assert (said.status_code, said.json()["code"]) == (503, 2)
+
+
+@pytest.mark.parametrize("conn_id", ["with\x00nul", "x" * 251, "line\nbreak"])
+def test_p4_an_id_that_no_connection_can_have_is_not_looked_up(client, sn, arrive, metadata, conn_id):
+    assert post(client, replace(arrive(sn), conn_id=conn_id)).status_code in (403, 404)
+    assert metadata.looked_up == []
 
 
 @contextmanager
@@ -114,6 +131,17 @@ def served(app: FastAPI) -> Iterator[str]:
     server.should_exit = True
     thread.join(10)
     socket.close()
+
+
+def test_p1_a_server_that_is_told_to_stop_settles_first_what_it_has_answered(sn, sandbox, arrive, metadata):
+    sandbox.approve(sn)
+    sandbox.fault("token/verify", "delay", seconds=1)
+    good = arrive(sn)
+    with served(create_app(metadata)) as airflow:
+        path = f"/bkitsm/callback/{good.conn_id}/{good.tag}/{good.expires}"
+        said = requests.post(airflow + path, data=good.body, headers={HEADER: good.signature}, timeout=10)
+        assert (said.json(), metadata.resumed) == (ACCEPTED, [])
+    assert [verdict.outcome for _, verdict in metadata.resumed] == ["approved"]
 
 
 @contextmanager

@@ -7,9 +7,11 @@ import asyncio
 
 import pytest
 
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins.views import read_story
+from airflow_provider_bkitsm.plugins import views
+from airflow_provider_bkitsm.plugins.views import ApprovalViews, read_story
 from tests.callback.conftest import FORM, gateway_of
 
 
@@ -55,3 +57,21 @@ async def test_a_silent_itsm_does_not_hold_the_page(gateway, sn, monkeypatch):
 
     monkeypatch.setattr("airflow_provider_bkitsm.plugins.views.ItsmAsyncHook.run", never)
     assert await read_story(gateway, sn, seconds=0.5) == (None, "no answer in 0.5 s")
+
+
+async def test_people_who_look_at_a_ticket_within_seconds_share_one_look_until_it_is_changed(
+    metadata, sn, sandbox, monkeypatch
+):
+    monkeypatch.setattr(views, "check_reads", lambda *_: None)
+    monkeypatch.setattr(views, "may_change", lambda *_: False)
+    task = TaskKey(dag_id="dag", run_id="run", task_id="wait")
+    wait = ApprovalWait(task=task, state="deferred", sn=sn, conn_id="bkitsm_default")
+    seen = ApprovalViews(metadata)
+    monkeypatch.setattr(seen.tickets, "of_run", lambda *_: [wait])
+    monkeypatch.setattr(seen.tickets, "polls", lambda **_: {})
+    both = await asyncio.gather(*(seen.ticket(None, object(), task) for _ in range(20)))
+    assert both[0]["story"]["title"] == FORM["title"]
+    assert len(sandbox.requests("get_ticket_info")) == 1
+    seen.forget_story(wait.ticket)
+    await seen.ticket(None, object(), task)
+    assert len(sandbox.requests("get_ticket_info")) == 2

@@ -7,15 +7,16 @@ Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint res
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy import Row, Select, and_, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from airflow_provider_bkitsm import telemetry
@@ -66,8 +67,16 @@ _CONN_TYPE = "bkitsm"
 _TOO_EARLY = timedelta(seconds=5)
 
 
+_ROWS_KEPT = 1_000
+
+
 class AirflowMetadata:
     """Connections, registrations and waiting task instances."""
+
+    def __init__(self) -> None:
+        # What was read of waiting tasks until they are resumed. Resuming checks under a lock that nothing has
+        # changed: a task instance that still waits on the same trigger is still the same.
+        self._rows: OrderedDict[str, Row[Any]] = OrderedDict()
 
     def gateway(self, conn_id: str) -> Gateway | None:
         """Return a connection of type ``bkitsm``; None when there is none."""
@@ -89,20 +98,15 @@ class AirflowMetadata:
         A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments. A
         clean-up may have deleted the registration: then the store's record of the wait finds the task.
         """
-        same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
-        columns = (XComModel.value, TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
-        query = (
-            select(*columns)
-            .join(TaskInstance, and_(*same))
-            .join(Trigger, and_(TaskInstance.trigger_id == Trigger.id, Trigger.classpath == TRIGGER), isouter=True)
-            .where(XComModel.key == wait_key(sn))
-        )
         with create_session(scoped=False) as session:
-            rows = session.execute(query).all()
+            rows = session.execute(_registered_query(), {"key": wait_key(sn)}).all()
         registered = (Waiter.from_value(row.value) for row in rows)
         is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
         waiting = _waiting(((row, row.value) for row in rows), sn, conn_id) or _recorded(sn, conn_id)
         waits = {waiter.ti_id: waiter for waiter in waiting}
+        self._rows.update({ti_id: row for row in rows if (ti_id := str(row.id)) in waits})
+        while len(self._rows) > _ROWS_KEPT:
+            self._rows.popitem(last=False)
         request = read_request(sn, conn_id) if waits else None
         return Registrations(
             waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
@@ -130,7 +134,7 @@ class AirflowMetadata:
         ticket to the task. Without either the worker is only woken, and reads its own ticket. ITSM calls
         back only once, so a transaction that the database aborted is repeated.
         """
-        found = run_with_db_retries()(_read, waiter)
+        found = self._rows.pop(waiter.ti_id, None) or run_with_db_retries()(_read, waiter)
         message = None if found is None else _message(found, waiter, verdict)
         if found is None or message is None:
             return False
@@ -313,29 +317,80 @@ def _is_young(waits: Row[Any]) -> bool:
 
 
 def _read(waiter: Waiter) -> Row[Any] | None:
-    """Read a waiting task instance and its trigger; None where it does not wait on our trigger.
+    """Read a waiting task instance and its trigger; None where it does not wait on our trigger."""
+    # Airflow 3.1 stores these ids as text, later versions as UUID.
+    ti_id = TaskInstance.id.type.python_type(waiter.ti_id)
+    with create_session(scoped=False) as session:
+        return session.execute(_waiting_query(), {"ti_id": ti_id}).one_or_none()
 
-    Only a few columns: loading task instance, run and DAG takes longer than all the rest of a callback.
-    """
-    key = [getattr(TaskInstance, name) for name in _KEY]
+
+# Statements are built once: building one takes as long as the database takes to answer it.
+@cache
+def _registered_query() -> Select[Any]:
+    """Select the registrations with an XCom's ``key``, with their tasks and triggers."""
+    same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
+    columns = (XComModel.value, XComModel.dag_run_id, *_waiting_columns(), TaskInstance.state)
+    return (
+        select(*columns)
+        .join(TaskInstance, and_(*same))
+        .join(Trigger, and_(TaskInstance.trigger_id == Trigger.id, Trigger.classpath == TRIGGER), isouter=True)
+        .where(XComModel.key == bindparam("key"))
+    )
+
+
+@cache
+def _waiting_query() -> Select[Any]:
+    """Select the task instance ``ti_id`` and its trigger, if it waits on our trigger."""
     run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
-    query = (
-        select(
-            *(TaskInstance.id, TaskInstance.start_date, TaskInstance.trigger_id, DagRun.id.label("dag_run_id")),
-            *(Trigger.created_date, Trigger.encrypted_kwargs),
-            *key,
-        )
+    return (
+        select(*_waiting_columns(), DagRun.id.label("dag_run_id"))
         .join(DagRun, run)
         .join(Trigger, TaskInstance.trigger_id == Trigger.id)
         .where(
-            # Airflow 3.1 stores these ids as text, later versions as UUID.
-            TaskInstance.id == TaskInstance.id.type.python_type(waiter.ti_id),
+            TaskInstance.id == bindparam("ti_id"),
             TaskInstance.state == TaskInstanceState.DEFERRED,
             Trigger.classpath == TRIGGER,
         )
     )
-    with create_session(scoped=False) as session:
-        return session.execute(query).one_or_none()
+
+
+def _waiting_columns() -> tuple[Any, ...]:
+    """Return the columns of a waiting task and its trigger.
+
+    Only a few: loading task instance, run and DAG takes longer than all the rest of a callback.
+    """
+    key = (getattr(TaskInstance, name) for name in _KEY)
+    task = (TaskInstance.id, TaskInstance.start_date, TaskInstance.trigger_id, *key)
+    return *task, Trigger.created_date, Trigger.encrypted_kwargs
+
+
+@cache
+def _lock_statement() -> Any:
+    """Lock the task instance ``ti_id`` that is deferred on the trigger ``trigger``."""
+    table: Any = TaskInstance.__table__
+    still = (
+        table.c.id == bindparam("ti_id"),
+        table.c.state == TaskInstanceState.DEFERRED,
+        table.c.trigger_id == bindparam("trigger"),
+    )
+    return update(table).where(*still).values(updated_at=bindparam("now"))
+
+
+@cache
+def _end_statement() -> Any:
+    """Set the task instance ``ti_id`` to success."""
+    table: Any = TaskInstance.__table__
+    times: Any = {name: bindparam(f"new_{name}") for name in ("start_date", "end_date", "duration")}
+    ended = update(table).where(table.c.id == bindparam("ti_id"))
+    return ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
+
+
+@cache
+def _delete_xcoms_statement() -> Any:
+    """Delete the XComs ``keys`` of a task of a run."""
+    table: Any = XComModel.__table__
+    of_task = [table.c[name] == bindparam(name) for name in (*_KEY, "dag_run_id")]
+    return delete(table).where(*of_task, table.c.key.in_(bindparam("keys", expanding=True)))
 
 
 def _lock(session: Session, found: Row[Any]) -> bool:
@@ -344,13 +399,8 @@ def _lock(session: Session, found: Row[Any]) -> bool:
     The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
     FOR UPDATE does nothing). It must be the transaction's first statement.
     """
-    still = (
-        TaskInstance.id == found.id,
-        TaskInstance.state == TaskInstanceState.DEFERRED,
-        TaskInstance.trigger_id == found.trigger_id,
-    )
-    locked = update(TaskInstance).where(*still).values(updated_at=datetime.now(UTC))
-    return bool(session.execute(locked.execution_options(synchronize_session=False)).rowcount)  # type: ignore[attr-defined]
+    values = {"ti_id": found.id, "trigger": found.trigger_id, "now": datetime.now(UTC)}
+    return bool(session.execute(_lock_statement(), values).rowcount)  # type: ignore[attr-defined]
 
 
 def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
@@ -361,10 +411,12 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     """
     now = datetime.now(UTC)
     start = waits.start_date or now
-    times = {"start_date": start, "end_date": now, "duration": (now - start).total_seconds()}
-    ended = update(TaskInstance).where(TaskInstance.id == waits.id)
-    ended = ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
-    session.execute(ended.execution_options(synchronize_session=False))
+    times: dict[str, Any] = {
+        "new_start_date": start,
+        "new_end_date": now,
+        "new_duration": (now - start).total_seconds(),
+    }
+    session.execute(_end_statement(), {"ti_id": waits.id, **times})
     _write_xcoms(session, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
 
@@ -373,13 +425,14 @@ def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> No
     """Replace XComs without loading the earlier values."""
     _delete_xcoms(session, waits, xcoms)
     task = _task_columns(waits)
-    session.execute(insert(XComModel), [{"key": key, "value": value, **task} for key, value in xcoms.items()])
+    session.execute(
+        insert(XComModel.__table__), [{"key": key, "value": value, **task} for key, value in xcoms.items()]
+    )
 
 
 def _delete_xcoms(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
     """Delete XComs; return how many existed."""
-    earlier = delete(XComModel).filter_by(**_task_columns(waits)).where(XComModel.key.in_(list(keys)))
-    found = session.execute(earlier.execution_options(synchronize_session=False))
+    found = session.execute(_delete_xcoms_statement(), {"keys": list(keys), **_task_columns(waits)})
     return int(found.rowcount)  # type: ignore[attr-defined]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from airflow_provider_bkitsm.plugins.metadata.resume import AirflowMetadata
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
-from tests.callback.conftest import TAG, WAITER, FakeMetadata
+from tests.callback.conftest import TAG, WAITER, FakeMetadata, receiver_of, settled
 from tests.conformance.v4.cases import case
 from tests.itsm.v4.answers import ID
 from tests.sandbox.receiver import Receiver as Listener
@@ -63,7 +62,7 @@ def metadata(hook, sn) -> FakeMetadata:
 
 @pytest.fixture
 def receiver(metadata) -> Receiver:
-    return Receiver(metadata=metadata)
+    return receiver_of(metadata)
 
 
 def arrived(listener: Listener, **changes: Any) -> CallbackRequest:
@@ -82,7 +81,7 @@ async def test_p1_a_decision_resumes_with_what_itsm_says(
     sn, server, listener, receiver, metadata, decide, outcome
 ):
     getattr(server, decide)(sn)
-    assert await receiver.receive(arrived(listener)) is Result.RESUMED
+    assert await settled(receiver, arrived(listener)) is Result.RESUMED
     ((_, verdict),) = metadata.resumed
     assert (verdict.sn, verdict.outcome) == (sn, outcome)
 
@@ -90,8 +89,7 @@ async def test_p1_a_decision_resumes_with_what_itsm_says(
 @case(37)
 async def test_p1_a_withdrawal_resumes_as_well(sn, server, listener, receiver, metadata):
     server.withdraw(sn)
-    assert await receiver.receive(arrived(listener)) is Result.ANSWERED_FIRST
-    await asyncio.gather(*receiver._background)
+    assert await settled(receiver, arrived(listener)) is Result.RESUMED
     assert [verdict.outcome for _, verdict in metadata.resumed] == ["withdrawn"]
 
 
@@ -99,7 +97,7 @@ async def test_p1_a_withdrawal_resumes_as_well(sn, server, listener, receiver, m
 @pytest.mark.parametrize("token", ["", None, "v1=" + "0" * 64, "x", 7, ["v1"]])
 async def test_p4_a_wrong_token_is_refused(sn, server, listener, receiver, metadata, token):
     server.approve(sn)
-    refused = await receiver.receive(arrived(listener, callback_token=token))
+    refused = await settled(receiver, arrived(listener, callback_token=token))
     assert refused in (Result.REFUSED_SIGNATURE, Result.REFUSED_SHAPE)
     assert answer(refused)[0] == 403
     assert (metadata.resumed, metadata.asked) == ([], [])
@@ -112,7 +110,7 @@ async def test_p8_the_token_is_never_logged(sn, server, listener, receiver, capl
     request = arrived(listener)
     token = listener.wait().body["callback_token"]
     assert len(token) > 48
-    await receiver.receive(request)
+    await settled(receiver, request)
     assert token not in caplog.text + repr(request)
 
 
@@ -131,23 +129,23 @@ async def test_p4_the_right_token_with_another_ticket_resumes_nobody(sn, server,
     server.approve(other)
     server.approve(sn)
     stolen = arrived(listener, ticket={"id": other, "status": "finished", "approve_result": True})
-    assert await receiver.receive(stolen) is Result.REFUSED_MISDIRECTED
+    assert await settled(receiver, stolen) is Result.REFUSED_MISDIRECTED
     assert metadata.resumed == []
 
 
 @case(43)
 async def test_p4_a_lie_about_a_running_ticket_resumes_nobody(sn, server, listener, receiver, metadata):
     server.post_callback(sn, ticket={"id": sn, "status": "finished", "approve_result": True})
-    assert await receiver.receive(arrived(listener)) is Result.STILL_OPEN
+    assert await settled(receiver, arrived(listener)) is Result.STILL_OPEN
     assert metadata.resumed == []
 
 
 @case(44)
 async def test_p4_a_second_callback_is_answered_and_has_no_effect(sn, server, listener, receiver, metadata):
     server.approve(sn)
-    await receiver.receive(arrived(listener))
+    await settled(receiver, arrived(listener))
     metadata.waits[sn] = Registrations(ever_registered=True)
-    twice = await receiver.receive(arrived(listener))
+    twice = await settled(receiver, arrived(listener))
     assert (twice, answer(twice)[1]["result"], len(metadata.resumed)) == (Result.DUPLICATE, True, 1)
 
 
@@ -157,7 +155,7 @@ async def test_p6_a_ticket_that_nobody_waits_for_is_not_read(sn, server, listene
     server.approve(sn)
     metadata.waits.clear()
     before = len(server.requests())
-    assert await receiver.receive(arrived(listener)) is Result.UNKNOWN
+    assert await settled(receiver, arrived(listener)) is Result.UNKNOWN
     assert (len(server.requests()), metadata.resumed) == (before, [])
 
 
@@ -172,7 +170,7 @@ async def test_p3_a_callback_of_v2_means_nothing_to_a_connection_of_v4(sn, serve
         signature=listener.wait().body["callback_token"],
         body=json.dumps({"sn": sn, "token": "t" * 8}).encode(),
     )
-    assert await receiver.receive(v2) is Result.REFUSED_SHAPE
+    assert await settled(receiver, v2) is Result.REFUSED_SHAPE
     assert metadata.resumed == []
 
 
@@ -195,7 +193,7 @@ def adopted(metadata) -> list[tuple[str, str]]:
 @case(8)
 async def test_p2_a_callback_names_the_ticket_of_a_lost_answer(sn, server, listener, receiver, adopted):
     server.approve(sn)
-    assert await receiver.receive(arrived(listener)) is Result.UNKNOWN
+    assert await settled(receiver, arrived(listener)) is Result.UNKNOWN
     assert [one for one, _ in adopted] == [sn]
 
 
@@ -203,7 +201,7 @@ async def test_p2_a_callback_names_the_ticket_of_a_lost_answer(sn, server, liste
 async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(sn, server, listener, receiver, adopted):
     server.edit(sn, approvers=["mallory"])
     server.approve(sn)
-    await receiver.receive(arrived(listener))
+    await settled(receiver, arrived(listener))
     assert adopted == []
 
 
@@ -213,7 +211,7 @@ async def test_p2_another_ticket_is_not_adopted(sn, server, listener, receiver, 
     form = {"ticket__title": "Other #00000000", "approvers": ["bob"]}
     other = server.call("POST", "ticket/create", json=body | {"form_data": form})["id"]
     server.approve(sn)
-    await receiver.receive(arrived(listener, ticket={"id": other}))
+    await settled(receiver, arrived(listener, ticket={"id": other}))
     assert adopted == []
 
 
@@ -222,7 +220,7 @@ async def test_p1_an_outage_leaves_the_ticket_to_the_search(sn, server, listener
     server.approve(sn)
     request = arrived(listener)
     server.fault("ticket/detail", "page", status=502)
-    assert await receiver.receive(request) is Result.UNKNOWN
+    assert await settled(receiver, request) is Result.UNAVAILABLE
     assert adopted == []
 
 
@@ -239,8 +237,7 @@ def test_p2_the_store_knows_which_ticket_was_lost(hook, sn):
         digest="d",
         asked_digest="d",
         tag=TAG,
-        request={"creator": "alice"},
-        dialect="v4",
+        request={"creator": "alice", "dialect": "v4"},
     )
     begun = store.begin(record)
     assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
@@ -280,7 +277,7 @@ async def test_p4_no_changed_callback_resumes_anybody(sn, server, listener, rece
     server.post_callback(sn)
     good, chance = arrived(listener), Random(19)
     for _ in range(300):
-        await receiver.receive(mutated(good, chance))
+        await settled(receiver, mutated(good, chance))
     assert metadata.resumed == []
     server.approve(sn)
     token, asked = json.loads(good.body)["callback_token"].encode(), len(metadata.asked)
@@ -288,6 +285,6 @@ async def test_p4_no_changed_callback_resumes_anybody(sn, server, listener, rece
         forged = mutated(good, chance)
         is_of_another_address = forged.body == good.body and forged != good
         if is_of_another_address or token not in forged.body:
-            await receiver.receive(forged)
+            await settled(receiver, forged)
     assert metadata.resumed == []
     assert len(metadata.asked) == asked
