@@ -12,7 +12,7 @@ MUTATION := $(VENV)/.mutation
 SCRIPTS := node_modules/.installed
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-js test-e2e coverage test-quick test-matrix lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help demo test test-js test-unit test-e2e coverage test-quick test-matrix audit lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,11 +21,12 @@ help:
 	@echo "make demo DIALECT=v4       the same with ITSM v4, which is experimental"
 	@echo "make demo KEEP=1           stay up after the result, until Ctrl-C"
 	@echo "make test                  the whole suite, end-to-end tests included"
-	@echo "make test-e2e              those alone"
+	@echo "make test-e2e              those alone; make test-unit all others"
 	@echo "make test-js               the scripts of the pages alone, by Node.js"
 	@echo "make coverage              all but the end-to-end tests, and which lines and branches they miss"
 	@echo "make test-quick            what Airflow 3.1 and 3.2 could break (three minutes)"
 	@echo "make test-matrix           every supported Airflow and Python (an hour and a half)"
+	@echo "make audit                 known holes in our dependencies, from a database in the network"
 	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
 	@echo "make api                   write docs/api.md, the public names and their parameters, from the code"
@@ -69,14 +70,17 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	@if $(HAS_NODE); then $(MAKE) test-js; fi
-	$(MAKE) coverage
-	$(MAKE) test-e2e
+	$(MAKE) --jobs=2 test-unit test-e2e
 	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
 
 test-js:
 	@$(NEEDS_NODE)
 	node --test tests/js/*.test.js
+
+# The end-to-end tests mostly wait: the others compute meanwhile.
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest tests $(UNIT)
 
 test-e2e: $(STAMP)
 	$(BIN)/python -m pytest $(E2E)
@@ -90,6 +94,9 @@ test-quick: $(STAMP)
 test-matrix: $(STAMP)
 	$(NOX) --session unit lowest installed lineage e2e
 
+audit: $(STAMP)
+	$(NOX) --session audit
+
 lint: $(STAMP) $(SCRIPTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -99,6 +106,7 @@ lint: $(STAMP) $(SCRIPTS)
 	$(BIN)/vulture
 	$(BIN)/deptry airflow_provider_bkitsm
 	$(BIN)/python -m tools.headers --check
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	npm run --silent lint
 
 headers: $(STAMP)

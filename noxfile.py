@@ -118,6 +118,17 @@ def lineage(session: nox.Session) -> None:
     _test(session, NEWEST, "tests/test_lineage.py", "tests/test_dags.py")
 
 
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known holes in what the tests run with and in the lowest versions allowed; needs the network."""
+    session.install("pip-audit")
+    lowest = os.path.join(session.create_tmp(), "lowest.txt")
+    compiling = ("uv", "pip", "compile", "pyproject.toml", "--python-version", PYTHONS[0], "--quiet")
+    session.run(*compiling, "--resolution", "lowest-direct", "--output-file", lowest, external=True)
+    for file in (*CONSTRAINTS.values(), lowest):
+        session.run("pip-audit", "--no-deps", "--disable-pip", "--requirement", file, *session.posargs)
+
+
 # On the Python that runs it: CI has no other for certain.
 @nox.session
 @nox.parametrize("airflow", ["3.1", "3.2"], ids=["airflow-3.1", "airflow-3.2"])

@@ -14,10 +14,11 @@ from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import (
+    VERDICT_KEY,
     ItsmHookMixin,
     OnAbandoned,
     OnNotApproved,
@@ -26,10 +27,16 @@ from airflow_provider_bkitsm.mixins import (
     VerdictPolicyMixin,
     is_mapped_over,
     map_index,
+    push_for_pages,
     task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, AirflowFailException, AirflowSkipException
+from airflow_provider_bkitsm.version_compat import (
+    AIRFLOW_V_3_3_PLUS,
+    AirflowFailException,
+    AirflowSkipException,
+    has_xcom_backend,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseSensorOperator, Context
@@ -53,11 +60,21 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
-    if any(value is _ON_A_WORKER for value in ready.values()):
+    if any(value is _ON_A_WORKER for value in ready.values()) or not _reads_xcoms_in_triggerer(task, ready):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(trigger_cls=_TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
+
+
+def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any]) -> bool:
+    """Whether Airflow can render a task's templates in a triggerer.
+
+    There it cannot ask for anything of which a name is not ASCII; see
+    :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
+    """
+    templates = [value for value in values.values() if is_template(value)]
+    return not templates or all(text.isascii() for text in (task.dag_id, *templates))
 
 
 _ON_A_WORKER = object()
@@ -167,6 +184,7 @@ def act_on_refusal(
     :param advice: is added to the message of a task that fails.
     :param xcoms: what a task that ends without a result leaves for others, by key.
     """
+    message = printable(message)
     if policy == "pass":
         log.info("%s", message)
         return
@@ -191,9 +209,12 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     poke_interval: float
     _sent: Mapping[str, Any] | None = None
     _task_key: Mapping[str, Any] | None = None
+    _ti_id: str | None = None
+    # The number this try has waited for, by the wait's record; None where there was no record.
+    _waited_for: str | None = None
 
     def pre_execute(self, context: Context) -> None:
-        """Delete the record of the wait: what ends the task while a worker has it has ended no wait."""
+        """Delete the wait's record, but for its number: what ends the task while a worker has it ends no wait."""
         from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
 
         super().pre_execute(context)
@@ -204,8 +225,9 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             "task_id": ti.task_id,
             "map_index": map_index(ti),
         }
+        self._ti_id = str(ti.id)
         try:
-            open_wait_store().end(wait_key(**self._task_key))
+            self._waited_for = open_wait_store().take_up(wait_key(**self._task_key), ti_id=self._ti_id)
         except ItsmError as error:
             self.log.warning("The record of the wait of this task could not be deleted: %s", error)
 
@@ -268,30 +290,24 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         The ticket of a wait that timed out is ended, if it is to be, and a decision that came first wins (P5). The
         approval of a ticket that was not opened for this task, or shows something else by now, is none.
         """
-        from airflow_provider_bkitsm.hooks.operating import give_up
         from airflow_provider_bkitsm.itsm.confirmation import confirm
+        from airflow_provider_bkitsm.tickets.withdrawal import withdraw_on_timeout
 
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
         if ends or verdict.outcome is Outcome.APPROVED:
             ownership = self.ownership(verdict.sn, context)
-            if ends and ownership.kind is not OwnershipKind.FOREIGN and not self._is_of_another_itsm(verdict.sn):
+            if ends and ownership.kind is not OwnershipKind.FOREIGN:
                 policy = self.hook.verdict_policy(**self.verdict_settings)
-                verdict = give_up(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+                try:
+                    verdict = withdraw_on_timeout(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
+                except ItsmAnotherDialectError as another:
+                    self.log.warning("ITSM ticket %s is not ended: %s", verdict.sn, another)
             # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
             # of what was sent, which this task has kept, and their event does not say whether they did.
             counted, request = ownership.applied_to(verdict), self._sent or ownership.request
             verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
         self._seen = verdict.as_dict()
         return verdict
-
-    def _is_of_another_itsm(self, sn: str) -> bool:
-        """Whether the connection speaks another dialect now: its ITSM may have a ticket of that number (P6)."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
-
-        another = read_another_dialect(sn, self.bkitsm_conn_id, spoken=self.hook.gateway.dialect.name)
-        if another is not None:
-            self.log.warning("ITSM ticket %s is not ended: %s", sn, another)
-        return another is not None
 
     def ownership(self, sn: str, context: Context) -> Ownership:
         """Read from the store whose a ticket is; one of before there were records is known by mark and age.
@@ -332,6 +348,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Return an approval; act on anything else as ``on_not_approved`` says."""
         result = verdict.as_dict()
+        self.note_verdict(result, context)
         if verdict.outcome is Outcome.APPROVED:
             if not verdict.evidence_required:
                 self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
@@ -346,6 +363,15 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             xcoms={"verdict": result, **({"return_value": result} if self.do_xcom_push else {})},
         )
         return result
+
+    def note_verdict(self, result: Mapping[str, Any], context: Context) -> None:
+        """Write the verdict for the approvals pages where the task's own result may be but a reference."""
+        if not has_xcom_backend():
+            return
+        try:
+            push_for_pages(context["ti"], VERDICT_KEY, dict(result))
+        except Exception as error:
+            self.log.warning("The approvals page will not show this verdict: %r", error)
 
     def wait_in_triggerer(self, sn: str, /, **remembered: Any) -> NoReturn:
         """Give the worker back until the ticket is decided.
@@ -377,6 +403,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             sn=sn,
             opened_by=self.opener(),
             withdraw=self.when_killed == "withdraw",
+            ti_id=self._ti_id,
             **self._task_key,
         )
         try:

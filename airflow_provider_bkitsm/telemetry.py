@@ -23,7 +23,7 @@ P = ParamSpec("P")
 # Seconds between two reports of a poller on how many tasks wait.
 GAUGE_SECONDS = 10.0
 # For so many seconds after a decision, its callback may still arrive.
-_CALLBACK_GRACE_SECONDS = 10.0
+CALLBACK_GRACE_SECONDS = 10.0
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 Way = Literal["callback", "poll"]
@@ -95,7 +95,7 @@ def decided(
     if seconds is None:
         return
     _emit(LATENCY, timedelta(seconds=seconds), conn_id=conn_id, way=way, outcome=verdict.outcome)
-    if called_back and way == "poll" and seconds > _CALLBACK_GRACE_SECONDS:
+    if called_back and way == "poll" and seconds > CALLBACK_GRACE_SECONDS:
         _emit(RECOVERED, conn_id=conn_id)
 
 

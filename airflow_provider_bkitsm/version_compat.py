@@ -16,6 +16,7 @@ try:
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSkipException,
         DownstreamTasksSkipped,
     )
@@ -23,6 +24,7 @@ except ImportError:  # Airflow 3.1
     from airflow.exceptions import (  # type: ignore[no-redef,attr-defined]
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSkipException,
         DownstreamTasksSkipped,
     )
@@ -140,20 +142,26 @@ def airflow_can_finish_without_worker() -> bool:
     """
     from airflow.listeners.listener import get_listener_manager
 
-    plain = airflow_conf().get("core", "xcom_backend", fallback=_PLAIN_XCOM) in _PLAIN_XCOMS
-    return plain and not get_listener_manager().has_listeners
+    return not has_xcom_backend() and not get_listener_manager().has_listeners
+
+
+def has_xcom_backend() -> bool:
+    """Whether a worker's XComs go through a backend, which may leave but a reference in Airflow's table."""
+    return airflow_conf().get("core", "xcom_backend", fallback=_PLAIN_XCOM) not in _PLAIN_XCOMS
 
 
 __all__ = [
     "AIRFLOW_V_3_3_PLUS",
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSkipException",
     "BranchMixIn",
     "DownstreamTasksSkipped",
     "airflow_can_finish_without_worker",
     "airflow_conf",
     "function_arguments",
+    "has_xcom_backend",
     "hostname",
     "initialize_metrics",
     "mask_secret",

@@ -238,11 +238,16 @@ def _task_instance(number: int) -> dict[str, Any]:
 def main() -> None:
     """Run the trigger runner; the supervisor is at file descriptor 0."""
     from airflow.jobs.triggerer_job_runner import TriggerRunner
+    from airflow.listeners.listener import get_listener_manager
     from airflow.sdk.log import configure_logging
 
     report_to = os.fdopen(os.dup(1), "w", buffering=1)
     log = Path(os.environ["AIRFLOW_HOME"], _LOG).open("wb")  # noqa: SIM115 - open as long as the process
     configure_logging(json_output=True, output=log)
+
+    # As ``airflow triggerer`` does before it forks the runner: this loads the plugins.
+    sys.argv[1:] = ["triggerer"]
+    get_listener_manager().hook.on_starting(component=None)
 
     class Measured(TriggerRunner):
         async def init_comms(self) -> None:

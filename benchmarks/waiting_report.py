@@ -96,9 +96,9 @@ def _table_of_few(few: Costs) -> list[str]:
         "| --- | ---: | ---: | ---: |",
     ]
     for kind, name in NAMES.items():
-        asked = _spread([one.requests for one in few[kind]])
-        cpu = _spread([one.cpu for one in few[kind]], "%")
-        memory = _spread([one.memory / 1024 for one in few[kind]], "KB")
+        asked = spread([one.requests for one in few[kind]])
+        cpu = spread([one.cpu for one in few[kind]], "%")
+        memory = spread([one.memory / 1024 for one in few[kind]], "KB")
         lines.append(f"| {name} | {asked} | {cpu} | {memory} |")
     ratios = [
         f"{NAMES[kind]}: requests 1/{_times_less(few, kind, 'requests'):.0f},"
@@ -121,11 +121,11 @@ def _table_of_many(many: Costs) -> list[str]:
     ]
     for kind, name in MANY.items():
         stalls = [
-            _spread([one.stalls[which][0] * 1000 for one in many[kind]], "ms")
+            spread([one.stalls[which][0] * 1000 for one in many[kind]], "ms")
             for which in ("between", "full", "wall")
         ]
-        cpu = _spread([one.cpu for one in many[kind]], "%")
-        memory = _spread([one.memory / 1024 for one in many[kind]], "KB")
+        cpu = spread([one.cpu for one in many[kind]], "%")
+        memory = spread([one.memory / 1024 for one in many[kind]], "KB")
         lines.append(f"| {name} | {' | '.join(stalls)} | {cpu} | {memory} |")
     between, full = (_stall(many, OURS, which) - _stall(many, IDLE, which) for which in ("between", "full"))
     memory_more = (middle(many, OURS, "memory") - middle(many, IDLE, "memory")) / 1024
@@ -147,7 +147,8 @@ def middle(costs: Costs, kind: str, what: str) -> float:
     return float(median(getattr(one, what) for one in costs[kind]))
 
 
-def _spread(values: Sequence[float], unit: str = "") -> str:
+def spread(values: Sequence[float], unit: str = "") -> str:
+    """Return a median with the smallest and the largest value."""
     ordered = sorted(values)
     form = "{:,.0f}" if median(ordered) >= 100 else "{:,.1f}"  # noqa: PLR2004 - no digits nobody needs
     ends = "" if len(ordered) == 1 else f" ({form} to {form})".format(ordered[0], ordered[-1])

@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -95,6 +95,17 @@ class Browser:
                 return None  # it was drawn anew meanwhile
 
         return wait_until(look, seconds, lambda: f"no {css} {text!r} in: {self.text()[:2000]}")
+
+    def click(self, css: str, *, text: str = "") -> None:
+        """Wait for an element as ``one`` does, and click it, anew if it is drawn anew meanwhile."""
+
+        def clicked() -> bool:
+            with suppress(StaleElementReferenceException):
+                self.one(css, text=text).click()
+                return True
+            return False
+
+        wait_until(clicked, _SECONDS, lambda: f"{css} {text!r} is drawn anew all the time")
 
     def all(self, css: str) -> list[WebElement]:
         """Return the elements there are."""

@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from tests.collectors import servers
+from tests.once import run_folder
 
 # Airflow's example plugins listen to every task, which then needs a worker at its end.
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
@@ -27,6 +30,9 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 # How long examples take says nothing about their results.
 settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("provider")
+
+# Before any worker is started, so that all of them share it.
+run_folder()
 
 Connect = Callable[..., None]
 AIRFLOW = tuple(int(part) for part in version("apache-airflow-core").split(".")[:2])
@@ -41,9 +47,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_pool_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pool_for_the_store() -> Iterator[None]:
     """Undo what starting the plugin tells its process: to keep connections of the store open."""
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store._keepers", set())
+    yield
+    keep_connections_open(keep=False)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Run one PostgreSQL for all tests of this process that leave nothing behind."""
+    with servers.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """Run one MariaDB likewise."""
+    with servers.mariadb() as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres_url(postgres_url: str) -> Iterator[str]:
+    """Give a database of this test's own."""
+    with servers.own_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -68,8 +96,8 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     """Define the default connections to the sandbox, and a store of this test's own."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     # The sandbox's flows start in a fraction of the time a real ITSM's take.
-    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener._START_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener.START_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.withdrawal.RETRY_SECONDS", 0.05)
     caller = {"login": "sandbox", "password": "sandbox-secret"}
     itsm = {"settle_seconds": 0.2, "read_retries": 0}
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)

@@ -42,7 +42,7 @@ EDGES = {
     "bkitsm_taskflow": {"find": ["approve", "delete"], "approve": ["delete"], "delete": []},
 }
 # What must not be loaded while a DAG is parsed: clients, the store's database layer, the sandbox.
-HEAVY = ("requests", "httpx", "sqlalchemy", "airflow_provider_bkitsm.sandbox", "fastapi")
+HEAVY = ("requests", "httpx", "httpcore", "sqlalchemy", "airflow_provider_bkitsm.sandbox", "fastapi")
 # In a process without any connection, with the network forbidden. Serialising loads more: all are parsed before.
 PROGRAM = """
 import json, runpy, socket, sys

@@ -185,10 +185,10 @@ def test_p5_what_fails_a_task_on_a_worker_has_ended_no_wait(connections, who):
 
 
 def test_a_store_that_cannot_be_used_stops_no_wait(connections, who, monkeypatch):
-    def fails(*_args):
+    def fails(*_args, **_kwargs):
         raise StoreUnavailable("no such host")
 
     monkeypatch.setattr(WaitStore, "begin", fails)
-    monkeypatch.setattr(WaitStore, "end", fails)
+    monkeypatch.setattr(WaitStore, "take_up", fails)
     one = gate()
     assert _run_on_worker(one, who, one.execute).trigger.ticket_sn

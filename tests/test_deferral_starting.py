@@ -59,6 +59,16 @@ def test_what_needs_a_worker_first_begins_on_one(needs):
     assert sensor(**needs).start_from_trigger is False
 
 
+@pytest.mark.parametrize(("dag_id", "opener"), [("上线审批", "ask"), ("release", "提单"), ("validación", "ask")])
+def test_p1_so_does_a_wait_whose_number_airflow_cannot_pull_in_a_triggerer(dag_id, opener):
+    with DAG(dag_id, schedule=None):
+        ask = ItsmCreateTicketOperator(task_id=opener, **FAST)
+        wait = sensor(task_id="wait", ticket_sn=ask.output)
+        with_number = sensor(task_id="等审批")
+    assert wait.start_from_trigger is False
+    assert with_number.start_from_trigger is True
+
+
 def test_so_does_a_sensor_of_ones_own():
     assert Own(task_id="wait", ticket_sn="REQ1").start_from_trigger is False
 

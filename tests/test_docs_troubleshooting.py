@@ -7,9 +7,8 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from airflow_provider_bkitsm import exceptions
+from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -42,7 +41,7 @@ def _said() -> list[str]:
 SAID = _said()
 
 
-@pytest.mark.parametrize("quote", QUOTED)
+@table("quote", QUOTED)
 def test_a_message_quoted_is_still_said(quote):
     """Parts between what differs are looked for in their order, in one message."""
     pattern = re.compile(".*".join(re.escape(part) for part in quote.split(_VARIES)), re.DOTALL)

@@ -37,6 +37,7 @@ def test_only_what_is_safe_says_so():
     assert safe == {
         "BkLogUnavailableError",
         "CollectorStorageUnknown",
+        "ItsmCrashError",
         "ItsmRateLimitedError",
         "ItsmTimeoutError",
         "ItsmUnavailableError",

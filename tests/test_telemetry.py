@@ -15,7 +15,6 @@ import pytest
 
 from airflow_provider_bkitsm import telemetry, version_compat
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -23,6 +22,7 @@ from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 from airflow_provider_bkitsm.tickets.poller import TicketWait
+from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 CONN = "bkitsm_default"
@@ -161,7 +161,7 @@ async def test_a_trigger_times_what_it_sees(seen, sn, sandbox, monkeypatch, reco
         """Registered."""
 
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
-    monkeypatch.setattr(telemetry, "_CALLBACK_GRACE_SECONDS", -1.0 if recovered else 3600.0)
+    monkeypatch.setattr(telemetry, "CALLBACK_GRACE_SECONDS", -1.0 if recovered else 3600.0)
     sandbox.approve(sn)
     one = ItsmTicketTrigger(ticket_sn=sn, bkitsm_conn_id=CONN, poll_interval=9, approval_timeout=None)
     one.task_instance = SimpleNamespace(id="01a20d5b-e52e-7d97-8d82-4612038db7fd", task_id="wait")
@@ -195,10 +195,10 @@ def test_so_is_one_whose_answer_was_lost(seen, connections, sandbox):
 
 
 def test_a_ticket_that_is_ended_is_counted_unless_a_decision_came_first(seen, sn, sandbox):
-    call_off(ItsmHook(), sn=sn, why="w")
+    withdraw(ItsmHook(), sn=sn, why="w")
     other = ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
     sandbox.approve(other)
-    call_off(ItsmHook(), sn=other, why="w")
+    withdraw(ItsmHook(), sn=other, why="w")
     assert seen.names == ["bkitsm.withdrawn,bkitsm_default"]
 
 

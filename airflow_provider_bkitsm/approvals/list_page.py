@@ -132,12 +132,20 @@ def _sorted(rows: list[Row], wanted: Wanted) -> list[Row]:
     return sorted(has, key=value, reverse=wanted.descending) + lacks
 
 
+# What an answer of ITSM adds to a row must not move it while a person reads the page.
+_TIMES: dict[Sort, Callable[[Row], datetime | None]] = {
+    Sort.SINCE: lambda row: row.order_since,
+    Sort.DEADLINE: lambda row: row.order_deadline,
+    Sort.DECIDED: lambda row: row.decided_at,
+}
+
+
 def _sort_value(sort: Sort) -> Callable[[Row], Any]:
     if sort is Sort.DAG:
         return lambda row: row.task.dag_id.casefold()
-    if sort in (Sort.TITLE, Sort.STATUS):
-        return lambda row: str(getattr(row, sort.value)).casefold()
-    return lambda row: getattr(row, sort.value) or _BEGINNING
+    if sort in _TIMES:
+        return lambda row: _TIMES[sort](row) or _BEGINNING
+    return lambda row: str(getattr(row, sort.value)).casefold()
 
 
 def _values(values: Iterable[str]) -> tuple[str, ...]:

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, moment, text
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
 
 
 def wait_of(waits: Sequence[ApprovalWait], task: TaskKey) -> ApprovalWait | None:
@@ -92,6 +96,7 @@ class ApprovalWait:
     :param triggered_by: who started the run, by their name in Airflow; empty for a schedule.
     :param approval_seconds: from the ticket's creation to the deadline; None: no deadline, or none is stored.
     :param verdict: the verdict that the task returned or failed with; None before that, or for another value.
+    :param noted: the ticket as the triggerer last read it; None after the wait, and before it was read.
     """
 
     task: TaskKey
@@ -105,6 +110,7 @@ class ApprovalWait:
     triggered_by: str = ""
     approval_seconds: float | None = None
     verdict: Mapping[str, Any] | None = None
+    noted: TicketSnapshot | None = None
 
     @property
     def ticket(self) -> Ticket:
@@ -113,30 +119,13 @@ class ApprovalWait:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketSnapshot:
-    """A ticket as ITSM showed it at ``read_at``. ``step`` and ``approvers`` are empty where they were not read.
-
-    ``stalled``: a minute or more after it was opened, the ticket ran and waited for nobody.
-    """
-
-    progress: Progress
-    read_at: datetime
-    title: str = ""
-    ticket_url: str = ""
-    created_at: datetime | None = None
-    creator: str = ""
-    step: str = ""
-    approvers: tuple[str, ...] = ()
-    stalled: bool = False
-    stale: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row of the page. ``since`` is the ticket's creation, or the wait's start until ITSM has answered.
+    """One row of the page. ``since`` is the ticket's creation, or the wait's start until that is known.
 
-    ``polled_at`` is when a poll of this connection last had an answer; only an open row has it. ``seen_by`` and
-    ``seen_at`` are how and when the decision reached Airflow. ``creator`` is the name that ITSM shows.
+    ``order_since`` and ``order_deadline`` sort the list: what an answer of ITSM adds does not move a row.
+    ``read_at`` and ``step_at`` are as of when ITSM showed status and step. ``polled_at`` is when a poll of this
+    connection last had an answer; only an open row has it. ``seen_by`` and ``seen_at`` are how and when the
+    decision reached Airflow. ``creator`` is the name that ITSM shows.
     """
 
     task: TaskKey
@@ -163,6 +152,10 @@ class Row:
     seen_by: str = ""
     seen_at: datetime | None = None
     reason_code: str = ""
+    step_at: datetime | None = None
+    step_stale: bool = False
+    order_since: datetime | None = None
+    order_deadline: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -173,33 +166,44 @@ class Row:
         """Return plain JSON values; times in ISO 8601."""
         values = asdict(self)
         task = values.pop("task")
+        del values["order_since"], values["order_deadline"]
         times = {key: value.isoformat() for key, value in values.items() if isinstance(value, datetime)}
         return {**task, **values, **times, "status": str(self.status), "open": self.is_open}
 
 
 def row_of(
-    wait: ApprovalWait, live: TicketSnapshot | None, *, collector: str = "", polled_at: datetime | None = None
+    wait: ApprovalWait,
+    live: TicketSnapshot | None,
+    *,
+    collector: str = "",
+    polled_at: datetime | None = None,
+    sent: SentTicket | None = None,
 ) -> Row:
     """Join a wait and its ticket into a row.
 
     The verdict that the DAG acted on stands, whatever ITSM shows later
     (docs/itsm-behaviour.md#deleted-approval-step).
 
+    :param live: the ticket as this process last read it; what the triggerer noted of it counts as well.
     :param polled_at: when a poll of the connection last had an answer.
+    :param sent: what the record of its opening says of the ticket.
     """
     verdict = wait.verdict or {}
-    since = (live and live.created_at) or wait.registered_at or wait.started_at
+    live = latest(live, wait.noted)
+    fixed = (sent and sent.opened_at) or wait.registered_at or wait.started_at
+    since = (sent and sent.opened_at) or (live and live.created_at) or fixed
     status = status_of(wait, live)
     waits = status in OPEN
+    step = live if live and waits else None
     in_itsm = isinstance(status, Outcome) and status.progress is not None
     return Row(
         task=wait.task,
         sn=wait.sn or text(verdict.get("sn")),
-        title=text(verdict.get("title")) or (live.title if live else ""),
+        title=text(verdict.get("title")) or (sent.title if sent else "") or (live.title if live else ""),
         ticket_url=_address(wait, live),
         status=status,
-        step=live.step if live and waits else "",
-        approvers=live.approvers if live and waits else (),
+        step=step.step if step else "",
+        approvers=step.approvers if step else (),
         stalled=live.stalled if live and status is Status.WAITING else False,
         decided_by=deciders(verdict),
         reason="" if waits else text(verdict.get("reason")),
@@ -217,6 +221,10 @@ def row_of(
         seen_by=text(verdict.get("seen_by")) if in_itsm else "",
         seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
         reason_code="" if waits else _reason_code(verdict),
+        step_at=step.step_at if step else None,
+        step_stale=step is not None and step.step_stale,
+        order_since=fixed,
+        order_deadline=_deadline(fixed, wait.approval_seconds) if waits else None,
     )
 
 
@@ -265,20 +273,6 @@ def web_address(value: object) -> str:
     """Return an address that a browser may open; empty for anything else, such as ``javascript:``."""
     address = text(value).strip()
     return address if address.lower().startswith(_WEB) else ""
-
-
-def moment(value: object) -> datetime | None:
-    """Read an aware time in ISO 8601; None for anything else."""
-    try:
-        read = datetime.fromisoformat(text(value))
-    except ValueError:
-        return None
-    return read if read.tzinfo else None
-
-
-def text(value: object) -> str:
-    """Return a text; empty for anything else. Half a character, which no page can show, is replaced."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def _address(wait: ApprovalWait, live: TicketSnapshot | None) -> str:

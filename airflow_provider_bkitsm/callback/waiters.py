@@ -25,6 +25,8 @@ from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VerdictPolicyMixin
 WAIT_PREFIX = "bkitsm_wait:"
 # XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
 POLLED_KEY = "bkitsm_polled"
+# XCom of a task that a callback has resumed: see ``resumption``.
+RESUMED_KEY = "bkitsm_resumed"
 # XComs that hold how a round ended. An earlier round's XComs do not count for this round.
 RESULT_KEYS = ("return_value", "verdict")
 # As Airflow names connections. A name that no database can store must not reach a query.
@@ -194,6 +196,15 @@ def wait_key(sn: str) -> str:
 def xcoms_of(verdict: Verdict) -> dict[str, Any]:
     """Return the XComs of a task that ends without a worker: the same that a worker would have pushed."""
     return {"return_value": verdict.as_dict(), TICKET_URL_KEY: verdict.ticket_url}
+
+
+def resumption(trigger_id: int | None, verdict: Verdict | None) -> dict[str, Any]:
+    """Return the XCom by which a trigger learns that a callback, and no person, has ended it.
+
+    :param verdict: the verdict, where it counts for the task. No text of ITSM is stored: it may hold a character
+        that the database refuses.
+    """
+    return {RESUMED_KEY: {"trigger_id": trigger_id, "outcome": None if verdict is None else str(verdict.outcome)}}
 
 
 def wait_can_finish_without_worker(waiter: Waiter, verdict: Verdict) -> bool:

@@ -12,6 +12,14 @@ _VERBOSE: tuple[tuple[str, ...], dict[str, Any]] = (
     ("-v", "--verbose"),
     {"action": "store_true", "help": "Make logging output more verbose"},
 )
+_OUTPUT: tuple[tuple[str, ...], dict[str, Any]] = (
+    ("-o", "--output"),
+    {
+        "choices": ("table", "json", "yaml", "plain"),
+        "default": "table",
+        "help": "Output format (default: table)",
+    },
+)
 HISTORY_HELP = "Show everything that happened to a collector's applications, in order"
 
 HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -24,14 +32,7 @@ HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--store-conn-id",),
         {"help": "Connection of the database of collector states (default: [bkitsm] store_conn_id)"},
     ),
-    (
-        ("-o", "--output"),
-        {
-            "choices": ("table", "json", "yaml", "plain"),
-            "default": "table",
-            "help": "Output format (default: table, which shortens the details)",
-        },
-    ),
+    _OUTPUT,
     _VERBOSE,
 )
 """Flags and options of ``history``, as argparse takes them."""
@@ -40,6 +41,16 @@ _CONNECTION: tuple[tuple[str, ...], dict[str, Any]] = (
     ("--bkitsm-conn-id",),
     {"default": "bkitsm_default", "help": "Connection of ITSM (default: bkitsm_default)"},
 )
+SERVICES_HELP = "List ITSM's services; of one, the fields of its form and an operator call to paste into a DAG"
+SERVICES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("service",), {"nargs": "?", "help": "Number or name of one service (default: list all)"}),
+    (("--name",), {"help": "List those whose name contains this text"}),
+    _CONNECTION,
+    _OUTPUT,
+    _VERBOSE,
+)
+"""Flags and options of ``services``."""
+
 IMPORT_HELP = "Create the shipped service for log collectors in ITSM and print its number; overwrites nothing"
 IMPORT_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--name",), {"help": "Name of the service (default: as in the file)"}),
@@ -69,6 +80,7 @@ CHECK_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 
 COMMANDS: dict[str, tuple[str, str, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]]] = {
     "history": ("history.history", HISTORY_HELP, HISTORY),
+    "services": ("services.services", SERVICES_HELP, SERVICES),
     "import-service": ("services.import_service", IMPORT_HELP, IMPORT_SERVICE),
     "check-service": ("services.check_service", CHECK_HELP, CHECK_SERVICE),
 }

@@ -1,41 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``import-service`` and ``check-service``: the shipped ITSM service, and which operators a service fits.
-
-Exit codes: 0 done, or all that was checked fits; 1 not done, or something does not fit; 2 ITSM or the connection
-cannot be used.
-"""
+"""``services``, ``check-service``, ``import-service``: which services there are, what they ask, what they fit."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from functools import wraps
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, Any
 
-from airflow.utils.cli import suppress_logs_and_warning
-from airflow.utils.providers_configuration_loader import providers_configuration_loaded
-
+from airflow_provider_bkitsm.cli.console import NOT_DONE, command, end, print_line, print_rows
 from airflow_provider_bkitsm.collectors.service_check import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
-from airflow_provider_bkitsm.version_compat import AirflowException
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.itsm.models import FlowStep, Service
-    from airflow_provider_bkitsm.itsm.v2.models import ServiceCatalog
+    from airflow_provider_bkitsm.itsm.models import FlowStep, ListedService, Service, ServiceField
 
-NOT_DONE, UNUSABLE = 1, 2
 SHIPPED = "collector_service.json"
-# ITSM's own catalogue of the built-in approval, hidden from people.
-_HIDDEN_CATALOG = "approve_service_catalog"
 # A stand-in for the application that a plan is made for.
 _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
@@ -47,62 +34,103 @@ _WITHDRAWAL_UNKNOWN = (
 _FILLED_BY_OPERATOR = frozenset({"title"})
 
 
-class Command(Protocol):
-    """A function that Airflow's command line calls."""
-
-    def __call__(self, args: Namespace) -> None:
-        """Run the command."""
-
-
-def _command(function: Command) -> Command:
-    """Read connections as Airflow's own commands do, and end with a line and an exit code, not a traceback."""
-
-    @suppress_logs_and_warning
-    @providers_configuration_loaded
-    @wraps(function)
-    def run(args: Namespace) -> None:
-        os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-        try:
-            function(args)
-        except (ItsmError, AirflowException, OSError, ValueError) as error:
-            _end(f"{error}", UNUSABLE)
-
-    return run
+@command
+def services(args: Namespace) -> None:
+    """Print the services, or one of them with its form and an operator call to paste."""
+    hook = ItsmHook(args.bkitsm_conn_id)
+    if args.service is None:
+        listed = hook.run(ask(lambda itsm: itsm.services()))
+        wanted = [one for one in listed if (args.name or "").casefold() in one.name.casefold()]
+        print_rows([_listed_row(hook, one) for one in wanted], output=args.output)
+        return
+    service = hook.run(ask(lambda itsm: itsm.service(args.service)))
+    print_rows([_field_row(one) for one in service.fields], output=args.output)
+    if args.output in ("table", "plain"):
+        for line in operator_call(service, bkitsm_conn_id=args.bkitsm_conn_id).splitlines():
+            print_line(line)
 
 
-@_command
+def _listed_row(hook: ItsmHook, listed: ListedService) -> dict[str, Any]:
+    row = {"id": listed.service_id, "name": listed.name, "catalogue": listed.catalog}
+    try:
+        service = hook.run(ask(lambda itsm: itsm.service(listed.service_id)))
+        steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
+    except ItsmError as error:
+        return {**row, "approval_steps": f"not read: {error}"}
+    names = [one.name for one in steps or () if one.approves]
+    return {**row, "approval_steps": ", ".join(names) or (f"not read: {unread}" if steps is None else "none")}
+
+
+def _field_row(field: ServiceField) -> dict[str, Any]:
+    return {
+        "key": field.key,
+        "name": field.name,
+        "type": field.type,
+        "required": "yes" if field.is_required else "no",
+        "choices": _choices(field),
+    }
+
+
+def operator_call(service: Service, *, bkitsm_conn_id: str) -> str:
+    """Return Python that asks in a service, with every field that has to be given, to be pasted into a DAG.
+
+    Whoever may edit the service writes its names: they stay inside of string literals and comments.
+    """
+    lines = ["ItsmApprovalOperator(", '    task_id="ask",', f"    title={service.name!r},"]
+    if bkitsm_conn_id != ItsmHook.default_conn_name:
+        lines.append(f"    bkitsm_conn_id={bkitsm_conn_id!r},")
+    lines.append(f"    service_id={service.service_id!r},  # {printable(service.name)}")
+    lines.append("    fields={")
+    for one in service.fields:
+        if one.key not in _FILLED_BY_OPERATOR:
+            optional = "" if one.is_required else "# "
+            lines.append(f"        {optional}{one.key!r}: {_example(one)!r},  # {printable(_about(one))}")
+    return "\n".join([*lines, "    },", ")"])
+
+
+def _example(field: ServiceField) -> str:
+    return "alice,bob" if field.names_people else next(iter(field.choices), "")
+
+
+def _about(field: ServiceField) -> str:
+    choices = _choices(field)
+    kind = field.type if field.is_required else f"{field.type}, optional"
+    return f"{field.name} ({kind})" + (f": {choices}" if choices else "")
+
+
+def _choices(field: ServiceField) -> str:
+    return ", ".join(f"{key}={name}" for key, name in field.choices.items())
+
+
+@command
 def import_service(args: Namespace) -> None:
     """Create a service from its export and print its number; one of that name is left as it is."""
     service = _service_to_import(args)
     hook = ItsmHook(args.bkitsm_conn_id)
-    _stop_if_there(hook, service["name"])
-    service["catalog_id"] = args.catalog_id or _only_catalog(hook.get_service_catalogs())
     try:
-        made = hook.import_service(service)
-    except ItsmInvalidRequestError as error:
-        # Somebody may have made one at the same moment, or one may be hidden from this application.
-        _stop_if_there(hook, service["name"])
-        _end(f"ITSM did not import {service['name']!r}: {error}. Nothing was changed", NOT_DONE)
-    _print(str(made.id))
-    _print(
-        f"service {made.id} ({made.name}) was created: put service_id {made.id} into the extra of connection"
-        f" {args.bkitsm_conn_id!r}, or give it to the task",
+        made = hook.run(ask(lambda itsm: itsm.import_service(service, catalog_id=args.catalog_id)))
+    except ItsmConflictError as error:
+        end(error.message, NOT_DONE)
+    print_line(str(made.service_id))
+    print_line(
+        f"service {made.service_id} ({made.name}) was created: put service_id {made.service_id} into the extra of"
+        f" connection {args.bkitsm_conn_id!r}, or give it to the task",
         to=sys.stderr,
     )
 
 
-@_command
+@command
 def check_service(args: Namespace) -> None:
     """Print which operators a service fits, with notes; exit with 1 if one does not fit."""
     hook = ItsmHook(args.bkitsm_conn_id)
     service = hook.run(ask(lambda itsm: itsm.service(args.service)))
     steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
     source = verdict_source(service, steps, hook.verdict_policy())
-    _print(f"service {service.service_id} ({service.name})")
-    _print(f"  verdict: {source.reason}")
-    _print(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
+    print_line(f"service {service.service_id} ({service.name})")
+    print_line(f"  verdict: {source.reason}")
+    print_line(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
     if steps is None:
-        _print(f"  its flow cannot be read: {unread}")
+        print_line(f"  its flow cannot be read: {unread}")
     checks = {"collector": _for_collectors, "approval": _for_approvals}
     wanted = [one for one in checks if args.purpose in (one, "all")]
     results = [checks[one](service, steps, source) for one in wanted]
@@ -150,9 +178,9 @@ def _for_approvals(service: Service, _steps: Sequence[FlowStep] | None, source: 
 
 def _report(operator: str, problems: Iterable[str], notes: Iterable[str]) -> bool:
     found = list(problems)
-    _print(f"  {operator}: {'does not fit' if found else 'fits'}")
+    print_line(f"  {operator}: {'does not fit' if found else 'fits'}")
     for line in (*found, *notes):
-        _print(f"    - {line}")
+        print_line(f"    - {line}")
     return not found
 
 
@@ -160,33 +188,3 @@ def _required(service: Service, filled: Iterable[str | None]) -> str:
     keys = set(filled)
     needed = (one for one in service.fields if one.is_required and one.key not in keys)
     return ", ".join(f"{one.key} ({one.type})" for one in needed)
-
-
-def _stop_if_there(hook: ItsmHook, name: str) -> None:
-    for one in hook.get_services():
-        if one.name.strip() == name:
-            _end(f"ITSM has service {one.id} ({one.name}) already; nothing was changed", NOT_DONE)
-
-
-def _only_catalog(tree: Iterable[ServiceCatalog]) -> int:
-    """Return the only catalogue that people see; ITSM's root holds no service."""
-    catalogs = [one for one in _flat(tree) if one.level > 0 and one.key != _HIDDEN_CATALOG]
-    if len(catalogs) != 1:
-        listed = ", ".join(f"{one.id} ({one.name})" for one in catalogs) or "none"
-        _end(f"name the catalogue with --catalog-id: ITSM has {listed}. Nothing was changed", NOT_DONE)
-    return catalogs[0].id
-
-
-def _flat(tree: Iterable[ServiceCatalog]) -> Iterator[ServiceCatalog]:
-    for one in tree:
-        yield one
-        yield from _flat(one.children)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    _print(message, to=sys.stderr)
-    sys.exit(code)
-
-
-def _print(line: str, *, to: TextIO | None = None) -> None:
-    (to or sys.stdout).write(f"{line}\n")

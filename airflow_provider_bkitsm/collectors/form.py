@@ -15,8 +15,7 @@ import pendulum
 
 from airflow_provider_bkitsm.collectors.clean_config import canonical, verify
 from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
-from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
-from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
+from airflow_provider_bkitsm.itsm.dialect import Dialect
 
 _SCHEME = "base_text_scheme"
 _PAYLOAD = "ETL "
@@ -30,21 +29,25 @@ _TITLE_SAFE = str.maketrans({"<": "\uff1c", ">": "\uff1e", "&": "\uff06", '"': "
 Row = tuple[str, str]
 
 
-def ticket_title(*, space: str, collector_name: str, created: date, marker: str, limit: int = TITLE_LIMIT) -> str:
+def ticket_title(*, dialect: Dialect, space: str, collector_name: str, created: date, marker: str) -> str:
     """Return the log platform's title with the application's marker at its end.
 
-    A title that is too long loses its middle, never the marker: a lost ticket is found by it. Characters of four
-    bytes count as the text that may be sent in their place.
+    A title that is too long loses its middle, never the marker: a lost ticket is found by it.
 
     :param created: the collector's creation; an aware time is read as people in Shanghai do.
     :raises ValueError: the limit leaves no room for the collector.
     """
     head, tail = "【日志采集】", f"-{day_in_shanghai(created):%Y%m%d} #{marker}"
-    room = limit - len(head) - len(tail)
+    limit = dialect.title_limit
+    room = limit - dialect.title_length(f"{head}{tail}")
     if room < 1:
         raise ValueError(f"A title of {limit} characters has no room for the marker {marker!r}")
     plain = " ".join(f"{space}-{collector_name}".split()).translate(_TITLE_SAFE)
-    return f"{head}{_shortened(plain, room)}{tail}"
+    shortened, kept = plain, min(room, len(plain))
+    while dialect.title_length(title := f"{head}{shortened}{tail}") > limit:
+        kept -= 1
+        shortened = f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"
+    return title
 
 
 def collector_detail(
@@ -141,14 +144,6 @@ def day_in_shanghai(moment: date) -> date:
     if isinstance(moment, datetime) and moment.tzinfo is not None:
         return pendulum.instance(moment).in_timezone("Asia/Shanghai")
     return moment
-
-
-def _shortened(text: str, room: int) -> str:
-    shortened, kept = text, min(room, len(text))
-    while len(escaped(shortened)) > room:
-        kept -= 1
-        shortened = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-    return shortened
 
 
 def _node(label: str, value: str) -> dict[str, Any]:

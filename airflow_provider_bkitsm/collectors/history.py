@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.tables import AuditEntry
+from airflow_provider_bkitsm.itsm.errors import printable
 
 SHORT = 100
 """Characters of an event's details in a table."""
@@ -27,7 +28,7 @@ def audit_rows(entries: Iterable[AuditEntry], *, limit: int | None = None) -> li
 
 def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
     details = " ".join(_DETAILS.get(entry.event, _as_json)(entry.detail).split())
-    return {
+    row = {
         "when": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "event": entry.event,
         "from": entry.from_state.value,
@@ -37,6 +38,7 @@ def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
         "actor": _actor(entry),
         "details": details if limit is None else _shortened(details, limit),
     }
+    return {name: printable(text) for name, text in row.items()}
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -92,6 +92,13 @@ def _waits(connection: Connection) -> None:
     wait_table.create(connection, checkfirst=True)
 
 
+def _tries(connection: Connection) -> None:
+    """Version 8. Which try of a task waits, and the index by which a callback finds it."""
+    add_column(connection, wait_table.c.ti_id)
+    for index in wait_table.indexes:
+        index.create(connection, checkfirst=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _tables,
     _bypass,
@@ -100,6 +107,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _requests,
     _numbers,
     _waits,
+    _tries,
 )
 """What leads to version 1, 2, 3, ... . Only ever added to.
 

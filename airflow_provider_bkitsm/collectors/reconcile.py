@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing the applications that are under way with what ITSM says about their tickets.
+"""Comparing open applications of collectors with their tickets in ITSM.
 
 The log platform has a job for this, every five minutes (docs/log-platform-behaviour.md#the-platforms-poll). This
-one asks about our own tickets only (P6), calls nothing an approval but an approval (P3), keeps an eye on tickets
-ITSM does not know (docs/log-platform-behaviour.md#ticket-itsm-does-not-know), and completes nothing: an approved
-application goes on in its own run, where its ETL comes first (P7). What may be changed is one thing alone: an
-application that would lock its collector for ever is ended. That is one whose ticket was refused, withdrawn or
-terminated, and whose run is over or has had time enough; and one which nobody can clear to go on, since Airflow
-does not have its run any more, once its ticket has ended in whatever way.
+comparison asks about our own tickets only (P6). Only an approval counts as an approval (P3). A ticket that ITSM
+does not know is reported (docs/log-platform-behaviour.md#ticket-itsm-does-not-know). Nothing is completed: an
+approved application goes on in its own run, where its ETL comes first (P7).
+
+One thing may be changed: an application that would lock its collector for ever is ended. That is one whose ticket
+was refused, withdrawn or terminated, and whose run is over or has had enough time. It is also one whose run
+Airflow does not have any more, so that nobody can clear it, once its ticket has ended in whatever way.
 
 Pure: rows and ITSM's answers in, findings out.
 """
@@ -34,12 +35,12 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket, verdict_of
 
-Seen = Verdict | ItsmError
-"""What came of reading one ticket."""
+Reading = Verdict | ItsmError
+"""The result of reading one ticket."""
 
 
 class Kind(StrEnum):
-    """How an application that is ``applying`` in the store really stands."""
+    """The real state of an application that is ``applying`` in the store."""
 
     STILL_WAITING = "still_waiting"
     OVERDUE = "overdue"
@@ -58,7 +59,7 @@ class Kind(StrEnum):
 
 
 class Action(StrEnum):
-    """What is to be done about it. Only ``close`` is ever done by a machine."""
+    """What has to be done about an application. Only ``close`` is done by the operator itself."""
 
     NONE = "none"
     LEFT_TO_ITS_RUN = "left_to_its_run"
@@ -67,7 +68,7 @@ class Action(StrEnum):
     HAVE_A_LOOK = "have_a_look"
 
 
-# Every other end is a ticket that was withdrawn: by a person, or because nobody had decided in time.
+# Any other end is a ticket that was withdrawn: by a person, or because nobody had decided in time.
 _KINDS = {
     Outcome.APPROVED: Kind.APPROVED,
     Outcome.REJECTED: Kind.REFUSED,
@@ -79,12 +80,12 @@ _UNREAD: dict[type, Kind] = {
     ItsmAmbiguousError: Kind.AMBIGUOUS,
 }
 
-# What is done at once, and what once the run is over or had time enough to do it itself.
+# Actions taken at once, and actions taken once the run is over or has had enough time to act itself.
 _AT_ONCE = {
     Kind.STILL_WAITING: Action.NONE,
     Kind.OVERDUE: Action.HAVE_A_LOOK,
     Kind.WAITING_BUT_RUN_OVER: Action.CLEAR_ITS_RUN,
-    # People may answer yet; their answer ends the application.
+    # People may still answer; their answer ends the application.
     Kind.WAITING_BUT_RUN_GONE: Action.HAVE_A_LOOK,
     Kind.AMBIGUOUS: Action.HAVE_A_LOOK,
     Kind.UNREAD: Action.HAVE_A_LOOK,
@@ -104,10 +105,10 @@ _GONE = "; Airflow does not have the run, or the task of it that applied or wait
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long is long.
+    """Time limits of a comparison.
 
-    :param grace: what a run gets, after its ticket has ended, to end its application itself.
-    :param overdue_after: how long people may take.
+    :param grace: how long a run may take, after its ticket has ended, to end its application itself.
+    :param overdue_after: how long approvers may take.
     """
 
     grace: timedelta = timedelta(hours=1)
@@ -116,28 +117,31 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One application, how it stands, and what is to be done. ``said`` tells a person why."""
+    """One application, its state, and what has to be done.
+
+    :param reason: why, for people.
+    """
 
     row: CollectorRow
     kind: Kind
     action: Action
-    said: str
+    reason: str
 
     @property
     def is_difference(self) -> bool:
-        """Whether store and ITSM disagree in a way that nobody else is about to end."""
+        """Whether store and ITSM disagree, and no run is about to resolve it."""
         return self.action not in (Action.NONE, Action.LEFT_TO_ITS_RUN)
 
     @property
     def advice(self) -> str:
-        """Say what to do, naming the run."""
+        """Return what a person should do, with the name of the run."""
         return _ADVICE[self.action].format(owner=self.row.owner)
 
     def __str__(self) -> str:
-        return f"{self.row.name}: {self.kind}: {self.said}{self.advice}"
+        return f"{self.row.name}: {self.kind}: {self.reason}{self.advice}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, for XCom; the ETL payload is not among them."""
+        """Return plain JSON values for XCom, without the ETL payload. ``said`` is the reason."""
         row = self.row
         return {
             "bklog_conn_id": row.bklog_conn_id,
@@ -148,7 +152,7 @@ class Finding:
             "ticket_url": row.ticket_url,
             "owner": asdict(row.owner) if row.owner else None,
             "applying_since": since(row).isoformat(),
-            "said": self.said,
+            "said": self.reason,
         }
 
 
@@ -162,20 +166,20 @@ _ADVICE = {
 
 
 def since(row: CollectorRow) -> datetime:
-    """Return since when a row is ``applying``."""
+    """Return the time since which a row is ``applying``."""
     return row.create_started_at or row.updated_at
 
 
 def undecided(rows: Iterable[CollectorRow]) -> dict[str, CollectorRow]:
-    """Return the rows to ask ITSM about, by ticket: our own, and of these those without a verdict that stands."""
+    """Return the rows to ask ITSM about, by ticket number: those whose ticket has no stored verdict yet."""
     return {row.ticket_sn: row for row in rows if row.ticket_sn is not None and row.outcome is None}
 
 
-def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, Seen]]:
-    """Read how tickets stand, all in one question; one that cannot be read does not stop the others.
+def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, Reading]]:
+    """Read the verdicts of tickets in one question. A ticket that cannot be read does not stop the others.
 
-    :param policies: where each ticket's verdict is read, by the ticket's number.
-    :raises ItsmError: the question itself was not answered, so nothing is known.
+    :param policies: each ticket's verdict policy, by the ticket's number.
+    :raises ItsmError: ITSM did not answer the question.
     """
     if not policies:
         return {}
@@ -186,46 +190,46 @@ def read_all(policies: Mapping[str, VerdictPolicy]) -> DialectFlow[dict[str, See
         if error.rows is None:
             raise
         rows, unread = error.rows, error
-    seen: dict[str, Seen] = {}
+    readings: dict[str, Reading] = {}
     for sn, row in rows_by_ticket(policies, rows, unread).items():
         try:
-            seen[sn] = row if isinstance(row, ItsmError) else (yield from verdict_of(row, policies[sn]))
+            readings[sn] = row if isinstance(row, ItsmError) else (yield from verdict_of(row, policies[sn]))
         except ItsmError as error:
-            seen[sn] = error
-    return seen
+            readings[sn] = error
+    return readings
 
 
 def find(
     row: CollectorRow,
-    seen: Seen | None,
+    reading: Reading | None,
     *,
     run_is_over: bool | None,
     run_is_gone: bool = False,
     now: datetime,
     limits: Limits,
 ) -> Finding:
-    """Compare one application with what was seen of its ticket.
+    """Compare one application with its ticket.
 
-    :param seen: None where ITSM was not asked: there is no ticket yet, or its verdict stands already.
-    :param run_is_over: whether the run that applied has ended; None where Airflow does not know that run.
-    :param run_is_gone: whether the application can be brought on by nobody: Airflow says that it does not have the
-        run, or the run is over and the task that applied, or waited for the ticket, was deleted.
+    :param reading: None where ITSM was not asked: there is no ticket yet, or its verdict is stored already.
+    :param run_is_over: whether the run that applied has ended; None where Airflow does not say.
+    :param run_is_gone: whether nobody can continue the application: Airflow does not have the run, or the run is
+        over and the task that applied, or that waited for the ticket, was deleted.
     """
-    kind, said = _stands(row, seen)
+    kind, reason = _state_of(row, reading)
     if kind is Kind.STILL_WAITING:
         overdue = now - since(row) >= limits.overdue_after
-        kind = _waits(run_is_over=run_is_over, run_is_gone=run_is_gone, overdue=overdue)
-    # A deleted run gets its grace too: a backup may bring it back.
-    in_hand = (run_is_gone or not run_is_over) and now - _last_change(row, seen) < limits.grace
+        kind = _waiting_kind(run_is_over=run_is_over, run_is_gone=run_is_gone, overdue=overdue)
+    # The grace holds for a deleted run too: a backup may bring it back.
+    in_hand = (run_is_gone or not run_is_over) and now - _last_change(row, reading) < limits.grace
     action = _AT_ONCE.get(kind) or (Action.LEFT_TO_ITS_RUN if in_hand else _LATER[kind])
     if run_is_gone:
-        said += _GONE
+        reason += _GONE
         action = Action.CLOSE if action is Action.CLEAR_ITS_RUN else action
-    return Finding(row=row, kind=kind, action=action, said=said)
+    return Finding(row=row, kind=kind, action=action, reason=reason)
 
 
 def report(findings: Sequence[Finding], closed: Iterable[Finding]) -> dict[str, Any]:
-    """Return the job's result as JSON: how many applications stand how, every difference, what was closed."""
+    """Return the task's result as JSON: how many applications of each kind, all differences, closed tickets."""
     return {
         "applying": len(findings),
         "kinds": dict(sorted(Counter(one.kind.value for one in findings).items())),
@@ -234,8 +238,8 @@ def report(findings: Sequence[Finding], closed: Iterable[Finding]) -> dict[str, 
     }
 
 
-def _stands(row: CollectorRow, seen: Seen | None) -> tuple[Kind, str]:
-    """Say how the ticket stands; the first verdict that was stored stands, whatever ITSM says now (P3)."""
+def _state_of(row: CollectorRow, reading: Reading | None) -> tuple[Kind, str]:
+    """Return the kind of an application, and why. The first stored verdict counts, whatever ITSM says now (P3)."""
     if row.is_bypassed:
         return (
             Kind.BYPASSED,
@@ -247,12 +251,12 @@ def _stands(row: CollectorRow, seen: Seen | None) -> tuple[Kind, str]:
     if row.outcome is not None:
         kind = _KINDS.get(row.outcome, Kind.WITHDRAWN)
         return kind, f"ticket {row.ticket_sn} was {row.outcome} when it was read first"
-    if isinstance(seen, Verdict):
-        return _of_verdict(row, seen)
-    return _UNREAD.get(type(seen), Kind.UNREAD), f"ticket {row.ticket_sn} could not be read: {seen}"
+    if isinstance(reading, Verdict):
+        return _state_by_verdict(row, reading)
+    return _UNREAD.get(type(reading), Kind.UNREAD), f"ticket {row.ticket_sn} could not be read: {reading}"
 
 
-def _of_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
+def _state_by_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
     mark = f"#{marker(str(row.tag))}"
     if mark not in verdict.title:
         return Kind.AMBIGUOUS, f"the ticket with number {verdict.sn} is another one: its title lacks {mark}"
@@ -263,7 +267,7 @@ def _of_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
     return _KINDS.get(verdict.outcome, Kind.WITHDRAWN), verdict.describe()
 
 
-def _waits(*, run_is_over: bool | None, run_is_gone: bool, overdue: bool) -> Kind:
+def _waiting_kind(*, run_is_over: bool | None, run_is_gone: bool, overdue: bool) -> Kind:
     if run_is_gone:
         return Kind.WAITING_BUT_RUN_GONE
     if run_is_over:
@@ -271,6 +275,6 @@ def _waits(*, run_is_over: bool | None, run_is_gone: bool, overdue: bool) -> Kin
     return Kind.OVERDUE if overdue else Kind.STILL_WAITING
 
 
-def _last_change(row: CollectorRow, seen: Seen | None) -> datetime:
-    ended = seen.decided_at if isinstance(seen, Verdict) else None
+def _last_change(row: CollectorRow, reading: Reading | None) -> datetime:
+    ended = reading.decided_at if isinstance(reading, Verdict) else None
     return max(row.updated_at, datetime.fromisoformat(ended)) if ended else row.updated_at

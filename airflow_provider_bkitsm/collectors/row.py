@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 
@@ -128,6 +130,18 @@ class CollectorRow:
     def is_in(self, bkitsm_conn_id: str) -> bool:
         """Whether the application's ticket is in the ITSM of a connection, so far as the row tells."""
         return self.bkitsm_conn_id in (None, bkitsm_conn_id)
+
+    def in_another_dialect(self, spoken: str, conn_id: str) -> ItsmAnotherDialectError | None:
+        """Return the error of an application that was made in another dialect than its connection speaks.
+
+        :param spoken: name of the connection's dialect, and ``conn_id`` that of the connection.
+        """
+        stored = stored_dialect(self.request or {})
+        if stored == spoken:
+            return None
+        ticket = f"ITSM ticket {self.ticket_sn or '(its number is not known)'} of {self.name}"
+        held = f"until then the collector is held by {self.owner}"
+        return another_dialect(ticket, conn_id, stored=stored, spoken=spoken, until=held)
 
     @property
     def standing(self) -> str:

@@ -14,9 +14,9 @@ from datetime import date
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.form import collector_detail, day_in_shanghai, detail_text
+from airflow_provider_bkitsm.itsm.dialect import Dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FlowStep, Service, ServiceField
-from airflow_provider_bkitsm.itsm.v2.html_filter import as_plain
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
@@ -58,7 +58,7 @@ class FieldPlan:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def detail_value(self, *, more: Mapping[str, Any], **detail: Any) -> dict[str, Any] | str:
+    def detail_value(self, dialect: Dialect, *, more: Mapping[str, Any], **detail: Any) -> dict[str, Any] | str:
         """Return collector, payload and digest as the detail's field takes them: an object or lines.
 
         :raises CollectItsmDigestMismatch: the digest is not the payload's.
@@ -68,11 +68,11 @@ class FieldPlan:
             rows["未提供（以 0 填写）："] = "、".join(f"{name}（{key}）" for key, name in self.not_stated.items())
         if self.detail is None or self.detail.type == _OBJECT:
             return collector_detail(more=rows, **detail)
-        return as_plain(detail_text(more=rows, **detail), self.detail.type)
+        return dialect.text_as_sent(detail_text(more=rows, **detail), self.detail.type)
 
-    def reason_value(self, reason: str) -> str:
+    def reason_value(self, dialect: Dialect, reason: str) -> str:
         """Return the reason as its field takes it."""
-        return reason if self.reason is None else as_plain(reason, self.reason.type)
+        return reason if self.reason is None else dialect.text_as_sent(reason, self.reason.type)
 
 
 @dataclass(frozen=True, kw_only=True)

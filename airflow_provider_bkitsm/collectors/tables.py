@@ -194,6 +194,8 @@ wait_table = Table(
     Column("opened_by", _name(250)),
     Column("withdraw", Boolean, nullable=False),
     Column("began_at", UtcDateTime, nullable=False),
+    Column("ti_id", _name(36)),
+    Index("ix_bkitsm_wait_ticket", "sn", "bkitsm_conn_id"),
     **_OPTIONS,
 )
 

@@ -17,6 +17,7 @@ from airflow_provider_bkitsm.collectors.service_check import (
     FieldPlan,
     Keys,
 )
+from airflow_provider_bkitsm.itsm.dialect import Dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.idempotency import marked_title, marker
 from airflow_provider_bkitsm.itsm.models import FormField
@@ -51,6 +52,7 @@ class Question:
 def submit_form(
     question: Question,
     *,
+    dialect: Dialect,
     collector: Mapping[str, Any],
     plan: FieldPlan,
     opened: date,
@@ -60,6 +62,7 @@ def submit_form(
 ) -> dict[str, Any]:
     """Return the fields the ticket is opened with, value by key.
 
+    :param dialect: of the ITSM that the form is for.
     :param collector: as the log platform's list shows it.
     :param plan: which field of the service takes what.
     :param opened: the day in the title; an aware time is read as people in Shanghai do.
@@ -78,20 +81,21 @@ def submit_form(
     detail = {"collector": collector, "etl_payload": payload, "digest": digest}
     values = {
         plan.approvers: question.approvers,
-        plan.reason.key if plan.reason else None: plan.reason_value(reason),
-        plan.detail.key if plan.detail else None: plan.detail_value(more=more, **detail),
+        plan.reason.key if plan.reason else None: plan.reason_value(dialect, reason),
+        plan.detail.key if plan.detail else None: plan.detail_value(dialect, more=more, **detail),
         "bk_biz_id" if plan.takes_business else None: _business(question.bk_biz_id),
     }
     filled = {key: value for key, value in values.items() if key is not None and value != ""}
-    form = {"title": _title(question, collector, opened, tag), **filled, **plan.filled, **own}
+    form = {"title": _title(question, collector, opened, tag, dialect), **filled, **plan.filled, **own}
     _check_shows(form, plan, payload=payload, digest=digest)
     return form
 
 
-def _title(question: Question, collector: Mapping[str, Any], opened: date, tag: str) -> str:
+def _title(question: Question, collector: Mapping[str, Any], opened: date, tag: str, dialect: Dialect) -> str:
     name = collector.get("collector_config_name") or collector.get("collector_config_id")
     space = question.space or collector.get("space_name") or question.bk_biz_id
-    return ticket_title(space=str(space), collector_name=str(name), created=opened, marker=marker(tag))
+    names = {"space": str(space), "collector_name": str(name)}
+    return ticket_title(dialect=dialect, **names, created=opened, marker=marker(tag))
 
 
 def _business(bk_biz_id: int | str) -> int | str:

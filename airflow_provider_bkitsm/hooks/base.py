@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from airflow.sdk import BaseHook
 
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_form import field_behaviour, form_widgets
+from airflow_provider_bkitsm.hooks.connection_lookup import find_connection
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 
@@ -42,6 +43,13 @@ class BlueKingHook(BaseHook):
         cls.get_connection_form_widgets = classmethod(_widgets)  # type: ignore[method-assign,assignment]
         cls.get_ui_field_behaviour = classmethod(_behaviour)  # type: ignore[method-assign,assignment]
 
+    @classmethod
+    def over(cls, transport: SyncTransport) -> Self:
+        """Return a hook whose calls take a transport that was made already."""
+        hook = cls()
+        hook._transport = transport
+        return hook
+
     def get_conn_id(self) -> str:
         """Return the id of this hook's connection."""
         return str(getattr(self, self.conn_name_attr))
@@ -49,7 +57,7 @@ class BlueKingHook(BaseHook):
     def get_conn(self) -> SyncTransport:
         """Return the transport of this hook's connection, opened once."""
         if self._transport is None:
-            self._transport = SyncTransport(read_gateway(self.get_connection(self.get_conn_id())))
+            self._transport = SyncTransport(read_gateway(find_connection(self.get_conn_id())))
         return self._transport
 
     @property

@@ -135,10 +135,10 @@ class Gateway:
     :param root: URL without trailing slash, e.g. ``https://bkapi.example.com/api/bk-itsm/prod/v2/itsm``.
     :param username: the BlueKing user named in the authorization header.
     :param grants: what proves that user: ``access_token``, ``bk_token`` or ``bk_ticket``.
-    :param verify: TLS verification, or the path of a CA bundle.
+    :param verify: TLS verification, or the path of a CA bundle; see :mod:`airflow_provider_bkitsm.hooks.route`.
     :param client_cert: paths of a client certificate and its key.
     :param proxy: URL of a proxy; None takes the environment's.
-    :param timeouts: seconds to connect, seconds between two bytes of an answer.
+    :param timeouts: seconds to connect, seconds between two pieces of an answer; a request ends after both.
     :param four_byte: how emoji and rare Han in texts for ITSM are sent.
     :param dialect: the version of ITSM behind it.
     """

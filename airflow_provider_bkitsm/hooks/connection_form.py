@@ -38,11 +38,12 @@ _CALLER: Fields = {
 _TRANSPORT: Fields = {
     "verify": _text(
         "Verify TLS",
-        "true, false or the path of a CA bundle on the machine that calls. Default: true",
+        "true, false or the path of a CA bundle on the machine that calls. Default: true, by the environment's"
+        " CA bundle or the machine's",
         examples=["true", "false"],
     ),
     "tenant_id": _text("Tenant ID", "Multi-tenant deployments only"),
-    "proxy": _text("Proxy", "URL of a proxy. Default: the environment's"),
+    "proxy": _text("Proxy", "http(s) URL of a proxy. Default: the environment's"),
     "client_cert": _text("Client certificate", "Path of a PEM file, together with its key"),
     "client_key": _text("Client key", "Path of the certificate's key"),
     # Text or object: the editor of an object field rewrites the text during typing.
@@ -51,8 +52,13 @@ _TRANSPORT: Fields = {
         'A JSON object of texts, sent with every call, such as {"X-Env": "test"}',
         type=["string", "object", "null"],
     ),
-    "connect_timeout": _field("Connect timeout", "number", "Seconds. Default: 5", minimum=0),
-    "read_timeout": _field("Read timeout", "number", "Seconds. Default: 30", minimum=0),
+    "connect_timeout": _field("Connect timeout", "number", "Seconds to connect. Default: 5", minimum=0),
+    "read_timeout": _field(
+        "Read timeout",
+        "number",
+        "Seconds without a piece of an answer; a request takes this and the connect timeout at most. Default: 30",
+        minimum=0,
+    ),
 }
 _ITSM: Fields = {
     "service_id": _text("Service", "v2: number or name of the ITSM service tickets are opened in by default"),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``ItsmHook`` and ``ItsmAsyncHook``: an Airflow connection turned into a BK-ITSM client.
 
-Both offer ITSM's calls under ITSM's names, with the parameters of :mod:`airflow_provider_bkitsm.itsm.v2.calls`;
-they differ in nothing but the transport. The calls are listed twice because a method's type can say but one of the
-two: its result, or that one awaits it."""
+Both hooks offer ITSM's calls under ITSM's names, with the parameters of
+:mod:`airflow_provider_bkitsm.itsm.v2.calls`. They differ only in the transport. The calls are listed twice,
+because the type of a method is either that of a function or that of a coroutine.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_bkitsm.hooks import pool
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.connection import DIALECTS, Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.connection_lookup import afind_connection
 from airflow_provider_bkitsm.hooks.responses import (
     LEADS_NOWHERE,
     at_esb,
@@ -51,7 +53,7 @@ class _SendsAsync(Protocol):
 
 
 def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[_Sends, P], T]:
-    """Turn a call's builder into the method that sends it."""
+    """Return the method that sends the call of a builder."""
 
     def method(hook: _Sends, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return hook.send(build(*args, **kwargs))
@@ -60,7 +62,7 @@ def _sync(build: Callable[P, Call[T]]) -> Callable[Concatenate[_Sends, P], T]:
 
 
 def _async(build: Callable[P, Call[T]]) -> Callable[Concatenate[_SendsAsync, P], Awaitable[T]]:
-    """Turn a call's builder into the coroutine method that sends it."""
+    """Return the coroutine method that sends the call of a builder."""
 
     async def method(hook: _SendsAsync, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await hook.send(build(*args, **kwargs))
@@ -75,7 +77,7 @@ def _named(method: F, build: Callable[..., Any]) -> F:
 
 
 class ItsmCalls:
-    """For a hook with ``send``."""
+    """ITSM's calls as methods of a hook with ``send``."""
 
     create_ticket = _sync(calls.create_ticket)
     get_ticket_status = _sync(calls.get_ticket_status)
@@ -103,7 +105,7 @@ class ItsmCalls:
 
 
 class ItsmAsyncCalls:
-    """For a hook whose ``send`` is awaited."""
+    """ITSM's calls as coroutine methods of a hook whose ``send`` is awaited."""
 
     create_ticket = _async(calls.create_ticket)
     get_ticket_status = _async(calls.get_ticket_status)
@@ -146,9 +148,9 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         self.bkitsm_conn_id = bkitsm_conn_id
 
     def send(self, call: Call[T]) -> T:
-        """Send one call and parse its answer; a read is tried again while that may help.
+        """Send one call and parse its answer. A read is repeated while a repetition may help.
 
-        Emoji and rare Han in a write's texts are sent as the connection's extra ``four_byte`` says.
+        Emoji and rare Han in the texts of a write are sent as the connection's extra ``four_byte`` says.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
@@ -178,11 +180,11 @@ class ItsmHook(ItsmCalls, BlueKingHook):
         return understand(call, reply)
 
     def run(self, flow: AnyFlow[T]) -> T:
-        """Take a flow's questions one after the other and return its result."""
+        """Answer the questions of a flow one after the other, and return the flow's result."""
         return _taken(flow, self._answer)
 
     def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
-        """Send a call, or take a question to the connection's dialect."""
+        """Send a call; hand a question to the connection's dialect."""
         return self.run(step.of(self.gateway.dialect)) if isinstance(step, DialectCall) else self.send(step)
 
     def iter_tickets(self, **filters: Unpack[TicketFilters]) -> Iterator[TicketSummary]:
@@ -204,7 +206,7 @@ class ItsmHook(ItsmCalls, BlueKingHook):
             yield from self.run(pages.next())
 
     def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
-        """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
+        """Return a task's verdict policy. A value that the task leaves at None is the connection's."""
         return _verdict_policy(self.gateway, of_the_task)
 
     def _report(self) -> str:
@@ -264,8 +266,8 @@ def _taken(flow: AnyFlow[T], answer_to: Callable[[Any], Any]) -> T:
 class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
     """Asynchronous BK-ITSM client, for triggers. Use as ``async with``, in one event loop.
 
-    All hooks of one connection in one event loop share one pool of HTTP connections; the last that leaves its
-    ``async with`` closes it.
+    All hooks of one connection in one event loop share one pool of HTTP connections. The last hook that leaves its
+    ``async with`` closes the pool.
 
     :param bkitsm_conn_id: connection of type ``bkitsm``. It is read at the first call, not before.
     :param repeats: False sends each read once, whatever the connection's ``read_retries``.
@@ -280,7 +282,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
 
     @classmethod
     def for_gateway(cls, gateway: Gateway) -> Self:
-        """Return a client for a gateway that was read before; API servers read connections from their database."""
+        """Return a client for a gateway that is read already: API servers read connections from their database."""
         hook = cls(gateway.conn_id)
         hook._gateway = gateway
         return hook
@@ -292,9 +294,9 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         await self._use(None)
 
     async def forget_connection(self) -> None:
-        """Read the Airflow connection anew at the next call, a rotated secret included.
+        """Read the Airflow connection again at the next call: a secret may have been rotated.
 
-        Other hooks that share this one's client are not disturbed.
+        Other hooks that share the client of this hook are not disturbed.
         """
         if self._shared is not None:
             self._shared.invalidate()
@@ -312,23 +314,23 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         return shared
 
     async def _use(self, shared: pool.SharedClient | None) -> None:
-        """Leave the client in use, which another task of this hook may just have joined, for this one."""
+        """Leave the client in use, which another asyncio task of this hook may have joined, for this client."""
         before, self._shared = self._shared, shared
         if before is not None:
             await before.leave()
 
     async def aread_gateway(self) -> Gateway:
-        """Read the gateway from the Airflow connection; asked once for all hooks that share a client."""
+        """Read the gateway from the Airflow connection, once for all hooks that share a client."""
         if self._gateway is not None:
             return self._gateway
-        connection = await self.aget_connection(self.bkitsm_conn_id)
-        # In a thread: reading it tells Airflow's supervisor what to mask, which waits for an answer.
+        connection = await afind_connection(self.bkitsm_conn_id)
+        # In a thread: reading the gateway sends the supervisor the secrets to mask, and waits for its answer.
         return await sync_to_async(read_gateway)(connection)
 
     async def send(self, call: Call[T]) -> T:
-        """Send one call and parse its answer; a read is tried again while that may help.
+        """Send one call and parse its answer. A read is repeated while a repetition may help.
 
-        Emoji and rare Han in a write's texts are sent as the connection's extra ``four_byte`` says.
+        Emoji and rare Han in the texts of a write are sent as the connection's extra ``four_byte`` says.
 
         :raises ItsmError: see :mod:`airflow_provider_bkitsm.itsm.errors`.
         """
@@ -359,7 +361,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
         return understand(call, reply)
 
     async def run(self, flow: AnyFlow[T]) -> T:
-        """Take a flow's questions one after the other and return its result."""
+        """Answer the questions of a flow one after the other, and return the flow's result."""
         try:
             step = next(flow)
             while True:
@@ -374,7 +376,7 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
             return result
 
     async def _answer(self, step: Call[Any] | DialectCall[Any]) -> Any:
-        """Send a call, or take a question to the connection's dialect."""
+        """Send a call; hand a question to the connection's dialect."""
         if not isinstance(step, DialectCall):
             return await self.send(step)
         return await self.run(step.of((await self.aget_conn()).gateway.dialect))
@@ -401,12 +403,12 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
                 yield row
 
     async def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
-        """Return the task's verdict policy; what it leaves at None comes from the connection's extra."""
+        """Return a task's verdict policy. A value that the task leaves at None is the connection's."""
         return _verdict_policy((await self.aget_conn()).gateway, of_the_task)
 
 
 def batch_size(gateway: Gateway) -> int:
-    """Return how many tickets one call may ask for: the connection's extra ``batch_size``."""
+    """Return how many tickets one call may ask about: the connection's extra ``batch_size``."""
     return gateway.whole("batch_size", protocol.DEFAULT_SIZE, least=1)
 
 

@@ -3,19 +3,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from asgiref.sync import sync_to_async
 
 from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmUnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from airflow_provider_bkitsm.collectors.store import CollectorStore
 
+T = TypeVar("T")
+
 _FILE_NAME = "bkitsm.db"
+# The longest a call from an event loop may take: the store may wait for its file.
+CALL_SECONDS = 30.0
 # A few connections. One that the database or a proxy has closed is noticed before it is used.
 _POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
 _keepers: set[int] = set()
@@ -50,12 +59,33 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
     return _engine_at(conn_id, uri, os.getpid() in _keepers)
 
 
-def keep_connections_open() -> None:
+async def call_store(blocking: Callable[[], T]) -> T:
+    """Run a blocking function of the store for an event loop, in a thread of its own, and return its result.
+
+    Not ``asyncio.to_thread``: on Airflow 3.1 only asgiref's threads can ask the triggerer for a connection.
+
+    :raises ItsmUnavailableError: the function took too long. It goes on, and its result is dropped.
+    """
+    running = asyncio.ensure_future(sync_to_async(blocking, thread_sensitive=False)())
+    # Not cancelled: on Airflow 3.1 a cancelled question to the supervisor spoils the answer to the next one.
+    done, _ = await asyncio.wait({running}, timeout=CALL_SECONDS)
+    if done:
+        return running.result()
+    running.add_done_callback(lambda late: late.cancelled() or late.exception())
+    raise ItsmUnavailableError(
+        f"The store of approval records did not answer in {CALL_SECONDS:g} s. The ticket is untouched; a retry is"
+        " safe"
+    )
+
+
+def keep_connections_open(*, keep: bool = True) -> None:
     """Let this process keep a few connections to the store's server open, since it reads often.
 
     A process forked from this one keeps none: the two processes would share a connection.
+
+    :param keep: False: keep none any more.
     """
-    _keepers.add(os.getpid())
+    (_keepers.add if keep else _keepers.discard)(os.getpid())
 
 
 def store_path() -> Path:
@@ -75,8 +105,6 @@ def _file_engine(file: Path) -> Engine:
 def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     from airflow.sdk import BaseHook
     from sqlalchemy.pool import NullPool
-
-    from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
     hook = BaseHook.get_hook(conn_id)
     if not hasattr(hook, "get_sqlalchemy_engine"):

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP request and its answer, limited in size and time: with ``requests`` and with ``httpx``."""
+"""One HTTP request and its answer, in a thread and in an event loop.
+
+Both go over ``httpcore``, which does what it is told and no more: it reads no environment and no ``.netrc``,
+follows no redirect, keeps no cookie and decodes nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
@@ -13,19 +18,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.route import Proxy, Route, ascii_host, find_route, tls_context
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.protocol import Call
 
 if TYPE_CHECKING:
-    import httpx
-    import requests
+    import httpcore
+
+    from airflow_provider_bkitsm.hooks.limits import Body
 
 # A longer requested pause is cut to this: a gateway's pauses are seconds or minutes.
 LONGEST_PAUSE = 3600.0
+_AGENT = {"User-Agent": "airflow-provider-bkitsm"}
+# What a path may hold besides letters and digits; a percent sign begins what is encoded already.
+_SAFE_IN_PATHS = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +66,8 @@ class NoAnswerError(Exception):
 
     ``sent`` is False only when the request surely never left. ``dropped``: an open connection was cut, for example
     a pooled connection that the gateway closed just when it was used again. ``late``: the answer did not come in
-    time. The error's own text is left out, since it may hold a proxy's credentials. The reasons that the operating
-    system or TLS gives are named.
+    time, or is too large. The error's own text is left out, since it may hold a proxy's credentials. The reasons
+    that the operating system or TLS gives are named.
     """
 
     def __init__(self, gateway: Gateway, error: Exception, *, sent: bool, dropped: bool, late: bool) -> None:
@@ -73,8 +83,12 @@ class NoAnswerError(Exception):
 
 def reason_of(error: BaseException) -> str:
     """Return why there was no answer: the error's class, and the reason from TLS or the operating system."""
+    from airflow_provider_bkitsm.hooks.limits import UnreadableAnswerError
+
     kind = type(error).__name__
     for cause in causes(error):
+        if isinstance(cause, UnreadableAnswerError):
+            return f"the answer cannot be read: {cause}"
         if isinstance(cause, ssl.SSLError):
             return _tls_reason(cause)
         if isinstance(cause, socket.gaierror):
@@ -85,7 +99,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all its causes, those that requests and urllib3 keep in their arguments included."""
+    """Yield an error and all its causes, the members of groups included."""
     left, seen = [error], set()
     while left:
         cause = left.pop()
@@ -93,7 +107,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        linked = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        linked = (cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ()))
         left += [other for other in linked if isinstance(other, BaseException)]
 
 
@@ -136,13 +150,14 @@ def _form_of_file(field: str, name: str, content: bytes) -> tuple[bytes, str]:
 def build_reply(
     status_code: int, headers: Mapping[str, str], body: bytes, *, gateway: Gateway | None = None
 ) -> Reply:
-    """Return the answer of a gateway. ``headers`` has to ignore upper and lower case."""
+    """Return the answer of a gateway. The names of headers may be in upper or lower case."""
+    given = _lowered(headers)
     return Reply(
         status_code=status_code,
-        content_type=headers.get("Content-Type"),
+        content_type=given.get("content-type"),
         body=body,
-        request_id=headers.get("X-Bkapi-Request-Id"),
-        retry_after=requested_pause(headers, datetime.now(UTC)),
+        request_id=given.get("x-bkapi-request-id"),
+        retry_after=requested_pause(given, datetime.now(UTC)),
         gateway=gateway,
     )
 
@@ -152,9 +167,14 @@ def requested_pause(headers: Mapping[str, str], now: datetime) -> float | None:
 
     ``Retry-After`` is a number of seconds or an HTTP date; ``X-Bkapi-RateLimit-Reset`` a number.
     """
-    named = (headers.get("Retry-After"), headers.get("X-Bkapi-RateLimit-Reset"))
+    given = _lowered(headers)
+    named = (given.get("retry-after"), given.get("x-bkapi-ratelimit-reset"))
     pauses = (_seconds(text, now) for text in named if text)
     return next((min(pause, LONGEST_PAUSE) for pause in pauses if pause is not None), None)
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _seconds(text: str, now: datetime) -> float | None:
@@ -174,11 +194,11 @@ def _until(text: str, now: datetime) -> float | None:
 
 
 class SyncTransport:
-    """One ``requests`` session, opened by the first call."""
+    """Pools of connections for one gateway, opened by the first call."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._session: requests.Session | None = None
+        self._pools: dict[Route, httpcore.ConnectionPool] = {}
 
     def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -194,67 +214,40 @@ class SyncTransport:
         return self._once(request)
 
     def _once(self, request: Request) -> Reply:
-        import requests
-
-        if self._session is None:
-            self._session = self._open()
         try:
-            answer = self._session.request(
-                request.method,
-                request.url,
-                params=request.params,
-                data=request.body,
-                headers=request.headers,
-                timeout=self.gateway.timeouts,
-                # Set on each request: REQUESTS_CA_BUNDLE overrides a session's False.
-                verify=self.gateway.verify,
-                allow_redirects=False,
-            )
-        except (requests.RequestException, ValueError) as error:
-            sent = not _never_sent(error)
-            cut = requests.ConnectionError | requests.exceptions.ChunkedEncodingError
-            dropped, late = sent and isinstance(error, cut), sent and isinstance(error, requests.Timeout)
-            raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return build_reply(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
+            with self._pool(request).stream(**_exchange(self.gateway, request)) as answer:
+                headers, body = _begun(answer)
+                for piece in answer.iter_stream():
+                    body.add(piece)
+                content = body.whole()
+        except _failures() as error:
+            raise _no_answer(self.gateway, error) from None
+        return build_reply(answer.status, headers, content, gateway=self.gateway)
 
-    def _open(self) -> requests.Session:
-        import requests
+    def _pool(self, request: Request) -> httpcore.ConnectionPool:
+        import httpcore
 
-        session, gateway = requests.Session(), self.gateway
-        session.cert = gateway.client_cert
-        if gateway.proxy:
-            session.proxies = {"http": gateway.proxy, "https": gateway.proxy}
-        return session
+        from airflow_provider_bkitsm.hooks.limits import TimedBackend
+
+        route = find_route(self.gateway, request.url, os.environ)
+        if route not in self._pools:
+            options = _pool_options(self.gateway, route)
+            self._pools[route] = httpcore.ConnectionPool(network_backend=TimedBackend(), **options)
+        return self._pools[route]
 
     def close(self) -> None:
-        """Close the session; the next call opens a new one."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-
-def _never_sent(error: Exception) -> bool:
-    import ssl
-
-    import requests
-    from urllib3.exceptions import MaxRetryError, NewConnectionError
-
-    # Errors of requests that are also a ValueError are about the address or the headers.
-    if isinstance(error, requests.ConnectTimeout | ValueError):
-        return True
-    # An untrusted certificate ends the handshake before anything is sent.
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
-        return True
-    first = error.args[0] if error.args else None
-    return isinstance(first, MaxRetryError) and isinstance(first.reason, NewConnectionError)
+        """Close all connections; the next call opens new ones."""
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
 
 
 class AsyncTransport:
-    """One ``httpx`` client, opened by the first call and bound to its event loop."""
+    """Pools of connections for one gateway, opened by the first call and bound to its event loop."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._client: httpx.AsyncClient | None = None
+        self._pools: dict[Route, httpcore.AsyncConnectionPool] = {}
 
     async def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -270,53 +263,112 @@ class AsyncTransport:
         return await self._once(request)
 
     async def _once(self, request: Request) -> Reply:
-        import httpx
-
-        if self._client is None:
-            self._client = self._open()
         try:
-            answer = await self._client.request(
-                request.method,
-                request.url,
-                params=request.params,
-                content=request.body,
-                headers=request.headers,
-            )
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol
-            sent = not isinstance(error, unsent | httpx.InvalidURL | ValueError)
-            cut = httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
-            dropped, late = isinstance(error, cut), sent and isinstance(error, httpx.TimeoutException)
-            raise NoAnswerError(self.gateway, error, sent=sent, dropped=dropped, late=late) from None
-        return build_reply(answer.status_code, answer.headers, answer.content, gateway=self.gateway)
+            async with (
+                asyncio.timeout(sum(self.gateway.timeouts)),
+                self._pool(request).stream(**_exchange(self.gateway, request)) as answer,
+            ):
+                headers, body = _begun(answer)
+                async for piece in answer.aiter_stream():
+                    body.add(piece)
+                content = body.whole()
+        except _failures() as error:
+            raise _no_answer(self.gateway, error) from None
+        return build_reply(answer.status, headers, content, gateway=self.gateway)
 
-    def _open(self) -> httpx.AsyncClient:
-        import httpx
+    def _pool(self, request: Request) -> httpcore.AsyncConnectionPool:
+        import httpcore
 
-        gateway = self.gateway
-        connect, read = gateway.timeouts
-        return httpx.AsyncClient(
-            verify=_tls_context(gateway.verify, gateway.client_cert),
-            proxy=gateway.proxy,
-            timeout=httpx.Timeout(read, connect=connect),
-            follow_redirects=False,
-        )
+        route = find_route(self.gateway, request.url, os.environ)
+        if route not in self._pools:
+            self._pools[route] = httpcore.AsyncConnectionPool(**_pool_options(self.gateway, route))
+        return self._pools[route]
 
     async def close(self) -> None:
-        """Close the client; the next call opens a new one."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        """Close all connections; the next call opens new ones."""
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.aclose()
 
 
-@cache
-def _tls_context(verify: bool | str, client_cert: tuple[str, str] | None) -> ssl.SSLContext:
-    """Return a cached context: building it takes tens of milliseconds, and blocks a triggerer's event loop."""
-    import ssl
+def _exchange(gateway: Gateway, request: Request) -> dict[str, Any]:
+    """Return a request as ``httpcore`` takes it. Its time begins now."""
+    from airflow_provider_bkitsm.hooks.limits import OFFERED, step_timeouts
 
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
-    if verify is False:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if client_cert:
-        context.load_cert_chain(*client_cert)
-    return context
+    url, host = _address(request)
+    fixed = {"Host": host, "Accept-Encoding": OFFERED}
+    named = {name.lower(): (name, text) for name, text in {**_AGENT, **request.headers, **fixed}.items()}
+    return {
+        "method": request.method,
+        "url": url,
+        "headers": [(name.encode("ascii"), text.encode("ascii")) for name, text in named.values()],
+        "content": request.body,
+        "extensions": {"timeout": step_timeouts(*gateway.timeouts)},
+    }
+
+
+def _address(request: Request) -> tuple[httpcore.URL, str]:
+    """Return a request's URL in ASCII, and its header ``Host``."""
+    import httpcore
+
+    url = urlsplit(request.url)
+    host = ascii_host(url.hostname or "")
+    bracketed = f"[{host}]" if ":" in host else host
+    query = f"?{urlencode(request.params)}" if request.params else ""
+    target = quote(url.path or "/", safe=_SAFE_IN_PATHS) + query
+    whole = httpcore.URL(scheme=url.scheme, host=host, port=url.port, target=target)
+    return whole, f"{bracketed}:{url.port}" if url.port else bracketed
+
+
+def _begun(answer: httpcore.Response) -> tuple[dict[str, str], Body]:
+    """Return the headers of an answer, and its body that is still to come."""
+    from airflow_provider_bkitsm.hooks.limits import Body
+
+    headers: dict[str, str] = {}
+    for name, text in answer.headers:
+        key, value = name.decode("latin-1").lower(), text.decode("latin-1")
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers, Body(headers)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import httpcore
+
+    from airflow_provider_bkitsm.hooks.limits import UnreadableAnswerError
+
+    of_httpcore = httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError
+    return *of_httpcore, httpcore.UnsupportedProtocol, UnreadableAnswerError, OSError, ValueError
+
+
+def _no_answer(gateway: Gateway, error: Exception) -> NoAnswerError:
+    import httpcore
+
+    from airflow_provider_bkitsm.hooks.limits import UnreadableAnswerError
+
+    if isinstance(error, TimeoutError):
+        error = httpcore.ReadTimeout()
+    unsent = httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.PoolTimeout | httpcore.ProxyError
+    unusable = httpcore.UnsupportedProtocol | httpcore.LocalProtocolError | ValueError
+    cut = httpcore.RemoteProtocolError | httpcore.ReadError | httpcore.WriteError
+    sent = not isinstance(error, unsent | unusable)
+    too_large = isinstance(error, UnreadableAnswerError) and error.too_large
+    late = sent and (too_large or isinstance(error, httpcore.TimeoutException))
+    return NoAnswerError(gateway, error, sent=sent, dropped=isinstance(error, cut), late=late)
+
+
+def _pool_options(gateway: Gateway, route: Route) -> dict[str, Any]:
+    return {
+        "ssl_context": tls_context(gateway, route, gateway.client_cert) if route.tls else None,
+        "proxy": _proxy(gateway, route, route.proxy) if route.proxy else None,
+        "max_connections": 100,
+        "max_keepalive_connections": 20,
+        "keepalive_expiry": 5.0,
+    }
+
+
+def _proxy(gateway: Gateway, route: Route, proxy: Proxy) -> httpcore.Proxy:
+    """Return a proxy. The client certificate is for the gateway alone."""
+    import httpcore
+
+    context = tls_context(gateway, route, None) if proxy.url.startswith("https:") else None
+    return httpcore.Proxy(proxy.url, auth=proxy.auth, ssl_context=context)

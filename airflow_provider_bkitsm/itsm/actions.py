@@ -21,6 +21,12 @@ _WANTED = {
     TicketAction.SUSPEND: frozenset({Progress.SUSPENDED}),
     TicketAction.UNSUSPEND: frozenset({Progress.RUNNING}),
 }
+# What an application can do where a version of ITSM keeps an action to people.
+_INSTEAD = {
+    TicketAction.TERMINATE: "Withdraw it in its creator's name: WITHDRAW",
+    TicketAction.SUSPEND: "Leave it open: whoever waits for it goes on waiting",
+    TicketAction.UNSUSPEND: "Have it resumed in ITSM",
+}
 
 
 def read_status(sn: str) -> DialectFlow[TicketStatus]:
@@ -70,11 +76,12 @@ def _refuse_what_it_lacks(dialect: Dialect, action: TicketAction, sn: str) -> No
     lacking = {} if can.suspend else {TicketAction.SUSPEND, TicketAction.UNSUSPEND}
     if action in lacking or (action is TicketAction.TERMINATE and not can.terminate):
         raise ItsmConfigurationError(
-            f"ITSM {dialect.name} lets no application do {action} to a ticket; ticket {sn} is as it was"
+            f"ITSM {dialect.name} lets no application do {action} to a ticket; ticket {sn} is as it was."
+            f" {_INSTEAD[action]}"
         )
 
 
-def call_off(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:
+def withdraw_or_terminate(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:
     """End a ticket that nobody waits for any more, and return how it stands: a decision that came first stands.
 
     It is withdrawn in its creator's name; one whose flow does not allow that is terminated by ``account``.

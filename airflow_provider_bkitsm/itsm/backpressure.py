@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmCrashError,
     ItsmError,
     ItsmInvalidRequestError,
     ItsmRateLimitedError,
@@ -36,9 +37,14 @@ _HICCUP, _SHAKY_SECONDS = 2, 300.0
 _FAILURES_IN_A_ROW = 5
 # So many probes of different tickets have to fail until no ticket is suspected any more.
 _PROBES = 6
-# ITSM's own crashes: one ticket of a batch may be the cause. Any other code is of something in front of it.
-_CRASHES = frozenset({"SERVER_500_ERROR", "3900500"})
-_ABOUT_THE_QUESTION = (ItsmInvalidRequestError, ItsmTicketNotFoundError, ItsmUnexpectedAnswerError)
+# A crash is about the question, as one ticket of a batch may be its cause. Any other code of an outage is of
+# something in front of ITSM.
+_ABOUT_THE_QUESTION = (
+    ItsmCrashError,
+    ItsmInvalidRequestError,
+    ItsmTicketNotFoundError,
+    ItsmUnexpectedAnswerError,
+)
 
 
 class Cause(Enum):
@@ -56,7 +62,7 @@ def cause_of(error: ItsmError, *, timed_out: bool = False) -> Cause:
     A refused connection and a page of HTML have no code: the one is an outage, the other may be a crash over one
     ticket.
     """
-    if timed_out or isinstance(error, _ABOUT_THE_QUESTION) or str(error.code) in _CRASHES:
+    if timed_out or isinstance(error, _ABOUT_THE_QUESTION):
         return Cause.QUESTION
     if isinstance(error, ItsmRateLimitedError) or (not error.retry_safe and type(error) is not ItsmError):
         return Cause.REFUSAL

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
     FlowStep,
+    ListedService,
     Service,
     TicketAction,
     TicketInfo,
@@ -45,12 +46,20 @@ def stored_dialect(request: Mapping[str, Any]) -> str:
     return str(request.get("dialect") or FIRST)
 
 
-def another_dialect(ticket: str, conn_id: str, *, stored: str, spoken: str) -> ItsmAnotherDialectError:
-    """Return the error of a ticket that was opened in another dialect than its connection speaks now."""
+_CLEAR = "to ask anew, clear the task that asked"
+
+
+def another_dialect(
+    ticket: str, conn_id: str, *, stored: str, spoken: str, until: str = _CLEAR
+) -> ItsmAnotherDialectError:
+    """Return the error of a ticket that was opened in another dialect than its connection speaks now.
+
+    :param until: what to do, or what holds, as long as the connection speaks that one.
+    """
     return ItsmAnotherDialectError(
         f"{ticket} was opened in the dialect {stored!r}, and connection {conn_id!r} speaks {spoken!r} now: another"
         " ITSM may have a ticket of that number. The ticket is as it was, and no second one was opened. A retry"
-        f" goes on once the connection's extra dialect is {stored!r} again; to ask anew, clear the task that asked"
+        f" goes on once the connection's extra dialect is {stored!r} again; {until}"
     )
 
 
@@ -58,24 +67,23 @@ def another_dialect(ticket: str, conn_id: str, *, stored: str, spoken: str) -> I
 class Capabilities:
     """What an ITSM can do, where versions differ.
 
+    Only what the core has to know before it asks is named here. What else a version lacks, its dialect leaves out:
+    the question itself is refused then.
+
     :param fast_approval: it has an approval service that needs no set-up.
-    :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
     :param batch: one request reads the states of many tickets.
-    :param failed_list: it lists the tickets whose callback was lost.
     :param terminate: an application may terminate a ticket.
     :param suspend: an application may suspend and resume a ticket.
-    :param verify_token: it says whether a callback's token is its own.
-    :param comment: a finished ticket takes a comment.
+    :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
+    :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
     """
 
     fast_approval: bool
-    tag: bool
     batch: bool
-    failed_list: bool
     terminate: bool
     suspend: bool
+    tag: bool
     verify_token: bool
-    comment: bool
 
 
 class Dialect(ABC):
@@ -190,6 +198,10 @@ class Dialect(ABC):
     def find_tagged(self, tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
         """Search the tickets that may have been opened with a tag since a moment (aware); more than that may come.
 
+        A version without tags searches for the tag's marker in the title
+        (:func:`~airflow_provider_bkitsm.itsm.idempotency.marker`). Whose title does not end with it is left out
+        by the caller.
+
         :param creator: in whose name they were asked for.
         """
 
@@ -219,12 +231,25 @@ class Dialect(ABC):
         """
         raise self._lacks(f"describes no service such as {service_id}")
 
+    def services(self) -> Flow[tuple[ListedService, ...]]:
+        """List the services in which an application may open tickets."""
+        raise self._lacks("lists no services")
+
     def log_services(self) -> Flow[tuple[Service, ...]]:
         """Find the services that are made for log collectors.
 
         :raises CollectItsmNotExists: there is none.
         """
         raise self._lacks("has no services for log collectors")
+
+    def import_service(self, export: Mapping[str, Any], *, catalog_id: int | None) -> Flow[Service]:
+        """Make a service from its export.
+
+        :param catalog_id: where it is put; None: where people see it, if that is one place.
+        :raises ItsmConflictError: there is one of that name, or the catalogue has to be named; nothing was done.
+        :raises ItsmConfigurationError: this version imports no services.
+        """
+        raise self._lacks("imports no services: make one there, and name it as service_id")
 
     def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
         """Read the steps people take in a service's flow; None, and why, where they cannot be read."""
@@ -247,6 +272,16 @@ class Dialect(ABC):
 
     title_type: ClassVar[str] = ""
     """The type of field as which ITSM stores a ticket's title."""
+    title_limit: ClassVar[int] = 128
+    """Most characters of a title. Where a version's own limit is not known, that of v2 keeps to it."""
+
+    def title_length(self, title: str) -> int:
+        """Return how many characters a title has for ITSM, no fewer than it has here."""
+        return len(title)
+
+    def text_as_sent(self, text: str, field_type: str) -> str:
+        """Return a text as it has to be sent for people to see it as it is, with what looks like markup."""
+        return text
 
     def readings(self, value: Any, field_type: str) -> Collection[Any]:
         """Return everything as which ITSM may show a value that it was given for a field of a type.
@@ -261,6 +296,10 @@ class Dialect(ABC):
 
     def fitting_title(self, title: str, *, room_for: int) -> str:
         """Return a title cut so that ITSM takes it and as many further characters."""
+        room = self.title_limit - room_for
+        title = title[: max(0, room)]
+        while title and self.title_length(title) > room:
+            title = title[:-1]
         return title
 
     # -- callbacks -------------------------------------------------------------------------------------------

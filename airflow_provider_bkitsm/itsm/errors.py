@@ -8,29 +8,58 @@ never matched.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
 
 Code = int | str
+
+
+def printable(text: object) -> str:
+    """Return a text as one line that shows all of it: for logs, errors and terminals.
+
+    Whatever comes from elsewhere may hold line ends, terminal sequences, or marks that turn the reading direction:
+    with them a remark writes lines of a log. Every character that has no shape of its own is spelled instead
+    (``\\n``, ``\\x1b``, ``\\u202e``). A text that was spelled once stays as it is.
+    """
+    return "".join(one if one.isprintable() or _is_blank(one) else _spelled(one) for one in str(text))
+
+
+def _is_blank(character: str) -> bool:
+    """Whether it is one of Unicode's blanks, such as the wide one of Chinese texts."""
+    return unicodedata.category(character) == "Zs"
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 class ItsmError(Exception):
     """Base of everything this provider raises on purpose.
 
-    ``retry_safe`` tells whether the same call may simply be made again without doing anything twice.
+    ``retry_safe`` tells whether the same call may simply be made again without doing anything twice. The text is
+    :func:`printable`, whoever wrote parts of it. ``lines`` stand below it.
     """
 
     retry_safe: ClassVar[bool] = False
+    lines: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, code: Code | None = None, request_id: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.code = code
         self.request_id = request_id
+
+    def with_lines(self, lines: Iterable[str]) -> Self:
+        """Return this error with lines below its message."""
+        self.lines = tuple(map(printable, lines))
+        return self
 
     def __str__(self) -> str:
         facts = {"code": self.code, "request": self.request_id}
         known = ", ".join(f"{name} {value}" for name, value in facts.items() if value not in (None, ""))
-        return f"{self.message} [{known}]" if known else self.message
+        first = f"{self.message} [{printable(known)}]" if known else self.message
+        return "\n".join((first, *self.lines))
 
 
 class ItsmConfigurationError(ItsmError):
@@ -79,7 +108,7 @@ class ItsmRefusedError(ItsmInvalidRequestError):
     """ITSM's catch-all 3900004: not allowed, already over, invalid, or in trouble. The ticket was not changed.
 
     See docs/itsm-behaviour.md#catch-all-code. Re-read the ticket to know which, as
-    :func:`~airflow_provider_bkitsm.hooks.operating.operate` does.
+    :func:`~airflow_provider_bkitsm.itsm.actions.operate` does.
     """
 
 
@@ -108,8 +137,15 @@ class ItsmUnavailableError(ItsmError):
     retry_safe = True
 
 
+class ItsmCrashError(ItsmUnavailableError):
+    """ITSM itself answers, and fails over this question. Nothing was done: it was a read.
+
+    One of the tickets that were asked about may be the cause, and others can still be read.
+    """
+
+
 class ItsmTimeoutError(ItsmUnavailableError):
-    """No answer in time. A smaller question may be answered sooner."""
+    """No answer in time, or one too large to be read. A smaller question may be answered."""
 
 
 class ItsmUnexpectedAnswerError(ItsmUnavailableError):

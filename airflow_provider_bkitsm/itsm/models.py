@@ -93,6 +93,11 @@ class TicketStatus:
         """Whom its current steps ask, each once."""
         return tuple(dict.fromkeys(name for step in self.current_steps for name in step.processors))
 
+    @property
+    def step_names(self) -> str:
+        """What people call its current steps, in one text."""
+        return ", ".join(step.name for step in self.current_steps if step.name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TicketState:
@@ -100,6 +105,7 @@ class TicketState:
 
     :param current_status: as :class:`TicketStatus` has it.
     :param approve_result: ITSM's own verdict, which counts only once the ticket has ended; None: there is none.
+    :param updated_by: the people who have acted on the ticket, in no order; empty where ITSM does not name them.
     """
 
     sn: str
@@ -109,6 +115,7 @@ class TicketState:
     title: str = ""
     ticket_url: str = ""
     updated_at: datetime | None = None
+    updated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,11 +229,13 @@ class ServiceField:
     :param is_required: whether it must be filled.
     :param is_always_shown: False where other fields may hide it.
     :param default: what ITSM's own page starts with: a ticket opened by a call does not get it.
+    :param choices: what may be answered, names by key; empty where everything may, or only ITSM knows.
     """
 
     key: str
     type: str = ""
     name: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
     names_people: bool = False
     is_required: bool = True
     is_always_shown: bool = True
@@ -244,6 +253,18 @@ class Service:
     name: str = ""
     fields: tuple[ServiceField, ...] = ()
     details: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedService:
+    """A service in a list of them.
+
+    :param catalog: name of the catalogue it is in; empty where ITSM does not say.
+    """
+
+    service_id: int | str
+    name: str = ""
+    catalog: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

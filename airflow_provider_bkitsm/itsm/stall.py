@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stalled ticket: it runs and asks nobody. What is said of it, and when tickets are checked for it.
+"""The steps of an open ticket: when they are read, and a stalled ticket, which runs and asks nobody.
 
 ITSM starts a ticket's flow a second or two after it has opened the ticket, or never: it stores some forms that
 its worker then fails on, and the worker may be down. The ticket is RUNNING all the same, and lists no step, or the
 step of its submission, which names nobody. A ticket whose automatic step has failed, or that was sent back, looks
-the same: nothing here says more than what ITSM lists. State and clock in, checks and sentences out.
+the same: nothing here says more than what ITSM lists. State and clock in, checks and messages out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from heapq import heappop, heappush
-from itertools import count
 
+from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo
 
 START_SECONDS = 60.0
-"""A flow that has not started by then is worth telling of."""
+"""A ticket that has asked nobody for so long is stalled."""
+
+FIRST_SECONDS = 5.0
+"""After so long ITSM has, as a rule, started a new ticket's flow, or gone on to the next step."""
 
 _TITLE = "title"
+# Later than any other time: a ticket that is being checked may be due again.
+_UNDER_WAY = math.inf
 # A check is one request for one ticket: rare, where thousands wait.
 _STALLED_SECONDS, _LONGEST_STALLED_SECONDS = 600.0, 3600.0
 _FINE_SECONDS = 6 * 3600.0
@@ -60,7 +66,7 @@ def describe(sn: str, steps: Sequence[Step]) -> str:
     """Say what is known of a stalled ticket, and what to do."""
     if not steps:
         return _NO_STEP.format(sn=sn)
-    return _NOBODY.format(sn=sn, steps=", ".join(step.name or step.key for step in steps))
+    return printable(_NOBODY.format(sn=sn, steps=", ".join(step.name or step.key for step in steps)))
 
 
 def is_told_now(*, opened: datetime, now: datetime, interval: float) -> bool:
@@ -72,55 +78,78 @@ def is_told_now(*, opened: datetime, now: datetime, interval: float) -> bool:
     return age >= 0 and age % _STALLED_SECONDS < share
 
 
-class StallChecks:
-    """When to check which ticket: a minute after its wait began, and rarely from then on.
+class StepChecks:
+    """When to read the steps of which ticket: soon after its wait began, after a change, and rarely else.
 
-    Times are seconds of one clock that only goes forward.
+    A ticket is stalled once it has asked nobody for ``START_SECONDS``. Times are seconds of one clock that only
+    goes forward.
     """
 
     def __init__(self) -> None:
-        self._due: list[tuple[float, int, str]] = []
-        self._numbers = count()
-        # Of each ticket, its entry among those that are due; other entries are left over.
-        self._entry: dict[str, int] = {}
+        self._due: list[tuple[float, str]] = []
+        # When each ticket is due; entries of ``_due`` with another time are left over.
+        self._due_at: dict[str, float] = {}
+        self._asks_nobody_since: dict[str, float] = {}
         self._stalls: dict[str, int] = {}
 
     def add(self, sn: str, now: float) -> None:
-        """Check a ticket, unless it is checked already."""
-        if sn not in self._entry:
-            self._check_at(sn, now + START_SECONDS)
+        """Check a ticket soon for somebody who begins to wait for it."""
+        self._asks_nobody_since.setdefault(sn, now)
+        self._check_by(sn, now + FIRST_SECONDS)
 
     def discard(self, sn: str) -> None:
         """Check a ticket no longer."""
-        self._entry.pop(sn, None)
-        self._stalls.pop(sn, None)
+        for tickets in (self._due_at, self._asks_nobody_since, self._stalls):
+            tickets.pop(sn, None)
+
+    def changed(self, sn: str, now: float) -> None:
+        """Check a ticket soon: the poll has seen a change. A step that has just begun may name nobody yet."""
+        if sn in self._due_at:
+            self._asks_nobody_since[sn] = now
+            self._check_by(sn, now + FIRST_SECONDS)
 
     def next(self, now: float) -> str | None:
-        """Return a ticket that is due, which is then not due until ``checked`` says so."""
+        """Return a ticket that is due, which is then not due until ``checked`` or ``failed``."""
         while self._due and self._due[0][0] <= now:
-            _, number, sn = heappop(self._due)
-            if self._entry.get(sn) == number:
+            at, sn = heappop(self._due)
+            if self._due_at.get(sn) == at:
+                self._due_at[sn] = _UNDER_WAY
                 return sn
         return None
 
-    def checked(self, sn: str, now: float, *, stalled: bool) -> None:
-        """Take in what a check showed."""
-        if sn not in self._entry:
-            return
-        self._stalls[sn] = self._stalls.get(sn, 0) + 1 if stalled else 0
-        again = min(_STALLED_SECONDS * 2 ** (self._stalls[sn] - 1), _LONGEST_STALLED_SECONDS)
-        self._check_at(sn, now + (again if stalled else _FINE_SECONDS))
+    def checked(self, sn: str, now: float, *, asks_nobody: bool) -> bool:
+        """Take in the steps that a check showed; return whether the ticket is stalled."""
+        if sn not in self._due_at:
+            return False
+        if not asks_nobody:
+            self._asks_nobody_since.pop(sn, None)
+            self._stalls[sn] = 0
+            self._check_again(sn, now + _FINE_SECONDS)
+            return False
+        since = self._asks_nobody_since.setdefault(sn, now)
+        if now - since < START_SECONDS:
+            self._check_again(sn, since + START_SECONDS)
+            return False
+        self._stalls[sn] = self._stalls.get(sn, 0) + 1
+        self._check_again(sn, now + min(_STALLED_SECONDS * 2 ** (self._stalls[sn] - 1), _LONGEST_STALLED_SECONDS))
+        return True
 
     def failed(self, sn: str, now: float) -> None:
         """Take in that a ticket could not be checked."""
-        if sn in self._entry:
-            self._check_at(sn, now + _STALLED_SECONDS)
+        self._check_again(sn, now + _STALLED_SECONDS)
 
     def seconds_to_next(self, now: float) -> float:
-        """Return how long nothing is due, whoever is added meanwhile."""
-        first = self._due[0][0] - now if self._due else START_SECONDS
-        return min(max(first, 0.0), START_SECONDS)
+        """Return how long nothing is due, whichever ticket is added or changes meanwhile."""
+        first = self._due[0][0] - now if self._due else FIRST_SECONDS
+        return min(max(first, 0.0), FIRST_SECONDS)
 
-    def _check_at(self, sn: str, at: float) -> None:
-        self._entry[sn] = next(self._numbers)
-        heappush(self._due, (at, self._entry[sn], sn))
+    def _check_again(self, sn: str, at: float) -> None:
+        """Check a ticket at a time, unless a change during the check has made an earlier appointment."""
+        if self._due_at.get(sn) == _UNDER_WAY:
+            self._check_by(sn, at)
+
+    def _check_by(self, sn: str, at: float) -> None:
+        """Check a ticket at a time, unless it is due earlier."""
+        if at < self._due_at.get(sn, _UNDER_WAY):
+            self._due_at[sn] = at
+            heappush(self._due, (at, sn))

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, get_args
 
+from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import (
     APPROVING,
@@ -188,7 +189,7 @@ class Verdict:
         approved = self.outcome is Outcome.APPROVED
         why = "" if self.reason_code is Reason.APPROVED else f": {self.reason}"
         waived = ", without looking for an approval step" if approved and not self.evidence_required else ""
-        return f"ITSM ticket {self.sn} is {self.outcome}{waived}{why}" + (f" ({said})" if said else "")
+        return printable(f"ITSM ticket {self.sn} is {self.outcome}{waived}{why}" + (f" ({said})" if said else ""))
 
 
 def _stored_outcome(stored: Mapping[Any, Any]) -> tuple[Outcome, Reason, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, pull_for_pages, push_for_pages
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -29,12 +29,10 @@ class ItsmTicketLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the ticket's address; empty before the ticket is opened."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        return str(XCom.get_value(ti_key=ti_key, key=TICKET_URL_KEY) or "")
+        return str(pull_for_pages(ti_key, TICKET_URL_KEY) or "")
 
 
 def show_ticket(ti: RuntimeTaskInstanceProtocol, ticket_url: str | None) -> None:
     """Store the ticket's address, so that the button works while the task still runs or waits."""
     if ticket_url:
-        ti.xcom_push(key=TICKET_URL_KEY, value=ticket_url)
+        push_for_pages(ti, TICKET_URL_KEY, ticket_url)

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmInvalidRequestError,
     ItsmPermissionError,
+    printable,
 )
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -164,10 +165,12 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         payload, tag, opened = intent["payload"], intent["tag"], context["dag_run"].run_after
         question = self._question()
         fit = self._service(question, payload=payload, opened=opened)
-        form = partial(submit_form, question, collector=collector, plan=fit.plan, opened=opened)
+        dialect = self.hook.gateway.dialect
+        form = partial(submit_form, question, dialect=dialect, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
         kept = {**self._verdict_source(fit), "request": request, "bkitsm_conn_id": self.bkitsm_conn_id}
         row = check_is_here(self._apply(gate, **intent, **kept))
+        self.check_dialect(row)
         if row.ticket_sn is None:
             if row.request is None:
                 stored = form(payload=row.etl_payload or {}, digest=str(row.etl_digest), tag=str(row.tag))
@@ -316,9 +319,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         fits = [self._fit(one, question, **application) for one in services]
         fit, why = choose(fits, approvers=question.approvers)
         for note in (why, fit.verdict.reason, *fit.plan.notes):
-            self.log.info("%s: %s", fit.name, note)
+            self.log.info("%s: %s", printable(fit.name), printable(note))
         if stays_open := withdrawal_note(fit.service):
-            self.log.warning("%s: %s", fit.name, stays_open)
+            self.log.warning("%s: %s", printable(fit.name), stays_open)
         return fit
 
     def _fit(self, service: Service, question: Question, **application: Any) -> ServiceFit:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.collectors.store import CollectorStore
     from airflow_provider_bkitsm.hooks.bklog import BkLogHook
+    from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError
     from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 
 
@@ -172,6 +173,18 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
 class ReadsStoredVerdict(ItsmHookMixin, VerdictPolicyMixin):
     """A task that reads a ticket's verdict where the application's service has it."""
 
+    def another_dialect_of(self, row: CollectorRow) -> ItsmAnotherDialectError | None:
+        """Return the error of an application in another ITSM: this one may have a ticket of the same number."""
+        return row.in_another_dialect(self.hook.gateway.dialect.name, self.bkitsm_conn_id)
+
+    def check_dialect(self, row: CollectorRow) -> None:
+        """Refuse to look for, read or end the ticket of another ITSM (P6).
+
+        :raises ItsmAnotherDialectError: the connection speaks another dialect than when the application was made.
+        """
+        if another := self.another_dialect_of(row):
+            raise another
+
     def verdict_policy_of(self, row: CollectorRow) -> VerdictPolicy:
         """Return where the verdict is read: by the task's parameters, the stored settings or the connection.
 
@@ -216,9 +229,11 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected.
 
         :param settings: where the verdict is read; None: as ``verdict_settings_of`` says.
+        :raises ItsmAnotherDialectError: the ticket is another ITSM's, which is not asked.
         """
         from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 
+        self.check_dialect(row)
         chosen = self.verdict_settings_of(row) if settings is None else settings
         verdict = self.hook.run(read_verdict(str(row.ticket_sn), self.hook.verdict_policy(**chosen)))
         return self.confirmed(row, verdict, chosen)

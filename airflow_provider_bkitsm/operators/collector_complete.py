@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.deferral import act_on_refusal
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.collector_base import VerdictReadingOperator, standing
@@ -81,7 +81,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
                 " approved, the payload parked there replaces what was approved here"
             )
         for change in changes:
-            self.log.warning("collector %s: %s", row.collector_config_id, change)
+            self.log.warning("collector %s: %s", row.collector_config_id, printable(change))
         return changes
 
     def _tell_lineage(self, row: CollectorRow) -> CollectorRow:
@@ -117,6 +117,7 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
         if row.ticket_sn is not None or row.create_started_at is None:
             return row
+        self.check_dialect(row)
         opener = TicketOpener(hook=self.hook)
         creator = str((row.request or {}).get("creator") or self.asker)
         key = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
@@ -127,11 +128,11 @@ class CollectorCompleteOperator(VerdictReadingOperator):
 
     def _end(self, row: CollectorRow) -> Verdict:
         """Withdraw a ticket that no task waits for any more; a decision that came first wins."""
-        from airflow_provider_bkitsm.hooks.operating import give_up
+        from airflow_provider_bkitsm.tickets.withdrawal import withdraw_on_timeout
 
         sn, policy = str(row.ticket_sn), self.verdict_policy_of(row)
         if self.on_open_ticket == "withdraw":
-            return self.confirmed(row, give_up(self.hook, sn=sn, why=_OVER, policy=policy))
+            return self.confirmed(row, withdraw_on_timeout(self.hook, sn=sn, why=_OVER, policy=policy))
         verdict = self.read_verdict(row)
         return verdict if verdict.outcome.is_final else verdict.timed_out()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding the applications that store and ITSM disagree about."""
+"""``CollectorReconcileOperator``: finds the applications about which store and ITSM disagree."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-    from airflow_provider_bkitsm.collectors.reconcile import Finding, Seen
+    from airflow_provider_bkitsm.collectors.reconcile import Finding, Reading
     from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
     from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport
 
 log = logging.getLogger(__name__)
 
 _OVER = frozenset({"success", "failed"})
-# No state of Airflow's: it says that it has no such run.
+# Not a state of Airflow: Airflow has no such run.
 _GONE = "gone"
 _NOT_FOUND = 404
 
@@ -36,29 +36,31 @@ _NOT_FOUND = 404
 class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOperator):
     """Compares every collector that is ``applying`` in the store with its ticket, and reports differences.
 
-    ITSM is asked about our own tickets only (P6). Nothing is ever completed or provisioned: an approval goes on
-    in its own run only (P3, P7), which the report names, to be cleared. One thing is changed, unless
-    ``close_refused`` is off: an application whose ticket was refused, withdrawn or terminated, and whose run is
-    over or has not ended it within ``grace``, becomes ``fail_apply`` with its entry in the audit. It would lock
-    its collector for ever. It is left alone if it changed in the meantime, has another ticket by now, or was
-    read as approved before. A ticket that ended without a person's answer, that ITSM does not know, or that
-    does not carry our mark closes nothing. Where Airflow does not have the run any more, or the run is over and
-    the task that applied or waited was deleted, nobody can clear it to go on: then an approved application is
-    ended too, one that needed no approval, and one whose ticket was never opened. An open ticket is left to
-    people.
+    ITSM is asked about our own tickets only (P6). Nothing is completed or provisioned: an approved application
+    goes on in its own run only (P3, P7), and the report names the run to clear.
 
-    It also ends the tickets of waits that were ended from outside while no triggerer saw it, as their ``on_kill``
-    says, of sensors and approvals of every DAG on this connection (P5).
+    One thing is changed, unless ``close_refused`` is off. An application becomes ``fail_apply``, with an audit
+    entry, if its ticket was refused, withdrawn or terminated, and its run is over or has not ended the application
+    within ``grace``: it would lock its collector for ever. The application is left alone if it has changed in the
+    meantime, has another ticket by now, or was read as approved before. Three kinds of ticket close nothing: one
+    that ended without a person's answer, one that ITSM does not know, and one without our mark.
 
-    Returns ``applying`` (how many), ``kinds`` (how many stand how), ``differences`` (see
+    If Airflow does not have the run any more, or the run is over and the task that applied or waited was deleted,
+    nobody can clear it to go on. Then an application is ended as well if it was approved, needed no approval, or
+    never had a ticket. An open ticket is left to people.
+
+    The operator also ends the tickets of waits that were ended from outside while no triggerer ran (P5), as their
+    ``when_killed`` says: those of sensors and approvals of every DAG on this connection.
+
+    Returns ``applying`` (how many), ``kinds`` (the number of each kind), ``differences`` (see
     :meth:`~airflow_provider_bkitsm.collectors.reconcile.Finding.as_dict`) and ``closed`` (ticket numbers); where
     there are any, ``withdrawn`` and ``left_open``: tickets of waits.
     Fails only if ITSM or the store cannot be read; a retry is safe.
 
-    :param close_refused: end what was refused; False only reports it.
-    :param fail_on_difference: fail for good if anything is left that a person has to see to.
-    :param grace: how long a run may take to end its application itself, once its ticket has ended.
-    :param overdue_after: how long people may take to decide before it is reported.
+    :param close_refused: end refused applications; False only reports them.
+    :param fail_on_difference: fail for good if anything is left for a person to do.
+    :param grace: how long a run may take to end its application itself, after its ticket has ended.
+    :param overdue_after: how long approvers may take before the application is reported.
     :param bklog_conn_id: only collectors of this log platform connection; None takes all. (templated)
     :param bkitsm_conn_id: connection of type ``bkitsm``; tickets that were opened with another one are left
         alone, so each ITSM has a task of its own. (templated)
@@ -109,25 +111,25 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         self.accept_automatic = accept_automatic
 
     def verdict_settings_of(self, row: CollectorRow) -> dict[str, Any]:
-        """Return where a ticket's verdict is read: as its application stored it, else as this task says."""
+        """Return a ticket's verdict settings: those stored with its application, else those of this task."""
         named = {key: value for key, value in self.verdict_settings.items() if value is not None}
         return {**named, **(row.verdict_settings or {})}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read the store, then ITSM, then the runs; end what may be ended; report the rest."""
+        """Read the store, then ITSM, then the runs; end the applications that may be ended; report the others."""
         from airflow_provider_bkitsm.collectors.reconcile import report
 
         rows = self._own_rows()
         waits = self._reconcile_waits(rows, context)
-        seen = self._read(rows)
-        findings = self._findings(rows, seen, context, deleted=waits.deleted)
+        readings = self._read(rows)
+        findings = self._findings(rows, readings, context, deleted=waits.deleted)
         differences = [one for one in findings if one.is_difference]
         for one in differences:
             log.warning("%s", one)
-        closed = [one for one in differences if self._close(one, seen)]
-        result = report(findings, closed) | _shown(waits)
+        closed = [one for one in differences if self._close(one, readings)]
+        result = report(findings, closed) | _report_of(waits)
         log.info("%d collectors are applying: %s", len(rows), result["kinds"])
-        _raise_outage(seen)
+        _raise_outage(readings)
         left = [one for one in differences if one not in closed]
         if left and self.fail_on_difference:
             context["ti"].xcom_push(key="return_value", value=result)
@@ -135,7 +137,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         return result
 
     def _own_rows(self) -> list[CollectorRow]:
-        """Return the applications whose tickets are in this task's ITSM, so far as their rows tell."""
+        """Return the applications whose tickets are in this task's ITSM, by what their rows say."""
         applying = self.store.applying(self.bklog_conn_id)
         rows = [row for row in applying if row.is_in(self.bkitsm_conn_id)]
         if others := {str(row.bkitsm_conn_id) for row in applying} - {str(row.bkitsm_conn_id) for row in rows}:
@@ -148,24 +150,25 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         needed = {row.ticket_sn for row in rows if row.ticket_sn}
         return reconcile_waits(self.hook, ask=partial(_task_states, context["ti"]), keep=needed)
 
-    def _read(self, rows: Sequence[CollectorRow]) -> dict[str, Seen]:
+    def _read(self, rows: Sequence[CollectorRow]) -> dict[str, Reading]:
         from airflow_provider_bkitsm.collectors.reconcile import read_all, undecided
 
         open_rows = undecided(rows)
         if not open_rows:
             return {}
-        policies = {sn: self.verdict_policy_of(row) for sn, row in open_rows.items()}
-        return self.hook.run(read_all(policies))
+        others = {sn: error for sn, row in open_rows.items() if (error := self.another_dialect_of(row))}
+        policies = {sn: self.verdict_policy_of(row) for sn, row in open_rows.items() if sn not in others}
+        return {**self.hook.run(read_all(policies)), **others}
 
     def _findings(
         self,
         rows: Sequence[CollectorRow],
-        seen: Mapping[str, Seen],
+        readings: Mapping[str, Reading],
         context: Context,
         *,
         deleted: Collection[str],
     ) -> list[Finding]:
-        """Compare; what its run has changed since the store was read is left to the next look."""
+        """Compare applications with tickets, except those that have changed since the store was read."""
         from airflow_provider_bkitsm.collectors.reconcile import Limits, find
 
         limits = Limits(grace=self.grace, overdue_after=self.overdue_after)
@@ -176,23 +179,23 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
             cut_off = state in _OVER and (row.ticket_sn in deleted or _is_deleted(context["ti"], row.owner))
             gone = state == _GONE or cut_off
             over = None if state in (None, _GONE) else state in _OVER
-            sight = seen.get(str(row.ticket_sn))
-            finding = find(row, sight, run_is_over=over, run_is_gone=gone, now=datetime.now(UTC), limits=limits)
+            reading = readings.get(str(row.ticket_sn))
+            finding = find(row, reading, run_is_over=over, run_is_gone=gone, now=datetime.now(UTC), limits=limits)
             found.append(finding)
         return [one for one in found if not one.is_difference or self._is_current(one.row)]
 
     def _is_current(self, row: CollectorRow) -> bool:
         return self.store.get(row.bklog_conn_id, row.collector_config_id).version == row.version
 
-    def _close(self, finding: Finding, seen: Mapping[str, Seen]) -> bool:
-        """End an application as far as the store still agrees that this ticket is its own, and stands as seen."""
+    def _close(self, finding: Finding, readings: Mapping[str, Reading]) -> bool:
+        """End an application if, by the store, the ticket is still its own and the verdict is still the first."""
         from airflow_provider_bkitsm.collectors.reconcile import Kind
         from airflow_provider_bkitsm.itsm.verdict import Verdict
 
         if finding.action != "close" or not self.close_refused:
             return False
         row = finding.row
-        key, verdict = (row.bklog_conn_id, row.collector_config_id), seen.get(str(row.ticket_sn))
+        key, verdict = (row.bklog_conn_id, row.collector_config_id), readings.get(str(row.ticket_sn))
         try:
             if row.ticket_sn is None and self._has_appeared(row):
                 return False
@@ -203,7 +206,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
             if row.outcome is Outcome.APPROVED and finding.kind is not Kind.APPROVED:
                 return False
             named = {"tag": row.tag} if row.ticket_sn is None else {"sn": row.ticket_sn}
-            self.store.fail(*key, **named, reason=f"{finding.said}; ended by reconciliation")
+            self.store.fail(*key, **named, reason=f"{finding.reason}; ended by reconciliation")
         except CollectItsmConflict as error:
             log.warning("not ended after all: %s", error)
             return False
@@ -214,11 +217,12 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         return True
 
     def _has_appeared(self, row: CollectorRow) -> bool:
-        """Look for the ticket of an application that never learnt its number; the next look takes it up."""
+        """Search for the ticket of an application without a number; True where it exists, or may still appear."""
         from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         if row.create_started_at is None:
             return False
+        self.check_dialect(row)
         creator = str((row.request or {}).get("creator") or self.hook.gateway.username)
         handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
         opener = TicketOpener(hook=self.hook)
@@ -232,7 +236,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
 
 
 def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str | None:
-    """Ask Airflow for a run's state: ``_GONE`` where it has no such run, None where it does not say."""
+    """Ask Airflow for the state of a run: ``_GONE`` for no such run, None where Airflow gives no answer."""
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:
@@ -241,12 +245,12 @@ def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str
         log.warning("run %s of DAG %s: %s", run_id, dag_id, error)
         detail = error.error.detail or {}
         return _GONE if detail.get("status_code") == _NOT_FOUND else None
-    # An enum, whose text is not its value.
+    # The state is an enum whose text is not its value.
     return str(getattr(state, "value", state))
 
 
 def _is_deleted(ti: RuntimeTaskInstanceProtocol, owner: Owner | None) -> bool:
-    """Ask Airflow whether it has the task no more that applied; False where it does not say."""
+    """Ask Airflow whether the task that applied was deleted; False where Airflow gives no answer."""
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     if owner is None:
@@ -265,14 +269,14 @@ def _task_states(ti: RuntimeTaskInstanceProtocol, **tasks: Any) -> Mapping[str, 
     return ti.get_task_states(**tasks)
 
 
-def _shown(waits: WaitReport) -> dict[str, Any]:
-    """Return what came of the waits, as far as anything did."""
-    found = {"withdrawn": waits.withdrawn, "left_open": waits.left_open}
-    return {name: numbers for name, numbers in found.items() if numbers}
+def _report_of(waits: WaitReport) -> dict[str, Any]:
+    """Return the part of the result about waits, without empty lists."""
+    tickets = {"withdrawn": waits.withdrawn, "left_open": waits.left_open}
+    return {name: numbers for name, numbers in tickets.items() if numbers}
 
 
-def _raise_outage(seen: Mapping[str, Seen]) -> None:
-    """Fail for a retry where ITSM could not be read, after all that could be read was dealt with."""
-    for one in seen.values():
+def _raise_outage(readings: Mapping[str, Reading]) -> None:
+    """Raise the error of a ticket that a retry may read. All other tickets have been handled by then."""
+    for one in readings.values():
         if isinstance(one, ItsmError) and one.retry_safe:
             raise one

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, printable
 from airflow_provider_bkitsm.mixins import number
 from airflow_provider_bkitsm.operators.collector_base import CollectorOperator
 
@@ -72,7 +72,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
         before, after = present_clean_config(detail), changed_storage(detail, wanted)
         hidden = self._changed_since_approval(detail) | unseen(detail)
         rows = storage_rows(before, after, daily_gb_per_host=daily, hosts=hosts, hidden=hidden)
-        self.log.info("%s", "; ".join(f"{label}{value}" for label, value in rows.items()))
+        self.log.info("%s", printable("; ".join(f"{label}{value}" for label, value in rows.items())))
         return {"clean_config": after, "detail_rows": rows, "before": before}
 
     def _changed_since_approval(self, detail: Mapping[str, Any]) -> dict[str, str]:
@@ -83,7 +83,7 @@ class CollectorStoragePlanOperator(CollectorOperator):
         found = differences(row.etl_payload, detail) if row.has_success and row.etl_payload else []
         if not found:
             return {}
-        self.log.warning("the collector is not as it was approved last: %s", "; ".join(found))
+        self.log.warning("the collector is not as it was approved last: %s", printable("; ".join(found)))
         return {"现状与上次审批不一致": "; ".join(found)}
 
     def _daily(self) -> float:

@@ -164,6 +164,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         else:
             self.log.info("%s", verdict.describe())
             result = verdict.as_dict()
+            self.note_verdict(result, context)
         branch = self._branch(context, approved=approved)
         if branch is not None:
             # Airflow ends the task as soon as there is something to skip, and keeps no result of it.

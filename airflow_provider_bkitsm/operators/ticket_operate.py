@@ -60,15 +60,16 @@ class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Operate on the ticket and return its status."""
-        from airflow_provider_bkitsm.hooks.operating import operate
+        from airflow_provider_bkitsm.itsm.actions import operate
         from airflow_provider_bkitsm.itsm.people import read_person
 
-        status = operate(
-            self.hook,
-            sn=self.ticket_sn,
-            action_type=self.action_type,
-            operator=read_person("operator", self.operator) or self.hook.gateway.username,
-            action_message=self.action_message,
+        status = self.hook.run(
+            operate(
+                sn=self.ticket_sn,
+                action_type=self.action_type,
+                operator=read_person("operator", self.operator) or self.hook.gateway.username,
+                action_message=self.action_message,
+            )
         )
         show_ticket(context["ti"], status.ticket_url)
         return status.current_status

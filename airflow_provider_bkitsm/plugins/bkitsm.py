@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """``BkItsmPlugin``: the callback endpoint and the approvals pages in Airflow's API server.
 
-Every component of Airflow loads its plugins, so nothing heavy is imported before the first request.
+Every component of Airflow loads all plugins. So this module imports nothing heavy before the first request; a
+triggerer imports what waits need before its event loop runs.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -15,11 +19,13 @@ from airflow.plugins_manager import AirflowPlugin
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+log = logging.getLogger(__name__)
+
 _PREFIX = "/bkitsm"
 
 
 class LazyApp:
-    """The app, made when it is first asked."""
+    """ASGI app that builds the real one at its first request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -36,28 +42,28 @@ def _app() -> ASGIApp:
 
     keep_connections_open()
     metadata = AirflowMetadata()
-    app, seen = create_app(metadata), views.ApprovalViews(metadata)
-    for room in (pages.router(), api.read_routes(seen), api.action_routes(seen)):
-        app.include_router(room)
+    app, approvals = create_app(metadata), views.ApprovalViews(metadata)
+    for router in (pages.router(), api.read_routes(approvals), api.action_routes(approvals)):
+        app.include_router(router)
     _change_host()
     return Secured(app)
 
 
 def _change_host() -> None:
-    """Change what belongs to Airflow's API server, as far as an administrator asks for it in ``[bkitsm]``."""
+    """Change Airflow's API server itself, only as an administrator demands it by options of ``[bkitsm]``."""
     from airflow_provider_bkitsm import settings, version_compat
 
     if settings.initialize_metrics():
         version_compat.initialize_metrics()
     if settings.freeze_gc():
-        # An API server holds a million objects for as long as it lives. Going through all of them stops it for a
-        # third of a second, every 25 s at 50 callbacks a second. What lives now is left out from here on.
+        # An API server keeps a million objects for its whole life. A full garbage collection visits all of them,
+        # which stops the server for a third of a second, every 25 s at 50 callbacks a second. Now it skips them.
         gc.collect()
         gc.freeze()
 
 
 _APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]
-# Relative, so that a path prefix of Airflow's base_url stays in front.
+# Relative addresses, so that a path prefix of Airflow's base_url stays in front.
 _MENU = {"destination": "nav", "category": "browse"}
 _VIEWS: list[Any] = [
     {"name": "Approvals", "href": "bkitsm/approvals", "url_route": "bkitsm-approvals", **_MENU},
@@ -76,6 +82,26 @@ _VIEWS: list[Any] = [
     },
 ]
 
+# What waits need. Airflow imports a trigger's module in the event loop, when the first trigger comes: that would
+# stop all triggers of the process for a tenth of a second, and for seconds on a busy machine.
+_OF_WAITS = (
+    "airflow_provider_bkitsm.triggers.ticket",
+    "airflow_provider_bkitsm.hooks.store",
+    "airflow_provider_bkitsm.tickets.ownership_records",
+    "airflow_provider_bkitsm.tickets.poller",
+    "httpx",
+)
+
+
+def _import_for_waits() -> None:
+    """Import what waits need, and collect the garbage of all imports, which would come with the first waits."""
+    for name in _OF_WAITS:
+        try:
+            import_module(name)
+        except Exception:
+            log.warning("%s could not be imported before the triggerer starts", name, exc_info=True)
+    gc.collect()
+
 
 class BkItsmPlugin(AirflowPlugin):
     """Mounts the provider's endpoints at ``/bkitsm``."""
@@ -83,3 +109,12 @@ class BkItsmPlugin(AirflowPlugin):
     name = "bkitsm"
     fastapi_apps = _APPS
     external_views = _VIEWS
+
+    @classmethod
+    def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
+        """Import what waits need, in a triggerer: it loads its plugins before it forks the process of its loop.
+
+        Not by a listener's ``on_starting``: while any listener is there, no wait ends without a worker.
+        """
+        if sys.argv[1:2] == ["triggerer"]:
+            _import_for_waits()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# An id may hold slashes. The address has them escaped, and the server, or a proxy, has undone that by now.
+_ROUTE = ROUTE.replace("{conn_id}", "{conn_id:path}")
 _BODY_SECONDS = 5.0
 # Threads and database connections belong to Airflow's API server: a flood of callbacks gets no more than these.
 _THREADS = 4
@@ -32,7 +34,7 @@ def create_app(metadata: MetadataPort) -> FastAPI:
     app = FastAPI(title="BlueKing ITSM", docs_url=None, redoc_url=None, openapi_url=None)
     receiver = Receiver(metadata=metadata, run=_in_thread, count=called_back)
 
-    @app.post(ROUTE)
+    @app.post(_ROUTE)
     async def callback(request: Request, conn_id: str, tag: str, expires: str) -> JSONResponse:
         body = await _body(request)
         signature = request.headers.get(HEADER, "")

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread pool and a shared cache for routes whose reads block."""
+"""For the pages' routes: a thread pool for reads that block, a shared cache, and reads that outlast a request."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _THREADS = 2
@@ -63,3 +65,38 @@ class SharedCache(Generic[T]):
             for name in idle:
                 del self._locks[name]
         self._entries[key] = entry
+
+
+class Background:
+    """Tasks that go on behind the requests that started them, in groups. For one event loop."""
+
+    def __init__(self) -> None:
+        self._tasks: defaultdict[Hashable, dict[asyncio.Task[None], float]] = defaultdict(dict)
+
+    def start(self, group: Hashable, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task. Its error is logged: nobody may be waiting for it any more."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+        self._tasks[group][task] = loop.time()
+        task.add_done_callback(partial(self._ended, group))
+
+    def running(self, group: Hashable) -> int:
+        """Return how many tasks of a group are under way."""
+        return len(self._tasks[group]) if group in self._tasks else 0
+
+    async def settle(self, groups: Iterable[Hashable], *, seconds: float) -> None:
+        """Wait for the tasks of some groups, for none longer than ``seconds`` after its start."""
+        now = asyncio.get_running_loop().time()
+        started = {task: at for group in groups for task, at in self._tasks.get(group, {}).items()}
+        left = {task: at + seconds - now for task, at in started.items() if at + seconds > now}
+        if left:
+            await asyncio.wait(left, timeout=max(left.values()))
+
+    def _ended(self, group: Hashable, task: asyncio.Task[None]) -> None:
+        del self._tasks[group][task]
+        if not self._tasks[group]:
+            del self._tasks[group]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # Its text is left out: it may hold the address of a database.
+            log.warning("a read for the pages failed: %s", type(error).__name__)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
-from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Viewer, row_of, wait_of
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -23,8 +23,8 @@ from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.plugins.concurrency import SharedCache, in_thread
-from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, PersonTickets, TicketCache
+from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
+from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import frame_origin
 from airflow_provider_bkitsm.plugins.reminders import reminder
@@ -41,21 +41,25 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from airflow_provider_bkitsm.collectors.store import AuditEntry, CollectorStore
+    from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
 
 _SECONDS = 5.0
 
 
-async def read_story(gateway: Gateway, sn: str) -> tuple[dict[str, Any] | None, str]:
-    """Return a ticket's story, or why there is none; exactly one of the two is empty."""
+async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) -> tuple[dict[str, Any] | None, str]:
+    """Return a ticket's story, or why there is none; exactly one of the two is empty.
+
+    :param seconds: how long ITSM may take.
+    """
     try:
-        async with asyncio.timeout(_SECONDS), ItsmAsyncHook.for_gateway(gateway) as hook:
+        async with asyncio.timeout(seconds), ItsmAsyncHook.for_gateway(gateway) as hook:
             answers = await asyncio.gather(
                 hook.run(ask(lambda itsm: itsm.info(sn))),
                 hook.run(ask(lambda itsm: itsm.log(sn))),
                 hook.run(read_status(sn)),
             )
     except TimeoutError:
-        return None, f"no answer in {_SECONDS:g} s"
+        return None, f"no answer in {seconds:g} s"
     except ItsmError as error:
         return None, str(error)
     return ticket_detail(*answers).as_dict(), ""
@@ -138,7 +142,55 @@ def _applied_for_by(row: CollectorRow, dag_ids: Collection[str]) -> bool:
 
 def _store() -> CollectorStore | None:
     """Open the store; None where its file does not exist yet. A page never creates it."""
-    return open_store() if settings.store_conn_id() or store_path().exists() else None
+    return open_store() if _has_store() else None
+
+
+def _has_store() -> bool:
+    return bool(settings.store_conn_id()) or store_path().exists()
+
+
+_MOST_SENT = 10_000
+# How long a ticket without a record is taken to have none.
+_UNRECORDED = 60.0
+
+
+class SentTickets:
+    """What the records of their opening say of tickets: read once for each ticket. For one event loop."""
+
+    def __init__(self) -> None:
+        self._background = Background()
+        self._sent: dict[Ticket, SentTicket] = {}
+        self._unrecorded: dict[Ticket, float] = {}
+
+    def get(self, ticket: Ticket) -> SentTicket | None:
+        """Return what was read of a ticket."""
+        return self._sent.get(ticket)
+
+    async def refresh(self, tickets: Iterable[Ticket]) -> None:
+        """Read what is missing, and wait a moment for it."""
+        now = asyncio.get_running_loop().time()
+        read_after = now - _UNRECORDED
+        missing = {
+            ticket
+            for ticket in tickets
+            if all(ticket) and ticket not in self._sent and self._unrecorded.get(ticket, -1.0) < read_after
+        }
+        if missing and not self._background.running(""):
+            self._background.start("", self._read(missing, now))
+        await self._background.settle([""], seconds=PAGE_SECONDS)
+
+    async def _read(self, tickets: Collection[Ticket], now: float) -> None:
+        if len(self._sent) + len(self._unrecorded) > _MOST_SENT:
+            self._sent.clear()
+            self._unrecorded.clear()
+        self._unrecorded.update(dict.fromkeys(tickets, now))
+        self._sent.update(await in_thread(_read_sent, tickets))
+
+
+def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
+    from airflow_provider_bkitsm.tickets.ownership_records import read_sent_tickets
+
+    return read_sent_tickets(tickets) if _has_store() else {}
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -165,17 +217,21 @@ class ApprovalViews:
         self.tickets = AirflowTickets()
         self.collectors = Collectors()
         itsm = ItsmReader(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
-        self.live, self.mine = TicketCache(itsm), PersonTickets(itsm)
+        self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
         self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
-        """Return one page of the list. Only the open tickets of this page are read anew from ITSM."""
+        """Return one page of the list. Only the open tickets of this page are read anew from ITSM.
+
+        All rows are in the answer, however slow ITSM is: what it answers later is in the next one.
+        """
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
         waits = await self._waits.get(dags, lambda: in_thread(read))
         context = PageContext(names=await self._collector_names(dags), polls=await self._last_polls())
+        await self.sent.refresh(wait.ticket for wait in waits)
         viewer, all_answered = await self._viewer(user, waits) if wanted.mine else (None, True)
         page = await in_thread(self._page, waits, context, wanted, viewer)
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
@@ -192,7 +248,8 @@ class ApprovalViews:
         if wait is None:
             return {"ticket": None, "now": now}
         collector = await self._collector(wait, frozenset({task.dag_id}))
-        await self.live.refresh([(wait.conn_id, wait.sn)])
+        await self.sent.refresh([wait.ticket])
+        await self.live.refresh([wait.ticket])
         row = self._row(wait, PageContext(polls=await self._last_polls()))
         story, problem = await self._story(wait)
         changes = await in_thread(may_change, request, user, task.dag_id)
@@ -226,7 +283,8 @@ class ApprovalViews:
 
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
-        return row_of(wait, live, collector=context.names.get(wait.sn, ""), polled_at=polled_at)
+        collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
+        return row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent)
 
     async def _viewer(self, user: Any, waits: Iterable[ApprovalWait]) -> tuple[Viewer, bool]:
         """Return the viewer with their tickets, and whether every ITSM answered.

@@ -173,14 +173,16 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         """Learn which task this is, and its ticket's number by the store where a clean-up has deleted the XCom."""
         from airflow_provider_bkitsm.itsm.wait import ticket_number
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
+        from airflow_provider_bkitsm.tickets.waits import NUMBER_KEPT
 
         self._index = map_index(context["ti"])
         try:
             ticket_number(self.ticket_sn)
         except ItsmError:
-            found = read_opened_ticket(self.awaited("", context))
-            if found is not None:
-                self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opener()))
+            opened, kept = read_opened_ticket(self.awaited("", context)), self._waited_for
+            if found := opened or kept:
+                reason = NUMBER_LOST if opened else NUMBER_KEPT
+                self.log.warning("%s", reason.format(sn=found, opener=self.opener()))
                 self.ticket_sn = found
 
     def _first_look(self, context: Context) -> PokeReturnValue:

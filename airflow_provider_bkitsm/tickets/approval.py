@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from airflow_provider_bkitsm.itsm.dialect import stored_dialect
+
 _NONCE_BYTES = 16
 _TIME_ORDERED = 7
 # Bits of such an id behind its milliseconds.
@@ -159,7 +161,6 @@ class ApprovalRecord:
     asked_digest: str
     tag: str
     request: Mapping[str, Any]
-    dialect: str = "v2"
     create_started_at: datetime | None = None
     ticket_of: str | None = None
     sn: str | None = None
@@ -171,6 +172,11 @@ class ApprovalRecord:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     version: int = field(default=0, compare=False)
+
+    @property
+    def dialect(self) -> str:
+        """The dialect that the round asks in."""
+        return stored_dialect(self.request)
 
     @property
     def is_open(self) -> bool:

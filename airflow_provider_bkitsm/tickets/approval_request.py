@@ -166,7 +166,7 @@ class ApprovalRequest:
             # Without a request: what a version before has sent is not known, and so not read back.
             return self._begin(self.subject, None, asks=False, found=found)
         if is_open:
-            self.opener.call_off(found.sn, why=_CLEARED)
+            self.opener.withdraw(found.sn, why=_CLEARED)
         return self._opened(self._begin(self.subject, None))
 
     def _opened_at(self, info: TicketInfo) -> datetime:
@@ -216,7 +216,7 @@ class ApprovalRequest:
         :raises ItsmConflictError: ITSM lets nobody end it, and people may still answer it.
         """
         try:
-            self.opener.call_off(str(earlier.sn), why=_CLEARED)
+            self.opener.withdraw(str(earlier.sn), why=_CLEARED)
         except ItsmConflictError as error:
             if not self.opener.never_starts(str(earlier.sn)):
                 raise
@@ -278,7 +278,9 @@ class ApprovalRequest:
         nonce, digest = new_nonce(), self.question.digest
         key, *_ = signing_keys(self.opener.hook.gateway)
         tag = (found and found.tag) or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
-        request = self._sent(self.content(tag)) if asks else {}
+        # What a ticket of a version without records was opened with is not known, and is not compared.
+        joins = {} if found else {"dialect": self._dialect}
+        request = self._sent(self.content(tag)) if asks else joins
         if latest is not None:
             # Whoever still stands before asking in the earlier round is stopped: the record is another one now.
             self.store.change(latest)
@@ -291,7 +293,6 @@ class ApprovalRequest:
             asked_digest=self.question.asked_digest,
             tag=tag,
             request=request,
-            dialect=self._dialect,
             ticket_of=ticket_of,
         )
         return self.store.begin(record if found is None else replace(record, **self._number_of(found)))

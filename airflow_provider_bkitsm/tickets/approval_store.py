@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _ATTEMPT = tuple(field.name for field in fields(Attempt))
 _SUBJECT = tuple(field.name for field in fields(Subject))
 _JSON = ("request", "verdict")
+# Columns that repeat a part of the others: for an index, and for who looks into the table.
+_DERIVED = frozenset({"subject_key", "dialect"})
 _ONE_MACHINE = ("LocalExecutor", "airflow.executors.local_executor.LocalExecutor")
 # Airflow sets these in the containers that it starts for single tasks, whose own configuration may name another
 # executor than the scheduler's.
@@ -210,11 +212,13 @@ def _columns(record: ApprovalRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in ApprovalRecord.__dataclass_fields__}
     subject: Subject = values.pop("subject")
     parts = {name: getattr(subject, name) for name in _SUBJECT}
-    return values | parts | {"subject_key": subject.key, "attempt": asdict(record.attempt)}
+    return (
+        values | parts | {"subject_key": subject.key, "attempt": asdict(record.attempt), "dialect": record.dialect}
+    )
 
 
 def _record(row: Mapping[str, Any]) -> ApprovalRecord:
-    values = {name: value for name, value in row.items() if name != "subject_key"}
+    values = {name: value for name, value in row.items() if name not in _DERIVED}
     subject = Subject(**{name: values.pop(name) for name in _SUBJECT})
     attempt = Attempt(**{name: values["attempt"].get(name) for name in _ATTEMPT})
     return ApprovalRecord(**values | {"subject": subject, "attempt": attempt})

@@ -13,7 +13,6 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm.confirmation import ticket_differences
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
@@ -23,10 +22,12 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOrphanError,
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
+    printable,
 )
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import has_started
+from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 # (docs/itsm-behaviour.md#lost-answer).
 SETTLE_SECONDS = 120.0
 _LOOKS = 12
-_STARTS, _START_SECONDS = 30, 2.0
+_STARTS, START_SECONDS = 30, 2.0
 # A flow that has not started by then never will.
 MAY_START = timedelta(hours=1)
 _ORPHAN = (
@@ -138,7 +139,7 @@ class TicketOpener:
         except ItsmInvalidRequestError as refused:
             self._report_orphan(handle, refused)
             raise
-        log.info("opened ticket %s: %s", ticket.sn, ticket.ticket_url)
+        log.info("opened ticket %s: %s", ticket.sn, printable(ticket.ticket_url))
         return ticket
 
     def look_for(self, handle: TicketKey, *, seconds: float) -> TicketSummary | None:
@@ -172,9 +173,9 @@ class TicketOpener:
         """Read a ticket with its form."""
         return self.hook.run(ask(lambda itsm: itsm.info(sn)))
 
-    def call_off(self, sn: str, *, why: str) -> None:
-        """End a ticket nobody waits for any more, unless it is over."""
-        call_off(self.hook, sn=sn, why=why, sleep=self._sleep)
+    def withdraw(self, sn: str, *, why: str) -> None:
+        """End a ticket that nobody waits for any more, unless it is over."""
+        withdraw(self.hook, sn=sn, why=why, sleep=self._sleep)
 
     def _listed(self, handle: TicketKey) -> list[TicketSummary]:
         found = self.hook.run(find_opened(handle.tag, creator=handle.creator, since=handle.since))
@@ -218,12 +219,12 @@ class TicketOpener:
             info = self.read_info(sn)
             if left == 1 or has_started(info):
                 return info
-            self._sleep(_START_SECONDS)
+            self._sleep(START_SECONDS)
         raise AssertionError
 
     def _end_second(self, ticket: TicketSummary, *, kept: str) -> None:
         try:
-            self.call_off(ticket.sn, why=f"{kept} was opened for the same approval")
+            self.withdraw(ticket.sn, why=f"{kept} was opened for the same approval")
         except ItsmConflictError as error:
             log.error(
                 "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error

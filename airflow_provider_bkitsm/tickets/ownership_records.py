@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,6 +105,57 @@ def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
     with _reading("of an earlier version") as connection:
         row = connection.execute(query.order_by(_APPROVAL.opened_at.desc()).limit(1)).first()
         return None if row is None else Opening(**row._asdict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentTicket:
+    """What the record of a ticket's opening says of it; that never changes.
+
+    :param title: as it was sent.
+    :param opened_at: by its worker's clock (aware).
+    """
+
+    title: str
+    opened_at: datetime | None
+
+
+def read_sent_tickets(tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], SentTicket]:
+    """Return what the records say of tickets (connection and number), of those that have a record. Blocks.
+
+    :raises ItsmError: as ``read_ownership``.
+    """
+    asked, found = sorted(set(tickets)), {}
+    with _reading("of a page") as connection:
+        for first in range(0, len(asked), _AT_A_TIME):
+            sns = {sn for _, sn in asked[first : first + _AT_A_TIME]}
+            for query in _sent(sns):
+                for row in connection.execute(query):
+                    found[row.bkitsm_conn_id or "", row.sn] = _sent_ticket(row)
+    return {key: sent for key in asked if (sent := found.get(key) or found.get(("", key[1])))}
+
+
+# Numbers in one query: databases limit its parameters.
+_AT_A_TIME = 500
+
+
+def _sent(sns: Collection[str]) -> list[Select[Any]]:
+    """Return the queries for what opened tickets, the latest of a number last: applications, then rounds."""
+    applied = select(
+        _COLLECTOR.bkitsm_conn_id,
+        _COLLECTOR.ticket_sn.label("sn"),
+        _COLLECTOR.request,
+        _COLLECTOR.create_started_at.label("opened_at"),
+    ).where(_COLLECTOR.ticket_sn.in_(sns))
+    opened_at = func.coalesce(_APPROVAL.opened_at, _APPROVAL.create_started_at).label("opened_at")
+    rounds = select(_APPROVAL.bkitsm_conn_id, _APPROVAL.sn, _APPROVAL.request, opened_at)
+    rounds = rounds.where(_APPROVAL.sn.in_(sns), _APPROVAL.ticket_of.is_(None))
+    return [applied.order_by(_COLLECTOR.created_at), rounds.order_by(_APPROVAL.created_at)]
+
+
+def _sent_ticket(row: Any) -> SentTicket:
+    fields = (row.request or {}).get("fields")
+    title = fields.get("title") if isinstance(fields, Mapping) else None
+    return SentTicket(title=title if isinstance(title, str) else "", opened_at=row.opened_at)
 
 
 @contextmanager

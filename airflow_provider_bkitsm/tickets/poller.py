@@ -14,13 +14,12 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
-from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
-from airflow_provider_bkitsm.itsm.stall import StallChecks, is_stalled
 from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket
+from airflow_provider_bkitsm.tickets.step_watch import StepWatch
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
@@ -28,7 +27,7 @@ _SAME_MOMENT = 0.01
 _EARLY = 0.9
 
 Note = Callable[[], Coroutine[Any, Any, None]]
-OnStall = Callable[[TicketStatus], None]
+OnSteps = Callable[[TicketStatus, bool], None]
 
 
 class TicketWait:
@@ -41,7 +40,8 @@ class TicketWait:
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
-    :param on_stall: called in the context of whoever waits when the ticket is seen to ask nobody; rarely again.
+    :param on_steps: called in the context of whoever waits when the ticket's steps were read, with the ticket's
+        status and whether it is stalled.
     """
 
     __slots__ = (
@@ -56,7 +56,7 @@ class TicketWait:
         "interval",
         "known",
         "note",
-        "on_stall",
+        "on_steps",
         "poller",
         "sn",
         "stalled",
@@ -72,11 +72,11 @@ class TicketWait:
         interval: float,
         dated: bool = False,
         note: Note | None = None,
-        on_stall: OnStall | None = None,
+        on_steps: OnSteps | None = None,
     ) -> None:
         self.sn = sn
         self.note = note
-        self.on_stall = on_stall
+        self.on_steps = on_steps
         self.stalled = False
         self.interval = interval
         self.created_at: datetime | None = None
@@ -150,10 +150,10 @@ class TicketWait:
         self.known = None
 
     def see_steps(self, status: TicketStatus, *, stalled: bool) -> None:
-        """Take in whether the ticket asks somebody."""
+        """Take in the ticket's steps."""
         self.stalled = stalled
-        if stalled and self.on_stall is not None:
-            self._context.run(self.on_stall, status)
+        if self.on_steps is not None:
+            self._context.run(self.on_steps, status, stalled)
 
     def is_overdue(self, now: float) -> bool:
         """Whether the time by which it was to be told has passed."""
@@ -180,8 +180,6 @@ _STUMBLED_SECONDS = 5.0
 _NOTIFIED_AT_ONCE = 100
 # So often one who waits notes that ITSM answers, however many wait.
 _NOTE_SECONDS = 60.0
-# Tickets are checked for a stall one by one, no faster than this: a triggerer may begin with thousands.
-_BETWEEN_CHECKS = 0.2
 
 Look = TicketState | ItsmError
 Answer = dict[str, Look]
@@ -196,17 +194,15 @@ class Poller:
 
     stumbled_seconds: float = _STUMBLED_SECONDS
     note_seconds: float = _NOTE_SECONDS
-    between_checks: float = _BETWEEN_CHECKS
 
     def __init__(self, conn_id: str) -> None:
         self.hook = ItsmAsyncHook(conn_id)
         # What it asks again, and when, is the schedule's to say.
         self._questions = ItsmAsyncHook(conn_id, repeats=False)
         self._schedule = Schedule()
-        self._stall_checks = StallChecks()
+        self._steps = StepWatch(self._questions, on_steps=self._see_steps)
         self._waits: dict[str, list[TicketWait]] = {}
         self._changed = asyncio.Event()
-        self._answered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._noter: TicketWait | None = None
         self._noted_at = -math.inf
@@ -215,12 +211,12 @@ class Poller:
         """Let somebody wait; the first one starts the poll."""
         self._waits.setdefault(wait.sn, []).append(wait)
         self._schedule.add(wait.sn, interval=wait.interval, now=loop_time())
-        self._stall_checks.add(wait.sn, loop_time())
+        self._steps.add(wait.sn)
         self._changed.set()
         if not self._tasks:
             self._spawn(self._poll())
             self._spawn(self._report())
-            self._spawn(self._check_stalls())
+            self._spawn(self._steps.run())
 
     async def remove(self, wait: TicketWait) -> None:
         """Let somebody leave; the last one closes the client."""
@@ -230,7 +226,7 @@ class Poller:
             return
         del self._waits[wait.sn]
         self._schedule.discard(wait.sn)
-        self._stall_checks.discard(wait.sn)
+        self._steps.discard(wait.sn)
         if not self._waits:
             await self._close()
 
@@ -263,28 +259,7 @@ class Poller:
             await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, len(waits), age, stalled)
             await asyncio.sleep(telemetry.GAUGE_SECONDS)
 
-    async def _check_stalls(self) -> None:
-        """Look for tickets that ask nobody, which their state does not show; of no account to the poll."""
-        while True:
-            sn = self._stall_checks.next(loop_time())
-            if sn is None:
-                await asyncio.sleep(self._stall_checks.seconds_to_next(loop_time()))
-                continue
-            try:
-                status = await self._questions.run(read_status(sn))
-            except Exception as error:
-                log.info("whether ITSM ticket %s asks somebody could not be read: %s", sn, error)
-                self._stall_checks.failed(sn, loop_time())
-                self._answered.clear()
-            else:
-                self._see_steps(sn, status)
-            await asyncio.sleep(self.between_checks)
-            # In an outage the poll asks for all.
-            await self._answered.wait()
-
-    def _see_steps(self, sn: str, status: TicketStatus) -> None:
-        stalled = is_stalled(status.progress, status.current_steps)
-        self._stall_checks.checked(sn, loop_time(), stalled=stalled)
+    def _see_steps(self, sn: str, status: TicketStatus, stalled: bool) -> None:
         for wait in self._waits.get(sn, ()):
             wait.see_steps(status, stalled=stalled)
 
@@ -334,10 +309,10 @@ class Poller:
                 late = isinstance(answer, ItsmTimeoutError)
                 is_for_all = self._schedule.failed(batch, answer, loop_time(), timed_out=late)
                 if self._schedule.is_down:
-                    self._answered.clear()
+                    self._steps.pause()
             else:
                 self._schedule.answered(batch, seconds=loop_time() - began)
-                self._answered.set()
+                self._steps.go_on()
             self._changed.set()
         if isinstance(answer, ItsmError):
             await self._tell_failure(batch, answer, is_for_all=is_for_all)
@@ -345,6 +320,8 @@ class Poller:
             await self._try_to_learn_creation(batch)
             self._note(batch)
             for sn, look in answer.items():
+                if isinstance(look, TicketState):
+                    self._steps.take(look)
                 self._tell(sn, look)
 
     async def _answer(self, batch: Batch) -> Answer:

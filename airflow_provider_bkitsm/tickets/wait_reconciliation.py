@@ -8,11 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_bkitsm.hooks.operating import end_open_ticket
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import installation
-from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 from airflow_provider_bkitsm.tickets.waits import (
     TaskFate,
     WaitRecord,
@@ -21,6 +19,7 @@ from airflow_provider_bkitsm.tickets.waits import (
     state_questions,
     task_fate,
 )
+from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect, withdraw_if_open
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.itsm import ItsmHook
@@ -77,21 +76,9 @@ def _reconcile(
     if fate is TaskFate.GONE:
         _see_to_gone(hook, wait, states, report, keep)
     elif fate is TaskFate.ENDED:
-        if wait.withdraws() and _end(hook, wait, states):
+        if wait.withdraws() and withdraw_if_open(hook, sn=wait.sn, why=end_reason(wait, states)):
             report.withdrawn.append(wait.sn)
         open_wait_store().end_of(wait)
-
-
-def _end(hook: ItsmHook, wait: WaitRecord, states: Sequence[str | None]) -> bool:
-    _refuse_another_dialect(hook, wait)
-    return end_open_ticket(hook, sn=wait.sn, why=end_reason(wait, states))
-
-
-def _refuse_another_dialect(hook: ItsmHook, wait: WaitRecord) -> None:
-    """Raise an error for a ticket of another ITSM: this one may have a ticket of the same number (P6)."""
-    spoken = hook.gateway.dialect.name
-    if another := read_another_dialect(wait.sn, hook.bkitsm_conn_id, spoken=spoken):
-        raise another
 
 
 def _see_to_gone(
@@ -100,7 +87,7 @@ def _see_to_gone(
     """Name an open ticket whose task is gone. A task that is ``removed`` comes back with its DAG file."""
     if not states:
         report.deleted.add(wait.sn)
-    _refuse_another_dialect(hook, wait)
+    refuse_another_dialect(hook, wait.sn)
     try:
         is_open = not hook.run(read_status(wait.sn)).progress.has_ended
     except ItsmError as error:

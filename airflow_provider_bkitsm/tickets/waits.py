@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.database import Transactions
@@ -36,6 +36,8 @@ _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed"})
 
 NOT_MADE_UP_FOR = "If the task is ended while no triggerer runs, its ticket stays open"
 """What follows where a wait has no record."""
+NUMBER_KEPT = "ticket_sn is empty now; this task has waited for ITSM ticket {sn}, by its record in the store"
+"""Why a wait goes on although nothing brings its number any more, and no opener is named."""
 
 
 class TaskFate(StrEnum):
@@ -67,6 +69,7 @@ class WaitRecord:
     :param installation: tells Airflow installations apart that share a store.
     :param opened_by: see :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
     :param withdraw: whether the ticket is to end when the task is ended from outside.
+    :param ti_id: UUID of the task instance's try that waits; None: an earlier version stored the record.
     """
 
     installation: str
@@ -78,6 +81,7 @@ class WaitRecord:
     sn: str
     opened_by: str | None
     withdraw: bool
+    ti_id: str | None = None
 
     @property
     def key(self) -> str:
@@ -95,8 +99,13 @@ class WaitRecord:
         return read_ownership(ticket).kind is not OwnershipKind.FOREIGN
 
     def __str__(self) -> str:
-        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id}.{self.task_id}{index}, run {self.run_id}"
+        return task_name(self.dag_id, self.run_id, self.task_id, self.map_index)
+
+
+def task_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """Return the name of a task instance for people."""
+    index = f"[{map_index}]" if map_index >= 0 else ""
+    return f"{dag_id}.{task_id}{index}, run {run_id}"
 
 
 def wait_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
@@ -181,6 +190,25 @@ class WaitStore:
                 # The task's worker and its trigger may store the same wait at the same moment.
                 connection.rollback()
 
+    def number_of(self, key: str, *, ti_id: str) -> str | None:
+        """Return the number of the ticket that this try of a task waits for; None where no record says."""
+        with self._transactions.begin() as connection:
+            return _number(connection, key, ti_id)
+
+    def take_up(self, key: str, *, ti_id: str) -> str | None:
+        """Delete the record of a task that has a worker again; return the number that ``number_of`` returned."""
+        with self._transactions.begin() as connection:
+            sn = _number(connection, key, ti_id)
+            connection.execute(wait_table.delete().where(wait_table.c.wait_key == key))
+        return sn
+
+    def tries_for(self, sn: str, *, bkitsm_conn_id: str) -> list[str]:
+        """Return the tries of tasks that wait for a ticket, as UUIDs, of every installation."""
+        columns = wait_table.c
+        query = select(columns.ti_id).where(columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id)
+        with self._transactions.begin() as connection:
+            return [ti_id for ti_id in connection.scalars(query) if ti_id is not None]
+
     def end(self, key: str) -> None:
         """Delete a task's record, if there is one: whatever ends the task from now on is no kill of its wait."""
         with self._transactions.begin() as connection:
@@ -204,6 +232,13 @@ class WaitStore:
         with self._transactions.begin() as connection:
             records = [_record(row._asdict()) for row in connection.execute(query)]
         return [one for one in records if one.installation == installation]
+
+
+def _number(connection: Connection, key: str, ti_id: str) -> str | None:
+    columns = wait_table.c
+    query = select(columns.sn).where(columns.wait_key == key, columns.ti_id == ti_id)
+    sn: str | None = connection.execute(query).scalar()
+    return sn
 
 
 def _record(row: Mapping[str, Any]) -> WaitRecord:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking in a triggerer for waits that ended unseen: it was down when their tasks were ended, or gave up (P5)."""
+"""Ending, in a triggerer, the tickets of abandoned waits (promise P5).
+
+A wait is abandoned if its task was ended while no triggerer ran, or if its withdrawal was not finished.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import (
     TaskFate,
@@ -22,31 +26,31 @@ from airflow_provider_bkitsm.tickets.waits import (
     state_questions,
     task_fate,
 )
-from airflow_provider_bkitsm.triggers.giving_up import ask_states, end_ticket, in_time, task_states
+from airflow_provider_bkitsm.tickets.withdrawal import async_withdraw_if_open
+from airflow_provider_bkitsm.triggers.task_instance import ask_states, task_states
 
 log = logging.getLogger(__name__)
 
-# A task's own triggerer gets the first minute.
-_BETWEEN_LOOKS = 60.0
-_STORE_SECONDS = 30.0
+# A task's own triggerer has the first minute for its withdrawal.
+WATCH_SECONDS = 60.0
 
 
 async def withdraw_abandoned(conn_id: str) -> list[str]:
-    """End the tickets of a connection whose tasks were ended while they waited; return their numbers."""
-    waits = await in_time(partial(_waiting, conn_id), seconds=_STORE_SECONDS)
-    left: list[WaitRecord] = []
+    """End the tickets of a connection whose tasks were ended while they waited; return the tickets' numbers."""
+    waits = await call_store(partial(_waiting, conn_id))
+    abandoned: list[WaitRecord] = []
     for question in state_questions(waits):
         answer = await ask_states(question.dag_id, run_ids=question.run_ids, task_ids=question.task_ids)
-        left += question.not_waiting(answer)
-    return await _end_each(conn_id, left) if left else []
+        abandoned += question.not_waiting(answer)
+    return await _end_each(conn_id, abandoned) if abandoned else []
 
 
-async def _end_each(conn_id: str, left: list[WaitRecord]) -> list[str]:
+async def _end_each(conn_id: str, waits: list[WaitRecord]) -> list[str]:
     ended = []
     async with ItsmAsyncHook(conn_id) as hook:
-        for wait in left:
+        for wait in waits:
             try:
-                if await _end_left(hook, wait):
+                if await _end(hook, wait):
                     ended.append(wait.sn)
             except Exception as error:
                 log.warning("ITSM ticket %s, for which %s has waited, is not ended yet: %s", wait.sn, wait, error)
@@ -57,38 +61,38 @@ def _waiting(conn_id: str) -> list[WaitRecord]:
     return open_wait_store().waiting(installation(), bkitsm_conn_id=conn_id)
 
 
-async def _end_left(hook: ItsmAsyncHook, wait: WaitRecord) -> bool:
+async def _end(hook: ItsmAsyncHook, wait: WaitRecord) -> bool:
     states = await task_states(wait)
     if task_fate(states) is not TaskFate.ENDED:
         return False
-    withdraws = await in_time(wait.withdraws, seconds=_STORE_SECONDS)
+    withdraws = await call_store(wait.withdraws)
     if withdraws:
-        await end_ticket(hook, wait.sn, end_reason(wait, states))
-    await in_time(partial(open_wait_store().end_of, wait), seconds=_STORE_SECONDS)
+        await async_withdraw_if_open(hook, sn=wait.sn, why=end_reason(wait, states))
+    await call_store(partial(open_wait_store().end_of, wait))
     return withdraws
 
 
 @dataclass
-class _Looker:
-    """The one of an event loop and connection that looks, and for how many waits it does."""
+class _Watcher:
+    """The asyncio task that watches one connection in one event loop, and for how many waits it does so."""
 
     task: asyncio.Task[None]
     users: int = field(default=1)
 
 
-_LOOKERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Looker]] = WeakKeyDictionary()
+_WATCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Watcher]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
 async def watching_abandoned_waits(conn_id: str) -> AsyncIterator[None]:
-    """Let somebody look now and then as long as one of this event loop waits on a connection."""
+    """Watch a connection for abandoned waits, once for all waits of this event loop, until the last has left."""
     loop = asyncio.get_running_loop()
-    here = _LOOKERS.setdefault(loop, {})
+    here = _WATCHERS.setdefault(loop, {})
     if conn_id in here:
         here[conn_id].users += 1
     else:
-        # In a context of its own: what it says belongs to the triggerer's log, and to no trigger's.
-        here[conn_id] = _Looker(loop.create_task(_look_now_and_then(conn_id), context=Context()))
+        # In a context of its own: its messages belong to the log of the triggerer, not to that of one trigger.
+        here[conn_id] = _Watcher(loop.create_task(_watch(conn_id), context=Context()))
     try:
         yield
     finally:
@@ -97,10 +101,10 @@ async def watching_abandoned_waits(conn_id: str) -> AsyncIterator[None]:
             here.pop(conn_id).task.cancel()
 
 
-async def _look_now_and_then(conn_id: str) -> None:
+async def _watch(conn_id: str) -> None:
     while True:
-        await asyncio.sleep(_BETWEEN_LOOKS)
+        await asyncio.sleep(WATCH_SECONDS)
         try:
             await withdraw_abandoned(conn_id)
         except Exception as error:
-            log.warning("waits that were left on connection %s could not be looked for: %s", conn_id, error)
+            log.warning("abandoned waits of connection %s could not be searched for: %s", conn_id, error)

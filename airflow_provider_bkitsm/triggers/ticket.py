@@ -12,34 +12,52 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.confirmation import confirm
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
-from airflow_provider_bkitsm.tickets.waits import NOT_MADE_UP_FOR, TaskFate, WaitRecord, open_wait_store, wait_key
+from airflow_provider_bkitsm.tickets.waits import (
+    NOT_MADE_UP_FOR,
+    NUMBER_KEPT,
+    TaskFate,
+    WaitRecord,
+    open_wait_store,
+    task_name,
+    wait_key,
+)
+from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
-from airflow_provider_bkitsm.triggers.giving_up import Withdrawal, in_time
-from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
+from airflow_provider_bkitsm.triggers.wait_log import WaitLog, printable
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from jinja2 import Environment
+
     from airflow_provider_bkitsm.itsm.models import TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
 # report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
-_FIRST_PAUSE = 5.0
-# The store may wait so long for its file; a triggerer has others to serve.
-_STORE_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 5.0
+# A worker of the version before reads it as an error.
+_ON_A_WORKER = {
+    "look": True,
+    "sn": None,
+    "error": "this wait begins on a worker, which cannot",
+    "kind": "ItsmError",
+}
 
 
 class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
@@ -97,10 +115,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.opened_by = opened_by
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
+        self._unrendered: Exception | None = None
         self._fired = False
         self._withdrawal: Withdrawal | None = None
+        self._wait_log: WaitLog | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
+        self._waiter: Waiter | None = None
+        self._title = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -116,8 +138,19 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **self.verdict_settings,
         }
 
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Render, or leave it to a worker: in a triggerer Airflow cannot ask for what a run of any name holds."""
+        try:
+            super().render_template_fields(context, jinja_env)
+        except Exception as error:
+            self._unrendered = error
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
+        if self._unrendered is not None:
+            self.log.info("A worker begins this wait, its arguments cannot be rendered here: %s", self._unrendered)
+            yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
+            return
         self._notes = TaskInstanceXComs(self.task_instance)
         try:
             step = await self._wait()
@@ -135,7 +168,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         It is called as well when the API server has resumed the task, or when the task was cleared. And it is
         cancelled at each sync of the triggerer: the withdrawal goes on all the same.
         """
-        if not self.withdraw_when_killed or self._fired or self.task_instance is None:
+        if self._fired or self.task_instance is None:
+            return
+        if not self.withdraw_when_killed:
+            await self._log_callback()
             return
         if self._withdrawal is None or self._withdrawal.is_over:
             self._withdrawal = Withdrawal(self._withdraw(), sn=self.ticket_sn)
@@ -148,19 +184,30 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         An older Airflow comes only here, after every end of a trigger, restarts included.
         """
         if not AIRFLOW_V_3_3_PLUS:
-            await self.on_kill()
+            if self.withdraw_when_killed:
+                await self.on_kill()
         elif self._withdrawal is not None:
             await self._withdrawal.outlast_cancels()
 
     async def _withdraw(self) -> None:
         """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
-        from airflow_provider_bkitsm.triggers.giving_up import give_up
-
+        await self._log_callback()
         if (await self._ownership(self.ticket_sn)).kind is OwnershipKind.FOREIGN:
             return
-        sn = ticket_number(self.ticket_sn)
-        if await give_up(self.task_instance, sn=sn, conn_id=self.bkitsm_conn_id) is TaskFate.ENDED:
+        fate = await withdraw_on_kill(
+            self.bkitsm_conn_id,
+            sn=ticket_number(self.ticket_sn),
+            task=task_name(**self._task_key()),
+            read_states=partial(task_states, self.task_instance),
+        )
+        if fate is TaskFate.ENDED:
             await self._forget_wait()
+
+    async def _log_callback(self) -> None:
+        """Log that a callback has ended the wait, if one has: Airflow takes its end for a person's."""
+        how = await self._notes.end_by_callback(self.ticket_sn, self.trigger_id)
+        if how is not None and self._wait_log is not None:
+            self._wait_log.ended_by_callback(how)
 
     async def _remember_wait(self, sn: str) -> None:
         """Store that this task waits; one that a worker has deferred is stored already, as a rule."""
@@ -173,10 +220,11 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             sn=sn,
             opened_by=self.opened_by,
             withdraw=self.withdraw_when_killed,
+            ti_id=self._ti_id(),
             **where,
         )
         try:
-            await in_time(lambda: open_wait_store().begin(record), seconds=_STORE_SECONDS)
+            await call_store(lambda: open_wait_store().begin(record))
         except Exception as error:
             self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
 
@@ -184,13 +232,16 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         names = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id", "task_id")}
         return {**names, "map_index": map_index(self.task_instance)}
 
+    def _ti_id(self) -> str:
+        return str(getattr(self.task_instance, "id", ""))
+
     async def _forget_wait(self) -> None:
         """Delete the wait's record before the task goes on: what ends the task later ended no wait."""
         if self.task_instance is None:
             return
         key = wait_key(**self._task_key())
         try:
-            await in_time(lambda: open_wait_store().end(key), seconds=_STORE_SECONDS)
+            await call_store(lambda: open_wait_store().end(key))
         except Exception as error:
             self.log.warning("The record of this wait could not be deleted: %s", error)
 
@@ -207,35 +258,46 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
-        await asyncio.sleep(_FIRST_PAUSE if self.after_worker else 0)
-        step = None
+        await asyncio.sleep(FIRST_PAUSE_SECONDS if self.after_worker else 0)
+        self._wait_log, step = WaitLog(self.log, sn=sn, wait=wait), None
         looking = TicketWait(
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
             dated=self._time is not None and opened is None,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
-            on_stall=self._warn_of_stall,
+            on_steps=self._see_steps,
         )
         async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
             while step is None:
                 step = _end(await self._look(looks, wait))
+                if step is None and self._waiter is not None:
+                    await self._notes.renew(sn, self._waiter)
         return step
 
     async def _number(self) -> str:
-        """Return the ticket's number; the opener's record has it where a clean-up has deleted the XCom."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
-
+        """Return the ticket's number; a record has it where a clean-up has deleted the XCom."""
         try:
             return ticket_number(self.ticket_sn)
         except ItsmError:
             found = None
             if self.task_instance is not None:
-                found = await in_time(partial(read_opened_ticket, self._awaited()), seconds=_STORE_SECONDS)
+                found = await call_store(self._recorded_number)
             if found is None:
                 raise
-        self.log.warning("%s", NUMBER_LOST.format(sn=found, opener=self.opened_by))
         self.ticket_sn = found
+        return found
+
+    def _recorded_number(self) -> str | None:
+        """Return the number of the ticket that the opener has opened, or that this try has waited for. Blocks."""
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
+
+        reason, found = NUMBER_LOST, read_opened_ticket(self._awaited())
+        if found is None:
+            key = wait_key(**self._task_key())
+            reason, found = NUMBER_KEPT, open_wait_store().number_of(key, ti_id=self._ti_id())
+        if found is not None:
+            self.log.warning("%s", reason.format(sn=found, opener=self.opened_by))
         return found
 
     async def _opened_at(self, sn: str) -> datetime | None:
@@ -243,13 +305,25 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
 
         try:
-            return await in_time(partial(read_opened_at, sn, self.bkitsm_conn_id), seconds=_STORE_SECONDS)
+            return await call_store(partial(read_opened_at, sn, self.bkitsm_conn_id))
         except ItsmError as error:
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
             return None
 
-    def _warn_of_stall(self, status: TicketStatus) -> None:
-        self.log.warning("%s", describe_stall(self.ticket_sn, status.current_steps))
+    def _see_steps(self, status: TicketStatus, stalled: bool) -> None:
+        """Say in the log whom the ticket asks, and note it for the approvals pages."""
+        if self._wait_log is not None:
+            self._wait_log.steps(status, stalled)
+        snapshot = TicketSnapshot(
+            progress=status.progress,
+            read_at=datetime.now(UTC),
+            title=self._title,
+            ticket_url=status.ticket_url,
+            step=status.step_names,
+            approvers=status.waits_for,
+            stalled=stalled,
+        )
+        self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
 
     async def _register(self, sn: str) -> None:
         if self.task_instance is None:
@@ -266,11 +340,13 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **self.verdict_settings,
         )
         await self._notes.register(sn, waiter)
+        self._waiter = waiter
 
     async def _look(self, looks: TicketWait, wait: Wait) -> Step:
         row = None
         try:
             row = await looks.look(within=_seconds_to(wait.deadline))
+            self._title = row.title
             if not self.after_worker:
                 await self._notes.show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)
@@ -279,14 +355,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
         except Exception as error:
-            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, error)
+            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
             known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
             step = wait.missed(known, datetime.now(UTC))
             # The poll paces itself. Whatever else is read for one ticket has this pause.
             if row is not None and isinstance(step, Pause):
                 looks.rest(step.seconds / 2)
             return step
-        return wait.saw(verdict, datetime.now(UTC))
+        step = wait.saw(verdict, datetime.now(UTC))
+        if isinstance(step, Pause) and self._wait_log is not None:
+            self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
+        return step
+
+    def _is_called_back(self, title: str) -> bool:
+        """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
+        return self._notes.registered and shows_marker(title)
 
     async def _explained(self, error: ItsmError) -> ItsmError:
         """Return why a wait failed: its ticket may be of another dialect than the connection speaks now."""
@@ -297,7 +380,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             async with ItsmAsyncHook(conn_id) as hook:
                 spoken = (await hook.aget_conn()).gateway.dialect.name
             read = partial(read_another_dialect, sn, conn_id, spoken=spoken)
-            return await in_time(read, seconds=_STORE_SECONDS) or error
+            return await call_store(read) or error
         except Exception as unread:
             self.log.info("The dialect of ITSM ticket %s could not be read: %s", self.ticket_sn, unread)
             return error
@@ -313,7 +396,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError as error:
             self.log.warning("%s", error)
             return await self._event(Failed(error=error))
-        self.log.info("%s", counted.describe())
+        self.log.info("%s", printable(counted.describe()))
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
         if await self._finishes_without_worker(verdict):
@@ -355,7 +438,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
         ticket = self._awaited(ticket_number(sn))
-        return await in_time(partial(read_ownership, ticket), seconds=_STORE_SECONDS)
+        return await call_store(partial(read_ownership, ticket))
 
     def _awaited(self, sn: str = "") -> AwaitedTicket:
         where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
@@ -363,8 +446,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _time_it(self, verdict: Verdict) -> None:
         began = getattr(self.task_instance, "start_date", None)
-        expected = self._notes.registered and shows_marker(verdict.title)
-        telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=expected)
+        called_back = self._is_called_back(verdict.title)
+        telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=called_back)
 
     async def _finishes_without_worker(self, verdict: Verdict) -> bool:
         """Whether the task is over with this event; all it leaves behind is written by then."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback.waiters import (
     WaitArguments,
     Waiter,
+    resumption,
     wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
@@ -131,3 +132,9 @@ def test_the_key_fits_airflows_column_for_any_number():
 def test_p3_only_an_approval_ends_a_task_without_a_worker(outcome, may):
     ends = wait_can_finish_without_worker(replace(WAITER, ends_task=may), replace(VERDICT, outcome=outcome))
     assert ends == (may and outcome is Outcome.APPROVED)
+
+
+def test_p1_the_mark_of_a_callback_holds_no_text_of_itsm_which_a_database_may_refuse():
+    verdict = Verdict(outcome=Outcome.REJECTED, sn="REQ1", current_status="\x00", reason="\x00", title="\x00")
+    assert resumption(7, verdict) == {"bkitsm_resumed": {"trigger_id": 7, "outcome": "rejected"}}
+    assert resumption(7, None) == {"bkitsm_resumed": {"trigger_id": 7, "outcome": None}}

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from airflow_provider_bkitsm.collectors import migrations
-from airflow_provider_bkitsm.hooks import bklog, operating
+from airflow_provider_bkitsm.hooks import bklog
 from airflow_provider_bkitsm.sensors import ticket as sensor
-from airflow_provider_bkitsm.tickets import opener
+from airflow_provider_bkitsm.tickets import opener, withdrawal
 from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest
 
 BEGIN = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
@@ -57,7 +57,7 @@ def virtual_time(clock: Clock, sleep: Callable[[float], None]) -> Iterator[None]
 def sleeping_by(sleep: Callable[[float], None]) -> Iterator[None]:
     """Let the package sleep by this function."""
     with ExitStack() as stack:
-        for sleeper in (opener.TicketOpener.__init__, ApprovalRequest.__init__, operating.call_off):
+        for sleeper in (opener.TicketOpener.__init__, ApprovalRequest.__init__, withdrawal.withdraw):
             stack.enter_context(patch.dict(sleeper.__kwdefaults__, {"sleep": sleep}))
         stack.enter_context(patch.object(bklog, "time", SimpleNamespace(sleep=sleep)))
         yield

@@ -139,10 +139,8 @@ def wired(
 
     :param transport: makes one for a connection type.
     """
-    hooks: Mapping[str, Any] = {"hook": ItsmHook(), "bklog": BkLogHook()}
-    for (name, hook), kind in zip(hooks.items(), ("bkitsm", "bklog"), strict=True):
-        hook._transport = transport(kind)
-        vars(task)[name] = hook
+    vars(task)["hook"] = ItsmHook.over(transport("bkitsm"))
+    vars(task)["bklog"] = BkLogHook.over(transport("bklog"))
     if store is not None:
         vars(task)["store"] = store
     if approvals is not None:

@@ -39,9 +39,14 @@ _TABLES = ("trigger", "task_instance", "dag_run", "dag_version", "dag", "xcom", 
 CLEANS = {f"clean-{name}": name for name in _TABLES} | {OTHER_TABLES: ""}
 # The living keep these fresh: only what is a minute old can be old in earnest.
 _KEPT_FRESH = {"dag", "job"}
+# A task's state expires 30 days after it was written.
+_EVER = timedelta(days=365)
 # The triggerers start anew after a clean-up, on what it has left; then all have to notice what is gone.
 _DOWN_SECONDS = {NO_TRIGGERER: 300.0, DAGS_GONE: 40.0} | dict.fromkeys(CLEANS, 15.0)
 RECONCILE = "reconcile"
+# The LocalExecutor's workers hold the connections of a scheduler that was killed: its open transaction, and the
+# rows that are locked by it, would last as long as they do.
+_DATABASE = {"idle_in_transaction_session_timeout": "20s"}
 _RECONCILE_DAG = f"""
 from datetime import timedelta
 
@@ -106,9 +111,10 @@ class Stage:
     def _clean(self, table: str) -> None:
         """Delete all rows of a table, as if they were old by now."""
         now, tables = datetime.now(UTC), {table} if table else set(config_dict) - set(_TABLES)
-        for age, names in ((0, tables - _KEPT_FRESH), (1, tables & _KEPT_FRESH)):
+        old, minute_old = now + _EVER, now - timedelta(minutes=1)
+        for before, names in ((old, tables - _KEPT_FRESH), (minute_old, tables & _KEPT_FRESH)):
             if names:
-                self.airflow.clean(*sorted(names), before=now - timedelta(minutes=age))
+                self.airflow.clean(*sorted(names), before=before)
         self.kill(NO_TRIGGERER)
 
     def reconcile(self) -> dict[str, Any]:
@@ -155,7 +161,7 @@ def missing(executor: str) -> str | None:
 def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
     """Start everything."""
     with ExitStack() as stack:
-        servers = {"postgresql": stack.enter_context(postgres_server())}
+        servers = {"postgresql": stack.enter_context(postgres_server(**_DATABASE))}
         database = servers["postgresql"].url
         sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
         turnstile = stack.enter_context(Turnstile(sandbox.url))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import sys
 import pytest
 
 from airflow_provider_bkitsm.cli.__main__ import main
-from airflow_provider_bkitsm.cli.services import shipped_service
+from airflow_provider_bkitsm.cli.services import operator_call, shipped_service
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.models import Service, ServiceField
 from tests.record import EVIDENCE
 
 
@@ -184,3 +186,60 @@ def test_it_is_there_on_the_command_line(connections):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "CollectorApplyOperator: fits" in done.stdout
+
+
+def test_an_answer_of_itsm_writes_no_line_of_its_own(run, sandbox):
+    name = "fine\x1b[2K\u202e"
+    assert run("import-service", "--name", name)[0] == 0
+    code, out, err = run("import-service", "--name", name)
+    assert (code, out) == (1, "")
+    assert r"(fine\x1b[2K\u202e) already" in err
+    assert "\x1b" not in run("services")[1]
+
+
+def test_services_are_listed_with_their_catalogue_and_approval_steps(run):
+    code, out, _ = run("services", "-o", "json")
+    rows = {one["name"]: one for one in json.loads(out)}
+    assert code == 0
+    assert rows["单级审批"].keys() == {"id", "name", "catalogue", "approval_steps"}
+    assert rows["无审批节点"]["approval_steps"] == "none"
+    assert rows["单级审批"]["approval_steps"] not in ("", "none")
+    few = json.loads(run("services", "--name", "单级", "-o", "json")[1])
+    assert [one["name"] for one in few] == ["单级审批"]
+
+
+def test_a_services_fields_are_shown_with_a_call_that_can_be_pasted(run):
+    code, out, _ = run("services", "单级审批")
+    assert code == 0
+    assert "MEMBERS" in out
+    call = out[out.index("ItsmApprovalOperator(") :]
+    assert "service_id=12" in call
+    task = eval(call, {"ItsmApprovalOperator": lambda **given: given})
+    assert task["fields"] == {"approver": "alice,bob"}
+
+
+def test_fields_are_rows_for_scripts(run):
+    rows = json.loads(run("services", "12", "-o", "json")[1])
+    assert {one["key"]: one["required"] for one in rows}["title"] == "yes"
+
+
+@pytest.mark.parametrize("text", ["a\nimport os", "\r'", 'x"""', "\u2028print(1)", "\\\n)", "\x00"])
+def test_p6_what_is_pasted_runs_nothing_that_a_services_editor_wrote(text):
+    field = ServiceField(key=text, name=text, type=text, choices={text: text})
+    hidden = ServiceField(key=text + "2", name=text, type=text, is_required=False)
+    call = operator_call(Service(service_id=1, name=text, fields=(field, hidden)), bkitsm_conn_id=text)
+    (only,) = ast.parse(call).body
+    assert isinstance(only, ast.Expr)
+    assert isinstance(only.value, ast.Call)
+    assert {one.arg: ast.literal_eval(one.value) for one in only.value.keywords} == {
+        "task_id": "ask",
+        "title": text,
+        "bkitsm_conn_id": text,
+        "service_id": 1,
+        "fields": {text: text},
+    }
+
+
+def test_a_service_that_is_not_there_is_a_line_and_an_exit_code(run):
+    code, out, err = run("services", "nothing like it")
+    assert (code, out, err.count("\n")) == (2, "", 1)

@@ -11,19 +11,6 @@ from sqlalchemy import Engine
 
 from airflow_provider_bkitsm.collectors.database import server_engine, sqlite_engine
 from airflow_provider_bkitsm.collectors.tables import metadata
-from tests.collectors import servers
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    with servers.postgres() as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def mariadb_url() -> Iterator[str]:
-    with servers.mariadb() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])

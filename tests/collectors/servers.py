@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -37,8 +38,11 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Server]:
-    """Run PostgreSQL; give it, to be killed and started again on the same data."""
+def postgres_server(**settings: str) -> Iterator[Server]:
+    """Run PostgreSQL; give it, to be killed and started again on the same data.
+
+    :param settings: more of the server's settings.
+    """
     initdb, program = find_binary("initdb"), find_binary("postgres")
     if initdb is None or program is None:
         pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
@@ -46,12 +50,32 @@ def postgres_server() -> Iterator[Server]:
         data = home / "data"
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
         (port,) = free_ports(1)
-        options = ["-p", str(port), "-k", str(home), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        options = ["-p", str(port), "-k", str(home)]
+        for name, value in {"listen_addresses": "127.0.0.1", "fsync": "off", **settings}.items():
+            options += ["-c", f"{name}={value}"]
         url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
         # "Fast": PostgreSQL's end on SIGTERM waits for a pool that a process keeps open.
         command = [program, "-D", str(data), *options]
         with Server(command, home, user, port, url=url, ready=_answering, ends_by=signal.SIGINT) as server:
             yield server
+
+
+@contextmanager
+def own_database(url: str) -> Iterator[str]:
+    """Make an empty database on a PostgreSQL that is shared; give its URL, and drop it in the end."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+
+    name = f"own_{uuid4().hex}"
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(url).set(database=name).render_as_string(hide_password=False)
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        server.dispose()
 
 
 @contextmanager

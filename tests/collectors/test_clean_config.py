@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch,
 from airflow_provider_bkitsm.collectors.platform_rules import PlatformFacts, StorageCluster, notices
 from airflow_provider_bkitsm.collectors.rules import RESERVED_NAMES
 from tests.record import CLEAN_CONFIG_VERDICTS
+from tests.tables import table
 
 BODY: dict[str, Any] = {
     "table_id": "app_runtime_log",
@@ -61,9 +62,8 @@ JSON = st.recursive(
     # Lone surrogates are no text; they are refused, see below.
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
-    max_leaves=12,
 )
-OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=5)
+OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON)
 
 
 def _problems(payload: Any, row: dict[str, Any] | None = None) -> list[str]:
@@ -92,7 +92,7 @@ def test_digest_is_the_sha256_of_the_canonical_payload() -> None:
 
 
 @given(payload=OBJECTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_digest_does_not_depend_on_order_or_on_having_been_stored(payload: dict[str, Any]) -> None:
     """Read back, the spelling gives the payload: so two different payloads are never spelled alike."""
     reordered = dict(reversed(payload.items()))
@@ -717,7 +717,7 @@ AGREED = {
 """Payloads the platform takes and we refuse, each with the harm that taking it does."""
 
 
-@pytest.mark.parametrize("verdict", CLEAN_CONFIG_VERDICTS, ids=lambda verdict: verdict["name"])
+@table("verdict", CLEAN_CONFIG_VERDICTS, ids=lambda verdict: verdict["name"])
 def test_the_verdict_is_the_platforms(verdict: dict[str, Any]) -> None:
     try:
         clean = validate_clean_config(verdict["payload"], collector_row=None, facts=RECORDED_PLATFORM)

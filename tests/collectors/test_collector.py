@@ -11,6 +11,7 @@ from airflow_provider_bkitsm.collectors.collector import Collector, as_collector
 from airflow_provider_bkitsm.collectors.errors import CollectItsmHasApply
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from tests.record import BKLOG
+from tests.tables import table
 
 ROWS = [
     row
@@ -22,7 +23,7 @@ ROWS = [
 QUOTED = {"paths": ["C:\\logs\\错误.log"], "word": 'it\'s "quoted"', "none": None, "yes": True}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["collector_config_id"]))
+@table("row", ROWS, ids=lambda row: row["collector_config_id"])
 def test_every_recorded_collector_can_be_read(row: dict[str, Any]) -> None:
     collector = Collector(row)
     assert collector.number == row["collector_config_id"]

@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.collectors.form import (
     shows_digest,
     ticket_title,
 )
+from airflow_provider_bkitsm.itsm.v2.dialect import V2, DialectV2
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
 from tests.record import EVIDENCE
 
@@ -91,13 +92,22 @@ def test_a_collector_without_paths_has_no_rows_of_them(params: object) -> None:
     assert not [label for label in _rows(collector=Collector(COLLECTOR | {"params": params})) if "路径" in label]
 
 
+def limited(limit: int) -> DialectV2:
+    """An ITSM whose titles have another limit."""
+    itsm = DialectV2()
+    itsm.title_limit = limit
+    return itsm
+
+
 def test_title() -> None:
-    title = ticket_title(space="蓝鲸", collector_name="app-runtime", created=DAY, marker="a1b2c3d4")
+    title = ticket_title(dialect=V2, space="蓝鲸", collector_name="app-runtime", created=DAY, marker="a1b2c3d4")
     assert title == "【日志采集】蓝鲸-app-runtime-20261124 #a1b2c3d4"
 
 
 def test_a_title_holds_nothing_that_itsm_changes() -> None:
-    title = ticket_title(space=" a\n<b>  &\"'", collector_name="c\U0001f600", created=DAY, marker="12345678")
+    title = ticket_title(
+        dialect=V2, space=" a\n<b>  &\"'", collector_name="c\U0001f600", created=DAY, marker="12345678"
+    )
     assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c\U0001f600-20261124 #12345678"
 
 
@@ -111,7 +121,7 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
     space: str, name: str, marker: str, limit: int
 ) -> None:
     """P2: by its marker a ticket whose answer was lost is recognised."""
-    title = ticket_title(space=space, collector_name=name, created=DAY, marker=marker, limit=limit)
+    title = ticket_title(dialect=limited(limit), space=space, collector_name=name, created=DAY, marker=marker)
     assert len(escaped(title)) <= limit
     assert title.endswith(f"-20261124 #{marker}")
     assert title.startswith("【日志采集】")
@@ -119,34 +129,38 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
 
 
 def test_a_long_title_is_cut_in_the_middle() -> None:
-    title = ticket_title(space="s" * 128, collector_name="n" * 64, created=DAY, marker="12345678")
+    title = ticket_title(dialect=V2, space="s" * 128, collector_name="n" * 64, created=DAY, marker="12345678")
     assert len(title) == 128
     assert title.endswith("nnn-20261124 #12345678")
 
 
 def test_a_title_that_just_fits_is_not_cut() -> None:
-    fits = ticket_title(space="space", collector_name="name", created=DAY, marker="12345678")
+    fits = ticket_title(dialect=V2, space="space", collector_name="name", created=DAY, marker="12345678")
     for limit, cut in ((len(fits), False), (len(fits) - 1, True)):
-        title = ticket_title(space="space", collector_name="name", created=DAY, marker="12345678", limit=limit)
+        title = ticket_title(
+            dialect=limited(limit), space="space", collector_name="name", created=DAY, marker="12345678"
+        )
         assert (len(title), "…" in title) == (limit, cut)
 
 
 @pytest.mark.parametrize("room", [1, 2, 3])
 def test_a_title_may_shrink_to_almost_nothing(room: int) -> None:
     fixed = len("【日志采集】-20261124 #12345678")
-    title = ticket_title(space="space", collector_name="name", created=DAY, marker="12345678", limit=fixed + room)
+    title = ticket_title(
+        dialect=limited(fixed + room), space="space", collector_name="name", created=DAY, marker="12345678"
+    )
     assert len(title) == fixed + room
     assert "…" in title
 
 
 def test_a_title_without_room_for_the_collector_is_an_error() -> None:
     with pytest.raises(ValueError, match="no room"):
-        ticket_title(space="s", collector_name="n", created=DAY, marker="1" * 32, limit=40)
+        ticket_title(dialect=limited(40), space="s", collector_name="n", created=DAY, marker="1" * 32)
 
 
 def test_an_aware_time_gives_the_day_in_shanghai() -> None:
     late = datetime(2026, 11, 23, 16, 30, tzinfo=UTC)
-    title = ticket_title(space="s", collector_name="n", created=late, marker="12345678")
+    title = ticket_title(dialect=V2, space="s", collector_name="n", created=late, marker="12345678")
     assert "-20261124 #" in title
 
 

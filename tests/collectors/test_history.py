@@ -128,3 +128,9 @@ def test_a_long_reason_is_cut_for_a_table_only():
     assert _details("fail", reason) == "x" * 300
     assert _details("fail", reason, limit=100) == "x" * 99 + "…"
     assert _details("fail", {"reason": "x" * 100}, limit=100) == "x" * 100
+
+
+def test_what_others_wrote_is_one_line_of_a_table():
+    answer = {"operator": "a\x1b[1A", "approved": True, "remark": "\u202efine"}
+    decided = {"outcome": "approved", "detail": {"approvers": [answer]}}
+    assert _details("decided", decided) == r"approved; a\x1b[1A said yes: \u202efine"

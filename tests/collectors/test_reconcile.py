@@ -47,7 +47,7 @@ def _open(ago: timedelta = SOON, outcome: Outcome | None = None) -> CollectorRow
     return row if outcome is None else state.decided(row, sn="SN1", outcome=outcome, now=NOW - ago)
 
 
-def _seen(outcome: Outcome, reason: Reason, ended_ago: timedelta | None = None, **more: Any) -> Verdict:
+def _verdict(outcome: Outcome, reason: Reason, ended_ago: timedelta | None = None, **more: Any) -> Verdict:
     ended = None if ended_ago is None else (NOW - ended_ago).isoformat()
     known = {"title": "a collector #01234567", "decided_at": ended, "current_status": "x"}
     return Verdict(sn="SN1", outcome=outcome, reason=str(reason), **known | more)
@@ -59,8 +59,8 @@ def _bypassed(ago: timedelta) -> CollectorRow:
     return state.bypass(row, tag=TAG, owner=OWNER, now=NOW - ago, **why)
 
 
-def _find(row: CollectorRow, seen: Any = None, *, over: bool | None = False, gone: bool = False) -> Finding:
-    return find(row, seen, run_is_over=over, run_is_gone=gone, now=NOW, limits=LIMITS)
+def _find(row: CollectorRow, reading: Any = None, *, over: bool | None = False, gone: bool = False) -> Finding:
+    return find(row, reading, run_is_over=over, run_is_gone=gone, now=NOW, limits=LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_an_application_that_needs_no_approval_is_its_runs_and_never_asked_about
     assert undecided([row]) == {}
 
 
-WAITING = _seen(Outcome.WAITING, Reason.OPEN)
+WAITING = _verdict(Outcome.WAITING, Reason.OPEN)
 ENDS = {
     Kind.APPROVED: (Outcome.APPROVED, Reason.APPROVED, Action.CLEAR_ITS_RUN),
     Kind.REFUSED: (Outcome.REJECTED, Reason.REFUSED, Action.CLOSE),
@@ -115,7 +115,7 @@ def test_p3_a_ticket_that_has_ended_is_left_to_its_run_until_that_is_over_or_had
     kind, ended_ago, over, in_hand
 ):
     outcome, reason, action = ENDS[kind]
-    found = _find(_open(timedelta(days=1)), _seen(outcome, reason, ended_ago), over=over)
+    found = _find(_open(timedelta(days=1)), _verdict(outcome, reason, ended_ago), over=over)
     assert (found.kind, found.action) == (kind, Action.LEFT_TO_ITS_RUN if in_hand else action)
     assert found.is_difference is not in_hand
 
@@ -132,7 +132,7 @@ def test_p3_a_ticket_that_has_ended_is_left_to_its_run_until_that_is_over_or_had
 )
 @pytest.mark.parametrize("now_says", [None, *(outcome for outcome, *_ in ENDS.values())])
 def test_p3_the_verdict_that_was_stored_first_stands(stored, kind, now_says):
-    seen = now_says and _seen(now_says, Reason.APPROVED, LATE)
+    seen = now_says and _verdict(now_says, Reason.APPROVED, LATE)
     assert _find(_open(outcome=stored), seen).kind is kind
 
 
@@ -141,7 +141,7 @@ def test_p7_an_intent_without_a_ticket_is_never_ended(over, action):
     assert _find(_intent(), over=over).action is action
     late = _find(_intent(LATE), over=over)
     assert (late.kind, late.action) == (Kind.INTENT_WITHOUT_TICKET, Action.CLEAR_ITS_RUN)
-    assert "#01234567" in late.said
+    assert "#01234567" in late.reason
 
 
 @pytest.mark.parametrize(
@@ -166,15 +166,18 @@ def test_a_ticket_that_is_not_there_yet_is_no_difference():
 @pytest.mark.parametrize("kind", ENDS)
 def test_p6_another_applications_ticket_with_the_same_number_decides_nothing(kind):
     outcome, reason, _ = ENDS[kind]
-    found = _find(_open(), _seen(outcome, reason, LATE, title="something else"), over=True)
+    found = _find(_open(), _verdict(outcome, reason, LATE, title="something else"), over=True)
     assert (found.kind, found.action) == (Kind.AMBIGUOUS, Action.HAVE_A_LOOK)
-    assert "lacks #01234567" in found.said
+    assert "lacks #01234567" in found.reason
 
 
 def test_p3_only_a_refusal_a_withdrawal_or_a_termination_is_ever_closed():
     """Over every row, sight and run there is."""
     rows = [_intent(), _open(), *(_open(outcome=one) for one in Outcome if one is not Outcome.WAITING)]
-    sights = [WAITING, *(_seen(one, why, ago) for one, why, ago in product(Outcome, Reason, [None, SOON, LATE]))]
+    sights = [
+        WAITING,
+        *(_verdict(one, why, ago) for one, why, ago in product(Outcome, Reason, [None, SOON, LATE])),
+    ]
     for row, seen, over in product(rows, sights, [True, False, None]):
         found = _find(row, seen, over=over)
         if found.action is Action.CLOSE:
@@ -217,7 +220,7 @@ def test_p3_what_could_not_be_read_is_not_ended_although_its_run_is_gone(seen):
 
 
 def test_every_kind_says_something_and_names_the_run():
-    found = _find(_open(), _seen(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
+    found = _find(_open(), _verdict(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
     assert str(found) == (
         "Collector 7 (bklog): refused_but_applying: ITSM ticket SN1 is rejected: refused by an approver; the run"
         " of task apply of run run of DAG dag did not end the application, so it can be ended without it"
@@ -290,11 +293,11 @@ def test_it_is_applying_since_the_ticket_was_first_asked_for_not_since_the_last_
 
 def test_an_application_that_needs_no_approval_tells_what_went_wrong():
     for error, told in ((None, "(no error is recorded)"), ("cluster full", "(cluster full)")):
-        assert f"but it is not complete {told}" in _find(replace(_bypassed(LATE), last_error=error)).said
+        assert f"but it is not complete {told}" in _find(replace(_bypassed(LATE), last_error=error)).reason
 
 
 def test_a_difference_is_told_in_plain_values():
-    found = _find(_open(), _seen(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
+    found = _find(_open(), _verdict(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
     assert found.as_dict() == {
         "bklog_conn_id": "bklog",
         "collector_config_id": 7,
@@ -310,7 +313,7 @@ def test_a_difference_is_told_in_plain_values():
 
 
 def test_p8_the_report_is_json_without_the_payload():
-    refused = _find(_open(), _seen(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
+    refused = _find(_open(), _verdict(Outcome.REJECTED, Reason.REFUSED, LATE), over=True)
     told = report([refused, _find(_open(), WAITING)], [refused])
     assert told["applying"] == 2
     assert told["kinds"] == {"refused_but_applying": 1, "still_waiting": 1}

@@ -25,3 +25,8 @@ def test_postgresql_killed_and_started_again_has_what_was_committed():
             run(server.url, "SELECT one FROM kept")
         server.start()
         assert run(server.url, "SELECT one FROM kept") == [(1,)]
+
+
+def test_postgresql_has_the_settings_it_is_given():
+    with postgres_server(idle_in_transaction_session_timeout="20s") as server:
+        assert run(server.url, "SHOW idle_in_transaction_session_timeout") == [("20s",)]

@@ -75,7 +75,7 @@ def test_the_approver_reads_which_sizes_nobody_has_stated() -> None:
     assert "single_log_size" not in plan.filled
     shown = {"collector": {}, "etl_payload": {}, "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e"}
     shown["digest"] += "8310c060f61caaff8a"
-    detail = plan.detail_value(more={"x": 1}, **shown)
+    detail = plan.detail_value(V2, more={"x": 1}, **shown)
     assert isinstance(detail, dict)
     rows = {row["label"]: row["value"] for row in detail["form_data"][0]["children"]}
     assert rows["未提供（以 0 填写）："] == (
@@ -89,10 +89,10 @@ def test_what_looks_like_markup_is_shown_whatever_the_fields_type(kind: str) -> 
     payload = {"etl_params": {"separator_regexp": r"(?P<level>\w+) & (?P<b>.*)"}}
     kinds = {"collector_detail": "STRING" if kind == "RICHTEXT" else kind, "apply_reason": kind}
     plan = _plan(_service(**kinds))
-    detail = plan.detail_value(collector={}, etl_payload=payload, digest=digest(payload), more={})
+    detail = plan.detail_value(V2, collector={}, etl_payload=payload, digest=digest(payload), more={})
     for key, text, meant in (
         ("collector_detail", detail, canonical(payload).decode()),
-        ("apply_reason", plan.reason_value("List<String> of <b>"), "List<String> of <b>"),
+        ("apply_reason", plan.reason_value(V2, "List<String> of <b>"), "List<String> of <b>"),
     ):
         assert meant in value_as_shown(as_stored(text, kinds[key]), kinds[key])
 

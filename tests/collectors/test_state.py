@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.collectors.errors import (
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from tests.tables import table
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 T1 = T0 + timedelta(hours=1)
@@ -190,7 +191,7 @@ def test_the_table_names_every_row_and_event() -> None:
     assert {row.state for row in ROWS.values()} == set(CollectorState)
 
 
-@pytest.mark.parametrize(("event", "name", "expected"), _cells())
+@table(("event", "name", "expected"), _cells())
 def test_every_event_in_every_state(event: str, name: str, expected: str) -> None:
     row = ROWS[name]
     if expected in ERRORS:

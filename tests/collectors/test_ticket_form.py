@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.collectors.service_check import FieldPlan, plan_fie
 from airflow_provider_bkitsm.collectors.ticket_form import Question, check_approved_form, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FormField, Service, ServiceField
+from airflow_provider_bkitsm.itsm.v2.dialect import V2
 
 TAG = "0123456789abcdef0123456789abcdef"
 COLLECTOR: dict[str, Any] = {
@@ -45,7 +46,7 @@ def _form(
     collector: dict[str, Any] = COLLECTOR, known: dict[str, str] | None = None, **asked: Any
 ) -> dict[str, Any]:
     question = Question(**({"bk_biz_id": 2, "approvers": "alice,bob", "reason": "why"} | asked))
-    request = {"opened": DAY, "payload": PAYLOAD, "digest": digest(PAYLOAD), "tag": TAG}
+    request = {"dialect": V2, "opened": DAY, "payload": PAYLOAD, "digest": digest(PAYLOAD), "tag": TAG}
     return submit_form(question, collector=collector, plan=_plan(question, known or ALL), **request)
 
 
@@ -180,6 +181,6 @@ def test_p3_of_an_older_ticket_the_digest_in_its_detail_alone_counts() -> None:
 
 def test_p3_the_digest_of_something_else_is_never_shown() -> None:
     question = Question(bk_biz_id=2, approvers="a")
-    request = {"opened": DAY, "payload": PAYLOAD, "digest": digest({}), "tag": TAG}
+    request = {"dialect": V2, "opened": DAY, "payload": PAYLOAD, "digest": digest({}), "tag": TAG}
     with pytest.raises(CollectItsmDigestMismatch):
         submit_form(question, collector=COLLECTOR, plan=_plan(question, ALL), **request)

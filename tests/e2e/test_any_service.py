@@ -6,9 +6,7 @@ from __future__ import annotations
 import pytest
 
 from demo.airflow_api import wait_until
-from tests.e2e.conftest import POSTGRES
 
-DATABASES = (POSTGRES,)
 TITLES = ("First", "Second")
 MODES = ("poke", "reschedule", "deferrable")
 

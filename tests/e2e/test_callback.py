@@ -63,10 +63,28 @@ def test_p4_forged_and_replayed_callbacks_change_nothing(control, gates):
     assert gate.api.run_state(gate.dag, gate.run) == "failed"
 
 
-def test_ending_a_wait_from_the_api_server_leaves_no_error_in_any_log(airflow, gates):
-    text = "".join(path.read_text(errors="replace") for path in (airflow.home / "logs").rglob("*.trigger.*.log"))
+@pytest.fixture
+def trigger_logs(airflow, gates) -> list[str]:
+    """The log of each trigger, whose waits have ended by callbacks."""
+    return [path.read_text(errors="replace") for path in (airflow.home / "logs").rglob("*.trigger.*.log")]
+
+
+def test_ending_a_wait_from_the_api_server_leaves_no_error_in_any_log(trigger_logs):
+    text = "".join(trigger_logs)
     assert '"level":"error"' not in text
     assert "on_kill() raised" not in text
+
+
+def test_the_log_of_a_wait_says_who_is_asked_and_that_a_callback_has_ended_it(trigger_logs, gates):
+    by_ticket = {gate.sn: [log for log in trigger_logs if gate.sn in log] for gate in gates}
+    assert {sn: len(logs) for sn, logs in by_ticket.items()} == {gate.sn: len(TASKS) for gate in gates}
+    for sn, logs in by_ticket.items():
+        for log in logs:
+            assert log.count(f"Waiting for ITSM ticket {sn}, until ") == 1
+            assert log.count(f"ITSM ticket {sn}: waits for admin at step ") <= 1
+            assert log.index("Trigger cancelled by user action") < log.index(
+                f"Ended by callback: ITSM ticket {sn} is"
+            )
 
 
 def _token(control) -> str:

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from demo.airflow_api import AirflowApi, wait_until
-from tests.e2e.conftest import DAG_ID, POSTGRES
+from tests.e2e.conftest import DAG_ID
 from tests.e2e.test_onboarding import Run as Onboarding
 from tests.operators.test_collector_storage import LIVE
 
-DATABASES = (POSTGRES,)
 STORAGE, PERMISSION, TASKFLOW, MANY = (
     f"bkitsm_{name}" for name in ("storage_expansion", "external_permission", "taskflow", "many_collectors")
 )

@@ -56,7 +56,7 @@ def start(airflow, control):
     control.clear_faults()
 
 
-@pytest.mark.parametrize("seconds", [0, 1, 3, 10])
+@pytest.mark.parametrize("seconds", [0, 10])
 def test_p5_every_kill_ends_its_ticket_however_slow_itsm_is(airflow, control, start, seconds):
     runs, new = start(KILLS)
     for name in CALLS if seconds else ():

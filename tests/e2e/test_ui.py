@@ -26,7 +26,7 @@ NOWHERE = "http://127.0.0.1:9/"
 def test_a_ticket_appears_is_approved_and_changes_without_reload(page, airflow, control, itsm):
     page.open(f"{airflow.url}/plugin/bkitsm-approvals")
     page.into_frame("bkitsm/approvals")
-    page.one("[data-view=all]").click()
+    page.click("[data-view=all]")
     page.script("window.sameDocument = 1")
     one = gate(airflow, control, title="Release 7").waits()
     shown = row(page, one.sn, "waiting")
@@ -34,7 +34,7 @@ def test_a_ticket_appears_is_approved_and_changes_without_reload(page, airflow, 
     assert "admin" in shown.text
     with browser() as approver:
         approver.open(f"{itsm.url}/ticket/{control.ticket(one.sn)['id']}")
-        approver.one("button[value=approve]").click()
+        approver.click("button[value=approve]")
         approver.one(".badge", text="approved")
     decided = row(page, one.sn, "approved").text
     assert "admin" in decided
@@ -60,7 +60,7 @@ def test_mine_is_what_has_to_do_with_who_looks(page, viewer, airflow, evil):
     for window in (page, viewer):
         listed(window, airflow.url)
         row(window, one.sn, "waiting")
-        window.one("#mine").click()
+        window.click("#mine")
         window.one("#mine[aria-pressed=true]")
         assert "mine=true" in window.driver.current_url
     row(page, one.sn, "waiting")
@@ -69,8 +69,8 @@ def test_mine_is_what_has_to_do_with_who_looks(page, viewer, airflow, evil):
 
 def test_the_menu_leads_to_the_page(page, airflow):
     page.open(f"{airflow.url}/dags")
-    page.one("button", text="Browse").click()
-    page.one("a[href*='bkitsm-approvals']", text="Approvals").click()
+    page.click("button", text="Browse")
+    page.click("a[href*='bkitsm-approvals']", text="Approvals")
     page.into_frame("bkitsm/approvals")
     page.one("h1", text="Approvals")
 
@@ -87,7 +87,7 @@ def test_the_tab_tells_the_story_and_links_leave_the_frame(page, airflow, evil):
     page.into_frame("bkitsm/ticket")
     page.one("section[data-card=story] li.pending", text="admin")
     page.one("section[data-card=form]", text=EVIL)
-    page.one("#open").click()
+    page.click("#open")
     page.wait(lambda: len(page.driver.window_handles) == 2, "ITSM was not opened")
     here, there = page.driver.window_handles
     page.driver.switch_to.window(there)

@@ -16,10 +16,10 @@ def test_withdrawing_asks_why_and_the_row_changes(page, airflow, control):
     one = gate(airflow, control, title="Not needed").waits()
     page.open(ticket_tab(airflow.url, one))
     page.into_frame("bkitsm/ticket")
-    page.one("#withdraw").click()
+    page.click("#withdraw")
     assert not page.one("#confirm").is_enabled()
     page.one("#reason").send_keys("done by hand")
-    page.one("#confirm").click()
+    page.click("#confirm")
     page.one(".badge.withdrawn")
     control.wait_for_status(one.sn, "REVOKED")
     assert page.all("#withdraw") == []
@@ -39,10 +39,10 @@ def test_a_reminder_is_copied_out_of_airflows_frame(page, airflow, evil, languag
     page.prefer(language=language)
     page.open(ticket_tab(airflow.url, one))
     page.into_frame("bkitsm/ticket")
-    page.one("#remind").click()
+    page.click("#remind")
     text = page.one("#reminder").get_property("value")
     assert all(part in text for part in (one.sn, says, EVIL, "admin", "/#/ticket/detail?id="))
-    page.one("#copy").click()
+    page.click("#copy")
     page.one("dialog .notice", text={"en": "Copied", "zh-CN": "已复制"}[language])
     assert pasted(page) == text
     assert page.complaints() == []
@@ -53,8 +53,8 @@ def test_without_a_clipboard_the_text_is_selected(page, airflow, evil):
     page.open(ticket_tab(airflow.url, evil.waits()))
     page.into_frame("bkitsm/ticket")
     page.script("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false")
-    page.one("#remind").click()
-    page.one("#copy").click()
+    page.click("#remind")
+    page.click("#copy")
     page.one("dialog .notice", text="is selected")
     selected = "const area = document.getElementById('reminder'); return area.selectionEnd - area.selectionStart"
     assert page.script(selected) == len(page.one("#reminder").get_property("value"))

@@ -48,8 +48,8 @@ def test_a_reminder_is_sent_once_a_minute(there, second, airflow, control, hurry
     one = hurry.waits()
     there.open(ticket_tab(second, one))
     there.into_frame("bkitsm/ticket")
-    there.one("#remind").click()
-    there.one("#send").click()
+    there.click("#remind")
+    there.click("#send")
     there.one("dialog .notice", text="was sent")
     sent = [json.loads(line) for line in (airflow.home / FILE).read_text().splitlines()]
     (said,) = [what for what in sent if what["sn"] == one.sn]
@@ -57,9 +57,9 @@ def test_a_reminder_is_sent_once_a_minute(there, second, airflow, control, hurry
     assert said["ticket_url"].endswith(f"/#/ticket/detail?id={control.ticket(one.sn)['id']}")
     assert (said["approvers"], said["by"]) == (["admin"], "admin")
     assert said["waiting_since"]
-    there.one("dialog .button", text="Close").click()
-    there.one("#remind").click()
-    there.one("#send").click()
+    there.click("dialog .button", text="Close")
+    there.click("#remind")
+    there.click("#send")
     there.one("dialog .notice.error", text="less than a minute ago")
     assert len((airflow.home / FILE).read_text().splitlines()) == len(sent)
 
@@ -73,7 +73,7 @@ def test_itsms_own_page_is_in_a_frame_and_can_be_used(there, second, hurry):
     assert "allow-top-navigation" not in frame.get_attribute("sandbox")
     there.driver.switch_to.frame(frame)
     there.one("main", text=one.sn)
-    there.one("button[value=approve]").click()
+    there.click("button[value=approve]")
     there.into_frame("bkitsm/ticket")
     there.one(".badge.approved")
     assert there.complaints() == []

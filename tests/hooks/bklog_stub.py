@@ -41,6 +41,4 @@ class RecordedPlatform:
 
 def hook_on(platform: RecordedPlatform) -> BkLogHook:
     """Return a hook whose connection leads to this platform."""
-    hook = BkLogHook()
-    hook._transport = platform  # type: ignore[assignment]
-    return hook
+    return BkLogHook.over(platform)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.hooks.bklog import (
 )
 from tests.hooks.bklog_stub import BEYOND_THE_END, RecordedPlatform, hook_on
 from tests.record import BKLOG
+from tests.tables import table
 
 KINDS = {
     "9900403": BkLogPermissionError,
@@ -45,7 +46,7 @@ def _names(*, accepted: bool) -> list[str]:
     return [name for name, one in BKLOG.items() if (one["body"].get("result") is True) == accepted]
 
 
-@pytest.mark.parametrize("name", [name for name in _names(accepted=True) if name not in PARKED])
+@table("name", [name for name in _names(accepted=True) if name not in PARKED])
 def test_a_success_is_read(name: str) -> None:
     record = BKLOG[name]
     platform = RecordedPlatform([record["body"], BEYOND_THE_END])

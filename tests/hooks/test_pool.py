@@ -8,7 +8,7 @@ import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpcore
 import pytest
 
 from airflow_provider_bkitsm.hooks import pool
@@ -18,17 +18,26 @@ from airflow_provider_bkitsm.itsm import errors
 LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
 
 
+class Client(httpcore.AsyncConnectionPool):
+    """An HTTP client that knows whether it was closed."""
+
+    is_closed = False
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+        await super().aclose()
+
+
 @pytest.fixture
-def clients(monkeypatch) -> list[httpx.AsyncClient]:
+def clients(monkeypatch) -> list[Client]:
     """Collect every HTTP client that is opened."""
-    opened: list[httpx.AsyncClient] = []
-    begin = httpx.AsyncClient.__init__
+    opened: list[Client] = []
 
-    def record(client, *args, **kwargs):
-        opened.append(client)
-        begin(client, *args, **kwargs)
+    def open_client(**options) -> Client:
+        opened.append(Client(**options))
+        return opened[-1]
 
-    monkeypatch.setattr(httpx.AsyncClient, "__init__", record)
+    monkeypatch.setattr(httpcore, "AsyncConnectionPool", open_client)
     return opened
 
 

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ from airflow_provider_bkitsm.hooks.transport import Reply
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls, models
+from tests.tables import table
 
 EXPORT = {"key": "request", "name": "n", "catalog_id": 1, "workflow": {"states": {}}}
 CALLS: dict[str, Call[Any]] = {
@@ -106,12 +108,11 @@ def test_any_data_ends_in_a_result_or_an_itsm_error(call, data):
         take(call, envelope(json.dumps(data)))
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("data", ODD_JSON, ids=lambda data: data[:24])
-def test_odd_json_ends_in_a_result_or_an_itsm_error(call, data):
+@table(("name", "data"), product(CALLS, ODD_JSON), ids=lambda row: f"{row[0]} {row[1][:24]}")
+def test_odd_json_ends_in_a_result_or_an_itsm_error(name, data):
     for body in (envelope(data), envelope(f"[{data}]"), data.encode(), f'{{"result": {data}}}'.encode()):
         with contextlib.suppress(errors.ItsmError):
-            take(call, body)
+            take(CALLS[name], body)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

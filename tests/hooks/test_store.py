@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy.pool import NullPool, QueuePool
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-from airflow_provider_bkitsm.hooks.store import keep_connections_open, open_store, store_engine, store_path
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.hooks.store import (
+    call_store,
+    keep_connections_open,
+    open_store,
+    store_engine,
+    store_path,
+)
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmUnavailableError
 
 
 def test_without_a_connection_a_file_below_airflow_home(monkeypatch, tmp_path):
@@ -62,20 +69,16 @@ def test_p8_a_store_that_cannot_be_reached_does_not_show_its_password(connect):
     assert caught.value.retry_safe
 
 
-def test_a_collector_is_applied_for_through_an_airflow_connection(connect):
+def test_a_collector_is_applied_for_through_an_airflow_connection(connect, own_postgres_url):
     from sqlalchemy.engine import make_url
 
     from airflow_provider_bkitsm.collectors.row import Owner
-    from tests.collectors import servers
 
     owner = Owner(dag_id="dag", run_id="run", task_id="apply")
-    with servers.postgres() as address:
-        url = make_url(address)
-        connect(
-            "store", conn_type="postgres", host=url.host, port=url.port, login=url.username, schema=url.database
-        )
-        applied = open_store("store").apply("bklog_default", 1, payload={"a": 1}, tag="t", owner=owner)
-        assert open_store("store").get("bklog_default", 1) == applied
+    url = make_url(own_postgres_url)
+    connect("store", conn_type="postgres", host=url.host, port=url.port, login=url.username, schema=url.database)
+    applied = open_store("store").apply("bklog_default", 1, payload={"a": 1}, tag="t", owner=owner)
+    assert open_store("store").get("bklog_default", 1) == applied
     assert (applied.state, applied.owner) == ("applying", owner)
 
 
@@ -94,3 +97,19 @@ def test_a_file_that_is_gone_is_made_anew(monkeypatch, tmp_path):
     for file in tmp_path.glob("bkitsm.db*"):
         file.unlink()
     assert open_store().get("bklog_default", 1).state == "not_apply"
+
+
+async def test_an_event_loop_gets_a_blocking_functions_result_or_error():
+    assert await call_store(lambda: 7) == 7
+    with pytest.raises(StoreUnavailable):
+        await call_store(_refuse)
+
+
+async def test_an_event_loop_waits_for_no_store_for_ever(monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.CALL_SECONDS", 0.05)
+    with pytest.raises(ItsmUnavailableError, match=r"did not answer in 0\.05 s.*a retry is safe"):
+        await call_store(lambda: time.sleep(0.3))
+
+
+def _refuse() -> None:
+    raise StoreUnavailable("no")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,61 +11,37 @@ from ipaddress import ip_address
 from threading import Thread
 
 import pytest
-from airflow.sdk import Connection
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
-from airflow_provider_bkitsm.itsm.protocol import Call
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, SyncTransport
 from airflow_provider_bkitsm.itsm.v2 import calls
+from tests.hooks.network import CLIENTS, Send, gateway_at, itsm_server, raw_server
 
 READ = calls.ticket_approval_result(["REQ1"])
 WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m")
-LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
 
 
-@pytest.fixture(params=["sync", "async"])
-def send(request):
-    """Return a function that sends one call and closes the transport."""
-
-    def sync(gateway: Gateway, call: Call) -> Reply:
-        transport = SyncTransport(gateway)
-        try:
-            return transport.send(call)
-        finally:
-            transport.close()
-
-    async def in_loop(gateway: Gateway, call: Call) -> Reply:
-        transport = AsyncTransport(gateway)
-        try:
-            return await transport.send(call)
-        finally:
-            await transport.close()
-
-    return sync if request.param == "sync" else lambda gateway, call: asyncio.run(in_loop(gateway, call))
-
-
-def gateway(host: str, **extra) -> Gateway:
-    fields = {"host": host, "extra": json.dumps(extra), **LOGIN}
-    return read_gateway(Connection(conn_id="itsm", conn_type="bkitsm", **fields))
+@pytest.fixture(params=list(CLIENTS))
+def send(request) -> Send:
+    return CLIENTS[request.param]
 
 
 def test_a_reply_is_brought_back_as_it_came(send, sandbox):
-    reply = send(gateway(sandbox.itsm_url), READ)
+    reply = send(gateway_at(sandbox.itsm_url), READ)
     assert (reply.status_code, reply.content_type) == (200, "application/json")
     assert reply.body.startswith(b"{")
 
 
 def test_a_cut_read_is_sent_again_and_a_cut_write_is_not(send, sandbox):
     sandbox.fault("ticket_approval_result", "drop_answer")
-    assert send(gateway(sandbox.itsm_url), READ).status_code == 200
+    assert send(gateway_at(sandbox.itsm_url), READ).status_code == 200
     sandbox.fault("operate_ticket", "drop_answer")
     with pytest.raises(NoAnswerError) as caught:
-        send(gateway(sandbox.itsm_url), WRITE)
+        send(gateway_at(sandbox.itsm_url), WRITE)
     assert (caught.value.sent, len(sandbox.requests("operate_ticket"))) == (True, 1)
 
 
@@ -82,13 +56,13 @@ def test_a_cut_read_is_sent_again_and_a_cut_write_is_not(send, sandbox):
 )
 def test_what_never_left_is_known_not_to_have_left(send, wrong):
     with pytest.raises(NoAnswerError) as caught:
-        send(replace(gateway("http://127.0.0.1:9"), **wrong), WRITE)
+        send(replace(gateway_at("http://127.0.0.1:9"), **wrong), WRITE)
     assert (caught.value.sent, caught.value.dropped) == (False, False)
 
 
 def test_p8_an_error_shows_no_proxy_credentials(send):
     with pytest.raises(NoAnswerError) as caught:
-        send(gateway("http://127.0.0.1:9", proxy="http://user:s3cret@127.0.0.1:9"), READ)
+        send(gateway_at("http://127.0.0.1:9", proxy="http://user:s3cret@127.0.0.1:9"), READ)
     assert "s3cret" not in str(caught.value)
 
 
@@ -135,7 +109,7 @@ def test_p2_a_refused_certificate_is_named_with_its_reason_and_nothing_was_sent(
     with pytest.raises(
         NoAnswerError, match=rf"connection 'itsm': no answer from https://127.0.0.1:{port}"
     ) as caught:
-        send(gateway(f"https://127.0.0.1:{port}", **extra), WRITE)
+        send(gateway_at(f"https://127.0.0.1:{port}", **extra), WRITE)
     assert reason in str(caught.value)
     if "?" not in reason:
         assert "extra 'verify' takes the path of a CA bundle" in str(caught.value)
@@ -148,4 +122,36 @@ def test_p2_a_refused_certificate_is_named_with_its_reason_and_nothing_was_sent(
 )
 def test_why_nobody_answers_is_said(send, host, reason):
     with pytest.raises(NoAnswerError, match=f"connection 'itsm': no answer from {host} .*{reason}"):
-        send(gateway(host), READ)
+        send(gateway_at(host), READ)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_p8_a_redirect_is_not_followed(send, status):
+    with itsm_server() as elsewhere:
+        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n"
+        with raw_server(lambda client: client.sendall(moved.encode())) as url:
+            assert send(gateway_at(url), READ).status_code == status
+        assert elsewhere.requests == []
+
+
+async def test_p8_a_server_cannot_mark_who_comes_back():
+    with itsm_server() as server:
+        thread, loop = SyncTransport(gateway_at(server.url)), AsyncTransport(gateway_at(server.url))
+        for _ in range(2):
+            thread.send(READ)
+            await loop.send(READ)
+        thread.close()
+        await loop.close()
+    assert len(server.requests) == 4
+    assert not any("cookie" in headers for _, headers in server.requests)
+
+
+def test_own_headers_are_sent_once_and_stand(send):
+    more = {"X-Env": "test", "accept-encoding": "br", "x-bkapi-authorization": "{}", "User-Agent": "me"}
+    with itsm_server() as server:
+        send(gateway_at(f"{server.url}/审批%20", headers=more), READ)
+    ((line, headers),) = server.requests
+    assert line == "POST /%E5%AE%A1%E6%89%B9%20/ticket_approval_result/"
+    assert headers["host"] == server.url.removeprefix("http://")
+    assert "sandbox-secret" in headers["x-bkapi-authorization"]
+    assert (headers["accept-encoding"], headers["user-agent"], headers["x-env"]) == ("gzip", "me", "test")

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError, ItsmTic
 from airflow_provider_bkitsm.itsm.models import Progress, StepAnswer
 
 _WORDS = {"draft": Progress.OPEN, "asks": Progress.RUNNING, "done": Progress.FINISHED, "gone": Progress.WITHDRAWN}
-_ABSENT = dict.fromkeys(("tag", "batch", "failed_list", "terminate", "suspend", "verify_token", "comment"), False)
+_ABSENT = dict.fromkeys(("batch", "terminate", "suspend", "tag", "verify_token"), False)
 
 
 def answered(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.actions import call_off, operate, read_status
+from airflow_provider_bkitsm.itsm.actions import operate, read_status, withdraw_or_terminate
 from tests.itsm.flows import drive
 
 REFUSED = errors.ItsmRefusedError("no", code=3900004)
-CRASHED = errors.ItsmUnavailableError("crash", code="SERVER_500_ERROR")
+CRASHED = errors.ItsmCrashError("crash", code="SERVER_500_ERROR")
 DOWN = errors.ItsmUnavailableError("down")
 
 
@@ -102,7 +102,8 @@ def off(*statuses: str, **answers) -> Any:
                 tried.append((call.body["action_type"], call.body["operator"]))
                 return answers.get(call.body["action_type"])
 
-    return drive(call_off(sn="REQ1", account="robot", action_message="m"), answer).current_status, tried
+    status = drive(withdraw_or_terminate(sn="REQ1", account="robot", action_message="m"), answer)
+    return status.current_status, tried
 
 
 def test_p5_a_ticket_is_withdrawn_in_its_creators_name():

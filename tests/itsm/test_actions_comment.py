@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.operating import call_off
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.actions import comment
+from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 RATING = {"stars": 2, "operator": "robot", "comments": "failed afterwards"}
@@ -41,7 +41,7 @@ def test_an_open_ticket_is_told_plainly(sn, sandbox):
 
 
 def test_so_is_one_that_was_withdrawn(sn, sandbox):
-    call_off(ItsmHook(), sn=sn, why="m")
+    withdraw(ItsmHook(), sn=sn, why="m")
     with pytest.raises(errors.ItsmConflictError, match="was not finished but is REVOKED"):
         said(sn)
 

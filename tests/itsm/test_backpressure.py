@@ -24,8 +24,8 @@ def fail(one: Backpressure, now: float, error: errors.ItsmError = DOWN, *, short
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (errors.ItsmUnavailableError("x", code="SERVER_500_ERROR"), Cause.QUESTION),
-        (errors.ItsmUnavailableError("x", code=3900500), Cause.QUESTION),
+        (errors.ItsmCrashError("x"), Cause.QUESTION),
+        (errors.ItsmCrashError("x", code="any of its own"), Cause.QUESTION),
         (errors.ItsmUnexpectedAnswerError("x"), Cause.QUESTION),
         (errors.ItsmInvalidRequestError("x", code=3900003), Cause.QUESTION),
         (errors.ItsmRefusedError("x", code=3900004), Cause.QUESTION),

@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.sandbox.itsm.services import Field
 from airflow_provider_bkitsm.sandbox.itsm.storage import stored
 from tests.itsm.flows import drive
 from tests.record import EVIDENCE, EXCHANGES
+from tests.tables import table
 
 SN = "REQ20261124000003"
 RECORD = {**EXCHANGES, **EVIDENCE}
@@ -100,7 +101,7 @@ def as_kept(value: Any, kind: str, *, spelled: bool = False) -> Any:
     return stored(Field(key="f", type=kind, name="f"), sent)
 
 
-@pytest.mark.parametrize(("situation", "data"), READ, ids=[situation for situation, _ in READ])
+@table(("situation", "data"), READ, ids=lambda row: row[0])
 def test_every_recorded_ticket_shows_what_was_sent_unless_it_was_changed(situation, data):
     info = as_info(data)
     found = ticket_differences(request_of(OPENED[data["sn"]]), info, V2)

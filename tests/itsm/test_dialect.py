@@ -161,13 +161,9 @@ def test_a_version_without_a_built_in_approval_opens_none(itsm, monkeypatch, tas
 def test_v2_can_do_all_of_it():
     can = V2.capabilities
     assert can.fast_approval
-    assert can.tag
     assert can.batch
-    assert can.failed_list
     assert can.terminate
     assert can.suspend
-    assert can.verify_token
-    assert can.comment
 
 
 def test_a_callback_is_read_in_the_dialect_it_is_written_in(itsm):

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_bkitsm import exceptions
 from airflow_provider_bkitsm.itsm import errors
@@ -30,6 +33,7 @@ RETRY_SAFE = {
     "ItsmAuthenticationError": False,
     "ItsmConfigurationError": False,
     "ItsmConflictError": False,
+    "ItsmCrashError": True,
     "ItsmEndpointNotFoundError": False,
     "ItsmError": False,
     "ItsmInvalidRequestError": False,
@@ -76,3 +80,47 @@ def test_an_error_shows_code_and_request():
     assert str(errors.ItsmError("refused", code="E1")) == "refused [code E1]"
     assert str(errors.ItsmError("refused", code="", request_id="")) == "refused"
     assert str(errors.ItsmError("refused")) == "refused"
+
+
+HOSTILE = "yes\r\n2026-11-24 INFO all approved\x1b[2K\x07\x85\u2028\u202eevil\u2066\u200f\u061c\ufeff\x00\ud800"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("同意，可以上线（第 3 步）", "同意，可以上线（第 3 步）"),
+        ("wide\u3000blank, no\xa0break", "wide\u3000blank, no\xa0break"),
+        ("\U0001f680 100% C:\\new", "\U0001f680 100% C:\\new"),
+        ("a\r\nb\tc", r"a\r\nb\tc"),
+        ("\x1b[31mred\x9b0m\x7f", r"\x1b[31mred\x9b0m\x7f"),
+        ("a\u2028b\u2029c\x85d\x0be\x0cf", r"a\u2028b\u2029c\x85d\x0be\x0cf"),
+        ("\u202egnp.exe\u2066\u200f", r"\u202egnp.exe\u2066\u200f"),
+        ("half \ud83d", r"half \ud83d"),
+        (None, "None"),
+    ],
+)
+def test_a_printable_text_is_one_line_and_hides_nothing(text, shown):
+    assert errors.printable(text) == shown
+
+
+@given(st.text())
+def test_every_text_can_be_printed_and_stays_as_it_is_then(text):
+    shown = errors.printable(text)
+    assert errors.printable(shown) == shown
+    assert len(shown.splitlines()) <= 1
+    assert not {unicodedata.category(one) for one in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def test_an_error_is_one_line_whoever_wrote_it():
+    error = errors.ItsmError(f"ITSM answered: {HOSTILE}", code=HOSTILE, request_id=HOSTILE)
+    for text in (str(error), error.message, str(error.args[0])):
+        assert errors.printable(text) == text
+    assert r"yes\r\n2026" in str(error)
+
+
+def test_lines_below_an_error_are_lines_of_ours_and_cross_processes():
+    error = errors.ItsmError("refused:", code=1).with_lines(["- a: b", f"- c: {HOSTILE}"])
+    lines = str(error).splitlines()
+    assert lines[:2] == ["refused: [code 1]", "- a: b"]
+    assert len(lines) == 3
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.itsm.outcome import (
     field_answer,
     judge,
 )
+from tests.tables import table
 
 
 @pytest.mark.parametrize(
@@ -34,13 +35,13 @@ def test_p3_a_finished_ticket_is_approved_only_by_a_yes_with_evidence(answer, ev
     assert (judgement.outcome, judgement.reason) == (outcome, reason)
 
 
-@pytest.mark.parametrize(("answer", "evidence"), list(product(Answer, Reason)))
+@table(("answer", "evidence"), product(Answer, Reason))
 def test_p3_withdrawn_and_terminated_never_approve_whatever_the_verdict_says(answer, evidence):
     assert judge(Progress.WITHDRAWN, answer=answer, evidence=evidence).outcome is Outcome.WITHDRAWN
     assert judge(Progress.TERMINATED, answer=answer, evidence=evidence).outcome is Outcome.TERMINATED
 
 
-@pytest.mark.parametrize(("progress", "answer", "evidence"), list(product(Progress, Answer, Reason)))
+@table(("progress", "answer", "evidence"), product(Progress, Answer, Reason))
 def test_p3_only_one_combination_of_all_approves(progress, answer, evidence):
     outcome = judge(progress, answer=answer, evidence=evidence).outcome
     yes = progress is Progress.FINISHED and answer is Answer.YES and evidence in APPROVING

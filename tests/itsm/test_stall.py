@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo
-from airflow_provider_bkitsm.itsm.stall import StallChecks, describe, has_started, is_stalled, is_told_now
+from airflow_provider_bkitsm.itsm.stall import StepChecks, describe, has_started, is_stalled, is_told_now
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.status import read_info
 from tests.record import EVIDENCE, EXCHANGES
@@ -99,63 +99,121 @@ def test_a_look_that_remembers_nothing_tells_of_it_after_a_minute_and_then_every
     assert after(5000, interval=900)
 
 
-def test_a_ticket_is_checked_a_minute_after_its_wait_began():
-    checks = StallChecks()
+def test_a_ticket_is_checked_soon_after_its_wait_began():
+    checks = StepChecks()
     checks.add("A", 0.0)
-    checks.add("A", 30.0)
-    assert checks.next(59.0) is None
-    assert checks.seconds_to_next(59.0) == 1.0
-    assert checks.next(60.0) == "A"
+    assert checks.next(4.0) is None
+    assert checks.seconds_to_next(4.0) == 1.0
+    assert checks.next(5.0) == "A"
     assert checks.next(1e9) is None
 
 
 def test_a_ticket_that_asks_somebody_is_left_alone_for_hours():
-    checks = StallChecks()
+    checks = StepChecks()
     checks.add("A", 0.0)
-    assert checks.next(60.0) == "A"
-    checks.checked("A", 60.0, stalled=False)
+    assert checks.next(5.0) == "A"
+    assert not checks.checked("A", 5.0, asks_nobody=False)
     assert checks.next(3600.0) is None
-    assert checks.next(60.0 + 6 * 3600) == "A"
+    assert checks.next(5.0 + 6 * 3600) == "A"
+
+
+def test_a_ticket_that_asks_nobody_is_stalled_after_a_minute_only():
+    checks = StepChecks()
+    checks.add("A", 0.0)
+    assert checks.next(5.0) == "A"
+    assert not checks.checked("A", 5.0, asks_nobody=True)
+    assert checks.next(59.0) is None
+    assert checks.next(60.0) == "A"
+    assert checks.checked("A", 60.0, asks_nobody=True)
+
+
+def test_a_step_that_has_just_ended_is_no_stall():
+    checks = StepChecks()
+    checks.add("A", 0.0)
+    checks.next(5.0)
+    checks.checked("A", 5.0, asks_nobody=False)
+    assert checks.next(5.0 + 6 * 3600) == "A"
+    assert not checks.checked("A", 21605.0, asks_nobody=True)
+    assert checks.next(21665.0) == "A"
+    assert checks.checked("A", 21665.0, asks_nobody=True)
 
 
 def test_a_stalled_ticket_is_checked_ever_more_rarely():
-    checks, now, moments = StallChecks(), 0.0, []
+    checks, now, moments = StepChecks(), 0.0, []
     checks.add("A", now)
     while len(moments) < 7:
         now += 10.0
-        if checks.next(now):
+        if checks.next(now) and checks.checked("A", now, asks_nobody=True):
             moments.append(now)
-            checks.checked("A", now, stalled=True)
     pauses = [later - one for one, later in pairwise(moments)]
     assert pauses == [600, 1200, 2400, 3600, 3600, 3600]
 
 
-def test_a_check_that_failed_is_made_again_later():
-    checks = StallChecks()
+def test_a_change_is_looked_at_once_soon_however_often_it_is_seen():
+    checks = StepChecks()
     checks.add("A", 0.0)
-    assert checks.next(60.0) == "A"
-    checks.failed("A", 60.0)
-    assert checks.next(600.0) is None
-    assert checks.next(660.0) == "A"
+    checks.next(5.0)
+    checks.checked("A", 5.0, asks_nobody=False)
+    for now in (100.0, 102.0, 104.0):
+        checks.changed("A", now)
+    assert checks.next(104.0) is None
+    assert checks.next(105.0) == "A"
+    assert not checks.checked("A", 105.0, asks_nobody=False)
+    assert checks.next(3600.0) is None
+
+
+def test_a_change_during_a_check_is_not_lost():
+    checks = StepChecks()
+    checks.add("A", 0.0)
+    assert checks.next(5.0) == "A"
+    checks.changed("A", 6.0)
+    checks.checked("A", 7.0, asks_nobody=False)
+    assert checks.next(11.0) == "A"
+
+
+def test_whoever_waits_for_a_ticket_too_has_it_checked_soon():
+    checks = StepChecks()
+    checks.add("A", 0.0)
+    checks.next(5.0)
+    checks.checked("A", 5.0, asks_nobody=False)
+    checks.add("A", 50.0)
+    assert checks.next(55.0) == "A"
+
+
+def test_a_check_that_failed_is_made_again_later():
+    checks = StepChecks()
+    checks.add("A", 0.0)
+    assert checks.next(5.0) == "A"
+    checks.failed("A", 5.0)
+    assert checks.next(604.0) is None
+    assert checks.next(605.0) == "A"
 
 
 def test_whoever_left_is_not_checked():
-    checks = StallChecks()
+    checks = StepChecks()
     checks.add("A", 0.0)
     checks.discard("A")
-    checks.checked("A", 0.0, stalled=True)
+    assert not checks.checked("A", 0.0, asks_nobody=True)
     checks.failed("A", 0.0)
+    checks.changed("A", 0.0)
     assert checks.next(1e9) is None
     checks.add("A", 100.0)
-    assert checks.next(100.0) is None
-    assert checks.next(160.0) == "A"
+    assert checks.next(104.0) is None
+    assert checks.next(105.0) == "A"
 
 
 def test_nobody_sleeps_past_a_ticket_that_comes_meanwhile():
-    checks = StallChecks()
-    assert checks.seconds_to_next(0.0) == 60.0
+    checks = StepChecks()
+    assert checks.seconds_to_next(0.0) == 5.0
     checks.add("A", 0.0)
-    checks.checked("A", 0.0, stalled=False)
-    assert checks.next(60.0) is None
-    assert checks.seconds_to_next(60.0) == 60.0
+    assert checks.seconds_to_next(3.0) == 2.0
+    checks.next(5.0)
+    checks.checked("A", 5.0, asks_nobody=False)
+    assert checks.seconds_to_next(60.0) == 5.0
     assert checks.seconds_to_next(1e9) == 0.0
+
+
+def test_a_steps_name_writes_no_line_of_a_log():
+    described = describe("REQ1", (Step(name="审批\n2026-11-24 INFO all is well", key="1"),))
+    assert r"审批\n2026-11-24" in described
+    assert "\n" not in described

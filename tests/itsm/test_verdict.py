@@ -344,3 +344,9 @@ def test_p3_a_row_that_cannot_be_read_may_be_any_missing_tickets_or_the_second_o
     seen = rows_by_ticket("ABC", rows_of("AB"), unread)
     assert seen["A"].sn == "A"
     assert (seen["B"], seen["C"]) == (unread, unread)
+
+
+def test_what_an_approver_wrote_is_one_line_of_a_log():
+    verdict = read([row("FINISHED", False)], approval("false", "no\r\n2026-11-24 INFO approved \x1b[1A\u202ekcab"))
+    assert r"carol refused: no\r\n2026-11-24 INFO approved \x1b[1A\u202ekcab" in verdict.describe()
+    assert verdict.approvers[0].remark.splitlines()[0] == "no"

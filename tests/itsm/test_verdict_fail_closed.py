@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from tests.itsm.flows import decode, drive
 from tests.record import ANSWERS, CALLBACKS, EXCHANGES
+from tests.tables import table
 
 SN = "REQ20261124000003"
 FIELD = "approval_result"
@@ -106,7 +107,7 @@ def test_the_variants_are_all_there():
     assert len(CASES) == 2 * len(STEPS) * (len(SAID_BY_ITSM) + len(SAID_BY_FIELD))
 
 
-@pytest.mark.parametrize(("policy", "said", "meant", "steps", "comes_to"), CASES)
+@table(("policy", "said", "meant", "steps", "comes_to"), CASES)
 def test_p3_finished_is_approved_by_a_yes_with_evidence_and_by_nothing_else(policy, said, meant, steps, comes_to):
     verdict = _ticket("FINISHED", said, steps, policy)
     reason = {"yes": comes_to, "no": Reason.REFUSED}.get(meant, Reason.VERDICT_MISSING)
@@ -115,7 +116,7 @@ def test_p3_finished_is_approved_by_a_yes_with_evidence_and_by_nothing_else(poli
     assert (verdict.outcome, verdict.reason_code) == expected
 
 
-@pytest.mark.parametrize(("policy", "said", "meant", "steps", "comes_to"), CASES)
+@table(("policy", "said", "meant", "steps", "comes_to"), CASES)
 def test_p3_no_other_status_is_approved_whatever_is_said_and_shown(policy, said, meant, steps, comes_to):
     for status, outcome in ENDS.items():
         assert _ticket(status, said, steps, policy).outcome is outcome
@@ -209,14 +210,14 @@ def _numbers(name: str) -> list[str]:
     return sorted({str(row["sn"]) for row in _rows(name) if row.get("sn")} | {SN})
 
 
-@pytest.mark.parametrize("name", ANSWERED)
+@table("name", ANSWERED)
 def test_p3_a_recorded_answer_is_approved_only_where_it_says_so(name):
     for (place, policy), sn in product(PLACES, _numbers(name)):
         approved = _read(name, place, policy, sn, rest=True) is Outcome.APPROVED
         assert approved == _says_approved(name, place, policy, sn), (place, policy, sn)
 
 
-@pytest.mark.parametrize("name", ANSWERED)
+@table("name", ANSWERED)
 def test_p3_no_recorded_answer_approves_by_itself(name):
     """While ITSM is down otherwise: a verdict without its evidence is none, required or waived."""
     for policy, place, sn in product(POLICIES, (RESULT, LOGS, INFO), _numbers(name)):

@@ -98,7 +98,7 @@ test("a status comes with what explains it", () => {
   assert.deepEqual(texts(cell("status", row({ stalled: true, stale: true }))), [
     "Waiting",
     "Asks nobody",
-    "not confirmed by ITSM",
+    "not confirmed by ITSM, as of just now",
     "polled 2 min ago",
   ]);
   const rejected = decided();
@@ -109,6 +109,23 @@ test("a status comes with what explains it", () => {
   ]);
   speak("zh-CN");
   assert.deepEqual(texts(cell("status", rejected)), ["已拒绝", "审批人拒绝", "由回调得知"]);
+});
+
+test("what may be old says as of when it is", () => {
+  const read_at = "2026-03-01T11:53:00+00:00";
+  const old = row({ stale: true, read_at, polled_at: null });
+  assert.deepEqual(texts(cell("status", old)), [
+    "Waiting",
+    "not confirmed by ITSM, as of 7 min ago",
+  ]);
+  const never = row({ stale: true, read_at: null, polled_at: null });
+  assert.deepEqual(texts(cell("status", never)), ["Waiting", "not confirmed by ITSM"]);
+  const step = row({ step_stale: true, step_at: read_at });
+  assert.deepEqual(texts(cell("step", step)), ["Leader: alice, bob", "as of 7 min ago"]);
+  const none = row({ step_stale: true, step_at: read_at, step: "", approvers: [] });
+  assert.deepEqual(texts(cell("step", none)), []);
+  speak("zh-CN");
+  assert.deepEqual(texts(cell("status", old)), ["待审批", "未经 ITSM 确认，7 分钟前的信息"]);
 });
 
 test("an approval needs no reason, except that ITSM gave it by itself", () => {

@@ -11,8 +11,14 @@ test("a page asks every five seconds, and less often while Airflow does not answ
 });
 
 test("an answer is drawn anew for what can be seen, and once a minute", () => {
-  const answer = { rows: [{ sn: "REQ1", read_at: "10:00:01" }], now: "2026-03-01T10:00:01+00:00" };
-  const later = { rows: [{ sn: "REQ1", read_at: "10:00:06" }], now: "2026-03-01T10:00:06+00:00" };
+  const answer = {
+    rows: [{ sn: "REQ1", read_at: "10:00:01", step_at: "10:00:01" }],
+    now: "2026-03-01T10:00:01+00:00",
+  };
+  const later = {
+    rows: [{ sn: "REQ1", read_at: "10:00:06", step_at: "10:00:06" }],
+    now: "2026-03-01T10:00:06+00:00",
+  };
   assert.equal(fingerprint(answer, ["all"]), fingerprint(later, ["all"]));
   assert.notEqual(fingerprint(answer, ["all"]), fingerprint(answer, ["waiting"]));
   const anotherMinute = { ...answer, now: "2026-03-01T10:01:01+00:00" };

@@ -113,7 +113,7 @@ def test_p2_beside_a_ticket_that_itsm_lets_nobody_end_no_second_one_is_opened(op
     def refuse(*_args: object, **_more: object) -> None:
         raise errors.ItsmConflictError("neither withdrawn nor terminated")
 
-    monkeypatch.setattr(TicketOpener, "call_off", refuse)
+    monkeypatch.setattr(TicketOpener, "withdraw", refuse)
     with pytest.raises(errors.ItsmConflictError, match="neither"):
         opening(task("open", clear_number=1), on_clear="withdraw")
     assert [one["sn"] for one in sandbox.tickets()] == [sn]

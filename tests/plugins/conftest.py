@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.callback.conftest import arrive, metadata, sn, token  # noqa: F401
-from tests.collectors.servers import postgres
+from tests.collectors.servers import own_database
 from tests.plugins.database import airflow_database
 
 
@@ -20,5 +20,6 @@ def database(request, tmp_path_factory) -> Iterator[str]:
         with airflow_database(home, f"sqlite:///{home / 'airflow.db'}"):
             yield request.param
     else:
-        with postgres() as url, airflow_database(home, url):
+        shared = request.getfixturevalue("postgres_url")
+        with own_database(shared) as url, airflow_database(home, url):
             yield request.param

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy.engine import make_url
+
+from tests.collectors.servers import find_binary
+from tests.once import made_once
 
 
 @contextmanager
@@ -23,9 +26,9 @@ def airflow_database(home: Path, url: str) -> Iterator[None]:
         patch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
         patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
         if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).write_bytes(_migrated_sqlite())
+            Path(url.removeprefix("sqlite:///")).write_bytes(migrated_sqlite())
         else:
-            _migrate()
+            _fill_postgres(url)
         _use_configured_database()
         yield
     _use_configured_database()
@@ -36,9 +39,33 @@ def _migrate(**env: str) -> None:
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, **env})
 
 
-@cache
-def _migrated_sqlite() -> bytes:
+def _fill_postgres(url: str) -> None:
+    """Make Airflow's tables in an empty database, the first as Airflow does, each other one from a copy."""
+    where = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    dump, load = find_binary("pg_dump"), find_binary("psql")
+    if dump is None or load is None:
+        _migrate()
+        return
+    is_new = False
+
+    def migrated() -> bytes:
+        nonlocal is_new
+        is_new = True
+        _migrate()
+        return subprocess.run([dump, "--no-owner", where], check=True, capture_output=True).stdout
+
+    tables = made_once("airflow.sql", migrated)
+    if not is_new:
+        command = [load, "--quiet", "--set=ON_ERROR_STOP=1", where]
+        subprocess.run(command, input=tables, check=True, capture_output=True)
+
+
+def migrated_sqlite() -> bytes:
     """Return Airflow's database with nothing in it: making one takes seconds, copying it does not."""
+    return made_once("airflow.db", _new_sqlite)
+
+
+def _new_sqlite() -> bytes:
     with TemporaryDirectory() as home:
         file = Path(home) / "airflow.db"
         _migrate(AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{file}")

@@ -82,3 +82,31 @@ def test_loading_the_plugin_costs_next_to_nothing():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded, _, count = done.stdout.splitlines()[-1].rpartition(" ")
     assert (loaded, int(count) < 10) == ("[]", True)
+
+
+_LOADED = """
+import gc, sys
+sys.argv = ["airflow", *{arguments}]
+from airflow.listeners.listener import get_listener_manager
+assert not get_listener_manager().has_listeners
+print(*(f"airflow_provider_bkitsm.{{name}}" in sys.modules for name in ("triggers.ticket", "tickets.poller")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [(["triggerer"], True), (["triggerer", "--capacity", "9"], True), (["scheduler"], False), ([], False)],
+)
+def test_a_triggerer_has_what_waits_need_before_its_loop_runs(tmp_path, monkeypatch, arguments, imported):
+    """No listener does it: beside one, no wait would end without a worker."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    code = _LOADED.format(arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == [str(imported)] * 2
+
+
+def test_what_cannot_be_imported_keeps_no_triggerer_from_starting(monkeypatch, caplog):
+    monkeypatch.setattr(sys, "argv", ["airflow", "triggerer"])
+    monkeypatch.setitem(sys.modules, "airflow_provider_bkitsm.tickets.poller", None)
+    BkItsmPlugin.on_load()
+    assert "tickets.poller could not be imported" in caplog.text

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -40,6 +41,24 @@ def post(client: TestClient, arrived: Any, **more: Any) -> requests.Response:
 def test_an_approval_resumes_and_itsm_reads_delivered(client, sn, sandbox, arrive, metadata):
     sandbox.approve(sn)
     said = post(client, arrive(sn))
+    assert (said.status_code, said.json()) == (200, ACCEPTED)
+    assert len(metadata.resumed) == 1
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize(
+    "conn_id", ["team/itsm", "/itsm/", "a/b/c", "bk:itsm#1", "审批连接", r"团队\\审批!(1)", "连" * 200, "c" * 250]
+)
+def test_p1_the_address_of_a_connection_of_any_id_is_taken(
+    client, sn, sandbox, arrive, metadata, conn_id, escaped
+):
+    arrived = arrive(sn, signed={"conn_id": conn_id})
+    metadata.gateways = {conn_id: replace(metadata.gateways["bkitsm_default"], conn_id=conn_id)}
+    metadata.waits[sn] = Registrations(waiters=(replace(WAITER, conn_id=conn_id),), ever_registered=True)
+    sandbox.approve(sn)
+    part = quote(conn_id, safe="" if escaped else "/")
+    path = f"/callback/{part}/{arrived.tag}/{arrived.expires}"
+    said = client.post(path, content=arrived.body, headers={HEADER: arrived.signature})
     assert (said.status_code, said.json()) == (200, ACCEPTED)
     assert len(metadata.resumed) == 1
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from airflow_provider_bkitsm.plugins.concurrency import SharedCache, in_thread
+from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
 
 
 async def test_what_blocks_does_not_block_the_event_loop():
@@ -82,3 +82,36 @@ async def test_what_is_remembered_does_not_grow_for_ever():
         await reads.ask(str(number))
     assert len(reads.remembering._entries) <= 100
     assert len(reads.remembering._locks) <= 101
+
+
+# Reads that outlast a request.
+
+
+async def test_a_task_goes_on_behind_who_has_waited_for_it():
+    background, released, done = Background(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await released.wait()
+        done.set()
+
+    background.start("group", work())
+    await background.settle(["group", "none"], seconds=0.01)
+    assert (background.running("group"), done.is_set()) == (1, False)
+    # A task that is late is waited for no more.
+    await asyncio.wait_for(background.settle(["group"], seconds=0.01), 10)
+    released.set()
+    await background.settle(["group"], seconds=60)
+    assert (background.running("group"), done.is_set()) == (0, True)
+
+
+async def test_an_error_of_a_task_is_in_the_log_without_its_text(caplog):
+    background = Background()
+
+    async def work() -> None:
+        raise OSError("postgresql://user:secret@host")
+
+    background.start("group", work())
+    await background.settle(["group"], seconds=60)
+    await asyncio.sleep(0)
+    assert "OSError" in caplog.text
+    assert "secret" not in caplog.text

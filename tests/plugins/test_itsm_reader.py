@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus
 from airflow_provider_bkitsm.itsm.v2.dialect import V2, DialectV2
 from airflow_provider_bkitsm.plugins import itsm_reader
@@ -223,6 +224,30 @@ async def test_a_failure_is_none_and_followed_by_a_pause(itsm, sandbox, clock):
     assert len(sandbox.requests("get_tickets")) == 1
     clock.now += timedelta(seconds=16)
     assert await itsm.ask(CONN, count) == 0
+
+
+async def test_an_itsm_is_down_until_it_answers(itsm, sandbox, clock):
+    sandbox.fault("get_tickets", "html", times=2)
+    for _ in range(2):
+        await itsm.ask(CONN, count)
+        clock.now += timedelta(seconds=16)
+        assert (itsm.is_down(CONN), itsm.is_paused(CONN)) == (True, False)
+    assert await itsm.ask(CONN, count) == 0
+    assert not itsm.is_down(CONN)
+
+
+async def test_an_itsm_that_answers_others_meanwhile_is_not_down(itsm):
+    answered = asyncio.Event()
+
+    async def fails_late(_hook) -> None:
+        await answered.wait()
+        raise ItsmError("no")
+
+    late = asyncio.create_task(itsm.ask(CONN, fails_late))
+    assert await itsm.ask(CONN, count) == 0
+    answered.set()
+    assert await late is None
+    assert not itsm.is_down(CONN)
 
 
 async def test_a_connection_that_is_not_there_pauses_no_other(itsm):

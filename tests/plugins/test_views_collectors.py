@@ -13,7 +13,6 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.plugins.views import Collectors, collector_row
-from tests.collectors.servers import postgres
 
 BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}
 MINE, YOURS = frozenset({"mine"}), frozenset({"yours"})
@@ -107,18 +106,17 @@ def test_a_line_has_labels_in_both_languages(store):
     assert (line["zh"], line["en"]) == ("采集接入进行中", "Collection access in progress")
 
 
-def test_a_store_named_by_a_connection_is_read(tmp_path, monkeypatch):
-    with postgres() as url:
-        parts = make_url(url)
-        fields = {"host": parts.host, "port": parts.port, "login": parts.username, "schema": parts.database}
-        connection = json.dumps({"conn_type": "postgres", **fields})
-        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-        monkeypatch.setenv("AIRFLOW_CONN_BKITSM_STORE", connection)
-        monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "bkitsm_store")
-        apply(open_store(), 7, "mine", sn="REQ7")
-        assert [row.collector_config_id for row in Collectors().listed(MINE)] == [7]
-        assert Collectors().listed(YOURS) == []
-        one = Collectors().detail(BKLOG, 7, MINE)
-        assert one is not None
-        assert [entry["event"] for entry in one["history"]] == ["apply", "ticket_opened"]
+def test_a_store_named_by_a_connection_is_read(tmp_path, monkeypatch, own_postgres_url):
+    parts = make_url(own_postgres_url)
+    fields = {"host": parts.host, "port": parts.port, "login": parts.username, "schema": parts.database}
+    connection = json.dumps({"conn_type": "postgres", **fields})
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_STORE", connection)
+    monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "bkitsm_store")
+    apply(open_store(), 7, "mine", sn="REQ7")
+    assert [row.collector_config_id for row in Collectors().listed(MINE)] == [7]
+    assert Collectors().listed(YOURS) == []
+    one = Collectors().detail(BKLOG, 7, MINE)
+    assert one is not None
+    assert [entry["event"] for entry in one["history"]] == ["apply", "ticket_opened"]
     assert list(tmp_path.glob("bkitsm.db")) == []

@@ -53,6 +53,5 @@ async def test_a_silent_itsm_does_not_hold_the_page(gateway, sn, monkeypatch):
     async def never(*_: object) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr("airflow_provider_bkitsm.plugins.views._SECONDS", 0.5)
     monkeypatch.setattr("airflow_provider_bkitsm.plugins.views.ItsmAsyncHook.run", never)
-    assert await read_story(gateway, sn) == (None, "no answer in 0.5 s")
+    assert await read_story(gateway, sn, seconds=0.5) == (None, "no answer in 0.5 s")

@@ -6,10 +6,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk import DAG
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import SetXCom
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -17,6 +20,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.plugins.metadata.resume import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
@@ -313,6 +317,32 @@ def test_p1_and_waits_for_it_while_it_is_open(sn, who, way):
     assert deferred.value.trigger.ticket_sn == sn
 
 
+def begin_to_wait(sn: str, who) -> None:
+    begun = sensor(sn)
+    begun.pre_execute(who.context)
+    with pytest.raises(TaskDeferred):
+        begun.execute(who.context)
+
+
+@pytest.mark.parametrize("call", [{"look": True}, None])
+def test_p1_nor_does_a_worker_lose_the_ticket_of_a_number_from_elsewhere(sn, sandbox, who, call):
+    """No opener's record brings the number, and Airflow's clean-up has deleted the XCom that brought it."""
+    begin_to_wait(sn, who)
+    sandbox.approve(sn)
+    resumed = sensor(None)
+    resumed.pre_execute(who.context)
+    assert resumed.execute_complete(who.context, call)["sn"] == sn
+
+
+def test_p3_a_retry_without_a_number_takes_no_ticket_of_an_earlier_try(sn, sandbox, who, task):
+    begin_to_wait(sn, who)
+    sandbox.approve(sn)
+    retried, again = sensor(None), task("wait", try_number=2)
+    retried.pre_execute(again.context)
+    with pytest.raises(errors.ItsmConfigurationError, match="ticket_sn is empty"):
+        retried.execute(again.context)
+
+
 def test_p3_a_worker_without_a_number_takes_no_ticket_that_another_task_has_opened(sn, sandbox, who):
     sandbox.approve(sn)
     record_round(sn)
@@ -427,6 +457,21 @@ def test_a_task_that_returns_nothing_leaves_no_result_of_a_refusal_either(sn, wh
     with pytest.raises(AirflowFailException):
         sensor(sn, do_xcom_push=False).execute_complete(who.context, decided(sn, "rejected"))
     assert "return_value" not in who.xcom
+
+
+@pytest.mark.parametrize("decision", ["approved", "rejected"])
+def test_beside_an_xcom_backend_the_pages_find_the_verdict_in_airflows_table(
+    sn, sandbox, who, monkeypatch, decision
+):
+    sent = []
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "somewhere.References")
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=sent.append), raising=False)
+    waits = sensor(sn, on_not_approved="pass", opened_by="anyone")
+    (sandbox.approve if decision == "approved" else sandbox.reject)(sn)
+    result = waits.execute(who.context)
+    (note,) = (one for one in sent if isinstance(one, SetXCom) and one.key == VERDICT_KEY)
+    assert (note.value, note.task_id) == (result, who.context["ti"].task_id)
+    assert note.value["outcome"] == decision
 
 
 def test_a_waived_evidence_is_accepted_and_said(sn, sandbox, who, caplog):

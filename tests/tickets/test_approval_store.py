@@ -103,7 +103,7 @@ def test_every_column_survives_the_round_trip(store: ApprovalStore) -> None:
     full = record(
         subject=replace(SUBJECT, map_index=5, approval_key="k" * 2000, installation="i" * 2000),
         round_number=7,
-        dialect="v4",
+        request={"fields": {"title": "t"}, "dialect": "v4"},
         create_started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
         ticket_of=new_nonce(),
         sn="SN1",
@@ -124,7 +124,8 @@ def test_every_column_survives_the_round_trip(store: ApprovalStore) -> None:
     assert store.get(full.nonce) == stored
     assert {*approval_table.c.keys()} == (
         {one.name for one in fields(ApprovalRecord)} - {"subject"} | {one.name for one in fields(Subject)}
-    ) | {"subject_key"}
+    ) | {"subject_key", "dialect"}
+    assert stored.dialect == "v4"
 
 
 @pytest.mark.parametrize("name", [LONG, EMOJI, "x" * 250, "\u00e9\U0001f600 '\"\\%_;--"])

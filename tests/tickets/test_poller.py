@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from contextvars import ContextVar
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.tickets import poller
 from airflow_provider_bkitsm.tickets.poller import TicketWait
 
@@ -202,61 +200,6 @@ async def test_an_itsm_that_does_not_answer_is_not_noted(sandbox, connections):
         with pytest.raises(errors.ItsmUnavailableError):
             await wait.look()
     assert noted == []
-
-
-@pytest.fixture
-def stalled(sandbox, connections, monkeypatch) -> str:
-    """A ticket whose flow never starts, and waits that look for it soon."""
-    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.START_SECONDS", 0.1)
-    monkeypatch.setattr(poller.Poller, "between_checks", 0.0)
-    login = {"login": "sandbox", "password": "sandbox-secret"}
-    connections(CONN, conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **login)
-    form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
-    return ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
-
-
-async def test_a_ticket_that_asks_nobody_is_told_once_to_everybody_who_waits_for_it(stalled):
-    seen: list[tuple[str, str]] = []
-    who: ContextVar[str] = ContextVar("who")
-
-    async def wait(name: str) -> None:
-        who.set(name)
-
-        def tell(status: TicketStatus) -> None:
-            seen.append((who.get(), status.current_status))
-
-        async with TicketWait(CONN, sn=stalled, interval=0.05, on_stall=tell) as one:
-            for _ in range(8):
-                await one.look()
-            assert one.stalled
-
-    await asyncio.gather(wait("first"), wait("second"))
-    assert sorted(seen) == [("first", "RUNNING"), ("second", "RUNNING")]
-
-
-async def test_each_ticket_is_checked_once_and_the_poll_stays_batched(stalled, sandbox):
-    numbers = [stalled, *opened(30)]
-    for sn in numbers[1:]:
-        await asyncio.to_thread(sandbox.wait_for_step, sn)
-    stalls: list[str] = []
-
-    async def wait(sn: str) -> None:
-        async with TicketWait(CONN, sn=sn, interval=0.1, on_stall=lambda _: stalls.append(sn)) as one:
-            for _ in range(8):
-                await one.look()
-
-    await asyncio.gather(*map(wait, numbers))
-    checked = [one["query"].removeprefix("sn=") for one in sandbox.requests("get_ticket_status")]
-    assert sorted(checked) == sorted(numbers)
-    assert stalls == [stalled]
-    assert len(asked(sandbox)) < 40
-
-
-async def test_a_check_that_fails_disturbs_no_wait(stalled, sandbox):
-    sandbox.fault("get_ticket_status", "refuse")
-    rows, wait = await look(stalled, times=8)
-    assert len(rows) == 8
-    assert not wait.stalled
 
 
 # What one wait is told, and when, against a running sandbox.

@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport, reconcile_waits
 from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
-from airflow_provider_bkitsm.triggers import giving_up, left_waits
+from airflow_provider_bkitsm.triggers import abandoned_waits, task_instance
 from tests.tickets.records import record_round
 from tests.tickets.test_waits import WAIT
 
@@ -46,13 +46,13 @@ def look(request, airflow, monkeypatch):
         return airflow.reconcile().withdrawn
 
     async def in_triggerer() -> list[str]:
-        return await left_waits.withdraw_abandoned("bkitsm_default")
+        return await abandoned_waits.withdraw_abandoned("bkitsm_default")
 
     async def ask(dag_id: str, **tasks: Any) -> Any:
         return airflow.ask(dag_id=dag_id, **tasks)
 
-    monkeypatch.setattr(giving_up, "ask_states", ask)
-    monkeypatch.setattr(left_waits, "ask_states", ask)
+    monkeypatch.setattr(task_instance, "ask_states", ask)
+    monkeypatch.setattr(abandoned_waits, "ask_states", ask)
     return on_worker if request.param == "on a worker" else in_triggerer
 
 
@@ -188,15 +188,15 @@ async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbo
     async def ask(dag_id: str, **tasks: Any) -> Any:
         return airflow.ask(dag_id=dag_id, **tasks)
 
-    monkeypatch.setattr(left_waits, "_BETWEEN_LOOKS", 0.02)
-    monkeypatch.setattr(giving_up, "ask_states", ask)
-    monkeypatch.setattr(left_waits, "ask_states", ask)
+    monkeypatch.setattr(abandoned_waits, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(task_instance, "ask_states", ask)
+    monkeypatch.setattr(abandoned_waits, "ask_states", ask)
     one = wait()
     airflow.states["run_1"] = "failed"
-    async with left_waits.watching_abandoned_waits("bkitsm_default"):
-        async with left_waits.watching_abandoned_waits("bkitsm_default"):
+    async with abandoned_waits.watching_abandoned_waits("bkitsm_default"):
+        async with abandoned_waits.watching_abandoned_waits("bkitsm_default"):
             pass
         while stored():
-            await left_waits.asyncio.sleep(0.02)
+            await abandoned_waits.asyncio.sleep(0.02)
     assert sandbox.ticket(one.sn)["status"] == "REVOKED"
-    assert not left_waits._LOOKERS[left_waits.asyncio.get_running_loop()]
+    assert not abandoned_waits._WATCHERS[abandoned_waits.asyncio.get_running_loop()]

@@ -82,6 +82,36 @@ def test_a_task_has_one_wait_its_latest(store: WaitStore) -> None:
     assert store.waiting("here") == []
 
 
+TRY, LATER_TRY = "01a20d5b-e52e-7d97-8d82-4612038db7fd", "01a20d5b-e52e-7d97-8d82-4612038db7fe"
+
+
+def test_p1_a_callback_finds_the_tries_that_wait_for_a_ticket(store: WaitStore) -> None:
+    tries = [replace(WAIT, ti_id=TRY), replace(WAIT, run_id="run_2", ti_id=LATER_TRY)]
+    others = [replace(WAIT, run_id="run_3", sn="REQ2", ti_id="a"), replace(WAIT, run_id="run_4")]
+    for one in (*tries, *others, replace(WAIT, run_id="run_5", bkitsm_conn_id="other", ti_id="b")):
+        store.begin(one)
+    assert sorted(store.tries_for("REQ1", bkitsm_conn_id="bkitsm_default")) == [TRY, LATER_TRY]
+    assert store.tries_for("REQ9", bkitsm_conn_id="bkitsm_default") == []
+
+
+def test_p3_a_number_is_that_of_the_same_try(store: WaitStore) -> None:
+    wait = replace(WAIT, ti_id=TRY)
+    store.begin(wait)
+    assert store.number_of(wait.key, ti_id=TRY) == "REQ1"
+    assert store.number_of(wait.key, ti_id=LATER_TRY) is None
+    store.begin(replace(wait, sn="REQ2", ti_id=LATER_TRY))
+    assert store.number_of(wait.key, ti_id=TRY) is None
+    assert store.take_up(wait.key, ti_id=LATER_TRY) == "REQ2"
+    assert store.take_up(wait.key, ti_id=LATER_TRY) is None
+    assert store.waiting("here") == []
+
+
+def test_a_worker_that_takes_up_a_later_try_deletes_the_record_and_learns_nothing(store: WaitStore) -> None:
+    store.begin(replace(WAIT, ti_id=TRY))
+    assert store.take_up(WAIT.key, ti_id=LATER_TRY) is None
+    assert store.waiting("here") == []
+
+
 def test_p6_waits_of_another_airflow_or_connection_are_not_seen_to(store: WaitStore) -> None:
     elsewhere = replace(WAIT, installation="there", run_id="run_2")
     other = replace(WAIT, bkitsm_conn_id="other", run_id="run_3")

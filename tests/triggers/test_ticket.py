@@ -8,15 +8,20 @@ import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from airflow.triggers.base import TaskSuccessEvent
+from jinja2.sandbox import SandboxedEnvironment
 
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
+from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -28,7 +33,7 @@ FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
 @pytest.fixture(autouse=True)
 def _without_first_pause(monkeypatch):
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -64,6 +69,19 @@ def test_a_trigger_survives_its_serialisation():
     path, arguments = trigger("REQ1", verdict_field="approval_result", require_evidence=False).serialize()
     assert path.endswith("triggers.ticket.ItsmTicketTrigger")
     assert ItsmTicketTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+@pytest.mark.since_airflow("3.3", "no trigger is rendered before")
+async def test_p1_what_airflow_cannot_render_in_a_triggerer_begins_on_a_worker():
+    def pull(**_: object) -> str:
+        raise RuntimeError("'latin-1' codec can't encode characters")
+
+    one = trigger("{{ pull(task_ids='ask') }}")
+    one.template_fields = ("ticket_sn",)
+    one.render_template_fields({"pull": pull}, SandboxedEnvironment())
+    event = await fire(one)
+    assert event["look"] is True
+    assert event["sn"] is None
 
 
 @pytest.mark.parametrize(("end", "outcome"), [("approve", "approved"), ("reject", "rejected")])
@@ -152,6 +170,20 @@ async def test_p1_a_wait_registers_before_it_looks(sn, sandbox, monkeypatch):
     assert (task_id, key) == ("wait", f"bkitsm_wait:{sn}")
     assert (waiter["conn_id"], waiter["ends_task"], waiter["verdict_value"]) == ("bkitsm_default", True, "x")
     assert button == ("wait", "bkitsm_ticket_url", sandbox.url + "/#/ticket/detail?id=1")
+
+
+async def test_p1_a_wait_looks_after_its_registration_between_two_looks_at_its_ticket(
+    sn, sandbox, pushes, monkeypatch
+):
+    renewed = []
+
+    async def renew(_notes, number, waiter):
+        renewed.append((number, waiter.ti_id))
+        sandbox.approve(sn)
+
+    monkeypatch.setattr(TaskInstanceXComs, "renew", renew)
+    assert await fired(on_task(trigger(sn)))
+    assert renewed[0] == (sn, WAITING.id)
 
 
 async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
@@ -297,7 +329,7 @@ async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connecti
 
 
 async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeypatch):
-    monkeypatch.setattr(module, "_STORE_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.CALL_SECONDS", 0.1)
     monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: time.sleep(1))
     sandbox.approve(sn)
     event = await fire(on_task(trigger(sn, ends_task=True)))
@@ -308,10 +340,10 @@ async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeyp
 async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
     ended = []
 
-    async def give_up(_task_instance, *, sn, conn_id):
+    async def withdraw(conn_id, *, sn, **_task):
         ended.append((sn, conn_id))
 
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.giving_up.give_up", give_up)
+    monkeypatch.setattr(module, "withdraw_on_kill", withdraw)
     killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
     record_round("REQ_own")
     record_round(sn, dag_id="chairs")
@@ -361,13 +393,50 @@ async def test_p3_a_wait_that_names_no_opener_has_no_ticket_without_a_number(sn,
     assert event["kind"] == "ItsmConfigurationError"
 
 
+async def _began(sn, **changes) -> None:
+    """Store the record of a wait that its trigger has begun in an earlier triggerer."""
+    where = {name: getattr(WAITING, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    kept = {"installation": installation(), "bkitsm_conn_id": "bkitsm_default", "sn": sn, "opened_by": None}
+    open_wait_store().begin(WaitRecord(**where | kept | {"withdraw": False, "ti_id": WAITING.id} | changes))
+
+
+@pytest.mark.parametrize("opened_by", [None, "anyone", "other"])
+async def test_p1_a_wait_whose_xcom_was_deleted_goes_on_with_the_ticket_it_has_waited_for(
+    sn, sandbox, pushes, opened_by
+):
+    """No opener's record brings the number: it came from elsewhere, and was stored when the wait began."""
+    sandbox.reject(sn)
+    await _began(sn)
+    event = await fire(on_task(trigger("None", ends_task=True, opened_by=opened_by)))
+    assert (event["verdict"]["sn"], event["verdict"]["outcome"]) == (sn, "rejected")
+
+
+@pytest.mark.parametrize("ti_id", [None, "01a20d5b-e52e-7d97-8d82-4612038db7fe"])
+async def test_p3_what_an_earlier_try_has_waited_for_is_no_number(sn, sandbox, pushes, ti_id):
+    sandbox.approve(sn)
+    await _began(sn, ti_id=ti_id)
+    event = await fire(on_task(trigger("None", ends_task=True)))
+    assert event["kind"] == "ItsmConfigurationError"
+
+
+async def test_p1_a_wait_is_stored_with_the_try_that_waits(sn, sandbox, pushes):
+    waiting = asyncio.create_task(fire(on_task(trigger(sn))))
+    find = partial(open_wait_store().tries_for, sn, bkitsm_conn_id="bkitsm_default")
+    while not await asyncio.to_thread(find):
+        await asyncio.sleep(0.01)
+    assert find() == [WAITING.id]
+    sandbox.approve(sn)
+    await waiting
+    assert find() == []
+
+
 async def test_a_time_that_is_none_is_an_error(sn, sandbox):
     assert (await fire(trigger(sn, approval_timeout="soon")))["kind"] == "ItsmConfigurationError"
 
 
 async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn, sandbox, monkeypatch):
     """Its callback found the task too young to go back to a worker."""
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.3)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.3)
     waiting = asyncio.create_task(fire(trigger(sn, poll_interval=3600, after_worker=True)))
     await asyncio.sleep(0.1)
     sandbox.reject(sn)
@@ -380,13 +449,48 @@ async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbo
 
 
 async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbox, monkeypatch, capsys):
-    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.START_SECONDS", 0.05)
+    for name in ("FIRST_SECONDS", "START_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_bkitsm.itsm.stall.{name}", 0.05)
     connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **LOGIN)
     form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
     sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
     await fire(trigger(sn, approval_timeout=4.0))
     (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
     assert f"ITSM ticket {sn} " in warning
+
+
+async def test_the_tasks_log_says_who_is_asked_where_and_until_when_and_only_once(
+    sn, sandbox, monkeypatch, capsys
+):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    sandbox.wait_for_step(sn)
+    waiting = asyncio.create_task(fire(trigger(sn, approval_timeout=3600.0)))
+    while not sandbox.requests("get_ticket_status") or len(sandbox.requests("ticket_approval_result")) < 6:
+        await asyncio.sleep(0.05)
+    sandbox.approve(sn, remark="go\n2026-01-01 forged")
+    await asyncio.wait_for(waiting, 30)
+    lines = [one for one in capsys.readouterr().out.splitlines() if sn in one]
+    assert [f"Waiting for ITSM ticket {sn}, until 20" in one for one in lines] == [True, False, False]
+    assert "waits for alice at step 内置审批节点, until 20" in lines[1]
+    assert "/#/ticket/detail?id=" in lines[1]
+    assert "alice approved: go\\n2026-01-01 forged" in lines[2]
+    assert len(sandbox.requests("get_ticket_status")) == 1
+
+
+async def test_step_and_approvers_are_noted_for_the_pages_once_they_were_read(sn, sandbox, monkeypatch):
+    for name in ("FIRST_SECONDS", "START_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_bkitsm.itsm.stall.{name}", 0.05)
+    sandbox.wait_for_step(sn)
+    written: dict = {}
+
+    async def push(_task_instance, key, value):
+        written[key] = value
+
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
+    await fire(on_task(trigger(sn, approval_timeout=2.0)))
+    noted = from_note(written[SEEN_KEY], sn, "bkitsm_default")
+    assert (noted.title, noted.approvers, noted.stalled) == (FORM["title"], ("alice",), False)
+    assert noted.step
 
 
 async def test_p3_a_policy_that_the_connection_loosened_after_asking_releases_nothing(

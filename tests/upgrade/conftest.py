@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sqlite3
 import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +18,11 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from benchmarks.versions import importing
+from tests.once import made_once
+from tests.upgrade.wheels import has_history, install_wheel
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 RECORDED = sorted((HERE / "data").glob("*.json"))
 
 
@@ -57,40 +57,21 @@ class Before:
             store.executescript("\n".join(collectors["store"]))
 
 
-def _has_history(commit: str) -> bool:
-    """Whether the version can be built: a clone may be shallow, an archive has no history at all."""
-    if not (ROOT / ".git").exists() or importlib.util.find_spec("hatchling") is None:
-        return False
-    look = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
-    found = subprocess.run(look, cwd=ROOT, check=False, capture_output=True)
-    return found.returncode == 0
-
-
-@cache
-def _as_its_wheel_does(commit: str) -> str:
+def _as_its_wheel_does(commit: str) -> bytes:
     """Build a version's wheel, let it begin everything anew, and return what it left."""
     with TemporaryDirectory() as folder:
-        source, wheels, installed = (Path(folder) / name for name in ("source", "wheels", "installed"))
-        source.mkdir()
-        tree = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True)
-        subprocess.run(["tar", "-x", "-C", str(source)], input=tree.stdout, check=True)
-        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
-        subprocess.run(build, cwd=source, check=True, capture_output=True)
-        (wheel,) = wheels.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(installed)
+        installed = install_wheel(commit, Path(folder))
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        # Before what is installed here, which is the version after.
-        env |= {"PYTHONPATH": str(installed), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        env |= importing(installed) | {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         file = Path(folder) / "left.json"
         record = [sys.executable, str(HERE / "record.py"), commit, str(file)]
         subprocess.run(record, cwd=folder, env=env, check=True, capture_output=True)
-        return file.read_text()
+        return file.read_bytes()
 
 
 def _ways() -> list[Any]:
     recorded = [(path.stem, path.read_text()) for path in RECORDED]
-    built = [(name, commit) for name, text in recorded if _has_history(commit := json.loads(text)["commit"])]
+    built = [(name, commit) for name, text in recorded if has_history(commit := json.loads(text)["commit"])]
     return [
         *(pytest.param((text, None), id=name) for name, text in recorded),
         *(pytest.param((None, commit), id=f"{name}-wheel") for name, commit in built),
@@ -100,5 +81,7 @@ def _ways() -> list[Any]:
 @pytest.fixture(params=_ways())
 def before(request, connections, sandbox, tmp_path) -> Before:
     text, commit = request.param
-    left = json.loads(text if commit is None else _as_its_wheel_does(commit))
+    left = json.loads(
+        text if commit is None else made_once(f"left-by-{commit}", partial(_as_its_wheel_does, commit))
+    )
     return Before(left=left, sandbox=sandbox, home=tmp_path)

@@ -112,7 +112,10 @@ def fired(waits: Any, task: Task) -> Any:
     # Versions keep it in modules of different names.
     loaded = [one for name, one in sys.modules.items() if name.startswith("airflow_provider_bkitsm.triggers.")]
     (writer,) = (one for one in loaded if hasattr(one, "push_xcom"))
-    writer.push_xcom, ticket._FIRST_PAUSE = push, 0.0  # type: ignore[attr-defined]
+    writer.push_xcom = push
+    # Of that version and of later ones.
+    for pause in {"_FIRST_PAUSE", "FIRST_PAUSE_SECONDS"} & vars(ticket).keys():
+        setattr(ticket, pause, 0.0)
     return asyncio.run(run())
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,7 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver
 from airflow_provider_bkitsm.callback.signature import HEADER
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, resume
@@ -43,7 +45,7 @@ def _at_once(monkeypatch):
     async def push(_task_instance, _key, _value):
         pass
 
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
 
 
@@ -92,13 +94,13 @@ async def called_back(before: Before, request: dict[str, Any], sn: str) -> str:
 def handed_over(monkeypatch) -> list[dict[str, Any]]:
     """Events that workers are given by the API server."""
     events: list[dict[str, Any]] = []
-    real = resume._resume_on_worker
+    real = resume.handle_event_submit
 
-    def hand_over(session, waits, message):
-        events.append(json.loads(json.dumps(message.event)))
-        real(session, waits, message)
+    def hand_over(event, **where):
+        events.append(json.loads(json.dumps(event.payload)))
+        real(event, **where)
 
-    monkeypatch.setattr(resume, "_resume_on_worker", hand_over)
+    monkeypatch.setattr(resume, "handle_event_submit", hand_over)
     return events
 
 
@@ -150,7 +152,7 @@ class TestGate:
         left = before.begins("gate")
         waits = insert_waits([left["sn"]], dag_version=dag_version, arguments=left["trigger"], conn_id=CONN)
         before.sandbox.approve(left["sn"])
-        monkeypatch.setattr(resume, "_ownership", lambda *_: None)
+        monkeypatch.setattr(resume, "read_ownership", Mock(side_effect=StoreUnavailable("down")))
         verdict = Verdict.from_dict(left["approve"]["verdict"])
         assert AirflowMetadata().resume(waits[0].waiter, verdict)
         result = gate().execute_complete(task("gate").context, handed_over[0], **left["next_kwargs"])

@@ -323,10 +323,11 @@ def _person(name: str, given: object, limit: int | None = None) -> str:
 
 
 def get_services(
-    *, display_type: str | None = None, display_role: str | None = None
+    *, display_type: str | None = None, display_role: str | None = None, catalog_id: int | None = None
 ) -> Call[tuple[models.Service, ...]]:
     """List services; the log platform's own has ``display_role`` LOG_SEARCH and ``display_type`` API."""
-    params = without_none({"display_type": display_type, "display_role": display_role})
+    catalog = None if catalog_id is None else str(catalog_id)
+    params = without_none({"display_type": display_type, "display_role": display_role, "catalog_id": catalog})
     return Call(method="GET", path="get_services/", params=params, parse=parsing.many(models.Service))
 
 

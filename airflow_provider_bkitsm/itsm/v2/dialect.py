@@ -12,14 +12,15 @@ from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmConfigurationError,
+    ItsmCrashError,
     ItsmError,
-    ItsmUnavailableError,
     ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
     FlowStep,
+    ListedService,
     Service,
     ServiceField,
     TicketAction,
@@ -33,9 +34,9 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
 from airflow_provider_bkitsm.itsm.v2.codes import CODES
 from airflow_provider_bkitsm.itsm.v2.comment import comment
-from airflow_provider_bkitsm.itsm.v2.form_check import fitting_title
-from airflow_provider_bkitsm.itsm.v2.four_byte import escaped_value
-from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_shown, as_stored, stored_title
+from airflow_provider_bkitsm.itsm.v2.form_check import choice_names, fitting_title
+from airflow_provider_bkitsm.itsm.v2.four_byte import escaped, escaped_value
+from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_plain, as_shown, as_stored, stored_title
 from airflow_provider_bkitsm.itsm.v2.models import as_meant
 from airflow_provider_bkitsm.itsm.v2.status import (
     read_callback,
@@ -49,7 +50,6 @@ from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict_reading import only_row
 
-_CRASHED = "SERVER_500_ERROR"
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 _REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
 
@@ -60,16 +60,14 @@ class DialectV2(Dialect):
     name = "v2"
     capabilities = Capabilities(
         fast_approval=True,
-        tag=True,
         batch=True,
-        failed_list=True,
         terminate=True,
         suspend=True,
+        tag=True,
         verify_token=True,
-        comment=True,
     )
     codes = CODES
-    title_type = TITLE_TYPE
+    title_type, title_limit = TITLE_TYPE, TITLE_LIMIT
 
     def connection_report(self, *, app_code: str, service: str | None) -> Flow[str]:
         """Make two reads: one that needs the app, one that needs its user to be verified."""
@@ -96,9 +94,8 @@ class DialectV2(Dialect):
         """
         try:
             status: models.TicketStatus = yield calls.get_ticket_status(sn)
-        except ItsmUnavailableError as crash:
-            if crash.code == _CRASHED:
-                yield from _refuse_two(sn)
+        except ItsmCrashError:
+            yield from _refuse_two(sn)
             raise
         return read_status(status)
 
@@ -159,9 +156,17 @@ class DialectV2(Dialect):
         """Read a service by its number or name."""
         return read_service((yield from services.find_service(service_id)))
 
+    def services(self) -> Flow[tuple[ListedService, ...]]:
+        """List the services by catalogue; without names of catalogues where their tree cannot be read."""
+        return services.list_services()
+
     def log_services(self) -> Flow[tuple[Service, ...]]:
         """Find the services with the log platform's display role."""
         return tuple(map(read_service, (yield from services.find_log_services())))
+
+    def import_service(self, export: Mapping[str, Any], *, catalog_id: int | None) -> Flow[Service]:
+        """Import a service into a catalogue; None: the only one that people see."""
+        return read_service((yield from services.import_service(export, catalog_id=catalog_id)))
 
     def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
         """Read a service's flow, which nobody has to have the right to read."""
@@ -191,6 +196,10 @@ class DialectV2(Dialect):
         """Return a form with people and lists of texts in ITSM's spelling."""
         return calls.form_as_sent(fields)
 
+    def text_as_sent(self, text: str, field_type: str) -> str:
+        """Return a text whose markup ITSM's HTML filter leaves alone."""
+        return as_plain(text, field_type)
+
     def readings(self, value: Any, field_type: str) -> Collection[Any]:
         """Return the values as which ITSM shows one: as it is stored, or as it was sent, spelled or not.
 
@@ -204,6 +213,11 @@ class DialectV2(Dialect):
     def title_as_shown(self, title: str) -> str:
         """Return what ITSM's HTML filter leaves of a title."""
         return as_shown(stored_title(title))
+
+    def title_length(self, title: str) -> int:
+        """Return the characters of a title as it is sent, or as it is stored, if these are more."""
+        sent = escaped(title)
+        return max(len(sent), len(stored_title(sent)))
 
     def fitting_title(self, title: str, *, room_for: int) -> str:
         """Cut a title so that it fits as it is sent and as it is stored."""
@@ -247,6 +261,7 @@ def _read_service_field(field: models.ServiceField) -> ServiceField:
         is_required=field.validate_type == _REQUIRED,
         is_always_shown=str(field.show_type) != _MAY_BE_HIDDEN,
         default=field.default,
+        choices=choice_names(field) or {},
     )
 
 

@@ -231,7 +231,7 @@ def _is_date(text: str, strict: str | None) -> bool:
 
 
 def _choice_problem(field: ServiceField, value: object) -> str | None:
-    keys = _choice_keys(field)
+    keys = choice_names(field)
     if value == "" or keys is None or (str(value) in keys and not isinstance(value, bool)):
         return None
     return _wrong_choice(field, [value], "must be the key of one choice")
@@ -243,7 +243,7 @@ def _choices_problem(field: ServiceField, value: object) -> str | None:
     if not isinstance(value, str):
         joined = ",".join(map(str, value)) if isinstance(value, list | tuple) else "a,b"
         return f"must be the keys of its choices in one text, such as {joined!r}, not {excerpt(value)}"
-    keys, given = _choice_keys(field), value.split(",")
+    keys, given = choice_names(field), value.split(",")
     wrong = [one for one in given if keys is not None and one not in keys]
     return (
         _wrong_choice(field, wrong, "must be keys of its choices with commas between, no blanks")
@@ -252,7 +252,7 @@ def _choices_problem(field: ServiceField, value: object) -> str | None:
     )
 
 
-def _choice_keys(field: ServiceField) -> dict[str, str] | None:
+def choice_names(field: ServiceField) -> dict[str, str] | None:
     """Return the names of the choices by key; None where only ITSM knows them."""
     if field.source_type not in (None, "", "CUSTOM") or (not field.choice and not field.source_type):
         return None
@@ -274,7 +274,7 @@ def _tree_ids(nodes: Iterable[Any]) -> Iterator[str]:
 
 
 def _wrong_choice(field: ServiceField, wrong: Iterable[object], rule: str) -> str:
-    keys = _choice_keys(field) or {}
+    keys = choice_names(field) or {}
     by_spelling = {name: key for key, name in keys.items()} | {key.lower(): key for key in keys}
     hints = [by_spelling.get(str(one).strip()) or by_spelling.get(str(one).strip().lower()) for one in wrong]
     hint = "".join(f"; give {key!r}" for key in dict.fromkeys(filter(None, hints)))
@@ -344,15 +344,14 @@ def _refusal(
     lines = [f"- {key}: {problem}" for key, problem in problems]
     if set(form) ^ set(by_key):
         lines += ["The service's fields:", *(f"  {described_field(field)}" for field in by_key.values())]
-    listed = "\n".join(lines)
-    return ItsmInvalidRequestError(f"the ticket's form cannot be sent; no ticket was opened:\n{listed}")
+    return ItsmInvalidRequestError("the ticket's form cannot be sent; no ticket was opened:").with_lines(lines)
 
 
 def described_field(field: ServiceField) -> str:
     """Return a field's key with its name, type, whether it is required, and its choices."""
     name = f" ({field.name})" if field.name and field.name != field.key else ""
     facts = [field.type or "of unknown type", "required" if _is_required(field) else "optional"]
-    keys = _choice_keys(field) if field.type in ("SELECT", "RADIO", "MULTISELECT", "CHECKBOX") else None
+    keys = choice_names(field) if field.type in ("SELECT", "RADIO", "MULTISELECT", "CHECKBOX") else None
     if keys:
         facts.append(f"choices {_listed_choices(keys)}")
     return f"{field.key}{name}: {', '.join(facts)}"

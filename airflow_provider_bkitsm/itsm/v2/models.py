@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from airflow_provider_bkitsm.itsm.v2.four_byte import unescaped
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, value_as_shown
@@ -19,10 +19,12 @@ from airflow_provider_bkitsm.itsm.v2.parsing import (
     ItsmModel,
     Mappings,
     Meta,
+    Name,
     Names,
     ShanghaiTime,
     Text,
     TimeOrNone,
+    Word,
     form_items,
     none_as_list,
 )
@@ -42,7 +44,7 @@ Remark = Annotated[str, AfterValidator(unescaped)]
 class CreatedTicket(ItsmModel):
     """Answer of ``create_ticket``. Older servers answer ``sn`` only."""
 
-    sn: Annotated[StrictStr, Field(min_length=1)]
+    sn: Annotated[Word, Field(min_length=1)]
     id: int | None = None
     ticket_url: str | None = None
 
@@ -72,7 +74,7 @@ class FormField(ItsmModel):
 class Step(ItsmModel):
     """A current step of the flow; ``processors`` are the people it waits for."""
 
-    name: str = ""
+    name: Name = ""
     state_id: int
     status: str = ""
     processors_type: str = ""
@@ -82,7 +84,7 @@ class Step(ItsmModel):
 class TicketStatus(ItsmModel):
     """Answer of ``get_ticket_status``: no sn, no title, no verdict."""
 
-    current_status: StrictStr
+    current_status: Word
     current_steps: tuple[Step, ...] = ()
     ticket_url: str = ""
     iframe_ticket_url: str = ""
@@ -96,9 +98,9 @@ class TicketStatus(ItsmModel):
 class TicketInfo(ItsmModel):
     """Answer of ``get_ticket_info``. An approval field shows ``"true"`` before anybody decided."""
 
-    sn: StrictStr
+    sn: Word
     title: Title = ""
-    current_status: StrictStr
+    current_status: Word
     creator: str = ""
     service_id: int | None = None
     create_at: ShanghaiTime
@@ -128,7 +130,7 @@ class LogEntry(ItsmModel):
 class TicketLogs(ItsmModel):
     """Answer of ``get_ticket_logs``, oldest entry first."""
 
-    sn: StrictStr
+    sn: Word
     title: Title = ""
     logs: tuple[LogEntry, ...] = ()
 
@@ -136,10 +138,10 @@ class TicketLogs(ItsmModel):
 class ApprovalResult(ItsmModel):
     """One row of ``ticket_approval_result``: the authoritative state of one ticket."""
 
-    sn: StrictStr
+    sn: Word
     title: Title = ""
     ticket_url: str = ""
-    current_status: StrictStr
+    current_status: Word
     updated_by: Names = ()
     update_at: TimeOrNone = None
     approve_result: StrictBool
@@ -152,7 +154,7 @@ class TicketSummary(ItsmModel):
     """
 
     id: int
-    sn: StrictStr
+    sn: Word
     title: Title = ""
     catalog_id: int | None = None
     service_id: int | None = None

@@ -12,9 +12,17 @@ from functools import cache
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
-from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
+from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError, printable
 
 _ZERO_DATE = "0000-00-00"  # MySQL's way to say "none"
 _KEYS_SHOWN = 10
@@ -47,6 +55,13 @@ def _shanghai() -> ZoneInfo:
 def _names(value: object) -> object:
     """Split ITSM's ``",admin,carol,"`` into names."""
     return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+
+
+def _word(text: str) -> str:
+    """Refuse a word of ITSM's own that could not be shown as it is."""
+    if text != printable(text):
+        raise ValueError("a word of ITSM's holds what nobody can see")
+    return text
 
 
 def _list(value: object) -> object:
@@ -85,7 +100,11 @@ def _is_object(item: object) -> bool:
 
 ShanghaiTime = Annotated[datetime, BeforeValidator(from_shanghai)]
 TimeOrNone = Annotated[datetime | None, BeforeValidator(from_shanghai)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+# What is named in logs and compared nowhere: a step, a person.
+Name = Annotated[str, AfterValidator(printable)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_names)]
+# What ITSM itself writes and logs hold without further ado: a ticket's number, a status.
+Word = Annotated[StrictStr, AfterValidator(_word)]
 Text = Annotated[str, BeforeValidator(_text)]
 Mappings = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_list)]
 Meta = Annotated[dict[str, Any], BeforeValidator(_mapping)]

@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import (
     CollectItsmNotExists,
+    ItsmConflictError,
+    ItsmError,
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
 from airflow_provider_bkitsm.itsm.form import form_types, read_form
+from airflow_provider_bkitsm.itsm.models import ListedService
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.itsm.v2.form_check import FAST_APPROVAL_FIELDS, checked_form, with_people
-from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceDetail, ServiceField
+from airflow_provider_bkitsm.itsm.v2.models import Service, ServiceCatalog, ServiceDetail, ServiceField
 
 _NEAR_NAMES = 5
-_LOG_SEARCH = {"display_role": "LOG_SEARCH", "display_type": "API"}
+# The catalogue of the built-in approval, hidden from people.
+_HIDDEN_CATALOG = "approve_service_catalog"
 
 
 def find_service(service_id: int | str) -> Flow[ServiceDetail]:
@@ -40,12 +44,31 @@ def find_service(service_id: int | str) -> Flow[ServiceDetail]:
     return detail
 
 
+def list_services() -> Flow[tuple[ListedService, ...]]:
+    """List the services of every catalogue, then those that are in none; each once.
+
+    Reading the tree of catalogues is a grant of its own: without it the names of catalogues are left out.
+    """
+    found: dict[int, ListedService] = {}
+    try:
+        tree = yield calls.get_service_catalogs(has_service=True)
+    except ItsmError:
+        tree = ()
+    for catalog in _flat(tree):
+        for one in (yield calls.get_services(catalog_id=catalog.id)):
+            # A lower catalogue says more, should the one above list its services as well.
+            found[one.id] = ListedService(service_id=one.id, name=one.name, catalog=catalog.name)
+    for one in (yield calls.get_services()):
+        found.setdefault(one.id, ListedService(service_id=one.id, name=one.name))
+    return tuple(sorted(found.values(), key=lambda one: one.service_id))
+
+
 def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
     """Find the services for collectors, when none was named: the log platform's own has this display role.
 
     :raises CollectItsmNotExists: there is none.
     """
-    services = yield calls.get_services(**_LOG_SEARCH)
+    services = yield calls.get_services(display_role="LOG_SEARCH", display_type="API")
     if not services:
         raise CollectItsmNotExists(
             "no service_id was given and ITSM has no service with display_role LOG_SEARCH and display_type"
@@ -55,6 +78,46 @@ def find_log_services() -> Flow[tuple[ServiceDetail, ...]]:
     for service in services:
         details.append((yield from find_service(service.id)))
     return tuple(details)
+
+
+def import_service(export: Mapping[str, Any], *, catalog_id: int | None) -> Flow[ServiceDetail]:
+    """Make a service from its export, once: one of its name is left as it is.
+
+    :raises ItsmConflictError: there is one of that name, or there are several catalogues; or ITSM refused it.
+    """
+    name = str(export["name"])
+    yield from _refuse_taken(name)
+    catalog = catalog_id or (yield from _only_catalog())
+    try:
+        made: Service = yield calls.import_service({**export, "catalog_id": catalog})
+    except ItsmInvalidRequestError as error:
+        # Somebody may have made one at the same moment, or one may be hidden from this application.
+        yield from _refuse_taken(name)
+        raise ItsmConflictError(f"ITSM did not import {name!r}: {error}. Nothing was changed") from error
+    return ServiceDetail(service_id=made.id, name=made.name)
+
+
+def _refuse_taken(name: str) -> Flow[None]:
+    for one in (yield calls.get_services()):
+        if one.name.strip() == name:
+            raise ItsmConflictError(f"ITSM has service {one.id} ({one.name}) already; nothing was changed")
+
+
+def _only_catalog() -> Flow[int]:
+    """Return the only catalogue that people see; ITSM's root holds no service."""
+    tree: tuple[ServiceCatalog, ...] = yield calls.get_service_catalogs()
+    catalogs = [one for one in _flat(tree) if one.level > 0 and one.key != _HIDDEN_CATALOG]
+    if len(catalogs) != 1:
+        listed = ", ".join(f"{one.id} ({one.name})" for one in catalogs) or "none"
+        raise ItsmConflictError(f"name the catalogue with --catalog-id: ITSM has {listed}. Nothing was changed")
+    return catalogs[0].id
+
+
+def _flat(tree: Iterable[ServiceCatalog]) -> Iterator[ServiceCatalog]:
+    """Return every catalogue of a tree, the upper ones first."""
+    for one in tree:
+        yield one
+        yield from _flat(one.children)
 
 
 def is_number(service_id: int | str) -> bool:

@@ -39,6 +39,7 @@ def read_state(row: models.ApprovalResult) -> inner.TicketState:
         title=row.title,
         ticket_url=row.ticket_url,
         updated_at=row.update_at,
+        updated_by=row.updated_by,
     )
 
 

@@ -46,11 +46,9 @@ CAPABILITIES = Capabilities(
     fast_approval=False,
     tag=False,
     batch=True,
-    failed_list=False,
     terminate=True,
     suspend=False,
     verify_token=False,
-    comment=False,
 )
 # Fact "title-length".
 TITLE_LIMIT = 120

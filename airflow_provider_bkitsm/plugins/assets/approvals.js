@@ -17,7 +17,7 @@ import {
   whereabouts,
 } from "./dom.js";
 import { frame, isNew, pulse, refresh } from "./page.js";
-import { age, ago, deadline, heard } from "./times.js";
+import { age, ago, asOf, deadline, heard, unconfirmed } from "./times.js";
 import { because, say } from "./words.js";
 
 const VIEWS = ["waiting", "decided", "all"];
@@ -76,10 +76,11 @@ const COLUMNS = [
   { name: "status", sort: "status", cell: statusCell },
   {
     name: "step",
-    cell: (row) => {
+    cell: (row, now) => {
       const people = (row.open ? row.approvers : row.decided_by).join(", ");
       const text = [row.step, people].filter(Boolean).join(": ");
-      return el("td", { "data-label": say("step") }, text);
+      const old = text && row.step_stale ? note(asOf(row.step_at, now)) : null;
+      return el("td", { "data-label": say("step") }, text, old);
     },
   },
   {
@@ -140,7 +141,7 @@ function statusCell(row, now) {
     {},
     badge(row.status),
     row.stalled ? el("div", hint, say("stalled")) : null,
-    row.stale ? note(say("stale")) : null,
+    row.stale ? note(unconfirmed(row, now)) : null,
     isObvious ? null : note(because(row.reason, row.reason_code)),
     note(heard(row, now)),
   );

@@ -87,9 +87,11 @@ export function isNew(answer, ...choices) {
   return true;
 }
 
+const UNSEEN = ["read_at", "step_at", "now"];
+
 /** What of an answer can be seen: not when it was read, and of its time only the minutes. */
 export function fingerprint(answer, choices) {
-  const unseen = (key, value) => (key === "read_at" || key === "now" ? undefined : value);
+  const unseen = (key, value) => (UNSEEN.includes(key) ? undefined : value);
   return JSON.stringify([answer, choices, answer.now.slice(0, 16)], unseen);
 }
 

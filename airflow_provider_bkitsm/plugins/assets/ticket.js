@@ -4,7 +4,7 @@ import { ask, query } from "./api.js";
 import { reminder, withdrawal } from "./dialogs.js";
 import { badge, card, el, empty, itsmLink, json, loading, pairs, whereabouts } from "./dom.js";
 import { frame, isNew, pulse } from "./page.js";
-import { agoText, deadline, exact, heard, timed } from "./times.js";
+import { agoText, deadline, exact, heard, timed, unconfirmed } from "./times.js";
 import { because, language, say } from "./words.js";
 
 /** The task whose ticket is shown. */
@@ -134,7 +134,7 @@ export class Page {
       { class: "bar" },
       badge(row.status),
       el("span", { class: "mono" }, row.sn || say("no_sn")),
-      row.stale ? el("span", { class: "small soft" }, say("stale")) : null,
+      row.stale ? el("span", { class: "small soft" }, unconfirmed(row, answer.now)) : null,
       row.ticket_url ? itsmLink(row.ticket_url, say("open"), open) : null,
       isLive ? button("remind", "button", () => reminder(row, answer)) : null,
       isLive && answer.changes ? button("withdraw", "button risky", () => withdrawal(row)) : null,

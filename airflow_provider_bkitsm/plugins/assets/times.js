@@ -49,6 +49,16 @@ export function deadline(iso, now) {
   return timed(iso, text, { class: left < 0 ? "bad" : null });
 }
 
+/** As of when something is shown that may be old. */
+export function asOf(iso, now) {
+  return timed(iso, iso && say("as_of", agoText(iso, now)));
+}
+
+/** That ITSM does not confirm a row now; as of when it is, where it was ever read. */
+export function unconfirmed({ read_at }, now) {
+  return read_at ? timed(read_at, say("stale_as_of", agoText(read_at, now))) : say("stale");
+}
+
 /** How Airflow learned of the ticket: the latest poll while a task waits, then callback or poll. */
 export function heard(row, now) {
   if (row.open)

@@ -60,6 +60,8 @@ export const WORDS = {
       "如果一直不继续，请让 ITSM 管理员删除该单据，然后清除任务重新运行。",
   ],
   stale: ["not confirmed by ITSM", "未经 ITSM 确认"],
+  stale_as_of: ["not confirmed by ITSM, as of {0}", "未经 ITSM 确认，{0}的信息"],
+  as_of: ["as of {0}", "{0}的信息"],
   // Notices
   down: [
     "ITSM does not answer. This is what Airflow knows; it may be old.",

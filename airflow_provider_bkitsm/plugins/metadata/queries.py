@@ -20,10 +20,11 @@ from uuid import UUID
 from sqlalchemy import Row, Select, and_, or_, select
 from sqlalchemy.orm import aliased
 
-from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, moment, text
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, moment, text
 from airflow_provider_bkitsm.callback.messages import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     DagRun,
     TaskInstance,
@@ -38,7 +39,13 @@ _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
 # The clocks of two machines differ by less than this.
 _SKEW = timedelta(minutes=1)
 _TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
-_KEYS = {"button": TICKET_URL_KEY, "result": "return_value", "verdict": "verdict"}
+_KEYS = {
+    "button": TICKET_URL_KEY,
+    "result": "return_value",
+    "verdict": "verdict",
+    "note": VERDICT_KEY,
+    "seen": SEEN_KEY,
+}
 
 
 class AirflowTickets:
@@ -82,7 +89,7 @@ def _columns(has: str = "") -> Select[Any]:
 
     :param has: the XCom that a task instance must have. The other XComs may be missing.
     """
-    wait, button, result, verdict = _xcoms().values()
+    wait, button, result, verdict, note, seen = _xcoms().values()
     query = select(
         *(getattr(TaskInstance, name) for name in _TASK),
         DagRun.triggering_user_name.label("triggered_by"),
@@ -90,7 +97,8 @@ def _columns(has: str = "") -> Select[Any]:
         *(button.value.label("url"), button.timestamp.label("url_time")),
         *(result.value.label("result"), result.timestamp.label("result_time")),
         *(verdict.value.label("verdict"), verdict.timestamp.label("verdict_time")),
-        *(Trigger.classpath, Trigger.encrypted_kwargs),
+        *(note.value.label("note"), note.timestamp.label("note_time")),
+        *(seen.value.label("seen"), Trigger.classpath, Trigger.encrypted_kwargs),
     ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
     query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
     for name, xcom in _xcoms().items():
@@ -132,6 +140,7 @@ def _wait_record(row: Row[Any]) -> ApprovalWait:
         triggered_by=row.triggered_by or "",
         approval_seconds=waiter.approval_seconds if waiter else None,
         verdict=None if state == _DEFERRED else _last_verdict(row, sn),
+        noted=from_note(row.seen, sn, waiter.conn_id) if waiter and state == _DEFERRED else None,
     )
 
 
@@ -155,9 +164,12 @@ def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
 
 
 def _last_verdict(row: Row[Any], sn: str) -> Mapping[str, Any] | None:
-    """Return the verdict of this round: it is about this ticket, and not older than this wait."""
-    stored = [(_verdict(row.result), row.result_time), (_verdict(row.verdict), row.verdict_time)]
-    ended = [(verdict, at) for verdict, at in stored if verdict is not None]
+    """Return the verdict of this round: it is about this ticket, and not older than this wait.
+
+    Beside an XCom backend the results are references, and the worker's note is the verdict.
+    """
+    stored = [(row.result, row.result_time), (row.verdict, row.verdict_time), (row.note, row.note_time)]
+    ended = [(verdict, at) for value, at in stored if (verdict := _verdict(value)) is not None]
     if sn:
         since = _seconds(row.wait_time) - _SKEW.total_seconds()
         ended = [(verdict, at) for verdict, at in ended if verdict["sn"] == sn and _seconds(at) >= since]

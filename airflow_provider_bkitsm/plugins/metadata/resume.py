@@ -7,7 +7,7 @@ Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint res
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     WaitArguments,
     Waiter,
+    resumption,
     wait_can_finish_without_worker,
     wait_key,
     xcoms_of,
@@ -33,6 +34,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     AirflowNotFoundException,
     Connection,
@@ -49,6 +51,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
+from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
@@ -83,7 +86,8 @@ class AirflowMetadata:
     def waiting(self, sn: str, conn_id: str) -> Registrations:
         """Return who waits for a ticket on a connection; one indexed query.
 
-        A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments.
+        A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments. A
+        clean-up may have deleted the registration: then the store's record of the wait finds the task.
         """
         same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
         columns = (XComModel.value, TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
@@ -97,7 +101,8 @@ class AirflowMetadata:
             rows = session.execute(query).all()
         registered = (Waiter.from_value(row.value) for row in rows)
         is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
-        waits = {waiter.ti_id: waiter for row in rows if (waiter := _waits_for(row, sn, conn_id)) is not None}
+        waiting = _waiting(((row, row.value) for row in rows), sn, conn_id) or _recorded(sn, conn_id)
+        waits = {waiter.ti_id: waiter for waiter in waiting}
         request = read_request(sn, conn_id) if waits else None
         return Registrations(
             waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
@@ -204,11 +209,39 @@ def waiter_of(row: Row[Any], value: object) -> Waiter | None:
     return arguments.waiter(registered)
 
 
-def _waits_for(row: Row[Any], sn: str, conn_id: str) -> Waiter | None:
+def _recorded(sn: str, conn_id: str) -> list[Waiter]:
+    """Return who waits for a ticket by the store's records of waits."""
+    try:
+        tries = open_wait_store().tries_for(sn, bkitsm_conn_id=conn_id)
+    except ItsmError as error:
+        log.warning("%s", error)
+        return []
+    if not tries:
+        return []
+    kind = TaskInstance.id.type.python_type
+    query = (
+        select(TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
+        .join(Trigger, TaskInstance.trigger_id == Trigger.id)
+        .where(TaskInstance.id.in_([kind(one) for one in tries]), Trigger.classpath == TRIGGER)
+    )
+    with create_session(scoped=False) as session:
+        rows: Sequence[Any] = session.execute(query).all()
+    # Whether others are mapped over a task, which would need a worker to end it, the record does not say.
+    registered = ((row, Waiter(ti_id=str(row.id), conn_id=conn_id).as_dict()) for row in rows)
+    return _waiting(registered, sn, conn_id)
+
+
+def _waiting(registered: Iterable[tuple[Row[Any], object]], sn: str, conn_id: str) -> list[Waiter]:
+    """Return the waiters of rows of task instances, each with its registration."""
+    found = (_waits_for(row, value, sn, conn_id) for row, value in registered)
+    return [waiter for waiter in found if waiter is not None]
+
+
+def _waits_for(row: Row[Any], value: object, sn: str, conn_id: str) -> Waiter | None:
     """Return the waiter of a row; None where its task does not wait, or waits for another ticket."""
     if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
         return None
-    waiter, arguments = waiter_of(row, row.value), arguments_of(row.encrypted_kwargs)
+    waiter, arguments = waiter_of(row, value), arguments_of(row.encrypted_kwargs)
     if waiter is None or waiter.conn_id != conn_id or (arguments and not arguments.may_be_about(sn, conn_id)):
         return None
     return waiter
@@ -332,7 +365,7 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
     ended = update(TaskInstance).where(TaskInstance.id == waits.id)
     ended = ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
     session.execute(ended.execution_options(synchronize_session=False))
-    _write_xcoms(session, waits, xcoms_of(verdict))
+    _write_xcoms(session, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
 
 
@@ -360,8 +393,9 @@ def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> No
     Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
     this round's state takes its place.
     """
-    if _delete_xcoms(session, waits, RESULT_KEYS):
-        _write_xcoms(session, waits, {"return_value": message.result.as_dict()})
+    has_result = _delete_xcoms(session, waits, (*RESULT_KEYS, VERDICT_KEY)) > 0
+    result = {"return_value": message.result.as_dict()} if has_result else {}
+    _write_xcoms(session, waits, result | resumption(waits.trigger_id, message.verdict))
     eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]
     task_instance = session.get_one(TaskInstance, waits.id, options=eager)
     event = TriggerEvent(message.event)  # type: ignore[no-untyped-call]

@@ -7,13 +7,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls
 from tests.itsm.flows import decode
 from tests.record import ANSWERS, CALLBACKS, EVIDENCE
+from tests.tables import table
 
 RECORDED = {name: one for name, one in (ANSWERS | EVIDENCE).items() if one["kind"] == "api" and "status" in one}
 UNANSWERED = {name for name, one in ANSWERS.items() if "status" not in one}
@@ -59,7 +58,7 @@ def is_plain_log(one: dict[str, Any]) -> bool:
     return "get_ticket_logs" in one["path"] and "show_type=complex" not in one["path"]
 
 
-@pytest.mark.parametrize("name", sorted(RECORDED))
+@table("name", sorted(RECORDED))
 def test_a_recorded_answer_is_read_or_is_an_error_of_itsm(name):
     one = RECORDED[name]
     body = one["body"] if isinstance(one["body"], str) else json.dumps(one["body"])

@@ -17,6 +17,7 @@ from airflow_provider_bkitsm.itsm.v2.form_check import (
 from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
 from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, ServiceField
 from tests.record import ANSWERS, EVIDENCE
+from tests.tables import table
 
 RECORDED = {**ANSWERS, **{name: one for name, one in EVIDENCE.items() if one["kind"] == "api"}}
 SERVICES = {
@@ -71,7 +72,7 @@ def test_most_recorded_forms_are_looked_at() -> None:
     assert not (REFUSED | FOUR_BYTES | NOT_IN_THE_DESCRIPTION) - set(REQUESTS)
 
 
-@pytest.mark.parametrize("situation", sorted(set(REQUESTS) - REFUSED - FOUR_BYTES))
+@table("situation", sorted(set(REQUESTS) - REFUSED - FOUR_BYTES))
 def test_what_the_server_takes_and_can_work_with_passes(situation: str) -> None:
     fields, form, _ = REQUESTS[situation]
     sent = checked_form(fields, read_form(form))

@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.itsm.v2.html_filter import (
     value_as_shown,
 )
 from tests.record import EVIDENCE, EXCHANGES
+from tests.tables import table
 
 RECORD = {**EXCHANGES, **EVIDENCE}
 
@@ -87,7 +88,7 @@ def test_few_recorded_tickets_never_started():
     }
 
 
-@pytest.mark.parametrize(("name", "data"), STORED, ids=[name for name, _ in STORED])
+@table(("name", "data"), STORED, ids=lambda row: row[0])
 def test_the_form_is_stored_as_recorded(name, data):
     form = FORMS[data["sn"]]
     fields = [field for field in data["fields"] if field["key"] in form]
@@ -98,12 +99,12 @@ def test_the_form_is_stored_as_recorded(name, data):
     assert data["title"] == stored_title(form["title"])
 
 
-@pytest.mark.parametrize(("name", "sn", "title"), TITLES, ids=[f"{name} {sn}" for name, sn, _ in TITLES])
+@table(("name", "sn", "title"), TITLES, ids=lambda row: f"{row[0]} {row[1]}")
 def test_the_title_is_the_same_text_wherever_it_comes_back(name, sn, title):
     assert title == stored_title(FORMS[sn]["title"])
 
 
-@pytest.mark.parametrize(("name", "data"), STORED, ids=[name for name, _ in STORED])
+@table(("name", "data"), STORED, ids=lambda row: row[0])
 def test_our_models_hold_what_people_meant(name, data):
     info, form = calls.get_ticket_info(data["sn"]).parse(data), FORMS[data["sn"]]
     for field in info.fields:

@@ -132,3 +132,21 @@ def test_who_is_asked_in_two_steps_is_named_once():
     steps = [{"state_id": 15, "processors": "carol,alice"}, {"state_id": 16, "processors": "alice,bob"}]
     status = parsing.one(models.TicketStatus)({"current_status": "RUNNING", "current_steps": steps})
     assert status.waits_for == ("carol", "alice", "bob")
+
+
+@pytest.mark.parametrize("word", ["REQ1\n2026-11-24 INFO approved", "REQ1\x1b[2K", "REQ\u202e1"])
+def test_p3_a_number_or_status_that_nobody_can_see_whole_is_unexpected(word):
+    for model, answer in (
+        (models.CreatedTicket, {"sn": word}),
+        (models.TicketStatus, STATUS | {"current_status": word}),
+        (models.TicketLogs, {"sn": word}),
+    ):
+        with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
+            parsing.one(model)(answer)
+        assert errors.printable(caught.value) == str(caught.value)
+
+
+def test_names_of_steps_and_people_are_one_line():
+    step = {"state_id": 1, "name": "审批\r\nINFO", "processors": "a\x1b[2K,b"}
+    (read,) = parsing.one(models.TicketStatus)(STATUS | {"current_steps": [step]}).current_steps
+    assert (read.name, read.processors) == (r"审批\r\nINFO", (r"a\x1b[2K", "b"))

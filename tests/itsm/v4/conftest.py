@@ -21,8 +21,8 @@ def itsm(monkeypatch: Any, tmp_path: Any) -> Iterator[SandboxServer]:
     """Serve ITSM v4 behind the default connection."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     # The sandbox's flows start in a fraction of the time a real ITSM's take.
-    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener._START_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_bkitsm.hooks.operating._UNTIL_STARTED", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.opener.START_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.withdrawal.RETRY_SECONDS", 0.05)
     with SandboxServer(Settings(start_delay=0.02), dialect="v4") as server:
         for name, value in server.connections(read_retries=0, settle_seconds=0.2).items():
             monkeypatch.setenv(name, value)

@@ -19,10 +19,12 @@ from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.approvals.list_page import View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, row_of
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter
+from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY
+from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from tests.plugins.rows import DAG, Registered, insert_dag, insert_waits
 
@@ -83,6 +85,18 @@ def test_an_open_wait_is_found_with_what_it_registered(wait):
     assert found.registered_at.tzinfo is not None
 
 
+def test_an_open_wait_is_found_with_its_ticket_as_last_seen(wait):
+    one, seen_at = wait(), datetime.now(UTC)
+    snapshot = TicketSnapshot(progress=Progress.RUNNING, read_at=seen_at, title="上线", step="审批")
+    put(one, SEEN_KEY, snapshot.as_note(one.sn, "itsm"))
+    (found,) = read(one)
+    assert (found.noted.title, found.noted.step, found.noted.step_at) == ("上线", "审批", seen_at)
+    assert [found.noted for found in AirflowTickets().of_run(DAG, one.run_id)] == [found.noted]
+    another = wait()
+    put(another, SEEN_KEY, snapshot.as_note(one.sn, "itsm"))
+    assert read(another)[0].noted is None
+
+
 def test_a_wait_names_who_started_its_run(wait):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -141,6 +155,18 @@ def test_a_refused_wait_is_found_with_the_verdict_it_failed_with(wait):
     change(one, trigger_id=None, state="failed")
     (found,) = read(one)
     assert found.verdict == verdict_of(one, Outcome.REJECTED).as_dict()
+
+
+@pytest.mark.parametrize("reference", ["s3://bucket/1", {"ref": 1}, [1], None])
+def test_beside_an_xcom_backend_the_workers_note_is_the_verdict(wait, reference):
+    one = wait()
+    change(one, state="failed", trigger_id=None)
+    put(one, TICKET_URL_KEY, "s3://bucket/0")
+    put(one, "return_value", reference)
+    put(one, "verdict", reference)
+    put(one, VERDICT_KEY, verdict_of(one, Outcome.REJECTED).as_dict())
+    (found,) = read(one)
+    assert found.verdict["outcome"] == "rejected"
 
 
 def test_what_ended_long_ago_is_not_read(wait):
@@ -267,7 +293,7 @@ def test_p1_no_xcom_of_one_task_breaks_the_pages_of_the_others(victim, wait, key
     is_part = isinstance(waiter, dict) and waiter
     forget(forged)
     written = {key: (forged.waiter.as_dict() | waiter) if is_part else waiter, TICKET_URL_KEY: url}
-    written |= dict.fromkeys(("return_value", "verdict", POLLED_KEY), result)
+    written |= dict.fromkeys(("return_value", "verdict", POLLED_KEY, SEEN_KEY), result)
     for name, value in written.items():
         # What the database refuses, such as half a character in PostgreSQL, nobody can write.
         with suppress(DBAPIError):

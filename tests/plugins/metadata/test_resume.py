@@ -6,22 +6,24 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import delete, event, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.plugins.metadata import resume as module
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.plugins.rows import DAG, OURS, insert_dag, insert_waits, trigger_arguments
 from tests.tickets.records import record_round
@@ -106,6 +108,58 @@ def test_who_waits_is_found_by_the_tickets_number(airflow, wait):
     assert (found.waiters, found.ever_registered) == ((one.waiter,), True)
 
 
+def cleaned(one: Wait, **record: Any) -> Wait:
+    """Delete a task's XComs as ``airflow db clean`` does; the wait's record is left."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        session.execute(delete(XComModel).where(XComModel.run_id == one.run_id))
+    where = {"dag_id": DAG, "run_id": one.run_id, "task_id": "wait", "map_index": -1}
+    kept: dict[str, Any] = {"sn": one.sn, "opened_by": None, "withdraw": False, "ti_id": one.waiter.ti_id}
+    kept |= {"installation": "here", "bkitsm_conn_id": "itsm", **where} | record
+    open_wait_store().begin(WaitRecord(**kept))
+    return one
+
+
+@pytest.mark.parametrize("outcome", ["approved", "rejected"])
+def test_p1_a_wait_whose_xcoms_a_clean_up_deleted_is_found_by_its_record(airflow, wait, outcome):
+    one = cleaned(wait())
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert found == replace(one.waiter, ends_task=False)
+    record_round(one.sn, dag_id=DAG, run_id=one.run_id)
+    assert airflow.resume(found, replace(one.verdict, outcome=Outcome(outcome)))
+    assert (one.row().state, one.row().trigger_id) == ("scheduled", None)
+
+
+def test_p1_so_is_one_whose_trigger_holds_a_template(airflow, wait):
+    one = cleaned(wait(arguments={"ticket_sn": "{{ ti.xcom_pull() }}", "opened_by": "ask"}))
+    record_round(one.sn, dag_id=DAG, run_id=one.run_id, task_id="ask")
+    (found,) = airflow.waiting(one.sn, "itsm").waiters
+    assert airflow.resume(found, one.verdict)
+    assert one.row().state == "scheduled"
+
+
+@pytest.mark.parametrize(
+    "record", [{"ti_id": str(uuid4())}, {"ti_id": None}, {"bkitsm_conn_id": "other"}, {"sn": "REQ_another"}]
+)
+def test_p4_a_record_of_another_try_connection_or_ticket_finds_nobody(airflow, wait, record):
+    one = cleaned(wait(), **record)
+    assert airflow.waiting(one.sn, "itsm").waiters == ()
+
+
+def test_p3_a_record_that_names_another_ticket_than_the_trigger_finds_nobody(airflow, wait):
+    cleaned(wait(), sn="REQ_chairs")
+    assert airflow.waiting("REQ_chairs", "itsm").waiters == ()
+
+
+@pytest.mark.parametrize("state", ["success", "failed", None, "scheduled"])
+def test_p4_a_record_of_a_task_that_goes_on_already_finds_nobody(airflow, wait, state):
+    one = cleaned(wait())
+    one.set(state=state)
+    assert airflow.waiting(one.sn, "itsm").waiters == ()
+
+
 def test_p6_a_wait_on_another_connection_is_not_found(airflow, wait):
     found = airflow.waiting(wait().sn, "other")
     assert (found.waiters, found.ever_registered) == ((), False)
@@ -125,11 +179,13 @@ def test_several_waits_for_one_ticket_are_all_found(airflow, wait):
 
 def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(airflow, wait):
     one = wait()
+    before = one.row().trigger_id
     assert airflow.resume(one.waiter, one.verdict) is True
     row, xcoms = one.row(), one.xcoms()
     assert (row.state, row.trigger_id, row.end_date is not None) == ("success", None, True)
     assert xcoms["return_value"] == json.loads(json.dumps(one.verdict.as_dict()))
     assert xcoms["bkitsm_ticket_url"] == "http://x"
+    assert xcoms["bkitsm_resumed"] == {"trigger_id": before, "outcome": "approved"}
     assert airflow.waiting(one.sn, "itsm").waiters == ()
     assert airflow.waiting(one.sn, "itsm").ever_registered is True
 
@@ -137,11 +193,12 @@ def test_an_approval_ends_the_task_with_the_xcoms_a_worker_would_push(airflow, w
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.APPROVED])
 def test_p3_anything_else_goes_back_to_execute_complete(airflow, wait, outcome):
     one = wait()
-    verdict = replace(one.verdict, outcome=outcome)
+    verdict, before = replace(one.verdict, outcome=outcome), one.row().trigger_id
     assert airflow.resume(one.waiter, verdict) is True
     row = one.row()
     assert (row.state, row.trigger_id, row.next_method) == ("scheduled", None, "execute_complete")
     assert str(outcome) in str(row.next_kwargs)
+    assert one.xcoms()["bkitsm_resumed"] == {"trigger_id": before, "outcome": str(outcome)}
     assert "return_value" not in one.xcoms()
 
 
@@ -242,7 +299,7 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
         raise RuntimeError("no file")
 
     monkeypatch.setattr(module, "handle_event_submit", broken)
-    monkeypatch.setattr(module, "_write_xcoms", broken)
+    monkeypatch.setattr(module, "xcoms_of", broken)
     one = wait(ends_task=ends_task)
     with pytest.raises(RuntimeError):
         airflow.resume(one.waiter, one.verdict)
@@ -250,18 +307,33 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
     assert "return_value" not in one.xcoms()
 
 
-def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait, monkeypatch):
-    from sqlalchemy.exc import OperationalError
+@contextmanager
+def before_the_lock(act: Callable[[], None]) -> Iterator[None]:
+    """Do something once, right before a task instance is locked."""
+    from airflow import settings
 
-    one, lock, refusals = wait(), module._lock, iter([OperationalError("UPDATE", {}, Exception("locked"))])
+    acts = iter([act])
 
-    def locked(*args):
-        for refusal in refusals:
-            raise refusal
-        return lock(*args)
+    def locks(_connection, _cursor, statement, *_more):
+        if statement.startswith("UPDATE task_instance"):
+            for one in acts:
+                one()
 
-    monkeypatch.setattr(module, "_lock", locked)
-    assert airflow.resume(one.waiter, one.verdict) is True
+    event.listen(settings.engine, "before_cursor_execute", locks)
+    try:
+        yield
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", locks)
+    assert next(acts, None) is None, "nothing was locked"
+
+
+def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait):
+    def give_up() -> None:
+        raise OperationalError("UPDATE", {}, Exception("locked"))
+
+    one = wait()
+    with before_the_lock(give_up):
+        assert airflow.resume(one.waiter, one.verdict) is True
     assert one.row().state == "success"
 
 
@@ -449,16 +521,11 @@ def test_p1_a_trigger_of_the_version_before_goes_on(airflow, wait):
     assert one.row().state == "success"
 
 
-def test_a_wait_that_began_anew_since_it_was_found_is_not_resumed(airflow, wait, monkeypatch):
+def test_a_wait_that_began_anew_since_it_was_found_is_not_resumed(airflow, wait):
     """The task waits on another trigger by the time of the lock."""
-    one, another, lock = wait(), wait(), module._lock
-
-    def deferred_anew(session, found):
-        one.set(trigger_id=another.row().trigger_id)
-        return lock(session, found)
-
-    monkeypatch.setattr(module, "_lock", deferred_anew)
-    assert airflow.resume(one.waiter, one.verdict) is False
+    one, another = wait(), wait()
+    with before_the_lock(lambda: one.set(trigger_id=another.row().trigger_id)):
+        assert airflow.resume(one.waiter, one.verdict) is False
     assert one.row().state == "deferred"
 
 
@@ -477,6 +544,7 @@ def test_p3_nor_does_a_worker_that_is_only_woken(airflow, wait):
     put_result(one, replace(one.verdict, sn="REQ_before").as_dict())
     assert airflow.resume(one.waiter, one.verdict) is True
     assert one.xcoms()["return_value"]["outcome"] == "waiting"
+    assert one.xcoms()["bkitsm_resumed"]["outcome"] is None
 
 
 MALFORMED = [

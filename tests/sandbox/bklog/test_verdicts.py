@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from tests.record import CLEAN_CONFIG_VERDICTS
+from tests.tables import table
 
 NUMBERS = count(50_001)
 WITH_SWITCHES = "with_v4_link_and_ext_json_switch_on"
@@ -30,7 +31,7 @@ def test_all_of_them():
     assert len(CLEAN_CONFIG_VERDICTS) == 415
 
 
-@pytest.mark.parametrize("verdict", CLEAN_CONFIG_VERDICTS, ids=lambda one: one["name"])
+@table("verdict", CLEAN_CONFIG_VERDICTS, ids=lambda one: one["name"])
 def test_the_verdict(written, server, verdict):
     number, answer = written(verdict["payload"])
     assert answer["result"] is verdict["accepted"], answer["message"]

@@ -9,14 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.jobs.triggerer_job_runner import TriggerRunner
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import XComResult
 
+from airflow_provider_bkitsm.callback.waiters import RESUMED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import open_wait_store
-from airflow_provider_bkitsm.triggers import giving_up as module
+from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal
 from airflow_provider_bkitsm.triggers import ticket as trigger_module
-from airflow_provider_bkitsm.triggers.giving_up import task_states
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
@@ -38,7 +40,7 @@ def states(monkeypatch):
         async def ask(_task_instance):
             return list(found)
 
-        monkeypatch.setattr(module, "task_states", ask)
+        monkeypatch.setattr(trigger_module, "task_states", ask)
 
     return say
 
@@ -104,22 +106,20 @@ async def test_nothing_is_withdrawn_when_airflow_does_not_tell_the_state(sn, san
     async def ask(_task_instance):
         raise RuntimeError("no answer")
 
-    monkeypatch.setattr(module, "task_states", ask)
+    monkeypatch.setattr(trigger_module, "task_states", ask)
     with pytest.raises(RuntimeError):
         await kill(sn)
     assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
-async def test_p5_a_withdrawal_that_got_lost_is_made_again(sn, sandbox, states, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+async def test_p5_a_withdrawal_that_got_lost_is_made_again(sn, sandbox, states):
     sandbox.fault("operate_ticket", "html")
     states("failed")
     await kill(sn)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
 
 
-async def test_a_ticket_that_nobody_may_end_is_an_error(sn, sandbox, states, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+async def test_a_ticket_that_nobody_may_end_is_an_error(sn, sandbox, states):
     sandbox.fault("operate_ticket", "refuse", times=99)
     states("failed")
     with pytest.raises(ItsmConflictError):
@@ -144,37 +144,19 @@ async def test_an_airflow_that_does_not_tell_of_kills_is_asked_at_every_end(
     assert (sandbox.ticket(sn)["status"] == "REVOKED") is withdrawn
 
 
-async def test_airflow_is_asked_for_one_task_instance(monkeypatch):
-    from airflow.sdk.execution_time import task_runner
-    from airflow.sdk.execution_time.comms import TaskStatesResult
-
-    asked = []
-
-    class Supervisor:
-        async def asend(self, message):
-            asked.append(message)
-            return TaskStatesResult(task_states={"r": {"t": "failed"}})
-
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
-    assert await task_states(TASK) == ["failed"]
-    assert (asked[0].dag_id, asked[0].run_ids, asked[0].task_ids, asked[0].map_index) == ("d", ["r"], ["t"], -1)
-
-
 async def test_p2_a_task_that_is_cleared_meanwhile_keeps_its_ticket(sn, sandbox, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
     said = iter([["failed"], [None]])
 
     async def ask(_task_instance):
         return next(said)
 
-    monkeypatch.setattr(module, "task_states", ask)
+    monkeypatch.setattr(trigger_module, "task_states", ask)
     sandbox.fault("operate_ticket", "refuse", times=2)
     await kill(sn)
     assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
-async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states, monkeypatch):
-    monkeypatch.setattr(module, "_UNTIL_STARTED", 0)
+async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states):
     sandbox.fault("get_ticket_status", "status", times=2)
     states("failed")
     await kill(sn)
@@ -229,46 +211,71 @@ async def test_p5_a_kill_ends_the_ticket_however_often_the_triggerer_cancels(
 async def test_p5_a_withdrawal_goes_on_when_its_trigger_has_waited_long_enough(
     sn, sandbox, states, monkeypatch, caplog
 ):
-    monkeypatch.setattr(module, "_HOLD_SECONDS", SECOND)
+    monkeypatch.setattr(Withdrawal, "hold_seconds", SECOND)
     states("failed")
     slow(sandbox, 3 * SECOND)
     await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
     assert f"ITSM ticket {sn} is not ended yet; the triggerer goes on with it" in caplog.text
-    await asyncio.wait(module._UNFINISHED)
+    await asyncio.wait(Withdrawal.under_way)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
 
 
 async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wait_stays_stored(
     sn, sandbox, states, monkeypatch, caplog
 ):
-    monkeypatch.setattr(module, "_LONGEST_SECONDS", SECOND)
+    monkeypatch.setattr(Withdrawal, "longest_seconds", SECOND)
     states("failed")
     slow(sandbox, 5 * SECOND)
     await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
     assert f"ITSM ticket {sn} MAY STILL BE OPEN" in caplog.text
     assert [one.sn for one in open_wait_store().waiting(installation())] == [sn]
-    assert set() == module._UNFINISHED
+    assert not Withdrawal.under_way
 
 
 async def test_p5_a_triggerer_that_stops_says_what_it_did_not_finish(sn, sandbox, states, caplog):
     states("failed")
     slow(sandbox, 50 * SECOND)
     killed = asyncio.create_task(run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND))
-    while not module._UNFINISHED:
+    while not Withdrawal.under_way:
         await asyncio.sleep(0.01)
-    for one in tuple(module._UNFINISHED):
+    for one in tuple(Withdrawal.under_way):
         one.cancel()
     await killed
     assert f"ITSM ticket {sn} MAY STILL BE OPEN" in caplog.text
     assert "the triggerer stopped before the ticket was ended" in caplog.text
 
 
-async def test_a_percent_sign_in_an_error_is_text(sn, states, monkeypatch, caplog):
-    async def fails(*_args, **_more):
+async def test_a_percent_sign_in_an_error_is_text(sn, monkeypatch, caplog):
+    async def fails(_task_instance):
         raise RuntimeError("storage cluster is 95% full, %s %d")
 
-    monkeypatch.setattr(module, "end_ticket", fails)
-    states("failed")
+    monkeypatch.setattr(trigger_module, "task_states", fails)
     with pytest.raises(RuntimeError):
         await kill(sn)
     assert "storage cluster is 95% full, %s %d" in caplog.text
+
+
+@pytest.mark.parametrize("withdraws", [True, False])
+async def test_a_wait_that_a_callback_has_ended_says_so_where_airflow_names_a_user(
+    sn, sandbox, states, monkeypatch, capsys, withdraws
+):
+    """Airflow cancels the trigger of a task that the API server has resumed as if a person had ended it."""
+
+    async def asend(message):
+        mark = {"trigger_id": 1, "outcome": "approved"}
+        return XComResult(key=message.key, value=mark) if getattr(message, "key", "") == RESUMED_KEY else None
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), raising=False)
+    states("success")
+    one = waiting_for(sn, withdraw_when_killed=withdraws, poll_interval=3600)
+    one.trigger_id = 1
+    waits = asyncio.create_task(anext(one.run()))
+    while not sandbox.requests("ticket_approval_result"):
+        await asyncio.sleep(0.02)
+    sandbox.approve(sn)
+    waits.cancel()
+    await one.on_kill()
+    lines = [text for text in capsys.readouterr().out.splitlines() if "Ended by callback" in text]
+    assert len(lines) == 1
+    assert f"Ended by callback: ITSM ticket {sn} is approved" in lines[0]
+    assert sandbox.requests("operate_ticket") == []

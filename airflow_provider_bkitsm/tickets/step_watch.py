@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the steps of waiting tickets one by one: whom each asks, and whether it asks anybody.
+
+The answers of the poll show no steps. They show who has acted on a ticket, and a new name is a change
+(docs/itsm-behaviour.md#who-has-acted). So a ticket costs one request when its wait begins, one for each change,
+and one each six hours, for a change that nobody new has made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.stall import StepChecks, is_stalled
+
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+    from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
+
+log = logging.getLogger(__name__)
+
+OnSteps = Callable[[str, "TicketStatus", bool], None]
+"""Called with a ticket's number, its status, and whether it is stalled."""
+
+
+class StepWatch:
+    """Reads the steps of one connection's tickets, whatever the poll does, and no faster than one in a while.
+
+    :param hook: asks ITSM; its errors are not repeated.
+    :cvar between_checks: seconds between two requests: a triggerer may begin with thousands of waits.
+    """
+
+    between_checks: float = 0.2
+
+    def __init__(self, hook: ItsmAsyncHook, *, on_steps: OnSteps) -> None:
+        self._hook = hook
+        self._on_steps = on_steps
+        self._checks = StepChecks()
+        # A text for each ticket: garbage collections look at no text, and there may be thousands.
+        self._marks: dict[str, str] = {}
+        self._itsm_answers = asyncio.Event()
+
+    def add(self, sn: str) -> None:
+        """Watch a ticket."""
+        self._marks.setdefault(sn, "")
+        self._checks.add(sn, _loop_time())
+
+    def discard(self, sn: str) -> None:
+        """Watch a ticket no longer."""
+        self._checks.discard(sn)
+        self._marks.pop(sn, None)
+
+    def take(self, state: TicketState) -> None:
+        """Take in a ticket's state from the poll."""
+        mark, before = ",".join((state.current_status, *sorted(state.updated_by))), self._marks.get(state.sn)
+        if before is None or mark == before:
+            return
+        self._marks[state.sn] = mark
+        if before and not state.progress.has_ended:
+            self._checks.changed(state.sn, _loop_time())
+
+    def pause(self) -> None:
+        """Ask nothing until ``go_on``: in an outage the poll asks for all."""
+        self._itsm_answers.clear()
+
+    def go_on(self) -> None:
+        """ITSM answers the poll."""
+        self._itsm_answers.set()
+
+    async def run(self) -> None:
+        """Read steps for ever. A failure is of no account to the waits."""
+        while True:
+            sn = self._checks.next(_loop_time())
+            if sn is None:
+                await asyncio.sleep(self._checks.seconds_to_next(_loop_time()))
+                continue
+            await self._check(sn)
+            await asyncio.sleep(self.between_checks)
+            await self._itsm_answers.wait()
+
+    async def _check(self, sn: str) -> None:
+        try:
+            status = await self._hook.run(read_status(sn))
+        except Exception as error:
+            log.info("the steps of ITSM ticket %s could not be read: %s", sn, error)
+            self._checks.failed(sn, _loop_time())
+            self.pause()
+            return
+        asks_nobody = is_stalled(status.progress, status.current_steps)
+        self._on_steps(sn, status, self._checks.checked(sn, _loop_time(), asks_nobody=asks_nobody))
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
