@@ -239,8 +239,7 @@ def test_p2_the_store_knows_which_ticket_was_lost(hook, sn):
         digest="d",
         asked_digest="d",
         tag=TAG,
-        request={"creator": "alice"},
-        dialect="v4",
+        request={"creator": "alice", "dialect": "v4"},
     )
     begun = store.begin(record)
     assert AirflowMetadata().lost(TAG, "bkitsm_default") is None
