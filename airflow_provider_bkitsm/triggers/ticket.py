@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.confirmation import confirm
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -38,7 +38,7 @@ from airflow_provider_bkitsm.tickets.waits import (
 from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
-from airflow_provider_bkitsm.triggers.wait_log import WaitLog, printable
+from airflow_provider_bkitsm.triggers.wait_log import WaitLog
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
 if TYPE_CHECKING:

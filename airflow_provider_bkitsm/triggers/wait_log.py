@@ -6,8 +6,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from unicodedata import category
 
+from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.stall import describe as describe_stall
 
@@ -90,12 +90,3 @@ def _people(step: Step) -> str:
     if not names:
         return "anybody" if step.is_open_to_all else "nobody by name"
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
-
-
-def printable(text: str) -> str:
-    """Return a text in which no character controls a terminal, ends a line or turns the direction of reading."""
-    return "".join(one if one.isprintable() or category(one) == "Zs" else _spelled(one) for one in text)
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode()

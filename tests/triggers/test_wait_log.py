@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketStatus
 from airflow_provider_bkitsm.itsm.wait import Wait
-from airflow_provider_bkitsm.triggers.wait_log import WaitLog, describe_steps, printable
+from airflow_provider_bkitsm.triggers.wait_log import WaitLog, describe_steps
 
 DEADLINE = datetime(2026, 12, 6, 10, 30, tzinfo=UTC)
 URL = "https://itsm.example/#/ticket/detail?id=1"
