@@ -33,7 +33,8 @@ class InProcessSandbox:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._loop = asyncio.new_event_loop()
         self._app = create_app(Settings(start_delay=0.0))
-        self.world = cast("World", self._app.user_middleware[0].kwargs["world"])
+        layers = [one.kwargs for one in self._app.user_middleware]
+        self.world = cast("World", next(given["world"] for given in layers if "world" in given))
         self.world.clock = clock
 
     def close(self) -> None:

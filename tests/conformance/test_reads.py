@@ -35,7 +35,7 @@ def test_case_21_a_page_size_of_none_lists_everything(stage, hook):
 
 def test_case_22_a_page_beyond_the_end(stage, hook):
     assert stage.client.post("get_tickets", {"tag": "x", "page": 9})["code"] == "SERVER_500_ERROR"
-    assert refusal(lambda: hook.get_tickets(tag="x", page=9)) is errors.ItsmUnavailableError
+    assert refusal(lambda: hook.get_tickets(tag="x", page=9)) is errors.ItsmCrashError
 
 
 def test_case_23_a_fresh_ticket_has_no_steps_then_the_first_then_the_approval(connections, receiver):

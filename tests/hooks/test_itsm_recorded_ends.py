@@ -13,7 +13,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_bkitsm.callback.messages import Result
-from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver, Registrations
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Registrations
 from airflow_provider_bkitsm.callback.signature import Claim, sign, signing_keys
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks import transport
@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
-from tests.callback.conftest import FakeMetadata
+from tests.callback.conftest import FakeMetadata, receiver_of, settled
 from tests.record.ends import ENDS as OF_APPROVAL_STEPS
 from tests.record.ends import YES, bodies, number
 
@@ -112,7 +112,7 @@ async def test_p3_the_callback_resumes_with_it(situation, recorded):
         signature=sign(signing_keys(gateway), claim),
         body=body.encode(),
     )
-    result = await Receiver(metadata=metadata).receive(request)
+    result = await settled(receiver_of(metadata), request)
     if situation not in DECIDED:
         assert (result, metadata.resumed) == (Result.STILL_OPEN, [])
         return

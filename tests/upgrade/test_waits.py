@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow.sdk import DAG
 from airflow.triggers.base import TaskSuccessEvent
 
-from airflow_provider_bkitsm.callback.receiver import CallbackRequest, Receiver
+from airflow_provider_bkitsm.callback.receiver import CallbackRequest
 from airflow_provider_bkitsm.callback.signature import HEADER
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -27,6 +27,7 @@ from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+from tests.callback.conftest import receiver_of, settled
 from tests.plugins.database import airflow_database
 from tests.plugins.rows import insert_dag, insert_waits
 from tests.tickets.records import record_round
@@ -83,10 +84,10 @@ async def called_back(before: Before, request: dict[str, Any], sn: str) -> str:
     *_, conn_id, tag, expires = urlsplit(meta["callback_url"]).path.split("/")
     body = json.dumps(before.sandbox.callback_body(sn)).encode()
     recorded = datetime.fromisoformat(before.left["at"]).timestamp()
-    receiver = Receiver(metadata=AirflowMetadata(), clock=lambda: recorded)
+    receiver = receiver_of(AirflowMetadata(), clock=lambda: recorded)
     signature = meta["headers"][HEADER]
-    return await receiver.receive(
-        CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
+    return await settled(
+        receiver, CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
     )
 
 

@@ -267,7 +267,7 @@ class Stage:
         body = record["request"]
         request = httpx.Request(
             record["method"],
-            "http://sandbox" + record["path"].replace("{bklog}", BKLOG_ROOT),
+            "http://127.0.0.1" + record["path"].replace("{bklog}", BKLOG_ROOT),
             params=record["query"],
             content=body if isinstance(body, str) else json.dumps(body) if body is not None else None,
             headers=self.headers,
