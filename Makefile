@@ -70,7 +70,7 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	@if $(HAS_NODE); then $(MAKE) test-js; fi
-	$(MAKE) --jobs=2 test-unit test-e2e
+	$(MAKE) --jobs=$(or $(AT_ONCE),2) $(if $(COVERAGE),coverage,test-unit) test-e2e
 	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
 
