@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
+from airflow_provider_bkitsm.hooks.connection import DIALECTS
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
@@ -112,7 +113,7 @@ def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
 class SentTicket:
     """What the record of a ticket's opening says of it; that never changes.
 
-    :param title: as it was sent.
+    :param title: as ITSM shows what was sent.
     :param opened_at: by its worker's clock (aware).
     """
 
@@ -154,9 +155,11 @@ def _sent(sns: Collection[str]) -> list[Select[Any]]:
 
 
 def _sent_ticket(row: Any) -> SentTicket:
-    fields = (row.request or {}).get("fields")
+    request = row.request or {}
+    fields, dialect = request.get("fields"), DIALECTS.get(stored_dialect(request))
     title = fields.get("title") if isinstance(fields, Mapping) else None
-    return SentTicket(title=title if isinstance(title, str) else "", opened_at=row.opened_at)
+    shown = dialect.title_as_shown(title) if dialect and isinstance(title, str) else ""
+    return SentTicket(title=shown, opened_at=row.opened_at)
 
 
 @contextmanager

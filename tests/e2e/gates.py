@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -98,9 +99,10 @@ class Gate:
         self.api.wait_for_task(self.dag, self.run, "hold", "deferred")
         self.api.set_task_state(self.dag, self.run, "hold", "success")
 
-    def heard(self, *results: str) -> None:
+    def heard(self, *results: str, log: str = "api-server") -> None:
         """Wait until its callbacks have had all these results."""
-        wait_until(lambda: set(results) <= set(self.callbacks()), 60, lambda: f"{self.sn}: {self.callbacks()}")
+        seen = partial(self.callbacks, log)
+        wait_until(lambda: set(results) <= set(seen()), 60, lambda: f"{self.sn}: {seen()}")
 
     def callback(self) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Return the callback ITSM would send now: address, headers, body."""
