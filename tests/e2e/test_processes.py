@@ -46,7 +46,7 @@ def test_p1_two_api_servers_that_hear_one_callback_at_once_resume_once(
     gate.decide(decision)
     assert hear(gate, *[airflow.url, second] * 3) == [0] * 6
     assert gate.end() == {"approve": "success", "reject": "failed"}[decision]
-    # A server reads the ticket once for the callbacks that come together, and once more for those that come meanwhile.
+    # A server reads the ticket once for callbacks that come together, and once more for those that come meanwhile.
     seen = [gate.callbacks(server) for server in SERVERS]
     assert all(1 < sum(one.values()) <= 4 for one in seen), seen
     assert gate.callbacks(*SERVERS)["resumed"] == 1
