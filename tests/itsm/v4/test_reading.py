@@ -132,3 +132,12 @@ def test_an_unreadable_row_is_an_error_of_its_own_ticket():
     with pytest.raises(errors.ItsmUnexpectedAnswerError) as raised:
         itsm.drive(itsm.dialect.states([ID, other]))
     assert ([one.sn for one in raised.value.rows], raised.value.unreadable) == ([ID], frozenset({other}))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_p3_two_rows_of_one_ticket_that_differ_are_not_believed(order):
+    rows = (ticket(status="running", end_at=None, approve_result=False), ticket())[::order]
+    itsm = ended(logs=(line("submit"), line("approve")), tasks=(task(),))
+    itsm.answers["system_ticket/list"] = page(*rows)
+    with pytest.raises(errors.ItsmAmbiguousError):
+        itsm.drive(read_verdict(ID, VerdictPolicy()))
