@@ -162,7 +162,7 @@ def local_text(at: datetime, zone: ZoneInfo) -> str:
 def read_ticket(data: object) -> V4Ticket:
     """Read a ticket.
 
-    :raises ItsmUnexpectedAnswerError: it has no id or no status (fact ``create-without-id``).
+    :raises ItsmUnexpectedAnswerError: it has no id or no status.
     """
     row = _object(data, "a ticket")
     ticket_id, status = row.get("id"), row.get("status")
@@ -185,6 +185,14 @@ def read_ticket(data: object) -> V4Ticket:
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
         form=_mapping(row.get("form_data")),
     )
+
+
+def read_created(data: object) -> V4Ticket:
+    """Read a ticket that was just opened: its id is all that must be there, whatever else is left out or wrong.
+
+    :raises ItsmUnexpectedAnswerError: it has no id (fact ``create-without-id``).
+    """
+    return read_ticket({**_object(data, "a ticket"), "status": "draft"})
 
 
 def read_detail(data: object) -> V4Ticket:

@@ -109,6 +109,14 @@ def test_times_are_read_with_and_without_an_offset(text, expected):
     assert reading.moment(text, SHANGHAI) == expected
 
 
+@pytest.mark.parametrize("wrong", [{"status": None}, {"status": 5}, {"title": [], "end_at": {}}])
+def test_p2_the_id_of_a_new_ticket_is_taken_whatever_else_its_answer_lacks(wrong):
+    assert reading.read_created({"id": ID} | wrong).id == ID
+    for data in ({}, {"id": ""}, {"id": None}, [], None):
+        with pytest.raises(errors.ItsmUnexpectedAnswerError):
+            reading.read_created(data)
+
+
 def test_a_row_that_cannot_be_read_hides_no_other():
     read = reading.read_page(page(ticket(), {"id": "broken"}, "x"))
     assert ([row.id for row in read.rows], read.unreadable) == ([ID], frozenset({"broken"}))
