@@ -30,7 +30,6 @@ from airflow_provider_bkitsm.mixins import (
     push_for_pages,
     task_can_finish_without_worker,
 )
-from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
 from airflow_provider_bkitsm.version_compat import (
     AIRFLOW_V_3_3_PLUS,
     AirflowFailException,
@@ -296,12 +295,14 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         ends = verdict.outcome is Outcome.TIMED_OUT and self.on_timeout == "withdraw"
         if ends or verdict.outcome is Outcome.APPROVED:
             ownership = self.ownership(verdict.sn, context)
-            if ends and ownership.kind is not OwnershipKind.FOREIGN:
+            if ends and ownership.may_be_ended:
                 policy = self.hook.verdict_policy(**self.verdict_settings)
                 try:
                     verdict = withdraw_on_timeout(self.hook, sn=verdict.sn, why=_TOO_LATE, policy=policy)
                 except ItsmAnotherDialectError as another:
                     self.log.warning("ITSM ticket %s is not ended: %s", verdict.sn, another)
+            elif ends:
+                self.log.warning("ITSM ticket %s stays as it is: %s", verdict.sn, ownership.text)
             # Once more for an approval that a callback or the triggerer has brought: they may not reach the record
             # of what was sent, which this task has kept, and their event does not say whether they did.
             counted, request = ownership.applied_to(verdict), self._sent or ownership.request

@@ -40,6 +40,7 @@ class RememberedConnection:
     :param gateway: None without a connection of that id that can be used.
     :param keys: keys of its signatures.
     :param read_at: when reading it began, by the clock of ``Connections``.
+    :param took: seconds that reading it took.
     :param doubted_at: when a signature that none of its keys made last let it be read again. A missing connection
         is not read again, but answers take as long.
     """
@@ -47,6 +48,7 @@ class RememberedConnection:
     gateway: Gateway | None
     keys: tuple[bytes, ...] = field(repr=False)
     read_at: float
+    took: float
     doubted_at: float
 
 
@@ -96,8 +98,11 @@ class Connections:
         return kept
 
     async def conceal(self, connection: RememberedConnection, seconds: float) -> None:
-        """Wait until so many seconds have passed since a look-up, so that an answer does not show its duration."""
-        left = connection.doubted_at + seconds - self._clock()
+        """Wait until so many seconds have passed since a look-up, so that an answer does not show its duration.
+
+        Where a look-up takes longer, an answer about a missing connection takes as long, though nothing is read.
+        """
+        left = connection.doubted_at + max(seconds, connection.took) - self._clock()
         if left > 0:
             await asyncio.sleep(left)
 
@@ -124,7 +129,7 @@ class Connections:
             del self._reading[conn_id]
             if gateway is None and conn_id not in self._found:
                 self._lookups.append(self._clock())
-        connection = _connection(gateway, began)
+        connection = _connection(gateway, began, self._clock() - began)
         self._found.pop(conn_id, None)
         self._missing.pop(conn_id, None)
         place = self._missing if connection.gateway is None else self._found
@@ -146,10 +151,10 @@ class Connections:
         return kept
 
 
-def _connection(gateway: Gateway | None, began: float) -> RememberedConnection:
+def _connection(gateway: Gateway | None, began: float, took: float) -> RememberedConnection:
     try:
         keys = signing_keys(gateway) if gateway else _NO_KEYS
     except ItsmConfigurationError as error:
         log.error("%s", error)
         keys, gateway = _NO_KEYS, None
-    return RememberedConnection(gateway=gateway, keys=keys, read_at=began, doubted_at=began)
+    return RememberedConnection(gateway=gateway, keys=keys, read_at=began, took=took, doubted_at=began)

@@ -7,11 +7,12 @@ how, so none of them reads the environment here, or a ``.netrc`` file: they are 
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -166,17 +167,33 @@ def tls_context(gateway: Gateway, route: Route, client_cert: tuple[str, str] | N
     :raises ItsmConfigurationError: a file that it needs cannot be read.
     """
     authorities = f"the CA certificates in {route.ca or 'the store of the machine'} ({route.ca_reason})"
-    places = _places(route)
+    places, stamp = _places(route), files_stamp(route, client_cert)
     try:
-        context = _tls_context(places, None)
+        context = _tls_context(places, None, stamp)
     except OSError as error:
         raise _unusable(gateway, authorities, error) from None
     if client_cert is None:
         return context
     try:
-        return _tls_context(places, client_cert)
+        return _tls_context(places, client_cert, stamp)
     except OSError as error:
         raise _unusable(gateway, "the client certificate or its key", error) from None
+
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+def files_stamp(route: Route, client_cert: tuple[str, str] | None) -> Stamp:
+    """Return what changes when one of the named files does: certificates are renewed while a triggerer runs."""
+    named = ((route.ca,) if route.ca and route.verify else ()) + (client_cert or ())
+    return tuple(_file_stamp(path) for path in named)
+
+
+def _file_stamp(path: str) -> tuple[int, int, int] | None:
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_ino, found.st_mtime_ns, found.st_size
+    return None
 
 
 def _unusable(gateway: Gateway, what: str, error: OSError) -> ItsmConfigurationError:
@@ -210,8 +227,8 @@ def _machine_store() -> _Places:
     return str(file) if has_file else None, str(directory) if has_directory else None
 
 
-@cache
-def _tls_context(places: _Places | None, client_cert: tuple[str, str] | None) -> ssl.SSLContext:
+@lru_cache(maxsize=64)
+def _tls_context(places: _Places | None, client_cert: tuple[str, str] | None, _stamp: Stamp) -> ssl.SSLContext:
     """Return a cached context: building it takes tens of milliseconds, and blocks a triggerer's event loop."""
     if places is None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

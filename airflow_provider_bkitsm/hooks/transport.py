@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
-from airflow_provider_bkitsm.hooks.route import Proxy, Route, ascii_host, find_route, tls_context
+from airflow_provider_bkitsm.hooks.route import (
+    Proxy,
+    Route,
+    Stamp,
+    ascii_host,
+    files_stamp,
+    find_route,
+    tls_context,
+)
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.protocol import Call
 
@@ -198,7 +206,7 @@ class SyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._pools: dict[Route, httpcore.ConnectionPool] = {}
+        self._pools: dict[tuple[Route, Stamp], httpcore.ConnectionPool] = {}
 
     def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -230,10 +238,11 @@ class SyncTransport:
         from airflow_provider_bkitsm.hooks.limits import TimedBackend
 
         route = find_route(self.gateway, request.url, os.environ)
-        if route not in self._pools:
+        key = route, files_stamp(route, self.gateway.client_cert)
+        if key not in self._pools:
             options = _pool_options(self.gateway, route)
-            self._pools[route] = httpcore.ConnectionPool(network_backend=TimedBackend(), **options)
-        return self._pools[route]
+            self._pools[key] = httpcore.ConnectionPool(network_backend=TimedBackend(), **options)
+        return self._pools[key]
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
@@ -247,7 +256,7 @@ class AsyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._pools: dict[Route, httpcore.AsyncConnectionPool] = {}
+        self._pools: dict[tuple[Route, Stamp], httpcore.AsyncConnectionPool] = {}
 
     async def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -280,9 +289,10 @@ class AsyncTransport:
         import httpcore
 
         route = find_route(self.gateway, request.url, os.environ)
-        if route not in self._pools:
-            self._pools[route] = httpcore.AsyncConnectionPool(**_pool_options(self.gateway, route))
-        return self._pools[route]
+        key = route, files_stamp(route, self.gateway.client_cert)
+        if key not in self._pools:
+            self._pools[key] = httpcore.AsyncConnectionPool(**_pool_options(self.gateway, route))
+        return self._pools[key]
 
     async def close(self) -> None:
         """Close all connections; the next call opens new ones."""

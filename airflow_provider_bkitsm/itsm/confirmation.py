@@ -24,6 +24,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUne
 from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.people import is_shown_as
 from airflow_provider_bkitsm.itsm.protocol import read_json
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import about_ticket, read_verdict
@@ -142,8 +143,7 @@ def form_differences(request: Mapping[str, Any], info: TicketInfo, dialect: Dial
 
 def _creator_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
     creator = str(request.get("creator") or "")
-    # Some versions of ITSM show a person as name(name).
-    if creator and creator != info.creator and not info.creator.startswith(f"{creator}("):
+    if creator and not is_shown_as(info.creator, creator):
         yield _difference("creator", creator, info.creator)
 
 

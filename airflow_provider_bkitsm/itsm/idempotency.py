@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.models import TicketSummary
+from airflow_provider_bkitsm.itsm.people import is_shown_as
 
 TAG_LENGTH = 32
 """Characters of a tag."""
@@ -83,5 +84,5 @@ def find_opened(tag: str, *, creator: str, since: datetime) -> DialectFlow[tuple
     """
     earliest = since - _CLOCK_MARGIN
     found = yield from ask(lambda itsm: itsm.find_tagged(tag, creator=creator, since=earliest))
-    ours = [one for one in found if one.creator == creator and is_marked(one.title, tag)]
+    ours = [one for one in found if is_shown_as(one.creator, creator) and is_marked(one.title, tag)]
     return tuple(sorted(ours, key=lambda one: one.id))

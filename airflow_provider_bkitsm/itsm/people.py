@@ -54,6 +54,11 @@ def read_person(field: str, given: object) -> str:
     return people[0] if people else ""
 
 
+def is_shown_as(shown: str, name: str) -> bool:
+    """Whether ITSM shows a person so: some versions show ``name(name)``."""
+    return shown == name or shown.startswith(f"{name}(")
+
+
 def _names(field: str, given: object) -> Iterator[str]:
     """Yield the names in a value, not checked yet; empty ones are left out."""
     if given is None:

@@ -63,12 +63,15 @@ class SharedCache(Generic[T]):
         return entry[1] if entry else None
 
     def _keep(self, key: Hashable, entry: tuple[float, T]) -> None:
-        if len(self._entries) >= _MOST_ENTRIES:
-            self._entries.clear()
-            idle = [name for name, lock in self._locks.items() if not lock.locked()]
+        """Keep the value as the latest one; the oldest goes, never one that somebody is about to look at."""
+        self._entries.pop(key, None)
+        self._entries[key] = entry
+        if len(self._entries) > _MOST_ENTRIES:
+            del self._entries[next(iter(self._entries))]
+        if len(self._locks) > _MOST_ENTRIES:
+            idle = [name for name, lock in self._locks.items() if not lock.locked() and name not in self._entries]
             for name in idle:
                 del self._locks[name]
-        self._entries[key] = entry
 
 
 class Background:

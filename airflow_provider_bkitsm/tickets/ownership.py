@@ -147,6 +147,11 @@ class Ownership:
         """Why an approval of the ticket does not count; None where it does."""
         return _REFUSALS.get(self.kind)
 
+    @property
+    def may_be_ended(self) -> bool:
+        """Whether the task that waits may end the ticket: only one that may release the task (P6)."""
+        return self.refusal is None
+
     def of_ticket_opened_at(self, opened_at: datetime) -> Ownership:
         """Return the ownership of an unrecorded ticket whose time of creation (aware) was read from ITSM.
 

@@ -23,7 +23,7 @@ from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.tables import wait_table
-from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, OwnershipKind
+from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 
 # Cleared, about to run again, or merely moved to another triggerer: somebody waits, or will.
@@ -96,7 +96,7 @@ class WaitRecord:
         if not self.withdraw:
             return False
         ticket = AwaitedTicket(**{name: getattr(self, name) for name in _TICKET})
-        return read_ownership(ticket).kind is not OwnershipKind.FOREIGN
+        return read_ownership(ticket).may_be_ended
 
     def __str__(self) -> str:
         return task_name(self.dag_id, self.run_id, self.task_id, self.map_index)

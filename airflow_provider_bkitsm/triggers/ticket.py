@@ -192,7 +192,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     async def _withdraw(self) -> None:
         """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
         await self._log_callback()
-        if (await self._ownership(self.ticket_sn)).kind is OwnershipKind.FOREIGN:
+        ownership = await self._ownership(self.ticket_sn)
+        if not ownership.may_be_ended:
+            self.log.warning("ITSM ticket %s stays as it is: %s", self.ticket_sn, ownership.text)
             return
         fate = await withdraw_on_kill(
             self.bkitsm_conn_id,

@@ -151,3 +151,27 @@ async def test_what_is_remembered_is_bounded(airflow, connections, monkeypatch):
     await connections.get("3")
     await connections.get("0")
     assert airflow.read == ["0", "1", "2", "3", "0"]
+
+
+@pytest.mark.parametrize("conn_id", ["here", "nowhere"])
+@pytest.mark.parametrize("seconds", [0.02, 0.4])
+async def test_p8_the_time_of_an_answer_does_not_tell_whether_a_connection_exists(
+    airflow, monkeypatch, conn_id, seconds
+):
+    """However slow the secrets backend is: only a connection that exists is read anew."""
+    slept = []
+
+    async def sleep(left):
+        slept.append(left)
+
+    async def read(one):
+        airflow.now += seconds
+        return airflow.there.get(one)
+
+    connections = Connections(read, clock=lambda: airflow.now)
+    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    await connections.get(conn_id)
+    airflow.now += module.REREAD_SECONDS
+    began = airflow.now
+    await connections.conceal(await connections.get_doubted(conn_id), 0.1)
+    assert airflow.now - began + sum(slept) == pytest.approx(max(seconds, 0.1))

@@ -6,11 +6,23 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, event, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    event,
+    inspect,
+    select,
+)
 from sqlalchemy.exc import OperationalError
 
 from airflow_provider_bkitsm.collectors import migrations
@@ -20,7 +32,14 @@ from airflow_provider_bkitsm.collectors.errors import StoreTooNew
 from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS, migrate
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore
-from airflow_provider_bkitsm.collectors.tables import audit_table, collector_table, metadata, schema_table
+from airflow_provider_bkitsm.collectors.tables import (
+    audit_table,
+    collector_table,
+    metadata,
+    schema_table,
+    wait_table,
+)
+from airflow_provider_bkitsm.tickets.waits import WaitStore
 from tests.collectors import version1
 
 KEY = ("bklog", 7)
@@ -128,6 +147,42 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(engine: Engine)
             step(CollectorStore(engine))
         assert not caught.value.retry_safe
     assert not inspect(engine).has_table(collector_table.name)
+
+
+def _make_version_7(engine: Engine) -> None:
+    """Make the tables of version 7, with the record of a wait."""
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        wait_table.drop(connection)
+        columns = [
+            Column(one.name, one.type, nullable=one.nullable) for one in wait_table.c if one.name != "ti_id"
+        ]
+        older = Table(wait_table.name, MetaData(), *columns, PrimaryKeyConstraint("wait_key"))
+        older.create(connection)
+        names = {name: name for name in ("installation", "dag_id", "run_id", "task_id", "bkitsm_conn_id")}
+        row = {**names, "wait_key": "k" * 64, "map_index": -1, "sn": "REQ1", "withdraw": True}
+        connection.execute(older.insert().values(began_at=datetime.now(UTC), **row))
+        versions = [{"version": version, "at": datetime.now(UTC)} for version in range(1, 8)]
+        connection.execute(schema_table.insert(), versions)
+
+
+def test_of_many_threads_that_migrate_open_waits_at_once_all_succeed(engine: Engine) -> None:
+    """P5: a wait that began before an upgrade still ends its ticket, and a later one of its tries is found."""
+    _make_version_7(engine)
+    barrier = threading.Barrier(MANY)
+
+    def begin(number: int) -> list[tuple[str, str | None]]:
+        store = WaitStore(engine)
+        barrier.wait()
+        return [(one.sn, one.ti_id) for one in store.waiting("installation")]
+
+    with ThreadPoolExecutor(MANY) as pool:
+        assert list(pool.map(begin, range(MANY))) == [[("REQ1", None)]] * MANY
+    assert _whole(engine)
+    assert {one["name"] for one in inspect(engine).get_indexes(wait_table.name)} == {"ix_bkitsm_wait_ticket"}
+    (record,) = WaitStore(engine).waiting("installation")
+    WaitStore(engine).begin(replace(record, run_id="later", ti_id="try"))
+    assert WaitStore(engine).tries_for("REQ1", bkitsm_conn_id="bkitsm_conn_id") == ["try"]
 
 
 @pytest.mark.parametrize("old", [True, False])

@@ -17,7 +17,7 @@ from cryptography import x509
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook, BkLogUnavailableError
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.route import CA_VARIABLES, Proxy, find_route
-from airflow_provider_bkitsm.hooks.transport import NoAnswerError
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, SyncTransport
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.v2 import calls
 from tests.hooks.network import CLIENTS, Authority, Heard, Send, gateway_at, itsm_server, proxy_server
@@ -116,6 +116,22 @@ def test_certificates_may_be_in_a_directory(send, network, monkeypatch, tmp_path
     monkeypatch.setenv("SSL_CERT_DIR", str(hashed(network.others.bundle, tmp_path / "others")))
     with pytest.raises(NoAnswerError, match="certificate verify failed"):
         send(gateway_at(network.https.url), READ)
+
+
+async def test_p1_a_client_that_waits_for_weeks_takes_up_certificates_that_were_renewed(network, tmp_path):
+    bundle = tmp_path / "company.pem"
+    shutil.copy(network.others.bundle, bundle)
+    gateway = gateway_at(network.https.url, verify=str(bundle))
+    sync, waiting = SyncTransport(gateway), AsyncTransport(gateway)
+    for _ in range(2):
+        with pytest.raises(NoAnswerError, match="certificate verify failed"):
+            sync.send(READ)
+        with pytest.raises(NoAnswerError, match="certificate verify failed"):
+            await waiting.send(READ)
+    shutil.copy(network.ours.bundle, bundle)
+    assert sync.send(READ).status_code == (await waiting.send(READ)).status_code == 200
+    sync.close()
+    await waiting.close()
 
 
 def test_without_any_variable_it_is_the_machines_store(send, network, monkeypatch):

@@ -84,6 +84,17 @@ async def test_what_is_remembered_does_not_grow_for_ever():
     assert len(reads.remembering._locks) <= 101
 
 
+async def test_what_was_just_read_outlasts_the_reads_of_others():
+    """A page reads its person's value, waits for other reads, and only then looks at it."""
+    reads = Reads()
+    for number in range(99):
+        await reads.ask(str(number))
+    assert await reads.ask("mine") == 100
+    for number in range(99):
+        await reads.ask(f"other {number}")
+        assert reads.remembering.last("mine") == 100
+
+
 # Reads that outlast a request.
 
 

@@ -104,6 +104,11 @@ def test_p3_the_approval_of_a_ticket_that_is_not_its_own_is_none(ticket, records
         assert "REQ1" in counted.describe()
 
 
+@pytest.mark.parametrize(("ticket", "records", "claim"), CASES.values(), ids=CASES)
+def test_p6_a_task_ends_only_what_may_release_it(ticket, records, claim):
+    assert ownership_of(ticket, records).may_be_ended is (claim not in REFUSALS)
+
+
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.APPROVED])
 def test_what_is_not_approved_stays_as_it_is(outcome):
     verdict = replace(APPROVED, outcome=outcome)

@@ -44,7 +44,7 @@ def create_ticket(
         "callback_token": callback_token,
         "options": {},
     }
-    return _post("ticket/create/", body, reading.read_ticket, is_write=True)
+    return _post("ticket/create/", body, reading.read_created, is_write=True)
 
 
 def ticket_detail(ticket_id: str) -> Call[V4Ticket]:

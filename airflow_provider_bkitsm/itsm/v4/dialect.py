@@ -165,29 +165,40 @@ class V4Dialect(Dialect):
 
         What a list leaves out is read by itself: a ticket may be older than the connection's system.
         """
-        found: dict[str, V4Ticket] = {}
-        unreadable: dict[str, str] = {}
-        if self.settings.system_id is not None:
-            for some in chunks(list(dict.fromkeys(sns)), calls.LARGEST_PAGE):
-                page: Page = yield calls.system_ticket_list(self.settings.system_id, id__in=some)
-                found |= {row.id: row for row in page.rows if row.id in some}
-                unreadable |= dict.fromkeys(page.unreadable & set(some), page.problem)
-        for sn in dict.fromkeys(sns):
-            row = found.get(sn)
-            if sn not in unreadable and (row is None or status.is_incomplete(row)):
-                try:
-                    row = yield from search.detail_or_none(sn)
-                except ItsmUnexpectedAnswerError as error:
-                    unreadable[sn] = error.message
-                    continue
-            if row is not None:
-                found[sn] = row
-        rows = tuple(status.read_state(row, self.settings) for row in found.values())
+        found, unreadable = yield from self._listed(sns)
+        for sn in found:
+            if sn in unreadable or len(found[sn]) > 1 or not all(map(status.is_incomplete, found[sn])):
+                continue
+            try:
+                detail = yield from search.detail_or_none(sn)
+            except ItsmUnexpectedAnswerError as error:
+                unreadable[sn] = error.message
+                continue
+            if detail is not None:
+                found[sn] = [detail]
+        rows = tuple(status.read_state(row, self.settings) for listed in found.values() for row in listed)
         if unreadable:
             raise ItsmUnexpectedAnswerError(
                 next(iter(unreadable.values())), rows=rows, unreadable=frozenset(unreadable)
             )
         return rows
+
+    def _listed(self, sns: Sequence[str]) -> Flow[tuple[dict[str, list[V4Ticket]], dict[str, str]]]:
+        """Return the rows of a system's list, and why others cannot be read; nothing without a system.
+
+        Two rows of a ticket that differ are both kept: then neither is believed.
+        """
+        found: dict[str, list[V4Ticket]] = {sn: [] for sn in sns}
+        unreadable: dict[str, str] = {}
+        if self.settings.system_id is None:
+            return found, unreadable
+        for some in chunks(list(found), calls.LARGEST_PAGE):
+            page: Page = yield calls.system_ticket_list(self.settings.system_id, id__in=some)
+            for row in page.rows:
+                if row.id in some and row not in found[row.id]:
+                    found[row.id].append(row)
+            unreadable |= dict.fromkeys(page.unreadable & set(some), page.problem)
+        return found, unreadable
 
     def summaries(self, sns: Sequence[str]) -> Flow[tuple[TicketSummary, ...]]:
         """Read tickets as the list shows them."""

@@ -9,21 +9,25 @@ stands wherever it is shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm.models import LogEntry, StepAnswer
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Task, moment
 
-_APPROVES = frozenset({"approve"})
-# Fact "refusal-word".
-_REFUSES = frozenset({"refuse", "reject"})
+_APPROVES = "approve"
+# Fact "refusal-word": the sources differ, so any form of such a word counts.
+_REFUSES = re.compile(r"refus|reject|disagree|disapprov|\bden(y|ied)")
 # A task that nobody has answered yet.
 _UNANSWERED = frozenset({"", "draft", "running", "wait", "receiving", "distributing", "suspend", "suspended"})
 _APPROVAL, _SUBMISSION = "APPROVE_TASK", "SUBMIT"
 # Fact "automatic-text"; the text may be translated.
-_AUTOMATIC = re.compile(r"自动(审批|同意|通过)|\bauto(matic(ally)?)?[ -]?approv", re.IGNORECASE)
+_AUTOMATIC = re.compile(
+    r"自动(审批|审核|批准|同意|通过|处理|提交|跳过)"
+    r"|\bauto(matic(ally)?)?[ -]?(approv|agree|accept|pass|process|submi|skip)",
+    re.IGNORECASE,
+)
 _PERSON = frozenset({"", "user"})
 
 
@@ -32,12 +36,15 @@ def entries_of(
 ) -> tuple[LogEntry, ...]:
     """Return a ticket's log, oldest entry first.
 
-    :param creator: of the ticket. An approval in this name may be ITSM's own (fact ``own-approval``).
+    :param creator: of the ticket. An approval in this name, or in that of whoever has handed the ticket in, may be
+        ITSM's own (fact ``own-approval``).
     """
-    left = [answer for task in tasks if (answer := _answer_of_task(task, creator, zone)) is not None]
+    lines = tuple(lines)
+    creators = {creator, *(line.operator for line in lines if _is_submission(line))} - {""}
+    left = [answer for task in tasks if (answer := _answer_of_task(task, creators, zone)) is not None]
     entries = []
     for line in lines:
-        answer = _answer_of_line(line, creator, zone)
+        answer = _answer_of_line(line, creators, zone)
         twin = next((one for one in left if answer and _are_one(answer, one)), None)
         if answer and twin:
             left.remove(twin)
@@ -53,16 +60,30 @@ def entries_of(
     return tuple(entries)
 
 
-def _answer_of_line(line: LogLine, creator: str, zone: ZoneInfo) -> StepAnswer | None:
-    """Return the answer in a log line; None for every other line, such as a hand-over or the submission."""
-    if line.action not in _APPROVES | _REFUSES or line.activity_type not in (_APPROVAL, ""):
+def _read_word(word: str) -> bool | None:
+    """Return what a word answers; None for any other word."""
+    if word == _APPROVES:
+        return True
+    return False if _REFUSES.search(word) else None
+
+
+def _is_submission(line: LogLine) -> bool:
+    return line.activity_type == _SUBMISSION or line.action == "submit"
+
+
+def _answer_of_line(line: LogLine, creators: Collection[str], zone: ZoneInfo) -> StepAnswer | None:
+    """Return the answer in a log line; None for every other line, such as a hand-over or the submission.
+
+    An approval counts at an approval step alone, a refusal everywhere.
+    """
+    approved = _read_word(line.action)
+    if approved is None or (approved and line.activity_type not in (_APPROVAL, "")):
         return None
-    approved = line.action in _APPROVES
     return StepAnswer(
         operator=line.operator,
         approved=approved,
         automatic=approved
-        and _is_automatic(line.operator, line.operator_type, creator, line.message, line.remark),
+        and _is_automatic(line.operator, line.operator_type, creators, line.message, line.remark),
         key=line.activity_key,
         step=line.activity_name,
         remark=line.remark,
@@ -70,15 +91,15 @@ def _answer_of_line(line: LogLine, creator: str, zone: ZoneInfo) -> StepAnswer |
     )
 
 
-def _answer_of_task(task: Task, creator: str, zone: ZoneInfo) -> StepAnswer | None:
+def _answer_of_task(task: Task, creators: Collection[str], zone: ZoneInfo) -> StepAnswer | None:
     """Return the answer in a task; None while it has none. Of a word that is not known nobody can tell."""
-    if task.status in _UNANSWERED or not (task.status in _APPROVES | _REFUSES or task.operator_at):
+    approved = _read_word(task.status)
+    if task.status in _UNANSWERED or (approved is None and not (task.operator or task.operator_at)):
         return None
-    approved = task.status in _APPROVES
     return StepAnswer(
         operator=task.operator,
-        approved=approved if task.status in _APPROVES | _REFUSES else None,
-        automatic=approved and _is_automatic(task.operator, task.operator_type, creator, task.desc),
+        approved=approved,
+        automatic=bool(approved) and _is_automatic(task.operator, task.operator_type, creators, task.desc),
         key=task.activity_key,
         step=task.name,
         remark=task.desc,
@@ -86,9 +107,9 @@ def _answer_of_task(task: Task, creator: str, zone: ZoneInfo) -> StepAnswer | No
     )
 
 
-def _is_automatic(operator: str, operator_type: str, creator: str, *texts: str) -> bool:
-    """Whether ITSM approved by itself, or may have done so in its creator's name."""
-    if not operator or operator_type not in _PERSON or operator == creator:
+def _is_automatic(operator: str, operator_type: str, creators: Collection[str], *texts: str) -> bool:
+    """Whether ITSM approved by itself, or may have done so in its creator's name, whoever that is."""
+    if not operator or operator_type not in _PERSON or not creators or operator in creators:
         return True
     return any(_AUTOMATIC.search(text) for text in texts)
 
@@ -107,7 +128,7 @@ def _entry_of_line(line: LogLine, answer: StepAnswer | None, zone: ZoneInfo) -> 
         answer=answer,
         step=line.activity_name,
         remark=line.remark,
-        is_form_step=line.activity_type == _SUBMISSION or line.action == "submit",
+        is_form_step=_is_submission(line),
         automatic=not is_person,
     )
 

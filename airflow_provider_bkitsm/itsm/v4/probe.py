@@ -96,7 +96,7 @@ def _list(listing: Listing, nobody: str) -> Flow[dict[str, Any]]:
     except ItsmError as error:
         return _refusal(error)
     return {
-        "shows_tickets": page.count > 0,
+        "shows_tickets": bool(page.count or page.rows),
         "filters_honoured": honoured if page.count else None,
         "ignores_an_unknown_filter": unknown.count == page.count if page.count else None,
         "rows_have_verdicts": all(row.approve_result is not None for row in page.rows) if page.rows else None,

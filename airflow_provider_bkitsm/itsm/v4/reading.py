@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,8 @@ from airflow_provider_bkitsm.itsm.errors import ItsmTicketNotFoundError, ItsmUne
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
-_ZERO_DATE = "0000-00-00"
+# A database spells a time that is missing as its first one.
+_FIRST_YEAR = 1971
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class V4Ticket:
 
     :param workflow: the key of its workflow.
     :param approve_result: None where it is no boolean (fact ``verdict-type``).
+    :param end_at: empty where it is no time.
     """
 
     id: str
@@ -97,10 +99,11 @@ class LogLine:
 class Page:
     """One page of a list of tickets.
 
+    :param count: how many tickets the whole list has; None where it does not say.
     :param unreadable: ids of rows that cannot be read.
     """
 
-    count: int
+    count: int | None
     rows: tuple[V4Ticket, ...] = ()
     unreadable: frozenset[str] = frozenset()
     problem: str = ""
@@ -141,15 +144,14 @@ class Workflow:
     form: tuple[FormKey, ...] = ()
 
 
-def moment(text: str, zone: ZoneInfo) -> datetime | None:
-    """Return a time as aware UTC; None for an empty text or none that can be read (facts ``times``, ``zone``)."""
-    if not text or text.startswith(_ZERO_DATE):
-        return None
+def moment(text: str, zone: tzinfo) -> datetime | None:
+    """Return a time as aware UTC; None for a text that is no time (facts ``times``, ``zone``)."""
     try:
         read = datetime.fromisoformat(text)
-        return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+        at = (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return at if at.year >= _FIRST_YEAR else None
 
 
 def local_text(at: datetime, zone: ZoneInfo) -> str:
@@ -160,7 +162,7 @@ def local_text(at: datetime, zone: ZoneInfo) -> str:
 def read_ticket(data: object) -> V4Ticket:
     """Read a ticket.
 
-    :raises ItsmUnexpectedAnswerError: it has no id or no status (fact ``create-without-id``).
+    :raises ItsmUnexpectedAnswerError: it has no id or no status.
     """
     row = _object(data, "a ticket")
     ticket_id, status = row.get("id"), row.get("status")
@@ -177,12 +179,20 @@ def read_ticket(data: object) -> V4Ticket:
         workflow=_text(row, "workflow_key") or _text(row, "workflow_id"),
         created_at=_text(row, "created_at"),
         updated_at=_text(row, "updated_at"),
-        end_at=end_at if not (end_at := _text(row, "end_at")).startswith(_ZERO_DATE) else "",
+        end_at=end_at if moment(end_at := _text(row, "end_at"), UTC) else "",
         url=_text(row, "frontend_url"),
         steps=tuple(map(_step, _objects(row.get("current_steps")))),
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
         form=_mapping(row.get("form_data")),
     )
+
+
+def read_created(data: object) -> V4Ticket:
+    """Read a ticket that was just opened: its id is all that must be there, whatever else is left out or wrong.
+
+    :raises ItsmUnexpectedAnswerError: it has no id (fact ``create-without-id``).
+    """
+    return read_ticket({**_object(data, "a ticket"), "status": "draft"})
 
 
 def read_detail(data: object) -> V4Ticket:
@@ -216,7 +226,7 @@ def read_page(data: object) -> Page:
                 unreadable.add(row["id"])
     count = page.get("count")
     return Page(
-        count=count if isinstance(count, int) and not isinstance(count, bool) else len(listed),
+        count=count if isinstance(count, int) and not isinstance(count, bool) else None,
         rows=tuple(rows),
         unreadable=frozenset(unreadable),
         problem=problem,

@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmConflictError,
     ItsmInvalidRequestError,
     ItsmTicketNotFoundError,
+    ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.idempotency import is_marked, marker
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow
@@ -36,8 +37,9 @@ def find_marked(tag: str, *, creator: str, since: datetime, settings: V4Settings
     """
     found: dict[str, V4Ticket] = {}
     for listing in _listings(settings):
-        for row in (yield from _search(listing, tag, creator=creator, since=since, settings=settings)):
-            if _is_of(row, tag, settings):
+        for listed in (yield from _search(listing, tag, creator=creator, since=since, settings=settings)):
+            row = listed if _title(listed, settings) and listed.creator else (yield from detail_or_none(listed.id))
+            if row is not None and _is_of(row, tag, settings):
                 found[row.id] = row
     return tuple(found.values())
 
@@ -45,7 +47,7 @@ def find_marked(tag: str, *, creator: str, since: datetime, settings: V4Settings
 def filters_honoured(listing: Listing, nobody: str) -> Flow[bool]:
     """Whether a list goes by its filters: a title that no ticket has must find none."""
     page: Page = yield listing(title__contains=nobody, page_size=1)
-    return page.count == 0 and not page.rows
+    return not page.count and not page.rows and not page.problem
 
 
 def _listings(settings: V4Settings) -> Sequence[Listing]:
@@ -75,21 +77,29 @@ def _search(
 
 
 def _pages(listing: Listing, **filters: str) -> Flow[tuple[tuple[V4Ticket, ...], bool]]:
-    """Read pages until nothing new comes; also say whether that was all."""
+    """Read pages until nothing new comes, whatever the list counts; also say whether that was all.
+
+    :raises ItsmUnexpectedAnswerError: a row cannot be read, which may be the one that is searched for.
+    """
     seen: dict[str, V4Ticket] = {}
     for number in range(1, _PAGES + 1):
         page: Page = yield listing(page=number, **filters)
+        if page.problem:
+            raise ItsmUnexpectedAnswerError(page.problem)
         new = {row.id: row for row in page.rows if row.id not in seen}
         seen |= new
-        if not new or len(seen) + len(page.unreadable) >= page.count:
+        if not new:
             return tuple(seen.values()), True
     return tuple(seen.values()), False
 
 
 def _is_of(row: V4Ticket, tag: str, settings: V4Settings) -> bool:
     """Whether a ticket carries a tag: its title does, and its form where that has a place for it."""
-    title = row.title or str(row.form.get(settings.title_key) or "")
-    return is_marked(title, tag) and row.form.get(settings.client_ref_key, tag) in (tag, "", None)
+    return is_marked(_title(row, settings), tag) and row.form.get(settings.client_ref_key, tag) in (tag, "", None)
+
+
+def _title(row: V4Ticket, settings: V4Settings) -> str:
+    return row.title or str(row.form.get(settings.title_key) or "")
 
 
 def rows_of_ids(ids: Sequence[str]) -> Flow[tuple[V4Ticket, ...]]:
@@ -106,9 +116,16 @@ def rows_of_ids(ids: Sequence[str]) -> Flow[tuple[V4Ticket, ...]]:
 
 
 def detail_or_none(ticket_id: str) -> Flow[V4Ticket | None]:
-    """Read a ticket; None where ITSM refuses, which it does for an id that it does not know."""
+    """Read a ticket; None where ITSM refuses, which it does for an id that it does not know.
+
+    A refusal without a code is none of ITSM's: something on the way did not take the request.
+    """
     try:
         ticket: V4Ticket = yield calls.ticket_detail(ticket_id)
-    except (ItsmInvalidRequestError, ItsmTicketNotFoundError):
+    except ItsmTicketNotFoundError:
+        return None
+    except ItsmInvalidRequestError as error:
+        if error.code is None:
+            raise
         return None
     return ticket if ticket.id == ticket_id else None

@@ -109,6 +109,14 @@ def test_times_are_read_with_and_without_an_offset(text, expected):
     assert reading.moment(text, SHANGHAI) == expected
 
 
+@pytest.mark.parametrize("wrong", [{"status": None}, {"status": 5}, {"title": [], "end_at": {}}])
+def test_p2_the_id_of_a_new_ticket_is_taken_whatever_else_its_answer_lacks(wrong):
+    assert reading.read_created({"id": ID} | wrong).id == ID
+    for data in ({}, {"id": ""}, {"id": None}, [], None):
+        with pytest.raises(errors.ItsmUnexpectedAnswerError):
+            reading.read_created(data)
+
+
 def test_a_row_that_cannot_be_read_hides_no_other():
     read = reading.read_page(page(ticket(), {"id": "broken"}, "x"))
     assert ([row.id for row in read.rows], read.unreadable) == ([ID], frozenset({"broken"}))
@@ -132,3 +140,12 @@ def test_an_unreadable_row_is_an_error_of_its_own_ticket():
     with pytest.raises(errors.ItsmUnexpectedAnswerError) as raised:
         itsm.drive(itsm.dialect.states([ID, other]))
     assert ([one.sn for one in raised.value.rows], raised.value.unreadable) == ([ID], frozenset({other}))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_p3_two_rows_of_one_ticket_that_differ_are_not_believed(order):
+    rows = (ticket(status="running", end_at=None, approve_result=False), ticket())[::order]
+    itsm = ended(logs=(line("submit"), line("approve")), tasks=(task(),))
+    itsm.answers["system_ticket/list"] = page(*rows)
+    with pytest.raises(errors.ItsmAmbiguousError):
+        itsm.drive(read_verdict(ID, VerdictPolicy()))
