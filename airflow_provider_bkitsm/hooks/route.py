@@ -10,8 +10,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -42,6 +42,8 @@ class Route:
     :param proxy: None connects directly.
     :param ca_reason: where the certificates were named.
     :param proxy_reason: where the proxy, or that there is none, was named.
+    :param file_states: of the files with certificates and keys. Files that are replaced make another route, and so
+        another client; a directory's state is its own, not that of the files in it.
     """
 
     tls: bool
@@ -50,6 +52,7 @@ class Route:
     proxy: Proxy | None
     ca_reason: str
     proxy_reason: str
+    file_states: tuple[tuple[int, ...] | None, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         believed = f"CA certificates of {self.ca or 'the machine'}" if self.verify else "certificates NOT verified"
@@ -67,9 +70,22 @@ def find_route(gateway: Gateway, url: str, environment: Mapping[str, str]) -> Ro
     to = urlsplit(url)
     verify, ca, ca_reason = _certificates(gateway, environment)
     proxy, proxy_reason = _proxy(gateway, to, environment)
-    return Route(
+    route = Route(
         tls=to.scheme == "https", verify=verify, ca=ca, proxy=proxy, ca_reason=ca_reason, proxy_reason=proxy_reason
     )
+    if not route.tls and (proxy is None or not proxy.url.startswith("https:")):
+        return route
+    files = (*(_places(route) or ()), *(gateway.client_cert or ()))
+    return replace(route, file_states=tuple(map(_file_state, files)))
+
+
+def _file_state(path: str | None) -> tuple[int, ...] | None:
+    """Return what changes when a file is replaced or written anew; None for a file that cannot be read."""
+    with suppress(OSError):
+        if path is not None:
+            found = Path(path).stat()
+            return found.st_mtime_ns, found.st_size, found.st_ino
+    return None
 
 
 def _certificates(gateway: Gateway, environment: Mapping[str, str]) -> tuple[bool, str | None, str]:
@@ -168,13 +184,13 @@ def tls_context(gateway: Gateway, route: Route, client_cert: tuple[str, str] | N
     authorities = f"the CA certificates in {route.ca or 'the store of the machine'} ({route.ca_reason})"
     places = _places(route)
     try:
-        context = _tls_context(places, None)
+        context = _tls_context(places, None, route.file_states)
     except OSError as error:
         raise _unusable(gateway, authorities, error) from None
     if client_cert is None:
         return context
     try:
-        return _tls_context(places, client_cert)
+        return _tls_context(places, client_cert, route.file_states)
     except OSError as error:
         raise _unusable(gateway, "the client certificate or its key", error) from None
 
@@ -210,8 +226,10 @@ def _machine_store() -> _Places:
     return str(file) if has_file else None, str(directory) if has_directory else None
 
 
-@cache
-def _tls_context(places: _Places | None, client_cert: tuple[str, str] | None) -> ssl.SSLContext:
+@lru_cache(maxsize=32)
+def _tls_context(
+    places: _Places | None, client_cert: tuple[str, str] | None, _file_states: tuple[tuple[int, ...] | None, ...]
+) -> ssl.SSLContext:
     """Return a cached context: building it takes tens of milliseconds, and blocks a triggerer's event loop."""
     if places is None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
