@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -270,12 +271,16 @@ class Receiver:
     ) -> Reception:
         """Count and log the result on which ITSM is answered. Nothing that an unproved callback holds is logged.
 
+        So of an error only its type and its lines of code are: its text may quote what the callback holds.
         A flood of refusals is counted, and logged once in ``LOG_SECONDS``.
         """
         now, why = self._clock(), f" ({type(error).__name__})" if error else ""
         if check is None and now - self._logged.get(result, 0.0) >= LOG_SECONDS:
             self._logged[result] = now
-            log.log(logging.ERROR if error else logging.INFO, "callback: %s%s", result, why, exc_info=error)
+            where = "".join(traceback.format_tb(error.__traceback__)).rstrip() if error else ""
+            log.log(
+                logging.ERROR if error else logging.INFO, "callback: %s%s%s", result, why, where and f"\n{where}"
+            )
         self._count(result)
         return Reception(result=result, check=check)
 

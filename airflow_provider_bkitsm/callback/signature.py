@@ -36,7 +36,7 @@ class Claim:
     """What a signature vouches for.
 
     :param conn_id: connection the ticket was opened with.
-    :param tag: the approval, as :func:`~airflow_provider_bkitsm.itsm.idempotency.creation_tag` names it.
+    :param tag: the approval, as :func:`~airflow_provider_bkitsm.itsm.idempotency.approval_tag` names it.
     :param expires: end of the signature's life, in seconds since 1970.
     """
 

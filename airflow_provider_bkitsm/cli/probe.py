@@ -12,6 +12,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
 
@@ -70,7 +71,10 @@ def _with_a_ticket(hook: ItsmHook, approver: str, sleep: Callable[[float], None]
     form = {"title": marked_title(TITLE, tag), "APPROVER": approver, "APPROVAL_CONTENT": TITLE}
     service = hook.gateway.service
     key, fields = hook.run(ask(lambda itsm: itsm.service_for(form, service_id=service, fast_approval=False)))
-    sn = hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, service_id=key, fields=fields))).sn
+    try:
+        sn = hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, service_id=key, fields=fields))).sn
+    except ItsmOutcomeUnknownError as lost:
+        sn = _opened(hook, tag, began, sleep, lost)
     seen: dict[str, Any] = {}
     try:
         seen["created"] = seen["asks"] = _shown(hook, sn)
@@ -87,6 +91,22 @@ def _with_a_ticket(hook: ItsmHook, approver: str, sleep: Callable[[float], None]
     seen["withdrawn"] = _shown(hook, sn)
     seen["withdrawn_twice"] = _withdrawn(hook, sn, creator)
     return seen
+
+
+def _opened(
+    hook: ItsmHook, tag: str, began: datetime, sleep: Callable[[float], None], lost: ItsmOutcomeUnknownError
+) -> str:
+    """Return the number of a ticket whose create answer was lost: it has to be withdrawn all the same.
+
+    :raises ItsmOutcomeUnknownError: the ticket does not appear.
+    """
+    for _ in range(_LOOKS):
+        # ITSM may be down just now: the next look may find the ticket.
+        with suppress(ItsmError):
+            for ticket in hook.run(find_opened(tag, creator=hook.gateway.username, since=began)):
+                return ticket.sn
+        sleep(_SECONDS)
+    raise ItsmOutcomeUnknownError(f"{lost}. A ticket titled {marked_title(TITLE, tag)!r} MAY BE OPEN") from None
 
 
 def _shown(hook: ItsmHook, sn: str) -> dict[str, Any]:

@@ -115,8 +115,8 @@ def _with_grant(call: Call[Any], error: errors.ItsmAuthenticationError) -> error
 
 log = logging.getLogger(__name__)
 
-# The errors of a path that leads nowhere: ITSM's page for unknown paths has HTTP 200
-# (docs/itsm-behaviour.md#crash-page).
+# The errors that a path which leads nowhere may have, and an outage as well: ITSM's page for unknown paths has
+# HTTP 200 (docs/itsm-behaviour.md#crash-page).
 LEADS_NOWHERE = (ItsmUnavailableError, ItsmEndpointNotFoundError)
 DEFAULT_RETRIES = 2
 # The hook makes no pause longer than this. The caller decides whether to wait longer.
@@ -149,7 +149,7 @@ def falls_back(call: Call[Any], gateway: Gateway) -> bool:
 def at_esb(call: Call[T], failure: ItsmError) -> Call[T]:
     """Return the call for the ESB, and log why.
 
-    :raises ItsmError: ``failure``, unless it means that the call's path leads nowhere.
+    :raises ItsmError: ``failure``, unless it may mean that the call's path leads nowhere.
     """
     if not isinstance(failure, LEADS_NOWHERE):
         raise failure
@@ -161,8 +161,8 @@ def nowhere(call: Call[Any], failure: ItsmError, at_the_esb: ItsmError) -> ItsmE
     """Return the error of a call that neither API gateway nor ESB delivers."""
     return type(at_the_esb)(
         f"{call.path.rstrip('/')}: the API gateway does not deliver it ({failure}), and the ESB does not either"
-        f" ({at_the_esb}). ITSM's published gateway definition misspells this call's path; have it mended, or name"
-        " the ESB's address in the connection's extra esb_url"
+        f" ({at_the_esb}). If other calls are answered: ITSM's published gateway definition misspells this call's"
+        " path; have it mended, or name the ESB's address in the connection's extra esb_url"
     )
 
 

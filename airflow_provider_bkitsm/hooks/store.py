@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from asgiref.sync import sync_to_async
 
 from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.hooks.connection_lookup import find_connection
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmUnavailableError
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
     keeps_open = os.getpid() in _keepers
     kept = _uris.get(conn_id) if keeps_open else None
     if kept is None or time.monotonic() - kept[1] >= _REMEMBERED_SECONDS:
-        from airflow.sdk import BaseHook
-
-        kept = BaseHook.get_connection(conn_id).get_uri(), time.monotonic()
+        kept = find_connection(conn_id).get_uri(), time.monotonic()
         if keeps_open:
             _uris[conn_id] = kept
     return _engine_at(conn_id, kept[0], keeps_open)
@@ -112,15 +111,16 @@ def _file_engine(file: Path) -> Engine:
 
 @lru_cache(maxsize=8)
 def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
-    from airflow.sdk import BaseHook
     from sqlalchemy.pool import NullPool
 
-    hook = BaseHook.get_hook(conn_id)
-    if not hasattr(hook, "get_sqlalchemy_engine"):
+    connection = find_connection(conn_id)
+    if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):
         raise ItsmConfigurationError(
             f"connection {conn_id!r} is not an SQL database; the collectors' state needs PostgreSQL or MySQL"
         )
     # Airflow forks its workers: a pool would be shared between processes.
     pool = _POOL if keeps_open else {"poolclass": NullPool}
+    # The hook is given its connection: by itself it finds none whose id is not plain.
+    hook = connection.get_hook(hook_params={"connection": connection})
     engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=pool)
     return engine

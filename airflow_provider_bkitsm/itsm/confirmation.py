@@ -90,12 +90,18 @@ def as_asked(
 
     No call where the verdict was read by that policy; else it is read anew.
 
-    :param request: ``policy`` in it is the connection's of that time. None: the verdict stands.
+    :param request: ``policy`` in it is the connection's of that time. Without one the verdict stands; one that
+        cannot be read is no approval's.
     :param settings: as for ``confirm``; what is set in it takes the place of the connection's.
     """
-    policy = VerdictPolicy.from_dict((request or {}).get("policy"))
-    if policy is None or verdict.outcome is not Outcome.APPROVED:
+    stored = (request or {}).get("policy")
+    if stored is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
+    policy = VerdictPolicy.from_dict(stored)
+    if policy is None:
+        reason = Reason.UNREADABLE
+        text = f"{reason.text}: the stored verdict policy {stored!r:.200}. {_ADVICE}"
+        return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
     own = {name: value for name, value in (settings or {}).items() if value is not None}
     policy = replace(policy, **own)
     if verdict.policy == policy:

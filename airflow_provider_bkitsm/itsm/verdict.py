@@ -55,12 +55,15 @@ class VerdictPolicy:
 
     @classmethod
     def from_dict(cls, values: object) -> VerdictPolicy | None:
-        """Build from what ``asdict`` returned, of this version or another one; None where it is none."""
+        """Build from what ``asdict`` returned, of this version or another one; None where that cannot be read.
+
+        A setting that the other version did not have is the default's here. Settings unknown here are left out.
+        """
         if not isinstance(values, Mapping):
             return None
-        known = {name: values.get(name) for name in _POLICY}
-        is_whole = all(isinstance(value, _POLICY[name]) for name, value in known.items())
-        return cls(**known) if is_whole else None  # type: ignore[arg-type]
+        known = {name: values[name] for name in _POLICY if name in values}
+        is_readable = all(isinstance(value, _POLICY[name]) for name, value in known.items())
+        return cls(**known) if is_readable else None
 
 
 @dataclass(frozen=True, kw_only=True)

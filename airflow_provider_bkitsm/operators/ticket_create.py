@@ -272,7 +272,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
             try_number=ti.try_number,
             max_tries=ti.max_tries,
             retries=self.retries or 0,
-            clear_number=getattr(run, "clear_number", None),
+            clear_number=None if _is_dated_back(run) else getattr(run, "clear_number", None),
             run_started=_iso(_run_began(context)),
         )
 
@@ -302,9 +302,12 @@ def _run_began(context: Context) -> datetime | None:
     from airflow_provider_bkitsm.tickets.approval import made_at
 
     ti, run = context["ti"], context["dag_run"]
-    is_dated_back = run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
     made = made_at(str(getattr(ti, "id", None)))
-    return made or ti.start_date if is_dated_back else run.start_date
+    return made or ti.start_date if _is_dated_back(run) else run.start_date
+
+
+def _is_dated_back(run: Any) -> bool:
+    return run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
 
 
 def _iso(moment: datetime | None) -> str | None:

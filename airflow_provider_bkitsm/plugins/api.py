@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -32,6 +33,7 @@ from airflow_provider_bkitsm.plugins.security import (
     signed_in,
 )
 from airflow_provider_bkitsm.plugins.views import ApprovalViews, collector_row
+from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
 
 T = TypeVar("T")
 
@@ -200,7 +202,15 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait) -> dict[str, An
 
 
 async def _hook(views: ApprovalViews, wait: ApprovalWait) -> ItsmAsyncHook:
+    """Return the client for a wait's ticket.
+
+    :raises HTTPException: there is none, or another ITSM has the ticket: a ticket of the same number is not ours.
+    :raises ItsmError: the record of the ticket cannot be read.
+    """
     gateway = await in_thread(views.metadata.gateway, wait.conn_id)
     if gateway is None:
         raise HTTPException(503, "The ITSM connection cannot be used")
+    spoken = gateway.dialect.name
+    if another := await in_thread(partial(read_another_dialect, wait.sn, wait.conn_id, spoken=spoken)):
+        raise HTTPException(409, str(another))
     return ItsmAsyncHook.for_gateway(gateway)

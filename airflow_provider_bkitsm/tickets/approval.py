@@ -60,7 +60,8 @@ class Attempt:
 
     :param ti_id: of the try: every retry and every clear gets a new one. None where Airflow does not say.
     :param retries: as the DAG says now.
-    :param clear_number: how often tasks of the run were cleared; None where Airflow does not say.
+    :param clear_number: how often tasks of the run were cleared; None where Airflow does not say, and in a test
+        run, whose beginning is not known either.
     :param run_started: when the run began (ISO 8601); a run that comes back under its id began at another moment.
     """
 
@@ -97,8 +98,18 @@ class Attempt:
         return self.try_number, self.max_tries
 
     def is_later(self, earlier: Attempt) -> bool:
-        """Whether this is a later try of the same run; a run that comes back under its id counts from 1 again."""
-        return self.try_number > earlier.try_number
+        """Whether this is a later try of the same run, as far as Airflow shows the run.
+
+        A run that comes back under its id counts its tries from 1 again, but the first of them may have ended
+        before they asked. So the run's beginning is compared. A clear changes that of a run that has ended, and
+        then ``clear_number`` rises too. A run that comes back and is cleared before it asks looks like that.
+        """
+        if self.try_number <= earlier.try_number:
+            return False
+        clears, earlier_clears = self.clear_number, earlier.clear_number
+        if self.run_started == earlier.run_started or clears is None or earlier_clears is None:
+            return True
+        return clears > earlier_clears
 
     def is_given_up(self, later: Attempt) -> bool:
         """Whether Airflow made another try after this one: the ids of tries are UUIDs that rise with time.

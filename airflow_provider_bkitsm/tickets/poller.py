@@ -346,11 +346,11 @@ class Poller:
             self._spawn(self._noter.note())
 
     async def _try_to_learn_creation(self, batch: Batch) -> None:
-        """A decision that was seen is told all the same; the next look tries again."""
+        """Whatever fails here, the states that were read are told all the same; the next look tries again."""
         try:
             await self._learn_creation(batch)
-        except ItsmError as error:
-            log.warning("when tickets were opened could not be read: %s", error)
+        except Exception as error:
+            log.warning("when tickets were opened could not be read: %s: %s", type(error).__name__, error)
 
     async def _learn_creation(self, batch: Batch) -> None:
         """Read when tickets were opened, once for each whose deadline is counted from there."""

@@ -12,6 +12,7 @@ from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import (
+    RECORD_KEPT,
     TaskFate,
     WaitRecord,
     end_reason,
@@ -59,7 +60,7 @@ def reconcile_waits(hook: ItsmHook, *, ask: AskStates, keep: Collection[str] = (
             try:
                 _reconcile(hook, wait, _states_of(wait, ask), report, keep)
             except Exception as error:
-                log.warning("ITSM ticket %s, for which %s has waited, is as it was: %s", wait.sn, wait, error)
+                log.warning("ITSM ticket %s, for which %s has waited, is not ended yet: %s", wait.sn, wait, error)
                 report.left_open.append(wait.sn)
     return report
 
@@ -78,7 +79,7 @@ def _reconcile(
     elif fate is TaskFate.ENDED:
         if wait.withdraws() and withdraw_if_open(hook, sn=wait.sn, why=end_reason(wait, states)):
             report.withdrawn.append(wait.sn)
-        open_wait_store().end_of(wait)
+        _forget(wait)
 
 
 def _see_to_gone(
@@ -102,4 +103,12 @@ def _see_to_gone(
             wait,
         )
     elif wait.sn not in keep:
+        _forget(wait)
+
+
+def _forget(wait: WaitRecord) -> None:
+    """Delete the record of a wait that is over; where that fails the next comparison finds the record again."""
+    try:
         open_wait_store().end_of(wait)
+    except ItsmError as error:
+        log.warning(RECORD_KEPT, wait.sn, error)

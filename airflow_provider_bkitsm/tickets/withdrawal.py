@@ -34,6 +34,7 @@ from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.actions import read_status, withdraw_or_terminate
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAnotherDialectError,
     ItsmConflictError,
     ItsmError,
     ItsmOutcomeUnknownError,
@@ -82,9 +83,11 @@ def withdraw(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
     """End a ticket; see :func:`~airflow_provider_bkitsm.itsm.actions.withdraw_or_terminate`.
 
     :param why: the reason, which the ticket's log shows.
+    :raises ItsmAnotherDialectError: the ticket is of another ITSM; nothing was asked.
     :raises ItsmConflictError: ITSM allows neither to withdraw nor to terminate the ticket.
     :raises ItsmOutcomeUnknownError: ITSM's answers are lost; a retry is safe.
     """
+    refuse_another_dialect(hook, sn)
     account = hook.gateway.username
 
     def withdraw_once() -> TicketStatus:
@@ -103,9 +106,10 @@ def withdraw_on_timeout(hook: ItsmHook, *, sn: str, why: str, policy: VerdictPol
     :raises ItsmAnotherDialectError: the ticket is of another ITSM; nothing was asked.
     :raises ItsmError: whether the ticket has ended is not known; a retry is safe.
     """
-    refuse_another_dialect(hook, sn)
     try:
         withdraw(hook, sn=sn, why=why)
+    except ItsmAnotherDialectError:
+        raise
     except ItsmError as error:
         if error.retry_safe or isinstance(error, ItsmOutcomeUnknownError):
             raise

@@ -17,8 +17,10 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import (
+    RECORD_KEPT,
     TaskFate,
     WaitRecord,
     end_reason,
@@ -68,7 +70,10 @@ async def _end(hook: ItsmAsyncHook, wait: WaitRecord) -> bool:
     withdraws = await call_store(wait.withdraws)
     if withdraws:
         await async_withdraw_if_open(hook, sn=wait.sn, why=end_reason(wait, states))
-    await call_store(partial(open_wait_store().end_of, wait))
+    try:
+        await call_store(lambda: open_wait_store().end_of(wait))
+    except ItsmError as error:
+        log.warning(RECORD_KEPT, wait.sn, error)
     return withdraws
 
 

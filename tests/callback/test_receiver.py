@@ -232,6 +232,24 @@ async def test_the_log_tells_the_ticket_and_why(sn, receiver, arrive, caplog, ch
     assert any(line.startswith(f"callback for ticket {sn}: {said}") for line in caplog.messages)
 
 
+async def test_p8_the_log_quotes_nothing_of_a_callback_that_is_not_proved(
+    receiver, arrive, sn, metadata, monkeypatch, caplog
+):
+    """A secrets backend may quote the id that it was asked for, which anybody can post."""
+
+    def down(conn_id):
+        try:
+            raise KeyError(f"no such path: {conn_id}")
+        except KeyError as error:
+            raise RuntimeError(f"backend is down for {conn_id}") from error
+
+    monkeypatch.setattr(metadata, "gateway", down)
+    assert await settled(receiver, arrive(sn, conn_id="posted-by-anybody")) is Result.FAILED
+    assert "callback: failed (RuntimeError)" in caplog.text
+    assert f", in {down.__name__}" in caplog.text
+    assert "posted-by-anybody" not in caplog.text
+
+
 async def test_the_log_is_as_loud_as_it_is_bad(sn, receiver, arrive, metadata, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     await settled(receiver, arrive(sn))

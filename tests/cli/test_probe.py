@@ -49,6 +49,23 @@ def test_p5_the_ticket_that_it_opens_is_withdrawn(itsm, run):
     assert len(found["facts"]) > 9
 
 
+def test_p5_a_ticket_whose_create_answer_was_lost_is_withdrawn_too(itsm, run):
+    itsm.fault("ticket/create", "drop_answer")
+    found = run("--create", "--approver", "bob")
+    (ticket,) = itsm.tickets()
+    assert ticket["status"] == "revoked"
+    assert found["withdrawn_once"] == {"answered": True}
+
+
+def test_p5_a_ticket_that_does_not_appear_is_named(itsm, capsys):
+    itsm.fault("ticket/create", "drop_answer")
+    itsm.fault("ticket/list", "html", times=99)
+    with pytest.raises(SystemExit):
+        main(["--create", "--approver", "bob"])
+    (ticket,) = itsm.tickets()
+    assert f"{ticket['title']!r} MAY BE OPEN" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("switches", "wrong"),
     [

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
+from airflow_provider_bkitsm.hooks.store import store_engine
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
 from tests.plugins.database import airflow_database
 from tests.supervision import answer, execution_api
 
 FIELDS = {"conn_type": "bkitsm", "host": "https://itsm.example.com", "login": "app", "password": "word"}
+DATABASE = {"conn_type": "postgres", "host": "127.0.0.1", "port": 5, "schema": "s"}
 IN_DATABASE = ("plain", "审批连接", "bk:itsm#1", "bk:itsm", "连接#1", "é", "c" * 200, "连" * 200, r"a\b!(c)")
 
 
@@ -29,6 +31,7 @@ def api(tmp_path_factory) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("lookup")
     with airflow_database(home, f"sqlite:///{home / 'airflow.db'}"):
         with create_session(scoped=False) as session:
+            session.add_all(Connection(conn_id=f"库{one}", **DATABASE, login=one) for one in IN_DATABASE)
             session.add_all(
                 Connection(conn_id=one, **FIELDS, extra=json.dumps({"bk_username": f"of-{number}"}))
                 for number, one in enumerate(IN_DATABASE)
@@ -79,6 +82,13 @@ async def test_p1_a_triggerer_reads_a_connection_of_airflows_database(conn_id):
 def test_p6_a_worker_reads_this_connection_and_no_other(conn_id):
     gateway = ItsmHook(conn_id).gateway
     assert (gateway.conn_id, gateway.username) == (conn_id, f"of-{IN_DATABASE.index(conn_id)}")
+
+
+@pytest.mark.parametrize("process", ["_worker", "_triggerer"])
+@pytest.mark.parametrize("conn_id", [one for one in IN_DATABASE if len(one) < 200])
+def test_p1_a_store_may_have_any_id_that_a_connection_may_have(conn_id, process, request):
+    request.getfixturevalue(process)
+    assert store_engine(f"库{conn_id}").url.username == conn_id
 
 
 @pytest.mark.usefixtures("_worker")

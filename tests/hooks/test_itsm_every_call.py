@@ -123,7 +123,10 @@ def test_what_the_gateways_definition_misspells_is_asked_of_the_esb(call, front,
 @pytest.mark.parametrize("front", ["gateway"], indirect=True)
 def test_where_neither_door_delivers_both_failures_are_told(call, front, sandbox):
     sandbox.fault("compapi", "status", status=404)
-    with pytest.raises(errors.ItsmEndpointNotFoundError, match=r"does not deliver it.*HTTP 200.*esb_url"):
+    with pytest.raises(
+        errors.ItsmEndpointNotFoundError,
+        match=r"does not deliver it.*HTTP 200.*If other calls are answered:.*esb_url",
+    ):
         call("get_workflow_detail", ONE_APPROVAL)
 
 

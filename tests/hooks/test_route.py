@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +18,7 @@ import pytest
 from cryptography import x509
 
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook, BkLogUnavailableError
+from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.route import CA_VARIABLES, Proxy, find_route
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, SyncTransport
@@ -101,6 +105,15 @@ def test_p1_both_clients_trust_the_same_server(send, network, monkeypatch, envir
     assert len(network.https.requests) == is_trusted
 
 
+@asynccontextmanager
+async def aclosing_transport(gateway: Gateway) -> AsyncIterator[AsyncTransport]:
+    transport = AsyncTransport(gateway)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
 def hashed(bundle: Path, folder: Path) -> Path:
     """Return a directory as ``openssl rehash`` makes it: a file is named after its certificate's subject."""
     folder.mkdir()
@@ -143,6 +156,34 @@ def test_without_any_variable_it_is_the_machines_store(send, network, monkeypatc
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths(Path("/nowhere")))
     with pytest.raises(NoAnswerError, match="certificate verify failed"):
         send(gateway_at(network.https.url), READ)
+
+
+def replaced(file: Path, other: Path) -> None:
+    """Write a file anew, as whoever rotates certificates does."""
+    file.write_bytes(other.read_bytes())
+    os.utime(file, ns=(time.time_ns() + 10**9,) * 2)
+
+
+def test_p1_a_worker_sees_certificates_that_are_replaced_while_it_runs(network, monkeypatch, tmp_path):
+    file = tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    replaced(file, network.others.bundle)
+    with closing(SyncTransport(gateway_at(network.https.url))) as transport:
+        with pytest.raises(NoAnswerError, match="certificate verify failed"):
+            transport.send(READ)
+        replaced(file, network.ours.bundle)
+        assert transport.send(READ).status_code == 200
+
+
+async def test_p1_so_does_a_triggerer_whose_client_many_share(network, monkeypatch, tmp_path):
+    file = tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    replaced(file, network.ours.bundle)
+    async with aclosing_transport(gateway_at(network.https.url)) as transport:
+        assert (await transport.send(READ)).status_code == 200
+        replaced(file, network.others.bundle)
+        with pytest.raises(NoAnswerError, match="certificate verify failed"):
+            await transport.send(READ)
 
 
 @pytest.mark.parametrize("name", CA_VARIABLES[:3])

@@ -404,8 +404,10 @@ STRICT = {"verdict_field": None, "verdict_value": "true", "require_evidence": Tr
         (STRICT | {"require_evidence": False}, {"require_evidence": True}, None),
         (STRICT | {"of_a_later_version": 1}, {}, None),
         (None, {}, None),
-        ({"require_evidence": False}, {}, None),
-        (STRICT | {"require_evidence": "no"}, {}, None),
+        ({"require_evidence": False}, {}, "require_evidence"),
+        ({"require_evidence": True}, {}, None),
+        ({name: value for name, value in STRICT.items() if name != "accept_automatic"}, {}, None),
+        ({"verdict_field": "f", "verdict_value": "true", "require_evidence": True}, {}, "verdict_field"),
     ],
 )
 def test_p3_an_approval_is_judged_again_wherever_the_policy_was_another_one(asked, settings, judged):
@@ -418,6 +420,18 @@ def test_p3_an_approval_is_judged_again_wherever_the_policy_was_another_one(aske
         assert drive(flow, None) is verdict
     else:
         assert first_call(flow).path == calls.ticket_approval_result([SN]).path
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [*(STRICT | {name: wrong} for name in STRICT for wrong in (7, ["true"])), "strict", [STRICT], True, 0, ""],
+)
+def test_p3_an_approval_whose_stored_policy_cannot_be_read_is_none(stored):
+    verdict = Verdict(
+        sn=SN, outcome=Outcome.APPROVED, reason="", current_status="FINISHED", policy=VerdictPolicy()
+    )
+    judged = drive(as_asked(verdict, {"policy": stored}), None)
+    assert (judged.outcome, judged.reason_code, judged.stands) == (Outcome.REJECTED, Reason.UNREADABLE, False)
 
 
 def test_p3_a_verdict_of_which_nothing_says_by_what_policy_it_was_read_is_judged_again():

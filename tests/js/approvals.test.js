@@ -221,10 +221,16 @@ test("a filter leads back to the first page, and leaves the others alone", () =>
 test("a list without rows says why", () => {
   assert.equal(emptyWord(filtersFrom({})), "empty_waiting");
   assert.equal(emptyWord(filtersFrom({ view: "decided" })), "empty_decided");
+  assert.equal(emptyWord(filtersFrom({ view: "all" })), "empty_all");
+  for (const view of VIEWS) {
+    assert.equal(emptyWord(filtersFrom({ view, dag_id: "dag", run_id: "run" })), "empty_run");
+    assert.equal(emptyWord(filtersFrom({ view, run_id: "run", search: "x" })), "empty_search");
+  }
   for (const filter of ["mine", "search", "dag_id", "collector"]) {
     assert.equal(emptyWord(filtersFrom({ [filter]: "x" })), "empty_search");
   }
-  for (const word of ["empty_waiting", "empty_decided", "empty_search"]) {
+  const views = VIEWS.map((view) => `empty_${view}`);
+  for (const word of [...views, "empty_run", "empty_search"]) {
     assert.ok(word in WORDS && `${word}_more` in WORDS, word);
   }
 });

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED
 from airflow_provider_bkitsm.plugins.security import HEADER
 from tests.callback.conftest import FORM
 from tests.plugins.people import Person, auth_manager
+from tests.tickets.records import record_round
 
 TASK = TaskKey(dag_id="dag", run_id="run", task_id="wait")
 ALL = frozenset({"dag"})
@@ -161,3 +162,14 @@ def test_what_no_database_can_hold_is_not_there(act, sandbox, sn, name, text):
     answer = act("withdraw", "alice", **{"reason": "r", name: text})
     assert answer.status_code == 404
     assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
+@pytest.mark.parametrize("action", ["withdraw", "remind"])
+def test_p6_the_same_number_in_another_itsm_is_neither_read_nor_changed(act, remind, sn, sandbox, action):
+    """The connection speaks another dialect than when the ticket was opened."""
+    record_round(sn, request={"dialect": "v9"})
+    requests = len(sandbox.requests())
+    answer = remind() if action == "remind" else act("withdraw", "robot", reason="r")
+    assert (answer.status_code, SENT) == (409, [])
+    assert "'v9'" in answer.json()["detail"]
+    assert len(sandbox.requests()) == requests

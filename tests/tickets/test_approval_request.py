@@ -183,6 +183,34 @@ def test_p3_a_run_that_comes_back_under_its_id_takes_neither_ticket_nor_decision
     assert ask(began=again + timedelta(hours=1)) != sn
 
 
+@pytest.mark.parametrize("title", ["Restart", "Restart all"])
+@pytest.mark.parametrize("again", [{"try_number": 2}, {"try_number": 3}])
+def test_p6_the_open_ticket_of_a_deleted_run_is_spared_whichever_try_comes_to_ask(ask, sandbox, again, title):
+    """The run was made again, and its first tries ended before they asked. People may wait for the earlier run."""
+    sn = ask()
+    assert ask(began=datetime.now(UTC) + timedelta(hours=1), title=title, **again) != sn
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+    assert len(sandbox.tickets()) == 2
+
+
+def test_p2_a_clear_of_a_run_that_has_ended_goes_on_with_the_open_ticket(ask):
+    """The clear makes the run begin at another moment, and counts."""
+    sn = ask()
+    assert ask(began=datetime.now(UTC) + timedelta(hours=1), try_number=2, clear_number=1) == sn
+
+
+def test_p2_a_retry_in_a_test_run_goes_on_with_the_open_ticket(connections, task):
+    """``airflow dags test`` shows no try when the run was made."""
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+
+    def run(ti_id, **more):
+        context = task("gate", began=long_ago, **more).context
+        context["dag_run"].logical_date, context["ti"].id = long_ago, ti_id
+        return ItsmCreateTicketOperator(**FAST).execute(context)
+
+    assert run(FIRST) == run(LATER, try_number=2)
+
+
 def test_p3_the_first_try_that_stores_something_may_be_a_retry(ask, sandbox):
     """The run was made again, and its first try crashed at once: the second one continues no earlier run."""
     sn = ask()

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.v2.dialect import DialectV2
 from airflow_provider_bkitsm.tickets import poller
 from airflow_provider_bkitsm.tickets.poller import TicketWait
 
@@ -100,6 +101,17 @@ async def test_when_a_ticket_was_opened_is_read_for_all_in_one_call(sandbox, con
     assert all(wait.created_at is not None for _, wait in looks)
     assert len(sandbox.requests("get_tickets")) < 5
     assert not sandbox.requests("get_ticket_info")
+
+
+async def test_p1_a_state_is_told_whatever_goes_wrong_with_when_its_ticket_was_opened(connections, monkeypatch):
+    (sn,) = opened(1)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(DialectV2, "summaries", broken)
+    async with TicketWait(CONN, sn=sn, interval=60, dated=True) as wait:
+        assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
 
 
 async def test_a_batch_holds_as_many_as_the_connection_says(sandbox, connections):

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.store import store_engine
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.wait_reconciliation import WaitReport, reconcile_waits
-from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, WaitStore, open_wait_store
 from airflow_provider_bkitsm.triggers import abandoned_waits, task_instance
 from tests.tickets.records import record_round
 from tests.tickets.test_waits import WAIT
@@ -38,12 +42,9 @@ def airflow() -> Airflow:
     return Airflow()
 
 
-@pytest.fixture(params=["on a worker", "in a triggerer"])
-def look(request, airflow, monkeypatch):
-    """Look for waits that were left; return the numbers of the tickets that were ended."""
-
-    async def on_worker() -> list[str]:
-        return airflow.reconcile().withdrawn
+@pytest.fixture
+def triggerer(airflow, monkeypatch):
+    """Look for waits that were left, in an event loop; return the numbers of the tickets that were ended."""
 
     async def in_triggerer() -> list[str]:
         return await abandoned_waits.withdraw_abandoned("bkitsm_default")
@@ -53,7 +54,17 @@ def look(request, airflow, monkeypatch):
 
     monkeypatch.setattr(task_instance, "ask_states", ask)
     monkeypatch.setattr(abandoned_waits, "ask_states", ask)
-    return on_worker if request.param == "on a worker" else in_triggerer
+    return in_triggerer
+
+
+@pytest.fixture(params=["on a worker", "in a triggerer"])
+def look(request, airflow, triggerer):
+    """Look for waits that were left; return the numbers of the tickets that were ended."""
+
+    async def on_worker() -> list[str]:
+        return airflow.reconcile().withdrawn
+
+    return on_worker if request.param == "on a worker" else triggerer
 
 
 @pytest.fixture
@@ -103,6 +114,59 @@ async def test_p5_a_task_that_was_deleted_withdraws_nothing(airflow, look, wait,
     one = wait()
     assert await look() == []
     assert sandbox.ticket(one.sn)["status"] == "RUNNING"
+
+
+async def test_p5_a_triggerer_opens_the_store_in_threads_alone(airflow, triggerer, wait, sandbox, monkeypatch):
+    """Airflow's supervisor refuses an event loop's thread that asks for the store's connection."""
+    one = wait()
+    airflow.states["run_1"] = "failed"
+    engine = store_engine()
+
+    def engine_for_a_thread() -> Engine:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return engine
+        raise RuntimeError("asked in an event loop's thread")
+
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", engine_for_a_thread)
+    assert await triggerer() == [one.sn]
+    assert sandbox.ticket(one.sn)["status"] == "REVOKED"
+    assert await asyncio.to_thread(stored) == []
+
+
+@pytest.mark.parametrize("ends", ["withdrawn", "approved, and its task is gone"])
+def test_a_ticket_whose_record_cannot_be_deleted_is_not_reported_open(
+    airflow, wait, sandbox, monkeypatch, caplog, ends
+):
+    one = wait()
+    if ends == "withdrawn":
+        airflow.states["run_1"] = "failed"
+    else:
+        sandbox.approve(one.sn)
+    with monkeypatch.context() as patch:
+        patch.setattr(WaitStore, "end_of", _refuse)
+        report = airflow.reconcile()
+    assert (report.withdrawn, report.left_open) == ([one.sn] if ends == "withdrawn" else [], [])
+    assert sandbox.ticket(one.sn)["status"] in ("REVOKED", "FINISHED")
+    assert f"the record of the wait for ITSM ticket {one.sn} stays until the next comparison" in caplog.text
+    airflow.reconcile()
+    assert stored() == []
+
+
+async def test_a_triggerer_names_a_ticket_it_has_ended_whose_record_cannot_be_deleted(
+    airflow, triggerer, wait, sandbox, monkeypatch, caplog
+):
+    one = wait()
+    airflow.states["run_1"] = "failed"
+    monkeypatch.setattr(WaitStore, "end_of", _refuse)
+    assert await triggerer() == [one.sn]
+    assert sandbox.ticket(one.sn)["status"] == "REVOKED"
+    assert "is not ended yet" not in caplog.text
+
+
+def _refuse(*_: object) -> None:
+    raise StoreUnavailable("no")
 
 
 async def test_a_ticket_that_is_to_be_kept_is_kept_and_its_wait_forgotten(airflow, look, wait, sandbox):
@@ -184,13 +248,9 @@ def test_a_removed_task_may_come_back_and_is_not_deleted(airflow, wait):
     assert airflow.reconcile().deleted == set()
 
 
+@pytest.mark.usefixtures("triggerer")
 async def test_a_triggerer_looks_as_long_as_somebody_waits(airflow, wait, sandbox, monkeypatch):
-    async def ask(dag_id: str, **tasks: Any) -> Any:
-        return airflow.ask(dag_id=dag_id, **tasks)
-
     monkeypatch.setattr(abandoned_waits, "WATCH_SECONDS", 0.02)
-    monkeypatch.setattr(task_instance, "ask_states", ask)
-    monkeypatch.setattr(abandoned_waits, "ask_states", ask)
     one = wait()
     airflow.states["run_1"] = "failed"
     async with abandoned_waits.watching_abandoned_waits("bkitsm_default"):

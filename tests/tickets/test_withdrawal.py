@@ -73,7 +73,7 @@ def test_an_outage_that_lasts_is_left_to_a_retry(hook, sn, sandbox):
         withdraw_on_timeout(hook, sn=sn, why="over", policy=VerdictPolicy())
 
 
-@pytest.mark.parametrize("end", [partial(withdraw_on_timeout, policy=VerdictPolicy()), withdraw_if_open])
+@pytest.mark.parametrize("end", [withdraw, partial(withdraw_on_timeout, policy=VerdictPolicy()), withdraw_if_open])
 def test_p6_a_ticket_of_another_itsm_is_neither_read_nor_ended(hook, sn, sandbox, end):
     """The connection speaks another dialect than when the ticket was opened."""
     record_round(sn, request={"dialect": "v9"})

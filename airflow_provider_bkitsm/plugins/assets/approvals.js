@@ -54,9 +54,10 @@ export function orderAfterClick(filters, sort) {
 }
 
 /** The word for a list without rows. */
-export function emptyWord({ view, mine, search, dag_id, collector }) {
-  if (mine || search || dag_id || collector) return "empty_search";
-  return view === "waiting" ? "empty_waiting" : "empty_decided";
+export function emptyWord({ view, mine, search, dag_id, run_id, collector }) {
+  // The tab of a run names the run's DAG, which nobody chose there.
+  if (mine || search || collector || (dag_id && !run_id)) return "empty_search";
+  return run_id ? "empty_run" : `empty_${view}`;
 }
 
 /** What a filter offers: the values in the list, and the chosen one even when no row has it. */

@@ -88,6 +88,13 @@ export const WORDS = {
     "Decisions of the last 30 days appear here.",
     "最近 30 天的审批结果会显示在这里。",
   ],
+  empty_all: ["No tickets", "没有单据"],
+  empty_all_more: [
+    "Tickets that wait, and decisions of the last 30 days, appear here.",
+    "待审批的单据和最近 30 天的审批结果会显示在这里。",
+  ],
+  empty_run: ["No tickets", "没有单据"],
+  empty_run_more: ["No task of this run has such a ticket.", "此次运行的任务没有此类单据。"],
   empty_search: ["Nothing found", "没有找到"],
   empty_search_more: ["No ticket matches these filters.", "没有符合条件的单据。"],
   empty_collectors: ["No collectors", "没有采集项"],
