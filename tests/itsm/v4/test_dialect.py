@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.actions import operate
+from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.operators.ticket import (
     ItsmApprovalOperator,
@@ -19,6 +20,7 @@ from airflow_provider_bkitsm.operators.ticket import (
     ItsmOperateTicketOperator,
 )
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+from airflow_provider_bkitsm.tickets.poller import TicketWait
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.conformance.v4.cases import case
 from tests.conformance.v4.test_sandbox import TEMPLATE
@@ -273,6 +275,59 @@ async def test_many_waits_share_their_questions(itsm, task):
     assert {one["verdict"]["outcome"] for one in verdicts} == {"approved"}
     # One for all, and one for each verdict.
     assert len(itsm.requests("system_ticket/list")) - before < 3 * len(numbers)
+
+
+async def test_whom_the_tickets_ask_is_read_from_the_polls_answers(itsm, task, monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.2)
+    numbers = [opened(task, run_id=f"run_{number}") for number in range(3)]
+    for one in numbers:
+        itsm.wait_for_step(one)
+    before = len(itsm.requests("ticket/detail"))
+    people: dict[str, tuple[str, ...]] = {}
+
+    async def wait(one: str) -> None:
+        def on_steps(status: TicketStatus, stalled: bool) -> None:
+            assert not stalled
+            people[one] = status.waits_for
+
+        async with TicketWait("bkitsm_default", sn=one, interval=0.05, on_steps=on_steps) as waiting:
+            while len(people) < len(numbers):
+                await waiting.look()
+
+    await asyncio.gather(*map(wait, numbers))
+    assert set(people.values()) == {("bob", "carol")}
+    assert len(itsm.requests("ticket/detail")) == before
+
+
+async def test_a_next_step_is_seen_in_the_polls_answers(itsm, task, monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    sn = opened(task, service="two_steps", fields={**FORM, "second_approvers": "dave"})
+    itsm.wait_for_step(sn)
+    people: list[tuple[str, ...]] = []
+
+    async with TicketWait(
+        "bkitsm_default", sn=sn, interval=0.05, on_steps=lambda status, _: people.append(status.waits_for)
+    ) as waiting:
+        while not people:
+            await waiting.look()
+        itsm.approve(sn, operator="bob")
+        while len(people) < 2:
+            await waiting.look()
+    assert people == [("bob", "carol"), ("dave",)]
+
+
+async def test_a_ticket_whose_people_the_list_leaves_out_is_read(itsm, sn, monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    itsm.set_itsm_v4(list_rows="short")
+    itsm.wait_for_step(sn)
+    people: list[tuple[str, ...]] = []
+
+    async with TicketWait(
+        "bkitsm_default", sn=sn, interval=0.05, on_steps=lambda status, _: people.append(status.waits_for)
+    ) as waiting:
+        while not people:
+            await waiting.look()
+    assert people == [("bob", "carol")]
 
 
 @case(54)
