@@ -42,9 +42,14 @@ def waited(sn: str, task: Any, **more: Any) -> dict[str, Any]:
     return sensor.execute(task("wait").context)
 
 
-async def fired(sn: str) -> dict[str, Any]:
+async def fired(sn: str, **more: Any) -> dict[str, Any]:
     trigger = ItsmTicketTrigger(
-        ticket_sn=sn, bkitsm_conn_id="bkitsm_default", poll_interval=0.05, approval_timeout=None, opened_by="ask"
+        ticket_sn=sn,
+        bkitsm_conn_id="bkitsm_default",
+        poll_interval=0.05,
+        approval_timeout=None,
+        opened_by="ask",
+        **more,
     )
     return await anext(event.payload async for event in trigger.run())
 
@@ -331,7 +336,7 @@ async def test_a_ticket_whose_people_the_list_leaves_out_is_read(itsm, sn, monke
 
 
 @case(54)
-def test_p2_a_ticket_of_v2_is_left_alone_by_a_connection_of_v4(sandbox, connections, task, monkeypatch):
+async def test_p2_a_ticket_of_v2_is_left_alone_by_a_connection_of_v4(sandbox, connections, task, monkeypatch):
     fields = {"APPROVER": "bob", "APPROVAL_CONTENT": "c"}
     ask = ItsmCreateTicketOperator(task_id="ask", title="Drop?", fields=fields, fast_approval=True)
     sn = ask.execute(task("ask").context)
@@ -341,8 +346,64 @@ def test_p2_a_ticket_of_v2_is_left_alone_by_a_connection_of_v4(sandbox, connecti
         waited(sn, task)
     with pytest.raises(errors.ItsmAnotherDialectError, match="no second one was opened"):
         opened(task, try_number=2)
+    withdraw = ItsmOperateTicketOperator(
+        task_id="withdraw", ticket_sn=sn, action_type="WITHDRAW", action_message="m"
+    )
+    with pytest.raises(errors.ItsmAnotherDialectError, match="The ticket is as it was"):
+        withdraw.execute(task("withdraw").context)
+    sensor = ItsmTicketSensor(task_id="wait", ticket_sn=sn, opened_by="ask")
+    with pytest.raises(errors.ItsmAnotherDialectError, match="goes on once"):
+        sensor.execute_complete(task("wait").context, None)
+    assert (await fired(sn))["kind"] == "ItsmAnotherDialectError"
     assert [one["sn"] for one in sandbox.tickets()] == [sn]
-    assert {one["method"] for one in sandbox.requests("cw-aitsm")} <= {"GET"}
+    assert sandbox.requests("cw-aitsm") == []
+    sandbox.dialect = "v2"
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", sandbox.connection("bkitsm", read_retries=0))
+    sandbox.approve(sn)
+    assert waited(sn, task)["outcome"] == "approved"
+
+
+async def test_p6_a_connection_that_is_switched_while_its_tickets_wait_is_not_asked_about_them(
+    sandbox, connections, task, monkeypatch
+):
+    fields = {"APPROVER": "bob", "APPROVAL_CONTENT": "c"}
+    ask = ItsmCreateTicketOperator(task_id="ask", title="Drop?", fields=fields, fast_approval=True)
+    old = ask.execute(task("ask").context)
+    sandbox.dialect = "v4"
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", sandbox.connection("bkitsm", read_retries=0))
+    new = opened(task, run_id="run_2")
+    sandbox.approve(new)
+    before, after = await asyncio.gather(fired(old), fired(new))
+    assert (before["kind"], after["verdict"]["outcome"]) == ("ItsmAnotherDialectError", "approved")
+    assert not [one for one in sandbox.requests("cw-aitsm") if old in f"{one['query']}{one['body']}"]
+
+
+# -- what v4 has not
+
+
+@pytest.mark.parametrize("kind", [ItsmCreateTicketOperator, ItsmApprovalOperator])
+def test_a_verdict_in_a_field_is_refused_before_anybody_is_asked(itsm, task, changed, kind):
+    of_task = {"verdict_field": "answer"} if kind is ItsmApprovalOperator else {}
+    if not of_task:
+        changed(verdict_field="answer")
+    operator = kind(task_id="ask", title="Drop?", fields=FORM, **of_task)
+    with pytest.raises(errors.ItsmConfigurationError, match=r"'answer'.*let an approval step of the workflow"):
+        operator.execute(task("ask").context)
+    assert itsm.tickets() == []
+
+
+async def test_no_wait_begins_that_could_never_be_approved(itsm, sn, task):
+    before = len(itsm.requests())
+    with pytest.raises(errors.ItsmConfigurationError, match="nothing would ever be approved"):
+        waited(sn, task, verdict_field="answer")
+    assert len(itsm.requests()) == before
+    assert (await fired(sn, verdict_field="answer"))["kind"] == "ItsmConfigurationError"
+
+
+def test_the_test_button_refuses_a_verdict_in_a_field(itsm, changed):
+    changed(verdict_field="answer")
+    good, text = ItsmHook().test_connection()
+    assert (good, "Leave verdict_field out" in text) == (False, True)
 
 
 # -- the connection
