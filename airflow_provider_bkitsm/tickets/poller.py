@@ -343,7 +343,7 @@ class Poller:
         return others | rows_by_ticket(asked, rows)
 
     async def _of_another_dialect(self, batch: Batch) -> dict[str, ItsmError]:
-        """Return the error of each ticket that was opened in another dialect than the connection speaks now (P6)."""
+        """Return the error of each ticket that was opened in another dialect than the connection speaks (P6)."""
         spoken, conn_id = (await self._questions.aget_conn()).gateway.dialect.name, self.hook.bkitsm_conn_id
         return {
             sn: another_dialect(f"ITSM ticket {sn}", conn_id, stored=wait.dialect, spoken=spoken)

@@ -2,8 +2,8 @@
 """Callbacks that are almost right: thousands of them, posted to the real endpoint on a real database (P4).
 
 Four tickets: one that was approved and is waited for, which every forgery is after; another such one; one that is
-still open; one whose approval was followed long ago. Whatever is posted, no row of Airflow's may change. The sandbox
-says in which dialect.
+still open; one whose approval was followed long ago. Whatever is posted, no row of Airflow's may change. The
+sandbox says in which dialect.
 """
 
 from __future__ import annotations
