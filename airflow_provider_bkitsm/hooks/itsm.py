@@ -432,7 +432,7 @@ def _verdict_policy(gateway: Gateway, of_the_task: dict[str, Any]) -> VerdictPol
         raise errors.ItsmConfigurationError(
             f"ITSM {gateway.dialect.name} shows no form in a ticket's log, so nobody's answer in the verdict_field"
             f" {policy.verdict_field!r} could be proved: nothing would ever be approved. Leave verdict_field out"
-            f" of the task and of connection {gateway.conn_id!r}, and let an approval step of the workflow decide. No"
-            " ticket was opened or changed"
+            f" of the task and of connection {gateway.conn_id!r}, and let an approval step of the workflow decide."
+            " No ticket was opened or changed"
         )
     return policy

@@ -190,14 +190,17 @@ def _approval(
 ) -> str:
     """Try a task until it gets through; return the ticket's number."""
     chaos, began = Chaos(), datetime.now(UTC)
+    extra = _COLLECTORS_V4 if (task, sandbox.dialect) == (APPLY, "v4") else {}
+
+    def transport(kind: str) -> Transport:
+        return Transport(kind, sandbox, chaos, **extra)
+
     if task == APPLY:
         sandbox.put_collector(FIRST_COLLECTOR + number)
     for made, point in enumerate(points, 1):
         chaos.aim(point, looks=drawn.randrange(4))
         stores = SeamedStore(engine, seam=chaos), SeamedApprovals(engine, seam=chaos)
-        extra = _COLLECTORS_V4 if (task, sandbox.dialect) == (APPLY, "v4") else {}
-        operator = _operator(task, number, sandbox.dialect)
-        operator = wired(operator, lambda kind: Transport(kind, sandbox, chaos, **extra), *stores)
+        operator = wired(_operator(task, number, sandbox.dialect), transport, *stores)
         context = FakeTask("task", run_id=f"run_{number}", try_number=made, began=began).context
         result.tries += 1
         try:

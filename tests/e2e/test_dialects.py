@@ -17,6 +17,7 @@ from tests.e2e.conftest import COLLECTORS_OF, CONNECTION_OF, DIALECTS
 from tests.e2e.gates import DECISIONS, Gate
 
 CALLBACK, POLL, COLLECTOR = "either_by_callback", "either_by_poll", "either_collector"
+UNSIGNED = "v1=" + "0" * 64
 STARTS = {
     **dict.fromkeys((*DECISIONS, "killed", "forged"), CALLBACK),
     **dict.fromkeys(("lost_callback", "cleared", "outage"), POLL),
@@ -143,8 +144,8 @@ def test_p4_a_forged_callback_changes_nothing(site):
     address, headers, body = gate.callback()
 
     def post(url: str = address, *, signed: bool = True, **changes: Any) -> int:
-        unsigned = {name: "v1=" + "0" * 64 for name in headers}
-        token = {"callback_token": "v1=" + "0" * 64} if "callback_token" in body and not signed else {}
+        unsigned, in_body = dict.fromkeys(headers, UNSIGNED), "callback_token" in body and not signed
+        token = {"callback_token": UNSIGNED} if in_body else {}
         sent = {"url": url, "json": body | token | changes, "headers": headers if signed else unsigned}
         return requests.post(**sent, timeout=10).status_code
 
