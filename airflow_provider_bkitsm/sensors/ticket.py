@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
+        from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
         from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
         from airflow_provider_bkitsm.itsm.wait import Done, Wait, ticket_number
         from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
@@ -226,7 +228,9 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         sn = ticket_number(self.ticket_sn)
         wait = Wait(interval=self.poke_interval)
         try:
-            refuse_another_dialect(self.hook, sn)
+            # Where the store cannot be read an approval fails later: nothing counts without its record.
+            with suppress(StoreUnavailable):
+                refuse_another_dialect(self.hook, sn)
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
             if not verdict.outcome.is_final:
                 wait.deadline = self._look_closer(sn)
