@@ -15,13 +15,8 @@ from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 PARAMS = {"conn_id": Param("itsm_v2")}
 CONN = {"bkitsm_conn_id": "{{ params.conn_id }}"}
-ETL = {
-    "table_id": "app_runtime",
-    "etl_config": "bk_log_text",
-    "storage_cluster_id": 3,
-    "retention": 7,
-    "allocation_min_days": 0,
-}
+STORAGE = {"storage_cluster_id": 3, "retention": 7, "allocation_min_days": 0}
+ETL = {"table_id": "app_runtime", "etl_config": "bk_log_text"} | STORAGE
 
 
 @task
