@@ -262,12 +262,16 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     def look_again(self, own: str | None, context: Context, remembered: Mapping[str, Any]) -> dict[str, Any]:
         """Read the task's own ticket; wait again while it is open or cannot be read."""
         from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
+        from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
 
         if own is None:
             raise _stopped("a callback came, and it cannot be told which ticket this task waits for")
         try:
+            refuse_another_dialect(self.hook, own)
             policy = self.hook.verdict_policy(**self.verdict_settings)
             verdict = self.hook.run(read_verdict(own, policy))
+        except ItsmAnotherDialectError:
+            raise
         except ItsmError as error:
             self.log.warning("ITSM ticket %s could not be read: %s; waiting again", own, error)
             self.wait_in_triggerer(own, **remembered)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Thousands of callbacks that are almost right: whether any changes anything, or breaks the endpoint.
 
-    python -m benchmarks.callback_mutations [--count 10000] [--seed 1]
+    python -m benchmarks.callback_mutations [--count 10000] [--seed 1] [--dialect v4]
 
 The endpoint in this process with Airflow's database on PostgreSQL; ITSM is a sandbox.
 """
@@ -15,6 +15,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from typing import Literal
 from unittest.mock import patch
 
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
@@ -24,14 +25,15 @@ from tests.plugins.database import airflow_database
 from tests.plugins.mutations import Forger, Played, connections, play
 from tests.plugins.rows import insert_dag
 
-SECTION = "callback_mutations"
+Dialect = Literal["v2", "v4"]
+SECTIONS: dict[Dialect, str] = {"v2": "callback_mutations", "v4": "callback_mutations_v4"}
 
 
-def measure(count: int, seed: int) -> Played:
+def measure(count: int, seed: int, dialect: Dialect) -> Played:
     """Play."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bkitsm-")))
-        sandbox = stack.enter_context(SandboxServer())
+        sandbox = stack.enter_context(SandboxServer(dialect=dialect))
         stack.enter_context(airflow_database(home, stack.enter_context(postgres())))
         known = {f"AIRFLOW_CONN_{name.upper()}": text for name, text in connections(sandbox).items()}
         stack.enter_context(patch.dict(os.environ, known))
@@ -63,9 +65,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Callbacks that are almost right.")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dialect", choices=[*SECTIONS], default="v2", help="the version of ITSM (%(default)s)")
     given = parser.parse_args()
     logging.disable(logging.WARNING)  # a line for each callback
-    publish(SECTION, report(measure(given.count, given.seed), given.seed))
+    publish(SECTIONS[given.dialect], report(measure(given.count, given.seed, given.dialect), given.seed))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import psutil
 
@@ -65,11 +66,11 @@ def report(rounds: list[tuple[float, float]]) -> str:
 
 
 @contextmanager
-def quick_sandbox() -> Iterator[SandboxControl]:
+def quick_sandbox(dialect: Literal["v2", "v4"] = "v2") -> Iterator[SandboxControl]:
     """Run a sandbox process in which tickets start at once."""
-    server, url = started("--start-delay", "0")
+    server, url = started("--start-delay", "0", "--dialect", dialect)
     try:
-        yield SandboxControl(url)
+        yield SandboxControl(url, dialect=dialect)
     finally:
         server.terminate()
         server.wait()
@@ -87,6 +88,10 @@ def started(*options: str) -> tuple[subprocess.Popen[str], str]:
 
 def opened(sandbox: SandboxControl, *, title: str = "t") -> str:
     """Open a ticket."""
+    if sandbox.dialect == "v4":
+        form = {"ticket__title": title, "content": "c", "approvers": ["alice"]}
+        asked = {"workflow_key": "approval", "operator": "carol", "system_id": "airflow", "form_data": form}
+        return str(sandbox.call("POST", "ticket/create", json=asked)["id"])
     fields = FIELDS | {"title": title}
     body = {
         "fast_approval": True,

@@ -206,12 +206,16 @@ class ItsmHook(ItsmCalls, BlueKingHook):
             yield from self.run(pages.next())
 
     def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
-        """Return a task's verdict policy. A value that the task leaves at None is the connection's."""
+        """Return a task's verdict policy. A value that the task leaves at None is the connection's.
+
+        :raises ItsmConfigurationError: the connection's version of ITSM can read no such verdict.
+        """
         return _verdict_policy(self.gateway, of_the_task)
 
     def _report(self) -> str:
         """Make the reads that a wait needs; where they lead nowhere, see whether another dialect answers there."""
         gateway = self.gateway
+        self.verdict_policy()
         try:
             return self._report_in(gateway.dialect)
         except _PERHAPS_ANOTHER_DIALECT as error:
@@ -403,7 +407,10 @@ class ItsmAsyncHook(ItsmAsyncCalls, BaseHook):
                 yield row
 
     async def verdict_policy(self, **of_the_task: Any) -> VerdictPolicy:
-        """Return a task's verdict policy. A value that the task leaves at None is the connection's."""
+        """Return a task's verdict policy. A value that the task leaves at None is the connection's.
+
+        :raises ItsmConfigurationError: the connection's version of ITSM can read no such verdict.
+        """
         return _verdict_policy((await self.aget_conn()).gateway, of_the_task)
 
 
@@ -420,4 +427,12 @@ def _verdict_policy(gateway: Gateway, of_the_task: dict[str, Any]) -> VerdictPol
         "accept_automatic": gateway.flag("accept_automatic", False),
     }
     chosen = {key: value for key, value in of_the_task.items() if value is not None}
-    return VerdictPolicy(**of_the_connection | chosen)
+    policy = VerdictPolicy(**of_the_connection | chosen)
+    if policy.verdict_field is not None and not gateway.dialect.capabilities.verdict_field:
+        raise errors.ItsmConfigurationError(
+            f"ITSM {gateway.dialect.name} shows no form in a ticket's log, so nobody's answer in the verdict_field"
+            f" {policy.verdict_field!r} could be proved: nothing would ever be approved. Leave verdict_field out"
+            f" of the task and of connection {gateway.conn_id!r}, and let an approval step of the workflow decide."
+            " No ticket was opened or changed"
+        )
+    return policy

@@ -75,6 +75,7 @@ class Capabilities:
     :param terminate: an application may terminate a ticket.
     :param suspend: an application may suspend and resume a ticket.
     :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
+    :param verdict_field: a log shows the forms of steps, so that a form field can hold the verdict.
     :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
     """
 
@@ -83,6 +84,7 @@ class Capabilities:
     terminate: bool
     suspend: bool
     tag: bool
+    verdict_field: bool
     verify_token: bool
 
 

@@ -127,6 +127,7 @@ class TicketState(_WithAddresses):
     :param current_status: as :class:`TicketStatus` has it.
     :param approve_result: ITSM's own verdict, which counts only once the ticket has ended; None: there is none.
     :param updated_by: the people who have acted on the ticket, in no order; empty where ITSM does not name them.
+    :param current_steps: as far as an answer about many tickets shows them.
     """
 
     sn: str
@@ -137,6 +138,7 @@ class TicketState(_WithAddresses):
     ticket_url: str = ""
     updated_at: datetime | None = None
     updated_by: tuple[str, ...] = ()
+    current_steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -231,6 +231,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
         if not is_whole(meta):
             raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
+        self.hook.verdict_policy(**self.policy_settings())
         form, names = self.form(tag, question), {"service_id": question.service_id}
         service_id, form = self.hook.run(
             ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))

@@ -62,7 +62,9 @@ class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
         """Operate on the ticket and return its status."""
         from airflow_provider_bkitsm.itsm.actions import operate
         from airflow_provider_bkitsm.itsm.people import read_person
+        from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
 
+        refuse_another_dialect(self.hook, self.ticket_sn)
         status = self.hook.run(
             operate(
                 sn=self.ticket_sn,

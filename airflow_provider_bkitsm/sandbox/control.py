@@ -152,8 +152,10 @@ class SandboxControl:
 
         :raises RuntimeError: ITSM refuses.
         """
-        root = f"{self.itsm_v4_url}/api/v1" if self.dialect == "v4" else self.itsm_url
-        answer = self._http.request(method, f"{root}/{name}/", headers=self.headers(), timeout=30, **more).json()
+        root, headers = self.itsm_url, self.headers()
+        if self.dialect == "v4":
+            root, headers = f"{self.itsm_v4_url}/api/v1", headers | {"SYSTEM-TOKEN": _V4_EXTRA["system_token"]}
+        answer = self._http.request(method, f"{root}/{name}/", headers=headers, timeout=30, **more).json()
         if answer["result"] is not True:
             raise RuntimeError(answer["message"])
         return answer["data"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -219,12 +220,17 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
+        from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
         from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
         from airflow_provider_bkitsm.itsm.wait import Done, Wait, ticket_number
+        from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
 
         sn = ticket_number(self.ticket_sn)
         wait = Wait(interval=self.poke_interval)
         try:
+            # Where the store cannot be read an approval fails later: nothing counts without its record.
+            with suppress(StoreUnavailable):
+                refuse_another_dialect(self.hook, sn)
             verdict = self.hook.run(read_verdict(sn, self.hook.verdict_policy(**self.verdict_settings)))
             if not verdict.outcome.is_final:
                 wait.deadline = self._look_closer(sn)
@@ -242,22 +248,11 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         )
 
     def _could_not_read(self, error: ItsmError, context: Context) -> PokeReturnValue:
-        if not error.retry_safe:
-            self._refuse_another_dialect()
         is_missing = isinstance(error, ItsmTicketNotFoundError)
         if (is_missing and self._is_missing_for_good(context)) or not (is_missing or error.retry_safe):
             raise error
         self.log.warning("ITSM ticket %s could not be read: %s; looking again", self.ticket_sn, error)
         return PokeReturnValue(is_done=False)
-
-    def _refuse_another_dialect(self) -> None:
-        """Raise an error where the ticket cannot be read because its connection speaks another dialect now."""
-        from airflow_provider_bkitsm.itsm.wait import ticket_number
-        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
-
-        spoken = self.hook.gateway.dialect.name
-        if found := read_another_dialect(ticket_number(self.ticket_sn), self.bkitsm_conn_id, spoken=spoken):
-            raise found
 
     def _is_missing_for_good(self, context: Context) -> bool:
         """Whether ITSM has not known the number for so many looks; in reschedule mode, for their time."""

@@ -65,16 +65,25 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
         return _first(connection, _openers(), {"sn": sn, "conn_id": bkitsm_conn_id})[1]
 
 
+def read_stored_dialect(sn: str, bkitsm_conn_id: str) -> str | None:
+    """Return the name of the dialect that a ticket was opened in; None where no record says. Blocks.
+
+    :raises ItsmError: as ``read_ownership``.
+    """
+    request = read_request(sn, bkitsm_conn_id)
+    return None if request is None else stored_dialect(request)
+
+
 def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAnotherDialectError | None:
     """Return the error of a ticket that was opened in another dialect than its connection speaks. Blocks.
 
     :param spoken: name of the connection's dialect.
     :raises ItsmError: as ``read_ownership``.
     """
-    request = read_request(sn, bkitsm_conn_id)
-    if request is None or stored_dialect(request) == spoken:
+    stored = read_stored_dialect(sn, bkitsm_conn_id)
+    if stored in (None, spoken):
         return None
-    return another_dialect(f"ITSM ticket {sn}", bkitsm_conn_id, stored=stored_dialect(request), spoken=spoken)
+    return another_dialect(f"ITSM ticket {sn}", bkitsm_conn_id, stored=str(stored), spoken=spoken)
 
 
 def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, batch_size
-from airflow_provider_bkitsm.itsm.dialect import ask
+from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
@@ -39,6 +39,7 @@ class TicketWait:
 
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
+    :param dialect: the one that the ticket was opened in: in another one it is not asked about. None: any.
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
     :param on_steps: called in the context of whoever waits when the ticket's steps were read, with the ticket's
         status and whether it is stalled.
@@ -53,6 +54,7 @@ class TicketWait:
         "_next",
         "_rested_at",
         "created_at",
+        "dialect",
         "interval",
         "known",
         "note",
@@ -71,6 +73,7 @@ class TicketWait:
         sn: str,
         interval: float,
         dated: bool = False,
+        dialect: str | None = None,
         note: Note | None = None,
         on_steps: OnSteps | None = None,
     ) -> None:
@@ -80,6 +83,7 @@ class TicketWait:
         self.stalled = False
         self.interval = interval
         self.created_at: datetime | None = None
+        self.dialect = dialect
         self.known: str | None = None
         self._began = datetime.now(UTC)
         self._conn_id = conn_id
@@ -317,7 +321,7 @@ class Poller:
         if isinstance(answer, ItsmError):
             await self._tell_failure(batch, answer, is_for_all=is_for_all)
         else:
-            await self._try_to_learn_creation(batch)
+            await self._try_to_learn_creation(tuple(sn for sn in batch if isinstance(answer[sn], TicketState)))
             self._note(batch)
             for sn, look in answer.items():
                 if isinstance(look, TicketState):
@@ -326,13 +330,27 @@ class Poller:
 
     async def _answer(self, batch: Batch) -> Answer:
         """Return what ITSM says of each ticket; a row that cannot be read is an error of its own ticket only."""
+        others: Answer = dict(await self._of_another_dialect(batch))
+        asked = [sn for sn in batch if sn not in others]
+        if not asked:
+            return others
         try:
-            rows = await self._questions.run(ask(lambda itsm: itsm.states(batch)))
+            rows = await self._questions.run(ask(lambda itsm: itsm.states(asked)))
         except ItsmUnexpectedAnswerError as error:
             if error.rows is None:
                 raise
-            return rows_by_ticket(batch, error.rows, error)
-        return rows_by_ticket(batch, rows)
+            return others | rows_by_ticket(asked, error.rows, error)
+        return others | rows_by_ticket(asked, rows)
+
+    async def _of_another_dialect(self, batch: Batch) -> dict[str, ItsmError]:
+        """Return the error of each ticket that was opened in another dialect than the connection speaks (P6)."""
+        spoken, conn_id = (await self._questions.aget_conn()).gateway.dialect.name, self.hook.bkitsm_conn_id
+        return {
+            sn: another_dialect(f"ITSM ticket {sn}", conn_id, stored=wait.dialect, spoken=spoken)
+            for sn in batch
+            for wait in self._waits.get(sn, ())
+            if wait.dialect not in (None, spoken)
+        }
 
     def _note(self, batch: Batch) -> None:
         """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""

@@ -254,7 +254,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             sn, self._time = await self._number(), approval_time(self.approval_timeout)
         except ItsmError as error:
             return Failed(error=error)
-        opened = None if self._time is None else await self._opened_at(sn)
+        opened, dialect = await self._opening(sn)
         wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         await self._remember_wait(sn)
@@ -267,6 +267,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             sn=sn,
             interval=self.poll_interval,
             dated=self._time is not None and opened is None,
+            dialect=dialect,
             note=partial(self._notes.polled, self.bkitsm_conn_id),
             on_steps=self._see_steps,
         )
@@ -302,15 +303,22 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.log.warning("%s", reason.format(sn=found, opener=self.opened_by))
         return found
 
-    async def _opened_at(self, sn: str) -> datetime | None:
-        """Return when a ticket was opened by our own clock, by which a deadline is counted: ITSM's may differ."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
+    async def _opening(self, sn: str) -> tuple[datetime | None, str | None]:
+        """Return when a ticket was opened, and in which dialect, as far as it is recorded.
+
+        The time is by our own clock, by which a deadline is counted: ITSM's may differ.
+        """
+        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at, read_stored_dialect
+
+        def read() -> tuple[datetime | None, str | None]:
+            opened = None if self._time is None else read_opened_at(sn, self.bkitsm_conn_id)
+            return opened, read_stored_dialect(sn, self.bkitsm_conn_id)
 
         try:
-            return await call_store(partial(read_opened_at, sn, self.bkitsm_conn_id))
+            return await call_store(read)
         except ItsmError as error:
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
-            return None
+            return None, None
 
     def _see_steps(self, status: TicketStatus, stalled: bool) -> None:
         """Say in the log whom the ticket asks, and note it for the approvals pages."""
@@ -373,25 +381,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
         return self._notes.registered and shows_marker(title)
 
-    async def _explained(self, error: ItsmError) -> ItsmError:
-        """Return why a wait failed: its ticket may be of another dialect than the connection speaks now."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
-
-        try:
-            sn, conn_id = ticket_number(self.ticket_sn), self.bkitsm_conn_id
-            async with ItsmAsyncHook(conn_id) as hook:
-                spoken = (await hook.aget_conn()).gateway.dialect.name
-            read = partial(read_another_dialect, sn, conn_id, spoken=spoken)
-            return await call_store(read) or error
-        except Exception as unread:
-            self.log.info("The dialect of ITSM ticket %s could not be read: %s", self.ticket_sn, unread)
-            return error
-
     async def _event(self, step: Done | Failed) -> TriggerEvent:
         """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
         if isinstance(step, Failed):
-            reason = step.error if step.error.retry_safe else await self._explained(step.error)
-            payload = {"error": str(reason), "kind": type(reason).__name__}
+            payload = {"error": str(step.error), "kind": type(step.error).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
         try:
             counted = await self._as_it_counts(step.verdict)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The long ones: counted, and written to ``docs/reliability.md``.
 
-    python -m tests.chaos [machine] [crashes] [contention]
+    python -m tests.chaos [machine] [crashes] [crashes_v4] [contention]
 
 A broken promise ends it with an error, and nothing is written about it.
 """
@@ -15,7 +15,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import structlog
 from airflow.sdk.bases.operator import ExecutorSafeguard
@@ -49,10 +51,10 @@ def report_machine() -> str:
     return f"{this_machine('hypothesis')}.\n\n{said}\n\n{_table('step', totals.rules)}"
 
 
-def report_crashes() -> str:
-    """Crash around ``create_ticket``, and say what was left."""
+def report_crashes(dialect: Literal["v2", "v4"] = "v2") -> str:
+    """Crash around the call that opens a ticket, and say what was left."""
     began = time.monotonic()
-    with SandboxServer(Settings(start_delay=0.02)) as sandbox:
+    with SandboxServer(Settings(start_delay=0.02), dialect=dialect) as sandbox:
         result = crashes.crash_around_create(sandbox, crashes=CRASHES)
     if result.duplicates or result.lost:
         raise SystemExit(f"{result.duplicates} duplicate tickets, {result.lost} lost ones")
@@ -96,6 +98,7 @@ def _table(what: str, counts: Counter[str]) -> str:
 REPORTS: dict[str, Callable[[], str]] = {
     "machine": report_machine,
     "crashes": report_crashes,
+    "crashes_v4": partial(report_crashes, "v4"),
     "contention": report_contention,
 }
 

@@ -2,11 +2,13 @@
 """Crashes around ``create_ticket``, through the real operators, against the sandbox over HTTP.
 
 Every approval is applied for by a task whose tries crash at drawn points, until one gets through. Then the
-sandbox's own record tells: one ticket for each approval, open, and its number is what the task returned.
+sandbox's own record tells: one ticket for each approval, open, and its number is what the task returned. The
+sandbox says in which version of ITSM.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import time
@@ -28,7 +30,7 @@ from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import LOG_COLLECTOR
 from tests.chaos.clock import sleeping_by
 from tests.chaos.inprocess import gateway
-from tests.chaos.seams import Crash, Order, Point, SeamedApprovals, SeamedStore, SeamedTransport, wired
+from tests.chaos.seams import CREATES, Crash, Order, Point, SeamedApprovals, SeamedStore, SeamedTransport, wired
 from tests.conftest import FakeTask
 
 SETTLE_SECONDS = 0.2
@@ -40,6 +42,10 @@ CLEAN = {
     "allocation_min_days": 0,
 }
 FIRST_COLLECTOR = 20_000
+# The call that opens a ticket, as a fault names it; the calls that look for one.
+_CREATE = {"v2": "create_ticket", "v4": "ticket/create"}
+_LOOKS = frozenset({"get_tickets", "list"})
+_OPEN = frozenset({"RUNNING", "draft", "running"})
 # Where a task stores that it is about to ask.
 _MEANS = (("recording", "asking"), ("changing", "apply"), ("changing", "recreate"))
 
@@ -91,11 +97,11 @@ class Chaos:
     def __call__(self, at: Point) -> Order | None:
         if (at.kind, at.name) in _MEANS:
             self._meant_at = time.monotonic()
-        if (at.kind, at.name) == ("before", "get_tickets"):
+        if at.kind == "before" and at.name in _LOOKS:
             self._looked_for()
         if at.before_create:
             return self._before_create()
-        if (at.kind, at.name) == ("after", "create_ticket") and self.point == BEFORE_STORING:
+        if at.kind == "after" and at.name in CREATES and self.point == BEFORE_STORING:
             self._strike()
         return None
 
@@ -113,7 +119,8 @@ class Chaos:
 
     def _drop(self, transport: SeamedTransport, request: Request) -> Reply:
         """Let the sandbox do its work and cut the connection; the next look for the ticket crashes."""
-        transport.sandbox.fault("create_ticket", "drop_answer")  # type: ignore[attr-defined]
+        sandbox: SandboxControl = transport.sandbox  # type: ignore[attr-defined]
+        sandbox.fault(_CREATE[sandbox.dialect], "drop_answer")
         self._dropped = True
         return transport.carry(request)
 
@@ -139,11 +146,17 @@ class Chaos:
 
 
 class Transport(SeamedTransport):
-    """Sends to the sandbox over HTTP."""
+    """Sends to the sandbox over HTTP.
 
-    def __init__(self, kind: str, sandbox: SandboxControl, seam: Callable[[Point], Order | None]) -> None:
-        root = sandbox.itsm_url if kind == "bkitsm" else sandbox.bklog_url
-        super().__init__(gateway(kind, root=root, settle_seconds=SETTLE_SECONDS), seam)
+    :param extra: keys of the ITSM connection's extra.
+    """
+
+    def __init__(
+        self, kind: Any, sandbox: SandboxControl, seam: Callable[[Point], Order | None], **extra: Any
+    ) -> None:
+        known = json.loads(sandbox.connection(kind, **extra) if kind == "bkitsm" else sandbox.connection(kind))
+        more = known["extra"] | {"settle_seconds": SETTLE_SECONDS}
+        super().__init__(gateway(kind, root=known["host"], **more), seam)
         self.sandbox = sandbox
 
 
@@ -177,12 +190,17 @@ def _approval(
 ) -> str:
     """Try a task until it gets through; return the ticket's number."""
     chaos, began = Chaos(), datetime.now(UTC)
+    extra = _COLLECTORS_V4 if (task, sandbox.dialect) == (APPLY, "v4") else {}
+
+    def transport(kind: str) -> Transport:
+        return Transport(kind, sandbox, chaos, **extra)
+
     if task == APPLY:
         sandbox.put_collector(FIRST_COLLECTOR + number)
     for made, point in enumerate(points, 1):
         chaos.aim(point, looks=drawn.randrange(4))
         stores = SeamedStore(engine, seam=chaos), SeamedApprovals(engine, seam=chaos)
-        operator = wired(_operator(task, number), lambda kind: Transport(kind, sandbox, chaos), *stores)
+        operator = wired(_operator(task, number, sandbox.dialect), transport, *stores)
         context = FakeTask("task", run_id=f"run_{number}", try_number=made, began=began).context
         result.tries += 1
         try:
@@ -198,7 +216,10 @@ def _approval(
     raise AssertionError(f"{task} {number} did not get through: {points}")
 
 
-def _operator(task: str, number: int) -> Any:
+_COLLECTORS_V4 = {"workflow_key": "collector", "form_approvers": "approvals"}
+
+
+def _operator(task: str, number: int, dialect: str) -> Any:
     if task == APPLY:
         return CollectorApplyOperator(
             task_id="task",
@@ -206,13 +227,13 @@ def _operator(task: str, number: int) -> Any:
             bk_biz_id=2,
             clean_config=CLEAN,
             approvers="alice",
-            service_id=LOG_COLLECTOR,
+            service_id=LOG_COLLECTOR if dialect == "v2" else None,
         )
     kind = ItsmApprovalOperator if task == WAITS else ItsmCreateTicketOperator
     return kind(
         task_id="task",
         title="Restart",
-        fast_approval=True,
+        fast_approval=dialect == "v2",
         fields={"APPROVER": "alice", "APPROVAL_CONTENT": "restart"},
         approval_key=f"key {number}" if task == SHARED else None,
     )
@@ -221,7 +242,7 @@ def _operator(task: str, number: int) -> Any:
 def _judged(sandbox: SandboxControl, result: Result) -> Result:
     """Compare what the tasks returned with the sandbox's own record."""
     found = sandbox.tickets()
-    open_now = {one["sn"] for one in found if one["status"] == "RUNNING"}
+    open_now = {one["sn"] for one in found if one["status"] in _OPEN}
     returned = set(result.sns)
     result.duplicates = len([one for one in found if one["sn"] not in returned])
     result.lost = len(result.sns) - len(returned & open_now)

@@ -25,6 +25,10 @@ from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 Kind = Literal["before", "after", "changing", "committing", "stored", "recording", "recorded", "sleeping"]
 
 
+# The call that opens a ticket, in each version of ITSM.
+CREATES = frozenset({"create_ticket", "create"})
+
+
 class Crash(BaseException):
     """The worker is gone; no ``except Exception`` may hold it up."""
 
@@ -47,8 +51,8 @@ class Point:
 
     @property
     def before_create(self) -> bool:
-        """Whether ``create_ticket`` is about to be sent."""
-        return (self.kind, self.name) == ("before", "create_ticket")
+        """Whether the call that opens a ticket is about to be sent."""
+        return self.kind == "before" and self.name in CREATES
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"

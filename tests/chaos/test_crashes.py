@@ -16,7 +16,9 @@ from tests.chaos.seams import Crash, wired
 from tests.conftest import FakeTask
 
 
-def test_p2_crashes_around_create_ticket_leave_one_ticket_for_each_approval(sandbox):
+@pytest.mark.parametrize("dialect", ["v2", "v4"])
+def test_p2_crashes_around_create_ticket_leave_one_ticket_for_each_approval(sandbox, dialect):
+    sandbox.dialect = dialect
     result = crash_around_create(sandbox, crashes=40)
     assert result.crashes.total() == 40
     assert {task for task, _ in result.crashes} == set(TASKS)

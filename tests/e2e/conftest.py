@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import FAST_APPROVAL
 from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
@@ -40,6 +41,7 @@ DAG_IDS = (
         "mixed_businesses",
         "shown",
         *("outlasts_by_callback", "outlasts_by_poll"),
+        *("either_by_callback", "either_by_poll", "either_collector"),
         "notified",
         "notifier_fails",
     ),
@@ -47,6 +49,10 @@ DAG_IDS = (
 # A business of the log platform.
 NEEDS_NO_APPROVAL = 7
 SQLITE, POSTGRES = "sqlite", "postgres"
+DIALECTS: tuple[Literal["v2", "v4"], ...] = ("v2", "v4")
+# To an ITSM of each dialect, and to one whose default is a form for collectors.
+CONNECTION_OF = {"v2": "itsm_v2", "v4": "itsm_v4"}
+COLLECTORS_OF = {"v2": "bkitsm_default", "v4": "collectors_v4"}
 # It has an Airflow of its own, for whichever worker is free first.
 UPGRADE = "test_upgrade.py"
 # An archive or a shallow clone cannot build the version before, and the header of the test run says so.
@@ -109,12 +115,25 @@ def dags(home: Path) -> Path:
     return folder
 
 
+def connections_by_dialect(url: str) -> dict[str, str]:
+    """Return connections to the sandbox's ITSM of each dialect, as values of ``AIRFLOW_CONN_`` variables."""
+    v2, v4 = (SandboxControl(url, dialect=dialect) for dialect in DIALECTS)
+    form = {"workflow_key": "collector", "form_approvers": "approvals"}
+    found = {
+        CONNECTION_OF["v2"]: v2.connection("bkitsm", settle_seconds=2, service_id=FAST_APPROVAL),
+        CONNECTION_OF["v4"]: v4.connection("bkitsm", settle_seconds=2),
+        COLLECTORS_OF["v4"]: v4.connection("bkitsm", settle_seconds=2, **form),
+    }
+    return {f"AIRFLOW_CONN_{conn_id.upper()}": text for conn_id, text in found.items()}
+
+
 @pytest.fixture(scope="session")
 def airflow(
     request: pytest.FixtureRequest, home: Path, dags: Path, itsm: SandboxProcess
 ) -> Iterator[LocalAirflow]:
     env = {
         **itsm.control.connections(settle_seconds=2),
+        **connections_by_dialect(itsm.url),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         # No test changes a DAG's file: to parse them all every ten seconds would take a core.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",

@@ -106,8 +106,10 @@ class Gate:
 
     def callback(self) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Return the callback ITSM would send now: address, headers, body."""
-        meta = self.itsm.ticket(self.sn)["meta"]
-        return meta["callback_url"], meta["headers"], self.itsm.callback_body(self.sn)
+        ticket, body = self.itsm.ticket(self.sn), self.itsm.callback_body(self.sn)
+        if self.itsm.dialect == "v4":
+            return ticket["callback_url"], {}, body
+        return ticket["meta"]["callback_url"], ticket["meta"]["headers"], body
 
     def _ticket(self) -> str | None:
         if self.states()["ask"] == "failed":

@@ -32,10 +32,9 @@ def ends_as(control, sn: str, status: str) -> None:
     wait_until(lambda: control.ticket(sn)["status"] == status, 60, lambda: f"{control.ticket(sn)['status']}")
 
 
-@pytest.mark.parametrize("state", ["failed", "success"])
-def test_p5_a_person_who_ends_the_wait_ends_the_ticket(airflow, control, start, state):
+def test_p5_a_person_who_calls_the_wait_a_success_ends_the_ticket(airflow, control, start):
     run, sn = start("gated", "Gate")
-    airflow.api.set_task_state("gated", run, "gate", state)
+    airflow.api.set_task_state("gated", run, "gate", "success")
     ends_as(control, sn, "REVOKED")
 
 

@@ -223,7 +223,7 @@ def test_p3_another_itsms_ticket_of_the_same_number_is_no_approval(changed, itsm
     itsm.answer(changed, approved=True)
     other = DIALECTS["other"]
     other.tickets, other.answers = itsm.tickets, itsm.answers
-    with pytest.raises(AirflowFailException, match=r"another version of ITSM .* then fake, now other"):
+    with pytest.raises(errors.ItsmAnotherDialectError, match="another ITSM may have a ticket of that number"):
         waited(changed, task)
 
 

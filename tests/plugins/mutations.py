@@ -2,7 +2,8 @@
 """Callbacks that are almost right: thousands of them, posted to the real endpoint on a real database (P4).
 
 Four tickets: one that was approved and is waited for, which every forgery is after; another such one; one that is
-still open; one whose approval was followed long ago. Whatever is posted, no row of Airflow's may change.
+still open; one whose approval was followed long ago. Whatever is posted, no row of Airflow's may change. The
+sandbox says in which dialect.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ _PLANNED = frozenset({200, 403, 503})
 
 def connections(sandbox: SandboxControl) -> dict[str, str]:
     """Return two applications' connections to the sandbox by their ids, as Airflow's JSON text."""
-    shared = {"conn_type": "bkitsm", "host": sandbox.itsm_url, "login": sandbox.app_code}
+    ours = json.loads(sandbox.connection("bkitsm"))
     passwords = {OURS: sandbox.app_secret, OTHER: "another app's secret"}
-    return {conn_id: json.dumps(shared | {"password": password}) for conn_id, password in passwords.items()}
+    return {conn_id: json.dumps(ours | {"password": password}) for conn_id, password in passwords.items()}
 
 
 class Forger:
@@ -67,6 +68,7 @@ class Forger:
         from airflow.sdk import Connection
 
         self.random = random
+        self.dialect = sandbox.dialect
         self._sandbox = sandbox
         self.keys = {
             conn_id: signing_keys(read_gateway(Connection.from_json(text, conn_id=conn_id)))
@@ -79,19 +81,50 @@ class Forger:
 
     def _callback(self, name: str, *, approved: bool = True) -> CallbackRequest:
         tag = creation_tag(name)
-        form = {"title": marked_title(name, tag), "APPROVER": "admin", "APPROVAL_CONTENT": "c"}
-        fields = [{"key": key, "value": value} for key, value in form.items()]
-        asked = {"fast_approval": True, "creator": "admin", "fields": fields}
-        sn = self._sandbox.call("POST", "create_ticket", json=asked)["sn"]
+        sn = self._opened(marked_title(name, tag))
         if approved:
             self._sandbox.approve(sn)
         body = json.dumps(self._sandbox.callback_body(sn)).encode()
         return self.signed(Claim(conn_id=OURS, tag=tag, expires=self.now + 3600), body)
 
+    def _opened(self, title: str) -> str:
+        """Open a ticket as another client would, and return its number."""
+        if self.dialect == "v4":
+            form = {"ticket__title": title, "content": "c", "approvers": ["admin"]}
+            asked = {"workflow_key": "approval", "operator": "carol", "form_data": form}
+            return str(self._sandbox.call("POST", "ticket/create", json=asked)["id"])
+        given = {"title": title, "APPROVER": "admin", "APPROVAL_CONTENT": "c"}
+        fields = [{"key": key, "value": value} for key, value in given.items()]
+        asked = {"fast_approval": True, "creator": "admin", "fields": fields}
+        return str(self._sandbox.call("POST", "create_ticket", json=asked)["sn"])
+
     def signed(self, claim: Claim, body: bytes, *, by: str = OURS) -> CallbackRequest:
         """Return a callback signed with a connection's key."""
         parts = {"conn_id": claim.conn_id, "tag": claim.tag, "expires": str(claim.expires)}
-        return CallbackRequest(**parts, signature=sign(self.keys[by], claim), body=body)
+        unsigned = CallbackRequest(**parts, signature="", body=body)
+        return self.with_signature(unsigned, sign(self.keys[by], claim))
+
+    def with_signature(self, callback: CallbackRequest, signature: str) -> CallbackRequest:
+        """Return a callback with another signature: in a header, or as the token that ITSM v4 sends back."""
+        if self.dialect == "v2":
+            return replace(callback, signature=signature)
+        body = json.loads(callback.body) | {"callback_token": signature}
+        return replace(callback, body=json.dumps(body).encode())
+
+    def signature_of(self, callback: CallbackRequest) -> str:
+        """Return a callback's signature."""
+        return callback.signature or str(json.loads(callback.body)["callback_token"])
+
+    def claiming(self, callback: CallbackRequest, *, end: str) -> CallbackRequest:
+        """Return a callback whose body says that its ticket has ended, with a yes."""
+        body = json.loads(callback.body)
+        if self.dialect == "v4":
+            words = {"REVOKED": "revoked", "TERMINATED": "termination", "FINISHED": "finished"}
+            said = {"status": words[end], "approve_result": True, "end_at": "2026-11-29 08:20:02"}
+            changed = body | {"ticket": body["ticket"] | said}
+        else:
+            changed = body | {"current_status": end, "approve_result": True}
+        return replace(callback, body=json.dumps(changed).encode())
 
     def claim(self, **changes: Any) -> Claim:
         """Return the target's claim, changed."""
@@ -117,10 +150,11 @@ def _body_flipped(forger: Forger) -> CallbackRequest:
 
 def _token_swapped(forger: Forger) -> CallbackRequest:
     body = json.loads(forger.target.body)
-    token = bytearray(body["token"].encode())
-    place = forger.random.randrange(len(token) - 4)  # the last characters hold bits that mean nothing
+    (key,) = {"token", "callback_token"} & body.keys()
+    token = bytearray(body[key].encode())
+    place = forger.random.randrange(len(token) - 4)  # the last characters of ITSM's hold bits that mean nothing
     token[place] = forger.random.choice([one for one in b"ABCabc019" if one != token[place]])
-    return replace(forger.target, body=json.dumps(body | {"token": token.decode()}).encode())
+    return replace(forger.target, body=json.dumps(body | {key: token.decode()}).encode())
 
 
 def _expiry_changed(forger: Forger) -> CallbackRequest:
@@ -158,26 +192,24 @@ def _oversized(forger: Forger) -> CallbackRequest:
         replace(forger.target, tag=forger.target.tag + "0" * (more % 1_000 + 1)),
         replace(forger.target, conn_id=OURS + "0" * (more % 1_000 + 1)),
         replace(forger.target, expires=forger.target.expires + "0" * (more % 100 + 1)),
-        replace(forger.target, signature=forger.target.signature + "0" * more),
+        forger.with_signature(forger.target, forger.signature_of(forger.target) + "0" * more),
     ]
     return forger.random.choice(forged)
 
 
 def _status_claimed(forger: Forger) -> CallbackRequest:
-    claimed = forger.random.choice(["REVOKED", "TERMINATED", "FINISHED"])
-    body = json.loads(forger.open.body) | {"current_status": claimed, "approve_result": True}
-    return replace(forger.open, body=json.dumps(body).encode())
+    return forger.claiming(forger.open, end=forger.random.choice(["REVOKED", "TERMINATED", "FINISHED"]))
 
 
 MUTATIONS: dict[str, Mutation] = {
     "bits of the body": _body_flipped,
-    "bits of the signature": lambda f: replace(
-        f.target, signature=f.flipped(f.target.signature.encode()).decode("latin-1")
+    "bits of the signature": lambda f: f.with_signature(
+        f.target, f.flipped(f.signature_of(f.target).encode()).decode("latin-1")
     ),
     "the token": _token_swapped,
     "the expiry": _expiry_changed,
     "another approval's tag": lambda f: replace(f.target, tag=f.another.tag),
-    "sn of another ticket": lambda f: replace(f.target, body=f.another.body),
+    "sn of another ticket": lambda f: f.signed(f.claim(), f.another.body),
     "another connection": _other_connection,
     "replay after the decision": lambda f: f.followed,
     "expired": _expired,
@@ -190,7 +222,9 @@ MUTATIONS: dict[str, Mutation] = {
 
 def sn_of(callback: CallbackRequest) -> str:
     """Return the number of the ticket a good callback is about."""
-    return str(json.loads(callback.body)["sn"])
+    notice = read_notice(callback.body)
+    assert notice is not None
+    return notice.sn
 
 
 def play(count: int, *, forger: Forger, dag_version: Any) -> Played:
@@ -199,7 +233,7 @@ def play(count: int, *, forger: Forger, dag_version: Any) -> Played:
     At the end the good one is posted: had the forgeries not been forged, they would have resumed the task.
     """
     good = (forger.target, forger.another, forger.open, forger.followed)
-    insert_waits([sn_of(one) for one in good], dag_version=dag_version, conn_id=OURS)
+    insert_waits([sn_of(one) for one in good], dag_version=dag_version, prefix=forger.dialect, conn_id=OURS)
     played = Played()
     with endpoint(played.results) as client:
         assert post(client, forger.followed) == 200

@@ -64,6 +64,7 @@ class DialectV2(Dialect):
         terminate=True,
         suspend=True,
         tag=True,
+        verdict_field=True,
         verify_token=True,
     )
     codes = CODES

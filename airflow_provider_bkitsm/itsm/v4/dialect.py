@@ -48,6 +48,7 @@ CAPABILITIES = Capabilities(
     batch=True,
     terminate=True,
     suspend=False,
+    verdict_field=False,
     verify_token=False,
 )
 # Fact "title-length".

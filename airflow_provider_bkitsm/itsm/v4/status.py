@@ -59,6 +59,7 @@ def read_state(ticket: V4Ticket, settings: V4Settings) -> inner.TicketState:
         title=_title(ticket, settings),
         ticket_url=ticket.url,
         updated_at=moment(ticket.end_at, settings.zone) or moment(ticket.updated_at, settings.zone),
+        current_steps=read_steps(ticket),
     )
 
 

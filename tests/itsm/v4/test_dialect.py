@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.actions import operate
+from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.operators.ticket import (
     ItsmApprovalOperator,
@@ -19,6 +22,7 @@ from airflow_provider_bkitsm.operators.ticket import (
     ItsmOperateTicketOperator,
 )
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+from airflow_provider_bkitsm.tickets.poller import TicketWait
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.conformance.v4.cases import case
 from tests.conformance.v4.test_sandbox import TEMPLATE
@@ -40,9 +44,14 @@ def waited(sn: str, task: Any, **more: Any) -> dict[str, Any]:
     return sensor.execute(task("wait").context)
 
 
-async def fired(sn: str) -> dict[str, Any]:
+async def fired(sn: str, **more: Any) -> dict[str, Any]:
     trigger = ItsmTicketTrigger(
-        ticket_sn=sn, bkitsm_conn_id="bkitsm_default", poll_interval=0.05, approval_timeout=None, opened_by="ask"
+        ticket_sn=sn,
+        bkitsm_conn_id="bkitsm_default",
+        poll_interval=0.05,
+        approval_timeout=None,
+        opened_by="ask",
+        **more,
     )
     return await anext(event.payload async for event in trigger.run())
 
@@ -275,8 +284,61 @@ async def test_many_waits_share_their_questions(itsm, task):
     assert len(itsm.requests("system_ticket/list")) - before < 3 * len(numbers)
 
 
+async def test_whom_the_tickets_ask_is_read_from_the_polls_answers(itsm, task, monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.2)
+    numbers = [opened(task, run_id=f"run_{number}") for number in range(3)]
+    for one in numbers:
+        itsm.wait_for_step(one)
+    before = len(itsm.requests("ticket/detail"))
+    people: dict[str, tuple[str, ...]] = {}
+
+    async def wait(one: str) -> None:
+        def on_steps(status: TicketStatus, stalled: bool) -> None:
+            assert not stalled
+            people[one] = status.waits_for
+
+        async with TicketWait("bkitsm_default", sn=one, interval=0.05, on_steps=on_steps) as waiting:
+            while len(people) < len(numbers):
+                await waiting.look()
+
+    await asyncio.gather(*map(wait, numbers))
+    assert set(people.values()) == {("bob", "carol")}
+    assert len(itsm.requests("ticket/detail")) == before
+
+
+async def people_seen(sn: str, *, then: Callable[[], object] | None = None) -> list[tuple[str, ...]]:
+    """Wait until it is seen whom a ticket asks; with something to do then, until it asks others."""
+    people: list[tuple[str, ...]] = []
+
+    async with TicketWait(
+        "bkitsm_default", sn=sn, interval=0.05, on_steps=lambda status, _: people.append(status.waits_for)
+    ) as waiting:
+        while not people:
+            await waiting.look()
+        if then is not None:
+            then()
+        while then is not None and len(people) < 2:
+            await waiting.look()
+    return people
+
+
+async def test_a_next_step_is_seen_in_the_polls_answers(itsm, task, monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    sn = opened(task, service="two_steps", fields={**FORM, "second_approvers": "dave"})
+    itsm.wait_for_step(sn)
+    answer = partial(itsm.approve, sn, operator="bob")
+    assert await people_seen(sn, then=answer) == [("bob", "carol"), ("dave",)]
+
+
+async def test_a_ticket_whose_people_the_list_leaves_out_is_read(itsm, sn, monkeypatch):
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    itsm.set_itsm_v4(list_rows="short")
+    itsm.wait_for_step(sn)
+    assert await people_seen(sn) == [("bob", "carol")]
+
+
 @case(54)
-def test_p2_a_ticket_of_v2_is_left_alone_by_a_connection_of_v4(sandbox, connections, task, monkeypatch):
+async def test_p2_a_ticket_of_v2_is_left_alone_by_a_connection_of_v4(sandbox, connections, task, monkeypatch):
     fields = {"APPROVER": "bob", "APPROVAL_CONTENT": "c"}
     ask = ItsmCreateTicketOperator(task_id="ask", title="Drop?", fields=fields, fast_approval=True)
     sn = ask.execute(task("ask").context)
@@ -286,8 +348,64 @@ def test_p2_a_ticket_of_v2_is_left_alone_by_a_connection_of_v4(sandbox, connecti
         waited(sn, task)
     with pytest.raises(errors.ItsmAnotherDialectError, match="no second one was opened"):
         opened(task, try_number=2)
+    withdraw = ItsmOperateTicketOperator(
+        task_id="withdraw", ticket_sn=sn, action_type="WITHDRAW", action_message="m"
+    )
+    with pytest.raises(errors.ItsmAnotherDialectError, match="The ticket is as it was"):
+        withdraw.execute(task("withdraw").context)
+    sensor = ItsmTicketSensor(task_id="wait", ticket_sn=sn, opened_by="ask")
+    with pytest.raises(errors.ItsmAnotherDialectError, match="goes on once"):
+        sensor.execute_complete(task("wait").context, None)
+    assert (await fired(sn))["kind"] == "ItsmAnotherDialectError"
     assert [one["sn"] for one in sandbox.tickets()] == [sn]
-    assert {one["method"] for one in sandbox.requests("cw-aitsm")} <= {"GET"}
+    assert sandbox.requests("cw-aitsm") == []
+    sandbox.dialect = "v2"
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", sandbox.connection("bkitsm", read_retries=0))
+    sandbox.approve(sn)
+    assert waited(sn, task)["outcome"] == "approved"
+
+
+async def test_p6_a_connection_that_is_switched_while_its_tickets_wait_is_not_asked_about_them(
+    sandbox, connections, task, monkeypatch
+):
+    fields = {"APPROVER": "bob", "APPROVAL_CONTENT": "c"}
+    ask = ItsmCreateTicketOperator(task_id="ask", title="Drop?", fields=fields, fast_approval=True)
+    old = ask.execute(task("ask").context)
+    sandbox.dialect = "v4"
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", sandbox.connection("bkitsm", read_retries=0))
+    new = opened(task, run_id="run_2")
+    sandbox.approve(new)
+    before, after = await asyncio.gather(fired(old), fired(new))
+    assert (before["kind"], after["verdict"]["outcome"]) == ("ItsmAnotherDialectError", "approved")
+    assert not [one for one in sandbox.requests("cw-aitsm") if old in f"{one['query']}{one['body']}"]
+
+
+# -- what v4 has not
+
+
+@pytest.mark.parametrize("kind", [ItsmCreateTicketOperator, ItsmApprovalOperator])
+def test_a_verdict_in_a_field_is_refused_before_anybody_is_asked(itsm, task, changed, kind):
+    of_task = {"verdict_field": "answer"} if kind is ItsmApprovalOperator else {}
+    if not of_task:
+        changed(verdict_field="answer")
+    operator = kind(task_id="ask", title="Drop?", fields=FORM, **of_task)
+    with pytest.raises(errors.ItsmConfigurationError, match=r"'answer'.*let an approval step of the workflow"):
+        operator.execute(task("ask").context)
+    assert itsm.tickets() == []
+
+
+async def test_no_wait_begins_that_could_never_be_approved(itsm, sn, task):
+    before = len(itsm.requests())
+    with pytest.raises(errors.ItsmConfigurationError, match="nothing would ever be approved"):
+        waited(sn, task, verdict_field="answer")
+    assert len(itsm.requests()) == before
+    assert (await fired(sn, verdict_field="answer"))["kind"] == "ItsmConfigurationError"
+
+
+def test_the_test_button_refuses_a_verdict_in_a_field(itsm, changed):
+    changed(verdict_field="answer")
+    good, text = ItsmHook().test_connection()
+    assert (good, "Leave verdict_field out" in text) == (False, True)
 
 
 # -- the connection
