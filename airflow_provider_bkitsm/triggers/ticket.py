@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
-from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
+from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from jinja2 import Environment
 
-    from airflow_provider_bkitsm.itsm.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
@@ -117,12 +117,17 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._unrendered: Exception | None = None
         self._fired = False
+        self._looks: TicketWait | None = None
         self._withdrawal: Withdrawal | None = None
         self._wait_log: WaitLog | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
-        self._waiter: Waiter | None = None
         self._title = ""
+
+    @property
+    def log(self) -> Any:
+        """Return the one logger of this class: Airflow's own are one each, of nine objects."""
+        return self.logger()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -153,10 +158,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             return
         self._notes = TaskInstanceXComs(self.task_instance)
         try:
-            step = await self._wait()
+            step = await self._begin()
+            # The look is awaited here and nowhere deeper: thousands wait so, and each coroutine in between would
+            # lengthen every full garbage collection of the triggerer.
+            while step is None:
+                try:
+                    step = await self._take_in(await self._next_look())
+                except Exception as error:
+                    step = self._missed(error)
+                if step is None:
+                    await self._renew()
         except Exception as error:
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
+        finally:
+            await self._leave()
         event = await self._event(step)
         self._fired = True
         await self._forget_wait()
@@ -245,7 +261,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except Exception as error:
             self.log.warning("The record of this wait could not be deleted: %s", error)
 
-    async def _wait(self) -> Done | Failed:
+    async def _begin(self) -> Failed | None:
+        """Register the wait and let it begin; return why it cannot."""
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
         try:
@@ -253,27 +270,33 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError as error:
             return Failed(error=error)
         opened = None if self._time is None else await self._opened_at(sn)
-        wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
+        self._wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
         await asyncio.sleep(FIRST_PAUSE_SECONDS if self.after_worker else 0)
-        self._wait_log, step = WaitLog(self.log, sn=sn, wait=wait), None
-        looking = TicketWait(
+        self._wait_log = WaitLog(self.log, sn=sn, wait=self._wait)
+        looks = TicketWait(
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
             dated=self._time is not None and opened is None,
-            note=partial(self._notes.polled, self.bkitsm_conn_id),
+            note=self._note_poll,
             on_steps=self._see_steps,
+            beside=watching_abandoned_waits,
         )
-        async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
-            while step is None:
-                step = _end(await self._look(looks, wait))
-                if step is None and self._waiter is not None:
-                    await self._notes.renew(sn, self._waiter)
-        return step
+        looks.begin()
+        self._looks = looks
+        return None
+
+    async def _leave(self) -> None:
+        if self._looks is not None:
+            looks, self._looks = self._looks, None
+            await looks.end()
+
+    async def _note_poll(self) -> None:
+        await self._notes.polled(self.bkitsm_conn_id)
 
     async def _number(self) -> str:
         """Return the ticket's number; a record has it where a clean-up has deleted the XCom."""
@@ -331,7 +354,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         if not self.after_worker:
             await self._notes.forget_results(sn)
         self.ends_task = self.ends_task and not is_mapped_over(getattr(self, "task", None))
-        waiter = Waiter(
+        await self._notes.register(sn, self._waiter())
+
+    async def _renew(self) -> None:
+        if self.task_instance is not None:
+            await self._notes.renew(ticket_number(self.ticket_sn), self._waiter())
+
+    def _waiter(self) -> Waiter:
+        return Waiter(
             ti_id=str(self.task_instance.id),
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
@@ -339,33 +369,45 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             approval_seconds=None if self._time is None else self._time.total_seconds(),
             **self.verdict_settings,
         )
-        await self._notes.register(sn, waiter)
-        self._waiter = waiter
 
-    async def _look(self, looks: TicketWait, wait: Wait) -> Step:
-        row = None
+    def _next_look(self) -> asyncio.Future[TicketState]:
+        return self._looks.look(within=_seconds_to(self._wait.deadline))
+
+    async def _take_in(self, row: TicketState) -> Done | Failed | None:
+        """Take in the ticket's state; return what ends the wait, if anything does."""
+        looks = self._looks
         try:
-            row = await looks.look(within=_seconds_to(wait.deadline))
             self._title = row.title
             if not self.after_worker:
                 await self._notes.show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)
             verdict = await looks.hook.run(verdict_of(row, policy))
             if looks.created_at is not None:
-                wait.deadline = self._after(looks.created_at)
+                self._wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
         except Exception as error:
-            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
-            known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
-            step = wait.missed(known, datetime.now(UTC))
-            # The poll paces itself. Whatever else is read for one ticket has this pause.
-            if row is not None and isinstance(step, Pause):
-                looks.rest(step.seconds / 2)
+            return self._missed(error, was_read=True)
+        step = self._wait.saw(verdict, datetime.now(UTC))
+        if not isinstance(step, Pause):
             return step
-        step = wait.saw(verdict, datetime.now(UTC))
-        if isinstance(step, Pause) and self._wait_log is not None:
+        if self._wait_log is not None:
             self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
-        return step
+        return None
+
+    def _missed(self, error: Exception, *, was_read: bool = False) -> Failed | None:
+        """Take in that the ticket could not be looked at; return the end of the wait, if that ends it.
+
+        :param was_read: the poll has read the ticket's state, and what else is read for this one ticket failed.
+        """
+        self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
+        reason = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
+        step = self._wait.missed(reason, datetime.now(UTC))
+        if not isinstance(step, Pause):
+            return step
+        # The poll paces itself. Whatever else is read for one ticket has this pause.
+        if was_read:
+            self._looks.rest(step.seconds / 2)
+        return None
 
     def _is_called_back(self, title: str) -> bool:
         """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
@@ -457,10 +499,6 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         return None if self._time is None else start + self._time
-
-
-def _end(step: Step) -> Done | Failed | None:
-    return None if isinstance(step, Pause) else step
 
 
 def _seconds_to(moment: datetime | None) -> float | None:
