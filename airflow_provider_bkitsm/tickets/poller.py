@@ -25,6 +25,8 @@ from airflow_provider_bkitsm.tickets.step_watch import StepWatch
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
+# One float for all: a wait that keeps its own value is one more thing for the garbage collector to visit.
+_NEVER = -math.inf
 # Rounds come a little early: a rest of an interval ends before the next one.
 _EARLY = 0.9
 
@@ -96,7 +98,7 @@ class TicketWait:
         self._context: Context = copy_context()
         self._dated = dated
         self._due = math.inf
-        self._rested_at = -math.inf
+        self._rested_at = _NEVER
         self._next: asyncio.Future[TicketState] | None = None
 
     async def __aenter__(self) -> TicketWait:
@@ -203,7 +205,7 @@ Answer = dict[str, Look]
 
 
 class WaitsByTicket:
-    """Those who wait, by the number of their ticket. A tuple is kept only of those who wait for the same ticket."""
+    """Those who wait, by the number of their ticket. A tuple is kept only where several wait for one ticket."""
 
     def __init__(self) -> None:
         self._waits: dict[str, TicketWait | tuple[TicketWait, ...]] = {}

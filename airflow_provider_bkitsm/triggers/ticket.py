@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
-from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Wait, approval_time, ticket_number
+from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
@@ -117,8 +117,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._unrendered: Exception | None = None
         self._fired = False
-        self._looks: TicketWait | None = None
         self._withdrawal: Withdrawal | None = None
+        self._wait = Wait(interval=poll_interval)
         self._wait_log: WaitLog | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
@@ -157,22 +157,27 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
             return
         self._notes = TaskInstanceXComs(self.task_instance)
+        looks: TicketWait | None = None
+        step: Done | Failed | None = None
         try:
-            step = await self._begin()
+            looks = await self._begin()
             # The look is awaited here and nowhere deeper: thousands wait so, and each coroutine in between would
             # lengthen every full garbage collection of the triggerer.
             while step is None:
                 try:
-                    step = await self._take_in(await self._next_look())
+                    step = await self._take_in(looks, await looks.look(within=_seconds_to(self._wait.deadline)))
                 except Exception as error:
-                    step = self._missed(error)
+                    step = _end(self._missed(error))
                 if step is None:
                     await self._renew()
+        except ItsmError as error:
+            step = Failed(error=error)
         except Exception as error:
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
         finally:
-            await self._leave()
+            if looks is not None:
+                await looks.end()
         event = await self._event(step)
         self._fired = True
         await self._forget_wait()
@@ -261,14 +266,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except Exception as error:
             self.log.warning("The record of this wait could not be deleted: %s", error)
 
-    async def _begin(self) -> Failed | None:
-        """Register the wait and let it begin; return why it cannot."""
+    async def _begin(self) -> TicketWait:
+        """Register the wait, then begin it.
+
+        :raises ItsmError: there is no number to wait for, or no time that is one.
+        """
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
-        try:
-            sn, self._time = await self._number(), approval_time(self.approval_timeout)
-        except ItsmError as error:
-            return Failed(error=error)
+        sn, self._time = await self._number(), approval_time(self.approval_timeout)
         opened = None if self._time is None else await self._opened_at(sn)
         self._wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
@@ -287,13 +292,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             beside=watching_abandoned_waits,
         )
         looks.begin()
-        self._looks = looks
-        return None
-
-    async def _leave(self) -> None:
-        if self._looks is not None:
-            looks, self._looks = self._looks, None
-            await looks.end()
+        return looks
 
     async def _note_poll(self) -> None:
         await self._notes.polled(self.bkitsm_conn_id)
@@ -362,7 +361,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _waiter(self) -> Waiter:
         return Waiter(
-            ti_id=str(self.task_instance.id),
+            ti_id=self._ti_id(),
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
@@ -370,12 +369,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             **self.verdict_settings,
         )
 
-    def _next_look(self) -> asyncio.Future[TicketState]:
-        return self._looks.look(within=_seconds_to(self._wait.deadline))
-
-    async def _take_in(self, row: TicketState) -> Done | Failed | None:
+    async def _take_in(self, looks: TicketWait, row: TicketState) -> Done | Failed | None:
         """Take in the ticket's state; return what ends the wait, if anything does."""
-        looks = self._looks
         try:
             self._title = row.title
             if not self.after_worker:
@@ -386,28 +381,21 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 self._wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
         except Exception as error:
-            return self._missed(error, was_read=True)
+            step = self._missed(error)
+            # The poll paces itself. Whatever else is read for one ticket has this pause.
+            if isinstance(step, Pause):
+                looks.rest(step.seconds / 2)
+            return _end(step)
         step = self._wait.saw(verdict, datetime.now(UTC))
-        if not isinstance(step, Pause):
-            return step
-        if self._wait_log is not None:
+        if isinstance(step, Pause) and self._wait_log is not None:
             self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
-        return None
+        return _end(step)
 
-    def _missed(self, error: Exception, *, was_read: bool = False) -> Failed | None:
-        """Take in that the ticket could not be looked at; return the end of the wait, if that ends it.
-
-        :param was_read: the poll has read the ticket's state, and what else is read for this one ticket failed.
-        """
+    def _missed(self, error: Exception) -> Step:
+        """Take in that the ticket could not be read."""
         self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
         reason = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
-        step = self._wait.missed(reason, datetime.now(UTC))
-        if not isinstance(step, Pause):
-            return step
-        # The poll paces itself. Whatever else is read for one ticket has this pause.
-        if was_read:
-            self._looks.rest(step.seconds / 2)
-        return None
+        return self._wait.missed(reason, datetime.now(UTC))
 
     def _is_called_back(self, title: str) -> bool:
         """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
@@ -499,6 +487,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         return None if self._time is None else start + self._time
+
+
+def _end(step: Step) -> Done | Failed | None:
+    return None if isinstance(step, Pause) else step
 
 
 def _seconds_to(moment: datetime | None) -> float | None:
