@@ -114,13 +114,13 @@ def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     from sqlalchemy.pool import NullPool
 
     connection = find_connection(conn_id)
-    if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):
+    if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):  # type: ignore[no-untyped-call]
         raise ItsmConfigurationError(
             f"connection {conn_id!r} is not an SQL database; the collectors' state needs PostgreSQL or MySQL"
         )
     # Airflow forks its workers: a pool would be shared between processes.
     pool = _POOL if keeps_open else {"poolclass": NullPool}
     # The hook is given its connection: by itself it finds none whose id is not plain.
-    hook = connection.get_hook(hook_params={"connection": connection})
+    hook = connection.get_hook(hook_params={"connection": connection})  # type: ignore[no-untyped-call]
     engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=pool)
     return engine

@@ -91,6 +91,8 @@ class Wait:
     :param deadline: when to give up (aware); set it as soon as it is known.
     """
 
+    __slots__ = ("_failures", "_missing", "_refused", "deadline", "interval")
+
     def __init__(self, *, interval: float, deadline: datetime | None = None) -> None:
         self.interval = interval
         self.deadline = deadline

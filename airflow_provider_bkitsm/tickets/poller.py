@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,17 +25,21 @@ from airflow_provider_bkitsm.tickets.step_watch import StepWatch
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
+# One float for all: a wait that keeps its own value is one more thing for the garbage collector to visit.
+_NEVER = -math.inf
 # Rounds come a little early: a rest of an interval ends before the next one.
 _EARLY = 0.9
 
 Note = Callable[[], Coroutine[Any, Any, None]]
 OnSteps = Callable[[TicketStatus, bool], None]
+Beside = Callable[[str], AbstractAsyncContextManager[None]]
 
 
 class TicketWait:
     """One who waits for a ticket; use as ``async with``.
 
     Thousands of these sleep side by side, so each is small, and nobody is woken to be told what is known already.
+    Each object that it keeps is visited by every full garbage collection of the triggerer.
     ``known`` is the ticket's status so far as it needs no telling: while ITSM goes on saying so, ``look`` does not
     return. It holds for one look.
 
@@ -43,6 +49,8 @@ class TicketWait:
     :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
     :param on_steps: called in the context of whoever waits when the ticket's steps were read, with the ticket's
         status and whether it is stalled.
+    :param beside: entered with the connection's id when somebody begins to wait on this connection, and left after
+        the last one has left: once for all.
     """
 
     __slots__ = (
@@ -53,6 +61,7 @@ class TicketWait:
         "_due",
         "_next",
         "_rested_at",
+        "beside",
         "created_at",
         "dialect",
         "interval",
@@ -76,8 +85,10 @@ class TicketWait:
         dialect: str | None = None,
         note: Note | None = None,
         on_steps: OnSteps | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.sn = sn
+        self.beside = beside
         self.note = note
         self.on_steps = on_steps
         self.stalled = False
@@ -91,16 +102,24 @@ class TicketWait:
         self._context: Context = copy_context()
         self._dated = dated
         self._due = math.inf
-        self._rested_at = -math.inf
+        self._rested_at = _NEVER
         self._next: asyncio.Future[TicketState] | None = None
 
     async def __aenter__(self) -> TicketWait:
-        here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
-        self.poller = here.get(self._conn_id) or here.setdefault(self._conn_id, Poller(self._conn_id))
-        self.poller.add(self)
+        self.begin()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        await self.end()
+
+    def begin(self) -> None:
+        """Wait with all others of the connection; the first one starts the poll."""
+        here = _POLLERS.setdefault(asyncio.get_running_loop(), {})
+        self.poller = here.get(self._conn_id) or here.setdefault(self._conn_id, Poller(self._conn_id))
+        self.poller.add(self)
+
+    async def end(self) -> None:
+        """Wait no longer; the last one ends the poll."""
         if self.poller.is_last(self):
             del _POLLERS[asyncio.get_running_loop()][self._conn_id]
         await self.poller.remove(self)
@@ -189,6 +208,43 @@ Look = TicketState | ItsmError
 Answer = dict[str, Look]
 
 
+class WaitsByTicket:
+    """Those who wait, by the number of their ticket. A tuple is kept only where several wait for one ticket."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, TicketWait | tuple[TicketWait, ...]] = {}
+
+    def __len__(self) -> int:
+        """Return how many tickets are waited for."""
+        return len(self._waits)
+
+    def __iter__(self) -> Iterator[TicketWait]:
+        """Yield everybody who waits."""
+        return chain.from_iterable(map(_each, self._waits.values()))
+
+    def of(self, sn: str) -> tuple[TicketWait, ...]:
+        """Return who waits for a ticket."""
+        return _each(self._waits.get(sn, ()))
+
+    def add(self, wait: TicketWait) -> None:
+        """Let somebody wait."""
+        self._keep(wait.sn, (*self.of(wait.sn), wait))
+
+    def discard(self, wait: TicketWait) -> None:
+        """Let somebody leave."""
+        self._keep(wait.sn, tuple(one for one in self.of(wait.sn) if one is not wait))
+
+    def _keep(self, sn: str, waits: tuple[TicketWait, ...]) -> None:
+        if waits:
+            self._waits[sn] = waits[0] if len(waits) == 1 else waits
+        else:
+            self._waits.pop(sn, None)
+
+
+def _each(kept: TicketWait | tuple[TicketWait, ...]) -> tuple[TicketWait, ...]:
+    return kept if isinstance(kept, tuple) else (kept,)
+
+
 class Poller:
     """Asks ITSM about the tickets of one connection, in batches, until the last one who waits has left.
 
@@ -205,7 +261,7 @@ class Poller:
         self._questions = ItsmAsyncHook(conn_id, repeats=False)
         self._schedule = Schedule()
         self._steps = StepWatch(self._questions, on_steps=self._see_steps)
-        self._waits: dict[str, list[TicketWait]] = {}
+        self._waits = WaitsByTicket()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._noter: TicketWait | None = None
@@ -213,7 +269,7 @@ class Poller:
 
     def add(self, wait: TicketWait) -> None:
         """Let somebody wait; the first one starts the poll."""
-        self._waits.setdefault(wait.sn, []).append(wait)
+        self._waits.add(wait)
         self._schedule.add(wait.sn, interval=wait.interval, now=loop_time())
         self._steps.add(wait.sn)
         self._changed.set()
@@ -221,14 +277,18 @@ class Poller:
             self._spawn(self._poll())
             self._spawn(self._report())
             self._spawn(self._steps.run())
+            if wait.beside is not None:
+                self._spawn(self._stay_beside(wait.beside))
+
+    async def _stay_beside(self, beside: Beside) -> None:
+        async with beside(self.hook.bkitsm_conn_id):
+            await asyncio.get_running_loop().create_future()
 
     async def remove(self, wait: TicketWait) -> None:
         """Let somebody leave; the last one closes the client."""
-        left = [one for one in self._waits[wait.sn] if one is not wait]
-        if left:
-            self._waits[wait.sn] = left
+        self._waits.discard(wait)
+        if self._waits.of(wait.sn):
             return
-        del self._waits[wait.sn]
         self._schedule.discard(wait.sn)
         self._steps.discard(wait.sn)
         if not self._waits:
@@ -241,7 +301,7 @@ class Poller:
 
     def is_last(self, wait: TicketWait) -> bool:
         """Whether nobody else waits."""
-        return len(self._waits) == 1 and self._waits.get(wait.sn) == [wait]
+        return len(self._waits) == 1 and self._waits.of(wait.sn) == (wait,)
 
     async def _poll(self) -> None:
         await self._take_chunk_size()
@@ -256,15 +316,15 @@ class Poller:
     async def _report(self) -> None:
         """Say how many wait, now and then; in a thread, since the first metric of a process looks up a host."""
         while True:
-            now, waits = datetime.now(UTC), [one for some in self._waits.values() for one in some]
-            oldest = min((one.since for one in waits), default=now)
+            now = datetime.now(UTC)
+            oldest = min((one.since for one in self._waits), default=now)
             age = max(0.0, (now - oldest).total_seconds())
-            stalled = sum(any(one.stalled for one in some) for some in self._waits.values())
-            await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, len(waits), age, stalled)
+            count, stalled = sum(1 for _ in self._waits), len({one.sn for one in self._waits if one.stalled})
+            await asyncio.to_thread(telemetry.waiting, self.hook.bkitsm_conn_id, count, age, stalled)
             await asyncio.sleep(telemetry.GAUGE_SECONDS)
 
     def _see_steps(self, sn: str, status: TicketStatus, stalled: bool) -> None:
-        for wait in self._waits.get(sn, ()):
+        for wait in self._waits.of(sn):
             wait.see_steps(status, stalled=stalled)
 
     async def _ask_next(self) -> None:
@@ -348,7 +408,7 @@ class Poller:
         return {
             sn: another_dialect(f"ITSM ticket {sn}", conn_id, stored=wait.dialect, spoken=spoken)
             for sn in batch
-            for wait in self._waits.get(sn, ())
+            for wait in self._waits.of(sn)
             if wait.dialect not in (None, spoken)
         }
 
@@ -356,8 +416,8 @@ class Poller:
         """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
         if loop_time() - self._noted_at < self.note_seconds:
             return
-        here = (wait for sn in batch for wait in self._waits.get(sn, ()))
-        if self._noter is None or self._noter not in self._waits.get(self._noter.sn, ()):
+        here = (wait for sn in batch for wait in self._waits.of(sn))
+        if self._noter is None or self._noter not in self._waits.of(self._noter.sn):
             self._noter = next((wait for wait in here if wait.note), None)
         if self._noter is not None and self._noter.note is not None:
             self._noted_at = loop_time()
@@ -372,11 +432,11 @@ class Poller:
 
     async def _learn_creation(self, batch: Batch) -> None:
         """Read when tickets were opened, once for each whose deadline is counted from there."""
-        unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.get(sn, ()))]
+        unknown = [sn for sn in batch if any(one.wants_creation for one in self._waits.of(sn))]
         if not unknown:
             return
         for row in await self._questions.run(ask(lambda itsm: itsm.summaries(unknown))):
-            for wait in self._waits.get(row.sn, ()):
+            for wait in self._waits.of(row.sn):
                 wait.learn(row.created_at)
 
     async def _tell_failure(self, batch: Batch, error: ItsmError, *, is_for_all: bool) -> None:
@@ -388,7 +448,7 @@ class Poller:
         if not (is_for_all or self._schedule.is_down):
             return
         now, members = loop_time(), frozenset(batch)
-        others = [one for some in self._waits.values() for one in some if one.sn not in members]
+        others = [one for one in self._waits if one.sn not in members]
         for number, wait in enumerate([one for one in others if is_for_all or one.is_overdue(now)], 1):
             wait.tell(error, now)
             if number % _NOTIFIED_AT_ONCE == 0:
@@ -404,7 +464,7 @@ class Poller:
 
     def _tell(self, sn: str, look: Look) -> None:
         now = loop_time()
-        for wait in self._waits.get(sn, ()):
+        for wait in self._waits.of(sn):
             wait.tell(look, now)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -48,6 +48,8 @@ class TaskInstanceXComs:
     :ivar registered: whether a callback finds the task.
     """
 
+    __slots__ = ("_clock", "_renewed_at", "_shown", "_task_instance", "registered")
+
     def __init__(self, task_instance: Any, *, clock: Callable[[], float] = monotonic) -> None:
         self._task_instance = task_instance
         self._clock = clock

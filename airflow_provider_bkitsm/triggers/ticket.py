@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from jinja2 import Environment
 
-    from airflow_provider_bkitsm.itsm.models import TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
 # A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
@@ -118,11 +118,16 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._unrendered: Exception | None = None
         self._fired = False
         self._withdrawal: Withdrawal | None = None
+        self._wait = Wait(interval=poll_interval)
         self._wait_log: WaitLog | None = None
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
-        self._waiter: Waiter | None = None
         self._title = ""
+
+    @property
+    def log(self) -> Any:
+        """Return the one logger of this class: Airflow's own are one each, of nine objects."""
+        return self.logger()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments; none of them is a secret."""
@@ -152,11 +157,27 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
             return
         self._notes = TaskInstanceXComs(self.task_instance)
+        looks: TicketWait | None = None
+        step: Done | Failed | None = None
         try:
-            step = await self._wait()
+            looks = await self._begin()
+            # The look is awaited here and nowhere deeper: thousands wait so, and each coroutine in between would
+            # lengthen every full garbage collection of the triggerer.
+            while step is None:
+                try:
+                    step = await self._take_in(looks, await looks.look(within=_seconds_to(self._wait.deadline)))
+                except Exception as error:
+                    step = _end(self._missed(error))
+                if step is None:
+                    await self._renew()
+        except ItsmError as error:
+            step = Failed(error=error)
         except Exception as error:
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
+        finally:
+            if looks is not None:
+                await looks.end()
         event = await self._event(step)
         self._fired = True
         await self._forget_wait()
@@ -247,36 +268,37 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except Exception as error:
             self.log.warning("The record of this wait could not be deleted: %s", error)
 
-    async def _wait(self) -> Done | Failed:
+    async def _begin(self) -> TicketWait:
+        """Register the wait, then begin it.
+
+        :raises ItsmError: there is no number to wait for, or no time that is one.
+        """
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
-        try:
-            sn, self._time = await self._number(), approval_time(self.approval_timeout)
-        except ItsmError as error:
-            return Failed(error=error)
+        sn, self._time = await self._number(), approval_time(self.approval_timeout)
         opened, dialect = await self._opening(sn)
-        wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
+        self._wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
         await asyncio.sleep(FIRST_PAUSE_SECONDS if self.after_worker else 0)
-        self._wait_log, step = WaitLog(self.log, sn=sn, wait=wait), None
-        looking = TicketWait(
+        self._wait_log = WaitLog(self.log, sn=sn, wait=self._wait)
+        looks = TicketWait(
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
             dated=self._time is not None and opened is None,
             dialect=dialect,
-            note=partial(self._notes.polled, self.bkitsm_conn_id),
+            note=self._note_poll,
             on_steps=self._see_steps,
+            beside=watching_abandoned_waits,
         )
-        async with watching_abandoned_waits(self.bkitsm_conn_id), looking as looks:
-            while step is None:
-                step = _end(await self._look(looks, wait))
-                if step is None and self._waiter is not None:
-                    await self._notes.renew(sn, self._waiter)
-        return step
+        looks.begin()
+        return looks
+
+    async def _note_poll(self) -> None:
+        await self._notes.polled(self.bkitsm_conn_id)
 
     async def _number(self) -> str:
         """Return the ticket's number; a record has it where a clean-up has deleted the XCom."""
@@ -341,41 +363,49 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         if not self.after_worker:
             await self._notes.forget_results(sn)
         self.ends_task = self.ends_task and not is_mapped_over(getattr(self, "task", None))
-        waiter = Waiter(
-            ti_id=str(self.task_instance.id),
+        await self._notes.register(sn, self._waiter())
+
+    async def _renew(self) -> None:
+        if self.task_instance is not None:
+            await self._notes.renew(ticket_number(self.ticket_sn), self._waiter())
+
+    def _waiter(self) -> Waiter:
+        return Waiter(
+            ti_id=self._ti_id(),
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
             approval_seconds=None if self._time is None else self._time.total_seconds(),
             **self.verdict_settings,
         )
-        await self._notes.register(sn, waiter)
-        self._waiter = waiter
 
-    async def _look(self, looks: TicketWait, wait: Wait) -> Step:
-        row = None
+    async def _take_in(self, looks: TicketWait, row: TicketState) -> Done | Failed | None:
+        """Take in the ticket's state; return what ends the wait, if anything does."""
         try:
-            row = await looks.look(within=_seconds_to(wait.deadline))
             self._title = row.title
             if not self.after_worker:
                 await self._notes.show(row.ticket_url)
             policy = await looks.hook.verdict_policy(**self.verdict_settings)
             verdict = await looks.hook.run(verdict_of(row, policy))
             if looks.created_at is not None:
-                wait.deadline = self._after(looks.created_at)
+                self._wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
         except Exception as error:
-            self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
-            known = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
-            step = wait.missed(known, datetime.now(UTC))
+            step = self._missed(error)
             # The poll paces itself. Whatever else is read for one ticket has this pause.
-            if row is not None and isinstance(step, Pause):
+            if isinstance(step, Pause):
                 looks.rest(step.seconds / 2)
-            return step
-        step = wait.saw(verdict, datetime.now(UTC))
+            return _end(step)
+        step = self._wait.saw(verdict, datetime.now(UTC))
         if isinstance(step, Pause) and self._wait_log is not None:
             self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
-        return step
+        return _end(step)
+
+    def _missed(self, error: Exception) -> Step:
+        """Take in that the ticket could not be read."""
+        self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
+        reason = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
+        return self._wait.missed(reason, datetime.now(UTC))
 
     def _is_called_back(self, title: str) -> bool:
         """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
