@@ -91,9 +91,21 @@ def age_of(text: str) -> timedelta:
 
 
 def _waits() -> list[ApprovalWait]:
+    """Return the waits of every DAG.
+
+    :raises OSError: Airflow's database cannot be read.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
     from airflow_provider_bkitsm.plugins.metadata import AirflowTickets
 
-    return AirflowTickets().waits(None, since=datetime.now(UTC) - _RECENT)
+    try:
+        return AirflowTickets().waits(None, since=datetime.now(UTC) - _RECENT)
+    except SQLAlchemyError as error:
+        # Its text may hold the database's URL.
+        raise OSError(
+            f"Airflow's database cannot be read ({type(error).__name__}): see airflow db check, airflow db migrate"
+        ) from None
 
 
 def _sent(of: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
