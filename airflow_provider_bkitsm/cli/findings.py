@@ -344,11 +344,9 @@ def _of_receiver(checks: tuple[str, str], address: str, result: Result) -> list[
 def _redirected(check: str, address: str, got: Answer) -> Finding:
     to = urlsplit(got.headers.get("location", ""))
     place = f"{to.scheme}://{to.netloc}" if to.netloc else "another path"
-    cure = "ITSM follows no redirect: write the address it leads to into [bkitsm] callback_base_url"
-    if to.scheme == "https" and urlsplit(address).scheme == "http":
-        cure = f"{cure}, with https://"
-    else:
-        cure = f"{cure}; if it is a login page, let the proxy pass /bkitsm/callback without signing in"
+    cure = "let the proxy pass /bkitsm/callback without signing in: ITSM follows no redirect and signs in nowhere"
+    if "/bkitsm/" in to.path:
+        cure = f"ITSM follows no redirect: write {place} with its path prefix into [bkitsm] callback_base_url"
     return wrong(check, f"{address} redirects to {place}", cure)
 
 

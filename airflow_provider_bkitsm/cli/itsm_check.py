@@ -28,12 +28,20 @@ from airflow_provider_bkitsm.cli.findings import (
 from airflow_provider_bkitsm.cli.trial_ticket import open_trial_ticket
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.responses import LEADS_NOWHERE
 from airflow_provider_bkitsm.hooks.route import Route, find_route, tls_context
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.dialect import Dialect, ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmUnavailableError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAuthenticationError,
+    ItsmEndpointNotFoundError,
+    ItsmError,
+    ItsmPermissionError,
+)
 from airflow_provider_bkitsm.itsm.models import CallbackBody
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
+
+_NOT_ALLOWED = (ItsmPermissionError, ItsmAuthenticationError, ItsmEndpointNotFoundError)
 
 Look = Callable[[], Iterable[Finding]]
 
@@ -69,6 +77,11 @@ _GRANTS: tuple[tuple[Grant, Callable[[Dialect, str], Any]], ...] = (
         lambda itsm, _sn: itsm.services(),
     ),
 )
+
+
+def _search(itsm: Dialect) -> Any:
+    """Ask for tickets that nobody has: by POST, where a version of ITSM has reads by POST."""
+    return itsm.summaries([f"check{secrets.token_hex(8)}"])
 
 
 class ItsmCheck:
@@ -112,20 +125,25 @@ class ItsmCheck:
         try:
             report = self.hook.run(ask(lambda itsm: itsm.connection_report(app_code=app_code, service=service)))
         except ItsmError as error:
-            # Whoever answers may let some reads through: then the grants say which.
-            self.answers = self._answers_a_read()
-            if self.answers and isinstance(error, ItsmUnavailableError):
-                yield judge_post_eaten(error)
-                return
-            _, message = self.hook.test_connection()
-            yield judge_itsm_error(error, message=message, route=self._way())
+            yield self._why_not(error)
         else:
             self.answers = True
             yield ok("itsm", report)
 
-    def _answers_a_read(self) -> bool:
+    def _why_not(self, error: ItsmError) -> Finding:
+        """Return why the report failed; where other reads are answered, the grants say more."""
+        lists = self._is_answered(lambda itsm: itsm.services())
+        if isinstance(error, LEADS_NOWHERE) and lists and not self._is_answered(_search):
+            return judge_post_eaten(error)
+        self.answers = lists or (isinstance(error, _NOT_ALLOWED) and self._is_answered(_search))
+        if self.answers and isinstance(error, _NOT_ALLOWED):
+            return warning("itsm", f"ITSM answers, and not to every read: {error}", "see the grants below")
+        _, message = self.hook.test_connection()
+        return judge_itsm_error(error, message=message, route=self._way())
+
+    def _is_answered(self, question: Callable[[Dialect], Any]) -> bool:
         try:
-            self.hook.run(ask(lambda itsm: itsm.services()))
+            self.hook.run(ask(question))
         except ItsmError:
             return False
         return True

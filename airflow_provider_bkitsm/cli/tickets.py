@@ -20,7 +20,12 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.store import store_path
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmConflictError,
+    ItsmError,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.approvals.rows import Ticket
@@ -278,6 +283,6 @@ def _refuse_foreign(hook: ItsmHook, sn: str, *, is_awaited: bool = False) -> Non
 def _is_trial(hook: ItsmHook, sn: str) -> bool:
     try:
         title = hook.run(ask(lambda itsm: itsm.info(sn))).title
-    except ItsmTicketNotFoundError:
+    except (ItsmNotFoundError, ItsmInvalidRequestError):
         return False
     return is_trial_ticket(hook.gateway, title)
