@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, row_of
 from airflow_provider_bkitsm.approvals.ticket_detail import TicketDetail, ticket_detail
-from airflow_provider_bkitsm.cli.console import NOT_DONE, command, end, print_line, print_rows
+from airflow_provider_bkitsm.cli.console import NOT_DONE, UNUSABLE, command, end, print_line, print_rows
 from airflow_provider_bkitsm.cli.trial_ticket import is_trial_ticket, open_trial_ticket
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.store import store_path
@@ -231,7 +231,13 @@ def _withdraw(args: Namespace, sn: str) -> None:
 def _open(args: Namespace) -> None:
     hook = ItsmHook(args.bkitsm_conn_id or ItsmHook.default_conn_name)
     given = dict(_key_value(text) for text in args.field or ())
-    opened = open_trial_ticket(hook, approver=args.approver or hook.gateway.username, given=given)
+    try:
+        opened = open_trial_ticket(hook, approver=args.approver or hook.gateway.username, given=given)
+    except ItsmInvalidRequestError as error:
+        end(
+            f"{error}\nGive what the form needs with --field KEY=VALUE; airflow bkitsm services lists the keys",
+            UNUSABLE,
+        )
     address = opened.ticket_url or hook.run(read_status(opened.sn)).ticket_url
     print_rows([{"ticket": opened.sn, "address": address, "connection": hook.bkitsm_conn_id}], output=args.output)
 

@@ -78,4 +78,9 @@ def _value(field: ServiceField, approver: str) -> str:
         return approver
     if field.default not in (None, ""):
         return str(field.default)
-    return next(iter(field.choices), "1" if field.type == "INT" else TITLE)
+    return next(iter(field.choices), "") or _of_type(field.type, datetime.now(UTC))
+
+
+def _of_type(kind: str, now: datetime) -> str:
+    """Return a value that ITSM takes for a type of field; the other types take texts."""
+    return {"INT": "1", "DATE": f"{now:%Y-%m-%d}", "DATETIME": f"{now:%Y-%m-%d %H:%M:%S}"}.get(kind, TITLE)
