@@ -78,10 +78,56 @@ CHECK_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 """Flags and options of ``check-service``."""
 
+TICKETS_HELP = "List what waits for an approval; show, withdraw or open one ticket"
+TICKETS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("words",),
+        {
+            "nargs": "*",
+            "metavar": "SN | withdraw SN | open",
+            "help": "A ticket's number to show it; withdraw and a number; open for a test ticket (default: list)",
+        },
+    ),
+    (
+        ("--bkitsm-conn-id", "--conn-id"),
+        {"help": "Tickets of this connection (default: all; open: bkitsm_default)"},
+    ),
+    (("--dag-id",), {"help": "List those of this DAG"}),
+    (("--approver",), {"help": "List those that wait for this person; open: whom the test ticket asks"}),
+    (("--older-than",), {"help": "List those opened longer ago, such as 30m, 12h or 3d"}),
+    (("--reason",), {"help": "Why a ticket is withdrawn, for ITSM's log"}),
+    (("--field",), {"action": "append", "metavar": "KEY=VALUE", "help": "A field of the test ticket's form"}),
+    _OUTPUT,
+    _VERBOSE,
+)
+"""Flags and options of ``tickets``."""
+
+CHECK_ALL_HELP = "Check connection, grants, store, callback and roles; a line for each, with what to do"
+CHECK_ALL: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--bkitsm-conn-id", "--conn-id"),
+        {"default": "bkitsm_default", "help": "Connection of ITSM (default: bkitsm_default)"},
+    ),
+    (("--ticket",), {"action": "store_true", "help": "Open a real ticket as well, and withdraw it"}),
+    (("--approver",), {"help": "Whom that ticket asks (default: the connection's user)"}),
+    (
+        ("-o", "--output"),
+        {
+            "choices": ("lines", "table", "json", "yaml", "plain"),
+            "default": "lines",
+            "help": "Output format (default: lines)",
+        },
+    ),
+    _VERBOSE,
+)
+"""Flags and options of ``check``."""
+
 COMMANDS: dict[str, tuple[str, str, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]]] = {
     "history": ("history.history", HISTORY_HELP, HISTORY),
     "services": ("services.services", SERVICES_HELP, SERVICES),
     "import-service": ("services.import_service", IMPORT_HELP, IMPORT_SERVICE),
+    "check": ("check.check", CHECK_ALL_HELP, CHECK_ALL),
+    "tickets": ("tickets.tickets", TICKETS_HELP, TICKETS),
     "check-service": ("services.check_service", CHECK_HELP, CHECK_SERVICE),
 }
 """Function below this package, help and arguments of each command."""

@@ -154,7 +154,7 @@ def add_column(connection: Connection, column: Column[Any]) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    found, newest = _version(engine), len(MIGRATIONS)
+    found, newest = schema_version(engine), len(MIGRATIONS)
     if found > newest:
         raise StoreTooNew(
             f"The database of approval records and collector states has schema version {found}, and this "
@@ -167,8 +167,8 @@ def _migrate(engine: Engine) -> None:
             connection.execute(schema_table.insert().values(version=version, at=datetime.now(UTC)))
 
 
-def _version(engine: Engine) -> int:
-    """Return the database's version; 0 for one that is empty or of before there were versions."""
+def schema_version(engine: Engine) -> int:
+    """Return the database's version; 0 for one that is empty or of before there were versions. Changes nothing."""
     with engine.connect() as connection:
         if not inspect(connection).has_table(schema_table.name):
             return 0

@@ -310,6 +310,10 @@ class Dialect(ABC):
     def read_callback(self, body: Mapping[str, Any]) -> CallbackBody | None:
         """Read a callback's body; None where it is none of this version."""
 
+    def write_callback(self, sn: str, token: str) -> dict[str, Any]:
+        """Return the smallest body that ``read_callback`` reads: what a callback of our own is tried with."""
+        raise self._lacks(f"has no callback to be tried with, such as {sn}")
+
     @abstractmethod
     def verify_callback(self, body: CallbackBody) -> Flow[bool]:
         """Return whether this ITSM has sent a callback. It proves neither ticket nor decision nor time."""

@@ -16,7 +16,8 @@ from airflow_provider_bkitsm.cli.definition import COMMANDS, get_bkitsm_cli_comm
 def arguments():
     (group,) = get_bkitsm_cli_commands()
     commands = {one.name: one for one in group.subcommands}
-    assert (group.name, list(commands)) == ("bkitsm", ["history", "services", "import-service", "check-service"])
+    assert group.name == "bkitsm"
+    assert list(commands) == ["history", "services", "import-service", "check", "tickets", "check-service"]
     return commands["history"].args
 
 

@@ -22,9 +22,9 @@ from airflow_provider_bkitsm.callback.receiver import Registrations
 from airflow_provider_bkitsm.callback.signature import HEADER, callback_meta
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins.callback_route import create_app
-from airflow_provider_bkitsm.sandbox.server import listening_socket, server_of
 from demo.airflow_api import wait_until
 from tests.callback.conftest import FORM, TAG, WAITER
+from tests.serving import serving
 
 ACCEPTED = {"result": True, "code": 0, "message": "success", "data": None}
 
@@ -120,17 +120,10 @@ def test_p4_an_id_that_no_connection_can_have_is_not_looked_up(client, sn, arriv
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve the endpoint by one process with one event loop, as Airflow does."""
-    socket = listening_socket("127.0.0.1", 0)
     root = FastAPI()
     root.mount("/bkitsm", app)
-    server = server_of(root)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
-    thread.start()
-    wait_until(lambda: server.started, 10, lambda: "not started")
-    yield f"http://127.0.0.1:{socket.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    socket.close()
+    with serving(root) as address:
+        yield address
 
 
 def test_p1_a_server_that_is_told_to_stop_settles_first_what_it_has_answered(sn, sandbox, arrive, metadata):

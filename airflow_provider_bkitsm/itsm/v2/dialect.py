@@ -228,6 +228,10 @@ class DialectV2(Dialect):
         """Read a callback's body."""
         return read_callback(body)
 
+    def write_callback(self, sn: str, token: str) -> dict[str, Any]:
+        """Return a body without what ITSM adds about the ticket."""
+        return {"sn": sn, "token": token}
+
     def verify_callback(self, body: CallbackBody) -> Flow[bool]:
         """Ask ITSM whether it has made the token."""
         verification: models.TokenVerification = yield calls.token_verify(body.token)

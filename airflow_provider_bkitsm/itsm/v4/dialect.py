@@ -311,6 +311,10 @@ class V4Dialect(Dialect):
         """Read a callback's body."""
         return status.read_callback(body)
 
+    def write_callback(self, sn: str, token: str) -> dict[str, Any]:
+        """Return a body without what ITSM adds about the ticket."""
+        return {"callback_token": token, "ticket": {"id": sn}}
+
     def verify_callback(self, body: CallbackBody) -> Flow[bool]:
         """Return True: nobody can be asked. The token is our own, and was compared before (``verify_token``)."""
         yield from ()

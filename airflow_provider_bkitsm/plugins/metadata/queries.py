@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy import Row, Select, and_, or_, select, true
 from sqlalchemy.orm import aliased
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
@@ -51,8 +51,11 @@ _KEYS = {
 class AirflowTickets:
     """Waits of the DAGs that a person may read. Every method makes one or two queries."""
 
-    def waits(self, dag_ids: Collection[str], *, since: datetime) -> list[ApprovalWait]:
-        """Return all open waits, and the latest ended waits whose button appeared after ``since``."""
+    def waits(self, dag_ids: Collection[str] | None, *, since: datetime) -> list[ApprovalWait]:
+        """Return all open waits, and the latest ended waits whose button appeared after ``since``.
+
+        :param dag_ids: the DAGs that may be read; None: every DAG, for an administrator.
+        """
         past = [wait for wait in _read(dag_ids, since=since) if wait.sn or wait.verdict]
         return _read(dag_ids, waiting=True) + past
 
@@ -74,8 +77,10 @@ class AirflowTickets:
         return dict(sorted(filter(None, polls), key=lambda poll: poll[1]))
 
 
-def _read(dag_ids: Collection[str], *, waiting: bool = False, since: datetime | None = None) -> list[ApprovalWait]:
-    ours = TaskInstance.dag_id.in_(dag_ids)
+def _read(
+    dag_ids: Collection[str] | None, *, waiting: bool = False, since: datetime | None = None
+) -> list[ApprovalWait]:
+    ours = true() if dag_ids is None else TaskInstance.dag_id.in_(dag_ids)
     if waiting:
         query = _columns().where(ours, Trigger.classpath == TRIGGER)
         return _wait_records(_run(query.limit(_MOST_WAITING)))

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of ``check`` that is about this Airflow: store, plugin, callback, roles. It changes nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from airflow_provider_bkitsm.callback.signature import LIFE, callback_base, callback_meta, callbacks_wanted
+from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch
+from airflow_provider_bkitsm.cli.findings import (
+    Finding,
+    judge_callback,
+    judge_clock,
+    judge_plugin,
+    judge_roles,
+    judge_store,
+    unreachable,
+    warning,
+    wrong,
+)
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.store import store_engine
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.version_compat import airflow_conf
+
+# As long a signature of this command is believed: another clock may be wrong.
+_SIGNED_FOR = timedelta(hours=1)
+
+
+def check_store() -> Iterator[Finding]:
+    """Look at the store's database; nothing is created or migrated."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from airflow_provider_bkitsm.collectors.database import reason
+    from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS, schema_version
+    from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
+
+    engine = store_engine()
+    is_file = engine.dialect.name == "sqlite"
+    file = Path(str(engine.url.database))
+    server = f"the {engine.dialect.name} database of [bkitsm] store_conn_id"
+    place = f"the file {file}" if is_file else server
+    try:
+        # SQLite makes a file by looking into it.
+        version = 0 if is_file and not file.exists() else schema_version(engine)
+    except SQLAlchemyError as error:
+        text = f"{place} cannot be used: {reason(error, engine)}"
+        yield wrong("store", text, "start that database, or mend the connection that [bkitsm] store_conn_id names")
+        return
+    yield from judge_store(
+        place, version=version, newest=len(MIGRATIONS), is_file=is_file, elsewhere=executors_elsewhere()
+    )
+
+
+def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
+    """Ask the API server for a route that only the plugin has, and compare its clock."""
+    base = str(airflow_conf().get("api", "base_url", fallback="") or callback_base() or "").strip()
+    if urlsplit(base).scheme not in ("http", "https"):
+        text = f"[api] base_url is no http(s) address ({base!r}): where the API server is was not looked up"
+        yield warning("plugin", text, "set [api] base_url to the API server's address, with its path prefix")
+        return
+    address = f"{base.rstrip('/')}/bkitsm"
+    try:
+        got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
+    except OSError as error:
+        yield unreachable("plugin", base, str(error))
+        return
+    yield judge_plugin(address, got)
+    yield judge_clock("clock of the API server", got.headers.get("date"), datetime.now(UTC))
+
+
+def check_callback(gateway: Gateway | None) -> Iterator[Finding]:
+    """Post a signed callback about a ticket that nobody waits for: it changes nothing."""
+    if not callbacks_wanted():
+        cure = "set [bkitsm] callback to True, unless ITSM cannot reach Airflow"
+        yield warning("callback", "[bkitsm] callback is off: decisions are found by polling, a minute late", cure)
+        return
+    base = callback_base()
+    if base is None:
+        text = "ITSM cannot call back: neither [bkitsm] callback_base_url nor [api] base_url is an http(s) address"
+        yield wrong("callback", text, "set [bkitsm] callback_base_url to Airflow's address as ITSM reaches it")
+        return
+    if gateway is None:
+        yield warning("callback", "not tried: without the connection nothing can be signed", "mend the connection")
+        return
+    yield from _try_callback(base, gateway)
+
+
+def _try_callback(base: str, gateway: Gateway) -> Iterator[Finding]:
+    tag, sn = secrets.token_hex(16), f"check-{secrets.token_hex(8)}"
+    expires = datetime.now(UTC) + _SIGNED_FOR
+    try:
+        meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=expires - LIFE)
+    except ItsmConfigurationError as error:
+        yield wrong("signing keys", str(error), "mend the connection's extra callback_signing_secret")
+        return
+    body = gateway.dialect.write_callback(sn, str(meta.get("callback_token") or secrets.token_hex(16)))
+    try:
+        got = fetch(_of_airflow(gateway), meta["callback_url"], body=body, headers=meta.get("headers"))
+    except OSError as error:
+        yield unreachable("callback", base, str(error))
+        return
+    yield from judge_callback(f"{base.rstrip('/')}/bkitsm/callback", got)
+
+
+def check_roles() -> Iterator[Finding]:
+    """Look which roles see the pages."""
+    manager = str(airflow_conf().get("core", "auth_manager", fallback="")).rpartition(".")[2]
+    if manager != "FabAuthManager":
+        yield judge_roles(manager or "the auth manager", None)
+        return
+    from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
+
+    yield judge_roles(manager, roles_without_plugins())
+
+
+def _of_airflow(gateway: Gateway | None) -> Gateway:
+    """Return Airflow's own API server as a gateway, for its route: no credentials of ITSM go there."""
+    timeouts = (CONNECT_SECONDS, READ_SECONDS)
+    name = gateway.conn_id if gateway else "Airflow"
+    return Gateway(conn_id=name, root="", app_code="", app_secret="", timeouts=timeouts)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of ``check`` that is about ITSM: route, application, grants one by one, verdict, clock."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch
+from airflow_provider_bkitsm.cli.findings import (
+    Finding,
+    Grant,
+    judge_clock,
+    judge_grant,
+    judge_itsm_error,
+    judge_post_eaten,
+    judge_route,
+    judge_service,
+    ok,
+    warning,
+    wrong,
+)
+from airflow_provider_bkitsm.cli.trial_ticket import open_trial_ticket
+from airflow_provider_bkitsm.hooks.connection import Gateway
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.responses import LEADS_NOWHERE
+from airflow_provider_bkitsm.hooks.route import Route, find_route, tls_context
+from airflow_provider_bkitsm.hooks.transport import SyncTransport
+from airflow_provider_bkitsm.itsm.dialect import Dialect, ask
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAuthenticationError,
+    ItsmEndpointNotFoundError,
+    ItsmError,
+    ItsmPermissionError,
+)
+from airflow_provider_bkitsm.itsm.models import CallbackBody
+from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
+
+_NOT_ALLOWED = (ItsmPermissionError, ItsmAuthenticationError, ItsmEndpointNotFoundError)
+
+Look = Callable[[], Iterable[Finding]]
+
+_GRANTS: tuple[tuple[Grant, Callable[[Dialect, str], Any]], ...] = (
+    (
+        Grant(purpose="read verdicts", needed=True, lacking="no task would learn of an approval"),
+        lambda itsm, sn: itsm.states([sn]),
+    ),
+    (
+        Grant(purpose="read a ticket's status", needed=True, lacking="no task would learn how far its ticket is"),
+        lambda itsm, sn: itsm.status(sn),
+    ),
+    (
+        Grant(purpose="read a ticket's form", needed=True, lacking="what was approved could not be compared"),
+        lambda itsm, sn: itsm.info(sn),
+    ),
+    (
+        Grant(purpose="read a ticket's log", needed=True, lacking="an approval would have no evidence"),
+        lambda itsm, sn: itsm.log(sn),
+    ),
+    (
+        Grant(
+            purpose="search tickets", needed=True, lacking="a ticket whose answer was lost could be opened twice"
+        ),
+        lambda itsm, sn: itsm.summaries([sn]),
+    ),
+    (
+        Grant(purpose="verify a callback's token", needed=True, lacking="callbacks would resume nothing"),
+        lambda itsm, sn: itsm.verify_callback(CallbackBody(sn=sn, token="check", dialect=itsm.name)),  # noqa: S106
+    ),
+    (
+        Grant(purpose="list services", needed=False, lacking="services cannot be listed or found by name"),
+        lambda itsm, _sn: itsm.services(),
+    ),
+)
+
+
+def _search(itsm: Dialect) -> Any:
+    """Ask for tickets that nobody has: by POST, where a version of ITSM has reads by POST."""
+    return itsm.summaries([f"check{secrets.token_hex(8)}"])
+
+
+class ItsmCheck:
+    """The checks of one ITSM. Each read is made once, with short times."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        timeouts = (min(gateway.timeouts[0], CONNECT_SECONDS), min(gateway.timeouts[1], READ_SECONDS))
+        self.gateway = replace(gateway, timeouts=timeouts, extra={**gateway.extra, "read_retries": 0})
+        self.hook = ItsmHook.over(SyncTransport(self.gateway))
+        self.hook.bkitsm_conn_id = gateway.conn_id
+        self.has_route = self.answers = False
+
+    def looks(self) -> Iterator[tuple[str, Look]]:
+        """Yield each check with its name; where ITSM does not answer at all, there are no more.
+
+        Which checks come depends on what the earlier ones found: take one after the other.
+        """
+        yield "tls and proxy", self._route
+        if not self.has_route:
+            return
+        yield "itsm", self._reached
+        yield "clock of ITSM", self._clock
+        if not self.answers:
+            return
+        for grant, question in _GRANTS:
+            yield f"grant: {grant.purpose}", partial(self._grant, grant, question)
+        yield "verdict", self._service
+
+    def _route(self) -> list[Finding]:
+        route = self._way()
+        if route.tls:
+            tls_context(self.gateway, route, self.gateway.client_cert)
+        self.has_route = True
+        return judge_route(route)
+
+    def _way(self) -> Route:
+        return find_route(self.gateway, self.gateway.root, os.environ)
+
+    def _reached(self) -> Iterator[Finding]:
+        app_code, service = self.gateway.app_code, self.gateway.service
+        try:
+            report = self.hook.run(ask(lambda itsm: itsm.connection_report(app_code=app_code, service=service)))
+        except ItsmError as error:
+            yield self._why_not(error)
+        else:
+            self.answers = True
+            yield ok("itsm", report)
+
+    def _why_not(self, error: ItsmError) -> Finding:
+        """Return why the report failed; where other reads are answered, the grants say more."""
+        lists = self._is_answered(lambda itsm: itsm.services())
+        if isinstance(error, LEADS_NOWHERE) and lists and not self._is_answered(_search):
+            return judge_post_eaten(error)
+        self.answers = lists or (isinstance(error, _NOT_ALLOWED) and self._is_answered(_search))
+        if self.answers and isinstance(error, _NOT_ALLOWED):
+            return warning("itsm", f"ITSM answers, and not to every read: {error}", "see the grants below")
+        _, message = self.hook.test_connection()
+        return judge_itsm_error(error, message=message, route=self._way())
+
+    def _is_answered(self, question: Callable[[Dialect], Any]) -> bool:
+        try:
+            self.hook.run(ask(question))
+        except ItsmError:
+            return False
+        return True
+
+    def _clock(self) -> list[Finding]:
+        try:
+            got = fetch(self.gateway, self.gateway.root)
+        except OSError as error:
+            text = f"not compared: no answer ({error})"
+            return [warning("clock of ITSM", text, "mend the connection first")]
+        return [judge_clock("clock of ITSM", got.headers.get("date"), datetime.now(UTC))]
+
+    def _grant(self, grant: Grant, question: Callable[[Dialect, str], Any]) -> Iterator[Finding]:
+        error, sn = None, f"check{secrets.token_hex(8)}"
+        try:
+            self.hook.run(ask(lambda itsm: question(itsm, sn)))
+        except ItsmError as problem:
+            error = problem
+        finding = judge_grant(grant, error, app_code=self.gateway.app_code)
+        if finding is not None:
+            yield finding
+
+    def _service(self) -> Iterator[Finding]:
+        policy, wanted = self.hook.verdict_policy(), self.gateway.service
+        if wanted is None:
+            named = self.gateway.dialect.service_extra
+            yield ok("verdict", f"no {named} is set: each task names its service, or asks with fast_approval")
+            return
+        try:
+            service = self.hook.run(ask(lambda itsm: itsm.service(wanted)))
+            steps, unread = self.hook.run(ask(lambda itsm: itsm.flow_steps(service)))
+        except ItsmError as error:
+            yield replace(judge_itsm_error(error, message=str(error), route=self._way()), check="service")
+            return
+        name = f"service {service.service_id} ({service.name})"
+        yield from judge_service(name, verdict_source(service, steps, policy), unread if steps is None else "")
+
+
+def try_ticket(hook: ItsmHook, approver: str | None) -> Iterator[Finding]:
+    """Open a test ticket and withdraw it: what only a write shows."""
+    from airflow_provider_bkitsm.tickets.withdrawal import withdraw
+
+    ticket = open_trial_ticket(hook, approver=approver or hook.gateway.username)
+    yield ok("test ticket", f"ticket {ticket.sn} was opened")
+    try:
+        status = withdraw(hook, sn=ticket.sn, why="airflow bkitsm check")
+    except ItsmError as error:
+        yield wrong(
+            "test ticket",
+            f"ticket {ticket.sn} STAYS OPEN: {error}",
+            "end it in ITSM; have the app granted operate_ticket, and make the flow revocable: tickets whose time"
+            " is over stay open otherwise",
+        )
+        return
+    yield ok("test ticket", f"ticket {ticket.sn} was withdrawn: it is {status.current_status}")

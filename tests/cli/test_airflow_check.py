@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Roles as the configured auth manager has them; the rest is in ``test_check``."""
+
+from __future__ import annotations
+
+from airflow_provider_bkitsm.cli.airflow_check import check_roles
+from tests.plugins.database import airflow_database
+from tests.plugins.metadata.test_fab_roles import fill
+
+FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+
+
+def test_fabs_roles_are_read_from_airflows_database(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
+    with airflow_database(tmp_path, f"sqlite:///{tmp_path / 'airflow.db'}"):
+        fill()
+        (found,) = check_roles()
+    assert "airflow roles add-perms Editor Viewer -a can_read -r Plugins" in found.cure
