@@ -200,7 +200,8 @@ def kept_open() -> Iterator[None]:
     pool.keep_clients_open(0.0)
 
 
-async def test_a_client_that_is_kept_open_serves_users_one_after_another(connections, clients, kept_open):
+@pytest.mark.usefixtures("kept_open")
+async def test_a_client_that_is_kept_open_serves_users_one_after_another(connections, clients):
     for _ in range(5):
         assert await use()
     assert len(clients) == 1
@@ -215,8 +216,9 @@ async def test_a_client_that_is_kept_open_serves_users_one_after_another(connect
     assert len(clients) == 2
 
 
+@pytest.mark.usefixtures("kept_open")
 async def test_a_connection_that_was_changed_gets_a_client_of_its_own_and_the_old_one_is_closed(
-    connections, sandbox, clients, kept_open
+    connections, sandbox, clients
 ):
     before = await ItsmAsyncHook().aread_gateway()
     for gateway in (before, replace(before, app_secret="another")):
@@ -228,7 +230,8 @@ async def test_a_connection_that_was_changed_gets_a_client_of_its_own_and_the_ol
     assert (first.is_closed, second.is_closed) == (True, False)
 
 
-async def test_it_is_closed_after_its_last_user_where_it_is_in_use_meanwhile(connections, clients, kept_open):
+@pytest.mark.usefixtures("kept_open")
+async def test_it_is_closed_after_its_last_user_where_it_is_in_use_meanwhile(connections, clients):
     before = await ItsmAsyncHook().aread_gateway()
     async with ItsmAsyncHook.for_gateway(before) as staying:
         await staying.get_services()
