@@ -261,8 +261,9 @@ def _login_before_airflow(site: Site) -> None:
 class _Late(Forwarder):
     """Ten minutes late."""
 
-    def date_time_string(self, *_args: Any) -> str:
-        return format_datetime(datetime.now(UTC) - timedelta(minutes=10), usegmt=True)
+    def send_header(self, keyword: str, value: str) -> None:
+        late = format_datetime(datetime.now(UTC) - timedelta(minutes=10), usegmt=True)
+        super().send_header(keyword, late if keyword == "Date" else value)
 
     def answer(self, said: requests.Response) -> None:
         said.headers.pop("date", None)
