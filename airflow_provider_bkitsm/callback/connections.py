@@ -40,8 +40,8 @@ class RememberedConnection:
     :param gateway: None without a connection of that id that can be used.
     :param keys: keys of its signatures.
     :param read_at: when reading it began, by the clock of ``Connections``.
-    :param doubted_at: when a signature that none of its keys made last let it be read again. A missing connection
-        is not read again, but answers take as long.
+    :param doubted_at: when the connection was last read again, since none of its keys had made a signature. A
+        missing connection is not read again, but answers about it take as long.
     """
 
     gateway: Gateway | None
