@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -115,7 +115,7 @@ def _file_engine(file: Path) -> Engine:
 def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     from sqlalchemy.pool import NullPool
 
-    connection = find_connection(conn_id)
+    connection: Any = find_connection(conn_id)
     if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):
         raise ItsmConfigurationError(
             f"connection {conn_id!r} is not an SQL database; the store needs PostgreSQL or MySQL"

@@ -111,4 +111,4 @@ def _forget(wait: WaitRecord) -> None:
     try:
         open_wait_store().end_of(wait)
     except ItsmError as error:
-        log.warning(RECORD_KEPT, wait.sn, error)
+        log.warning("%s: %s", RECORD_KEPT.format(sn=wait.sn), error)
