@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from jinja2 import StrictUndefined
 
-from airflow_provider_bkitsm.callback.waiters import is_template
+from airflow_provider_bkitsm.callback.waiters import TRIGGER, is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
-
 
 def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTriggerArgs | None:
     """Return what a task's trigger is started with; None when it has to be started by a worker.
@@ -63,7 +61,7 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
         return None
     from airflow.triggers.base import StartTriggerArgs
 
-    return StartTriggerArgs(trigger_cls=_TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
+    return StartTriggerArgs(trigger_cls=TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
 
 
 def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any]) -> bool:

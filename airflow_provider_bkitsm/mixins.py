@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every task about a ticket has: hook, account, verdict policy, parameters read once."""
+"""What every task about a ticket has: hook, verdict policy, parameters read once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from airflow_provider_bkitsm.version_compat import has_xcom_backend
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
+
+    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+
+    TaskMixin = BaseOperator
+else:
+    # Airflow would give an operator class of its own an __init__ that ends the chain.
+    TaskMixin = object
+
+# XCom of a task that holds its ticket's address, for the button.
+TICKET_URL_KEY = "bkitsm_ticket_url"
+# XCom of a task that a worker has ended, beside an XCom backend: the verdict, as the approvals pages read it.
+VERDICT_KEY = "bkitsm_verdict"
+_TASK_IDS = ("dag_id", "run_id", "task_id")
 
 
 def task_can_finish_without_worker(task: BaseOperator) -> bool:
@@ -53,23 +66,6 @@ def json_value(given: Any) -> Any:
         return json.loads(given)
     except ValueError:
         return given
-
-
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
-
-    from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-
-    TaskMixin = BaseOperator
-else:
-    # Airflow would give an operator class of its own an __init__ that ends the chain.
-    TaskMixin = object
-
-# XCom of a task that holds its ticket's address, for the button.
-TICKET_URL_KEY = "bkitsm_ticket_url"
-# XCom of a task that a worker has ended, beside an XCom backend: the verdict, as the approvals pages read it.
-VERDICT_KEY = "bkitsm_verdict"
-_TASK_IDS = ("dag_id", "run_id", "task_id")
 
 
 def push_for_pages(ti: Any, key: str, value: Any) -> None:

@@ -49,7 +49,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
         example="off",
     ),
     "collect_itsm_businesses": _option(
-        "Businesses (bk_biz_id) for which collect_itsm is otherwise, each on or off, with commas between.",
+        "Businesses (bk_biz_id) with a value of collect_itsm of their own, each on or off, with commas between.",
         example="2=off, 5=on",
     ),
     "user_mapping": _option(

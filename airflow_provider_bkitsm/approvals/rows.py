@@ -54,7 +54,7 @@ class Viewer:
 
 _DEFERRED = "deferred"
 _AFTER_THE_WAIT = frozenset(
-    {None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule"}
+    {None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule", "awaiting_input"}
 )
 
 

@@ -41,8 +41,8 @@ class RememberedConnection:
     :param keys: keys of its signatures.
     :param read_at: when reading it began, by the clock of ``Connections``.
     :param took: seconds that reading it took.
-    :param doubted_at: when a signature that none of its keys made last let it be read again. A missing connection
-        is not read again, but answers take as long.
+    :param doubted_at: when the connection was last read again, since none of its keys had made a signature. A
+        missing connection is not read again, but answers about it take as long.
     """
 
     gateway: Gateway | None

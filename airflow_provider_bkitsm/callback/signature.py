@@ -16,11 +16,14 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.callback.waiters import CONN_ID
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.connection_form import SIGNING_KEYS
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.idempotency import TAG_LENGTH
 from airflow_provider_bkitsm.version_compat import airflow_conf
+
+log = logging.getLogger(__name__)
 
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
@@ -111,8 +114,6 @@ PREFIX = "/bkitsm"
 ROUTE = "/callback/{conn_id}/{tag}/{expires}"
 # Longer than approvers usually have. Later decisions are found by polling alone.
 LIFE = timedelta(days=60)
-# A connection's id is free text, of any script. What no database can store must not reach a look-up.
-_CONN_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,250}")
 _TAG = re.compile(rf"[!-~]{{1,{TAG_LENGTH}}}")
 _EXPIRES = re.compile(r"[0-9]{1,12}")
 
@@ -140,7 +141,7 @@ def callback_meta(
 
 def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:
     """Read the address's parts; None when their shape is wrong."""
-    if not (_CONN_ID.fullmatch(conn_id) and _TAG.fullmatch(tag) and _EXPIRES.fullmatch(expires)):
+    if not (CONN_ID.fullmatch(conn_id) and _TAG.fullmatch(tag) and _EXPIRES.fullmatch(expires)):
         return None
     claim = Claim(conn_id=conn_id, tag=tag, expires=int(expires))
     return claim if str(claim.expires) == expires else None
@@ -151,9 +152,6 @@ def _url(base: str, claim: Claim) -> str:
         conn_id=quote(claim.conn_id, safe=""), tag=quote(claim.tag, safe=""), expires=claim.expires
     )
     return f"{base.rstrip('/')}{PREFIX}{path}"
-
-
-log = logging.getLogger(__name__)
 
 
 def callbacks_wanted() -> bool:

@@ -29,8 +29,14 @@ POLLED_KEY = "bkitsm_polled"
 RESUMED_KEY = "bkitsm_resumed"
 # XComs that hold how a round ended. An earlier round's XComs do not count for this round.
 RESULT_KEYS = ("return_value", "verdict")
-# As Airflow names connections. A name that no database can store must not reach a query.
-_CONN_ID = re.compile(r"[\w#!()\-.:/\\]{1,250}")
+TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
+"""The class path of the trigger that waits."""
+FIRST_PAUSE_SECONDS = 5.0
+"""For so long after its deferral a task does not go back to a worker: the executor's late report about the worker
+that deferred the task could fail it. That worker has looked just before, so nothing is lost."""
+
+# A connection's id is free text, of any script. What no database can store must not reach a look-up.
+CONN_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,250}")
 _TYPES: Mapping[str, type | UnionType] = {
     "ti_id": str,
     "conn_id": str,
@@ -85,7 +91,7 @@ class Waiter(VerdictPolicyMixin):
             return None
         seconds = values.get("approval_seconds")
         try:
-            is_ours = _CONN_ID.fullmatch(values["conn_id"]) and UUID(values["ti_id"]) and isfinite(seconds or 0)
+            is_ours = CONN_ID.fullmatch(values["conn_id"]) and UUID(values["ti_id"]) and isfinite(seconds or 0)
         except (KeyError, ValueError, OverflowError):
             return None
         return cls(**values) if is_ours else None

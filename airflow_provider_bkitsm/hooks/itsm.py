@@ -2,8 +2,10 @@
 """``ItsmHook`` and ``ItsmAsyncHook``: an Airflow connection turned into a BK-ITSM client.
 
 Both hooks offer ITSM's calls under ITSM's names, with the parameters of
-:mod:`airflow_provider_bkitsm.itsm.v2.calls`. They differ only in the transport. The calls are listed twice,
-because the type of a method is either that of a function or that of a coroutine.
+:mod:`airflow_provider_bkitsm.itsm.v2.calls`. The calls are listed twice, because
+the type of a method is either that of a function or that of a coroutine. What a call sends and what its answer
+means is the same code. The hooks differ in the transport, and in how they share clients: the asynchronous hook has
+one client for each connection and event loop.
 """
 
 from __future__ import annotations

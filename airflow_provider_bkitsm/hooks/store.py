@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens the store of the collectors' approval state: an Airflow connection, or a file below ``AIRFLOW_HOME``."""
+"""Opens the store, which has the collectors' state and the records of approvals and waits.
+
+The store is the database of an Airflow connection, or a file below ``AIRFLOW_HOME``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -81,8 +84,7 @@ async def call_store(blocking: Callable[[], T]) -> T:
         return running.result()
     running.add_done_callback(lambda late: late.cancelled() or late.exception())
     raise ItsmUnavailableError(
-        f"The store of approval records did not answer in {CALL_SECONDS:g} s. The ticket is untouched; a retry is"
-        " safe"
+        f"The store did not answer in {CALL_SECONDS:g} s. The ticket is untouched; a retry is safe"
     )
 
 
@@ -113,14 +115,14 @@ def _file_engine(file: Path) -> Engine:
 def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     from sqlalchemy.pool import NullPool
 
-    connection = find_connection(conn_id)
-    if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):  # type: ignore[no-untyped-call]
+    connection: Any = find_connection(conn_id)
+    if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):
         raise ItsmConfigurationError(
-            f"connection {conn_id!r} is not an SQL database; the collectors' state needs PostgreSQL or MySQL"
+            f"connection {conn_id!r} is not an SQL database; the store needs PostgreSQL or MySQL"
         )
     # Airflow forks its workers: a pool would be shared between processes.
     pool = _POOL if keeps_open else {"poolclass": NullPool}
     # The hook is given its connection: by itself it finds none whose id is not plain.
-    hook = connection.get_hook(hook_params={"connection": connection})  # type: ignore[no-untyped-call]
+    hook = connection.get_hook(hook_params={"connection": connection})
     engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=pool)
     return engine

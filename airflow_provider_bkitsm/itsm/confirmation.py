@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an approval is one of what was sent to open the ticket, by the policy of that time. Pure.
+"""Whether people approved what was sent to open the ticket, by the verdict policy of that time. Pure.
 
 ITSM lets people and applications edit the title and the submit form of an open ticket, and an approver may send a
 ticket back to be handed in anew. An approval of another text is no approval of what runs (promise P3). So the

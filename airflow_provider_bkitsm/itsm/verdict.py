@@ -104,9 +104,9 @@ class Verdict:
     ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
     was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
     8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
-    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``policy`` is the one by which it was
-    read; None where the version before has read it. Neither of both is stored: only a verdict that was just read
-    has them, and ``policy`` is in the events of triggers.
+    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``policy`` is the verdict policy by
+    which the verdict was read; it is None where an earlier version of the provider read the verdict.
+    ``progress`` and ``policy`` are not stored with a verdict. The events of triggers hold the ``policy``.
     """
 
     sn: str
@@ -213,13 +213,18 @@ def _stored_outcome(stored: Mapping[Any, Any]) -> tuple[Outcome, Reason, str]:
     return outcome, code, reason
 
 
-ANSWER_WORDS = {True: "approved", False: "refused", None: "answered"}
+_ANSWER_WORDS = {True: "approved", False: "refused", None: "answered"}
+
+
+def answer_text(operator: str, approved: bool | None) -> str:
+    """Say who answered what."""
+    return f"{operator or 'the system'} {_ANSWER_WORDS[approved]}"
 
 
 def _spoken(decision: Decision) -> str:
     automatic = " automatically" if decision.automatic else ""
     remark = f": {decision.remark}" if decision.remark else ""
-    return f"{decision.operator or 'the system'} {ANSWER_WORDS[decision.approved]}{automatic}{remark}"
+    return f"{answer_text(decision.operator, decision.approved)}{automatic}{remark}"
 
 
 def _known(kind: type[E], value: object) -> E | None:

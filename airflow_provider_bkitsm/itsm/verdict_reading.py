@@ -26,7 +26,7 @@ from airflow_provider_bkitsm.itsm.outcome import (
     field_answer,
     judge,
 )
-from airflow_provider_bkitsm.itsm.verdict import ANSWER_WORDS, Decision, Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, answer_text
 
 VERDICT_FIELD = "approval_result"
 """Key of the form field in which the log platform's services keep their verdict."""
@@ -43,16 +43,17 @@ def read_verdict(sn: str, policy: VerdictPolicy) -> DialectFlow[Verdict]:
 
 
 def verdict_of(row: TicketState, policy: VerdictPolicy) -> DialectFlow[Verdict]:
-    """Judge a ticket whose state was just read (no call while it is open, one to three once it has ended).
+    """Judge a ticket whose state was just read (no call while it is open, one or two once it has ended).
 
-    The ticket's log is searched for a person's answer in ``approval_result`` only where nothing is set, ITSM's
-    verdict is yes and no approval step has answered. An answer in the form of whoever asked is none (P3).
+    A person's answer in the form field ``approval_result`` counts under three conditions: the policy names no
+    field and asks for evidence, ITSM's verdict is yes, and no approval step has an answer. What the requester
+    wrote into the submit form is no answer (P3).
 
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    still_open = judge(row.progress, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
-    if not still_open.outcome.is_final:
-        return _verdict(row, still_open, Proof(finding=Finding.NOTHING), policy)
+    by_status = judge(row.progress, answer=Answer.NO, evidence=Reason.NO_EVIDENCE)
+    if not by_status.outcome.is_final:
+        return _verdict(row, by_status, Proof(finding=Finding.NOTHING), policy)
     entries = yield from read_log(row.sn)
     verdict = yield from judge_by_log(row, entries, policy)
     if not (_may_be_in_a_field(row, verdict, policy) and _is_answered_in_field(entries)):
@@ -233,7 +234,7 @@ def _decision(answer: StepAnswer) -> Decision:
 
 def _at_step(answer: StepAnswer) -> str:
     step = f" at {answer.step}" if answer.step else ""
-    return f"{answer.operator or 'the system'} {ANSWER_WORDS[answer.approved]}{step}"
+    return f"{answer_text(answer.operator, answer.approved)}{step}"
 
 
 def _iso(moment: datetime | None) -> str | None:

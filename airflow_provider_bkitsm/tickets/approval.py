@@ -75,13 +75,15 @@ class Attempt:
     def continues(self, earlier: Attempt) -> bool:
         """Whether this try belongs to the round of an earlier one: a retry, or the same try once more.
 
-        A person who clears the task begins a new round. Airflow shows a clear in ``max_tries``, unless ``retries``
-        was lowered meanwhile, and in the run's ``clear_number``, unless the run's state was left alone, or was
-        running on Airflow 3.1. So only a try for which nothing of this changed is a retry. What is in doubt is a
-        new round, which takes over a ticket that is still open, and asks anew where it was decided.
+        A person who clears the task begins a new round. Two numbers show a clear, and neither shows every clear:
 
-        A task that is cleared while a worker runs it keeps ``max_tries``. Where ``clear_number`` stays too, that
-        looks like a try that was lost with its scheduler, and the round goes on.
+        - ``max_tries`` rises, unless ``retries`` was lowered meanwhile or a worker was running the task.
+        - The run's ``clear_number`` rises, unless the person left the run's state alone, or the run was still
+          running on Airflow 3.1.
+
+        So a try is a retry only if both numbers are as they were. Every other try begins a new round. A new round
+        goes on with the earlier ticket while that is open, and asks anew once it was decided. A clear that
+        changes neither number looks like a try that was lost with its scheduler, and the round goes on.
         """
         if self.ti_id is not None and (self.ti_id, *self._numbers) == (earlier.ti_id, *earlier._numbers):
             return True
@@ -112,10 +114,10 @@ class Attempt:
         return clears > earlier_clears
 
     def is_given_up(self, later: Attempt) -> bool:
-        """Whether Airflow made another try after this one: the ids of tries are UUIDs that rise with time.
+        """Whether Airflow made the other try after this one. The ids of tries are UUIDs that rise with time.
 
-        A worker whose try was believed lost, or was cleared, goes on until it hears of that. Within a run the
-        numbers of tries rise too, and do so even where a scheduler's clock is set back.
+        Airflow may believe a running try lost, or a person may clear it; its worker then goes on for a while.
+        Within a run the numbers of tries count before their ids: a scheduler's clock may be set back.
         """
         if self.run_started == later.run_started and self.is_later(later):
             return False

@@ -89,9 +89,9 @@ class TicketOpener:
         self._sleep = sleep
 
     def find(self, handle: TicketKey) -> TicketSummary | None:
-        """Return the ticket already opened with this tag. Of several that ask the same, the oldest stands.
+        """Return the ticket already opened with this tag, and withdraw every other open ticket that asks the same.
 
-        The others are ended, as far as they are open.
+        The oldest ticket whose flow has started stands.
 
         :raises ItsmOrphanError: its flow has not started.
         """
@@ -137,13 +137,13 @@ class TicketOpener:
             log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
             return self._appeared(handle, lost)
         except ItsmInvalidRequestError as refused:
-            self._report_orphan(handle, refused)
+            self._raise_if_orphan(handle, refused)
             raise
         log.info("opened ticket %s: %s", ticket.sn, printable(ticket.ticket_url))
         return ticket
 
     def look_for(self, handle: TicketKey, *, seconds: float) -> TicketSummary | None:
-        """Look for a ticket for so long; outages of ITSM in between are waited out.
+        """Call :meth:`find` for so long until there is a ticket; outages of ITSM in between are waited out.
 
         :raises ItsmUnavailableError: ITSM could not be read at the end either, so nothing is known.
         """
@@ -230,7 +230,7 @@ class TicketOpener:
                 "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error
             )
 
-    def _report_orphan(self, handle: TicketKey, refused: ItsmInvalidRequestError) -> None:
+    def _raise_if_orphan(self, handle: TicketKey, refused: ItsmInvalidRequestError) -> None:
         """Raise an error if ITSM refused a ticket and stored it all the same.
 
         See docs/itsm-behaviour.md#late-check-of-dynamic-fields.

@@ -219,8 +219,8 @@ def _own_or_elsewhere(sn: str, opener: str, *, elsewhere: bool) -> Ownership:
 def _own(ticket: AwaitedTicket, records: TicketRecords) -> Collection[str | None]:
     """Return the tickets whose approval a wait may take.
 
-    Airflow numbers a mapped task's results without those that returned none: the ticket of an index is the one of
-    the task with that index, or the one that has that place among the tickets.
+    Airflow leaves a mapped opener's instances without a result out when it numbers the results. So an index
+    means one of two tickets: that of the instance with this index, or that at this place among all tickets.
     """
     index, rounds = ticket.map_index, records.rounds
     if index is None or -1 in rounds:

@@ -38,10 +38,9 @@ Beside = Callable[[str], AbstractAsyncContextManager[None]]
 class TicketWait:
     """One who waits for a ticket; use as ``async with``.
 
-    Thousands of these sleep side by side, so each is small, and nobody is woken to be told what is known already.
-    Each object that it keeps is visited by every full garbage collection of the triggerer.
-    ``known`` is the ticket's status so far as it needs no telling: while ITSM goes on saying so, ``look`` does not
-    return. It holds for one look.
+    Thousands of these sleep side by side. So each is small, and only news wakes one: each object that it keeps is
+    visited by every full garbage collection of the triggerer. ``known`` is the status that is no news to this
+    wait: ``look`` does not return while ITSM reports this status. It holds for one look.
 
     :param interval: seconds between two looks.
     :param dated: ``created_at`` is wanted, which the first look brings.
@@ -125,10 +124,10 @@ class TicketWait:
         await self.poller.remove(self)
 
     def look(self, within: float | None = None) -> asyncio.Future[TicketState]:
-        """Return the ticket's state when ITSM is asked about it next and says something else than is ``known``.
+        """Return the ticket's next state whose status is not the ``known`` one.
 
-        :param within: after so many seconds it is asked about before its turn, once, and from then on told in any
-            case. A moment of the past asks nothing: the next round does.
+        :param within: after so many seconds ITSM is asked about the ticket once, before the ticket's turn. From
+            then on every state is returned, news or not. A moment of the past asks nothing: the next round does.
         :raises ItsmError: ITSM was asked, and this came of it.
         """
         self._next = asyncio.get_running_loop().create_future()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing, on a worker, the waits that have a record with their tasks and tickets (promise P5)."""
+"""Comparing the recorded waits with their tasks and tickets, on a worker (promise P5)."""
 
 from __future__ import annotations
 
@@ -111,4 +111,4 @@ def _forget(wait: WaitRecord) -> None:
     try:
         open_wait_store().end_of(wait)
     except ItsmError as error:
-        log.warning(RECORD_KEPT, wait.sn, error)
+        log.warning("%s: %s", RECORD_KEPT.format(sn=wait.sn), error)

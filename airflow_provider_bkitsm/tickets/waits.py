@@ -36,7 +36,7 @@ _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed"})
 
 NOT_MADE_UP_FOR = "If the task is ended while no triggerer runs, its ticket stays open"
 """What follows where a wait has no record."""
-RECORD_KEPT = "the record of the wait for ITSM ticket %s stays until the next comparison: %s"
+RECORD_KEPT = "the record of the wait for ITSM ticket {sn} stays until the next comparison"
 """What is logged where the record of a wait that is over cannot be deleted."""
 NUMBER_KEPT = "ticket_sn is empty now; this task has waited for ITSM ticket {sn}, by its record in the store"
 """Why a wait goes on although nothing brings its number any more, and no opener is named."""

@@ -73,7 +73,7 @@ async def _end(hook: ItsmAsyncHook, wait: WaitRecord) -> bool:
     try:
         await call_store(lambda: open_wait_store().end_of(wait))
     except ItsmError as error:
-        log.warning(RECORD_KEPT, wait.sn, error)
+        log.warning("%s: %s", RECORD_KEPT.format(sn=wait.sn), error)
     return withdraws
 
 

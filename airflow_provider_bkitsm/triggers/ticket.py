@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
-from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
+from airflow_provider_bkitsm.callback.waiters import FIRST_PAUSE_SECONDS, Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.confirmation import confirm
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
 
-# A trigger that fires in the first moments after a deferral can get its task failed by the executor's late
-# report about the worker that deferred it. The sensor has looked just before, so nothing is lost by waiting.
-FIRST_PAUSE_SECONDS = 5.0
 # A worker of the version before reads it as an error.
 _ON_A_WORKER = {
     "look": True,
@@ -144,7 +141,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         }
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render, or leave it to a worker: in a triggerer Airflow cannot ask for what a run of any name holds."""
+        """Render the arguments; where that fails, a worker renders them.
+
+        In a triggerer Airflow cannot read the XComs of every run: some run ids break the request.
+        """
         try:
             super().render_template_fields(context, jinja_env)
         except Exception as error:
@@ -358,6 +358,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
 
     async def _register(self, sn: str) -> None:
+        """Register the wait for callbacks. Clears ``ends_task`` where tasks are mapped over this task's result."""
         if self.task_instance is None:
             return
         if not self.after_worker:
@@ -431,8 +432,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     async def _as_it_counts(self, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts for this task: the approval of another task's ticket is none.
 
-        A ticket without a record may be one of before there were records; that is for a worker to find out. So is
-        what was sent to open a ticket of ours, where no record says it, and a worker has begun the wait.
+        Clears ``ends_task`` where only a worker can decide that. There are two such cases: the ticket has no
+        record, and may be older than the records; or a worker has begun the wait, and no record has the request
+        that opened the ticket.
 
         :raises ItsmError: the store cannot be read. Nothing is approved.
         """
@@ -450,7 +452,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         return await self._read_back(counted, ownership.request) if self.ends_task else counted
 
     async def _read_back(self, verdict: Verdict, request: Mapping[str, Any] | None) -> Verdict:
-        """Return a verdict as it counts by what the ticket shows; where that cannot be read a worker tries."""
+        """Return a verdict as it counts by what the ticket shows.
+
+        Clears ``ends_task`` where ITSM cannot be read: a worker tries again.
+        """
         try:
             async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
                 return await hook.run(confirm(verdict, request, self.verdict_settings))

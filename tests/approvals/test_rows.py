@@ -32,7 +32,18 @@ FOUND = ApprovalWait(
     task=TASK, state="deferred", sn="REQ1", conn_id="itsm", registered_at=NOW, approval_seconds=3600
 )
 LIVE = TicketSnapshot(progress=Progress.RUNNING, read_at=NOW, title="T", step="审批", approvers=("alice", "bob"))
-STATES = ("deferred", "running", "queued", "scheduled", None, "up_for_retry", "success", "failed", "skipped")
+STATES = (
+    "deferred",
+    "awaiting_input",
+    "running",
+    "queued",
+    "scheduled",
+    None,
+    "up_for_retry",
+    "success",
+    "failed",
+    "skipped",
+)
 
 
 def verdict(outcome: Outcome, **more: Any) -> dict[str, Any]:

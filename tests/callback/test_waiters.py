@@ -44,7 +44,7 @@ def test_a_registration_survives_the_database():
         {"conn_id": WAITER.conn_id},
         {"ti_id": 7, "conn_id": ""},
         WAITER.as_dict() | {"conn_id": None},
-        *(WAITER.as_dict() | {"conn_id": one} for one in ("", "\x00", "\ud800", "a b", "c" * 251)),
+        *(WAITER.as_dict() | {"conn_id": one} for one in ("", "\x00", "\ud800", "a\nb", "a\x7fb", "c" * 251)),
         *(WAITER.as_dict() | {"approval_seconds": one} for one in (float("nan"), float("inf"), 10**400)),
     ],
 )

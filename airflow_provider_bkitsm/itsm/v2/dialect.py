@@ -170,7 +170,7 @@ class DialectV2(Dialect):
         return read_service((yield from services.import_service(export, catalog_id=catalog_id)))
 
     def flow_steps(self, service: Service) -> Flow[tuple[tuple[FlowStep, ...] | None, str]]:
-        """Read a service's flow, which nobody has to have the right to read."""
+        """Return the steps of a service's flow; without the right to read the flow, None and the reason."""
         if service.details.workflow_id is None:
             return None, "ITSM names no flow for it"
         try:

@@ -103,7 +103,10 @@ def read_summary(ticket: V4Ticket, settings: V4Settings) -> inner.TicketSummary:
 
 
 def read_steps(ticket: V4Ticket) -> tuple[inner.Step, ...]:
-    """Return the current steps and whom they ask; a step without a task's id has the people without one."""
+    """Return the current steps and whom they ask.
+
+    ITSM names the task of each person it asks. A step that has no task's id asks the people who have none either.
+    """
     if not ticket.steps and ticket.processors:
         return (inner.Step(key="", processors=_names(ticket, None)),)
     only = len(ticket.steps) == 1
@@ -120,7 +123,8 @@ def read_steps(ticket: V4Ticket) -> tuple[inner.Step, ...]:
 def read_callback(body: Mapping[str, Any]) -> inner.CallbackBody | None:
     """Return a callback's body; None if its shape is wrong (fact ``callback-body``).
 
-    Whether a withdrawal posts it before it has answered is not known: then it is answered first.
+    It is not known whether ITSM posts the callback of a withdrawal before it answers the withdrawal. If it does,
+    a receiver that checks the callback first would wait for its own call. So such a callback is answered first.
     """
     token, ticket = body.get("callback_token"), body.get("ticket")
     if not (isinstance(token, str) and isinstance(ticket, dict) and isinstance(ticket.get("id"), str)):

@@ -23,7 +23,7 @@ from sqlalchemy.orm import aliased
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, moment, text
 from airflow_provider_bkitsm.callback.messages import is_number
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, WAIT_PREFIX, Waiter
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, TRIGGER, WAIT_PREFIX, Waiter
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     DagRun,
@@ -32,7 +32,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     XComModel,
     create_session,
 )
-from airflow_provider_bkitsm.plugins.metadata.resume import TRIGGER, arguments_of, waiter_of
+from airflow_provider_bkitsm.plugins.metadata.resume import arguments_of, waiter_of
 
 _DEFERRED = "deferred"
 _MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500

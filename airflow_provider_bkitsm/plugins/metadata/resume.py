@@ -22,7 +22,9 @@ from sqlalchemy.orm import Session, joinedload
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.receiver import LostTicket, Registrations
 from airflow_provider_bkitsm.callback.waiters import (
+    FIRST_PAUSE_SECONDS,
     RESULT_KEYS,
+    TRIGGER,
     WaitArguments,
     Waiter,
     resumption,
@@ -60,11 +62,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 _CONN_TYPE = "bkitsm"
-# A task that goes back to a worker within seconds of its deferral can be failed by the executor's late report
-# about the worker that deferred it. The trigger's first look comes right after this.
-_TOO_EARLY = timedelta(seconds=5)
+# The trigger's first look comes right after this.
+_TOO_EARLY = timedelta(seconds=FIRST_PAUSE_SECONDS)
 
 
 _ROWS_KEPT = 1_000
