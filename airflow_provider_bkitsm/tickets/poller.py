@@ -408,7 +408,7 @@ class Poller:
             sn: another_dialect(f"ITSM ticket {sn}", conn_id, stored=wait.dialect, spoken=spoken)
             for sn in batch
             for wait in self._waits.of(sn)
-            if wait.dialect not in (None, spoken)
+            if wait.dialect and wait.dialect != spoken
         }
 
     def _note(self, batch: Batch) -> None:

@@ -146,8 +146,8 @@ def test_p4_a_forged_callback_changes_nothing(site):
     def post(url: str = address, *, signed: bool = True, **changes: Any) -> int:
         unsigned, in_body = dict.fromkeys(headers, UNSIGNED), "callback_token" in body and not signed
         token = {"callback_token": UNSIGNED} if in_body else {}
-        sent = {"url": url, "json": body | token | changes, "headers": headers if signed else unsigned}
-        return requests.post(**sent, timeout=10).status_code
+        given, sent = headers if signed else unsigned, body | token | changes
+        return requests.post(url, json=sent, headers=given, timeout=10).status_code
 
     assert post(signed=False) == 403
     assert post(url=f"{address}9") == 403
