@@ -156,9 +156,9 @@ def decide_each(runs: Iterable[NamedRun], itsm: SandboxProcess, decision: str) -
 
     def all_decided() -> bool:
         for run in list(pending):
-            if (sn := run.ticket()) is not None:
+            if sn := run.ticket():
                 itsm.decide(sn, decision, "go")
-            if sn is not None or run.state() == "failed":
+            if sn or run.state() == "failed":
                 pending.remove(run)
         return not pending
 
