@@ -11,8 +11,8 @@ FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 
 def test_fabs_roles_are_read_from_airflows_database(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
     with airflow_database(tmp_path, f"sqlite:///{tmp_path / 'airflow.db'}"):
+        monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
         fill()
         (found,) = check_roles()
     assert "airflow roles add-perms Editor Viewer -a can_read -r Plugins" in found.cure

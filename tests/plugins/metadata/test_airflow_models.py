@@ -52,4 +52,5 @@ def test_what_dags_and_components_load_does_without_it():
         "    if 'airflow_provider_bkitsm.plugins.metadata' in sys.modules: sys.exit(module)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.splitlines()[-1:]) == (0, [])
+    # The last line names the module; Airflow 3.1 logs lines of its own.
+    assert done.returncode == 0, done.stderr
