@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
+from airflow_provider_bkitsm.cli.console import UNUSABLE, end
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
@@ -26,7 +26,6 @@ from airflow_provider_bkitsm.itsm.models import TicketAction
 
 TITLE = "Probe of a connection: please leave it, it is withdrawn at once"
 _LOOKS, _SECONDS = 15, 2.0
-UNUSABLE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,8 +46,7 @@ def _run(given: Namespace) -> None:
     try:
         found = probe(hook, create=given.create, approver=given.approver)
     except ItsmError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is a command's output
-        raise SystemExit(UNUSABLE) from None
+        end(f"{error}", UNUSABLE)
     print(json.dumps(found, indent=2, sort_keys=True))  # noqa: T201 - this is a command's output
 
 
