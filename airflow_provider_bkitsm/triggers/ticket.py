@@ -422,7 +422,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except ItsmError as error:
             self.log.warning("%s", error)
             return await self._event(Failed(error=error))
-        self.log.info("%s", printable(counted.describe()))
+        self.log.info("%s", counted.describe())
         self._time_it(counted)
         verdict = counted.seen("poll", datetime.now(UTC))
         if await self._finishes_without_worker(verdict):
