@@ -15,7 +15,7 @@ from pathlib import Path
 
 PHRASES = Path(__file__).with_suffix(".toml")
 # Code is a part of a phrase as it stands, figures and commits are not.
-_CODE_OR_FIGURE = re.compile(r"(?P<code>`[^`]*`)|\b(?=[a-f]*\d)[0-9a-f]{7,40}\b|(?:(?<= )-)?(?:\d[\d,.]*\d|\d)")
+_CODE_OR_FIGURE = re.compile(r"(?P<code>`[^`]*`)|\b(?=[a-f]*\d)[0-9a-f]{7,40}\b|(?:(?<=[ (])-)?(?:\d[\d,.]*\d|\d)")
 _SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z0-9`*])")
 # What ``report.machine`` writes; the packages differ between benchmarks.
 _MACHINE = re.compile(r"(\d+) cores \((.*?)\), (\d+) GB, (.*?)(?=;|\.$)")
