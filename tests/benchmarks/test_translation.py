@@ -47,7 +47,7 @@ def test_no_phrase_is_written_twice():
     [
         (
             "2 cores (Intel(R) Xeon(R)), 25 GB, Python 3.11.7, httpx 0.28.1; PostgreSQL. 200 waits begin at once.",
-            "2 核（Intel(R) Xeon(R)），25 GB 内存，Python 3.11.7、httpx 0.28.1；PostgreSQL。200 个等待同时开始。",
+            "2 核（Intel(R) Xeon(R)），25 GB 内存，Python 3.11.7、httpx 0.28.1；PostgreSQL。200 个等待同时开始。",  # noqa: RUF001
         ),
         ("8 cores (x), 1 GB, Python 3.13.1.", "8 核（x），1 GB 内存，Python 3.13.1。"),
         (
@@ -59,7 +59,7 @@ def test_no_phrase_is_written_twice():
             "| 接口 | 现在 |\n| --- | ---: |\n| `get_tickets` | 2 |",
         ),
         ("| how | 2.5 ms (-1.5 to 1,000.0) |", "| 方式 | 2.5 ms（-1.5 至 1,000.0） |"),
-        ("; before is commit 7c51d22.", "；改动前指提交 7c51d22。"),
+        ("; before is commit 7c51d22.", "；改动前指提交 7c51d22。"),  # noqa: RUF001
     ],
 )
 def test_figures_code_and_the_machine_stay(text, translated):
