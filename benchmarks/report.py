@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where figures are kept: ``docs/benchmarks.md``, a section for each benchmark, which writes only its own."""
+"""Where figures are kept: ``docs/benchmarks.md``, a section for each benchmark, which writes only its own.
+
+The page's Chinese version below ``docs/zh/`` gets the same section, translated.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+
+from benchmarks.translation import PHRASES, chinese, lacking
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
@@ -22,10 +27,14 @@ def machine(*packages: str) -> str:
 
 
 def publish(section: str, text: str, *, only_print: bool = False, page: Path = PAGE) -> None:
-    """Print a result and put it between the page's markers of this section."""
+    """Print a result and put it between the markers of this section, on the page and on its Chinese version."""
     print(text)
-    if not only_print:
-        page.write_text(replaced(page.read_text(), section, text))
+    if only_print:
+        return
+    for path, part in ((page, text), (page.parent / "zh" / page.name, chinese(text))):
+        path.write_text(replaced(path.read_text(encoding="utf-8"), section, part), encoding="utf-8")
+    for phrase in lacking(text):
+        print(f"{PHRASES.name} has no Chinese for: {phrase}")
 
 
 def spread(seconds: Sequence[float]) -> str:

@@ -12,19 +12,34 @@ from benchmarks.report import PAGE, publish, replaced, spread
 TEXT = "# Page\n\n<!-- a -->\n<!-- /a -->\n\nbetween\n\n<!-- b -->\nold\n<!-- /b -->\nend\n"
 
 
-def test_a_section_is_replaced_and_all_else_stays(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(TEXT)
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / "zh").mkdir()
+    for path in (tmp_path / "page.md", tmp_path / "zh" / "page.md"):
+        path.write_text(TEXT)
+    return tmp_path / "page.md"
+
+
+def _with(section: str) -> str:
+    return TEXT.replace("<!-- b -->\nold\n<!-- /b -->", f"<!-- b -->\n\n{section}\n\n<!-- /b -->")
+
+
+def test_a_section_is_replaced_and_all_else_stays(page):
     publish("b", "new \\1", page=page)
     publish("b", "newer", page=page)
-    assert page.read_text() == TEXT.replace("<!-- b -->\nold\n<!-- /b -->", "<!-- b -->\n\nnewer\n\n<!-- /b -->")
+    assert page.read_text() == _with("newer")
 
 
-def test_what_is_only_printed_changes_no_page(tmp_path, capsys):
-    page = tmp_path / "page.md"
-    page.write_text(TEXT)
+def test_the_chinese_page_gets_the_section_too(page, capsys):
+    publish("b", "2 waits begin at once. And 3 something.", page=page)
+    assert (page.parent / "zh" / "page.md").read_text() == _with("2 个等待同时开始。And 3 something.")
+    assert "translation.toml has no Chinese for: And {} something.\n" in capsys.readouterr().out
+
+
+def test_what_is_only_printed_changes_no_page(page, capsys):
     publish("b", "new", only_print=True, page=page)
-    assert (page.read_text(), capsys.readouterr().out) == (TEXT, "new\n")
+    assert (page.read_text(), (page.parent / "zh" / "page.md").read_text()) == (TEXT, TEXT)
+    assert capsys.readouterr().out == "new\n"
 
 
 def test_times_are_told_by_their_middle_and_their_end():

@@ -75,9 +75,10 @@ def _table(counts: Counter[str]) -> str:
 
 
 def _write(measured: str) -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    before, after = text.partition(_MARKS[0])[0], text.partition(_MARKS[1])[2]
-    PAGE.write_text(f"{before}{_MARKS[0]}{measured}{_MARKS[1]}{after}", encoding="utf-8")
+    for page in (PAGE, PAGE.parent / "zh" / PAGE.name):
+        text = page.read_text(encoding="utf-8")
+        before, after = text.partition(_MARKS[0])[0], text.partition(_MARKS[1])[2]
+        page.write_text(f"{before}{_MARKS[0]}{measured}{_MARKS[1]}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
