@@ -120,8 +120,14 @@ class Browser:
         return self.driver.execute_script(code)
 
     def wait(self, look: Any, what: str, *, seconds: float = _SECONDS) -> Any:
-        """Wait until there is something to see."""
-        return wait_until(look, seconds, lambda: f"{what}; there is: {self.text()[:2000]}")
+        """Wait until there is something to see; what is drawn anew meanwhile is looked at again."""
+
+        def seen() -> Any:
+            with suppress(StaleElementReferenceException):
+                return look()
+            return None
+
+        return wait_until(seen, seconds, lambda: f"{what}; there is: {self.text()[:2000]}")
 
     def picture(self, path: Path) -> None:
         """Save what is shown."""

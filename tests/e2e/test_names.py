@@ -97,7 +97,13 @@ class NamedRun:
 
     def __str__(self) -> str:
         names = (f"{name[:20]}({len(name)})" for name in (self.dag, self.run, self.conn_id))
-        return f"{' '.join(names)}: {[*self.states().values()]} {self.row()}"
+        ended_badly = self.state() == "failed"
+        return f"{' '.join(names)}: {self.states()} {self.row()}{self.log() if ended_badly else ''}"
+
+    def log(self) -> str:
+        """Return the end of its waiting task's log."""
+        dag, run, task = (quote(name, safe="") for name in (self.dag, self.run, self.tasks[-1]))
+        return "\n" + self.airflow.api.log(dag, run, task)[-4000:]
 
 
 @pytest.fixture(scope="module")
