@@ -18,11 +18,11 @@ from tests.mutation.allowed import Allowed, read_allowed
 from tests.mutation.mutants import PACKAGE, Mutant, read
 
 FOLDER = Path("mutants")
-PAGES = Path("docs/mutation.md"), Path("docs/zh/mutation.md")
+PAGE = Path("docs/mutation.md")
 # pytest's exit codes: a test failed, or a module could not even be imported.
 _FAILED = frozenset({1, 2})
 _MARKS = "<!-- measured -->\n", "<!-- end -->\n"
-# The last words about a mutant, as the pages have them.
+# The last words about a mutant, as the page has them.
 _LABELS = {
     "killed": "killed: a test failed",
     "alone": "killed in a process of its own: it runs while modules are imported",
@@ -33,7 +33,7 @@ _LABELS = {
 
 
 def main() -> int:
-    """Judge every mutant; print what is left unexplained, or write the counts into the pages."""
+    """Judge every mutant; print what is left unexplained, or write the counts into the page."""
     allowed, mutants = read_allowed(), list(read(FOLDER))
     judged = [(_judge(one, allowed), one) for one in mutants]
     wrong = [f"{said}: {one.function}: {one.change}  ({one.name})" for said, one in judged if said not in _LABELS]
@@ -75,10 +75,9 @@ def _table(counts: Counter[str]) -> str:
 
 
 def _write(measured: str) -> None:
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        before, after = text.partition(_MARKS[0])[0], text.partition(_MARKS[1])[2]
-        page.write_text(f"{before}{_MARKS[0]}{measured}{_MARKS[1]}{after}", encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    before, after = text.partition(_MARKS[0])[0], text.partition(_MARKS[1])[2]
+    PAGE.write_text(f"{before}{_MARKS[0]}{measured}{_MARKS[1]}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
