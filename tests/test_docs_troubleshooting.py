@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page on messages quotes what the package still says, and knows every error."""
+"""The page on messages quotes what the package still says, and knows every reason and every error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from airflow_provider_bkitsm import exceptions
+from airflow_provider_bkitsm.itsm.outcome import APPROVING, Reason
 from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,3 +54,9 @@ def test_every_error_is_there_with_whether_a_retry_is_safe():
     told = {name: safe == "yes" for names, safe in rows for name in re.findall(r"`(\w+)`", names)}
     known = {name: getattr(exceptions, name).retry_safe for name in exceptions.__all__ if name != "ItsmError"}
     assert told == known
+
+
+def test_every_reason_why_a_ticket_is_not_approved_is_there():
+    rows = PAGE.partition("| Reason |")[2].partition("\n\n")[0].splitlines()[2:]
+    listed = [text for row in rows for text in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    assert sorted(listed) == sorted(reason.text for reason in set(Reason) - APPROVING - {Reason.OPEN})

@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.collectors.form import (
 )
 from airflow_provider_bkitsm.itsm.v2.dialect import V2, DialectV2
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped
+from airflow_provider_bkitsm.itsm.v4.dialect import V4Dialect
 from tests.record import EVIDENCE
 
 DAY = date(2026, 11, 24)
@@ -97,6 +98,12 @@ def limited(limit: int) -> DialectV2:
     itsm = DialectV2()
     itsm.title_limit = limit
     return itsm
+
+
+def test_a_title_for_itsm_v4_keeps_to_its_own_limit() -> None:
+    title = ticket_title(dialect=V4Dialect(), space="s", collector_name="c" * 200, created=DAY, marker="a1b2c3d4")
+    assert len(title) == 120
+    assert len(V4Dialect().fitting_title("t" * 200, room_for=10)) == 110
 
 
 def test_title() -> None:

@@ -229,6 +229,8 @@ def test_p8_a_gateway_does_not_show_its_secrets():
         {"proxy": "http://me:value-to-hide@proxy:3128"},
         {"headers": {"Authorization": "value-to-hide"}},
         {"headers": '{"X-Token": "value-to-hide"}'},
+        {"headers": {"X-Env": "value-to-hide"}},
+        {"headers": {"Cookie": "value-to-hide"}},
         {"client_cert": __file__, "client_key": "value-to-hide"},
         {"access_token": "value-to-hide", "read_timeout": "soon"},
     ],

@@ -51,8 +51,6 @@ CAPABILITIES = Capabilities(
     verdict_field=False,
     verify_token=False,
 )
-# Fact "title-length".
-TITLE_LIMIT = 120
 _META = frozenset({"callback_url", "callback_token", "bkitsm_digest"})
 _OPEN_TASKS = frozenset({"", "running"})
 
@@ -63,6 +61,8 @@ class V4Dialect(Dialect):
     name = status.NAME
     codes = CODES
     service_extra = "workflow_key"
+    # Fact "title-length".
+    title_limit = 120
 
     def __init__(self, settings: V4Settings | None = None) -> None:
         self.settings = settings or V4Settings()
@@ -265,10 +265,6 @@ class V4Dialect(Dialect):
     def form_as_sent(self, fields: object) -> dict[str, Any]:
         """Return a form as the request spells it, but for the title's key."""
         return workflow.canonical_form(fields, self.settings)
-
-    def fitting_title(self, title: str, *, room_for: int) -> str:
-        """Cut a title so that ITSM takes it and as many further characters."""
-        return title[: max(0, TITLE_LIMIT - room_for)]
 
     # -- the connection --------------------------------------------------------------------------------------
 
