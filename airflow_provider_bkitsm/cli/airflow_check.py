@@ -126,7 +126,7 @@ def check_roles() -> Iterator[Finding]:
     """Look which roles see the pages."""
     manager = str(airflow_conf().get("core", "auth_manager", fallback="")).rpartition(".")[2]
     if manager != "FabAuthManager":
-        yield judge_roles(manager or "the auth manager", None)
+        yield judge_roles(manager or Text("the auth manager"), None)
         return
     from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
 

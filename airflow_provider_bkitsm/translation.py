@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """English texts that can be read in Chinese as well: what the commands print, and the sandbox's pages.
 
-The English text is the key of the catalogue, ``zh.json`` beside this module. A :class:`Text` is its English text:
+The English text is the key of the catalogue, ``translation_zh.json``. A :class:`Text` is its English text:
 in logs, errors, JSON and YAML it stays so, and where a person reads it, it is put ``into`` that person's language.
 """
 
@@ -71,7 +71,7 @@ def catalogue() -> Mapping[str, str]:
     import json
     from importlib import resources
 
-    file = resources.files("airflow_provider_bkitsm.translation").joinpath("zh.json")
+    file = resources.files("airflow_provider_bkitsm").joinpath("translation_zh.json")
     return dict(json.loads(file.read_text("utf-8")))
 
 
