@@ -69,10 +69,9 @@ def listing(texts: Iterable[str]) -> Text:
 def catalogue() -> Mapping[str, str]:
     """Return the Chinese texts by their English ones; read for the first text that is put into Chinese."""
     import json
-    from importlib import resources
+    from pathlib import Path
 
-    file = resources.files("airflow_provider_bkitsm").joinpath("translation_zh.json")
-    return dict(json.loads(file.read_text("utf-8")))
+    return dict(json.loads(Path(__file__).with_name("translation_zh.json").read_text("utf-8")))
 
 
 def language_of(environment: Mapping[str, Any]) -> Language:
