@@ -14,7 +14,7 @@ from functools import partial
 
 from airflow_provider_bkitsm.cli.airflow_check import check_callback, check_plugin, check_roles, check_store
 from airflow_provider_bkitsm.cli.console import NOT_DONE, command, print_rows, reader_language, write_line
-from airflow_provider_bkitsm.cli.cures import cure_of
+from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of
 from airflow_provider_bkitsm.cli.findings import Finding, Level, judge_connection, wrong
 from airflow_provider_bkitsm.cli.itsm_check import ItsmCheck, Look, try_ticket
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
@@ -83,10 +83,7 @@ def _caught(name: Text, look: Look) -> list[Finding]:
     except ItsmError as error:
         return [wrong(name, verbatim(error), cure_of(error))]
     except AirflowNotFoundException as error:
-        cure = Text(
-            "define it in the environment, the secrets backend or Airflow's database (airflow connections add)"
-        )
-        return [wrong(name, verbatim(error), cure)]
+        return [wrong(name, verbatim(error), NOT_DEFINED)]
     except Exception as error:
         # The text of a foreign error may hold a secret: only its class is named.
         text = Text("it could not be checked ({kind})", kind=type(error).__name__)

@@ -20,10 +20,10 @@ from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.cli.cures import cure_of, with_cure
+from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of, with_cure
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.translation import Language, Text, language_of, verbatim
-from airflow_provider_bkitsm.version_compat import AirflowException
+from airflow_provider_bkitsm.version_compat import AirflowException, AirflowNotFoundException
 
 NOT_DONE, UNUSABLE = 1, 2
 STRUCTURED = ("json", "yaml")
@@ -50,6 +50,8 @@ def command(function: Command) -> Command:
             function(args)
         except ItsmError as error:
             end(verbatim(error), UNUSABLE, cure=cure_of(error))
+        except AirflowNotFoundException as error:
+            end(verbatim(error), UNUSABLE, cure=NOT_DEFINED)
         except (AirflowException, OSError, ValueError) as error:
             end(_message_of(error), UNUSABLE)
 

@@ -22,6 +22,11 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.translation import Language, Text
 
+NOT_DEFINED = Text(
+    "define it in the environment, the secrets backend or Airflow's database (airflow connections add)"
+)
+"""What to do about a connection that there is not."""
+
 _LOOK_UP = Text("look for the message on the page Troubleshooting by message")
 _NO_WAY = Text("repeat it; if it stays so, airflow bkitsm check shows how far the way to ITSM leads")
 

@@ -112,6 +112,13 @@ def test_an_errors_message_stays_as_it_is_and_its_cure_is_translated(run, chines
     assert err.startswith(f"{message}。处理建议：")
 
 
+def test_a_connection_that_there_is_not_is_said_with_where_to_define_it(run, chinese):
+    code, _, err = run("services", "--bkitsm-conn-id", "nowhere")
+    assert (code, "nowhere" in err, ". WHAT TO DO: define it in the environment" in err) == (2, True, True)
+    code, _, err = chinese("services", "--bkitsm-conn-id", "nowhere")
+    assert (code, "nowhere" in err, "处理建议：在环境变量、密钥后端" in err) == (2, True, True)
+
+
 def test_what_is_typed_wrongly_is_said_in_chinese(chinese, waiting):
     for arguments in (["--older-than", "x"], ["withdraw", waiting], ["a", "b"], ["open", "--field", "x"]):
         code, _, err = chinese("tickets", *arguments)
