@@ -27,6 +27,9 @@ from tests.once import run_folder
 # Airflow's example plugins listen to every task, which then needs a worker at its end.
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
+# What commands and pages say is asserted in English, whatever the language of the machine. Programs inherit it.
+os.environ["LC_ALL"] = "C.UTF-8"
+
 # How long examples take says nothing about their results.
 settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("provider")

@@ -18,7 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 PACKAGE = "airflow_provider_bkitsm"
 # One file of each kind that is not Python; the check below compares all of them with the sources.
-NEEDED = ("py.typed", "plugins/assets/approvals.js", "sandbox/web/templates/base.html", "get_provider_info.py")
+NEEDED = (
+    "py.typed",
+    "plugins/assets/approvals.js",
+    "sandbox/web/templates/base.html",
+    "translation_zh.json",
+    "get_provider_info.py",
+)
 
 
 def build(source: Path, into: Path, *targets: str) -> dict[str, bytes]:

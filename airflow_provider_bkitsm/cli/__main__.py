@@ -7,17 +7,17 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from airflow_provider_bkitsm.cli.definition import COMMANDS
+from airflow_provider_bkitsm.cli.definition import COMMANDS, GROUP_HELP, readable, readable_options
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command."""
-    parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli")
+    parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli", description=readable(GROUP_HELP))
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, about, arguments) in COMMANDS.items():
-        command = commands.add_parser(name, help=about, description=about)
+        command = commands.add_parser(name, help=readable(about), description=readable(about))
         for flags, options in arguments:
-            command.add_argument(*flags, **options)
+            command.add_argument(*flags, **readable_options(options))
     given = parser.parse_args(argv)
     module, function = COMMANDS[given.command][0].split(".")
     getattr(import_module(f"airflow_provider_bkitsm.cli.{module}"), function)(given)

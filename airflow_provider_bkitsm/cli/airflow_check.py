@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.cli.findings import (
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.store import store_engine
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.translation import Text, verbatim
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 # As long a signature of this command is believed: another clock may be wrong.
@@ -42,14 +43,18 @@ def check_store() -> Iterator[Finding]:
     engine = store_engine()
     is_file = engine.dialect.name == "sqlite"
     file = Path(str(engine.url.database))
-    server = f"the {engine.dialect.name} database of [bkitsm] store_conn_id"
-    place = f"the file {file}" if is_file else server
+    place = (
+        Text("the file {file}", file=file)
+        if is_file
+        else Text("the {kind} database of [bkitsm] store_conn_id", kind=engine.dialect.name)
+    )
     try:
         # SQLite makes a file by looking into it.
         version = 0 if is_file and not file.exists() else schema_version(engine)
     except SQLAlchemyError as error:
-        text = f"{place} cannot be used: {reason(error, engine)}"
-        yield wrong("store", text, "start that database, or mend the connection that [bkitsm] store_conn_id names")
+        text = Text("{place} cannot be used: {reason}", place=place, reason=reason(error, engine))
+        cure = Text("start that database, or mend the connection that [bkitsm] store_conn_id names")
+        yield wrong(Text("store"), text, cure)
         return
     yield from judge_store(
         place, version=version, newest=len(MIGRATIONS), is_file=is_file, elsewhere=executors_elsewhere()
@@ -60,32 +65,41 @@ def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
     """Ask the API server for a route that only the plugin has, and compare its clock."""
     base = str(airflow_conf().get("api", "base_url", fallback="") or callback_base() or "").strip()
     if urlsplit(base).scheme not in ("http", "https"):
-        text = f"[api] base_url is no http(s) address ({base!r}): where the API server is was not looked up"
-        yield warning("plugin", text, "set [api] base_url to the API server's address, with its path prefix")
+        text = Text(
+            "[api] base_url is no http(s) address ({address}): where the API server is was not looked up",
+            address=repr(base),
+        )
+        cure = Text("set [api] base_url to the API server's address, with its path prefix")
+        yield warning(Text("plugin"), text, cure)
         return
     address = f"{base.rstrip('/')}/bkitsm"
     try:
         got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
     except OSError as error:
-        yield unreachable("plugin", base, str(error))
+        yield unreachable(Text("plugin"), base, str(error))
         return
     yield judge_plugin(address, got)
-    yield judge_clock("clock of the API server", got.headers.get("date"), datetime.now(UTC))
+    yield judge_clock(Text("clock of the API server"), got.headers.get("date"), datetime.now(UTC))
 
 
 def check_callback(gateway: Gateway | None) -> Iterator[Finding]:
     """Post a signed callback about a ticket that nobody waits for: it changes nothing."""
     if not callbacks_wanted():
-        cure = "set [bkitsm] callback to True, unless ITSM cannot reach Airflow"
-        yield warning("callback", "[bkitsm] callback is off: decisions are found by polling, a minute late", cure)
+        text = Text("[bkitsm] callback is off: decisions are found by polling, a minute late")
+        cure = Text("set [bkitsm] callback to True, unless ITSM cannot reach Airflow")
+        yield warning(Text("callback"), text, cure)
         return
     base = callback_base()
     if base is None:
-        text = "ITSM cannot call back: neither [bkitsm] callback_base_url nor [api] base_url is an http(s) address"
-        yield wrong("callback", text, "set [bkitsm] callback_base_url to Airflow's address as ITSM reaches it")
+        text = Text(
+            "ITSM cannot call back: neither [bkitsm] callback_base_url nor [api] base_url is an http(s) address"
+        )
+        cure = Text("set [bkitsm] callback_base_url to Airflow's address as ITSM reaches it")
+        yield wrong(Text("callback"), text, cure)
         return
     if gateway is None:
-        yield warning("callback", "not tried: without the connection nothing can be signed", "mend the connection")
+        text = Text("not tried: without the connection nothing can be signed")
+        yield warning(Text("callback"), text, Text("mend the connection"))
         return
     yield from _try_callback(base, gateway)
 
@@ -96,13 +110,14 @@ def _try_callback(base: str, gateway: Gateway) -> Iterator[Finding]:
     try:
         meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=expires - LIFE)
     except ItsmConfigurationError as error:
-        yield wrong("signing keys", str(error), "mend the connection's extra callback_signing_secret")
+        cure = Text("mend the connection's extra callback_signing_secret")
+        yield wrong(Text("signing keys"), verbatim(error), cure)
         return
     body = gateway.dialect.write_callback(sn, str(meta.get("callback_token") or secrets.token_hex(16)))
     try:
         got = fetch(_of_airflow(gateway), meta["callback_url"], body=body, headers=meta.get("headers"))
     except OSError as error:
-        yield unreachable("callback", base, str(error))
+        yield unreachable(Text("callback"), base, str(error))
         return
     yield from judge_callback(f"{base.rstrip('/')}/bkitsm/callback", got)
 
@@ -111,7 +126,7 @@ def check_roles() -> Iterator[Finding]:
     """Look which roles see the pages."""
     manager = str(airflow_conf().get("core", "auth_manager", fallback="")).rpartition(".")[2]
     if manager != "FabAuthManager":
-        yield judge_roles(manager or "the auth manager", None)
+        yield judge_roles(manager or Text("the auth manager"), None)
         return
     from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
 

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from airflow_provider_bkitsm.cli.airflow_check import check_callback, check_plugin, check_roles, check_store
-from airflow_provider_bkitsm.cli.console import NOT_DONE, command, print_line, print_rows
+from airflow_provider_bkitsm.cli.console import NOT_DONE, command, print_rows, reader_language, write_line
+from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of
 from airflow_provider_bkitsm.cli.findings import Finding, Level, judge_connection, wrong
 from airflow_provider_bkitsm.cli.itsm_check import ItsmCheck, Look, try_ticket
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_lookup import find_connection
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.translation import Text, verbatim
 from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
 
 CHECK_SECONDS = 45.0
@@ -32,7 +34,7 @@ def check(args: Namespace) -> None:
     for one in check_all(args.bkitsm_conn_id, with_ticket=args.ticket, approver=args.approver):
         findings.append(one)
         if args.output == "lines":
-            print_line(str(one))
+            write_line(one.line(reader_language()))
     if args.output != "lines":
         print_rows([one.as_row() for one in findings], output=args.output)
     if any(one.level is Level.WRONG for one in findings):
@@ -45,22 +47,22 @@ def check_all(conn_id: str, *, with_ticket: bool = False, approver: str | None =
         yield from bounded(name, look)
 
 
-def _looks(conn_id: str, *, with_ticket: bool, approver: str | None) -> Iterator[tuple[str, Look]]:
+def _looks(conn_id: str, *, with_ticket: bool, approver: str | None) -> Iterator[tuple[Text, Look]]:
     """Yield each check with its name. Which ones come depends on what the earlier ones found."""
     connection = ConnectionCheck(conn_id)
-    yield "connection", connection.look
+    yield Text("connection"), connection.look
     if connection.gateway is not None:
         itsm = ItsmCheck(connection.gateway)
         yield from itsm.looks()
         if with_ticket and itsm.answers:
-            yield "test ticket", partial(try_ticket, itsm.hook, approver)
-    yield "store", check_store
-    yield "plugin", partial(check_plugin, connection.gateway)
-    yield "callback", partial(check_callback, connection.gateway)
-    yield "roles", check_roles
+            yield Text("test ticket"), partial(try_ticket, itsm.hook, approver)
+    yield Text("store"), check_store
+    yield Text("plugin"), partial(check_plugin, connection.gateway)
+    yield Text("callback"), partial(check_callback, connection.gateway)
+    yield Text("roles"), check_roles
 
 
-def bounded(name: str, look: Look, seconds: float = CHECK_SECONDS) -> list[Finding]:
+def bounded(name: Text, look: Look, seconds: float = CHECK_SECONDS) -> list[Finding]:
     """Return what a check finds; one that fails or takes too long is a finding itself.
 
     The thread is not waited for at the end of the process: a driver may hang for as long as it likes.
@@ -70,23 +72,22 @@ def bounded(name: str, look: Look, seconds: float = CHECK_SECONDS) -> list[Findi
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        cure = "look at whoever is asked here: it accepts connections and does not answer"
-        return [wrong(name, f"no answer in {seconds:g} s", cure)]
+        cure = Text("look at whoever is asked here: it accepts connections and does not answer")
+        return [wrong(name, Text("no answer in {seconds} s", seconds=f"{seconds:g}"), cure)]
     return found
 
 
-def _caught(name: str, look: Look) -> list[Finding]:
+def _caught(name: Text, look: Look) -> list[Finding]:
     try:
         return list(look())
     except ItsmError as error:
-        return [wrong(name, str(error), "mend what the message names, and check again")]
+        return [wrong(name, verbatim(error), cure_of(error))]
     except AirflowNotFoundException as error:
-        cure = "define it in the environment, the secrets backend or Airflow's database (airflow connections add)"
-        return [wrong(name, str(error), cure)]
+        return [wrong(name, verbatim(error), NOT_DEFINED)]
     except Exception as error:
         # The text of a foreign error may hold a secret: only its class is named.
-        text = f"it could not be checked ({type(error).__name__})"
-        return [wrong(name, text, "mend what else is wrong, and check again")]
+        text = Text("it could not be checked ({kind})", kind=type(error).__name__)
+        return [wrong(name, text, Text("mend what else is wrong, and check again"))]
 
 
 class ConnectionCheck:

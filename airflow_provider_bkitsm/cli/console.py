@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands share: how they begin, what they print, and with which exit code they end.
 
+What people read is in the language of the process' locale (``LC_ALL``, ``LC_MESSAGES``, ``LANG``), what scripts
+read (``-o json``, ``-o yaml``) is English everywhere. A message that an error brings along is never translated.
+
 Exit codes: 0 done, or all is well; 1 not done, or something is not well; 2 ITSM or the connection cannot be used.
 """
 
@@ -17,10 +20,14 @@ from airflow.cli.simple_table import AirflowConsole
 from airflow.utils.cli import suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
+from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of, with_cure
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
-from airflow_provider_bkitsm.version_compat import AirflowException
+from airflow_provider_bkitsm.translation import Language, Text, language_of, verbatim
+from airflow_provider_bkitsm.version_compat import AirflowException, AirflowNotFoundException
 
 NOT_DONE, UNUSABLE = 1, 2
+STRUCTURED = ("json", "yaml")
+"""Formats that scripts read."""
 
 
 class Command(Protocol):
@@ -41,28 +48,65 @@ def command(function: Command) -> Command:
         os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
         try:
             function(args)
-        except (ItsmError, AirflowException, OSError, ValueError) as error:
-            end(f"{error}", UNUSABLE)
+        except ItsmError as error:
+            end(verbatim(error), UNUSABLE, cure=cure_of(error))
+        except AirflowNotFoundException as error:
+            end(verbatim(error), UNUSABLE, cure=NOT_DEFINED)
+        except (AirflowException, OSError, ValueError) as error:
+            end(_message_of(error), UNUSABLE)
 
     return run
 
 
-def end(message: str, code: int) -> NoReturn:
-    """End the command with a line on the standard error."""
-    print_line(message, to=sys.stderr)
+def _message_of(error: Exception) -> Text:
+    """Return the message of an error: a text where a command raised it."""
+    message = error.args[0] if error.args else ""
+    return message if isinstance(message, Text) else verbatim(error)
+
+
+def reader_language() -> Language:
+    """Return the language of whoever reads what this process prints."""
+    return language_of(os.environ)
+
+
+def end(message: Text, code: int, *, cure: Text | None = None) -> NoReturn:
+    """End the command with a line on the standard error.
+
+    :param cure: what to do about it.
+    """
+    write_line(with_cure(message, cure, reader_language()), to=sys.stderr)
     sys.exit(code)
 
 
-def print_line(line: str, *, to: TextIO | None = None) -> None:
-    """Print one line."""
+def print_line(line: Text, *, to: TextIO | None = None) -> None:
+    """Print one line in the reader's language."""
+    write_line(line.into(reader_language()), to=to)
+
+
+def write_line(line: str, *, to: TextIO | None = None) -> None:
+    """Print one line as it is."""
     (to or sys.stdout).write(f"{printable(line)}\n")
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], *, output: str) -> None:
+def print_rows(rows: Sequence[Mapping[Text, Any]], *, output: str) -> None:
     """Print rows as Airflow's own commands do: ``table``, ``json``, ``yaml`` or ``plain``.
 
     What others wrote moves no cursor of a terminal, and is no markup there; JSON and YAML quote by themselves.
     """
-    quotes = output in ("json", "yaml")
-    shown = [{name: value if quotes else printable(str(value)) for name, value in row.items()} for row in rows]
-    AirflowConsole(markup=False).print_as(shown, output=output)
+    if output in STRUCTURED:
+        print_data([{str(name): value for name, value in row.items()} for row in rows], output=output)
+    elif not rows:
+        print_line(Text("No data found"))
+    else:
+        language = reader_language()
+        cells = [{name.into(language): _cell(value, language) for name, value in row.items()} for row in rows]
+        AirflowConsole(markup=False).print_as(cells, output=output)
+
+
+def print_data(rows: Sequence[Mapping[str, Any]], *, output: str) -> None:
+    """Print rows for scripts, as ``json`` or ``yaml``."""
+    AirflowConsole(markup=False).print_as(rows, output=output)
+
+
+def _cell(value: object, language: Language) -> str:
+    return printable(value.into(language) if isinstance(value, Text) else value)

@@ -3,34 +3,37 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_bkitsm.translation import Text, language_of
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
 _VERBOSE: tuple[tuple[str, ...], dict[str, Any]] = (
     ("-v", "--verbose"),
-    {"action": "store_true", "help": "Make logging output more verbose"},
+    {"action": "store_true", "help": Text("Make logging output more verbose")},
 )
 _OUTPUT: tuple[tuple[str, ...], dict[str, Any]] = (
     ("-o", "--output"),
     {
         "choices": ("table", "json", "yaml", "plain"),
         "default": "table",
-        "help": "Output format (default: table)",
+        "help": Text("Output format (default: table)"),
     },
 )
-HISTORY_HELP = "Show everything that happened to a collector's applications, in order"
+HISTORY_HELP = Text("Show everything that happened to a collector's applications, in order")
 
 HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("collector_config_id",), {"type": int, "help": "The log platform's number of the collector"}),
+    (("collector_config_id",), {"type": int, "help": Text("The log platform's number of the collector")}),
     (
         ("--bklog-conn-id",),
-        {"default": "bklog_default", "help": "Connection of the log platform (default: bklog_default)"},
+        {"default": "bklog_default", "help": Text("Connection of the log platform (default: bklog_default)")},
     ),
     (
         ("--store-conn-id",),
-        {"help": "Connection of the database of collector states (default: [bkitsm] store_conn_id)"},
+        {"help": Text("Connection of the database of collector states (default: [bkitsm] store_conn_id)")},
     ),
     _OUTPUT,
     _VERBOSE,
@@ -39,38 +42,45 @@ HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 
 _CONNECTION: tuple[tuple[str, ...], dict[str, Any]] = (
     ("--bkitsm-conn-id",),
-    {"default": "bkitsm_default", "help": "Connection of ITSM (default: bkitsm_default)"},
+    {"default": "bkitsm_default", "help": Text("Connection of ITSM (default: bkitsm_default)")},
 )
-SERVICES_HELP = "List ITSM's services; of one, the fields of its form and an operator call to paste into a DAG"
+SERVICES_HELP = Text(
+    "List ITSM's services; of one, the fields of its form and an operator call to paste into a DAG"
+)
 SERVICES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("service",), {"nargs": "?", "help": "Number or name of one service (default: list all)"}),
-    (("--name",), {"help": "List those whose name contains this text"}),
+    (("service",), {"nargs": "?", "help": Text("Number or name of one service (default: list all)")}),
+    (("--name",), {"help": Text("List those whose name contains this text")}),
     _CONNECTION,
     _OUTPUT,
     _VERBOSE,
 )
 """Flags and options of ``services``."""
 
-IMPORT_HELP = "Create the shipped service for log collectors in ITSM and print its number; overwrites nothing"
+IMPORT_HELP = Text(
+    "Create the shipped service for log collectors in ITSM and print its number; overwrites nothing"
+)
 IMPORT_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--name",), {"help": "Name of the service (default: as in the file)"}),
-    (("--catalog-id",), {"type": int, "help": "ITSM's catalogue it goes into (default: the only one there is)"}),
-    (("--file",), {"help": "Another export of a service, as JSON (default: the shipped one)"}),
+    (("--name",), {"help": Text("Name of the service (default: as in the file)")}),
+    (
+        ("--catalog-id",),
+        {"type": int, "help": Text("ITSM's catalogue it goes into (default: the only one there is)")},
+    ),
+    (("--file",), {"help": Text("Another export of a service, as JSON (default: the shipped one)")}),
     _CONNECTION,
     _VERBOSE,
 )
 """Flags and options of ``import-service``."""
 
-CHECK_HELP = "Check which operators an ITSM service fits, with the reasons why not"
+CHECK_HELP = Text("Check which operators an ITSM service fits, with the reasons why not")
 CHECK_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("service",), {"help": "Number or name of the service"}),
+    (("service",), {"help": Text("Number or name of the service")}),
     (
         ("--for",),
         {
             "choices": ("all", "collector", "approval"),
             "default": "all",
             "dest": "purpose",
-            "help": "CollectorApplyOperator, ItsmApprovalOperator, or both (default: all)",
+            "help": Text("CollectorApplyOperator, ItsmApprovalOperator, or both (default: all)"),
         },
     ),
     _CONNECTION,
@@ -78,51 +88,57 @@ CHECK_SERVICE: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 """Flags and options of ``check-service``."""
 
-TICKETS_HELP = "List what waits for an approval; show, withdraw or open one ticket"
+TICKETS_HELP = Text("List what waits for an approval; show, withdraw or open one ticket")
 TICKETS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("words",),
         {
             "nargs": "*",
             "metavar": "SN | withdraw SN | open",
-            "help": "A ticket's number to show it; withdraw and a number; open for a test ticket (default: list)",
+            "help": Text(
+                "A ticket's number to show it; withdraw and a number; open for a test ticket (default: list)"
+            ),
         },
     ),
     (
         ("--bkitsm-conn-id", "--conn-id"),
-        {"help": "Tickets of this connection (default: all; open: bkitsm_default)"},
+        {"help": Text("Tickets of this connection (default: all; open: bkitsm_default)")},
     ),
-    (("--dag-id",), {"help": "List those of this DAG"}),
-    (("--approver",), {"help": "List those that wait for this person; open: whom the test ticket asks"}),
-    (("--older-than",), {"help": "List those opened longer ago, such as 30m, 12h or 3d"}),
-    (("--reason",), {"help": "Why a ticket is withdrawn, for ITSM's log"}),
-    (("--field",), {"action": "append", "metavar": "KEY=VALUE", "help": "A field of the test ticket's form"}),
+    (("--dag-id",), {"help": Text("List those of this DAG")}),
+    (("--approver",), {"help": Text("List those that wait for this person; open: whom the test ticket asks")}),
+    (("--older-than",), {"help": Text("List those opened longer ago, such as 30m, 12h or 3d")}),
+    (("--reason",), {"help": Text("Why a ticket is withdrawn, for ITSM's log")}),
+    (
+        ("--field",),
+        {"action": "append", "metavar": "KEY=VALUE", "help": Text("A field of the test ticket's form")},
+    ),
     _OUTPUT,
     _VERBOSE,
 )
 """Flags and options of ``tickets``."""
 
-CHECK_ALL_HELP = "Check connection, grants, store, callback and roles; a line for each, with what to do"
+CHECK_ALL_HELP = Text("Check connection, grants, store, callback and roles; a line for each, with what to do")
 CHECK_ALL: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--bkitsm-conn-id", "--conn-id"),
-        {"default": "bkitsm_default", "help": "Connection of ITSM (default: bkitsm_default)"},
+        {"default": "bkitsm_default", "help": Text("Connection of ITSM (default: bkitsm_default)")},
     ),
-    (("--ticket",), {"action": "store_true", "help": "Open a real ticket as well, and withdraw it"}),
-    (("--approver",), {"help": "Whom that ticket asks (default: the connection's user)"}),
+    (("--ticket",), {"action": "store_true", "help": Text("Open a real ticket as well, and withdraw it")}),
+    (("--approver",), {"help": Text("Whom that ticket asks (default: the connection's user)")}),
     (
         ("-o", "--output"),
         {
             "choices": ("lines", "table", "json", "yaml", "plain"),
             "default": "lines",
-            "help": "Output format (default: lines)",
+            "help": Text("Output format (default: lines)"),
         },
     ),
     _VERBOSE,
 )
 """Flags and options of ``check``."""
 
-COMMANDS: dict[str, tuple[str, str, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]]] = {
+GROUP_HELP = Text("BlueKing ITSM: approvals and log collectors")
+COMMANDS: dict[str, tuple[str, Text, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]]] = {
     "history": ("history.history", HISTORY_HELP, HISTORY),
     "services": ("services.services", SERVICES_HELP, SERVICES),
     "import-service": ("services.import_service", IMPORT_HELP, IMPORT_SERVICE),
@@ -140,10 +156,20 @@ def get_bkitsm_cli_commands() -> list[CLICommand]:
     commands = [
         ActionCommand(
             name=name,
-            help=about,
+            help=readable(about),
             func=lazy_load_command(f"airflow_provider_bkitsm.cli.{function}"),
-            args=[Arg(flags, **options) for flags, options in arguments],  # type: ignore[no-untyped-call]
+            args=[Arg(flags, **readable_options(options)) for flags, options in arguments],  # type: ignore[no-untyped-call]
         )
         for name, (function, about, arguments) in COMMANDS.items()
     ]
-    return [GroupCommand(name="bkitsm", help="BlueKing ITSM: approvals and log collectors", subcommands=commands)]
+    return [GroupCommand(name="bkitsm", help=readable(GROUP_HELP), subcommands=commands)]
+
+
+def readable_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of an argument with its help in the language of this process."""
+    return {**options, "help": readable(options["help"])}
+
+
+def readable(text: Text) -> str:
+    """Return a text of the help in the language of this process."""
+    return text.into(language_of(os.environ))

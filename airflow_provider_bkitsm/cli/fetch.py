@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.route import find_route, tls_context
 from airflow_provider_bkitsm.hooks.transport import reason_of
+from airflow_provider_bkitsm.translation import Text
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
 """How long whoever is asked has to accept a connection, and to answer."""
@@ -24,9 +25,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    def __str__(self) -> str:
-        kind = self.headers.get("content-type", "").partition(";")[0] or "no type"
-        return f"HTTP {self.status} with {kind}"
+    def describe(self) -> Text:
+        """Return status and type of the content."""
+        kind = self.headers.get("content-type", "").partition(";")[0]
+        if not kind:
+            return Text("HTTP {status} with no type", status=self.status)
+        return Text("HTTP {status} with {kind}", status=self.status, kind=kind)
 
 
 def fetch(

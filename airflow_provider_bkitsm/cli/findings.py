@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -12,10 +12,10 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.callback.messages import Result, answer
+from airflow_provider_bkitsm.cli.cures import cure_of, with_cure
 from airflow_provider_bkitsm.cli.fetch import Answer
 from airflow_provider_bkitsm.hooks.route import Route
 from airflow_provider_bkitsm.itsm.errors import (
-    CollectItsmNotExists,
     ItsmAuthenticationError,
     ItsmConfigurationError,
     ItsmCrashError,
@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnavailableError,
 )
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource
+from airflow_provider_bkitsm.translation import Language, Text, verbatim
 
 _CLOCK_WARNING, _CLOCK_WRONG = 60.0, 300.0
 _REDIRECTS = range(300, 400)
@@ -39,38 +40,47 @@ class Level(StrEnum):
     WRONG = "wrong"
 
 
+_WORDS = {Level.OK: Text("ok"), Level.WARNING: Text("warning"), Level.WRONG: Text("wrong")}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One line of ``check``.
 
-    :param cure: what to do about it; empty where all is well.
+    :param cure: what to do about it; None where all is well.
     """
 
-    check: str
+    check: Text
     level: Level
-    text: str
-    cure: str = ""
+    text: Text
+    cure: Text | None = None
 
-    def __str__(self) -> str:
-        cure = f". WHAT TO DO: {self.cure}" if self.cure else ""
-        return f"{self.level:<8}{self.check}: {self.text.rstrip('.')}{cure}"
+    def line(self, language: Language) -> str:
+        """Return the line that a person reads."""
+        finding = Text("{check}: {text}", check=self.check, text=with_cure(self.text, self.cure, language))
+        return f"{_WORDS[self.level].into(language):<8}{finding.into(language)}"
 
-    def as_row(self) -> dict[str, str]:
-        """Return the row that is printed."""
-        return {"check": self.check, "level": str(self.level), "finding": self.text, "what_to_do": self.cure}
+    def as_row(self) -> dict[Text, Text]:
+        """Return the row of a table."""
+        return {
+            Text("check"): self.check,
+            Text("level"): _WORDS[self.level],
+            Text("finding"): self.text,
+            Text("what_to_do"): self.cure or Text(""),
+        }
 
 
-def ok(check: str, text: str) -> Finding:
+def ok(check: Text, text: Text) -> Finding:
     """Return a finding that needs nothing."""
     return Finding(check=check, level=Level.OK, text=text)
 
 
-def warning(check: str, text: str, cure: str) -> Finding:
+def warning(check: Text, text: Text, cure: Text) -> Finding:
     """Return a finding that works, with a weakness."""
     return Finding(check=check, level=Level.WARNING, text=text, cure=cure)
 
 
-def wrong(check: str, text: str, cure: str) -> Finding:
+def wrong(check: Text, text: Text, cure: Text) -> Finding:
     """Return a finding that has to be mended."""
     return Finding(check=check, level=Level.WRONG, text=text, cure=cure)
 
@@ -78,10 +88,9 @@ def wrong(check: str, text: str, cure: str) -> Finding:
 # -- the connection and the way to ITSM ----------------------------------------------------------------------
 
 _TYPE = "bkitsm"
-_SOURCES = {
-    "EnvironmentVariablesBackend": "an environment variable of this process",
-    "MetastoreBackend": "Airflow's database, which all processes read",
-}
+_CONNECTION, _TLS, _ITSM, _VERDICT = Text("connection"), Text("tls and proxy"), Text("itsm"), Text("verdict")
+_STORE, _PLUGIN, _CALLBACK = Text("store"), Text("plugin"), Text("callback")
+_KEYS, _ROLES = Text("signing keys"), Text("roles")
 
 
 def judge_connection(conn_id: str, *, conn_type: str, source: str, root: str) -> Finding:
@@ -90,75 +99,60 @@ def judge_connection(conn_id: str, *, conn_type: str, source: str, root: str) ->
     :param source: class of the secrets backend that has it.
     """
     if conn_type != _TYPE:
-        return wrong(
-            "connection",
-            f"{conn_id} is of type {conn_type!r}; callbacks are believed on connections of type {_TYPE} only",
-            f"set the connection's type to {_TYPE}",
+        text = Text(
+            "{connection} is of type {type}; callbacks are believed on connections of type bkitsm only",
+            connection=conn_id,
+            type=repr(conn_type),
         )
-    place = _SOURCES.get(source, f"the secrets backend {source}")
-    note = "; worker, triggerer and API server each need it in their own" if source in _SOURCES else ""
-    note = "" if source == "MetastoreBackend" else note
-    return ok("connection", f"{conn_id} leads to {root}; read from {place}{note}")
+        return wrong(_CONNECTION, text, Text("set the connection's type to bkitsm"))
+    return ok(_CONNECTION, _place_of(source, conn_id, root))
+
+
+def _place_of(source: str, conn_id: str, root: str) -> Text:
+    given: dict[str, object] = {"connection": conn_id, "root": root}
+    if source == "EnvironmentVariablesBackend":
+        return Text(
+            "{connection} leads to {root}; read from an environment variable of this process; worker, triggerer"
+            " and API server each need it in their own",
+            **given,
+        )
+    if source == "MetastoreBackend":
+        return Text(
+            "{connection} leads to {root}; read from Airflow's database, which all processes read", **given
+        )
+    return Text("{connection} leads to {root}; read from the secrets backend {backend}", **given, backend=source)
 
 
 def judge_route(route: Route) -> list[Finding]:
     """Judge certificates and proxy of the route to ITSM, as this process has it."""
-    text = f"{route}; as this process sees it: worker, triggerer and API server go by their own environment"
+    text = Text(
+        "{route}; as this process sees it: worker, triggerer and API server go by their own environment",
+        route=route.describe(),
+    )
     if not route.tls:
-        cure = "use the gateway's https:// address as the connection's host"
-        return [warning("tls and proxy", f"the app secret is sent in the clear: {text}", cure)]
+        text = Text("the app secret is sent in the clear: {route}", route=text)
+        return [warning(_TLS, text, Text("use the gateway's https:// address as the connection's host"))]
     if not route.verify:
-        cure = "set the connection's extra verify to true, or to the path of a CA bundle"
-        return [warning("tls and proxy", f"anybody may pose as ITSM: {text}", cure)]
-    return [ok("tls and proxy", text)]
+        text = Text("anybody may pose as ITSM: {route}", route=text)
+        cure = Text("set the connection's extra verify to true, or to the path of a CA bundle")
+        return [warning(_TLS, text, cure)]
+    return [ok(_TLS, text)]
 
 
-def judge_itsm_error(error: ItsmError, *, message: str, route: Route) -> Finding:
+def judge_itsm_error(error: ItsmError, *, message: str, route: Route, check: Text = _ITSM) -> Finding:
     """Judge why ITSM did not answer as it should.
 
     :param message: the reason, as the Test button gives it.
     """
-    return wrong("itsm", message, _cure_of(error, route))
-
-
-def _cure_of(error: ItsmError, route: Route) -> str:
-    cures: Mapping[type[ItsmError], str] = {
-        ItsmAuthenticationError: (
-            "compare login (app code) and password (app secret) with the application's page in the gateway; where"
-            " the message says that the user is not verified, put an access_token into the connection's extra, or"
-            " have the gateway's administrator exempt the app"
-        ),
-        ItsmPermissionError: "have the gateway's administrator grant the app the call that the message names",
-        ItsmEndpointNotFoundError: "set the connection's host to the gateway's root, with its path and stage",
-        CollectItsmNotExists: "name a service or workflow that exists: airflow bkitsm services lists them",
-        ItsmConfigurationError: "mend the connection's field or the variable that the message names",
-        ItsmUnavailableError: _cure_of_silence(route),
-    }
-    return next(
-        (cure for kind, cure in cures.items() if isinstance(error, kind)),
-        "see the page Troubleshooting by message",
-    )
-
-
-def _cure_of_silence(route: Route) -> str:
-    way = (
-        f"whether the proxy {route.proxy.url} ({route.proxy_reason}) is up and lets it through, "
-        if route.proxy
-        else ""
-    )
-    scheme = "" if route.tls else "whether the address has to be https://, "
-    return (
-        f"look {way}{scheme}whether host and port of the connection are the gateway's; curl -i from this machine"
-        " shows who answers there. For a certificate, set the extra verify to the path of its CA bundle"
-    )
+    return wrong(check, verbatim(message), cure_of(error, route))
 
 
 def judge_post_eaten(error: ItsmError) -> Finding:
     """Return the finding where GET is answered by ITSM, and POST by somebody else."""
     return wrong(
-        "itsm",
-        f"GET is answered by ITSM, POST is not: {error}",
-        "something in between (a proxy, a firewall) lets no POST through: have it pass POST to that host",
+        _ITSM,
+        Text("GET is answered by ITSM, POST is not: {error}", error=error),
+        Text("something in between (a proxy, a firewall) lets no POST through: have it pass POST to that host"),
     )
 
 
@@ -171,71 +165,85 @@ class Grant:
     :param lacking: what is lost without it.
     """
 
-    purpose: str
+    purpose: Text
     needed: bool
-    lacking: str
+    lacking: Text
+
+    @property
+    def check(self) -> Text:
+        """What its finding is called."""
+        return Text("grant: {purpose}", purpose=self.purpose)
 
 
 def judge_grant(grant: Grant, error: ItsmError | None, *, app_code: str) -> Finding | None:
     """Judge whether a read is allowed by its answer; None where this version of ITSM has no such read."""
-    check = f"grant: {grant.purpose}"
+    found = wrong if grant.needed else warning
     if isinstance(error, ItsmConfigurationError):
         return None
     if isinstance(error, ItsmPermissionError | ItsmAuthenticationError | ItsmEndpointNotFoundError):
-        ask = f"have the gateway's administrator grant app {app_code!r} the call that the message names"
-        if isinstance(error, ItsmAuthenticationError):
-            ask = f"put an access_token into the connection's extra, or {ask} without a verified user"
-        if isinstance(error, ItsmEndpointNotFoundError):
-            ask = "have the gateway's administrator publish this call; the connection's host has other calls"
-        found = wrong if grant.needed else warning
-        return found(check, f"{grant.lacking}: {error}", ask)
+        text = Text("{lacking}: {error}", lacking=grant.lacking, error=error)
+        return found(grant.check, text, _cure_of_refusal(error, app_code))
     if isinstance(error, ItsmUnavailableError) and not isinstance(error, ItsmCrashError):
-        found = wrong if grant.needed else warning
-        return found(
-            check, f"no usable answer: {error}", "repeat the check; look in the gateway's log for the call"
-        )
+        cure = Text("repeat the check; look in the gateway's log for the call")
+        return found(grant.check, Text("no usable answer: {error}", error=error), cure)
     # What is asked about does not exist: whatever else ITSM says, it was let through.
-    return ok(check, "allowed")
+    return ok(grant.check, Text("allowed"))
 
 
-def judge_service(name: str, source: VerdictSource, unread: str) -> list[Finding]:
+def _cure_of_refusal(error: ItsmError, app_code: str) -> Text:
+    if isinstance(error, ItsmEndpointNotFoundError):
+        return Text("have the gateway's administrator publish this call; the connection's host has other calls")
+    app = repr(app_code)
+    if isinstance(error, ItsmAuthenticationError):
+        return Text(
+            "put an access_token into the connection's extra, or have the gateway's administrator grant app {app}"
+            " the call that the message names without a verified user",
+            app=app,
+        )
+    return Text("have the gateway's administrator grant app {app} the call that the message names", app=app)
+
+
+def judge_service(name: Text, source: VerdictSource, unread: str) -> list[Finding]:
     """Judge whether a service's verdict can be read.
 
     :param unread: why its flow could not be read; empty where it was.
     """
     if source.problem:
-        return [
-            wrong(
-                "verdict",
-                f"{name}: {source.problem}",
-                "give its flow an approval step in ITSM, or name another service_id (airflow bkitsm services)",
-            )
-        ]
-    found = [ok("verdict", f"{name}: {source.reason}")]
+        text = Text("{service}: {reason}", service=name, reason=source.problem)
+        cure = Text("give its flow an approval step in ITSM, or name another service_id (airflow bkitsm services)")
+        return [wrong(_VERDICT, text, cure)]
+    found = [ok(_VERDICT, Text("{service}: {reason}", service=name, reason=source.reason))]
     if unread:
-        cure = "have the app granted get_workflow_detail; until then each ticket's own log decides"
-        found.append(warning("service's flow", f"{name}: its flow cannot be read: {unread}", cure))
+        text = Text("{service}: its flow cannot be read: {reason}", service=name, reason=unread)
+        cure = Text("have the app granted get_workflow_detail; until then each ticket's own log decides")
+        found.append(warning(Text("service's flow"), text, cure))
     return found
 
 
-def judge_clock(check: str, date: str | None, now: datetime) -> Finding:
+def judge_clock(check: Text, date: str | None, now: datetime) -> Finding:
     """Judge this machine's clock by the header ``Date`` of an answer."""
     try:
         offset = (now - parsedate_to_datetime(date or "")).total_seconds()
     except (TypeError, ValueError):
-        return warning(check, "its answers have no time, so the clocks were not compared", "compare them by hand")
-    ahead = f"this machine's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the other's"
+        text = Text("its answers have no time, so the clocks were not compared")
+        return warning(check, text, Text("compare them by hand"))
     if abs(offset) < _CLOCK_WARNING:
-        return ok(check, f"less than {_CLOCK_WARNING:.0f} s apart")
+        return ok(check, Text("less than {seconds} s apart", seconds=f"{_CLOCK_WARNING:.0f}"))
+    seconds = f"{abs(offset):.0f}"
+    text = (
+        Text("this machine's clock is {seconds} s ahead of the other's", seconds=seconds)
+        if offset > 0
+        else Text("this machine's clock is {seconds} s behind the other's", seconds=seconds)
+    )
     found = wrong if abs(offset) >= _CLOCK_WRONG else warning
-    return found(check, ahead, "have both machines take their time by NTP; deadlines are wrong by as much")
+    return found(check, text, Text("have both machines take their time by NTP; deadlines are wrong by as much"))
 
 
 # -- this Airflow --------------------------------------------------------------------------------------------
 
 
 def judge_store(
-    place: str, *, version: int, newest: int, is_file: bool, elsewhere: Collection[str]
+    place: Text, *, version: int, newest: int, is_file: bool, elsewhere: Collection[str]
 ) -> list[Finding]:
     """Judge the store's schema, and whether every process reads the same store.
 
@@ -243,111 +251,121 @@ def judge_store(
     """
     found = [_judge_schema(place, version, newest)]
     if is_file and elsewhere:
-        found.append(
-            warning(
-                "store is shared",
-                f"{place} is a file of this machine, and tasks may run on several ({', '.join(elsewhere)}): a"
-                " retry elsewhere may open a second ticket",
-                "set [bkitsm] store_conn_id to a PostgreSQL or MySQL connection that all processes reach",
-            )
+        text = Text(
+            "{place} is a file of this machine, and tasks may run on several ({executors}): a retry elsewhere may"
+            " open a second ticket",
+            place=place,
+            executors=", ".join(elsewhere),
         )
+        cure = Text("set [bkitsm] store_conn_id to a PostgreSQL or MySQL connection that all processes reach")
+        found.append(warning(Text("store is shared"), text, cure))
     return found
 
 
-def _judge_schema(place: str, version: int, newest: int) -> Finding:
+def _judge_schema(place: Text, version: int, newest: int) -> Finding:
+    given: dict[str, object] = {"place": place, "version": version, "newest": newest}
     if version > newest:
         return wrong(
-            "store",
-            f"{place} has schema version {version}, and this provider knows versions up to {newest}",
-            "upgrade airflow-provider-bkitsm on this machine to the version of the others",
+            _STORE,
+            Text("{place} has schema version {version}, and this provider knows versions up to {newest}", **given),
+            Text("upgrade airflow-provider-bkitsm on this machine to the version of the others"),
         )
     if version < newest:
-        state = f"schema version {version} of {newest}" if version else "no tables yet"
-        return warning(
-            "store",
-            f"{place} is reachable and has {state}",
-            "nothing, if its user may create and alter tables: the first use by this version migrates it",
+        text = (
+            Text("{place} is reachable and has schema version {version} of {newest}", **given)
+            if version
+            else Text("{place} is reachable and has no tables yet", place=place)
         )
-    return ok("store", f"{place} is reachable, schema version {version}")
+        cure = Text("nothing, if its user may create and alter tables: the first use by this version migrates it")
+        return warning(_STORE, text, cure)
+    return ok(_STORE, Text("{place} is reachable, schema version {version}", place=place, version=version))
 
 
 def judge_plugin(address: str, got: Answer) -> Finding:
     """Judge whether the API server has the plugin, by its answer to a GET where only it takes POST alone."""
     if got.status == 405 and got.headers.get("allow", "").upper() == "POST":  # noqa: PLR2004
-        return ok("plugin", f"the API server at {address} has it")
+        return ok(_PLUGIN, Text("the API server at {address} has it", address=address))
     if got.status in _REDIRECTS:
-        return _redirected("plugin", address, got)
+        return _redirected(_PLUGIN, address, got)
     return wrong(
-        "plugin",
-        f"at {address} there is no /bkitsm ({got})",
-        "install airflow-provider-bkitsm in the API server's environment and restart it; airflow plugins there"
-        " lists bkitsm. If another server answers, mend [api] base_url",
+        _PLUGIN,
+        Text("at {address} there is no /bkitsm ({answer})", address=address, answer=got.describe()),
+        Text(
+            "install airflow-provider-bkitsm in the API server's environment and restart it; airflow plugins there"
+            " lists bkitsm. If another server answers, mend [api] base_url"
+        ),
     )
 
 
-def unreachable(check: str, address: str, reason: str) -> Finding:
+def unreachable(check: Text, address: str, reason: str) -> Finding:
     """Return the finding of an address at which nobody answers."""
     return wrong(
         check,
-        f"no answer at {address} ({reason})",
-        "is the API server up? Set [api] base_url, and [bkitsm] callback_base_url where ITSM needs another"
-        " address, to what reaches it, with scheme, port and path prefix",
+        Text("no answer at {address} ({reason})", address=address, reason=reason),
+        Text(
+            "is the API server up? Set [api] base_url, and [bkitsm] callback_base_url where ITSM needs another"
+            " address, to what reaches it, with scheme, port and path prefix"
+        ),
     )
 
 
 def judge_callback(address: str, got: Answer) -> list[Finding]:
     """Judge the answer to a signed callback about a ticket that nobody waits for."""
-    checks = ("callback", "signing keys")
     for result in (Result.UNKNOWN, Result.REFUSED_SIGNATURE, Result.BUSY):
         status, body = answer(result)
         if got.status == status and _json(got.body) == body:
-            return _of_receiver(checks, address, result)
+            return [_arrives(address), _judge_keys(result)]
     if got.status in _REDIRECTS:
-        return [_redirected("callback", address, got)]
+        return [_redirected(_CALLBACK, address, got)]
+    given: dict[str, object] = {"address": address, "answer": got.describe()}
     if got.status in _REFUSED_METHODS or got.status == 403:  # noqa: PLR2004
-        text = f"a POST to {address} does not reach Airflow: somebody else answers {got}"
-        return [
-            wrong("callback", text, "let the proxy or firewall in front of Airflow pass POST to /bkitsm/callback")
-        ]
-    return [
-        wrong(
-            "callback",
-            f"a POST to {address} is not answered by the plugin ({got})",
-            "let whatever signs people in (or the proxy) in front of Airflow pass /bkitsm/callback without; if"
-            " another server answers, mend [bkitsm] callback_base_url",
-        )
-    ]
+        text = Text("a POST to {address} does not reach Airflow: somebody else answers {answer}", **given)
+        cure = Text("let the proxy or firewall in front of Airflow pass POST to /bkitsm/callback")
+        return [wrong(_CALLBACK, text, cure)]
+    text = Text("a POST to {address} is not answered by the plugin ({answer})", **given)
+    cure = Text(
+        "let whatever signs people in (or the proxy) in front of Airflow pass /bkitsm/callback without; if"
+        " another server answers, mend [bkitsm] callback_base_url"
+    )
+    return [wrong(_CALLBACK, text, cure)]
 
 
-def _of_receiver(checks: tuple[str, str], address: str, result: Result) -> list[Finding]:
-    callback, keys = checks
-    reached = ok(callback, f"a signed POST to {address} arrives, as seen from here; ITSM has to reach it as well")
+def _arrives(address: str) -> Finding:
+    text = Text(
+        "a signed POST to {address} arrives, as seen from here; ITSM has to reach it as well", address=address
+    )
+    return ok(_CALLBACK, text)
+
+
+def _judge_keys(result: Result) -> Finding:
     if result is Result.UNKNOWN:
-        return [reached, ok(keys, "the API server believes this process's signature")]
+        return ok(_KEYS, Text("the API server believes this process's signature"))
     if result is Result.BUSY:
-        text = "the API server answered 'not now': it is busy, or cannot read the connection"
-        return [
-            reached,
-            warning(keys, text, "repeat the check; look in the API server's log for 'callback: failed'"),
-        ]
-    return [
-        reached,
-        wrong(
-            keys,
-            "the API server does not believe this process's signature",
+        text = Text("the API server answered 'not now': it is busy, or cannot read the connection")
+        cure = Text("repeat the check; look in the API server's log for 'callback: failed'")
+        return warning(_KEYS, text, cure)
+    return wrong(
+        _KEYS,
+        Text("the API server does not believe this process's signature"),
+        Text(
             "give both the same connection: it has another app secret or other callback_signing_secret there,"
-            " another dialect or type, or is not defined there; or a proxy drops the header X-Bkitsm-Signature",
+            " another dialect or type, or is not defined there; or a proxy drops the header X-Bkitsm-Signature"
         ),
-    ]
+    )
 
 
-def _redirected(check: str, address: str, got: Answer) -> Finding:
+def _redirected(check: Text, address: str, got: Answer) -> Finding:
     to = urlsplit(got.headers.get("location", ""))
-    place = f"{to.scheme}://{to.netloc}" if to.netloc else "another path"
-    cure = "let the proxy pass /bkitsm/callback without signing in: ITSM follows no redirect and signs in nowhere"
+    place = verbatim(f"{to.scheme}://{to.netloc}") if to.netloc else Text("another path")
+    cure = Text(
+        "let the proxy pass /bkitsm/callback without signing in: ITSM follows no redirect and signs in nowhere"
+    )
     if "/bkitsm/" in to.path:
-        cure = f"ITSM follows no redirect: write {place} with its path prefix into [bkitsm] callback_base_url"
-    return wrong(check, f"{address} redirects to {place}", cure)
+        cure = Text(
+            "ITSM follows no redirect: write {place} with its path prefix into [bkitsm] callback_base_url",
+            place=place,
+        )
+    return wrong(check, Text("{address} redirects to {place}", address=address, place=place), cure)
 
 
 def _json(body: bytes) -> object:
@@ -364,14 +382,18 @@ def judge_roles(manager: str, blind: Iterable[str] | None) -> Finding:
     :param blind: FAB's roles that may read task instances and not plugins; None: the roles are not FAB's.
     """
     if blind is None:
-        return ok("roles", f"{manager} decides who sees the pages: whoever may read task instances and plugins")
+        text = Text(
+            "{manager} decides who sees the pages: whoever may read task instances and plugins", manager=manager
+        )
+        return ok(_ROLES, text)
     roles = sorted(blind)
     if not roles:
-        return ok("roles", "every role that reads task instances sees the pages")
+        return ok(_ROLES, Text("every role that reads task instances sees the pages"))
+    quoted = " ".join(_quoted(role) for role in roles)
     return warning(
-        "roles",
-        f"Airflow shows these roles neither menu entries nor tabs: {', '.join(roles)}",
-        f"airflow roles add-perms {' '.join(_quoted(role) for role in roles)} -a can_read -r Plugins",
+        _ROLES,
+        Text("Airflow shows these roles neither menu entries nor tabs: {roles}", roles=", ".join(roles)),
+        verbatim(f"airflow roles add-perms {quoted} -a can_read -r Plugins"),
     )
 
 

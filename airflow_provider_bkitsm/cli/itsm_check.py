@@ -40,6 +40,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.models import CallbackBody
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
+from airflow_provider_bkitsm.translation import Text, verbatim
 
 _NOT_ALLOWED = (ItsmPermissionError, ItsmAuthenticationError, ItsmEndpointNotFoundError)
 
@@ -47,33 +48,49 @@ Look = Callable[[], Iterable[Finding]]
 
 _GRANTS: tuple[tuple[Grant, Callable[[Dialect, str], Any]], ...] = (
     (
-        Grant(purpose="read verdicts", needed=True, lacking="no task would learn of an approval"),
+        Grant(purpose=Text("read verdicts"), needed=True, lacking=Text("no task would learn of an approval")),
         lambda itsm, sn: itsm.states([sn]),
     ),
     (
-        Grant(purpose="read a ticket's status", needed=True, lacking="no task would learn how far its ticket is"),
+        Grant(
+            purpose=Text("read a ticket's status"),
+            needed=True,
+            lacking=Text("no task would learn how far its ticket is"),
+        ),
         lambda itsm, sn: itsm.status(sn),
     ),
     (
-        Grant(purpose="read a ticket's form", needed=True, lacking="what was approved could not be compared"),
+        Grant(
+            purpose=Text("read a ticket's form"),
+            needed=True,
+            lacking=Text("what was approved could not be compared"),
+        ),
         lambda itsm, sn: itsm.info(sn),
     ),
     (
-        Grant(purpose="read a ticket's log", needed=True, lacking="an approval would have no evidence"),
+        Grant(
+            purpose=Text("read a ticket's log"), needed=True, lacking=Text("an approval would have no evidence")
+        ),
         lambda itsm, sn: itsm.log(sn),
     ),
     (
         Grant(
-            purpose="search tickets", needed=True, lacking="a ticket whose answer was lost could be opened twice"
+            purpose=Text("search tickets"),
+            needed=True,
+            lacking=Text("a ticket whose answer was lost could be opened twice"),
         ),
         lambda itsm, sn: itsm.summaries([sn]),
     ),
     (
-        Grant(purpose="verify a callback's token", needed=True, lacking="callbacks would resume nothing"),
+        Grant(
+            purpose=Text("verify a callback's token"), needed=True, lacking=Text("callbacks would resume nothing")
+        ),
         lambda itsm, sn: itsm.verify_callback(CallbackBody(sn=sn, token="check", dialect=itsm.name)),  # noqa: S106
     ),
     (
-        Grant(purpose="list services", needed=False, lacking="services cannot be listed or found by name"),
+        Grant(
+            purpose=Text("list services"), needed=False, lacking=Text("services cannot be listed or found by name")
+        ),
         lambda itsm, _sn: itsm.services(),
     ),
 )
@@ -94,21 +111,21 @@ class ItsmCheck:
         self.hook.bkitsm_conn_id = gateway.conn_id
         self.has_route = self.answers = False
 
-    def looks(self) -> Iterator[tuple[str, Look]]:
+    def looks(self) -> Iterator[tuple[Text, Look]]:
         """Yield each check with its name; where ITSM does not answer at all, there are no more.
 
         Which checks come depends on what the earlier ones found: take one after the other.
         """
-        yield "tls and proxy", self._route
+        yield Text("tls and proxy"), self._route
         if not self.has_route:
             return
-        yield "itsm", self._reached
-        yield "clock of ITSM", self._clock
+        yield Text("itsm"), self._reached
+        yield Text("clock of ITSM"), self._clock
         if not self.answers:
             return
         for grant, question in _GRANTS:
-            yield f"grant: {grant.purpose}", partial(self._grant, grant, question)
-        yield "verdict", self._service
+            yield grant.check, partial(self._grant, grant, question)
+        yield Text("verdict"), self._service
 
     def _route(self) -> list[Finding]:
         route = self._way()
@@ -128,7 +145,7 @@ class ItsmCheck:
             yield self._why_not(error)
         else:
             self.answers = True
-            yield ok("itsm", report)
+            yield ok(Text("itsm"), verbatim(report))
 
     def _why_not(self, error: ItsmError) -> Finding:
         """Return why the report failed; where other reads are answered, the grants say more."""
@@ -137,7 +154,8 @@ class ItsmCheck:
             return judge_post_eaten(error)
         self.answers = lists or (isinstance(error, _NOT_ALLOWED) and self._is_answered(_search))
         if self.answers and isinstance(error, _NOT_ALLOWED):
-            return warning("itsm", f"ITSM answers, and not to every read: {error}", "see the grants below")
+            text = Text("ITSM answers, and not to every read: {error}", error=error)
+            return warning(Text("itsm"), text, Text("see the grants below"))
         _, message = self.hook.test_connection()
         return judge_itsm_error(error, message=message, route=self._way())
 
@@ -152,9 +170,9 @@ class ItsmCheck:
         try:
             got = fetch(self.gateway, self.gateway.root)
         except OSError as error:
-            text = f"not compared: no answer ({error})"
-            return [warning("clock of ITSM", text, "mend the connection first")]
-        return [judge_clock("clock of ITSM", got.headers.get("date"), datetime.now(UTC))]
+            text = Text("not compared: no answer ({error})", error=error)
+            return [warning(Text("clock of ITSM"), text, Text("mend the connection first"))]
+        return [judge_clock(Text("clock of ITSM"), got.headers.get("date"), datetime.now(UTC))]
 
     def _grant(self, grant: Grant, question: Callable[[Dialect, str], Any]) -> Iterator[Finding]:
         error, sn = None, f"check{secrets.token_hex(8)}"
@@ -169,16 +187,19 @@ class ItsmCheck:
     def _service(self) -> Iterator[Finding]:
         policy, wanted = self.hook.verdict_policy(), self.gateway.service
         if wanted is None:
-            named = self.gateway.dialect.service_extra
-            yield ok("verdict", f"no {named} is set: each task names its service, or asks with fast_approval")
+            text = Text(
+                "no {extra} is set: each task names its service, or asks with fast_approval",
+                extra=self.gateway.dialect.service_extra,
+            )
+            yield ok(Text("verdict"), text)
             return
         try:
             service = self.hook.run(ask(lambda itsm: itsm.service(wanted)))
             steps, unread = self.hook.run(ask(lambda itsm: itsm.flow_steps(service)))
         except ItsmError as error:
-            yield replace(judge_itsm_error(error, message=str(error), route=self._way()), check="service")
+            yield judge_itsm_error(error, message=str(error), route=self._way(), check=Text("service"))
             return
-        name = f"service {service.service_id} ({service.name})"
+        name = Text("service {id} ({name})", id=service.service_id, name=service.name)
         yield from judge_service(name, verdict_source(service, steps, policy), unread if steps is None else "")
 
 
@@ -187,15 +208,16 @@ def try_ticket(hook: ItsmHook, approver: str | None) -> Iterator[Finding]:
     from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 
     ticket = open_trial_ticket(hook, approver=approver or hook.gateway.username)
-    yield ok("test ticket", f"ticket {ticket.sn} was opened")
+    check = Text("test ticket")
+    yield ok(check, Text("ticket {sn} was opened", sn=ticket.sn))
     try:
         status = withdraw(hook, sn=ticket.sn, why="airflow bkitsm check")
     except ItsmError as error:
-        yield wrong(
-            "test ticket",
-            f"ticket {ticket.sn} STAYS OPEN: {error}",
+        cure = Text(
             "end it in ITSM; have the app granted operate_ticket, and make the flow revocable: tickets whose time"
-            " is over stay open otherwise",
+            " is over stay open otherwise"
         )
+        yield wrong(check, Text("ticket {sn} STAYS OPEN: {error}", sn=ticket.sn, error=error), cure)
         return
-    yield ok("test ticket", f"ticket {ticket.sn} was withdrawn: it is {status.current_status}")
+    given: dict[str, object] = {"sn": ticket.sn, "status": status.current_status}
+    yield ok(check, Text("ticket {sn} was withdrawn: it is {status}", **given))

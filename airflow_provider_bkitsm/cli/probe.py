@@ -17,12 +17,14 @@ from typing import Any
 
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.cli.console import UNUSABLE, end
+from airflow_provider_bkitsm.cli.console import UNUSABLE, end, reader_language
+from airflow_provider_bkitsm.cli.cures import cure_of
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
+from airflow_provider_bkitsm.translation import Text, verbatim
 
 TITLE = "Probe of a connection: please leave it, it is withdrawn at once"
 _LOOKS, _SECONDS = 15, 2.0
@@ -33,10 +35,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     :raises SystemExit: the connection cannot be used.
     """
-    parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli.probe", description=__doc__)
-    parser.add_argument("--bkitsm-conn-id", default="bkitsm_default", help="(%(default)s)")
-    parser.add_argument("--create", action="store_true", help="open one ticket, and withdraw it again")
-    parser.add_argument("--approver", help="whom that ticket asks (the connection's user)")
+    language = reader_language()
+    about = Text(
+        "Ask a site's ITSM which assumptions about its version hold. It only reads, unless --create is given. What"
+        " it prints holds no name, title, id, address or secret."
+    )
+    conn_id = Text("Connection of ITSM (default: bkitsm_default)")
+    create = Text("Open a real ticket as well, and withdraw it")
+    approver = Text("Whom that ticket asks (default: the connection's user)")
+    parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli.probe", description=about.into(language))
+    parser.add_argument("--bkitsm-conn-id", default="bkitsm_default", help=conn_id.into(language))
+    parser.add_argument("--create", action="store_true", help=create.into(language))
+    parser.add_argument("--approver", help=approver.into(language))
     _run(parser.parse_args(argv))
 
 
@@ -46,7 +56,7 @@ def _run(given: Namespace) -> None:
     try:
         found = probe(hook, create=given.create, approver=given.approver)
     except ItsmError as error:
-        end(f"{error}", UNUSABLE)
+        end(verbatim(error), UNUSABLE, cure=cure_of(error))
     print(json.dumps(found, indent=2, sort_keys=True))  # noqa: T201 - this is a command's output
 
 

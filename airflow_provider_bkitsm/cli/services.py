@@ -12,12 +12,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.cli.console import NOT_DONE, command, end, print_line, print_rows
+from airflow_provider_bkitsm.cli.console import NOT_DONE, command, end, print_line, print_rows, write_line
 from airflow_provider_bkitsm.collectors.service_check import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
+from airflow_provider_bkitsm.translation import Text, verbatim
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.models import FlowStep, ListedService, Service, ServiceField
@@ -28,7 +29,7 @@ _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
     "opened": date(2026, 1, 1),
 }
-_WITHDRAWAL_UNKNOWN = (
+_WITHDRAWAL_UNKNOWN = Text(
     "ITSM says so of open tickets only, not of services: see WITHDRAW among the operations of get_ticket_status"
 )
 _FILLED_BY_OPERATOR = frozenset({"title"})
@@ -47,27 +48,28 @@ def services(args: Namespace) -> None:
     print_rows([_field_row(one) for one in service.fields], output=args.output)
     if args.output in ("table", "plain"):
         for line in operator_call(service, bkitsm_conn_id=args.bkitsm_conn_id).splitlines():
-            print_line(line)
+            write_line(line)
 
 
-def _listed_row(hook: ItsmHook, listed: ListedService) -> dict[str, Any]:
-    row = {"id": listed.service_id, "name": listed.name, "catalogue": listed.catalog}
+def _listed_row(hook: ItsmHook, listed: ListedService) -> dict[Text, Any]:
+    row = {Text("id"): listed.service_id, Text("name"): listed.name, Text("catalogue"): listed.catalog}
     try:
         service = hook.run(ask(lambda itsm: itsm.service(listed.service_id)))
         steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
     except ItsmError as error:
-        return {**row, "approval_steps": f"not read: {error}"}
+        return {**row, Text("approval_steps"): Text("not read: {reason}", reason=error)}
     names = [one.name for one in steps or () if one.approves]
-    return {**row, "approval_steps": ", ".join(names) or (f"not read: {unread}" if steps is None else "none")}
+    none = Text("not read: {reason}", reason=unread) if steps is None else Text("none")
+    return {**row, Text("approval_steps"): ", ".join(names) or none}
 
 
-def _field_row(field: ServiceField) -> dict[str, Any]:
+def _field_row(field: ServiceField) -> dict[Text, Any]:
     return {
-        "key": field.key,
-        "name": field.name,
-        "type": field.type,
-        "required": "yes" if field.is_required else "no",
-        "choices": _choices(field),
+        Text("key"): field.key,
+        Text("name"): field.name,
+        Text("type"): field.type,
+        Text("required"): Text("yes") if field.is_required else Text("no"),
+        Text("choices"): _choices(field),
     }
 
 
@@ -110,11 +112,16 @@ def import_service(args: Namespace) -> None:
     try:
         made = hook.run(ask(lambda itsm: itsm.import_service(service, catalog_id=args.catalog_id)))
     except ItsmConflictError as error:
-        end(error.message, NOT_DONE)
-    print_line(str(made.service_id))
+        end(verbatim(error.message), NOT_DONE)
+    write_line(str(made.service_id))
     print_line(
-        f"service {made.service_id} ({made.name}) was created: put service_id {made.service_id} into the extra of"
-        f" connection {args.bkitsm_conn_id!r}, or give it to the task",
+        Text(
+            "service {id} ({name}) was created: put service_id {id} into the extra of connection {connection}, or"
+            " give it to the task",
+            id=made.service_id,
+            name=made.name,
+            connection=repr(args.bkitsm_conn_id),
+        ),
         to=sys.stderr,
     )
 
@@ -126,11 +133,11 @@ def check_service(args: Namespace) -> None:
     service = hook.run(ask(lambda itsm: itsm.service(args.service)))
     steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
     source = verdict_source(service, steps, hook.verdict_policy())
-    print_line(f"service {service.service_id} ({service.name})")
-    print_line(f"  verdict: {source.reason}")
-    print_line(f"  withdrawal: {withdrawal_note(service) or _WITHDRAWAL_UNKNOWN}")
+    print_line(Text("service {id} ({name})", id=service.service_id, name=service.name))
+    print_line(Text("  verdict: {reason}", reason=source.reason))
+    print_line(Text("  withdrawal: {reason}", reason=withdrawal_note(service) or _WITHDRAWAL_UNKNOWN))
     if steps is None:
-        print_line(f"  its flow cannot be read: {unread}")
+        print_line(Text("  its flow cannot be read: {reason}", reason=unread))
     checks = {"collector": _for_collectors, "approval": _for_approvals}
     wanted = [one for one in checks if args.purpose in (one, "all")]
     results = [checks[one](service, steps, source) for one in wanted]
@@ -147,7 +154,10 @@ def _service_to_import(args: Namespace) -> dict[str, Any]:
     name = str((args.name or service.get("name") or "") if isinstance(service, dict) else "").strip()
     if not name:
         raise ValueError(
-            f"{args.file or args.name!r} is no service to import: an export is a JSON object that has a name"
+            Text(
+                "{file} is no service to import: an export is a JSON object that has a name",
+                file=args.file or repr(args.name),
+            )
         )
     return {**service, "name": name}
 
@@ -160,27 +170,28 @@ def shipped_service() -> dict[str, Any]:
 
 def _for_collectors(service: Service, steps: Sequence[FlowStep] | None, source: VerdictSource) -> bool:
     plan = plan_fields(
-        service, keys=Keys(), approvers="the approvers named", steps=steps, own={}, **_ANY_APPLICATION
+        service, keys=Keys(), approvers=Text("the approvers named"), steps=steps, own={}, **_ANY_APPLICATION
     )
     taken = {plan.approvers, *(one.key for one in (plan.reason, plan.detail) if one), "bk_biz_id", *plan.filled}
     missing = _required(service, _FILLED_BY_OPERATOR | taken)
     problems = [*plan.problems, *([source.problem] if source.problem else [])]
     if missing:
-        problems.append(f"required fields nobody fills in: {missing}; give them as fields")
+        problems.append(Text("required fields nobody fills in: {fields}; give them as fields", fields=missing))
     return _report("CollectorApplyOperator", problems, plan.notes)
 
 
 def _for_approvals(service: Service, _steps: Sequence[FlowStep] | None, source: VerdictSource) -> bool:
     fields = _required(service, _FILLED_BY_OPERATOR)
-    notes = [f"fields to give: {fields}"] if fields else []
+    notes = [Text("fields to give: {fields}", fields=fields)] if fields else []
     return _report("ItsmApprovalOperator", [source.problem] if source.problem else [], notes)
 
 
 def _report(operator: str, problems: Iterable[str], notes: Iterable[str]) -> bool:
     found = list(problems)
-    print_line(f"  {operator}: {'does not fit' if found else 'fits'}")
+    fits = Text("does not fit") if found else Text("fits")
+    print_line(Text("  {operator}: {fits}", operator=operator, fits=fits))
     for line in (*found, *notes):
-        print_line(f"    - {line}")
+        print_line(Text("    - {line}", line=line))
     return not found
 
 

@@ -12,9 +12,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm import settings
-from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, row_of
-from airflow_provider_bkitsm.approvals.ticket_detail import TicketDetail, ticket_detail
-from airflow_provider_bkitsm.cli.console import NOT_DONE, UNUSABLE, command, end, print_line, print_rows
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, Status, row_of
+from airflow_provider_bkitsm.approvals.ticket_detail import Kind, TicketDetail, ticket_detail
+from airflow_provider_bkitsm.cli.console import (
+    NOT_DONE,
+    STRUCTURED,
+    UNUSABLE,
+    command,
+    end,
+    print_data,
+    print_line,
+    print_rows,
+    write_line,
+)
 from airflow_provider_bkitsm.cli.trial_ticket import is_trial_ticket, open_trial_ticket
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.store import store_path
@@ -26,6 +36,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmInvalidRequestError,
     ItsmNotFoundError,
 )
+from airflow_provider_bkitsm.translation import Text, verbatim
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.approvals.rows import Ticket
@@ -37,7 +48,18 @@ _RECENT = timedelta(days=30)
 _MOST_LIVE = 50
 _AGE = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_STRUCTURED = ("json", "yaml")
+_STATUSES: Mapping[str, Text] = {
+    Status.WAITING: Text("waiting"),
+    Status.SUSPENDED: Text("suspended"),
+    Status.RESUMING: Text("resuming"),
+}
+_KINDS: Mapping[str, Text] = {
+    Kind.EVENT: Text("event"),
+    Kind.APPROVED: Text("approved"),
+    Kind.REFUSED: Text("refused"),
+    Kind.ANSWERED: Text("answered"),
+    Kind.PENDING: Text("pending"),
+}
 _USAGE = "tickets [SN] | tickets withdraw SN --reason TEXT | tickets open"
 
 
@@ -54,7 +76,7 @@ def tickets(args: Namespace) -> None:
         case [sn] if sn != "withdraw":
             _show(args, sn)
         case _:
-            raise ValueError(f"give one of: {_USAGE}")
+            raise ValueError(Text("give one of: {usage}", usage=_USAGE))
 
 
 # -- the list ------------------------------------------------------------------------------------------------
@@ -91,7 +113,9 @@ def age_of(text: str) -> timedelta:
     """
     found = _AGE.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"--older-than {text!r}: give a number with s, m, h or d behind it, such as 12h")
+        raise ValueError(
+            Text("--older-than {text}: give a number with s, m, h or d behind it, such as 12h", text=repr(text))
+        )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -109,7 +133,10 @@ def _waits() -> list[ApprovalWait]:
     except SQLAlchemyError as error:
         # Its text may hold the database's URL.
         raise OSError(
-            f"Airflow's database cannot be read ({type(error).__name__}): see airflow db check, airflow db migrate"
+            Text(
+                "Airflow's database cannot be read ({kind}): see airflow db check, airflow db migrate",
+                kind=type(error).__name__,
+            )
         ) from None
 
 
@@ -146,23 +173,22 @@ async def _read_live(wanted: Sequence[Ticket]) -> Mapping[Ticket, TicketSnapshot
     return {ticket: seen for ticket in wanted if (seen := cache.snapshot(ticket)) is not None}
 
 
-def _listed_row(row: Row, now: datetime, output: str) -> dict[str, Any]:
-    is_structured = output in _STRUCTURED
+def _listed_row(row: Row, now: datetime, output: str) -> dict[Text, Any]:
+    is_structured = output in STRUCTURED
     age = None if row.since is None else max(int((now - row.since).total_seconds()), 0)
     task = row.task.task_id if row.task.map_index < 0 else f"{row.task.task_id}[{row.task.map_index}]"
-    values: dict[str, Any] = {
-        "ticket": row.sn,
-        "title": row.title,
-        "status": str(row.status),
-        "age": age if is_structured else _in_words(age),
-        "deadline": row.deadline.isoformat(timespec="seconds") if row.deadline else "",
-        "approvers": list(row.approvers) if is_structured else ", ".join(row.approvers),
-        "dag_id": row.task.dag_id,
-        "run_id": row.task.run_id,
-        "task_id": task,
-        "connection": row.conn_id,
+    return {
+        Text("ticket"): row.sn,
+        Text("title"): row.title,
+        Text("status"): _STATUSES[row.status],
+        Text("age"): age if is_structured else _in_words(age),
+        Text("deadline"): row.deadline.isoformat(timespec="seconds") if row.deadline else "",
+        Text("approvers"): list(row.approvers) if is_structured else ", ".join(row.approvers),
+        Text("dag_id"): row.task.dag_id,
+        Text("run_id"): row.task.run_id,
+        Text("task_id"): task,
+        Text("connection"): row.conn_id,
     }
-    return values
 
 
 def _in_words(seconds: int | None) -> str:
@@ -171,8 +197,10 @@ def _in_words(seconds: int | None) -> str:
     minutes = seconds // 60
     days, hours = minutes // 1440, minutes // 60 % 24
     if days:
-        return f"{days}d {hours}h"
-    return f"{hours}h {minutes % 60}m" if hours else f"{minutes}m"
+        return Text("{days}d {hours}h", days=days, hours=hours)
+    if hours:
+        return Text("{hours}h {minutes}m", hours=hours, minutes=minutes % 60)
+    return Text("{minutes}m", minutes=minutes)
 
 
 # -- one ticket ----------------------------------------------------------------------------------------------
@@ -184,30 +212,40 @@ def _show(args: Namespace, sn: str) -> None:
     info = hook.run(ask(lambda itsm: itsm.info(sn)))
     log = hook.run(ask(lambda itsm: itsm.log(sn)))
     detail = ticket_detail(info, log, hook.run(read_status(sn)))
-    if args.output in _STRUCTURED:
-        print_rows([{"sn": sn, "connection": hook.bkitsm_conn_id, **detail.as_dict()}], output=args.output)
+    if args.output in STRUCTURED:
+        print_data([{"sn": sn, "connection": hook.bkitsm_conn_id, **detail.as_dict()}], output=args.output)
         return
-    print_line(f"{sn} {detail.title}")
-    print_line(f"{detail.current_status}, opened by {detail.creator} at {detail.created_at.isoformat()}")
-    print_line(detail.ticket_url)
+    write_line(f"{sn} {detail.title}")
+    print_line(
+        Text(
+            "{status}, opened by {person} at {time}",
+            status=detail.current_status,
+            person=detail.creator,
+            time=detail.created_at.isoformat(),
+        )
+    )
+    write_line(detail.ticket_url)
     print_rows(_form_rows(detail), output=args.output)
     print_rows([_entry_row(one) for one in detail.as_dict()["entries"]], output=args.output)
 
 
-def _form_rows(detail: TicketDetail) -> list[dict[str, str]]:
+def _form_rows(detail: TicketDetail) -> list[dict[Text, str]]:
     return [
-        {"field": row.name, "value": row.text or "; ".join(f"{label}: {text}" for label, text in row.rows)}
+        {
+            Text("field"): row.name,
+            Text("value"): row.text or "; ".join(f"{label}: {text}" for label, text in row.rows),
+        }
         for row in detail.form
     ]
 
 
-def _entry_row(entry: Mapping[str, Any]) -> dict[str, str]:
+def _entry_row(entry: Mapping[str, Any]) -> dict[Text, str]:
     return {
-        "when": entry["at"] or "",
-        "what": entry["kind"],
-        "who": ", ".join(entry["people"]),
-        "step": entry["message"],
-        "remark": entry["remark"],
+        Text("when"): entry["at"] or "",
+        Text("what"): _KINDS[entry["kind"]],
+        Text("who"): ", ".join(entry["people"]),
+        Text("step"): entry["message"],
+        Text("remark"): entry["remark"],
     }
 
 
@@ -215,17 +253,24 @@ def _withdraw(args: Namespace, sn: str) -> None:
     from airflow_provider_bkitsm.tickets.withdrawal import withdraw_if_open
 
     if not (args.reason or "").strip():
-        raise ValueError("give --reason: ITSM's log shows it to the approvers")
+        raise ValueError(Text("give --reason: ITSM's log shows it to the approvers"))
     hook = ItsmHook(_connection_of(args, sn))
     _refuse_foreign(hook, sn)
     try:
         was_open = withdraw_if_open(hook, sn=sn, why=args.reason)
     except ItsmConflictError as error:
-        end(f"ticket {sn} stays open: {error}", NOT_DONE)
+        end(Text("ticket {sn} stays open: {error}", sn=sn, error=error), NOT_DONE)
     status = hook.run(read_status(sn)).current_status
     if not was_open:
-        end(f"ticket {sn} had ended already: it is {status}; nothing was done", NOT_DONE)
-    print_line(f"ticket {sn} is {status}; a task that waits for it ends as it does for a withdrawn ticket")
+        text = Text("ticket {sn} had ended already: it is {status}; nothing was done", sn=sn, status=status)
+        end(text, NOT_DONE)
+    print_line(
+        Text(
+            "ticket {sn} is {status}; a task that waits for it ends as it does for a withdrawn ticket",
+            sn=sn,
+            status=status,
+        )
+    )
 
 
 def _open(args: Namespace) -> None:
@@ -234,18 +279,17 @@ def _open(args: Namespace) -> None:
     try:
         opened = open_trial_ticket(hook, approver=args.approver or hook.gateway.username, given=given)
     except ItsmInvalidRequestError as error:
-        end(
-            f"{error}\nGive what the form needs with --field KEY=VALUE; airflow bkitsm services lists the keys",
-            UNUSABLE,
-        )
+        cure = Text("give what the form needs with --field KEY=VALUE; airflow bkitsm services lists the keys")
+        end(verbatim(error), UNUSABLE, cure=cure)
     address = opened.ticket_url or hook.run(read_status(opened.sn)).ticket_url
-    print_rows([{"ticket": opened.sn, "address": address, "connection": hook.bkitsm_conn_id}], output=args.output)
+    row = {Text("ticket"): opened.sn, Text("address"): address, Text("connection"): hook.bkitsm_conn_id}
+    print_rows([row], output=args.output)
 
 
 def _key_value(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise ValueError(f"--field {text!r}: give KEY=VALUE")
+        raise ValueError(Text("--field {text}: give KEY=VALUE", text=repr(text)))
     return key, value
 
 
@@ -258,7 +302,13 @@ def _connection_of(args: Namespace, sn: str) -> str:
         return str(args.bkitsm_conn_id)
     found = sorted({wait.conn_id for wait in _waits() if wait.sn == sn and wait.conn_id})
     if len(found) > 1:
-        raise ValueError(f"there are tickets {sn} on {', '.join(found)}: name one with --bkitsm-conn-id")
+        raise ValueError(
+            Text(
+                "there are tickets {sn} on {connections}: name one with --bkitsm-conn-id",
+                sn=sn,
+                connections=", ".join(found),
+            )
+        )
     return found[0] if found else ItsmHook.default_conn_name
 
 
@@ -279,11 +329,13 @@ def _refuse_foreign(hook: ItsmHook, sn: str, *, is_awaited: bool = False) -> Non
         refuse_another_dialect(hook, sn)
     if has_record or is_awaited or _is_trial(hook, sn):
         return
-    end(
-        f"ticket {sn} is none that a record of this Airflow says was opened on connection {hook.bkitsm_conn_id!r}:"
-        " it was left alone. Is it of another connection (--bkitsm-conn-id)?",
-        NOT_DONE,
+    text = Text(
+        "ticket {sn} is none that a record of this Airflow says was opened on connection {connection}: it was left"
+        " alone. Is it of another connection (--bkitsm-conn-id)?",
+        sn=sn,
+        connection=repr(hook.bkitsm_conn_id),
     )
+    end(text, NOT_DONE)
 
 
 def _is_trial(hook: ItsmHook, sn: str) -> bool:

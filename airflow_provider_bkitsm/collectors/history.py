@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
+from functools import reduce
 from typing import Any
 
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.tables import AuditEntry
 from airflow_provider_bkitsm.itsm.errors import printable
+from airflow_provider_bkitsm.translation import Language, Text, verbatim
 
 SHORT = 100
 """Characters of an event's details in a table."""
@@ -18,16 +20,20 @@ SHORT = 100
 Detail = Mapping[str, Any]
 
 
-def audit_rows(entries: Iterable[AuditEntry], *, limit: int | None = None) -> list[dict[str, str]]:
+def audit_rows(
+    entries: Iterable[AuditEntry], *, limit: int | None = None, language: Language = "en"
+) -> list[dict[str, str]]:
     """Return one row of texts for each entry, in the order given. Times are UTC.
 
     :param limit: how many characters of an event's details are kept; None keeps all.
+    :param language: of the details. Names of events and states are the same in every language.
     """
-    return [_row(entry, limit) for entry in entries]
+    return [_row(entry, limit, language) for entry in entries]
 
 
-def _row(entry: AuditEntry, limit: int | None) -> dict[str, str]:
-    details = " ".join(_DETAILS.get(entry.event, _as_json)(entry.detail).split())
+def _row(entry: AuditEntry, limit: int | None, language: Language) -> dict[str, str]:
+    found = _DETAILS.get(entry.event, _as_json)(entry.detail)
+    details = " ".join((found.into(language) if isinstance(found, Text) else found).split())
     row = {
         "when": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "event": entry.event,
@@ -59,21 +65,28 @@ def _actor(entry: AuditEntry) -> str:
 
 
 def _application(detail: Detail) -> str:
-    setting = f"{detail['setting']}; " if detail.get("setting") else ""
-    return f"{setting}ETL {str(detail.get('etl_digest') or 'of unknown digest')[:19]}"
+    digest = detail.get("etl_digest")
+    etl = Text("ETL {digest}", digest=str(digest)[:19]) if digest else Text("ETL of unknown digest")
+    return Text("{setting}; {etl}", setting=detail["setting"], etl=etl) if detail.get("setting") else etl
 
 
 def _verdict(detail: Detail) -> str:
     """Return the outcome and each approver's answer."""
+    outcome = str(detail.get("outcome"))
     answers = [_answer(one) for one in (detail.get("detail") or {}).get("approvers") or ()]
-    return "; ".join((str(detail.get("outcome")), *answers))
+    return reduce(lambda first, rest: Text("{first}; {rest}", first=first, rest=rest), answers, verbatim(outcome))
 
 
-def _answer(one: Detail) -> str:
-    yes = one.get("approved")
-    answer = "answered" if yes is None else "said yes" if yes else "said no"
-    remark = f": {one['remark']}" if one.get("remark") else ""
-    return f"{one.get('operator') or 'the system'} {answer}{remark}"
+def _answer(one: Detail) -> Text:
+    person = one.get("operator") or Text("the system")
+    match one.get("approved"):
+        case None:
+            answer = Text("{person} answered", person=person)
+        case approved:
+            answer = (
+                Text("{person} said yes", person=person) if approved else Text("{person} said no", person=person)
+            )
+    return Text("{answer}: {remark}", answer=answer, remark=one["remark"]) if one.get("remark") else answer
 
 
 def _result(detail: Detail) -> str:
@@ -97,7 +110,7 @@ def _reason(detail: Detail) -> str:
 _DETAILS: Mapping[str, Callable[[Detail], str]] = {
     "apply": _application,
     "bypassed": _application,
-    "recreate": lambda _: "no ticket was found; it is opened once more",
+    "recreate": lambda _: Text("no ticket was found; it is opened once more"),
     "ticket_opened": lambda detail: _text(detail, "url"),
     "create_refused": _reason,
     "decided": _verdict,

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.itsm.dialect import Dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FlowStep, Service, ServiceField
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource
+from airflow_provider_bkitsm.translation import Text
 
 APPROVERS_FIELD, DETAIL_FIELD, REASON_FIELD = "approvals", "collector_detail", "apply_reason"
 """The log platform's own keys. A service without them may have other fields of the same kind."""
@@ -171,12 +172,14 @@ class _Draft:
         people_fields = self._fields_the_flow_asks(steps)
         if found is not None and not approvers and (found in people_fields or self._has_to_be_given(found)):
             self.problems.append(
-                f"it asks the people in its field {found}, and the task names none: give approvers"
+                Text(
+                    "it asks the people in its field {field}, and the task names none: give approvers", field=found
+                )
             )
         if found not in people_fields and approvers:
             self._note_own_people(found, approvers, steps)
         self.notes += [
-            f"its flow also asks the people in its field {other}: name them with fields"
+            Text("its flow also asks the people in its field {field}: name them with fields", field=other)
             for other in people_fields
             if other != found
         ]
@@ -188,7 +191,8 @@ class _Draft:
 
     def _approvers_key(self, key: str, steps: Sequence[FlowStep] | None) -> str | None:
         if key != APPROVERS_FIELD and key not in self.by_key:
-            self.problems.append(f"it has no field {key!r} for the approvers; {self._listed()}")
+            lacks = Text("it has no field {field} for the approvers", field=repr(key))
+            self.problems.append(self._with_fields(lacks))
             return None
         people_fields = self._fields_the_flow_asks(steps)
         if key in self.by_key and (key != APPROVERS_FIELD or key in people_fields or not people_fields):
@@ -196,42 +200,54 @@ class _Draft:
         found = self._people_fields(steps)
         if len(found) > 1:
             self.problems.append(
-                f"several of its fields name people: {', '.join(found)}; name one as approvers_field, and fill in"
-                " the others with fields"
+                Text(
+                    "several of its fields name people: {fields}; name one as approvers_field, and fill in the"
+                    " others with fields",
+                    fields=", ".join(found),
+                )
             )
         if len(found) != 1:
             return None
-        self.notes.append(f"the approvers go into its field {found[0]}")
+        self.notes.append(Text("the approvers go into its field {field}", field=found[0]))
         return found[0]
 
     def _note_own_people(self, found: str | None, approvers: str, steps: Sequence[FlowStep] | None) -> None:
         """Note, as far as the flow shows it, that the flow's people are asked and not the approvers."""
         people = "; ".join(f"{step.name}: {step.people}" for step in steps or () if step.people)
-        own = f"its own people ({people})" if people else "its own people"
+        own = Text("its own people ({people})", people=people) if people else Text("its own people")
+        named: dict[str, object] = {"own": own, "approvers": approvers, "field": found}
         if found is None and not self.problems:
-            self.notes.append(f"it has no field for approvers and asks {own}, not {approvers}")
+            self.notes.append(Text("it has no field for approvers and asks {own}, not {approvers}", **named))
         elif found is not None and people:
-            self.notes.append(f"its flow asks {own}; {approvers} only stand in its field {found}")
+            self.notes.append(Text("its flow asks {own}; {approvers} only stand in its field {field}", **named))
 
     def detail_field(self, key: str, reason: str) -> ServiceField | None:
         """Return the field that shows what is approved."""
         found = self.by_key.get(key)
         if found is not None and found.type not in {_OBJECT, *_LINES}:
-            self.problems.append(f"its field {key!r} is of type {found.type}, which shows no detail")
+            self.problems.append(
+                Text(
+                    "its field {field} is of type {type}, which shows no detail", field=repr(key), type=found.type
+                )
+            )
             return None
         if found is not None:
             return found
         if key != DETAIL_FIELD:
-            self.problems.append(f"it has no field {key!r} for the detail; {self._listed()}")
+            self.problems.append(
+                self._with_fields(Text("it has no field {field} for the detail", field=repr(key)))
+            )
             return None
         found = self._readable_field(reason)
         if found is None:
-            self.problems.append(
+            lacks = Text(
                 "it has no field that shows the ETL payload and its digest: a CUSTOM-FORM, or one TEXT; name one"
-                f" as detail_field. {self._listed()}"
+                " as detail_field"
             )
+            self.problems.append(self._with_fields(lacks))
         else:
-            self.notes.append(f"the detail goes into its {found.type} field {found.key}")
+            note = Text("the detail goes into its {type} field {field}", type=found.type, field=found.key)
+            self.notes.append(note)
         return found
 
     def reason_field(self, key: str, detail: str | None) -> ServiceField | None:
@@ -239,7 +255,9 @@ class _Draft:
         if key in self.by_key and key != detail:
             return self.by_key[key]
         if key != REASON_FIELD:
-            self.problems.append(f"it has no field {key!r} for the reason; {self._listed()}")
+            self.problems.append(
+                self._with_fields(Text("it has no field {field} for the reason", field=repr(key)))
+            )
         return None
 
     def fill(self, payload: Mapping[str, Any], opened: date) -> None:
@@ -251,13 +269,19 @@ class _Draft:
         for key in sorted(_SIZES & set(self.by_key) - set(self.own)):
             if self.by_key[key].is_required:
                 self.not_stated[key] = self.by_key[key].name or key
-                self._fill(self.by_key[key], _NOT_STATED, "nobody has stated it; fields= states it")
+                self._fill(self.by_key[key], _NOT_STATED, Text("nobody has stated it; fields= states it"))
 
     def _fill(self, wanted: ServiceField, value: Any, why: str) -> None:
         spelled = value if wanted.type == "INT" else str(value)
         self.filled[wanted.key] = spelled
         self.notes.append(
-            f"its field {wanted.key} ({wanted.name or wanted.type}) is filled in with {spelled!r}: {why}"
+            Text(
+                "its field {field} ({name}) is filled in with {value}: {reason}",
+                field=wanted.key,
+                name=wanted.name or wanted.type,
+                value=repr(spelled),
+                reason=why,
+            )
         )
 
     def _people_fields(self, steps: Sequence[FlowStep] | None) -> list[str]:
@@ -280,14 +304,16 @@ class _Draft:
         last = [one for one in fields if one.type == "TEXT"]
         return next((found[0] for found in (objects, required, texts, last) if len(found) == 1), None)
 
-    def _listed(self) -> str:
-        return f"its fields: {', '.join(f'{key} ({one.type})' for key, one in self.by_key.items())}"
+    def _with_fields(self, problem: Text) -> Text:
+        """Return a problem with the fields that there are."""
+        fields = ", ".join(f"{key} ({one.type})" for key, one in self.by_key.items())
+        return Text("{problem}; its fields: {fields}", problem=problem, fields=fields)
 
 
 def _facts(payload: Mapping[str, Any], opened: date) -> dict[str, tuple[Any, str]]:
     """Return the values of the built-in service's own fields, each with its source."""
     return {
-        "expect_access_data": (f"{day_in_shanghai(opened):%Y-%m-%d}", "the day of the application"),
-        "log_keep_days": (payload.get("retention"), "retention of the ETL payload"),
-        "hot_data_days": (payload.get("allocation_min_days"), "allocation_min_days of the ETL payload"),
+        "expect_access_data": (f"{day_in_shanghai(opened):%Y-%m-%d}", Text("the day of the application")),
+        "log_keep_days": (payload.get("retention"), Text("retention of the ETL payload")),
+        "hot_data_days": (payload.get("allocation_min_days"), Text("allocation_min_days of the ETL payload")),
     }

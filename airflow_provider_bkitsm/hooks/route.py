@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.translation import Text
 
 # The first of these that is not blank names the certificates; a file or a directory.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -53,10 +54,26 @@ class Route:
     proxy_reason: str
 
     def __str__(self) -> str:
-        believed = f"CA certificates of {self.ca or 'the machine'}" if self.verify else "certificates NOT verified"
-        certificates = f"{believed} ({self.ca_reason})" if self.tls else "NO TLS"
-        way = f"proxy {self.proxy.url}" if self.proxy else "no proxy"
-        return f"{certificates}; {way} ({self.proxy_reason})"
+        return str(self.describe())
+
+    def describe(self) -> Text:
+        """Return the certificates and the proxy, each with where it was named."""
+        way = Text("proxy {url}", url=self.proxy.url) if self.proxy else Text("no proxy")
+        return Text(
+            "{certificates}; {proxy} ({reason})",
+            certificates=self._certificates(),
+            proxy=way,
+            reason=self.proxy_reason,
+        )
+
+    def _certificates(self) -> Text:
+        if not self.tls:
+            return Text("NO TLS")
+        if not self.verify:
+            return Text("certificates NOT verified ({reason})", reason=self.ca_reason)
+        if not self.ca:
+            return Text("CA certificates of the machine ({reason})", reason=self.ca_reason)
+        return Text("CA certificates of {file} ({reason})", file=self.ca, reason=self.ca_reason)
 
 
 def find_route(gateway: Gateway, url: str, environment: Mapping[str, str]) -> Route:
@@ -75,27 +92,28 @@ def find_route(gateway: Gateway, url: str, environment: Mapping[str, str]) -> Ro
 
 def _certificates(gateway: Gateway, environment: Mapping[str, str]) -> tuple[bool, str | None, str]:
     if gateway.verify is False:
-        return False, None, "the connection's extra verify"
+        return False, None, Text("the connection's extra verify")
     if isinstance(gateway.verify, str):
-        return True, gateway.verify, "the connection's extra verify"
+        return True, gateway.verify, Text("the connection's extra verify")
     for name in CA_VARIABLES:
         if path := environment.get(name, "").strip():
             return True, path, name
-    return True, None, f"none of {', '.join(CA_VARIABLES)} is set"
+    return True, None, Text("none of {variables} is set", variables=", ".join(CA_VARIABLES))
 
 
 def _proxy(gateway: Gateway, url: SplitResult, environment: Mapping[str, str]) -> tuple[Proxy | None, str]:
     if gateway.proxy:
-        return _usable(gateway, gateway.proxy, "the connection's extra proxy"), "the connection's extra proxy"
+        source = Text("the connection's extra proxy")
+        return _usable(gateway, gateway.proxy, source), source
     name, value = _variable(environment, f"{url.scheme}_proxy")
     if not value:
         name, value = _variable(environment, "all_proxy")
     if not value:
-        return None, f"neither {url.scheme.upper()}_PROXY nor ALL_PROXY is set"
+        return None, Text("neither {variable} nor ALL_PROXY is set", variable=f"{url.scheme.upper()}_PROXY")
     exempting, exempt = _variable(environment, "no_proxy")
     for entry in exempt.replace(",", " ").split():
         if _covers(entry, url):
-            return None, f"{exempting} holds {entry}"
+            return None, Text("{variable} holds {entry}", variable=exempting, entry=entry)
     return _usable(gateway, value, name), name
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.models import FlowStep, Service
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import VERDICT_FIELD
+from airflow_provider_bkitsm.translation import Text
 
 _YES = "true"
 # Fields of the log platform's built-in service, by which its form is recognised where its flow cannot be read.
@@ -48,7 +50,7 @@ def withdrawal_note(service: Service) -> str | None:
     """
     if not is_built_in_form(service):
         return None
-    return (
+    return Text(
         "its tickets cannot be withdrawn, as ITSM installs the log platform's service: one that nobody waits for"
         " any more (a timeout, a run that was ended) stays open until somebody answers it"
     )
@@ -73,11 +75,20 @@ def _chosen_field(service: Service, steps: tuple[FlowStep, ...] | None, policy: 
     field = str(policy.verdict_field)
     problem = None
     if any(one.key == field for one in service.fields):
-        problem = f"the verdict field {field!r} is in the submit form: whoever asks would answer"
+        problem = Text(
+            "the verdict field {field} is in the submit form: whoever asks would answer", field=repr(field)
+        )
     elif steps is not None and all(step.fields for step in steps) and field not in _keys(steps):
-        known = ", ".join(sorted(_keys(steps))) or "none"
-        problem = f"no step of its flow has the verdict field {field!r}; their fields: {known}"
-    reason = f"task or connection name the field {field!r} with the value {policy.verdict_value!r}"
+        problem = Text(
+            "no step of its flow has the verdict field {field}; their fields: {fields}",
+            field=repr(field),
+            fields=", ".join(sorted(_keys(steps))) or Text("none"),
+        )
+    reason = Text(
+        "task or connection name the field {field} with the value {value}",
+        field=repr(field),
+        value=repr(policy.verdict_value),
+    )
     return VerdictSource(settings=None, reason=reason, problem=problem)
 
 
@@ -85,42 +96,55 @@ def _chosen_without_evidence(service: Service, steps: tuple[FlowStep, ...] | Non
     by_field = _by_form(service) if steps is None else _by_flow(service, steps)
     problem = None
     if by_field.settings:
-        problem = (
-            f"require_evidence is off, and ITSM's approve_result is true for every finished ticket of it,"
-            f" a refused one as well: {by_field.reason}. Leave require_evidence on"
+        problem = Text(
+            "require_evidence is off, and ITSM's approve_result is true for every finished ticket of it,"
+            " a refused one as well: {reason}. Leave require_evidence on",
+            reason=by_field.reason,
         )
-    return VerdictSource(settings=None, reason="task or connection ask for no evidence", problem=problem)
+    reason = Text("task or connection ask for no evidence")
+    return VerdictSource(settings=None, reason=reason, problem=problem)
 
 
 def _by_form(service: Service) -> VerdictSource:
     if is_built_in_form(service):
-        reason = f"its form is the log platform's built-in one, which answers in the field {VERDICT_FIELD!r}"
+        reason = Text(
+            "its form is the log platform's built-in one, which answers in the field {field}",
+            field=repr(VERDICT_FIELD),
+        )
         return VerdictSource(settings=_field_settings(), reason=reason)
-    reason = "its flow cannot be read: ITSM's approve_result with a visible approval step behind it counts"
+    reason = Text("its flow cannot be read: ITSM's approve_result with a visible approval step behind it counts")
     return VerdictSource(settings=None, reason=reason)
 
 
 def _by_flow(service: Service, steps: tuple[FlowStep, ...]) -> VerdictSource:
     approvals = [step.name for step in steps if step.approves]
     if approvals:
-        return VerdictSource(settings={}, reason=f"its flow has the approval step {', '.join(approvals)}")
+        reason = Text("its flow has the approval step {steps}", steps=", ".join(approvals))
+        return VerdictSource(settings={}, reason=reason)
     asked = [step.name for step in steps if step.fills_form and _has_verdict(step)]
     in_form = any(one.key == VERDICT_FIELD for one in service.fields)
     if asked and not in_form:
-        reason = f"its flow has no approval step; the step {asked[0]} answers in the field {VERDICT_FIELD!r}"
+        reason = Text(
+            "its flow has no approval step; the step {step} answers in the field {field}",
+            step=asked[0],
+            field=repr(VERDICT_FIELD),
+        )
         return VerdictSource(settings=_field_settings(), reason=reason)
     if any(step.fills_form and not step.fields for step in steps):
         return _by_form(service)
-    return VerdictSource(settings=None, reason="nobody decides in its flow", problem=_undecided(steps))
+    return VerdictSource(settings=None, reason=Text("nobody decides in its flow"), problem=_undecided(steps))
 
 
 def _undecided(steps: tuple[FlowStep, ...]) -> str:
-    listed = ", ".join(f"{step.name} ({step.kind})" for step in steps) or "none"
-    notes = "".join(f" {note}" for note in dict.fromkeys(step.note for step in steps if step.note))
-    return (
-        f"nobody approves in its flow: it has no APPROVAL step, and no step with a RADIO {VERDICT_FIELD!r} whose"
-        f" choices hold {_YES!r}. Its steps: {listed}.{notes}"
+    problem = Text(
+        "nobody approves in its flow: it has no APPROVAL step, and no step with a RADIO {field} whose choices hold"
+        " {value}. Its steps: {steps}.",
+        field=repr(VERDICT_FIELD),
+        value=repr(_YES),
+        steps=", ".join(f"{step.name} ({step.kind})" for step in steps) or Text("none"),
     )
+    notes = dict.fromkeys(step.note for step in steps if step.note)
+    return reduce(lambda first, note: Text("{first} {note}", first=first, note=note), notes, problem)
 
 
 def _field_settings() -> dict[str, Any]:

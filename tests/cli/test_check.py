@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -578,3 +579,26 @@ def test_it_is_there_on_the_command_line(site, door):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok      signing keys" in done.stdout
+
+
+def test_every_line_is_in_chinese_under_a_chinese_locale(site, run, capsys, monkeypatch):
+    rows = run()[1]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert run()[1] == rows
+    main(["check"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(rows)
+    assert {line.split()[0] for line in lines} == {"正常", "警告"}
+    # A name of a part of the set-up, or a word of English left over.
+    assert [line for line in lines if re.search(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}", line)] == []
+
+
+def test_the_message_of_an_error_is_not_translated_and_its_cure_is(site, run, capsys, monkeypatch):
+    site.connection(password="wrong")
+    (row,) = [one for one in run()[1] if one["check"] == "itsm"]
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    with pytest.raises(SystemExit):
+        main(["check"])
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if row["finding"] in one]
+    assert line.startswith("错误")
+    assert "处理建议：对照网关上的应用页面" in line

@@ -49,6 +49,7 @@ from airflow_provider_bkitsm.itsm.v2.status import (
 from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
 from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict_reading import only_row
+from airflow_provider_bkitsm.translation import Text
 
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 _REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
@@ -81,7 +82,7 @@ class DialectV2(Dialect):
                 code=error.code,
                 request_id=error.request_id,
             ) from None
-        return f"ITSM answers: {seen}, and verdicts can be read"
+        return Text("ITSM answers: {seen}, and verdicts can be read", seen=seen)
 
     def create(self, *, tag: str, creator: str, **request: Any) -> Flow[CreatedTicket]:
         """Open a ticket; see :func:`~airflow_provider_bkitsm.itsm.v2.calls.create_ticket`."""
@@ -243,8 +244,14 @@ V2 = DialectV2()
 
 def _visible(app_code: str, wanted: str | None, services: Sequence[models.Service]) -> str:
     known = {str(one.id) for one in services} | {one.name for one in services}
-    lacks = "" if wanted is None or wanted in known else f", though not service {wanted}"
-    return f"app {app_code!r} is accepted, {len(services)} services are visible{lacks}"
+    given = {"app": repr(app_code), "count": len(services)}
+    if wanted is None or wanted in known:
+        return Text("app {app} is accepted, {count} services are visible", **given)
+    return Text(
+        "app {app} is accepted, {count} services are visible, though not service {service}",
+        **given,
+        service=wanted,
+    )
 
 
 def read_service(detail: models.ServiceDetail) -> Service:

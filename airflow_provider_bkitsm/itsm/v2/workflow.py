@@ -8,10 +8,11 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.models import FlowStep
 from airflow_provider_bkitsm.itsm.v2.models import Workflow
+from airflow_provider_bkitsm.translation import Text
 
 _APPROVAL, _FORM_STEP, _SIGN = "APPROVAL", "NORMAL", "SIGN"
 _NO_STEP_OF_PEOPLE = frozenset({"START", "END", "ROUTER", "ROUTER-P", "COVERAGE", "TASK", "TASK-SOPS", "WEBHOOK"})
-_NEVER_ENDS = "A SIGN step never ends in ITSM."
+_NEVER_ENDS = Text("A SIGN step never ends in ITSM.")
 
 
 def steps_of(workflow: Workflow) -> tuple[FlowStep, ...]:

@@ -34,6 +34,7 @@ from airflow_provider_bkitsm.itsm.v4 import calls, probe, search, status, workfl
 from airflow_provider_bkitsm.itsm.v4.evidence import entries_of
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Page, Task, V4Ticket
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings, read_settings
+from airflow_provider_bkitsm.translation import Text, listing
 
 # Facts "envelope" and "http-status": a number or a text, and every status of success.
 CODES = Codes(
@@ -271,23 +272,25 @@ class V4Dialect(Dialect):
     def connection_report(self, *, app_code: str, service: str | None) -> Flow[str]:
         """Read the workflow and the system's list, and say what was seen; see ``Dialect.connection_report``."""
         key = service or self.settings.workflow_key
-        seen = [f"app {app_code!r} is accepted"]
+        seen: list[str] = [Text("app {app} is accepted", app=repr(app_code))]
         if self.settings.system_id is not None:
             names = yield calls.workflow_names(self.settings.system_id)
             yield calls.system_ticket_list(self.settings.system_id, page_size=1)
-            seen.append(f"system {self.settings.system_id!r} has {len(names)} workflows")
+            system = repr(self.settings.system_id)
+            seen.append(Text("system {system} has {count} workflows", system=system, count=len(names)))
         if key is None:
-            seen.append("no workflow_key is set, so each task has to name its workflow as service_id")
+            seen.append(Text("no workflow_key is set, so each task has to name its workflow as service_id"))
             if self.settings.system_id is None:
                 yield calls.ticket_list(page_size=1, title__contains="connection-test")
-            return f"ITSM v4 answers (experimental): {', '.join(seen)}"
+            return Text("ITSM v4 answers (experimental): {seen}", seen=listing(seen))
         found = yield from workflow.find_workflow(key)
         problem = workflow.problem_of(found, self.settings)
         if problem is not None:
             raise ItsmInvalidRequestError(f"{', '.join(seen)}, but {problem}")
         notes = [step.note for step in workflow.steps_of(found) if step.note]
-        seen.append(f"workflow {key!r} asks the people in {self.settings.approvers_key!r}")
-        return f"ITSM v4 answers (experimental): {', '.join([*seen, *notes])}"
+        fields = {"workflow": repr(key), "field": repr(self.settings.approvers_key)}
+        seen.append(Text("workflow {workflow} asks the people in {field}", **fields))
+        return Text("ITSM v4 answers (experimental): {seen}", seen=listing([*seen, *notes]))
 
     def probe(self, nobody: str) -> Flow[dict[str, Any]]:
         """Read what needs no ticket of one's own."""

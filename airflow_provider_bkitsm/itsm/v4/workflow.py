@@ -14,6 +14,7 @@ from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.itsm.v4.reading import FormKey, Workflow
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
+from airflow_provider_bkitsm.translation import Text
 
 TITLE = "title"
 # As v2's built-in approval names its fields: a DAG's form may stay as it is.
@@ -135,7 +136,9 @@ def steps_of(workflow: Workflow) -> tuple[FlowStep, ...]:
 def _note(switches: Collection[str]) -> str:
     if not switches:
         return ""
-    return f"it may approve by itself ({', '.join(switches)}), which no task accepts by default"
+    return Text(
+        "it may approve by itself ({switches}), which no task accepts by default", switches=", ".join(switches)
+    )
 
 
 def problem_of(workflow: Workflow, settings: V4Settings) -> str | None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tickets and collectors as the pages show them: texts and rows, so that templates decide nothing. Pure."""
+"""Tickets and collectors as the pages show them: texts and rows, so that templates decide nothing. Pure.
+
+The sandbox's own words are texts with a Chinese translation; what ITSM and people wrote stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,15 @@ from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import TERMINATED as V4_TER
 from airflow_provider_bkitsm.sandbox.itsm_v4.tickets import Ticket as TicketV4
 from airflow_provider_bkitsm.sandbox.itsm_v4.views import verdict_of
 from airflow_provider_bkitsm.sandbox.times import maybe_shanghai, shanghai
+from airflow_provider_bkitsm.translation import Text, verbatim
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_OPEN = {"RUNNING": "waiting", "SUSPENDED": "suspended"}
-_ENDED = {"REVOKED": "withdrawn", "TERMINATED": "terminated"}
+_WORDS = {
+    "RUNNING": Text("waiting"),
+    "SUSPENDED": Text("suspended"),
+    "REVOKED": Text("withdrawn"),
+    "TERMINATED": Text("terminated"),
+}
 
 Row = tuple[str, str]
 
@@ -70,11 +78,11 @@ def shown_ticket(ticket: Ticket, now: float) -> dict[str, Any]:
 
 
 _V4_WORDS = {
-    V4_DRAFT: "starting",
-    V4_RUNNING: "waiting",
-    V4_SUSPENDED: "suspended",
-    V4_REVOKED: "withdrawn",
-    V4_TERMINATED: "terminated",
+    V4_DRAFT: Text("starting"),
+    V4_RUNNING: Text("waiting"),
+    V4_SUSPENDED: Text("suspended"),
+    V4_REVOKED: Text("withdrawn"),
+    V4_TERMINATED: Text("terminated"),
 }
 
 
@@ -83,7 +91,7 @@ def shown_ticket_v4(itsm: InstallationV4, ticket: TicketV4, now: float) -> dict[
     workflow = itsm.workflows[ticket.workflow_key]
     names = {one.key: one.name for one in workflow.form}
     approved = verdict_of(itsm, ticket)
-    word = _V4_WORDS.get(ticket.status) or ("approved" if approved else "rejected")
+    word = _V4_WORDS.get(ticket.status) or (Text("approved") if approved else Text("rejected"))
     return {
         "id": ticket.id,
         "sn": ticket.sn,
@@ -108,7 +116,7 @@ def shown_ticket_v4(itsm: InstallationV4, ticket: TicketV4, now: float) -> dict[
         "logs": [
             {
                 "at": shanghai(line["at"]),
-                "operator": line["operator"] or "system",
+                "operator": line["operator"] or Text("system"),
                 "message": line["action_display"],
                 "remark": line["remark"],
             }
@@ -140,15 +148,17 @@ def shown_collector(row: dict[str, Any], writes: int) -> dict[str, Any]:
     }
 
 
-def age(seconds: float) -> str:
+def age(seconds: float) -> Text:
     """Return how long ago, in the two largest units."""
     if seconds < _MINUTE:
-        return "just now"
+        return Text("just now")
+    minutes = int(seconds // _MINUTE)
+    hours, days = minutes // 60, int(seconds // _DAY)
     if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min"
+        return Text("{minutes} min", minutes=minutes)
     if seconds < _DAY:
-        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
-    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"
+        return Text("{hours} h {minutes} min", hours=hours, minutes=minutes % 60)
+    return Text("{days} d {hours} h", days=days, hours=hours % 24)
 
 
 def field_of(name: str, value: Any, *, kind: str) -> FormField:
@@ -185,13 +195,12 @@ def _row(line: dict[str, Any]) -> Row:
     return str(line.get("label") or "").rstrip(":： "), text
 
 
-def _verdict(ticket: Ticket) -> tuple[str, str]:
+def _verdict(ticket: Ticket) -> tuple[Text, str]:
     if ticket.status == FINISHED:
         if not ticket.results and ticket.service.nodes:
-            return "finished", "soft"
-        return ("approved", "good") if ticket.approve_result else ("rejected", "bad")
-    word = _OPEN.get(ticket.status) or _ENDED.get(ticket.status, ticket.status.lower())
-    return word, "bad" if ticket.over else "soft"
+            return Text("finished"), "soft"
+        return (Text("approved"), "good") if ticket.approve_result else (Text("rejected"), "bad")
+    return _WORDS.get(ticket.status) or verbatim(ticket.status.lower()), "bad" if ticket.over else "soft"
 
 
 def _log_line(line: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +208,7 @@ def _log_line(line: dict[str, Any]) -> dict[str, Any]:
     remarks = [one["value"] for one in line["form_data"] if decided and one["type"] == "TEXT" and one["value"]]
     return {
         "at": line["operate_at"],
-        "operator": line["operator"] or "system",
+        "operator": line["operator"] or Text("system"),
         "message": line["message"],
         "remark": remarks[0] if remarks else "",
     }

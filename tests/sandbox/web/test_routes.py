@@ -4,8 +4,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
 
+from airflow_provider_bkitsm.cli.trial_ticket import open_trial_ticket
+from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.sandbox.itsm import service_catalog
+from airflow_provider_bkitsm.sandbox.server import SandboxServer
+from airflow_provider_bkitsm.sandbox.settings import Settings
 
 
 def page(client, path="/"):
@@ -145,3 +150,107 @@ def test_nothing_is_loaded_from_elsewhere(client, server):
         assert "http://" not in shown.replace(server.url, "")
         assert "https://" not in shown
         assert "src=" not in shown
+
+
+def read(client, path="/", **headers):
+    return client.raw("GET", client.server.url + path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("en-US,en;q=0.9,zh-CN;q=0.8", "en"),
+        ("en;q=0.2, ZH-Hans-CN;q=0.7", "zh"),
+        ("de-DE, fr;q=0.9, zh;q=0.1", "zh"),
+        ("zh;q=0, en;q=0.1", "en"),
+        ("zh;q=0", "en"),
+        ("zh", "zh"),
+        ("zhuang, dezh", "en"),
+        ("zh;q=much, en;q=0.1", "en"),
+        ("zh;q=nan", "en"),
+        (",;=,;q=", "en"),
+        ("*", "en"),
+        ("", "en"),
+    ],
+)
+def test_a_page_is_in_the_language_that_the_browser_prefers(client, accepted, language):
+    got = read(client, **{"Accept-Language": accepted})
+    assert f'<html lang="{language}">' in got.text
+    assert ("待审批" in got.text, "Waiting for a decision" in got.text) == (language == "zh", language == "en")
+    assert got.headers["content-language"] == language
+    assert {"accept-language", "cookie"} == {one.strip().lower() for one in got.headers["vary"].split(",")}
+
+
+def test_without_a_wish_a_page_is_in_english(client):
+    assert '<html lang="en">' in client.raw("GET", client.server.url + "/").text
+
+
+@pytest.mark.parametrize("path", ["/", "/weixin/", "/collectors", "/ticket/{number}"])
+def test_the_language_is_switched_on_every_page_and_kept(client, path):
+    number = client.server.ticket(client.opened())["id"]
+    path = path.format(number=number)
+    assert 'href="?language=zh"' in page(client, path)
+    chosen = read(client, f"{path}?language=zh", **{"Accept-Language": "en"})
+    assert (chosen.status_code, chosen.headers["location"]) == (303, path)
+    cookie = chosen.headers["set-cookie"].partition(";")[0]
+    kept = read(client, path, **{"Accept-Language": "en", "Cookie": cookie}).text
+    assert '<html lang="zh">' in kept
+    assert "单据" in kept
+    back = read(client, f"{path}?language=en", **{"Accept-Language": "zh", "Cookie": cookie})
+    assert back.headers["set-cookie"].partition(";")[0] == cookie.replace("zh", "en")
+
+
+@pytest.mark.parametrize("odd", ["", "de", "zh%0d%0aSet-Cookie:x=1", "../../", "zh-CN"])
+def test_a_language_that_there_is_not_chooses_nothing(client, odd):
+    got = read(client, f"/?language={odd}", **{"Accept-Language": "zh", "Cookie": "bkitsm_sandbox_language=de"})
+    assert (got.status_code, "set-cookie" in got.headers) == (200, False)
+    assert '<html lang="zh">' in got.text
+
+
+@pytest.mark.parametrize(("end", "word"), [("approve", "已通过"), ("reject", "已拒绝"), ("withdraw", "已撤单")])
+def test_an_ended_ticket_says_how_in_chinese(client, server, end, word):
+    sn = client.opened()
+    getattr(server, end)(sn)
+    assert (
+        f">{word}</span>" in read(client, f"/ticket/{server.ticket(sn)['id']}", **{"Accept-Language": "zh"}).text
+    )
+
+
+def test_what_people_wrote_is_shown_as_text_in_chinese_too(client, server):
+    sn = client.opened(fields={"title": "{0} <i>", "APPROVAL_CONTENT": "<b>{person}</b>"}, creator="<u>{x}")
+    for path in ("/", f"/ticket/{server.ticket(sn)['id']}"):
+        for language in ("zh", "en"):
+            shown = read(client, path, **{"Accept-Language": language}).text
+            assert "&lt;b&gt;{person}&lt;/b&gt;" in shown
+            assert "<b>&lt;u&gt;{x}</b>" in shown
+            assert "<u>" not in shown
+
+
+def test_a_refused_decision_is_explained_in_chinese(client):
+    sn = client.opened()
+    for problem, words in (("remark", "拒绝时必须填写备注"), ("late", "不再等待此人审批")):
+        assert words in read(client, f"/?problem={problem}", **{"Accept-Language": "zh"}).text
+    decided = decide(client, sn, "reject", headers={"Accept-Language": "zh"})
+    assert decided.headers["location"] == "/?problem=remark"
+
+
+def test_the_page_of_the_collectors_is_in_chinese(client, server):
+    body = {"table_id": "t1", "etl_config": "bk_log_text", "storage_cluster_id": 3, "retention": 7}
+    client.bklog("POST", "1002/update_or_create_clean_config/", body | {"allocation_min_days": 0})
+    shown = read(client, "/collectors", **{"Accept-Language": "zh"}).text
+    for part in ("日志平台的采集项", "尚未配置清洗", "</span>，已写入 ", "集群 3，保留 7 天"):
+        assert part in shown
+
+
+def test_a_ticket_of_v4_is_in_chinese(monkeypatch):
+    with SandboxServer(Settings(start_delay=0.02), dialect="v4") as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", server.connection("bkitsm"))
+        number = open_trial_ticket(ItsmHook(), approver="bob").sn
+        server.wait_for_step(number)
+        shown = requests.get(f"{server.url}/", headers={"Accept-Language": "zh"}, timeout=20).text
+        for part in ("待审批", "提单人 <b>", "等待 <b>bob</b> 处理", "处理人 <select", "通过</button>"):
+            assert part in shown
+        server.reject(number, remark="no")
+        shown = requests.get(f"{server.url}/ticket/{number}", headers={"Accept-Language": "zh"}, timeout=20).text
+        assert ">已拒绝</span>" in shown

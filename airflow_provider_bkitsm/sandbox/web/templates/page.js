@@ -11,7 +11,7 @@ document.addEventListener("submit", (event) => {
   const remark = event.target.elements.remark;
   if (event.submitter.value === "reject" && !remark.value.trim()) {
     event.preventDefault();
-    remark.placeholder = "A rejection needs a remark";
+    remark.placeholder = remark.dataset.needed;
     remark.focus();
   }
 });
@@ -56,6 +56,8 @@ async function refresh() {
   const answer = await fetch(location.pathname).catch(() => null);
   if (!answer || !answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // Another language was chosen in another tab.
+  if (page.documentElement.lang !== document.documentElement.lang) return location.reload();
   for (const here of document.querySelectorAll(LIVE)) {
     const fresh = page.getElementById(here.id);
     if (!fresh) continue;
