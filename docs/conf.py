@@ -56,8 +56,8 @@ language = "zh_CN" if chinese else "en"
 root_doc = "index"
 exclude_patterns = ["zh"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docs.website.pages", "docs.website.chinese_search"]
-# Text stays as it was written.
-smartquotes = False
+# Quotes stay as they were written.
+smartquotes_action = "D"
 
 myst_heading_anchors = 6
 myst_heading_slug_func = "docs.website.pages.slug"
