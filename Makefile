@@ -32,8 +32,8 @@ help:
 	@echo "make api                   write docs/api.md, the public names and their parameters, from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
-	@echo "make docs                  build the documentation into site/, strictly"
-	@echo "make docs-serve            the same on http://127.0.0.1:8000, built anew at every change"
+	@echo "make docs                  build the documentation into site/, English and Chinese, strictly"
+	@echo "make docs-serve            the same on http://127.0.0.1:8000"
 	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-quick           the same in small, written nowhere (two minutes)"
 	@echo "make chaos                 crashes and kills, write docs/reliability.md (twenty minutes)"
@@ -128,12 +128,16 @@ constraints: $(STAMP)
 	printf '%s\n' 'apache-airflow~=3.2.0' 'svcs<26' 'fastapi<0.137' | $(COMPILE) --extra test -c - -o constraints/airflow-3.2.txt
 	$(COMPILE) --all-extras -o constraints.txt
 
-# MkDocs counts warnings only where it may show them: no --quiet.
-docs: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+# Each language has its own search. What is not read anew would not be warned of again.
+SPHINX := $(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env --conf-dir docs
 
-docs-serve: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+docs: $(STAMP)
+	rm -rf site
+	$(SPHINX) --doctree-dir build/docs/en docs site
+	$(SPHINX) --doctree-dir build/docs/zh --tag zh docs/zh site/zh
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
 
 $(PEERS): $(STAMP)
 	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,bench]'

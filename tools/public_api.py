@@ -3,7 +3,7 @@
 
 ``make api`` writes the page, ``tests/test_public_api.py`` compares it with the code. A public name is one that
 ``tools/public_names.py`` lists. The page shows signatures and first sentences; the site shows whole docstrings in
-the place of these, see ``docs/site_hooks.py``.
+the place of these, see ``docs/website/pages.py``.
 """
 
 from __future__ import annotations
