@@ -225,7 +225,8 @@ def test_a_link_of_a_chinese_page_leads_to_a_chinese_page(path):
         target = (path.parent / link).resolve()
         missing = target.parent == ZH and target.name in TRANSLATED
         assert target.exists() or missing, f"docs/zh/{path.name}: {link} leads nowhere"
-        english = target.parent == DOCS and (ZH / target.name).exists()
+        # A page in English only shows the English one.
+        english = target.parent == DOCS and target.name != path.name and (ZH / target.name).exists()
         assert not english, f"docs/zh/{path.name}: {link} leads to the English page, write {target.name}"
 
 
