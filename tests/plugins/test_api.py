@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_bkitsm.approvals.list_page import Sort, View, Wanted
+from airflow_provider_bkitsm.approvals.list_page import Period, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.plugins import api
 from tests.plugins.people import Person, auth_manager
 
@@ -22,7 +23,8 @@ class ApprovalViews:
 
     async def listed(self, _user: Any, wanted: Wanted) -> dict[str, Any]:
         self.wanted = wanted
-        return {}
+        now = datetime.now(UTC)
+        return {**page_of([], wanted).as_dict(), "itsm_answered": True, "now": now}
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def views() -> ApprovalViews:
 @pytest.fixture
 def client(views) -> Iterator[TestClient]:
     app = FastAPI()
-    app.include_router(api.read_routes(views))
+    app.mount(api.PATH, api.create_api(views))
     with auth_manager() as manager:
         token = manager.sign_in(Person(reads=frozenset({"dag"})))
         yield TestClient(app, headers={"Authorization": f"Bearer {token}"})
@@ -41,23 +43,37 @@ def client(views) -> Iterator[TestClient]:
 
 def test_every_filter_reaches_the_list(client, views):
     asked = {"view": "all", "sort": "title", "descending": "false", "page": "2", "size": "10", "mine": "true"}
-    texts = {"search": "s", "dag_id": "d", "run_id": "r", "collector": "c"}
-    assert client.get("/api/approvals", params=asked | texts).status_code == 200
+    texts = {"search": "s", "dag_id": "d", "run_id": "r", "collector": "c", "conn_id": "itsm"}
+    statuses = {"status": ["rejected", "ended"]}
+    periods = {
+        "since_gte": "2026-11-01T00:00:00Z",
+        "since_lt": "2026-11-02T08:00:00+08:00",
+        "decided_at_gte": "2026-11-03T00:00:00Z",
+        "decided_at_lt": "2026-11-04T00:00:00Z",
+    }
+    assert client.get("/api/v1/approvals", params=asked | texts | statuses | periods).status_code == 200
     chosen = {"view": View.ALL, "sort": Sort.TITLE, "descending": False, "page": 2, "size": 10, "mine": True}
-    assert views.wanted == Wanted(**chosen, **texts)
+    first, second, third, fourth = (datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3, 4))
+    since, decided = Period(start=first, end=second), Period(start=third, end=fourth)
+    wanted = Wanted(**chosen, **texts, statuses=frozenset(statuses["status"]), since=since, decided=decided)
+    assert views.wanted == wanted
 
 
 def test_without_filters_all_that_waits_is_listed(client, views):
-    client.get("/api/approvals")
+    client.get("/api/v1/approvals")
     assert views.wanted == Wanted()
 
 
 @pytest.mark.parametrize(
     "nonsense",
-    [{"view": "x"}, {"sort": "password"}, {"page": 0}, {"size": 1000}, {"search": "x" * 201}, {"mine": "perhaps"}],
+    [
+        *({"view": "x"}, {"sort": "password"}, {"status": "x"}, {"status": ["approved", ""]}, {"mine": "perhaps"}),
+        *({"page": 0}, {"size": 0}, {"size": 101}, {"search": "x" * 201}),
+        *({"since_gte": "2026-11-01"}, {"since_lt": "2026-11-01T00:00:00"}, {"decided_at_gte": ""}),
+    ],
 )
 def test_nonsense_is_refused(client, views, nonsense):
-    assert client.get("/api/approvals", params=nonsense).status_code == 422
+    assert client.get("/api/v1/approvals", params=nonsense).status_code == 422
     assert views.wanted is None
 
 
@@ -68,10 +84,10 @@ UNSTORABLE = ["\x00", "run\x00", "\x00" * 300]
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        ("/api/approvals", ["search", "dag_id", "run_id", "collector", "another"]),
-        ("/api/ticket", ["dag_id", "run_id", "task_id"]),
-        ("/api/collector", ["bklog_conn_id"]),
-        ("/api/collectors", ["another"]),
+        ("/api/v1/approvals", ["search", "dag_id", "run_id", "collector", "another"]),
+        ("/api/v1/ticket", ["dag_id", "run_id", "task_id"]),
+        ("/api/v1/collector", ["bklog_conn_id"]),
+        ("/api/v1/collectors", ["another"]),
     ],
 )
 def test_what_no_database_can_hold_is_not_there(client, views, path, names, text):
@@ -84,9 +100,9 @@ def test_what_no_database_can_hold_is_not_there(client, views, path, names, text
 def test_nor_is_a_collector_with_a_number_that_no_database_can_hold(client):
     for number in (-1, 2**63, 10**30):
         params = {"bklog_conn_id": "c", "collector_config_id": str(number)}
-        assert client.get("/api/collector", params=params).status_code == 422
+        assert client.get("/api/v1/collector", params=params).status_code == 422
 
 
 def test_who_is_not_signed_in_learns_no_more_from_it(client):
     client.headers.pop("Authorization")
-    assert client.get("/api/approvals", params={"run_id": "\x00"}).status_code == 401
+    assert client.get("/api/v1/approvals", params={"run_id": "\x00"}).status_code == 401

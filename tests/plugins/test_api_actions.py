@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins import api, views
+from airflow_provider_bkitsm.plugins import api, api_actions, views
 from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED
 from airflow_provider_bkitsm.plugins.security import HEADER
 from tests.callback.conftest import FORM
@@ -50,7 +50,7 @@ def act(metadata, sn, monkeypatch) -> Iterator[Any]:
     seen = views.ApprovalViews(metadata)
     seen.tickets = Tickets(sn)  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(api.action_routes(seen))
+    app.mount(api.PATH, api.create_api(seen))
     with auth_manager() as manager:
 
         def post(action: str, name: str, **more: str) -> Any:
@@ -58,7 +58,7 @@ def act(metadata, sn, monkeypatch) -> Iterator[Any]:
             client = TestClient(app, cookies={"_token": manager.sign_in(person)})
             body = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "sn": sn, **more}
             headers = {HEADER: "1", "Content-Type": "application/json"}
-            return client.post(f"/api/ticket/{action}", content=json.dumps(body), headers=headers)
+            return client.post(f"{api.PATH}/ticket/{action}", content=json.dumps(body), headers=headers)
 
         yield post
 
@@ -140,7 +140,7 @@ def test_nobody_is_reminded_twice_a_minute(remind):
 def test_nobody_is_reminded_of_a_ticket_that_is_over(remind, sn, sandbox, end):
     getattr(sandbox, end)(sn, remark="r")
     answer = remind()
-    assert (answer.status_code, answer.json()["detail"]) == (409, api.NOT_OPEN)
+    assert (answer.status_code, answer.json()["detail"]) == (409, api_actions.NOT_OPEN)
     assert SENT == []
 
 

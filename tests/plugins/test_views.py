@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
+from airflow_provider_bkitsm.approvals.snapshot import moment
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
@@ -86,7 +87,7 @@ class Pages:
 
     def ask(self, path: str, **params: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return self.client.get(f"/api/{path}", params=params, headers=headers)
+        return self.client.get(f"{api.PATH}/{path}", params=params, headers=headers)
 
     def get(self, path: str, **params: Any) -> Any:
         answer = self.ask(path, **params)
@@ -105,7 +106,7 @@ def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
     seen, tickets, store = views.ApprovalViews(metadata), Tickets(), Store()
     seen.tickets, seen.collectors = tickets, store  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(api.read_routes(seen))
+    app.mount(api.PATH, api.create_api(seen))
     with auth_manager() as manager, TestClient(app) as client:
         asking = Pages(client=client, manager=manager, seen=seen, tickets=tickets, store=store)
         yield asking.as_person(READER)
@@ -130,7 +131,7 @@ def test_a_row_says_what_itsm_says(pages, wait):
     told = pages.get("approvals")
     (row,) = told["rows"]
     assert (row["sn"], row["title"], row["approvers"]) == (found.sn, FORM["title"], ["alice"])
-    assert (row["stale"], told["itsm"]) == (False, True)
+    assert (row["stale"], told["itsm_answered"]) == (False, True)
 
 
 def test_a_decision_in_itsm_shows_before_the_task_has_gone_on(pages, wait, sandbox):
@@ -143,7 +144,10 @@ def test_without_itsm_the_list_comes_from_airflow_alone(pages, wait):
     found = wait()
     pages.seen.metadata.gateways.clear()
     told = pages.get("approvals")
-    assert (told["itsm"], [(row["sn"], row["stale"]) for row in told["rows"]]) == (False, [(found.sn, True)])
+    assert (told["itsm_answered"], [(row["sn"], row["stale"]) for row in told["rows"]]) == (
+        False,
+        [(found.sn, True)],
+    )
 
 
 def test_people_who_may_read_the_same_share_what_was_read(pages, wait):
@@ -180,16 +184,19 @@ def test_without_itsm_mine_is_what_is_known(pages, wait):
     wait("b", triggered_by="alice")
     pages.seen.metadata.gateways.clear()
     told = pages.get("approvals", mine=True)
-    assert (told["itsm"], [(row["run_id"], row["stale"]) for row in told["rows"]]) == (False, [("b", True)])
+    assert (told["itsm_answered"], [(row["run_id"], row["stale"]) for row in told["rows"]]) == (
+        False,
+        [("b", True)],
+    )
 
 
 def test_rows_that_wait_say_when_their_connection_was_polled(pages, wait):
     wait("a", registered_at=NOW - timedelta(minutes=5))
     wait("b", registered_at=NOW - timedelta(minutes=5), conn_id="another")
     pages.tickets.polled = {CONN: NOW}
-    polled = {row["run_id"]: row["polled_at"] for row in pages.get("approvals")["rows"]}
-    assert polled == {"a": NOW.isoformat(), "b": None}
-    assert pages.ticket("a")["ticket"]["polled_at"] == NOW.isoformat()
+    polled = {row["run_id"]: moment(row["polled_at"]) for row in pages.get("approvals")["rows"]}
+    assert polled == {"a": NOW, "b": None}
+    assert moment(pages.ticket("a")["ticket"]["polled_at"]) == NOW
 
 
 @pytest.mark.parametrize(("origin", "framed"), [("", False), ("https://itsm.example.com", False), (None, True)])
@@ -206,7 +213,7 @@ def test_a_reminder_is_offered_to_who_may_send_one(pages, wait, monkeypatch, cha
     monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", function)
     wait()
     person = pages.as_person(replace(READER, changes=READER.reads if changes else frozenset()))
-    assert person.ticket("run")["reminds"] is (changes and bool(function))
+    assert person.ticket("run")["may_remind"] is (changes and bool(function))
 
 
 def test_a_ticket_tells_its_story(pages, wait):
