@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.approvals.rows import ApprovalWait
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
 from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.plugins.api_errors import refusals
 from airflow_provider_bkitsm.plugins.api_models import Reminded, TicketTarget, Withdrawal, Withdrawn
@@ -108,7 +108,9 @@ async def _withdraw(views: ApprovalViews, wait: ApprovalWait, *, operator: str, 
         async with await _hook(views, wait) as hook:
             status = await hook.run(operate(sn=wait.sn, **action))
     except ItsmError as error:
-        raise HTTPException(409, str(error)) from None
+        # A withdrawal may be repeated: that of a withdrawn ticket is answered as the first one.
+        may_repeat = error.retry_safe or isinstance(error, ItsmOutcomeUnknownError)
+        raise HTTPException(503 if may_repeat else 409, str(error)) from None
     finally:
         views.forget_story(wait.ticket)
     log.info("ticket %s is %s: %s withdrew it from Airflow", wait.sn, status.current_status, operator)

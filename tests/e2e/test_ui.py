@@ -18,7 +18,8 @@ from tests.e2e.gates import Gate
 pytestmark = needs_a_browser
 
 PAGES = ("approvals", "ticket", "collectors", "assets/approvals.js")
-ANSWERS = ("approvals", "collectors", "collector?bklog_conn_id=bklog_default&collector_config_id=1001")
+COLLECTOR = "collector?bklog_conn_id=bklog_default&collector_config_id=1001"
+ANSWERS = ("approvals", "collectors", COLLECTOR, "openapi.json")
 # Nobody listens there: a callback to it is lost.
 NOWHERE = "http://127.0.0.1:9/"
 

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import requests
 
 from airflow_provider_bkitsm.collectors.row import Owner
 from demo.browser import browser
+from tests.docs_examples import json_api
 from tests.e2e.browsing import gate, listed, needs_a_browser, row, ticket_tab
 from tests.e2e.gates import Gate
 from tests.e2e.per_dag import DAG_ID, PERSON
@@ -89,6 +94,20 @@ def test_a_ticket_of_the_other_is_refused(ask, ours, theirs):
     assert theirs.sn not in refused.text
     mixed = ask("GET", "bkitsm/api/v1/ticket", params={**task(ours), "run_id": theirs.run})
     assert mixed.json()["ticket"] is None
+
+
+def test_a_portal_reads_the_one_with_a_token_of_airflow(airflow, ask, second, ours, theirs):
+    """With the client of docs/json-api.md."""
+    ours.waits()
+    theirs.waits()
+    with httpx.Client(base_url=second, timeout=60) as portal:
+        json_api.sign_in(portal, PERSON, airflow.password_of(PERSON))
+        rows = list(json_api.approvals(portal, view="all"))
+    assert ours.sn in {row["sn"] for row in rows}
+    assert {row["dag_id"] for row in rows} == {DAG_ID}
+    document = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
+    document["servers"] = [{"url": f"{urlsplit(second).path}/bkitsm/api/v1"}]
+    assert ask("GET", "bkitsm/api/v1/openapi.json").json() == document
 
 
 @pytest.mark.parametrize("action", ["withdraw", "remind"])

@@ -12,19 +12,42 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.list_page import Period, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.plugins import api
 from tests.plugins.people import Person, auth_manager
+
+NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
+
+
+class Collectors:
+    """Holds five collectors of the DAG, on two log platforms."""
+
+    def listed(self, dags: frozenset[str]) -> list[CollectorRow]:
+        owner = Owner(dag_id="dag", run_id="run", task_id="apply")
+        states = dict(enumerate(CollectorState))
+        rows = (
+            CollectorRow(
+                bklog_conn_id=f"bklog{number % 2}",
+                collector_config_id=number,
+                state=states.get(number, CollectorState.APPLYING),
+                owner=owner,
+                created_at=NOW,
+                updated_at=NOW,
+            )
+            for number in range(5)
+        )
+        return [row for row in rows if row.owner and row.owner.dag_id in dags]
 
 
 class ApprovalViews:
     """Remembers what was wanted."""
 
     wanted: Wanted | None = None
+    collectors = Collectors()
 
     async def listed(self, _user: Any, wanted: Wanted) -> dict[str, Any]:
         self.wanted = wanted
-        now = datetime.now(UTC)
-        return {**page_of([], wanted).as_dict(), "itsm_answered": True, "now": now}
+        return {**page_of([], wanted).as_dict(), "itsm_answered": True, "now": NOW}
 
 
 @pytest.fixture
@@ -75,6 +98,36 @@ def test_without_filters_all_that_waits_is_listed(client, views):
 def test_nonsense_is_refused(client, views, nonsense):
     assert client.get("/api/v1/approvals", params=nonsense).status_code == 422
     assert views.wanted is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, [0, 1, 2, 3, 4]),
+        ({"bklog_conn_id": "bklog1"}, [1, 3]),
+        ({"dag_id": "dag", "bklog_conn_id": ""}, [0, 1, 2, 3, 4]),
+        ({"dag_id": "another"}, []),
+        ({"state": "applying"}, [1, 4]),
+        ({"state": ["applying", "fail_apply"], "bklog_conn_id": "bklog0"}, [2, 4]),
+    ],
+)
+def test_the_filters_of_collectors_leave_what_they_say(client, filters, found):
+    answer = client.get("/api/v1/collectors", params=filters).json()
+    assert [row["collector_config_id"] for row in answer["rows"]] == found
+    assert (answer["page"], answer["pages"], answer["total"]) == (1, 1, len(found))
+
+
+def test_collectors_come_in_pages(client):
+    pages = [client.get("/api/v1/collectors", params={"size": 2, "page": page}).json() for page in (1, 2, 3, 9)]
+    assert [[row["collector_config_id"] for row in page["rows"]] for page in pages] == [[0, 1], [2, 3], [4], [4]]
+    assert [(page["page"], page["pages"], page["total"]) for page in pages] == [
+        *((1, 3, 5), (2, 3, 5), (3, 3, 5), (3, 3, 5)),
+    ]
+
+
+@pytest.mark.parametrize("nonsense", [{"state": "done"}, {"size": 2001}, {"size": 0}, {"page": 0}])
+def test_nonsense_about_collectors_is_refused(client, nonsense):
+    assert client.get("/api/v1/collectors", params=nonsense).status_code == 422
 
 
 UNSTORABLE = ["\x00", "run\x00", "\x00" * 300]

@@ -104,6 +104,14 @@ def test_a_ticket_that_is_over_is_left_as_it_is(withdraw, sn, sandbox):
     assert withdraw("robot").json() == {"current_status": "FINISHED"}
 
 
+@pytest.mark.parametrize("call", ["get_ticket_status", "operate_ticket"])
+def test_while_itsm_does_not_answer_a_withdrawal_may_be_repeated(withdraw, sandbox, call):
+    sandbox.fault(call, "html", times=99)
+    assert withdraw("robot").status_code == 503
+    sandbox.clear_faults()
+    assert withdraw("robot").json() == {"current_status": "REVOKED"}
+
+
 def test_a_mapped_name_is_the_one_itsm_hears(withdraw, sn, monkeypatch):
     monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", '{"r@example.com": "robot"}')
     assert withdraw("r@example.com").status_code == 200
