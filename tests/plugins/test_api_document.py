@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +94,12 @@ def test_the_enumerations_are_the_codes():
 )
 def test_what_may_be_missing_is_null(name, field):
     assert {"type": "null"} in SCHEMAS[name]["properties"][field]["anyOf"]
+
+
+def test_the_pages_ask_for_nothing_else():
+    assets = Path(api.__file__).with_name("assets")
+    asked = {path for one in assets.glob("*.js") for path in re.findall(r"[\"`](api/[\w/]+)", one.read_text())}
+    assert asked == {f"{api.PATH}{path}".removeprefix("/") for path in DOCUMENT["paths"]}
 
 
 def test_lists_have_a_limit():
