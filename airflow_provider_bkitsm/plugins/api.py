@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -140,7 +141,7 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
         responses=refusals(403, 404, 422, 500, 503),
     )
     async def list_collectors(
-        user: SignedIn, wanted: Annotated[_WantedCollectors, Depends(_WantedCollectors)]
+        user: SignedIn, wanted: Annotated[_WantedCollectors, Depends(_wanted_collectors)]
     ) -> dict[str, Any]:
         """Return one page of the log collectors that DAGs have applied for, the latest change first.
 
@@ -241,26 +242,31 @@ def _wanted(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class _WantedCollectors:
-    """The filters of the list of collectors, as FastAPI reads them of a request."""
+    """The filters of the list of collectors; an empty filter filters nothing."""
 
-    def __init__(
-        self,
-        *,
-        dag_id: _Text = "",
-        bklog_conn_id: _Text = "",
-        state: Annotated[list[CollectorState], Query(default_factory=list, description="Any of these.")],
-        page: _PageNumber = 1,
-        size: Annotated[int, Query(ge=1, le=MOST_COLLECTORS, description="How many rows a page has.")] = 100,
-    ) -> None:
-        self.page, self.size = page, size
-        self._states = frozenset(state)
-        self._exact = {"dag_id": dag_id, "bklog_conn_id": bklog_conn_id}
+    exact: dict[str, str]
+    states: frozenset[CollectorState]
+    page: int
+    size: int
 
     def matches(self, row: dict[str, Any]) -> bool:
         """Whether a collector is wanted."""
-        is_exact = all(not value or row[name] == value for name, value in self._exact.items())
-        return is_exact and (not self._states or row["state"] in self._states)
+        is_exact = all(not value or row[name] == value for name, value in self.exact.items())
+        return is_exact and (not self.states or row["state"] in self.states)
+
+
+def _wanted_collectors(
+    *,
+    dag_id: _Text = "",
+    bklog_conn_id: _Text = "",
+    state: Annotated[list[CollectorState], Query(default_factory=list, description="Any of these.")],
+    page: _PageNumber = 1,
+    size: Annotated[int, Query(ge=1, le=MOST_COLLECTORS, description="How many rows a page has.")] = 100,
+) -> _WantedCollectors:
+    exact = {"dag_id": dag_id, "bklog_conn_id": bklog_conn_id}
+    return _WantedCollectors(exact=exact, states=frozenset(state), page=page, size=size)
 
 
 def _task(
