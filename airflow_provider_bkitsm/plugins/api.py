@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
@@ -76,21 +77,25 @@ def create_api(views: ApprovalViews) -> FastAPI:
     api.include_router(_read_routes(views))
     api.include_router(action_routes(views))
 
+    document = cache(partial(openapi_document, api))
+
     @api.get("/openapi.json", include_in_schema=False, dependencies=[Depends(signed_in)])
     async def openapi(request: Request) -> dict[str, Any]:
-        return openapi_document(api, server=request.scope["root_path"])
+        # A path prefix of Airflow's base_url is part of it.
+        return document() | {"servers": [{"url": request.scope["root_path"]}]}
 
     return api
 
 
-def openapi_document(api: FastAPI, *, server: str = f"/bkitsm{PATH}") -> dict[str, Any]:
-    """Return the API's OpenAPI document.
-
-    :param server: the address that its paths are below.
-    """
+def openapi_document(api: FastAPI) -> dict[str, Any]:
+    """Return the API's OpenAPI document, with the address that the API has without a path prefix."""
     document = get_openapi(
-        title=api.title, version=api.version, description=api.description, routes=api.routes
-    ) | {"servers": [{"url": server}]}
+        title=api.title,
+        version=api.version,
+        description=api.description,
+        routes=api.routes,
+        servers=[{"url": f"/bkitsm{PATH}"}],
+    )
     # What Airflow's own dependency says of the token differs between its versions.
     document["components"]["securitySchemes"] = deepcopy(_SECURITY)
     for operations in document["paths"].values():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -52,6 +53,11 @@ def test_every_reference_leads_to_a_schema_and_every_schema_is_used():
             yield from references(inner)
 
     assert set(references(DOCUMENT)) == {f"#/components/schemas/{name}" for name in SCHEMAS}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_is_one(name):
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
 
 
 @each_operation

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jsonschema
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -21,6 +23,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import api, views
 from tests.callback.conftest import FORM
 from tests.plugins.people import AuthManager, Person, auth_manager
+from tools import openapi
 
 CONN, NOW = "bkitsm_default", datetime.now(UTC)
 READER = Person(reads=frozenset({"dag"}))
@@ -28,6 +31,7 @@ SIGNED = {
     "callback_url": "http://127.0.0.1:1/bkitsm/callback/a/b/1",
     "headers": {"X-Bkitsm-Signature": "v1=secret"},
 }
+DOCUMENT = json.loads(openapi.FILE.read_text(encoding="utf-8"))
 PAYLOAD = {"etl_config": "bk_log_json"}
 
 
@@ -94,6 +98,9 @@ class Pages:
         assert answer.status_code == 200, answer.text
         assert "secret" not in answer.text
         assert "/bkitsm/callback/" not in answer.text
+        operation = DOCUMENT["paths"][f"/{path}"]["get"]
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json(), {**schema, "components": DOCUMENT["components"]})
         return answer.json()
 
     def ticket(self, run_id: str) -> Any:
