@@ -130,8 +130,8 @@ def measure(before: str) -> dict[tuple[str, str], Looks]:
         stack.callback(rows.close)
         (post,) = rows.wait_for([approved(sandbox, gateway, airflow.url, 1, decided=False)])
         rows.set_level(WAITING)
-        page = f"/bkitsm/api/ticket?dag_id={DAG}&run_id={post.run_id}&task_id=wait"
-        pages = ["/bkitsm/api/approvals", page]
+        page = f"/bkitsm/api/v1/ticket?dag_id={DAG}&run_id={post.run_id}&task_id=wait"
+        pages = ["/bkitsm/api/v1/approvals", page]
         unsigned = replace(post, headers={"Content-Type": "application/json"})
         floods = {IDLE: [], UNSIGNED: [unsigned] * SIZES[UNSIGNED], REPLAYED: [post] * SIZES[REPLAYED]}
         visitors = {

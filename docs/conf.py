@@ -39,6 +39,7 @@ PAGES = {
     ("Reference", "参考"): [
         "itsm-behaviour",
         "log-platform-behaviour",
+        "json-api",
         "api",
         "contributing",
         "mutation",

@@ -35,7 +35,7 @@ TASKS = {
 
 
 def test_every_example_is_known():
-    assert set(NAMES) == {*TASKS, "hooks", "remind", "stored_texts"}
+    assert set(NAMES) == {*TASKS, "hooks", "json_api", "remind", "stored_texts"}
 
 
 @pytest.mark.parametrize("name", TASKS)

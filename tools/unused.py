@@ -81,3 +81,8 @@ _.alias_settings
 
 # Of a protocol: how a function is called.
 _.__call__
+
+# The answers of the JSON API, which the scripts of the pages read.
+_.itsm_answered
+_.may_remind
+_.frame_url

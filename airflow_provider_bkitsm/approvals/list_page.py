@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_bkitsm.approvals.rows import Row, Viewer
+
+T = TypeVar("T")
 
 PAGE_SIZE = 25
 LARGEST_PAGE = 100
@@ -35,15 +37,36 @@ class Sort(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Period:
+    """A period of time, with its start and without its end; None is no limit. Times are aware."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def holds(self, moment: datetime | None) -> bool:
+        """Whether a moment is in it. No moment at all is only in the period without limits."""
+        if moment is None:
+            return self.start is None and self.end is None
+        return (self.start is None or self.start <= moment) and (self.end is None or moment < self.end)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """The filters and the order of the list; an empty filter filters nothing.
 
     :param mine: only rows that concern the viewer.
     :param search: a text in number, title, DAG, run, task, step or a name; upper and lower case are equal.
+    :param statuses: the row's ``status`` is one of these.
+    :param since: the period that ``since`` of a row is in.
+    :param decided: the period that ``decided_at`` of a row is in.
     """
 
     view: View = View.WAITING
     search: str = ""
+    statuses: frozenset[str] = frozenset()
+    conn_id: str = ""
+    since: Period = Period()
+    decided: Period = Period()
     dag_id: str = ""
     run_id: str = ""
     mine: bool = False
@@ -87,12 +110,10 @@ def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -
     """
     matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _concerns(viewer, row))]
     listed = [row for row in matching if _VIEWS[wanted.view](row)]
-    size = min(max(wanted.size, 1), LARGEST_PAGE)
-    pages = max(1, -(-len(listed) // size))
-    number = min(max(wanted.page, 1), pages)
+    shown, number, pages = cut(_sorted(listed, wanted), wanted.page, min(wanted.size, LARGEST_PAGE))
     waiting = sum(row.is_open for row in matching)
     return Page(
-        rows=tuple(_sorted(listed, wanted)[(number - 1) * size : number * size]),
+        rows=tuple(shown),
         page=number,
         pages=pages,
         total=len(listed),
@@ -103,10 +124,29 @@ def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -
     )
 
 
+def cut(items: Sequence[T], page: int, size: int) -> tuple[Sequence[T], int, int]:
+    """Return one page of the items, its number, and how many pages there are; beyond the end, the last page."""
+    size = max(size, 1)
+    pages = max(1, -(-len(items) // size))
+    number = min(max(page, 1), pages)
+    return items[(number - 1) * size : number * size], number, pages
+
+
 def _matches(row: Row, wanted: Wanted) -> bool:
     task = row.task
-    exact = ((wanted.dag_id, task.dag_id), (wanted.run_id, task.run_id), (wanted.collector, row.collector))
-    return all(not value or value == has for value, has in exact) and _is_found(row, wanted.search)
+    exact = (
+        (wanted.dag_id, task.dag_id),
+        (wanted.run_id, task.run_id),
+        (wanted.collector, row.collector),
+        (wanted.conn_id, row.conn_id),
+    )
+    return (
+        all(not value or value == has for value, has in exact)
+        and (not wanted.statuses or row.status in wanted.statuses)
+        and wanted.since.holds(row.since)
+        and wanted.decided.holds(row.decided_at)
+        and _is_found(row, wanted.search)
+    )
 
 
 def _concerns(viewer: Viewer | None, row: Row) -> bool:
@@ -125,7 +165,7 @@ def _is_found(row: Row, search: str) -> bool:
 
 def _sorted(rows: list[Row], wanted: Wanted) -> list[Row]:
     """Sort rows. Rows without the value come last in both directions; equal rows keep a fixed order."""
-    fixed = sorted(rows, key=lambda row: (row.sn, row.task.dag_id, row.task.run_id, row.task.task_id))
+    fixed = sorted(rows, key=lambda row: (row.sn, *astuple(row.task)))
     value = _sort_value(wanted.sort)
     has = [row for row in fixed if value(row) not in ("", _BEGINNING)]
     lacks = [row for row in fixed if value(row) in ("", _BEGINNING)]

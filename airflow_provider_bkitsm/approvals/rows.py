@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, moment, text
 from airflow_provider_bkitsm.itsm.models import Progress, web_address
-from airflow_provider_bkitsm.itsm.outcome import Outcome, reason_code
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason, reason_code
+from airflow_provider_bkitsm.itsm.verdict import SeenBy
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
@@ -63,7 +64,7 @@ Ticket = tuple[str, str]
 
 
 class Status(StrEnum):
-    """How an approval stands, for a person who runs DAGs, while the page has no verdict of it."""
+    """How an approval stands that has no outcome, or none yet."""
 
     WAITING = "waiting"
     SUSPENDED = "suspended"
@@ -217,7 +218,7 @@ def row_of(
         creator=live.creator if live else "",
         triggered_by=wait.triggered_by,
         polled_at=polled_at if waits and _is_after(polled_at, wait.registered_at) else None,
-        seen_by=text(verdict.get("seen_by")) if in_itsm else "",
+        seen_by=_seen_by(verdict) if in_itsm else "",
         seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
         reason_code="" if waits else _reason_code(verdict),
         step_at=step.step_at if step else None,
@@ -254,10 +255,17 @@ def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
 
 
 def _reason_code(verdict: Mapping[str, Any]) -> str:
-    """Return the code of a verdict's reason. The first version stored the text alone."""
+    """Return the code of a verdict's reason. Without a known code the text decides, as in the first version."""
     outcome = outcome_of(verdict)
     stored = text(verdict.get("reason_code"))
-    return stored or ("" if outcome is None else str(reason_code(text(verdict.get("reason")), outcome)))
+    if stored in set(Reason):
+        return stored
+    return "" if outcome is None else str(reason_code(text(verdict.get("reason")), outcome))
+
+
+def _seen_by(verdict: Mapping[str, Any]) -> str:
+    stored = text(verdict.get("seen_by"))
+    return stored if stored in get_args(SeenBy) else ""
 
 
 def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:

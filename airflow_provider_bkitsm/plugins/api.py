@@ -1,73 +1,183 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON API of the pages: what they read, and what a person may do there."""
+"""The JSON API ``/bkitsm/api/v1``, for the pages and any other client (docs/json-api.md)."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable
+from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import AwareDatetime
 
-from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Sort, View, Wanted
-from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
+from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Period, Sort, View, Wanted, cut
+from airflow_provider_bkitsm.approvals.rows import TaskKey
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.actions import operate, read_status
-from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
-from airflow_provider_bkitsm.itsm.models import TicketAction
-from airflow_provider_bkitsm.plugins.concurrency import in_thread
-from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED, Reminders, reminder
-from airflow_provider_bkitsm.plugins.security import (
-    SignedIn,
-    check_changes,
-    check_own_page,
-    check_storable,
-    itsm_name,
-    readable_dags,
-    signed_in,
+from airflow_provider_bkitsm.collectors.row import CollectorState
+from airflow_provider_bkitsm.plugins.api_actions import action_routes
+from airflow_provider_bkitsm.plugins.api_errors import answer_in_one_shape, refusals
+from airflow_provider_bkitsm.plugins.api_models import (
+    ApprovalList,
+    ApprovalStatus,
+    CollectorDetail,
+    CollectorList,
+    Ticket,
 )
-from airflow_provider_bkitsm.plugins.views import ApprovalViews, collector_row
-from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
+from airflow_provider_bkitsm.plugins.concurrency import in_thread
+from airflow_provider_bkitsm.plugins.security import SignedIn, check_storable, readable_dags, signed_in
+from airflow_provider_bkitsm.plugins.views import MOST_COLLECTORS, ApprovalViews, collector_row
 
 T = TypeVar("T")
 
-# As every database can hold it.
-_Number = Annotated[int, Query(ge=0, lt=2**63)]
+PATH = "/api/v1"
+"""Where the plugin's app mounts the API."""
+
+# The major version is in the path. The minor one counts what was added to it.
+_VERSION = "1.0"
+_DESCRIPTION = """\
+Approvals in BlueKing ITSM that tasks of this Airflow wait for, and the log collectors that are applied for.
+
+Every request needs a token of this Airflow (`POST /auth/token`), and shows what its owner may read in Airflow: a
+DAG that they may not read is in no answer. Times are RFC 3339, in UTC. A text without a value is empty, anything
+else null. Fields, parameters and members of enumerations may be added within v1; a client ignores those that it
+does not know.
+"""
+_SECURITY = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of this Airflow, as `POST /auth/token` returns it.",
+    },
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "_token",
+        "description": "The same token as the cookie of Airflow's own pages.",
+    },
+}
 
 
-def read_routes(views: ApprovalViews) -> APIRouter:
-    """Return the routes below ``/bkitsm/api`` that read."""
-    routes = APIRouter(prefix="/api", dependencies=[Depends(signed_in), Depends(check_storable)])
+def create_api(views: ApprovalViews) -> FastAPI:
+    """Return the app to be mounted at ``PATH``. It has no pages of documentation: those load foreign scripts."""
+    api = FastAPI(
+        title="BlueKing ITSM in Airflow",
+        version=_VERSION,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    answer_in_one_shape(api)
+    api.include_router(_read_routes(views))
+    api.include_router(action_routes(views))
 
-    @routes.get("/approvals")
-    async def approvals(user: SignedIn, wanted: Annotated[Wanted, Depends(_wanted)]) -> dict[str, Any]:
+    document = cache(partial(openapi_document, api))
+
+    @api.get("/openapi.json", include_in_schema=False, dependencies=[Depends(signed_in)])
+    async def openapi(request: Request) -> dict[str, Any]:
+        # A path prefix of Airflow's base_url is part of it.
+        return document() | {"servers": [{"url": request.scope["root_path"]}]}
+
+    return api
+
+
+def openapi_document(api: FastAPI) -> dict[str, Any]:
+    """Return the API's OpenAPI document, with the address that the API has without a path prefix."""
+    document = get_openapi(
+        title=api.title,
+        version=api.version,
+        description=api.description,
+        routes=api.routes,
+        servers=[{"url": f"/bkitsm{PATH}"}],
+    )
+    # What Airflow's own dependency says of the token differs between its versions.
+    document["components"]["securitySchemes"] = deepcopy(_SECURITY)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["security"] = [{name: []} for name in _SECURITY]
+    for schema in document["components"]["schemas"].values():
+        # Of a docstring the first paragraph: what follows is for who changes the code.
+        schema["description"] = schema["description"].partition("\n\n")[0].replace("``", "`")
+    return document
+
+
+def _read_routes(views: ApprovalViews) -> APIRouter:
+    routes = APIRouter(dependencies=[Depends(signed_in), Depends(check_storable)])
+
+    @routes.get(
+        "/approvals",
+        tags=["approvals"],
+        summary="List approvals",
+        response_model=ApprovalList,
+        responses=refusals(403, 404, 422, 500),
+    )
+    async def list_approvals(user: SignedIn, wanted: Annotated[Wanted, Depends(_wanted)]) -> dict[str, Any]:
+        """Return one page of the approvals that are open, and of those decided in the last 30 days.
+
+        Of the open ones there are at most 5,000, of the others 2,000. ITSM is asked about the rows of this page
+        alone, and waited for two seconds at most: `stale` says what it did not confirm.
+        """
         return await views.listed(user, wanted)
 
-    @routes.get("/ticket")
-    async def ticket(request: Request, user: SignedIn, task: Annotated[TaskKey, Depends(_task)]) -> dict[str, Any]:
+    @routes.get(
+        "/ticket",
+        tags=["approvals"],
+        summary="Show the ticket of a task instance",
+        response_model=Ticket,
+        responses=refusals(403, 404, 422, 500),
+    )
+    async def get_ticket(
+        request: Request, user: SignedIn, task: Annotated[TaskKey, Depends(_task)]
+    ) -> dict[str, Any]:
+        """Return the ticket that a task instance waits for, waited for or opened, with its story in ITSM."""
         return await views.ticket(request, user, task)
 
-    @routes.get("/collectors")
-    async def collectors(user: SignedIn) -> dict[str, Any]:
+    @routes.get(
+        "/collectors",
+        tags=["collectors"],
+        summary="List log collectors",
+        response_model=CollectorList,
+        responses=refusals(403, 404, 422, 500, 503),
+    )
+    async def list_collectors(
+        user: SignedIn, wanted: Annotated[_WantedCollectors, Depends(_wanted_collectors)]
+    ) -> dict[str, Any]:
+        """Return one page of the log collectors that DAGs have applied for, the latest change first.
+
+        Only the 2,000 collectors that were changed last are looked at.
+        """
         dags = await in_thread(readable_dags, user)
         rows = await _or_unavailable(in_thread(views.collectors.listed, dags))
-        return {"rows": [collector_row(row) for row in rows], "now": datetime.now(UTC).isoformat()}
+        found = [row for row in map(collector_row, rows) if wanted.matches(row)]
+        shown, page, pages = cut(found, wanted.page, wanted.size)
+        return {"rows": shown, "page": page, "pages": pages, "total": len(found), "now": datetime.now(UTC)}
 
-    @routes.get("/collector")
-    async def collector(user: SignedIn, bklog_conn_id: str, collector_config_id: _Number) -> dict[str, Any]:
+    @routes.get(
+        "/collector",
+        tags=["collectors"],
+        summary="Show a log collector",
+        response_model=CollectorDetail,
+        responses=refusals(403, 404, 422, 500, 503),
+    )
+    async def get_collector(
+        user: SignedIn,
+        bklog_conn_id: Annotated[str, Query(description="Airflow's connection to its log platform.")],
+        collector_config_id: Annotated[int, Query(ge=0, lt=2**63, description="Its number there.")],
+    ) -> dict[str, Any]:
+        """Return a collector with payload and history, if a DAG that the caller may read has applied for it."""
         dags = await in_thread(readable_dags, user)
         detail = await _or_unavailable(
             in_thread(views.collectors.detail, bklog_conn_id, collector_config_id, dags)
         )
         if detail is None:
             raise HTTPException(404, "No such collector")
-        return {**detail, "now": datetime.now(UTC).isoformat()}
+        return {**detail, "now": datetime.now(UTC)}
 
     return routes
 
@@ -83,134 +193,91 @@ async def _or_unavailable(read: Awaitable[T]) -> T:
         raise HTTPException(503, str(error)) from None
 
 
+_Text = Annotated[str, Query(description="Exactly this one; empty for any.")]
+_PageNumber = Annotated[int, Query(ge=1, description="From 1. Beyond the end, the last page is returned.")]
+
+
 def _wanted(
     *,
-    view: View = View.WAITING,
-    search: Annotated[str, Query(max_length=200)] = "",
-    dag_id: str = "",
-    run_id: str = "",
-    mine: bool = False,
-    collector: str = "",
-    sort: Sort = Sort.SINCE,
-    descending: bool = True,
-    page: Annotated[int, Query(ge=1)] = 1,
-    size: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE_SIZE,
+    view: Annotated[View, Query(description="Open ones, the others, or all.")] = View.WAITING,
+    search: Annotated[
+        str,
+        Query(
+            max_length=200,
+            description="A text in number, title, DAG, run, task, step, collector or a name, in any case.",
+        ),
+    ] = "",
+    dag_id: _Text = "",
+    run_id: _Text = "",
+    conn_id: _Text = "",
+    collector: _Text = "",
+    mine: Annotated[
+        bool, Query(description="Only what waits for the caller, or was opened, decided or started by them.")
+    ] = False,
+    status: Annotated[
+        list[ApprovalStatus],
+        Query(default_factory=list, description="Any of these, of the rows that `view` leaves."),
+    ],
+    since_gte: Annotated[AwareDatetime | None, Query(description="`since` is this time or later.")] = None,
+    since_lt: Annotated[AwareDatetime | None, Query(description="`since` is earlier.")] = None,
+    decided_at_gte: Annotated[
+        AwareDatetime | None, Query(description="`decided_at` is this time or later.")
+    ] = None,
+    decided_at_lt: Annotated[AwareDatetime | None, Query(description="`decided_at` is earlier.")] = None,
+    sort: Annotated[Sort, Query(description="Rows without this value come last.")] = Sort.SINCE,
+    descending: Annotated[bool, Query(description="The latest, or the end of the alphabet, first.")] = True,
+    page: _PageNumber = 1,
+    size: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many rows a page has.")] = PAGE_SIZE,
 ) -> Wanted:
-    filters = {"search": search, "dag_id": dag_id, "run_id": run_id, "collector": collector}
-    return Wanted(view=view, mine=mine, sort=sort, descending=descending, page=page, size=size, **filters)
-
-
-def _task(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskKey:
-    return TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
-
-
-log = logging.getLogger(__name__)
-
-Reason = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S")]
-
-NOT_OPEN = "The ticket is no longer open; nobody was reminded"
-NOBODY = "The ticket waits for nobody at the moment; nobody was reminded"
-_ITSM_SECONDS = 5.0
-
-
-class TicketTarget(BaseModel):
-    """A ticket and the task instance whose page shows it."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-    sn: str
-
-    @property
-    def task(self) -> TaskKey:
-        """The key of the task instance."""
-        return TaskKey(dag_id=self.dag_id, run_id=self.run_id, task_id=self.task_id, map_index=self.map_index)
-
-
-class Withdrawal(TicketTarget):
-    """A ticket to withdraw, and why."""
-
-    reason: Reason
-
-
-def action_routes(views: ApprovalViews) -> APIRouter:
-    """Return the routes below ``/bkitsm/api`` that change something."""
-    routes = APIRouter(
-        prefix="/api", dependencies=[Depends(signed_in), Depends(check_own_page), Depends(check_storable)]
+    return Wanted(
+        view=view,
+        search=search,
+        dag_id=dag_id,
+        run_id=run_id,
+        conn_id=conn_id,
+        collector=collector,
+        mine=mine,
+        statuses=frozenset(status),
+        since=Period(start=since_gte, end=since_lt),
+        decided=Period(start=decided_at_gte, end=decided_at_lt),
+        sort=sort,
+        descending=descending,
+        page=page,
+        size=size,
     )
-    reminders = Reminders()
-
-    @routes.post("/ticket/withdraw")
-    async def withdraw(request: Request, user: SignedIn, target: Withdrawal) -> dict[str, Any]:
-        wait = await _wait_of(views, request, user, target)
-        return await _withdraw(views, wait, operator=itsm_name(user), reason=target.reason)
-
-    @routes.post("/ticket/remind")
-    async def remind(request: Request, user: SignedIn, target: TicketTarget) -> dict[str, Any]:
-        wait, function = await _wait_of(views, request, user, target), await in_thread(reminder)
-        if function is None:
-            raise HTTPException(404, NOT_CONFIGURED)
-        by, ticket = itsm_name(user), await _open_ticket(views, wait)
-        await reminders.send(function, wait.ticket, **ticket, by=by)
-        log.info("%s sent a reminder of ticket %s to %s", by, wait.sn, ", ".join(ticket["approvers"]))
-        return {"approvers": ticket["approvers"]}
-
-    return routes
 
 
-async def _wait_of(views: ApprovalViews, request: Request, user: Any, target: TicketTarget) -> ApprovalWait:
-    """Return the wait whose ticket the page showed; 404 where another round has begun since."""
-    await in_thread(check_changes, request, user, target.dag_id)
-    wait = await views.wait(request, user, target.task)
-    if wait is None or not wait.conn_id or wait.sn != target.sn:
-        raise HTTPException(404, "The task has no such ticket")
-    return wait
+@dataclass(frozen=True, kw_only=True)
+class _WantedCollectors:
+    """The filters of the list of collectors; an empty filter filters nothing."""
+
+    exact: dict[str, str]
+    states: frozenset[CollectorState]
+    page: int
+    size: int
+
+    def matches(self, row: dict[str, Any]) -> bool:
+        """Whether a collector is wanted."""
+        is_exact = all(not value or row[name] == value for name, value in self.exact.items())
+        return is_exact and (not self.states or row["state"] in self.states)
 
 
-async def _withdraw(views: ApprovalViews, wait: ApprovalWait, *, operator: str, reason: str) -> dict[str, Any]:
-    action = {"action_type": TicketAction.WITHDRAW, "operator": operator, "action_message": reason}
-    try:
-        async with await _hook(views, wait) as hook:
-            status = await hook.run(operate(sn=wait.sn, **action))
-    except ItsmError as error:
-        raise HTTPException(409, str(error)) from None
-    finally:
-        views.forget_story(wait.ticket)
-    log.info("ticket %s is %s: %s withdrew it from Airflow", wait.sn, status.current_status, operator)
-    return {"current_status": status.current_status}
+def _wanted_collectors(
+    *,
+    dag_id: _Text = "",
+    bklog_conn_id: _Text = "",
+    state: Annotated[list[CollectorState], Query(default_factory=list, description="Any of these.")],
+    page: _PageNumber = 1,
+    size: Annotated[int, Query(ge=1, le=MOST_COLLECTORS, description="How many rows a page has.")] = 100,
+) -> _WantedCollectors:
+    exact = {"dag_id": dag_id, "bklog_conn_id": bklog_conn_id}
+    return _WantedCollectors(exact=exact, states=frozenset(state), page=page, size=size)
 
 
-async def _open_ticket(views: ApprovalViews, wait: ApprovalWait) -> dict[str, Any]:
-    """Read an open ticket from ITSM, and return what the reminder function gets.
-
-    :raises HTTPException: ITSM does not answer, or the ticket has ended or waits for nobody.
-    """
-    try:
-        async with asyncio.timeout(_ITSM_SECONDS), await _hook(views, wait) as hook:
-            status, info = await asyncio.gather(
-                hook.run(read_status(wait.sn)), hook.run(ask(lambda itsm: itsm.info(wait.sn)))
-            )
-    except (ItsmError, TimeoutError) as error:
-        raise HTTPException(503, str(error) or "ITSM does not answer") from None
-    if status.progress.has_ended:
-        raise HTTPException(409, NOT_OPEN)
-    if not status.waits_for:
-        raise HTTPException(409, NOBODY)
-    ticket = {"sn": wait.sn, "title": info.title, "ticket_url": info.ticket_url}
-    return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.created_at}
-
-
-async def _hook(views: ApprovalViews, wait: ApprovalWait) -> ItsmAsyncHook:
-    """Return the client for a wait's ticket.
-
-    :raises HTTPException: there is none, or another ITSM has the ticket: a ticket of the same number is not ours.
-    :raises ItsmError: the record of the ticket cannot be read.
-    """
-    gateway = await in_thread(views.metadata.gateway, wait.conn_id)
-    if gateway is None:
-        raise HTTPException(503, "The ITSM connection cannot be used")
-    spoken = gateway.dialect.name
-    if another := await in_thread(partial(read_another_dialect, wait.sn, wait.conn_id, spoken=spoken)):
-        raise HTTPException(409, str(another))
-    return ItsmAsyncHook.for_gateway(gateway)
+def _task(
+    dag_id: Annotated[str, Query(description="The DAG of the task instance.")],
+    run_id: Annotated[str, Query(description="Its run.")],
+    task_id: Annotated[str, Query(description="Its task.")],
+    map_index: Annotated[int, Query(description="-1 for a task that is not mapped.")] = -1,
+) -> TaskKey:
+    return TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)

@@ -45,8 +45,8 @@ def _app() -> ASGIApp:
     keep_clients_open()
     metadata = AirflowMetadata()
     app, approvals = create_app(metadata), views.ApprovalViews(metadata)
-    for router in (pages.router(), api.read_routes(approvals), api.action_routes(approvals)):
-        app.include_router(router)
+    app.include_router(pages.router())
+    app.mount(api.PATH, api.create_api(approvals))
     _change_host()
     return Secured(app)
 

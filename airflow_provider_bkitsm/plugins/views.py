@@ -65,7 +65,8 @@ async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) ->
     return ticket_detail(*answers).as_dict(), ""
 
 
-_LATEST = 2000
+MOST_COLLECTORS = 2000
+"""How many collectors are looked at: those that were changed last."""
 
 
 class Collectors:
@@ -77,7 +78,7 @@ class Collectors:
     def listed(self, dag_ids: Collection[str]) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for, latest change first."""
         store = _store()
-        rows = store.latest(_LATEST) if store else []
+        rows = store.latest(MOST_COLLECTORS) if store else []
         return [row for row in rows if _applied_for_by(row, dag_ids)]
 
     def detail(
@@ -239,13 +240,13 @@ class ApprovalViews:
         refreshed = await self.live.refresh((row.conn_id, row.sn) for row in page.rows if row.is_open)
         by_task = {wait.task: wait for wait in waits}
         rows = [self._row(by_task[row.task], context).as_dict() for row in page.rows]
-        now = datetime.now(UTC).isoformat()
-        return {**page.as_dict(), "rows": rows, "itsm": refreshed and all_answered, "now": now}
+        answered = refreshed and all_answered
+        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
 
     async def ticket(self, request: Request, user: Any, task: TaskKey) -> dict[str, Any]:
         """Return the ticket of a task instance, with its story where ITSM answers."""
         wait = await self.wait(request, user, task)
-        now = datetime.now(UTC).isoformat()
+        now = datetime.now(UTC)
         if wait is None:
             return {"ticket": None, "now": now}
         collector = await self._collector(wait, frozenset({task.dag_id}))
@@ -259,8 +260,8 @@ class ApprovalViews:
             "story": story,
             "problem": problem,
             "collector": collector,
-            "changes": changes,
-            "reminds": changes and await in_thread(reminder) is not None,
+            "may_change": changes,
+            "may_remind": changes and await in_thread(reminder) is not None,
             "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
             "now": now,
         }

@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, Period, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, TicketSnapshot, Viewer, row_of
 from airflow_provider_bkitsm.itsm.models import Progress
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def row(number: int, *, dag: str = "d", state: str = "deferred", collector: str = "", **of_live: Any) -> Row:
+def row(
+    number: int, *, dag: str = "d", state: str = "deferred", collector: str = "", conn: str = "", **of_live: Any
+) -> Row:
     task = TaskKey(dag_id=dag, run_id=f"run{number}", task_id="wait")
     since = NOW - timedelta(hours=number)
-    found = ApprovalWait(task=task, state=state, sn=f"REQ{number:04}", registered_at=since, ended_at=since)
+    ticket = {"sn": f"REQ{number:04}", "conn_id": conn}
+    found = ApprovalWait(task=task, state=state, **ticket, registered_at=since, ended_at=since)
     of_live = {"progress": Progress.RUNNING, "read_at": NOW, "title": f"Title {number % 3}"} | of_live
     return row_of(found, TicketSnapshot(**of_live), collector=collector)
 
@@ -102,6 +106,36 @@ def test_the_dag_and_collector_filters_are_exact_and_list_what_there_is():
     assert numbers(page_of(rows, Wanted(run_id="run2")).rows) == [2]
     page = page_of(rows, Wanted(dag_id="nowhere"))
     assert (page.total, page.dags, page.collectors) == (0, ("a", "ab"), ("7 (x)",))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"conn_id": "a"}, [1, 3]),
+        ({"conn_id": "nowhere"}, []),
+        ({"statuses": {"suspended"}}, [3]),
+        ({"statuses": {"suspended", "ended"}}, [3, 4]),
+        ({"statuses": {"approved"}}, []),
+        ({"since": Period(start=NOW - timedelta(hours=2))}, [1, 2]),
+        ({"since": Period(end=NOW - timedelta(hours=2))}, [3, 4]),
+        ({"since": Period(start=NOW - timedelta(hours=3), end=NOW - timedelta(hours=1))}, [2, 3]),
+        ({"decided": Period(start=NOW - timedelta(days=1))}, [4]),
+        ({"decided": Period(end=NOW)}, [4]),
+        ({"decided": Period(end=NOW - timedelta(hours=4))}, []),
+        ({"conn_id": "a", "statuses": {"waiting"}}, [1]),
+    ],
+)
+def test_connection_status_and_periods_leave_what_they_say(wanted, found):
+    rows = [row(1, conn="a"), row(2, conn="b"), row(3, conn="a", progress=Progress.SUSPENDED)]
+    page = page_of([*rows, row(4, state="success")], Wanted(view=View.ALL, **wanted))
+    assert sorted(numbers(page.rows)) == found
+    assert page.waiting + page.decided == len(found)
+
+
+def test_the_tickets_of_a_mapped_task_keep_their_order():
+    rows = [replace(row(1), task=TaskKey(dag_id="d", run_id="r", task_id="t", map_index=n)) for n in range(12)]
+    wanted = Wanted(sort=Sort.TITLE)
+    assert page_of(rows, wanted).rows == page_of(rows[::-1], wanted).rows == tuple(rows)
 
 
 @pytest.mark.parametrize("descending", [True, False])

@@ -162,6 +162,27 @@ def test_what_was_not_decided_was_not_seen(outcome):
     assert (row_of(ended, None).seen_by, row_of(ended, None).seen_at) == ("", None)
 
 
+@pytest.mark.parametrize("by", ["", "x", "POLL", 7, None, ["poll"]])
+def test_what_is_no_way_to_see_a_decision_is_none(by):
+    ended = found("success", verdict=verdict(Outcome.APPROVED) | {"seen_by": by})
+    assert row_of(ended, None).seen_by == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "shown"),
+    [
+        ("refused", "why", "refused"),
+        ("a later version's", "why", "unreadable"),
+        ("a later version's", "refused by an approver", "refused"),
+        ("", "why", "unreadable"),
+        (7, "why", "unreadable"),
+    ],
+)
+def test_the_code_of_a_reason_is_always_one_that_this_version_knows(code, reason, shown):
+    said = verdict(Outcome.REJECTED) | {"reason_code": code, "reason": reason}
+    assert row_of(found("failed", verdict=said), None).reason_code == shown
+
+
 def test_an_earlier_versions_verdict_does_not_say():
     said = {key: value for key, value in verdict(Outcome.APPROVED).items() if not key.startswith("seen_")}
     assert row_of(found("success", verdict=said), None).seen_by == ""

@@ -80,7 +80,7 @@ class NamedRun:
     def row(self) -> dict[str, Any]:
         """Return this run's row of the approvals page; empty while there is none."""
         wanted = {"view": "all", "dag_id": self.dag, "run_id": self.run}
-        rows = self.airflow.api.call("GET", "approvals", root="bkitsm/api", params=wanted)["rows"]
+        rows = self.airflow.api.call("GET", "approvals", root="bkitsm/api/v1", params=wanted)["rows"]
         return rows[0] if rows else {}
 
     def is_open(self) -> bool:
@@ -182,7 +182,7 @@ def test_p1_every_decision_arrives_by_callback(runs, itsm):
 
 def test_the_pages_and_the_button_show_each_ticket(runs):
     for run in runs:
-        page = run.airflow.api.call("GET", "ticket", root="bkitsm/api", params=run.task)
+        page = run.airflow.api.call("GET", "ticket", root="bkitsm/api/v1", params=run.task)
         assert page["ticket"]["sn"] == run.row()["sn"]
         assert page["story"] is not None
         waits = quote(run.tasks[-1], safe="")

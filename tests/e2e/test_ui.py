@@ -18,7 +18,8 @@ from tests.e2e.gates import Gate
 pytestmark = needs_a_browser
 
 PAGES = ("approvals", "ticket", "collectors", "assets/approvals.js")
-ANSWERS = ("approvals", "collectors", "collector?bklog_conn_id=bklog_default&collector_config_id=1001")
+COLLECTOR = "collector?bklog_conn_id=bklog_default&collector_config_id=1001"
+ANSWERS = ("approvals", "collectors", COLLECTOR, "openapi.json")
 # Nobody listens there: a callback to it is lost.
 NOWHERE = "http://127.0.0.1:9/"
 
@@ -138,7 +139,7 @@ def test_p8_no_answer_holds_a_signature(airflow, control, evil):
     _, signed, _ = one.callback()
     task = {"dag_id": one.dag, "run_id": one.run, "task_id": "wait", "view": "all"}
     for path in ("ticket", "approvals"):
-        text = json.dumps(airflow.api.call("GET", path, root="bkitsm/api", params=task))
+        text = json.dumps(airflow.api.call("GET", path, root="bkitsm/api/v1", params=task))
         assert one.sn in text
         assert not [part for part in signed.values() if part in text]
         assert "/bkitsm/callback/" not in text
@@ -169,10 +170,10 @@ def test_who_may_nothing_gets_403_from_every_route(airflow, evil):
     )
     task = {"dag_id": one.dag, "run_id": one.run, "task_id": "wait"}
     said = [ask("GET", f"{airflow.url}/bkitsm/{path}") for path in PAGES]
-    said += [ask("GET", f"{airflow.url}/bkitsm/api/{path}") for path in ANSWERS]
-    said.append(ask("GET", f"{airflow.url}/bkitsm/api/ticket", params=task))
+    said += [ask("GET", f"{airflow.url}/bkitsm/api/v1/{path}") for path in ANSWERS]
+    said.append(ask("GET", f"{airflow.url}/bkitsm/api/v1/ticket", params=task))
     wish = {**task, "sn": one.sn, "reason": "mine"}
-    said += [ask("POST", f"{airflow.url}/bkitsm/api/ticket/{do}", json=wish) for do in ("withdraw", "remind")]
+    said += [ask("POST", f"{airflow.url}/bkitsm/api/v1/ticket/{do}", json=wish) for do in ("withdraw", "remind")]
     assert {answer.status_code for answer in said} == {403}
     assert all(one.sn not in answer.text for answer in said)
     assert all("default-src 'none'" in answer.headers["content-security-policy"] for answer in said)

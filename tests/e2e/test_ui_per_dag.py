@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import requests
 
 from airflow_provider_bkitsm.collectors.row import Owner
 from demo.browser import browser
+from tests.docs_examples import json_api
 from tests.e2e.browsing import gate, listed, needs_a_browser, row, ticket_tab
 from tests.e2e.gates import Gate
 from tests.e2e.per_dag import DAG_ID, PERSON
@@ -66,7 +71,7 @@ def test_airflow_itself_tells_the_dags_apart(ask):
 def test_the_list_holds_only_the_one(ask, ours, theirs, view, more):
     ours.waits()
     theirs.waits()
-    answer = ask("GET", "bkitsm/api/approvals", params={"view": view, "size": 100, **more})
+    answer = ask("GET", "bkitsm/api/v1/approvals", params={"view": view, "size": 100, **more})
     assert answer.status_code == 200
     assert {one["dag_id"] for one in answer.json()["rows"]} <= {DAG_ID}
     assert set(answer.json()["dags"]) <= {DAG_ID}
@@ -78,36 +83,50 @@ def test_a_runs_tab_of_the_other_is_empty(ask, ours, theirs):
     runs = {
         one.dag: {"dag_id": one.dag, "run_id": one.run, "view": "all"} for one in (ours.waits(), theirs.waits())
     }
-    totals = {dag: ask("GET", "bkitsm/api/approvals", params=run).json()["total"] for dag, run in runs.items()}
+    totals = {dag: ask("GET", "bkitsm/api/v1/approvals", params=run).json()["total"] for dag, run in runs.items()}
     assert totals == {DAG_ID: 1, "by_callback": 0}
 
 
 def test_a_ticket_of_the_other_is_refused(ask, ours, theirs):
-    assert ask("GET", "bkitsm/api/ticket", params=task(ours.waits())).json()["ticket"]["sn"] == ours.sn
-    refused = ask("GET", "bkitsm/api/ticket", params=task(theirs.waits()))
+    assert ask("GET", "bkitsm/api/v1/ticket", params=task(ours.waits())).json()["ticket"]["sn"] == ours.sn
+    refused = ask("GET", "bkitsm/api/v1/ticket", params=task(theirs.waits()))
     assert refused.status_code == 403
     assert theirs.sn not in refused.text
-    mixed = ask("GET", "bkitsm/api/ticket", params={**task(ours), "run_id": theirs.run})
+    mixed = ask("GET", "bkitsm/api/v1/ticket", params={**task(ours), "run_id": theirs.run})
     assert mixed.json()["ticket"] is None
+
+
+def test_a_portal_reads_the_one_with_a_token_of_airflow(airflow, ask, second, ours, theirs):
+    """With the client of docs/json-api.md."""
+    ours.waits()
+    theirs.waits()
+    with httpx.Client(base_url=second, timeout=60) as portal:
+        json_api.sign_in(portal, PERSON, airflow.password_of(PERSON))
+        rows = list(json_api.approvals(portal, view="all"))
+    assert ours.sn in {row["sn"] for row in rows}
+    assert {row["dag_id"] for row in rows} == {DAG_ID}
+    document = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
+    document["servers"] = [{"url": f"{urlsplit(second).path}/bkitsm/api/v1"}]
+    assert ask("GET", "bkitsm/api/v1/openapi.json").json() == document
 
 
 @pytest.mark.parametrize("action", ["withdraw", "remind"])
 def test_nothing_is_done_to_the_other(ask, ours, theirs, control, action):
     theirs.waits()
     wish = {**task(theirs), "sn": theirs.sn, "reason": "r"}
-    assert ask("POST", f"bkitsm/api/ticket/{action}", json=wish).status_code == 403
+    assert ask("POST", f"bkitsm/api/v1/ticket/{action}", json=wish).status_code == 403
     ours.waits()
     through_ours = {**task(ours), "sn": theirs.sn, "reason": "r"}
-    assert ask("POST", f"bkitsm/api/ticket/{action}", json=through_ours).status_code == 404
+    assert ask("POST", f"bkitsm/api/v1/ticket/{action}", json=through_ours).status_code == 404
     assert control.ticket(theirs.sn)["status"] == "RUNNING"
 
 
 def test_a_collector_of_the_other_is_not_there(ask, collectors, theirs):
-    listing = ask("GET", "bkitsm/api/collectors")
+    listing = ask("GET", "bkitsm/api/v1/collectors")
     numbers = {one["collector_config_id"] for one in listing.json()["rows"]}
     assert (OURS in numbers, THEIRS in numbers, theirs.sn in listing.text) == (True, False, False)
     one = {
-        number: ask("GET", f"bkitsm/api/collector?bklog_conn_id={BKLOG}&collector_config_id={number}")
+        number: ask("GET", f"bkitsm/api/v1/collector?bklog_conn_id={BKLOG}&collector_config_id={number}")
         for number in (OURS, THEIRS)
     }
     assert {number: answer.status_code for number, answer in one.items()} == {OURS: 200, THEIRS: 404}

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.plugins import api, views
+from airflow_provider_bkitsm.plugins import api, api_actions, views
 from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED
 from airflow_provider_bkitsm.plugins.security import HEADER
 from tests.callback.conftest import FORM
@@ -50,7 +50,7 @@ def act(metadata, sn, monkeypatch) -> Iterator[Any]:
     seen = views.ApprovalViews(metadata)
     seen.tickets = Tickets(sn)  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(api.action_routes(seen))
+    app.mount(api.PATH, api.create_api(seen))
     with auth_manager() as manager:
 
         def post(action: str, name: str, **more: str) -> Any:
@@ -58,7 +58,7 @@ def act(metadata, sn, monkeypatch) -> Iterator[Any]:
             client = TestClient(app, cookies={"_token": manager.sign_in(person)})
             body = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "sn": sn, **more}
             headers = {HEADER: "1", "Content-Type": "application/json"}
-            return client.post(f"/api/ticket/{action}", content=json.dumps(body), headers=headers)
+            return client.post(f"{api.PATH}/ticket/{action}", content=json.dumps(body), headers=headers)
 
         yield post
 
@@ -104,6 +104,14 @@ def test_a_ticket_that_is_over_is_left_as_it_is(withdraw, sn, sandbox):
     assert withdraw("robot").json() == {"current_status": "FINISHED"}
 
 
+@pytest.mark.parametrize("call", ["get_ticket_status", "operate_ticket"])
+def test_while_itsm_does_not_answer_a_withdrawal_may_be_repeated(withdraw, sandbox, call):
+    sandbox.fault(call, "html", times=99)
+    assert withdraw("robot").status_code == 503
+    sandbox.clear_faults()
+    assert withdraw("robot").json() == {"current_status": "REVOKED"}
+
+
 def test_a_mapped_name_is_the_one_itsm_hears(withdraw, sn, monkeypatch):
     monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", '{"r@example.com": "robot"}')
     assert withdraw("r@example.com").status_code == 200
@@ -140,7 +148,7 @@ def test_nobody_is_reminded_twice_a_minute(remind):
 def test_nobody_is_reminded_of_a_ticket_that_is_over(remind, sn, sandbox, end):
     getattr(sandbox, end)(sn, remark="r")
     answer = remind()
-    assert (answer.status_code, answer.json()["detail"]) == (409, api.NOT_OPEN)
+    assert (answer.status_code, answer.json()["detail"]) == (409, api_actions.NOT_OPEN)
     assert SENT == []
 
 

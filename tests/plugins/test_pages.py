@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.rows import Status
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.plugins import api, pages, reminders
+from airflow_provider_bkitsm.plugins import api_actions, pages, reminders
 
 ASSETS = Path(pages.__file__).with_name("assets")
 EVERYTHING = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.iterdir()}
@@ -43,7 +43,7 @@ def test_every_status_and_reason_has_its_words():
     assert {f"s_{one}" for one in (*Status, *Outcome)} <= KEYS
     assert {"by_callback", "by_poll"} <= KEYS
     spoken = {str(one) for one in Reason} - {Reason.OPEN.value, Reason.APPROVED.value}
-    spoken |= {*reminders.REFUSALS, api.NOT_OPEN, api.NOBODY}
+    spoken |= {*reminders.REFUSALS, api_actions.NOT_OPEN, api_actions.NOBODY}
     translated = set(re.findall(r"^  (\w+|\"[^\"]+\"):\s+\"", WORDS, re.MULTILINE))
     assert spoken - {one.strip('"') for one in translated} == set()
 

@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 
 from airflow_provider_bkitsm.plugins import api, pages, security, views
-from airflow_provider_bkitsm.plugins import api as reading
 from airflow_provider_bkitsm.plugins.callback_route import create_app
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.plugins.security import HEADER, Secured
@@ -26,7 +25,7 @@ READER = Person(reads=frozenset({DAG}))
 OWNER = Person(reads=frozenset({DAG}), changes=frozenset({DAG}))
 STRANGER = Person(reads=frozenset({"another"}), changes=frozenset({"another"}))
 NOBODY = Person()
-ACTIONS = ("/api/ticket/withdraw", "/api/ticket/remind")
+ACTIONS = ("/api/v1/ticket/withdraw", "/api/v1/ticket/remind")
 ACTION = {HEADER: "1", "Content-Type": "application/json"}
 
 
@@ -37,17 +36,16 @@ def wait(tmp_path_factory) -> Iterator[Registered]:
         yield insert_waits(["REQ1"], dag_version=insert_dag())[0]
 
 
-def parts() -> tuple[FastAPI, list[APIRouter]]:
-    """Return the callback's app and the rooms that are added to it."""
+def parts() -> tuple[FastAPI, APIRouter, FastAPI]:
+    """Return the callback's app, and what is added to it: pages and API."""
     metadata = AirflowMetadata()
-    seen = views.ApprovalViews(metadata)
-    return create_app(metadata), [pages.router(), reading.read_routes(seen), api.action_routes(seen)]
+    return create_app(metadata), pages.router(), api.create_api(views.ApprovalViews(metadata))
 
 
 def app() -> FastAPI:
-    made, rooms = parts()
-    for one in rooms:
-        made.include_router(one)
+    made, rooms, answers = parts()
+    made.include_router(rooms)
+    made.mount(api.PATH, answers)
     return made
 
 
@@ -64,9 +62,16 @@ def visit(wait) -> Iterator[Any]:
 
 
 def routes() -> list[tuple[str, str]]:
-    made, rooms = parts()
-    found = [one for room in (made, *rooms) for one in room.routes if isinstance(one, APIRoute)]
-    return [(method, one.path) for one in found for method in one.methods if "/callback/" not in one.path]
+    made, rooms, answers = parts()
+    found = [("", one) for room in (made, rooms) for one in room.routes]
+    found += [(api.PATH, one) for one in answers.routes]
+    return [
+        (method, prefix + one.path)
+        for prefix, one in found
+        if isinstance(one, APIRoute)
+        for method in one.methods
+        if "/callback/" not in one.path
+    ]
 
 
 def task(wait: Registered, **more: Any) -> dict[str, Any]:
@@ -86,25 +91,26 @@ def test_nobody_gets_in_without_signing_in(visit, method, path):
 
 def test_there_is_no_further_way_in():
     assert sorted(routes()) == [
-        ("GET", "/api/approvals"),
-        ("GET", "/api/collector"),
-        ("GET", "/api/collectors"),
-        ("GET", "/api/ticket"),
+        ("GET", "/api/v1/approvals"),
+        ("GET", "/api/v1/collector"),
+        ("GET", "/api/v1/collectors"),
+        ("GET", "/api/v1/openapi.json"),
+        ("GET", "/api/v1/ticket"),
         ("GET", "/approvals"),
         ("GET", "/assets/{name}"),
         ("GET", "/collectors"),
         ("GET", "/ticket"),
-        ("POST", "/api/ticket/remind"),
-        ("POST", "/api/ticket/withdraw"),
+        ("POST", "/api/v1/ticket/remind"),
+        ("POST", "/api/v1/ticket/withdraw"),
     ]
 
 
 def test_a_reader_sees_the_waits_of_the_dags_they_may_read(visit, wait):
-    (row,) = visit(READER).get("/api/approvals").json()["rows"]
+    (row,) = visit(READER).get("/api/v1/approvals").json()["rows"]
     assert (row["sn"], row["dag_id"], row["run_id"], row["status"]) == ("REQ1", DAG, wait.run_id, "waiting")
-    ticket = visit(READER).get("/api/ticket", params=task(wait)).json()
-    assert (ticket["ticket"]["sn"], ticket["changes"]) == ("REQ1", False)
-    assert visit(OWNER).get("/api/ticket", params=task(wait)).json()["changes"] is True
+    ticket = visit(READER).get("/api/v1/ticket", params=task(wait)).json()
+    assert (ticket["ticket"]["sn"], ticket["may_change"]) == ("REQ1", False)
+    assert visit(OWNER).get("/api/v1/ticket", params=task(wait)).json()["may_change"] is True
 
 
 MALFORMED = [None, 7, "x", [], {"ti_id": "no"}, {"ti_id": 7}, {"conn_id": "\ud800"}, {"approval_seconds": 10**400}]
@@ -133,19 +139,19 @@ def test_p1_a_registration_that_anybody_wrote_breaks_no_page(visit, wait, forged
     written = forged.waiter.as_dict() | value if isinstance(value, dict) else value
     with create_session(scoped=False) as session:
         session.execute(update(XComModel).where(XComModel.run_id == forged.run_id).values(value=written))
-    rows = visit(READER).get("/api/approvals").json()["rows"]
+    rows = visit(READER).get("/api/v1/approvals").json()["rows"]
     assert "REQ1" in {row["sn"] for row in rows}
     for params in (task(wait), task(forged)):
-        assert visit(READER).get("/api/ticket", params=params).status_code == 200
+        assert visit(READER).get("/api/v1/ticket", params=params).status_code == 200
 
 
 def test_a_stranger_sees_nothing_of_it(visit, wait):
     client = visit(STRANGER)
-    listed = client.get("/api/approvals", params={"view": "all"})
+    listed = client.get("/api/v1/approvals", params={"view": "all"})
     assert (listed.status_code, listed.json()["rows"], listed.json()["dags"]) == (200, [], [])
     assert "REQ1" not in listed.text
-    assert client.get("/api/approvals", params={"dag_id": DAG, "view": "all"}).json()["total"] == 0
-    assert client.get("/api/ticket", params=task(wait)).status_code == 403
+    assert client.get("/api/v1/approvals", params={"dag_id": DAG, "view": "all"}).json()["total"] == 0
+    assert client.get("/api/v1/ticket", params=task(wait)).status_code == 403
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
@@ -155,7 +161,7 @@ def test_who_may_read_no_dag_gets_403_everywhere(visit, method, path):
 
 @pytest.mark.parametrize(("dag_id", "status"), [("", 404), ("~", 403), ("nowhere", 403)])
 def test_no_dag_id_opens_more_than_that_dag(visit, wait, dag_id, status):
-    answer = visit(STRANGER).get("/api/ticket", params=task(wait) | {"dag_id": dag_id})
+    answer = visit(STRANGER).get("/api/v1/ticket", params=task(wait) | {"dag_id": dag_id})
     assert answer.status_code == status
 
 
@@ -195,7 +201,7 @@ def test_the_pages_own_request_passes(visit, wait, origin):
     headers = {**ACTION, **({"Origin": origin, "Sec-Fetch-Site": "same-origin"} if origin else {})}
     body = task(wait, sn="REQ1", reason="no")
     # The connection does not exist here: everything before it let the request pass.
-    assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=headers).status_code == 503
+    assert visit(OWNER).post("/api/v1/ticket/withdraw", json=body, headers=headers).status_code == 503
 
 
 @pytest.mark.parametrize("change", [{"sn": "REQ2"}, {"run_id": "other"}, {"task_id": "other"}, {"map_index": 0}])
@@ -209,7 +215,7 @@ def test_only_the_ticket_that_was_shown_is_meant(visit, wait, change, action):
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 256])
 def test_a_withdrawal_needs_a_reason(visit, wait, reason):
     body = task(wait, sn="REQ1", reason=reason)
-    assert visit(OWNER).post("/api/ticket/withdraw", json=body, headers=ACTION).status_code == 422
+    assert visit(OWNER).post("/api/v1/ticket/withdraw", json=body, headers=ACTION).status_code == 422
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
@@ -228,7 +234,7 @@ def test_itsms_callback_is_answered_with_them_too(visit):
 
 def test_only_a_tickets_page_may_frame_itsm(visit, monkeypatch):
     monkeypatch.setenv("AIRFLOW__BKITSM__ITSM_FRAME_ORIGIN", "https://itsm.example.com")
-    answers = [visit(READER).get(path) for path in ("/ticket", "/approvals", "/collectors", "/api/approvals")]
+    answers = [visit(READER).get(path) for path in ("/ticket", "/approvals", "/collectors", "/api/v1/approvals")]
     framing = ["frame-src https://itsm.example.com" in one.headers["content-security-policy"] for one in answers]
     assert framing == [True, False, False, False]
 

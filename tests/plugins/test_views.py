@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jsonschema
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
+from airflow_provider_bkitsm.approvals.snapshot import moment
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
@@ -20,6 +23,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import api, views
 from tests.callback.conftest import FORM
 from tests.plugins.people import AuthManager, Person, auth_manager
+from tools import openapi
 
 CONN, NOW = "bkitsm_default", datetime.now(UTC)
 READER = Person(reads=frozenset({"dag"}))
@@ -27,6 +31,7 @@ SIGNED = {
     "callback_url": "http://127.0.0.1:1/bkitsm/callback/a/b/1",
     "headers": {"X-Bkitsm-Signature": "v1=secret"},
 }
+DOCUMENT = json.loads(openapi.FILE.read_text(encoding="utf-8"))
 PAYLOAD = {"etl_config": "bk_log_json"}
 
 
@@ -86,13 +91,16 @@ class Pages:
 
     def ask(self, path: str, **params: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return self.client.get(f"/api/{path}", params=params, headers=headers)
+        return self.client.get(f"{api.PATH}/{path}", params=params, headers=headers)
 
     def get(self, path: str, **params: Any) -> Any:
         answer = self.ask(path, **params)
         assert answer.status_code == 200, answer.text
         assert "secret" not in answer.text
         assert "/bkitsm/callback/" not in answer.text
+        operation = DOCUMENT["paths"][f"/{path}"]["get"]
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json(), {**schema, "components": DOCUMENT["components"]})
         return answer.json()
 
     def ticket(self, run_id: str) -> Any:
@@ -105,7 +113,7 @@ def pages(metadata, connections, monkeypatch) -> Iterator[Pages]:
     seen, tickets, store = views.ApprovalViews(metadata), Tickets(), Store()
     seen.tickets, seen.collectors = tickets, store  # type: ignore[assignment]
     app = FastAPI()
-    app.include_router(api.read_routes(seen))
+    app.mount(api.PATH, api.create_api(seen))
     with auth_manager() as manager, TestClient(app) as client:
         asking = Pages(client=client, manager=manager, seen=seen, tickets=tickets, store=store)
         yield asking.as_person(READER)
@@ -130,7 +138,7 @@ def test_a_row_says_what_itsm_says(pages, wait):
     told = pages.get("approvals")
     (row,) = told["rows"]
     assert (row["sn"], row["title"], row["approvers"]) == (found.sn, FORM["title"], ["alice"])
-    assert (row["stale"], told["itsm"]) == (False, True)
+    assert (row["stale"], told["itsm_answered"]) == (False, True)
 
 
 def test_a_decision_in_itsm_shows_before_the_task_has_gone_on(pages, wait, sandbox):
@@ -143,7 +151,10 @@ def test_without_itsm_the_list_comes_from_airflow_alone(pages, wait):
     found = wait()
     pages.seen.metadata.gateways.clear()
     told = pages.get("approvals")
-    assert (told["itsm"], [(row["sn"], row["stale"]) for row in told["rows"]]) == (False, [(found.sn, True)])
+    assert (told["itsm_answered"], [(row["sn"], row["stale"]) for row in told["rows"]]) == (
+        False,
+        [(found.sn, True)],
+    )
 
 
 def test_people_who_may_read_the_same_share_what_was_read(pages, wait):
@@ -180,16 +191,19 @@ def test_without_itsm_mine_is_what_is_known(pages, wait):
     wait("b", triggered_by="alice")
     pages.seen.metadata.gateways.clear()
     told = pages.get("approvals", mine=True)
-    assert (told["itsm"], [(row["run_id"], row["stale"]) for row in told["rows"]]) == (False, [("b", True)])
+    assert (told["itsm_answered"], [(row["run_id"], row["stale"]) for row in told["rows"]]) == (
+        False,
+        [("b", True)],
+    )
 
 
 def test_rows_that_wait_say_when_their_connection_was_polled(pages, wait):
     wait("a", registered_at=NOW - timedelta(minutes=5))
     wait("b", registered_at=NOW - timedelta(minutes=5), conn_id="another")
     pages.tickets.polled = {CONN: NOW}
-    polled = {row["run_id"]: row["polled_at"] for row in pages.get("approvals")["rows"]}
-    assert polled == {"a": NOW.isoformat(), "b": None}
-    assert pages.ticket("a")["ticket"]["polled_at"] == NOW.isoformat()
+    polled = {row["run_id"]: moment(row["polled_at"]) for row in pages.get("approvals")["rows"]}
+    assert polled == {"a": NOW, "b": None}
+    assert moment(pages.ticket("a")["ticket"]["polled_at"]) == NOW
 
 
 @pytest.mark.parametrize(("origin", "framed"), [("", False), ("https://itsm.example.com", False), (None, True)])
@@ -206,7 +220,7 @@ def test_a_reminder_is_offered_to_who_may_send_one(pages, wait, monkeypatch, cha
     monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", function)
     wait()
     person = pages.as_person(replace(READER, changes=READER.reads if changes else frozenset()))
-    assert person.ticket("run")["reminds"] is (changes and bool(function))
+    assert person.ticket("run")["may_remind"] is (changes and bool(function))
 
 
 def test_a_ticket_tells_its_story(pages, wait):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.engine import make_url
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.plugins.api_models import CollectorDetail
 from airflow_provider_bkitsm.plugins.views import Collectors, collector_row
 
 BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}
@@ -64,7 +66,9 @@ def test_a_refused_collector_tells_its_way(store):
         ("not_apply", "applying"),
         ("applying", "fail_apply"),
     ]
-    json.dumps(one)
+    answer = CollectorDetail.model_validate({**one, "now": datetime.now(UTC)}).model_dump()
+    assert answer.keys() == one.keys() | {"now"}
+    assert answer["history"][0].keys() == one["history"][0].keys()
 
 
 def test_the_history_of_another_dag_is_not_told(store):

@@ -162,7 +162,7 @@ export class Page {
   }
 
   load() {
-    return ask(`api/approvals?${query(this.filters)}`);
+    return ask(`api/v1/approvals?${query(this.filters)}`);
   }
 
   change(values) {
@@ -195,7 +195,7 @@ export class Page {
     if (!isNew(answer, this.filters)) return;
     this.drawFilters(answer);
     const down = el("div", { class: "notice", role: "status" }, say("down"));
-    document.getElementById("itsm").replaceChildren(...(answer.itsm ? [] : [down]));
+    document.getElementById("itsm").replaceChildren(...(answer.itsm_answered ? [] : [down]));
     rememberFocus();
     const rows = answer.rows.length ? this.table(answer) : empty(emptyWord(this.filters));
     document.getElementById("rows").replaceChildren(rows);

@@ -139,7 +139,7 @@ export class Page {
   }
 
   async load() {
-    const answer = await ask("api/collectors");
+    const answer = await ask("api/v1/collectors?size=2000");
     if (!this.chosen && answer.rows.length) this.chosen = keyOf(answer.rows[0]);
     return { ...answer, collector: this.chosen && (await this.loadChosen()) };
   }
@@ -147,7 +147,7 @@ export class Page {
   /** The chosen collector; null where this person may see none of that name. */
   async loadChosen() {
     try {
-      return await ask(`api/collector?${query(this.chosen)}`);
+      return await ask(`api/v1/collector?${query(this.chosen)}`);
     } catch (error) {
       if (error.status === 404) return null;
       throw error;

@@ -22,7 +22,7 @@ export function withdrawal(row) {
   confirm.addEventListener("click", async () => {
     confirm.disabled = true;
     try {
-      await post("api/ticket/withdraw", { ...ticketOf(row), reason: reason.value });
+      await post("api/v1/ticket/withdraw", { ...ticketOf(row), reason: reason.value });
       dialog.close();
     } catch (error) {
       show(because(error.message), "error");
@@ -33,12 +33,12 @@ export function withdrawal(row) {
 }
 
 /** A text to send by hand; where Airflow can send a reminder itself, also the button for it. */
-export function reminder(row, { story, reminds }) {
+export function reminder(row, { story, may_remind }) {
   const attributes = { id: "reminder", readonly: true, rows: 5 };
   const text = el("textarea", { ...attributes, "aria-label": say("remind") });
   text.value = reminderText(row, story);
   const copy = button("copy", { class: "button main", id: "copy" });
-  const send = reminds ? button("send", { class: "button", id: "send" }) : null;
+  const send = may_remind ? button("send", { class: "button", id: "send" }) : null;
   const { show } = opened("remind", "close", text, send, copy);
   copy.addEventListener("click", async () => {
     if (await isCopied(text)) show(say("copied"), "done");
@@ -47,7 +47,7 @@ export function reminder(row, { story, reminds }) {
   send?.addEventListener("click", async () => {
     send.disabled = true;
     try {
-      await post("api/ticket/remind", ticketOf(row));
+      await post("api/v1/ticket/remind", ticketOf(row));
       show(say("sent"), "done");
     } catch (error) {
       show(because(error.message), "error");

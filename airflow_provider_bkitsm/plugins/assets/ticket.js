@@ -99,7 +99,7 @@ export class Page {
   }
 
   load() {
-    return ask(`api/ticket?${query(this.task)}`);
+    return ask(`api/v1/ticket?${query(this.task)}`);
   }
 
   start() {
@@ -137,7 +137,9 @@ export class Page {
       row.stale ? el("span", { class: "small soft" }, unconfirmed(row, answer.now)) : null,
       row.ticket_url ? itsmLink(row.ticket_url, say("open"), open) : null,
       isLive ? button("remind", "button", () => reminder(row, answer)) : null,
-      isLive && answer.changes ? button("withdraw", "button risky", () => withdrawal(row)) : null,
+      isLive && answer.may_change
+        ? button("withdraw", "button risky", () => withdrawal(row))
+        : null,
     );
   }
 

@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
+from airflow_provider_bkitsm.plugins.api_models import Approval, ApprovalList
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from tests.plugins.rows import DAG, Registered, insert_dag, insert_waits
 
@@ -304,8 +305,9 @@ def test_p1_no_xcom_of_one_task_breaks_the_pages_of_the_others(victim, wait, key
     founds = tickets.waits({DAG}, since=LONG_AGO) + tickets.of_run(DAG, forged.run_id)
     rows = [row_of(found, None) for found in founds]
     page = page_of(rows, Wanted(view=View.ALL, size=100))
-    assert JSONResponse(page.as_dict()).body
-    assert JSONResponse([row.as_dict() for row in rows]).body
+    answer = ApprovalList.model_validate({**page.as_dict(), "itsm_answered": True, "now": LONG_AGO})
+    assert JSONResponse(answer.model_dump(mode="json")).body
+    assert JSONResponse([Approval.model_validate(row.as_dict()).model_dump(mode="json") for row in rows]).body
     assert victim.sn in {found.sn for found in founds}
     assert tickets.polls(since=LONG_AGO) is not None
 
