@@ -164,6 +164,7 @@ SECTIONS = (
             "testing.plugin.bkitsm_dialect",
             "testing.plugin.bkitsm_sandbox",
             "testing.plugin.bkitsm_connections",
+            "testing.plugin.bkitsm_run",
             "*testing.sandbox.BkItsmSandbox",
             "sandbox.settings.Settings",
         ),
