@@ -31,7 +31,9 @@ TASKS = {
     "notifier": {"load"},
     "own_service": {"approval"},
     "owner": {"approve", "archive"},
-    "regions": {f"{region}.{one}" for region in ("eu", "us") for one in ("ask", "roll_out.stop", "roll_out.start")},
+    "regions": {
+        f"{region}.{one}" for region in ("eu", "us") for one in ("ask", "roll_out.stop", "roll_out.start")
+    },
     "shared_approval": {"approve"},
     "teardown": {"take_snapshot", "approve", "resize", "delete_snapshot"},
     "two_itsms": {"ask_bkitsm_cn", "ask_bkitsm_eu", "release"},
