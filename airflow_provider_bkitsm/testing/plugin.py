@@ -59,7 +59,8 @@ def bkitsm_run(
 
     def run(dag: DAG, **options: Any) -> DagRun:
         _serialise(dag)
-        return dag.test(**options)
+        ended: DagRun = dag.test(**options)
+        return ended
 
     return run
 
@@ -71,7 +72,7 @@ def _serialise(dag: DAG) -> None:
 
     from airflow_provider_bkitsm.version_compat import write_dag
 
-    manager = DagBundlesManager()
+    manager = DagBundlesManager()  # type: ignore[no-untyped-call]
     try:
         manager.sync_bundles_to_db()
     except DatabaseError as error:
