@@ -219,4 +219,5 @@ def test_the_page_has_every_key_of_a_verdict_and_of_an_answer(run):
     assert set(keys) == set(verdict) == set(Verdict.from_dict({}).as_dict())
     assert set(answers) == {one.name for one in fields(Decision)}
     assert set(verdict["approvers"][0]) == set(answers) - {"automatic"}
+    assert re.fullmatch(r"Resize the order database #[0-9a-f]{8}-[0-9a-f]{8}", verdict["title"])
     assert set(re.findall(r"`(\w+)`", keys["outcome"])) == {str(one) for one in Outcome if one.is_final}
