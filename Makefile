@@ -29,7 +29,7 @@ help:
 	@echo "make audit                 known holes in our dependencies, from a database in the network"
 	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
-	@echo "make api                   write docs/api.md, the public names, and docs/openapi.json, the JSON API, from the code"
+	@echo "make api                   write docs/api.md, docs/openapi.json and the tables of docs/options.md from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, English and Chinese, strictly"
@@ -115,6 +115,7 @@ headers: $(STAMP)
 api: $(STAMP)
 	$(BIN)/python -m tools.public_api
 	$(BIN)/python -m tools.openapi
+	$(BIN)/python -m tools.options
 
 wheel: $(STAMP)
 	$(BIN)/python -m tools.wheel

@@ -59,6 +59,17 @@ def airflow_conf() -> Any:
     return conf
 
 
+def write_dag(dag: Any, *, bundle_name: str) -> None:
+    """Write a DAG into Airflow's database, as the DAG processor does; loaded late, since this is the core's."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag, sync_bag_to_db  # type: ignore[no-redef,attr-defined,unused-ignore]
+    bag = DagBag(collect_dags=False)
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, bundle_name, None)
+
+
 def mask_secret(secret: Any) -> None:
     """Keep a value, or what a dict holds under names Airflow finds sensitive, out of every log.
 
@@ -168,4 +179,5 @@ __all__ = [
     "metrics_have_tags",
     "redact",
     "stats",
+    "write_dag",
 ]

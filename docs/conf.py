@@ -28,6 +28,7 @@ PAGES = {
         "upgrading",
     ],
     ("Run", "运维"): [
+        "administration",
         "callback",
         "approvals",
         "security",
@@ -39,6 +40,7 @@ PAGES = {
     ("Reference", "参考"): [
         "itsm-behaviour",
         "log-platform-behaviour",
+        "options",
         "json-api",
         "api",
         "contributing",

@@ -23,14 +23,23 @@ FOLDER = Path(__file__).parent / "docs_examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 TASKS = {
+    "backfill": {"approve", "load"},
     "branching": {"ask", "resize", "keep"},
     "collector": {"apply", "wait", "provision", "complete"},
     "decorator": {"approve"},
     "first_approval": {"approval", "restart"},
     "notifier": {"load"},
     "own_service": {"approval"},
+    "owner": {"approve", "archive"},
+    "regions": {
+        f"{region}.{one}" for region in ("eu", "us") for one in ("ask", "roll_out.stop", "roll_out.start")
+    },
     "shared_approval": {"approve"},
+    "teardown": {"take_snapshot", "approve", "resize", "delete_snapshot"},
+    "two_itsms": {"ask_bkitsm_cn", "ask_bkitsm_eu", "release"},
     "two_tasks": {"ask", "approved", "withdraw"},
+    "verdict": {"ask", "resize", "report"},
+    "verdict_branch": {"ask", "resize", "why_not", "keep", "call_somebody"},
 }
 
 

@@ -62,7 +62,7 @@ SECTIONS = (
     ),
     Section(
         title="Decorators",
-        text="`@task.bkitsm_approval` is the first of these under Airflow's name, see [Real DAGs](dags.md).",
+        text="`@task.bkitsm_approval` is the first of these under Airflow's name, see [Recipes](dags.md).",
         names=("decorators.approval.bkitsm_approval_task", "decorators.approval.ItsmApprovalDecoratedOperator"),
     ),
     Section(
@@ -119,7 +119,7 @@ SECTIONS = (
     ),
     Section(
         title="Stores and forms",
-        text="For tasks of your own, as in [Real DAGs](dags.md).",
+        text="For tasks of your own, as in [Recipes](dags.md).",
         names=(
             "tickets.approval_store.open_approval_store",
             "tickets.approval_store.ApprovalStore:asked_by,by_ticket,of_run",
@@ -164,6 +164,7 @@ SECTIONS = (
             "testing.plugin.bkitsm_dialect",
             "testing.plugin.bkitsm_sandbox",
             "testing.plugin.bkitsm_connections",
+            "testing.plugin.bkitsm_run",
             "*testing.sandbox.BkItsmSandbox",
             "sandbox.settings.Settings",
         ),

@@ -7,6 +7,7 @@ import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -216,6 +217,14 @@ def test_a_services_fields_are_shown_with_a_call_that_can_be_pasted(run):
     assert "service_id=12" in call
     task = eval(call, {"ItsmApprovalOperator": lambda **given: given})
     assert task["fields"] == {"approver": "alice,bob"}
+
+
+def test_the_page_shows_what_is_printed(run):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "services.md").read_text(encoding="utf-8")
+    shown = page.split("## Which service, which fields\n")[1].split("```text\n")[1].split("```")[0]
+    code, out, _ = run("services", "单级审批")
+    assert code == 0
+    assert [line.rstrip() for line in out.splitlines()] == [line.rstrip() for line in shown.splitlines()]
 
 
 def test_fields_are_rows_for_scripts(run):

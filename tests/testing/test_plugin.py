@@ -71,17 +71,53 @@ def test_loading_it_is_cheap():
     assert done.stdout.split() == []
 
 
-def test_the_documentations_example_runs(tmp_path):
-    dag, *tests = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "restart.py").write_text(dag)
-    (tmp_path / "test_restart.py").write_text("\n".join(tests))
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "PYTEST"))}
-    env |= {"AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    env["AIRFLOW__CORE__DAGS_FOLDER"] = str(tmp_path)
-    # What `airflow db migrate` would make there.
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "airflow.db").write_bytes(migrated_sqlite())
-    command = [sys.executable, "-m", "pytest", "-q", "test_restart.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+def test_the_documentations_commands_run_in_an_empty_directory(tmp_path):
+    """Nothing is set. This Python's folder is on the path, in place of what the page installs."""
+    text = DOCS.read_text(encoding="utf-8")
+    dag, *tests = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (commands,) = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    installing, commands = re.split(r"(?<=\n)(?=export )", commands, maxsplit=1)
+    assert re.search(r"^pip install .*airflow.*airflow_provider_bkitsm.* pytest$", installing, re.MULTILINE)
+    here, home = tmp_path / "here", tmp_path / "home"
+    here.mkdir()
+    home.mkdir()
+    (here / "restart.py").write_text(dag)
+    (here / "test_restart.py").write_text("\n".join(tests))
+    env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
+    command = ["sh", "-ec", commands]
+    done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "5 passed" in done.stdout
+    assert list(home.iterdir()) == []
+
+
+DAG_AND_TESTS = """
+from airflow.sdk import DAG, task
+
+def dag(value):
+    with DAG("made_in_a_test", schedule=None) as made:
+        task(task_id=f"return_{value}")(lambda: value)()
+    return made
+
+def test_it_is_run_as_it_is(bkitsm_run):
+    for value in (1, 2):
+        run = bkitsm_run(dag(value), run_conf={"a": "b"})
+        (ti,) = run.get_task_instances()
+        assert (run.state, run.conf) == ("success", {"a": "b"})
+        assert (ti.task_id, ti.xcom_pull(task_ids=ti.task_id)) == (f"return_{value}", value)
+"""
+
+
+@pytest.mark.parametrize("migrated", [True, False])
+def test_a_dag_is_run_wherever_it_is_defined_once_there_are_tables(tmp_path, migrated):
+    """It is in no folder of DAGs, and changes between two runs."""
+    (tmp_path / "test_made.py").write_text(DAG_AND_TESTS)
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "PYTEST"))}
+    env |= {"AIRFLOW_HOME": str(tmp_path / "airflow")}
+    (tmp_path / "airflow").mkdir()
+    if migrated:
+        (tmp_path / "airflow" / "airflow.db").write_bytes(migrated_sqlite())
+    command = [sys.executable, "-m", "pytest", "-q", "test_made.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    wanted = "1 passed" if migrated else "run airflow db migrate first"
+    assert wanted in done.stdout, done.stdout[-4000:] + done.stderr[-2000:]
