@@ -27,9 +27,9 @@ def anchors(path: Path) -> set[str]:
     """Return where a link into a file may lead: a heading of a page, a function of a module."""
     if path.suffix == ".py":
         return set(re.findall(r"^(?:async )?def (\w+)", path.read_text(), re.MULTILINE))
-    headings = re.findall(r"^#+ (.+)$", _prose(path.read_text()), re.MULTILINE)
-    words = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
-    return {re.sub(r"[-\s]+", "-", one) for one in words}
+    text = _prose(path.read_text())
+    words = (re.sub(r"[^\w\s-]", "", one).strip().lower() for one in re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+    return {re.sub(r"[-\s]+", "-", one) for one in words} | set(re.findall(r'<a id="([^"]+)"', text))
 
 
 def _commands(text: str) -> str:
