@@ -18,11 +18,16 @@ SECTION = "bkitsm"
 
 
 def _option(
-    description: str, *, default: str = "", example: str | None = None, kind: str = "string"
+    description: str,
+    *,
+    default: str = "",
+    example: str | None = None,
+    kind: str = "string",
+    version_added: str = "0.1.0",
 ) -> dict[str, Any]:
     return {
         "description": description,
-        "version_added": "0.1.0",
+        "version_added": version_added,
         "type": kind,
         "example": example,
         "default": default,
@@ -78,6 +83,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
         "Call gc.collect() and gc.freeze() in each process of the API server, when the first request to /bkitsm "
         "arrives: Python's garbage collector then never looks again at what the process has loaded by then. This "
         "shortens the longest pauses at many callbacks a second, and it changes the whole API server.",
+        version_added="0.2.0",
         kind="boolean",
         default="False",
         example="True",
@@ -87,6 +93,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
         "arrives. Airflow 3.2 does not do it there, so that bkitsm.callback and the other metrics of the API "
         "server are sent nowhere. It switches on Airflow's own metrics of that process too. Other versions of "
         "Airflow do without: there it does nothing.",
+        version_added="0.2.0",
         kind="boolean",
         default="False",
         example="True",
