@@ -118,11 +118,11 @@ class V4Dialect(Dialect):
         """Read who did and answered what: log and approval tasks together (three calls)."""
         ticket = yield from self._detail(sn)
         lines: tuple[LogLine, ...] = yield calls.ticket_logs(sn)
+        tasks = yield from self._tasks(sn)
         if any(line.ticket_id not in ("", sn) for line in lines):
             raise ItsmUnexpectedAnswerError(
                 f"ITSM was asked for the log of ticket {sn} and answered with another's"
             )
-        tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)
         entries = entries_of(lines, tasks, creator=ticket.creator, zone=self.settings.zone)
         return TicketLog(sn=sn, entries=entries)
 
@@ -147,11 +147,19 @@ class V4Dialect(Dialect):
             raise ItsmRefusedError(f"ITSM took the withdrawal of ticket {sn} and says that it was not done")
 
     def _terminate(self, sn: str, operator: str, message: str) -> Flow[None]:
-        tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)
+        tasks = yield from self._tasks(sn)
         task = next((one for one in tasks if one.status in _OPEN_TASKS), None)
         if task is None:
             raise ItsmRefusedError(f"ticket {sn} has no open task, at which alone ITSM v4 terminates a ticket")
         yield calls.terminate_ticket(sn, task_id=task.id, operator=operator, desc=message)
+
+    def _tasks(self, sn: str) -> Flow[tuple[Task, ...]]:
+        tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)
+        if any(task.ticket_id not in ("", sn) for task in tasks):
+            raise ItsmUnexpectedAnswerError(
+                f"ITSM was asked for the approval tasks of ticket {sn} and answered with another's"
+            )
+        return tasks
 
     def _detail(self, sn: str) -> Flow[V4Ticket]:
         ticket: V4Ticket = yield calls.ticket_detail(sn)

@@ -65,10 +65,12 @@ class V4Ticket:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What one approval step asks of somebody."""
+    """What one approval step asks of somebody; ``ticket_id`` may be empty."""
 
     id: str
+    ticket_id: str = ""
     status: str = ""
+    status_display: str = ""
     activity_key: str = ""
     name: str = ""
     desc: str = ""
@@ -90,6 +92,7 @@ class LogLine:
     activity_name: str = ""
     operator: str = ""
     operator_type: str = ""
+    agent: str = ""
     operate_at: str = ""
     message: str = ""
     remark: str = ""
@@ -275,7 +278,9 @@ def _items(data: object, what: str, read: Callable[[Json], T]) -> tuple[T, ...]:
 def _task(row: Json) -> Task:
     return Task(
         id=_text(row, "id"),
+        ticket_id=_ticket_of_task(row),
         status=_text(row, "status").lower(),
+        status_display=_text(row, "status_display"),
         activity_key=_text(row, "activity_key"),
         name=_text(row, "name"),
         desc=_text(row, "desc"),
@@ -284,6 +289,12 @@ def _task(row: Json) -> Task:
         operator_at=_text(row, "operator_at"),
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
     )
+
+
+def _ticket_of_task(row: Json) -> str:
+    """Return whose a task is; where it does not say, the people whom it asks may."""
+    named = (_text(one, "ticket_id") for one in (row, *_objects(row.get("current_processors"))))
+    return next(filter(None, named), "")
 
 
 def _log_line(row: Json) -> LogLine:
@@ -296,6 +307,7 @@ def _log_line(row: Json) -> LogLine:
         activity_name=_text(row, "activity_name"),
         operator=_text(row, "operator"),
         operator_type=_text(row, "operator_type").lower(),
+        agent=_text(row, "agent"),
         operate_at=_text(row, "operate_at"),
         message=_text(row, "message"),
         remark=_remark(_objects(row.get("extra"))),
