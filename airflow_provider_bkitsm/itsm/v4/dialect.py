@@ -211,7 +211,7 @@ class V4Dialect(Dialect):
 
     def summaries(self, sns: Sequence[str]) -> Flow[tuple[TicketSummary, ...]]:
         """Read tickets as the list shows them."""
-        rows = yield from search.rows_of_ids(sns)
+        rows = yield from search.rows_of_ids(sns, self.settings)
         return tuple(status.read_summary(row, self.settings) for row in rows)
 
     def find_tagged(self, tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
@@ -221,12 +221,12 @@ class V4Dialect(Dialect):
 
     def opened_by(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
         """Return which of these tickets were opened in a person's name."""
-        rows = yield from search.rows_of_ids(sns)
+        rows = yield from search.rows_of_ids(sns, self.settings)
         return frozenset(row.id for row in rows if row.creator == person)
 
     def waiting_for(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
         """Return which of these tickets wait for a person."""
-        rows = yield from search.rows_of_ids(sns)
+        rows = yield from search.rows_of_ids(sns, self.settings)
         return frozenset(
             row.id
             for row in rows
