@@ -87,7 +87,8 @@ def denied(call: Call[Any], reply: Reply, message: str) -> str:
 
 def _located(reply: Reply, error: errors.ItsmError) -> errors.ItsmError:
     """Return an error with its connection in the message, where the gateway answered in place of ITSM."""
-    is_no_path = reply.status_code == _NOT_FOUND or str(error.code) in _NO_SUCH_PATH
+    is_not_found = reply.status_code == _NOT_FOUND and isinstance(error, ItsmEndpointNotFoundError)
+    is_no_path = is_not_found or str(error.code) in _NO_SUCH_PATH
     is_of_itsm = error.code is not None or isinstance(error, errors.ItsmUnexpectedAnswerError)
     if is_of_itsm and not is_no_path and not isinstance(error, errors.ItsmAuthenticationError):
         return error

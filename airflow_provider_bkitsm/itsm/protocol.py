@@ -179,10 +179,15 @@ def open_envelope(body: bytes, *, successes: frozenset[str] = frozenset({"0"})) 
     return Envelope(
         ok=answer["result"] is True and known_code and str(code) in successes,
         code=code if known_code else None,
-        message=str(answer.get("message") or ""),
+        message=str(answer.get("message") or _detail(answer.get("data"))),
         data=answer.get("data"),
         request_id=str(answer["request_id"]) if answer.get("request_id") else None,
     )
+
+
+def _detail(data: object) -> object:
+    """Return what the ``data`` of an error says, for where its message says nothing."""
+    return data.get("detail") or "" if isinstance(data, dict) else ""
 
 
 def read_json(text: bytes) -> Any:
@@ -246,7 +251,11 @@ def error_by_code(status_code: int, code: str, *, own: re.Pattern[str]) -> type[
     gateway = _GATEWAY_CODE.fullmatch(code)
     if gateway is not None:
         return _error_by_status(int(gateway[1]))
-    about_the_request = status_code not in _OK_STATUSES or own.fullmatch(code)
+    is_own = own.fullmatch(code) is not None
+    if is_own and _ERROR_BY_STATUS.get(status_code) is errors.ItsmEndpointNotFoundError:
+        # The platform has taken the path: it lacks what the request names.
+        return errors.ItsmInvalidRequestError
+    about_the_request = status_code not in _OK_STATUSES or is_own
     return _error_by_status(status_code) if about_the_request else errors.ItsmUnavailableError
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmError,
     ItsmInvalidRequestError,
+    ItsmPermissionError,
     ItsmRefusedError,
     ItsmUnexpectedAnswerError,
 )
@@ -180,7 +182,9 @@ class V4Dialect(Dialect):
                 continue
             try:
                 detail = yield from search.detail_or_none(sn)
-            except ItsmUnexpectedAnswerError as error:
+            except (ItsmUnexpectedAnswerError, ItsmPermissionError) as error:
+                if len(found) == 1 or not _is_about_one_ticket(error):
+                    raise
                 unreadable[sn] = error.message
                 continue
             if detail is not None:
@@ -323,6 +327,11 @@ class V4Dialect(Dialect):
         """Return True: nobody can be asked. The token is our own, and was compared before (``verify_token``)."""
         yield from ()
         return bool(body.token)
+
+
+def _is_about_one_ticket(error: ItsmError) -> bool:
+    """Whether an error says nothing of other tickets: the gateway refuses a call, ITSM refuses a ticket."""
+    return isinstance(error, ItsmUnexpectedAnswerError) or CODES.own.fullmatch(str(error.code)) is not None
 
 
 V4 = V4Dialect()

@@ -150,7 +150,7 @@ class Workflow:
 def moment(text: str, zone: tzinfo) -> datetime | None:
     """Return a time as aware UTC; None for a text that is no time (facts ``times``, ``zone``)."""
     try:
-        read = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(text.upper())
         at = (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -168,12 +168,12 @@ def read_ticket(data: object) -> V4Ticket:
     :raises ItsmUnexpectedAnswerError: it has no id or no status.
     """
     row = _object(data, "a ticket")
-    ticket_id, status = row.get("id"), row.get("status")
-    if not (isinstance(ticket_id, str) and ticket_id.strip() and isinstance(status, str) and status.strip()):
+    ticket_id, status = read_id(row), row.get("status")
+    if not (ticket_id and isinstance(status, str) and status.strip()):
         raise ItsmUnexpectedAnswerError("ITSM answered with a ticket that has no id or no status")
     verdict = row.get("approve_result")
     return V4Ticket(
-        id=ticket_id.strip(),
+        id=ticket_id,
         status=status.strip().lower(),
         approve_result=verdict if isinstance(verdict, bool) else None,
         sn=_text(row, "sn"),
@@ -188,6 +188,11 @@ def read_ticket(data: object) -> V4Ticket:
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
         form=_mapping(row.get("form_data")),
     )
+
+
+def read_id(row: Json) -> str:
+    """Return a ticket's id; empty where it has none. One client calls it a number: it is a name all the same."""
+    return _text(row, "id") if row.get("id") else ""
 
 
 def read_created(data: object) -> V4Ticket:
@@ -225,8 +230,8 @@ def read_page(data: object) -> Page:
             rows.append(read_ticket(row))
         except ItsmUnexpectedAnswerError as error:
             problem = error.message
-            if isinstance(row, dict) and isinstance(row.get("id"), str):
-                unreadable.add(row["id"])
+            if isinstance(row, dict) and (ticket_id := read_id(row)):
+                unreadable.add(ticket_id)
     count = page.get("count")
     return Page(
         count=count if isinstance(count, int) and not isinstance(count, bool) else None,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from airflow_provider_bkitsm.itsm import models as inner
 from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import Progress
-from airflow_provider_bkitsm.itsm.v4.reading import V4Ticket, moment
+from airflow_provider_bkitsm.itsm.v4.reading import V4Ticket, moment, read_id
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
 
 NAME = "v4"
@@ -127,12 +127,12 @@ def read_callback(body: Mapping[str, Any]) -> inner.CallbackBody | None:
     a receiver that checks the callback first would wait for its own call. So such a callback is answered first.
     """
     token, ticket = body.get("callback_token"), body.get("ticket")
-    if not (isinstance(token, str) and isinstance(ticket, dict) and isinstance(ticket.get("id"), str)):
+    if not (isinstance(token, str) and isinstance(ticket, dict) and read_id(ticket)):
         return None
     status = ticket.get("status")
     progress = _PROGRESS.get(status.strip().lower()) if isinstance(status, str) else None
     inside_a_call = progress is not None and progress.is_called_off
-    return inner.CallbackBody(sn=ticket["id"], token=token, inside_a_call=inside_a_call, dialect=NAME)
+    return inner.CallbackBody(sn=read_id(ticket), token=token, inside_a_call=inside_a_call, dialect=NAME)
 
 
 def _title(ticket: V4Ticket, settings: V4Settings) -> str:
