@@ -50,6 +50,15 @@ class ItsmError(Exception):
         self.code = code
         self.request_id = request_id
 
+    def without(self, secrets: Iterable[str]) -> Self:
+        """Return this error with asterisks where it would show one of these texts."""
+        for secret in secrets:
+            self.message = self.message.replace(secret, "***")
+            self.request_id = self.request_id and self.request_id.replace(secret, "***")
+            self.code = self.code.replace(secret, "***") if isinstance(self.code, str) else self.code
+        self.args = (self.message,)
+        return self
+
     def with_lines(self, lines: Iterable[str]) -> Self:
         """Return this error with lines below its message."""
         self.lines = tuple(map(printable, lines))

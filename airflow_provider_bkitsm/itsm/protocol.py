@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -40,14 +40,15 @@ class Call(Generic[T]):
     is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated. ``batch`` names the
     list in the body that may be sent in pieces. ``esb_fallback`` marks reads that the API gateway's published
     definition cannot deliver and the ESB can; ``door`` is where the call is sent, None the connection's own.
-    ``file`` is sent as a form's file in place of a body: its field, its name, its content.
+    ``file`` is sent as a form's file in place of a body: its field, its name, its content. ``secrets`` are the
+    texts in it that no error may show, though an answer may quote them (promise P8).
     """
 
     method: Literal["GET", "POST"]
     path: str
     parse: Callable[[Any], T]
     params: Mapping[str, str] | None = None
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     is_write: bool = False
     needs_verified_user: bool = False
     esb_path: str | None = None
@@ -56,6 +57,7 @@ class Call(Generic[T]):
     esb_fallback: bool = False
     door: Front | None = None
     file: tuple[str, str, bytes] | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def path_at(self, front: Front) -> str:
         """Return the path at a front; the ESB has names of its own, and lacks some calls.
