@@ -251,9 +251,16 @@ class Receiver:
             return
         async with asyncio.timeout(ITSM_SECONDS), ItsmAsyncHook.for_gateway(hint.gateway) as hook:
             info = await hook.run(ask(lambda itsm: itsm.info(hint.notice.sn)))
-        if is_marked(info.title, hint.tag) and not ticket_differences(lost.request, info, hint.gateway.dialect):
-            await self._run(partial(lost.found, info.sn, info.ticket_url))
-            log.info("ticket %s of a lost answer was found by its callback", info.sn)
+        wrong = "; ".join(ticket_differences(lost.request, info, hint.gateway.dialect))
+        if not is_marked(info.title, hint.tag):
+            wrong = "its title has another mark"
+        if wrong:
+            log.error(
+                "ticket %s of a callback is not taken for the lost one that was asked for: %s", info.sn, wrong
+            )
+            return
+        await self._run(partial(lost.found, info.sn, info.ticket_url))
+        log.info("ticket %s of a lost answer was found by its callback", info.sn)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Check:
         """Resume every waiter. The error of one waiter is raised only after all the others were tried."""

@@ -8,6 +8,7 @@ never matched.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
@@ -69,6 +70,16 @@ class ItsmError(Exception):
         known = ", ".join(f"{name} {value}" for name, value in facts.items() if value not in (None, ""))
         first = f"{self.message} [{printable(known)}]" if known else self.message
         return "\n".join((first, *self.lines))
+
+
+# What a code is made of; anything else could be a part of somebody's data.
+_CODE = re.compile(r"[A-Z0-9_-]{1,20}")
+
+
+def kind_and_code(error: ItsmError) -> dict[str, Any]:
+    """Return an error for a report that holds nothing of a site: a message could hold anything."""
+    code = "" if error.code is None else str(error.code)
+    return {"error": type(error).__name__, "code": code if _CODE.fullmatch(code) else None}
 
 
 class ItsmConfigurationError(ItsmError):

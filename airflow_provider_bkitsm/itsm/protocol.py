@@ -181,15 +181,17 @@ def open_envelope(body: bytes, *, successes: frozenset[str] = frozenset({"0"})) 
     return Envelope(
         ok=answer["result"] is True and known_code and str(code) in successes,
         code=code if known_code else None,
-        message=str(answer.get("message") or _detail(answer.get("data"))),
+        message=_message(answer),
         data=answer.get("data"),
         request_id=str(answer["request_id"]) if answer.get("request_id") else None,
     )
 
 
-def _detail(data: object) -> object:
-    """Return what the ``data`` of an error says, for where its message says nothing."""
-    return data.get("detail") or "" if isinstance(data, dict) else ""
+def _message(answer: Mapping[str, Any]) -> str:
+    """Return what an answer says: some errors say in their ``data`` alone what is wrong."""
+    data = answer.get("data")
+    texts = (answer.get("message"), data.get("detail") if isinstance(data, dict) else None)
+    return ": ".join(dict.fromkeys(str(text) for text in texts if text))
 
 
 def read_json(text: bytes) -> Any:

@@ -198,11 +198,15 @@ async def test_p2_a_callback_names_the_ticket_of_a_lost_answer(sn, server, liste
 
 
 @case(8)
-async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(sn, server, listener, receiver, adopted):
+async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(
+    sn, server, listener, receiver, adopted, caplog
+):
     server.edit(sn, approvers=["mallory"])
     server.approve(sn)
     await settled(receiver, arrived(listener))
     assert adopted == []
+    assert f"ticket {sn} of a callback is not taken" in caplog.text
+    assert "mallory" in caplog.text
 
 
 @case(42)
