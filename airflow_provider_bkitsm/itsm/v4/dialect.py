@@ -224,16 +224,16 @@ class V4Dialect(Dialect):
         return tuple(status.read_summary(row, self.settings) for row in rows)
 
     def opened_by(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
-        """Return which of these tickets were opened in a person's name."""
-        rows = yield from search.rows_of_ids(sns, self.settings)
-        return frozenset(row.id for row in rows if row.creator == person)
+        """Return which of these tickets were opened in a person's name, so far as the lists show them."""
+        rows = yield from search.listed_rows(sns, self.settings)
+        return frozenset(row.id for row in rows.values() if row.creator == person)
 
     def waiting_for(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
-        """Return which of these tickets wait for a person."""
-        rows = yield from search.rows_of_ids(sns, self.settings)
+        """Return which of these tickets wait for a person, so far as the lists show them."""
+        rows = yield from search.listed_rows(sns, self.settings)
         return frozenset(
             row.id
-            for row in rows
+            for row in rows.values()
             if not status.progress_of(row).has_ended and any(person in one.names for one in row.processors)
         )
 

@@ -116,13 +116,19 @@ def _title(row: V4Ticket, settings: V4Settings) -> str:
     return row.title or str(row.form.get(settings.title_key) or "")
 
 
-def rows_of_ids(ids: Sequence[str], settings: V4Settings) -> Flow[tuple[V4Ticket, ...]]:
-    """Read tickets as the lists show them; what none of them shows is read one by one, or left out."""
+def listed_rows(ids: Sequence[str], settings: V4Settings) -> Flow[dict[str, V4Ticket]]:
+    """Read tickets as the lists show them, by their ids; what none of them shows is left out."""
     found: dict[str, V4Ticket] = {}
     for listing in reversed(_listings(settings)):
         for some in chunks([one for one in ids if one not in found], calls.LARGEST_PAGE):
             page: Page = yield listing(id__in=list(some))
             found |= {row.id: row for row in page.rows if row.id in some}
+    return found
+
+
+def rows_of_ids(ids: Sequence[str], settings: V4Settings) -> Flow[tuple[V4Ticket, ...]]:
+    """Read tickets as the lists show them; what none of them shows is read one by one, or left out."""
+    found = yield from listed_rows(ids, settings)
     for ticket_id in ids:
         if ticket_id not in found and (row := (yield from detail_or_none(ticket_id))) is not None:
             found[ticket_id] = row

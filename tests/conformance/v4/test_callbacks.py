@@ -219,6 +219,18 @@ async def test_p2_another_ticket_is_not_adopted(sn, server, listener, receiver, 
     assert adopted == []
 
 
+@case(54)
+async def test_p2_the_lost_ticket_of_another_version_is_none_of_this_one(
+    sn, server, listener, receiver, metadata, adopted
+):
+    (lost,) = metadata.lost_tickets.values()
+    metadata.lost_tickets[TAG, "bkitsm_default"] = replace(lost, request={**lost.request, "dialect": "v2"})
+    server.approve(sn)
+    request, before = arrived(listener), len(server.requests())
+    assert await settled(receiver, request) is Result.UNKNOWN
+    assert (adopted, len(server.requests())) == ([], before)
+
+
 @case(8)
 async def test_p1_an_outage_leaves_the_ticket_to_the_search(sn, server, listener, receiver, adopted):
     server.approve(sn)
