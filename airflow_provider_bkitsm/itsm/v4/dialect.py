@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketInfo,
     TicketLog,
     TicketState,
+    TicketStatus,
     TicketSummary,
 )
 from airflow_provider_bkitsm.itsm.protocol import Codes, Flow, chunks
@@ -54,7 +56,6 @@ CAPABILITIES = Capabilities(
     verify_token=False,
 )
 _META = frozenset({"callback_url", "callback_token", "bkitsm_digest"})
-_OPEN_TASKS = frozenset({"", "running"})
 
 
 class V4Dialect(Dialect):
@@ -112,6 +113,20 @@ class V4Dialect(Dialect):
         )
         return CreatedTicket(sn=ticket.id, ticket_url=ticket.url or None)
 
+    def status(self, sn: str) -> Flow[TicketStatus]:
+        """Read how far a ticket is, and whom it asks: where the ticket does not say, its tasks do."""
+        ticket = yield from self._detail(sn)
+        steps = status.read_steps(ticket)
+        if ticket.status == status.RUNNING and not any(step.processors for step in steps):
+            with suppress(ItsmError):
+                steps = status.steps_of((yield from self._tasks(sn))) or steps
+        return TicketStatus(
+            current_status=ticket.status,
+            progress=status.progress_of(ticket),
+            current_steps=steps,
+            ticket_url=ticket.url,
+        )
+
     def info(self, sn: str) -> Flow[TicketInfo]:
         """Read a ticket with its form."""
         return status.read_info((yield from self._detail(sn)), self.settings)
@@ -150,7 +165,7 @@ class V4Dialect(Dialect):
 
     def _terminate(self, sn: str, operator: str, message: str) -> Flow[None]:
         tasks = yield from self._tasks(sn)
-        task = next((one for one in tasks if one.status in _OPEN_TASKS), None)
+        task = next((one for one in tasks if one.is_open), None)
         if task is None:
             raise ItsmRefusedError(f"ticket {sn} has no open task, at which alone ITSM v4 terminates a ticket")
         yield calls.terminate_ticket(sn, task_id=task.id, operator=operator, desc=message)

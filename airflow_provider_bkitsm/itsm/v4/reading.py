@@ -79,6 +79,11 @@ class Task:
     operator_at: str = ""
     processors: tuple[Processor, ...] = ()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for an answer."""
+        return self.status in ("", "running")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine:

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm import models as inner
 from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import Progress
-from airflow_provider_bkitsm.itsm.v4.reading import V4Ticket, moment, read_id
+from airflow_provider_bkitsm.itsm.v4.reading import Task, V4Ticket, moment, read_id
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
 
 NAME = "v4"
-FINISHED = "finished"
+RUNNING, FINISHED = "running", "finished"
 # Facts "ended-words" and "suspended-word"; words are compared in lower case.
 _PROGRESS = {
     "draft": Progress.RUNNING,
-    "running": Progress.RUNNING,
+    RUNNING: Progress.RUNNING,
     "suspend": Progress.SUSPENDED,
     "suspended": Progress.SUSPENDED,
     FINISHED: Progress.FINISHED,
@@ -117,6 +117,19 @@ def read_steps(ticket: V4Ticket) -> tuple[inner.Step, ...]:
             processors=_names(ticket, None if only else step.task_id),
         )
         for step in ticket.steps
+    )
+
+
+def steps_of(tasks: Iterable[Task]) -> tuple[inner.Step, ...]:
+    """Return the steps of open tasks, and whom they ask."""
+    return tuple(
+        inner.Step(
+            key=task.activity_key or task.id,
+            name=task.name,
+            processors=tuple(dict.fromkeys(name for one in task.processors for name in one.names)),
+        )
+        for task in tasks
+        if task.is_open
     )
 
 
