@@ -29,7 +29,7 @@ from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import DIALECTS, Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.confirmation import as_asked, confirmed, ticket_differences
-from airflow_provider_bkitsm.itsm.dialect import ask
+from airflow_provider_bkitsm.itsm.dialect import ask, stored_dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
 from airflow_provider_bkitsm.itsm.models import CallbackBody, TicketInfo
@@ -247,13 +247,20 @@ class Receiver:
         if hint.gateway.dialect.capabilities.tag:
             return
         lost = await self._run(partial(self._metadata.lost, hint.tag, hint.gateway.conn_id))
-        if lost is None:
+        if lost is None or stored_dialect(lost.request) != hint.gateway.dialect.name:
             return
         async with asyncio.timeout(ITSM_SECONDS), ItsmAsyncHook.for_gateway(hint.gateway) as hook:
             info = await hook.run(ask(lambda itsm: itsm.info(hint.notice.sn)))
-        if is_marked(info.title, hint.tag) and not ticket_differences(lost.request, info, hint.gateway.dialect):
-            await self._run(partial(lost.found, info.sn, info.ticket_url))
-            log.info("ticket %s of a lost answer was found by its callback", info.sn)
+        wrong = "; ".join(ticket_differences(lost.request, info, hint.gateway.dialect))
+        if not is_marked(info.title, hint.tag):
+            wrong = "its title has another mark"
+        if wrong:
+            log.error(
+                "ticket %s of a callback is not taken for the lost one that was asked for: %s", info.sn, wrong
+            )
+            return
+        await self._run(partial(lost.found, info.sn, info.ticket_url))
+        log.info("ticket %s of a lost answer was found by its callback", info.sn)
 
     async def _resume(self, decided: list[tuple[Waiter, Verdict]]) -> Check:
         """Resume every waiter. The error of one waiter is raised only after all the others were tried."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -17,11 +18,11 @@ from typing import Any
 
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.cli.console import UNUSABLE, end, reader_language
+from airflow_provider_bkitsm.cli.console import UNUSABLE, end, print_line, reader_language
 from airflow_provider_bkitsm.cli.cures import cure_of
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError, kind_and_code
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.translation import Text, verbatim
@@ -78,11 +79,15 @@ def _with_a_ticket(hook: ItsmHook, approver: str, sleep: Callable[[float], None]
     tag, creator, began = secrets.token_hex(16), hook.gateway.username, datetime.now(UTC)
     form = {"title": marked_title(TITLE, tag), "APPROVER": approver, "APPROVAL_CONTENT": TITLE}
     service = hook.gateway.service
-    key, fields = hook.run(ask(lambda itsm: itsm.service_for(form, service_id=service, fast_approval=False)))
     try:
+        key, fields = hook.run(ask(lambda itsm: itsm.service_for(form, service_id=service, fast_approval=False)))
         sn = hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, service_id=key, fields=fields))).sn
     except ItsmOutcomeUnknownError as lost:
         sn = _opened(hook, tag, began, sleep, lost)
+    except ItsmError as refused:
+        # What was read is worth printing all the same.
+        print_line(verbatim(refused), to=sys.stderr)
+        return {"create": kind_and_code(refused)}
     seen: dict[str, Any] = {}
     try:
         seen["created"] = seen["asks"] = _shown(hook, sn)
@@ -93,7 +98,8 @@ def _with_a_ticket(hook: ItsmHook, approver: str, sleep: Callable[[float], None]
             seen["asks"] = _shown(hook, sn)
         # Only where there are tickets it is seen whether a filter leaves them out.
         seen |= hook.run(ask(lambda itsm: itsm.probe(secrets.token_hex(8))))
-        seen["found_by_title"] = bool(hook.run(find_opened(tag, creator=creator, since=began)))
+        with suppress(ItsmError):
+            seen["found_by_title"] = bool(hook.run(find_opened(tag, creator=creator, since=began)))
     finally:
         seen["withdrawn_once"] = _withdrawn(hook, sn, creator)
     seen["withdrawn"] = _shown(hook, sn)
@@ -126,7 +132,7 @@ def _withdrawn(hook: ItsmHook, sn: str, creator: str) -> dict[str, Any]:
     try:
         hook.run(ask(lambda itsm: itsm.operate(**wish)))
     except ItsmError as error:
-        return {"error": type(error).__name__, "code": None if error.code is None else str(error.code)}
+        return kind_and_code(error)
     return {"answered": True}
 
 

@@ -96,6 +96,17 @@ class CollectorStore:
             found = connection.execute(query.order_by(columns.updated_at.desc()).limit(1)).one_or_none()
             return None if found is None else row_from(found._asdict())
 
+    def lost(self, bkitsm_conn_id: str, tag: str) -> CollectorRow | None:
+        """Return the row whose application has begun to open the ticket of a tag and has not learnt its number."""
+        columns = collector_table.c
+        wanted = (columns.tag == tag, columns.bkitsm_conn_id == bkitsm_conn_id, columns.ticket_sn.is_(None))
+        query = select(collector_table).where(*wanted, columns.create_started_at.is_not(None))
+        with self._transactions.begin() as connection:
+            rows = [row_from(row._asdict()) for row in connection.execute(query)]
+        # MySQL overlooks spaces at a text's end.
+        exact = (row for row in rows if (row.tag, row.bkitsm_conn_id) == (tag, bkitsm_conn_id))
+        return next((row for row in exact if row.is_applying and not row.is_bypassed), None)
+
     def applying(self, bklog_conn_id: str | None = None) -> list[CollectorRow]:
         """Return every row that is ``applying``, of one log platform connection or of all."""
         columns = collector_table.c

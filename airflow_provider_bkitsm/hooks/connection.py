@@ -160,6 +160,11 @@ class Gateway:
     dialect: Dialect = V2
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts of the connection that nothing may show."""
+        return (self.app_secret, *self.grants.values(), *secrets_of(self.extra))
+
     def url(self, call: Call[Any]) -> str:
         """Return a call's address at the front that it names, by default at this front."""
         if call.door in (None, self.front):

@@ -24,6 +24,8 @@ from airflow_provider_bkitsm.itsm.v2.dialect import V2
 
 T = TypeVar("T")
 _NOT_FOUND = 404
+# What is shorter is part of any text.
+_SHORTEST_SECRET = 8
 # The 404 of API gateway and ESB, whatever the HTTP status.
 _NO_SUCH_PATH = frozenset({"1640401", "1306404"})
 
@@ -32,8 +34,17 @@ def understand(call: Call[T], reply: Reply) -> T:
     """Return a call's result.
 
     :raises ItsmOutcomeUnknownError: the answer to a write does not show whether it was done.
-    :raises ItsmError: the error that the answer reports.
+    :raises ItsmError: the error that the answer reports, without the secrets of the call that it may quote.
     """
+    try:
+        return _read(call, reply)
+    except ItsmError as error:
+        of_connection = reply.gateway.secrets if reply.gateway else ()
+        hidden = (one for one in (*call.secrets, *of_connection) if len(one) >= _SHORTEST_SECRET)
+        raise error.without(hidden) from None
+
+
+def _read(call: Call[T], reply: Reply) -> T:
     try:
         data = decode(
             reply.status_code,
@@ -87,7 +98,8 @@ def denied(call: Call[Any], reply: Reply, message: str) -> str:
 
 def _located(reply: Reply, error: errors.ItsmError) -> errors.ItsmError:
     """Return an error with its connection in the message, where the gateway answered in place of ITSM."""
-    is_no_path = reply.status_code == _NOT_FOUND or str(error.code) in _NO_SUCH_PATH
+    is_not_found = reply.status_code == _NOT_FOUND and isinstance(error, ItsmEndpointNotFoundError)
+    is_no_path = is_not_found or str(error.code) in _NO_SUCH_PATH
     is_of_itsm = error.code is not None or isinstance(error, errors.ItsmUnexpectedAnswerError)
     if is_of_itsm and not is_no_path and not isinstance(error, errors.ItsmAuthenticationError):
         return error

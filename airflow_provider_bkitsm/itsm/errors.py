@@ -8,6 +8,7 @@ never matched.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
@@ -50,6 +51,15 @@ class ItsmError(Exception):
         self.code = code
         self.request_id = request_id
 
+    def without(self, secrets: Iterable[str]) -> Self:
+        """Return this error with asterisks where it would show one of these texts."""
+        for secret in secrets:
+            self.message = self.message.replace(secret, "***")
+            self.request_id = self.request_id and self.request_id.replace(secret, "***")
+            self.code = self.code.replace(secret, "***") if isinstance(self.code, str) else self.code
+        self.args = (self.message,)
+        return self
+
     def with_lines(self, lines: Iterable[str]) -> Self:
         """Return this error with lines below its message."""
         self.lines = tuple(map(printable, lines))
@@ -60,6 +70,16 @@ class ItsmError(Exception):
         known = ", ".join(f"{name} {value}" for name, value in facts.items() if value not in (None, ""))
         first = f"{self.message} [{printable(known)}]" if known else self.message
         return "\n".join((first, *self.lines))
+
+
+# What a code is made of; anything else could be a part of somebody's data.
+_CODE = re.compile(r"[A-Z0-9_-]{1,20}")
+
+
+def kind_and_code(error: ItsmError) -> dict[str, Any]:
+    """Return an error for a report that holds nothing of a site: a message could hold anything."""
+    code = "" if error.code is None else str(error.code)
+    return {"error": type(error).__name__, "code": code if _CODE.fullmatch(code) else None}
 
 
 class ItsmConfigurationError(ItsmError):

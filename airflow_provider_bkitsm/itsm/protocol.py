@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -40,14 +40,15 @@ class Call(Generic[T]):
     is redirected into a GET). ``is_write`` marks calls that must never be blindly repeated. ``batch`` names the
     list in the body that may be sent in pieces. ``esb_fallback`` marks reads that the API gateway's published
     definition cannot deliver and the ESB can; ``door`` is where the call is sent, None the connection's own.
-    ``file`` is sent as a form's file in place of a body: its field, its name, its content.
+    ``file`` is sent as a form's file in place of a body: its field, its name, its content. ``secrets`` are the
+    texts in it that no error may show, though an answer may quote them (promise P8).
     """
 
     method: Literal["GET", "POST"]
     path: str
     parse: Callable[[Any], T]
     params: Mapping[str, str] | None = None
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     is_write: bool = False
     needs_verified_user: bool = False
     esb_path: str | None = None
@@ -56,6 +57,7 @@ class Call(Generic[T]):
     esb_fallback: bool = False
     door: Front | None = None
     file: tuple[str, str, bytes] | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def path_at(self, front: Front) -> str:
         """Return the path at a front; the ESB has names of its own, and lacks some calls.
@@ -179,10 +181,17 @@ def open_envelope(body: bytes, *, successes: frozenset[str] = frozenset({"0"})) 
     return Envelope(
         ok=answer["result"] is True and known_code and str(code) in successes,
         code=code if known_code else None,
-        message=str(answer.get("message") or ""),
+        message=_message(answer),
         data=answer.get("data"),
         request_id=str(answer["request_id"]) if answer.get("request_id") else None,
     )
+
+
+def _message(answer: Mapping[str, Any]) -> str:
+    """Return what an answer says: some errors say in their ``data`` alone what is wrong."""
+    data = answer.get("data")
+    texts = (answer.get("message"), data.get("detail") if isinstance(data, dict) else None)
+    return ": ".join(dict.fromkeys(str(text) for text in texts if text))
 
 
 def read_json(text: bytes) -> Any:
@@ -246,7 +255,11 @@ def error_by_code(status_code: int, code: str, *, own: re.Pattern[str]) -> type[
     gateway = _GATEWAY_CODE.fullmatch(code)
     if gateway is not None:
         return _error_by_status(int(gateway[1]))
-    about_the_request = status_code not in _OK_STATUSES or own.fullmatch(code)
+    is_own = own.fullmatch(code) is not None
+    if is_own and _ERROR_BY_STATUS.get(status_code) is errors.ItsmEndpointNotFoundError:
+        # The platform has taken the path: it lacks what the request names.
+        return errors.ItsmInvalidRequestError
+    about_the_request = status_code not in _OK_STATUSES or is_own
     return _error_by_status(status_code) if about_the_request else errors.ItsmUnavailableError
 
 

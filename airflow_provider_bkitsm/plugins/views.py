@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.itsm.actions import read_status
-from airflow_provider_bkitsm.itsm.dialect import ask
+from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
 from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
@@ -221,6 +221,7 @@ class ApprovalViews:
         self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
+        self._gateways: SharedCache[Gateway | None] = SharedCache(_SHARED)
         self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
         self._stories: SharedCache[tuple[dict[str, Any] | None, str]] = SharedCache(_SHARED)
 
@@ -237,7 +238,8 @@ class ApprovalViews:
         viewer, all_answered = await self._viewer(user, waits) if wanted.mine else (None, True)
         page = await in_thread(self._page, waits, context, wanted, viewer)
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
-        refreshed = await self.live.refresh((row.conn_id, row.sn) for row in page.rows if row.is_open)
+        shown = [(row.conn_id, row.sn) for row in page.rows if row.is_open]
+        refreshed = await self.live.refresh(await self._in_their_itsm(shown))
         by_task = {wait.task: wait for wait in waits}
         rows = [self._row(by_task[row.task], context).as_dict() for row in page.rows]
         answered = refreshed and all_answered
@@ -251,7 +253,7 @@ class ApprovalViews:
             return {"ticket": None, "now": now}
         collector = await self._collector(wait, frozenset({task.dag_id}))
         await self.sent.refresh([wait.ticket])
-        await self.live.refresh([wait.ticket])
+        await self.live.refresh(await self._in_their_itsm([wait.ticket]))
         row = self._row(wait, PageContext(polls=await self._last_polls()))
         story, problem = await self._story(wait)
         changes = await in_thread(may_change, request, user, task.dag_id)
@@ -282,8 +284,29 @@ class ApprovalViews:
         return await self._stories.get(wait.ticket, lambda: self._read_story(wait))
 
     async def _read_story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
-        gateway = await in_thread(self.metadata.gateway, wait.conn_id)
-        return (None, "") if gateway is None else await read_story(gateway, wait.sn)
+        gateway = await self._gateway(wait.conn_id)
+        if gateway is None:
+            return None, ""
+        sent, spoken = self.sent.get(wait.ticket), gateway.dialect.name
+        if sent is not None and sent.dialect != spoken:
+            name = f"ITSM ticket {wait.sn}"
+            return None, str(another_dialect(name, wait.conn_id, stored=sent.dialect, spoken=spoken))
+        return await read_story(gateway, wait.sn)
+
+    async def _gateway(self, conn_id: str) -> Gateway | None:
+        return await self._gateways.get(conn_id, lambda: in_thread(self.metadata.gateway, conn_id))
+
+    async def _in_their_itsm(self, tickets: Iterable[Ticket]) -> list[Ticket]:
+        """Return the tickets that were opened in the dialect which their connection speaks now.
+
+        Of any other ticket nobody can be asked: another ITSM may have a ticket of the same number (P6).
+        """
+        named = list(tickets)
+        sent = {ticket: found for ticket in named if (found := self.sent.get(ticket))}
+        read = {conn_id: await self._gateway(conn_id) for conn_id in {conn_id for conn_id, _ in sent}}
+        spoken = {conn_id: gateway.dialect.name for conn_id, gateway in read.items() if gateway}
+        elsewhere = {ticket for ticket, one in sent.items() if spoken.get(ticket[0], one.dialect) != one.dialect}
+        return [ticket for ticket in named if ticket not in elsewhere]
 
     def _page(
         self, waits: Iterable[ApprovalWait], context: PageContext, wanted: Wanted, viewer: Viewer | None
@@ -305,8 +328,9 @@ class ApprovalViews:
         latest = sorted(
             waits, key=lambda wait: (wait.verdict is None, wait.registered_at or _LONG_AGO), reverse=True
         )
+        here = frozenset(await self._in_their_itsm(wait.ticket for wait in latest))
         tickets, all_answered = await self.mine.find(
-            name, ((wait.ticket, wait.verdict is None) for wait in latest)
+            name, ((wait.ticket, wait.verdict is None) for wait in latest if wait.ticket in here)
         )
         return Viewer(airflow_name=airflow_name(user), itsm_name=name, tickets=tickets), all_answered
 

@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
 from airflow_provider_bkitsm.hooks.connection import DIALECTS
-from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
+from airflow_provider_bkitsm.itsm.dialect import FIRST, another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
 from airflow_provider_bkitsm.tickets.ownership import (
@@ -124,10 +124,12 @@ class SentTicket:
 
     :param title: as ITSM shows what was sent.
     :param opened_at: by its worker's clock (aware).
+    :param dialect: the one that it was opened in.
     """
 
     title: str
     opened_at: datetime | None
+    dialect: str = FIRST
 
 
 def read_sent_tickets(tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], SentTicket]:
@@ -165,10 +167,11 @@ def _sent(sns: Collection[str]) -> list[Select[Any]]:
 
 def _sent_ticket(row: Any) -> SentTicket:
     request = row.request or {}
-    fields, dialect = request.get("fields"), DIALECTS.get(stored_dialect(request))
+    fields, stored = request.get("fields"), stored_dialect(request)
+    dialect = DIALECTS.get(stored)
     title = fields.get("title") if isinstance(fields, Mapping) else None
     shown = dialect.title_as_shown(title) if dialect and isinstance(title, str) else ""
-    return SentTicket(title=shown, opened_at=row.opened_at)
+    return SentTicket(title=shown, opened_at=row.opened_at, dialect=stored)
 
 
 @contextmanager

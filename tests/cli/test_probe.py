@@ -79,6 +79,44 @@ def test_it_says_which_assumption_was_wrong(itsm, run, switches, wrong):
     assert run("--create", "--approver", "bob")["facts"][wrong] is False
 
 
+FILTERS = {
+    "id__in",
+    "workflow_key__in",
+    "creator__in",
+    "current_processors__in",
+    "system_id__in",
+    "created_at__range",
+}
+
+
+@pytest.mark.parametrize(("switch", "honoured"), [("honoured", True), ("ignored", False)])
+def test_it_says_of_each_filter_whether_it_is_honoured(itsm, run, switch, honoured):
+    itsm.set_itsm_v4(filters=switch)
+    found = run("--create", "--approver", "bob")
+    for name in ("ticket_list", "system_ticket_list"):
+        assert found[name]["filters"] == dict.fromkeys(FILTERS, honoured)
+
+
+@pytest.mark.parametrize("path", ["ticket/detail", "ticket/logs", "approval_tasks", "ticket/list"])
+def test_what_cannot_be_read_shows_no_assumption_to_be_wrong(itsm, run, path):
+    itsm.fault(path, "page", status=500, times=999)
+    found = run("--create", "--approver", "bob")
+    assert all(found["facts"].values())
+    assert itsm.tickets()[0]["status"] == "revoked"
+
+
+def test_what_was_read_is_printed_though_the_ticket_is_refused(itsm, capsys, monkeypatch):
+    extra = {"read_retries": 0, "form_content": "nope"}
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", itsm.connection("bkitsm", **extra))
+    main(["--create"])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["create"] == {"error": "ItsmInvalidRequestError", "code": None}
+    assert found["facts"] == {"http-status": True}
+    assert "has no field 'nope'" in printed.err
+    assert itsm.tickets() == []
+
+
 def test_p8_nothing_of_the_site_is_in_it(itsm, run):
     text = json.dumps(run("--create", "--approver", "bob"))
     (ticket,) = itsm.tickets()

@@ -24,6 +24,8 @@ from airflow_provider_bkitsm.hooks.transport import Reply
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls, models
+from airflow_provider_bkitsm.itsm.v4 import calls as v4_calls
+from airflow_provider_bkitsm.itsm.v4.dialect import V4
 from tests.tables import table
 
 EXPORT = {"key": "request", "name": "n", "catalog_id": 1, "workflow": {"states": {}}}
@@ -286,3 +288,31 @@ def test_an_outage_of_a_moment_is_not_noticed(sandbox, connections, monkeypatch)
     sandbox.fault("get_services", "status", status=502)
     assert ItsmHook("patient").get_services()
     assert len(sandbox.requests("get_services")) == 3
+
+
+TOKEN, ADDRESS = "v1=" + "0a" * 32, "https://airflow.example.com/bkitsm/callback/c/t/1"
+META = {"callback_url": ADDRESS, "headers": {"X-Bkitsm-Signature": TOKEN}}
+WRITES = (
+    v4_calls.create_ticket(
+        workflow_key="w", form_data={}, operator="alice", callback_url=ADDRESS, callback_token=TOKEN
+    ),
+    v4_calls.create_system(name="airflow", code="airflow", token=TOKEN),
+    calls.create_ticket(creator="alice", fields={"title": "Drop?"}, service_id=7, meta=META),
+)
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500])
+@pytest.mark.parametrize("call", WRITES)
+def test_p8_no_error_quotes_what_an_answer_has_of_our_secrets(call, status):
+    extra = {"system_token": "s" * 12}
+    gateway = replace(GATEWAY, app_secret="a" * 12, grants={"access_token": "g" * 12}, extra=extra, dialect=V4)
+    ours = (*call.secrets, *gateway.secrets)
+    answer = {"result": False, "code": f"40000 {TOKEN}", "message": f"not valid: {', '.join(ours)}"}
+    answer |= {"request_id": TOKEN, "data": None}
+    reply = Reply(status_code=status, content_type="application/json", body=json.dumps(answer).encode())
+    with pytest.raises(errors.ItsmError) as caught:
+        understand(call, replace(reply, gateway=gateway))
+    assert "not valid: ***" in str(caught.value)
+    shown = f"{caught.value} {caught.value.args} {vars(caught.value)} {call!r}"
+    assert not [secret for secret in ours if secret in shown]
+    assert caught.value.__cause__ is None

@@ -124,3 +124,17 @@ def test_lines_below_an_error_are_lines_of_ours_and_cross_processes():
     assert lines[:2] == ["refused: [code 1]", "- a: b"]
     assert len(lines) == 3
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"), [("40000", "40000"), (1640301, "1640301"), (None, None), ("of Alice", None)]
+)
+def test_p8_a_report_holds_no_text_of_a_site(code, shown):
+    error = errors.ItsmInvalidRequestError("Alice's ticket is not there", code=code)
+    assert errors.kind_and_code(error) == {"error": "ItsmInvalidRequestError", "code": shown}
+
+
+def test_p8_an_error_shows_no_secret_wherever_an_answer_puts_it():
+    error = errors.ItsmError("not t0ken", code="t0ken", request_id="t0ken").without(["t0ken"])
+    assert str(error) == "not *** [code ***, request ***]"
+    assert error.args == ("not ***",)

@@ -60,6 +60,10 @@ def test_success_returns_the_data(data):
         (200, 1306429, errors.ItsmRateLimitedError),
         (200, 1306201, errors.ItsmUnavailableError),
         (200, "PARAM_ERROR", errors.ItsmInvalidRequestError),
+        # Its own code shows that ITSM has taken the path, whatever it does not find there.
+        (404, 3900022, errors.ItsmTicketNotFoundError),
+        (404, 3900012, errors.ItsmInvalidRequestError),
+        (405, 3900012, errors.ItsmInvalidRequestError),
         # Codes of what stands in front of ITSM, whichever they are: not about these tickets.
         (499, 1649901, errors.ItsmUnavailableError),
         (413, 1641301, errors.ItsmInvalidRequestError),
@@ -293,3 +297,17 @@ def test_p3_a_piece_that_fails_fails_the_whole():
     answers = iter([[row("REQ0")], down])
     with pytest.raises(errors.ItsmUnavailableError, match="down"):
         drive(protocol.in_batches(calls.ticket_approval_result(SNS), 1), lambda _call: next(answers))
+
+
+@pytest.mark.parametrize("message", ["", None, "bad request", "nobody is called dave"])
+def test_an_error_says_what_its_data_says(message):
+    shown = str(
+        refused(400, body(result=False, code=1, message=message, data={"detail": "nobody is called dave"}))
+    )
+    assert shown.count("nobody is called dave") == 1
+    assert (message or "") in shown
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"detail": None}])
+def test_an_error_that_says_nothing_is_named(data):
+    assert "no message" in str(refused(400, body(result=False, code=1, message="", data=data)))

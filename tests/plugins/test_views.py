@@ -21,6 +21,8 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import api, views
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
+from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from tests.callback.conftest import FORM
 from tests.plugins.people import AuthManager, Person, auth_manager
 from tools import openapi
@@ -237,6 +239,31 @@ def test_a_ticket_itsm_does_not_know_shows_what_airflow_knows(pages, wait):
     told = pages.ticket("run")
     assert (told["ticket"]["sn"], told["story"]) == ("REQ_nobody", None)
     assert told["problem"]
+
+
+def test_p6_a_ticket_of_another_version_is_not_asked_about(pages, wait, sandbox, monkeypatch, tmp_path):
+    """Its connection was switched since it was opened, and another ITSM may have a ticket of its number."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    ticket, name = wait(), {"dag_id": "dag", "run_id": "run", "task_id": "wait"}
+    record = ApprovalRecord(
+        nonce="n" * 32,
+        subject=Subject(installation="", bkitsm_conn_id=CONN, **name),
+        round_number=1,
+        attempt=Attempt(ti_id=None, try_number=1, max_tries=0, retries=0),
+        digest="d",
+        asked_digest="d",
+        tag="t",
+        request={"dialect": "v4", "fields": {"title": "Drop?"}},
+        sn=ticket.sn,
+    )
+    open_approval_store().begin(record)
+    before = len(sandbox.requests())
+    answer = pages.ticket("run")
+    assert answer["story"] is None
+    assert "was opened in the dialect 'v4', and connection 'bkitsm_default' speaks 'v2' now" in answer["problem"]
+    assert pages.get("approvals", mine=True)["rows"] == []
+    assert [row["sn"] for row in pages.get("approvals")["rows"]] == [ticket.sn]
+    assert len(sandbox.requests()) == before
 
 
 def test_a_wait_without_a_number_is_shown_without_a_story(pages, wait):

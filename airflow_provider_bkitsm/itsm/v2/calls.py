@@ -102,7 +102,13 @@ def create_ticket(
         body=without_none(body),
         parse=parsing.one(models.CreatedTicket),
         is_write=True,
+        secrets=_secrets(meta),
     )
+
+
+def _secrets(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what of a ticket's ``meta`` may be a secret: where it is called back, and with which headers."""
+    return tuple(str(one) for one in (meta.get("callback_url"), *(meta.get("headers") or {}).values()) if one)
 
 
 def form_as_sent(fields: object) -> dict[str, Any]:

@@ -8,6 +8,7 @@ each of them is, :mod:`airflow_provider_bkitsm.itsm.v4.facts` says.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from airflow_provider_bkitsm.itsm.protocol import Call
@@ -44,7 +45,8 @@ def create_ticket(
         "callback_token": callback_token,
         "options": {},
     }
-    return _post("ticket/create/", body, reading.read_created, is_write=True)
+    secrets = tuple(str(one) for one in (callback_token, callback_url) if one)
+    return replace(_post("ticket/create/", body, reading.read_created, is_write=True), secrets=secrets)
 
 
 def ticket_detail(ticket_id: str) -> Call[V4Ticket]:
@@ -136,7 +138,8 @@ def create_system(*, name: str, code: str, token: str | None = None, desc: str |
     :param token: the later ``system_token``; it cannot be changed.
     """
     body = {"name": name, "code": code, "token": token, "desc": desc}
-    return _post("system/create/", body, reading.read_nothing, is_write=True)
+    call = _post("system/create/", body, reading.read_nothing, is_write=True)
+    return replace(call, secrets=(token,) if token else ())
 
 
 def migrate_system(template: bytes) -> Call[None]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
 from airflow_provider_bkitsm.itsm.errors import (
+    ItsmError,
     ItsmInvalidRequestError,
+    ItsmPermissionError,
     ItsmRefusedError,
     ItsmUnexpectedAnswerError,
 )
@@ -27,6 +30,7 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketInfo,
     TicketLog,
     TicketState,
+    TicketStatus,
     TicketSummary,
 )
 from airflow_provider_bkitsm.itsm.protocol import Codes, Flow, chunks
@@ -53,7 +57,6 @@ CAPABILITIES = Capabilities(
     verify_token=False,
 )
 _META = frozenset({"callback_url", "callback_token", "bkitsm_digest"})
-_OPEN_TASKS = frozenset({"", "running"})
 
 
 class V4Dialect(Dialect):
@@ -111,6 +114,20 @@ class V4Dialect(Dialect):
         )
         return CreatedTicket(sn=ticket.id, ticket_url=ticket.url or None)
 
+    def status(self, sn: str) -> Flow[TicketStatus]:
+        """Read how far a ticket is, and whom it asks: where the ticket does not say, its tasks do."""
+        ticket = yield from self._detail(sn)
+        steps = status.read_steps(ticket)
+        if ticket.status == status.RUNNING and not any(step.processors for step in steps):
+            with suppress(ItsmError):
+                steps = status.steps_of((yield from self._tasks(sn))) or steps
+        return TicketStatus(
+            current_status=ticket.status,
+            progress=status.progress_of(ticket),
+            current_steps=steps,
+            ticket_url=ticket.url,
+        )
+
     def info(self, sn: str) -> Flow[TicketInfo]:
         """Read a ticket with its form."""
         return status.read_info((yield from self._detail(sn)), self.settings)
@@ -119,11 +136,11 @@ class V4Dialect(Dialect):
         """Read who did and answered what: log and approval tasks together (three calls)."""
         ticket = yield from self._detail(sn)
         lines: tuple[LogLine, ...] = yield calls.ticket_logs(sn)
+        tasks = yield from self._tasks(sn)
         if any(line.ticket_id not in ("", sn) for line in lines):
             raise ItsmUnexpectedAnswerError(
                 f"ITSM was asked for the log of ticket {sn} and answered with another's"
             )
-        tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)
         entries = entries_of(lines, tasks, creator=ticket.creator, zone=self.settings.zone)
         return TicketLog(sn=sn, entries=entries)
 
@@ -148,11 +165,19 @@ class V4Dialect(Dialect):
             raise ItsmRefusedError(f"ITSM took the withdrawal of ticket {sn} and says that it was not done")
 
     def _terminate(self, sn: str, operator: str, message: str) -> Flow[None]:
-        tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)
-        task = next((one for one in tasks if one.status in _OPEN_TASKS), None)
+        tasks = yield from self._tasks(sn)
+        task = next((one for one in tasks if one.is_open), None)
         if task is None:
             raise ItsmRefusedError(f"ticket {sn} has no open task, at which alone ITSM v4 terminates a ticket")
         yield calls.terminate_ticket(sn, task_id=task.id, operator=operator, desc=message)
+
+    def _tasks(self, sn: str) -> Flow[tuple[Task, ...]]:
+        tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)
+        if any(task.ticket_id not in ("", sn) for task in tasks):
+            raise ItsmUnexpectedAnswerError(
+                f"ITSM was asked for the approval tasks of ticket {sn} and answered with another's"
+            )
+        return tasks
 
     def _detail(self, sn: str) -> Flow[V4Ticket]:
         ticket: V4Ticket = yield calls.ticket_detail(sn)
@@ -173,7 +198,9 @@ class V4Dialect(Dialect):
                 continue
             try:
                 detail = yield from search.detail_or_none(sn)
-            except ItsmUnexpectedAnswerError as error:
+            except (ItsmUnexpectedAnswerError, ItsmPermissionError) as error:
+                if len(found) == 1 or not _is_about_one_ticket(error):
+                    raise
                 unreadable[sn] = error.message
                 continue
             if detail is not None:
@@ -204,7 +231,7 @@ class V4Dialect(Dialect):
 
     def summaries(self, sns: Sequence[str]) -> Flow[tuple[TicketSummary, ...]]:
         """Read tickets as the list shows them."""
-        rows = yield from search.rows_of_ids(sns)
+        rows = yield from search.rows_of_ids(sns, self.settings)
         return tuple(status.read_summary(row, self.settings) for row in rows)
 
     def find_tagged(self, tag: str, *, creator: str, since: datetime) -> Flow[tuple[TicketSummary, ...]]:
@@ -213,16 +240,16 @@ class V4Dialect(Dialect):
         return tuple(status.read_summary(row, self.settings) for row in rows)
 
     def opened_by(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
-        """Return which of these tickets were opened in a person's name."""
-        rows = yield from search.rows_of_ids(sns)
-        return frozenset(row.id for row in rows if row.creator == person)
+        """Return which of these tickets were opened in a person's name, so far as the lists show them."""
+        rows = yield from search.listed_rows(sns, self.settings)
+        return frozenset(row.id for row in rows.values() if row.creator == person)
 
     def waiting_for(self, person: str, sns: Sequence[str]) -> Flow[frozenset[str]]:
-        """Return which of these tickets wait for a person."""
-        rows = yield from search.rows_of_ids(sns)
+        """Return which of these tickets wait for a person, so far as the lists show them."""
+        rows = yield from search.listed_rows(sns, self.settings)
         return frozenset(
             row.id
-            for row in rows
+            for row in rows.values()
             if not status.progress_of(row).has_ended and any(person in one.names for one in row.processors)
         )
 
@@ -318,6 +345,11 @@ class V4Dialect(Dialect):
         """Return True: nobody can be asked. The token is our own, and was compared before (``verify_token``)."""
         yield from ()
         return bool(body.token)
+
+
+def _is_about_one_ticket(error: ItsmError) -> bool:
+    """Whether an error says nothing of other tickets: the gateway refuses a call, ITSM refuses a ticket."""
+    return isinstance(error, ItsmUnexpectedAnswerError) or CODES.own.fullmatch(str(error.code)) is not None
 
 
 V4 = V4Dialect()

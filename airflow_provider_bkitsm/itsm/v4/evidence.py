@@ -24,11 +24,14 @@ _UNANSWERED = frozenset({"", "draft", "running", "wait", "receiving", "distribut
 _APPROVAL, _SUBMISSION = "APPROVE_TASK", "SUBMIT"
 # Fact "automatic-text"; the text may be translated.
 _AUTOMATIC = re.compile(
-    r"自动(审批|审核|批准|同意|通过|处理|提交|跳过)"
-    r"|\bauto(matic(ally)?)?[ -]?(approv|agree|accept|pass|process|submi|skip)",
+    r"自动(审批|审核|批准|同意|通过|处理|提交|跳过|流转|完成)"
+    r"|\bauto(matic(ally)?)?[ -]?(approv|agree|accept|pass|process|submi|skip)"
+    r"|\b(approv|agree|accept|pass|process|submit|skip)(p?ed|t?ed|s)? auto(matically)?\b",
     re.IGNORECASE,
 )
 _PERSON = frozenset({"", "user"})
+# What platforms of this maker call themselves where they act as a user.
+_NOBODY = frozenset({"", "system"})
 
 
 def entries_of(
@@ -39,8 +42,8 @@ def entries_of(
     :param creator: of the ticket. An approval in this name, or in that of whoever has handed the ticket in, may be
         ITSM's own (fact ``own-approval``).
     """
-    lines = tuple(lines)
-    creators = {creator, *(line.operator for line in lines if _is_submission(line))} - {""}
+    lines = _oldest_first([*lines], zone)
+    creators = {_account(one) for one in (creator, *_submitters(lines))} - {""}
     left = [answer for task in tasks if (answer := _answer_of_task(task, creators, zone)) is not None]
     entries = []
     for line in lines:
@@ -67,6 +70,29 @@ def _read_word(word: str) -> bool | None:
     return False if _REFUSES.search(word) else None
 
 
+def _oldest_first(lines: Sequence[LogLine], zone: ZoneInfo) -> Sequence[LogLine]:
+    """Return a log in the order of its times: a later answer outweighs an earlier one.
+
+    Lines of one second stay as they are listed; a log that begins with the latest line is turned round before.
+    """
+    dated = [(moment(line.operate_at, zone), line) for line in lines]
+    times = [at for at, _ in dated if at is not None]
+    if times and times[0] > times[-1]:
+        dated.reverse()
+    if len(times) == len(dated):
+        dated.sort(key=lambda pair: pair[0].timestamp() if pair[0] else 0.0)
+    return [line for _, line in dated]
+
+
+def _submitters(lines: Iterable[LogLine]) -> Iterable[str]:
+    return (line.operator for line in lines if _is_submission(line))
+
+
+def _account(name: str) -> str:
+    """Return a name in one spelling: some answers show ``alice(Alice)``."""
+    return name.partition("(")[0].strip().casefold()
+
+
 def _is_submission(line: LogLine) -> bool:
     return line.activity_type == _SUBMISSION or line.action == "submit"
 
@@ -82,8 +108,7 @@ def _answer_of_line(line: LogLine, creators: Collection[str], zone: ZoneInfo) ->
     return StepAnswer(
         operator=line.operator,
         approved=approved,
-        automatic=approved
-        and _is_automatic(line.operator, line.operator_type, creators, line.message, line.remark),
+        automatic=approved and _is_automatic_line(line, creators),
         key=line.activity_key,
         step=line.activity_name,
         remark=line.remark,
@@ -99,7 +124,8 @@ def _answer_of_task(task: Task, creators: Collection[str], zone: ZoneInfo) -> St
     return StepAnswer(
         operator=task.operator,
         approved=approved,
-        automatic=bool(approved) and _is_automatic(task.operator, task.operator_type, creators, task.desc),
+        automatic=bool(approved)
+        and _is_automatic(task.operator, task.operator_type, creators, task.desc, task.status_display),
         key=task.activity_key,
         step=task.name,
         remark=task.desc,
@@ -109,9 +135,16 @@ def _answer_of_task(task: Task, creators: Collection[str], zone: ZoneInfo) -> St
 
 def _is_automatic(operator: str, operator_type: str, creators: Collection[str], *texts: str) -> bool:
     """Whether ITSM approved by itself, or may have done so in its creator's name, whoever that is."""
-    if not operator or operator_type not in _PERSON or not creators or operator in creators:
+    account = _account(operator)
+    if account in _NOBODY or operator_type not in _PERSON or not creators or account in creators:
         return True
     return any(_AUTOMATIC.search(text) for text in texts)
+
+
+def _is_automatic_line(line: LogLine, creators: Collection[str]) -> bool:
+    """As ``_is_automatic``; whoever asks may not answer in an approver's place either."""
+    texts = (line.message, line.remark, line.action_display)
+    return _account(line.agent) in creators or _is_automatic(line.operator, line.operator_type, creators, *texts)
 
 
 def _are_one(line: StepAnswer, task: StepAnswer) -> bool:
@@ -146,7 +179,14 @@ def _entry_of_task(answer: StepAnswer) -> LogEntry:
 
 
 def _place(entries: Sequence[LogEntry], answer: StepAnswer) -> int:
-    """Return where an answer belongs by its time; without one, at the end."""
+    """Return where an answer belongs that the log lacks.
+
+    Its order is known only as far as times tell. So an approval stands before whatever is not known to be earlier,
+    and anything else behind whatever is not known to be later: no approval outweighs a refusal by chance.
+    """
     at = answer.answered_at
-    later = (place for place, one in enumerate(entries) if at is not None and one.at is not None and one.at > at)
-    return next(later, len(entries))
+    if answer.approved:
+        earlier = (at is not None and one.at is not None and one.at < at for one in entries)
+        return next((place for place, is_earlier in enumerate(earlier) if not is_earlier), len(entries))
+    later = [at is not None and one.at is not None and one.at > at for one in entries]
+    return next((place for place in range(len(entries), 0, -1) if not later[place - 1]), 0)

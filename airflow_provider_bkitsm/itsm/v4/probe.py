@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmError,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+    ItsmRefusedError,
+    ItsmTicketNotFoundError,
+    kind_and_code,
+)
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Page, Task, V4Ticket, moment
@@ -20,6 +27,11 @@ from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
 
 _NO_ID = "102000010100000000000000"
 _HOUR = 3600
+_LONG_AGO = "2000-01-01 00:00:00,2000-01-01 00:00:01"
+_FILTERS = ("workflow_key__in", "creator__in", "current_processors__in", "system_id__in")
+_REFUSALS = frozenset(
+    one.__name__ for one in (ItsmInvalidRequestError, ItsmNotFoundError, ItsmRefusedError, ItsmTicketNotFoundError)
+)
 
 
 def probe_reads(settings: V4Settings, nobody: str) -> Flow[dict[str, Any]]:
@@ -44,17 +56,23 @@ def probe_reads(settings: V4Settings, nobody: str) -> Flow[dict[str, Any]]:
 
 
 def probe_ticket(ticket_id: str, settings: V4Settings, now: datetime) -> Flow[dict[str, Any]]:
-    """Read how a ticket of one's own is shown."""
+    """Read how a ticket of one's own is shown: by itself, in its log, in its tasks."""
+    return {
+        **(yield from _shown(ticket_id, settings, now)),
+        **(yield from _logged(ticket_id)),
+        **(yield from _asked(ticket_id)),
+    }
+
+
+def _shown(ticket_id: str, settings: V4Settings, now: datetime) -> Flow[dict[str, Any]]:
     try:
         ticket: V4Ticket = yield calls.ticket_detail(ticket_id)
-        lines: tuple[LogLine, ...] = yield calls.ticket_logs(ticket_id)
-        tasks: tuple[Task, ...] = yield calls.approval_tasks(ticket_id)
     except ItsmError as error:
-        return _refusal(error)
+        return kind_and_code(error)
     opened = moment(ticket.created_at, settings.zone)
     return {
         "id_digits": len(ticket.id) if ticket.id.isdigit() else None,
-        "status": ticket.status,
+        "status": next(iter(_words([ticket.status])), "another"),
         "approve_result": ticket.approve_result,
         "has_end": bool(ticket.end_at),
         "workflow_id_is_the_key": ticket.workflow == settings.workflow_key,
@@ -62,28 +80,49 @@ def probe_ticket(ticket_id: str, settings: V4Settings, now: datetime) -> Flow[di
         "steps": len(ticket.steps),
         "steps_have_task_ids": all(step.task_id for step in ticket.steps) if ticket.steps else None,
         "processors": len(ticket.processors),
-        "task_words": _words(task.status for task in tasks),
+    }
+
+
+def _logged(ticket_id: str) -> Flow[dict[str, Any]]:
+    try:
+        lines: tuple[LogLine, ...] = yield calls.ticket_logs(ticket_id)
+    except ItsmError as error:
+        return {"log": kind_and_code(error)}
+    return {
         "log_words": _words(line.action for line in lines),
         "logs_have_offsets": all("+" in line.operate_at for line in lines) if lines else None,
     }
 
 
+def _asked(ticket_id: str) -> Flow[dict[str, Any]]:
+    try:
+        tasks: tuple[Task, ...] = yield calls.approval_tasks(ticket_id)
+    except ItsmError as error:
+        return {"tasks": kind_and_code(error)}
+    return {"task_words": _words(task.status for task in tasks)}
+
+
 def judged(found: Mapping[str, Any]) -> dict[str, bool]:
-    """Return which facts the results show to be right or wrong; the others are left out."""
-    created, asks, gone = (found.get(name) or {} for name in ("created", "asks", "withdrawn"))
-    listed = found.get("ticket_list") or {}
+    """Return which facts the results show to be right or wrong; the others are left out.
+
+    What could not be read shows nothing, and that a ticket runs already does not say what it was before.
+    """
+    created, asks, gone, listed = (
+        found.get(name) or {} for name in ("created", "asks", "withdrawn", "ticket_list")
+    )
+    zone, status = created.get("hours_off"), gone.get("status")
     seen = {
         "http-status": _has_code(found.get("unknown_id"), "40000"),
         "list-filters": listed.get("filters_honoured"),
         "list-visibility": found.get("found_by_title"),
-        "identity": created.get("id_digits") == len(_NO_ID) if created else None,
-        "draft": created.get("status") == "draft" if created else None,
+        "identity": created["id_digits"] == len(_NO_ID) if "id_digits" in created else None,
+        "draft": True if created.get("status") == "draft" else None,
         "workflow-id": created.get("workflow_id_is_the_key"),
-        "zone": created.get("hours_off") == 0 if created else None,
+        "zone": None if zone is None else zone == 0,
         "steps-shape": asks.get("steps_have_task_ids"),
         "times": asks.get("logs_have_offsets"),
-        "revoke": gone.get("status") == "revoked" if gone else None,
-        "revoke-when-over": "error" in found["withdrawn_twice"] if "withdrawn_twice" in found else None,
+        "revoke": None if status is None else status == "revoked",
+        "revoke-when-over": _is_refusal(found.get("withdrawn_twice")),
     }
     return {key: right for key, right in seen.items() if right is not None}
 
@@ -94,8 +133,14 @@ def _list(listing: Listing, nobody: str) -> Flow[dict[str, Any]]:
         honoured = yield from filters_honoured(listing, nobody)
         unknown: Page = yield listing(page_size=1, no_such_filter=nobody)
     except ItsmError as error:
-        return _refusal(error)
+        return kind_and_code(error)
+    filters: dict[str, Any] = {}
+    if page.count:
+        named = {**dict.fromkeys(_FILTERS, nobody), "id__in": _NO_ID, "created_at__range": _LONG_AGO}
+        for name, value in named.items():
+            filters[name] = yield from _finds_nothing(listing, name, value)
     return {
+        "filters": filters,
         "shows_tickets": bool(page.count or page.rows),
         "filters_honoured": honoured if page.count else None,
         "ignores_an_unknown_filter": unknown.count == page.count if page.count else None,
@@ -104,11 +149,19 @@ def _list(listing: Listing, nobody: str) -> Flow[dict[str, Any]]:
     }
 
 
+def _finds_nothing(listing: Listing, name: str, value: str) -> Flow[Any]:
+    try:
+        page: Page = yield listing(page_size=1, **{name: value})
+    except ItsmError as error:
+        return kind_and_code(error)
+    return not (page.count or page.rows or page.problem)
+
+
 def _workflow(key: str) -> Flow[dict[str, Any]]:
     try:
         found = yield calls.workflows([key])
     except ItsmError as error:
-        return _refusal(error)
+        return kind_and_code(error)
     return {
         "found": len(found),
         "approval_steps": sum(len(one.steps) for one in found),
@@ -121,17 +174,19 @@ def _outcome(call: Call[Any]) -> Flow[dict[str, Any]]:
     try:
         answer = yield call
     except ItsmError as error:
-        return _refusal(error)
+        return kind_and_code(error)
     return {"answered": len(answer) if isinstance(answer, tuple) else True}
 
 
-def _refusal(error: ItsmError) -> dict[str, Any]:
-    """Return an error's kind and code: its message could hold anything."""
-    return {"error": type(error).__name__, "code": None if error.code is None else str(error.code)}
+def _is_refusal(result: Any) -> bool | None:
+    """Whether a request was refused; None where nobody can tell, as in an outage."""
+    if not isinstance(result, Mapping):
+        return None
+    return result["error"] in _REFUSALS or None if "error" in result else False
 
 
 def _has_code(result: Any, code: str) -> bool | None:
-    return None if not isinstance(result, Mapping) or "error" not in result else result.get("code") == code
+    return result["code"] == code if _is_refusal(result) else None
 
 
 def _words(words: Iterable[str]) -> list[str]:

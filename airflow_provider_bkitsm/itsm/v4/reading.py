@@ -65,10 +65,12 @@ class V4Ticket:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What one approval step asks of somebody."""
+    """What one approval step asks of somebody; ``ticket_id`` may be empty."""
 
     id: str
+    ticket_id: str = ""
     status: str = ""
+    status_display: str = ""
     activity_key: str = ""
     name: str = ""
     desc: str = ""
@@ -76,6 +78,11 @@ class Task:
     operator_type: str = ""
     operator_at: str = ""
     processors: tuple[Processor, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for an answer."""
+        return self.status in ("", "running")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +97,7 @@ class LogLine:
     activity_name: str = ""
     operator: str = ""
     operator_type: str = ""
+    agent: str = ""
     operate_at: str = ""
     message: str = ""
     remark: str = ""
@@ -147,7 +155,7 @@ class Workflow:
 def moment(text: str, zone: tzinfo) -> datetime | None:
     """Return a time as aware UTC; None for a text that is no time (facts ``times``, ``zone``)."""
     try:
-        read = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(text.upper())
         at = (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -165,12 +173,12 @@ def read_ticket(data: object) -> V4Ticket:
     :raises ItsmUnexpectedAnswerError: it has no id or no status.
     """
     row = _object(data, "a ticket")
-    ticket_id, status = row.get("id"), row.get("status")
-    if not (isinstance(ticket_id, str) and ticket_id.strip() and isinstance(status, str) and status.strip()):
+    ticket_id, status = read_id(row), row.get("status")
+    if not (ticket_id and isinstance(status, str) and status.strip()):
         raise ItsmUnexpectedAnswerError("ITSM answered with a ticket that has no id or no status")
     verdict = row.get("approve_result")
     return V4Ticket(
-        id=ticket_id.strip(),
+        id=ticket_id,
         status=status.strip().lower(),
         approve_result=verdict if isinstance(verdict, bool) else None,
         sn=_text(row, "sn"),
@@ -185,6 +193,11 @@ def read_ticket(data: object) -> V4Ticket:
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
         form=_mapping(row.get("form_data")),
     )
+
+
+def read_id(row: Json) -> str:
+    """Return a ticket's id; empty where it has none. One client calls it a number: it is a name all the same."""
+    return _text(row, "id") if row.get("id") else ""
 
 
 def read_created(data: object) -> V4Ticket:
@@ -222,8 +235,8 @@ def read_page(data: object) -> Page:
             rows.append(read_ticket(row))
         except ItsmUnexpectedAnswerError as error:
             problem = error.message
-            if isinstance(row, dict) and isinstance(row.get("id"), str):
-                unreadable.add(row["id"])
+            if isinstance(row, dict) and (ticket_id := read_id(row)):
+                unreadable.add(ticket_id)
     count = page.get("count")
     return Page(
         count=count if isinstance(count, int) and not isinstance(count, bool) else None,
@@ -275,7 +288,9 @@ def _items(data: object, what: str, read: Callable[[Json], T]) -> tuple[T, ...]:
 def _task(row: Json) -> Task:
     return Task(
         id=_text(row, "id"),
+        ticket_id=_ticket_of_task(row),
         status=_text(row, "status").lower(),
+        status_display=_text(row, "status_display"),
         activity_key=_text(row, "activity_key"),
         name=_text(row, "name"),
         desc=_text(row, "desc"),
@@ -284,6 +299,12 @@ def _task(row: Json) -> Task:
         operator_at=_text(row, "operator_at"),
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
     )
+
+
+def _ticket_of_task(row: Json) -> str:
+    """Return whose a task is; where it does not say, the people whom it asks may."""
+    named = (_text(one, "ticket_id") for one in (row, *_objects(row.get("current_processors"))))
+    return next(filter(None, named), "")
 
 
 def _log_line(row: Json) -> LogLine:
@@ -296,6 +317,7 @@ def _log_line(row: Json) -> LogLine:
         activity_name=_text(row, "activity_name"),
         operator=_text(row, "operator"),
         operator_type=_text(row, "operator_type").lower(),
+        agent=_text(row, "agent"),
         operate_at=_text(row, "operate_at"),
         message=_text(row, "message"),
         remark=_remark(_objects(row.get("extra"))),

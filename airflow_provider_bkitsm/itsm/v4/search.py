@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmConflictError,
+    ItsmError,
     ItsmInvalidRequestError,
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.idempotency import is_marked, marker
-from airflow_provider_bkitsm.itsm.protocol import Call, Flow
+from airflow_provider_bkitsm.itsm.protocol import Call, Flow, chunks
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.itsm.v4.reading import Page, V4Ticket, local_text
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
@@ -33,14 +34,22 @@ Listing = Callable[..., Call[Page]]
 def find_marked(tag: str, *, creator: str, since: datetime, settings: V4Settings) -> Flow[tuple[V4Ticket, ...]]:
     """Search the tickets whose title ends with a tag's marker, in every list that may show them.
 
-    :raises ItsmConflictError: ITSM ignores the filters and lists too much to be read.
+    A list that an application may not read hides no ticket that another one shows.
+
+    :raises ItsmError: nothing was found, and a list could not be read.
+    :raises ItsmConflictError: nothing was found, and a list is too long to be read.
     """
     found: dict[str, V4Ticket] = {}
+    failure: ItsmError | None = None
     for listing in _listings(settings):
-        for listed in (yield from _search(listing, tag, creator=creator, since=since, settings=settings)):
-            row = listed if _title(listed, settings) and listed.creator else (yield from detail_or_none(listed.id))
-            if row is not None and _is_of(row, tag, settings):
-                found[row.id] = row
+        try:
+            rows = yield from _search(listing, tag, creator=creator, since=since, settings=settings)
+        except ItsmError as error:
+            failure = failure or error
+        else:
+            found |= {row.id: row for row in rows}
+    if failure is not None and not found:
+        raise failure
     return tuple(found.values())
 
 
@@ -62,18 +71,23 @@ def _search(
     listing: Listing, tag: str, *, creator: str, since: datetime, settings: V4Settings
 ) -> Flow[tuple[V4Ticket, ...]]:
     nobody = hashlib.sha256(f"nobody has {tag}".encode()).hexdigest()[:16]
-    if (yield from filters_honoured(listing, nobody)):
-        rows, _is_all = yield from _pages(listing, title__contains=f"#{marker(tag)}")
-        return rows
-    span = ",".join(local_text(at, settings.zone) for at in (since, since + _SPAN))
-    rows, is_all = yield from _pages(listing, creator__in=creator, created_at__range=span)
-    if not is_all and not any(_is_of(row, tag, settings) for row in rows):
+    filters = {"title__contains": f"#{marker(tag)}"}
+    if not (yield from filters_honoured(listing, nobody)):
+        span = ",".join(local_text(at, settings.zone) for at in (since, since + _SPAN))
+        filters = {"creator__in": creator, "created_at__range": span}
+    rows, is_all = yield from _pages(listing, **filters)
+    found = []
+    for listed in rows:
+        row = listed if _title(listed, settings) and listed.creator else (yield from detail_or_none(listed.id))
+        if row is not None and _is_of(row, tag, settings):
+            found.append(row)
+    if not (is_all or found):
         raise ItsmConflictError(
             f"ITSM v4 ignores the filter of its list, and lists more than {len(rows)} tickets: whether one marked"
             f" #{marker(tag)} was opened cannot be told. No second one was opened. Look for that mark in ITSM;"
             " give the connection a system_id of its own, whose list is shorter"
         )
-    return rows
+    return tuple(found)
 
 
 def _pages(listing: Listing, **filters: str) -> Flow[tuple[tuple[V4Ticket, ...], bool]]:
@@ -102,13 +116,19 @@ def _title(row: V4Ticket, settings: V4Settings) -> str:
     return row.title or str(row.form.get(settings.title_key) or "")
 
 
-def rows_of_ids(ids: Sequence[str]) -> Flow[tuple[V4Ticket, ...]]:
-    """Read tickets as the list shows them; what it does not show is read one by one, or left out."""
+def listed_rows(ids: Sequence[str], settings: V4Settings) -> Flow[dict[str, V4Ticket]]:
+    """Read tickets as the lists show them, by their ids; what none of them shows is left out."""
     found: dict[str, V4Ticket] = {}
-    for start in range(0, len(ids), calls.LARGEST_PAGE):
-        some = ids[start : start + calls.LARGEST_PAGE]
-        page: Page = yield calls.ticket_list(id__in=list(some))
-        found |= {row.id: row for row in page.rows if row.id in some}
+    for listing in reversed(_listings(settings)):
+        for some in chunks([one for one in ids if one not in found], calls.LARGEST_PAGE):
+            page: Page = yield listing(id__in=list(some))
+            found |= {row.id: row for row in page.rows if row.id in some}
+    return found
+
+
+def rows_of_ids(ids: Sequence[str], settings: V4Settings) -> Flow[tuple[V4Ticket, ...]]:
+    """Read tickets as the lists show them; what none of them shows is read one by one, or left out."""
+    found = yield from listed_rows(ids, settings)
     for ticket_id in ids:
         if ticket_id not in found and (row := (yield from detail_or_none(ticket_id))) is not None:
             found[ticket_id] = row

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm import models as inner
 from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import Progress
-from airflow_provider_bkitsm.itsm.v4.reading import V4Ticket, moment
+from airflow_provider_bkitsm.itsm.v4.reading import Task, V4Ticket, moment, read_id
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
 
 NAME = "v4"
-FINISHED = "finished"
+RUNNING, FINISHED = "running", "finished"
 # Facts "ended-words" and "suspended-word"; words are compared in lower case.
 _PROGRESS = {
     "draft": Progress.RUNNING,
-    "running": Progress.RUNNING,
+    RUNNING: Progress.RUNNING,
     "suspend": Progress.SUSPENDED,
     "suspended": Progress.SUSPENDED,
     FINISHED: Progress.FINISHED,
@@ -120,6 +120,19 @@ def read_steps(ticket: V4Ticket) -> tuple[inner.Step, ...]:
     )
 
 
+def steps_of(tasks: Iterable[Task]) -> tuple[inner.Step, ...]:
+    """Return the steps of open tasks, and whom they ask."""
+    return tuple(
+        inner.Step(
+            key=task.activity_key or task.id,
+            name=task.name,
+            processors=tuple(dict.fromkeys(name for one in task.processors for name in one.names)),
+        )
+        for task in tasks
+        if task.is_open
+    )
+
+
 def read_callback(body: Mapping[str, Any]) -> inner.CallbackBody | None:
     """Return a callback's body; None if its shape is wrong (fact ``callback-body``).
 
@@ -127,12 +140,12 @@ def read_callback(body: Mapping[str, Any]) -> inner.CallbackBody | None:
     a receiver that checks the callback first would wait for its own call. So such a callback is answered first.
     """
     token, ticket = body.get("callback_token"), body.get("ticket")
-    if not (isinstance(token, str) and isinstance(ticket, dict) and isinstance(ticket.get("id"), str)):
+    if not (isinstance(token, str) and isinstance(ticket, dict) and read_id(ticket)):
         return None
     status = ticket.get("status")
     progress = _PROGRESS.get(status.strip().lower()) if isinstance(status, str) else None
     inside_a_call = progress is not None and progress.is_called_off
-    return inner.CallbackBody(sn=ticket["id"], token=token, inside_a_call=inside_a_call, dialect=NAME)
+    return inner.CallbackBody(sn=read_id(ticket), token=token, inside_a_call=inside_a_call, dialect=NAME)
 
 
 def _title(ticket: V4Ticket, settings: V4Settings) -> str:

@@ -32,8 +32,9 @@ from airflow_provider_bkitsm.callback.waiters import (
     wait_key,
     xcoms_of,
 )
-from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreRaceLost
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
+from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
@@ -113,14 +114,16 @@ class AirflowMetadata:
         )
 
     def lost(self, tag: str, conn_id: str) -> LostTicket | None:
-        """Return the ticket of a tag, if its record has begun to open it and has not learnt its number."""
+        """Return the ticket of a tag, if its record has begun to open it and has not learnt its number.
+
+        It is an approval's, or a collector's. Another try that is faster knows the number as well.
+        """
         store = open_approval_store()
         record = store.lost(conn_id, tag)
         if record is None:
-            return None
+            return _lost_application(tag, conn_id)
 
         def found(sn: str, ticket_url: str) -> None:
-            # Another try that is faster knows the number as well.
             with suppress(StoreRaceLost):
                 store.change(record, sn=sn, ticket_url=ticket_url, opened_at=store.now())
 
@@ -142,6 +145,19 @@ class AirflowMetadata:
         if resumed and message.verdict is not None:
             telemetry.decided(message.verdict, conn_id=waiter.conn_id, way="callback")
         return resumed
+
+
+def _lost_application(tag: str, conn_id: str) -> LostTicket | None:
+    store = open_store(actor="callback")
+    row = store.lost(conn_id, tag)
+    if row is None or row.request is None:
+        return None
+
+    def found(sn: str, ticket_url: str) -> None:
+        with suppress(StoreRaceLost, CollectItsmConflict):
+            store.ticket_opened(row.bklog_conn_id, row.collector_config_id, tag=tag, sn=sn, url=ticket_url)
+
+    return LostTicket(request=row.request, found=found)
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")

@@ -198,11 +198,15 @@ async def test_p2_a_callback_names_the_ticket_of_a_lost_answer(sn, server, liste
 
 
 @case(8)
-async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(sn, server, listener, receiver, adopted):
+async def test_p2_a_ticket_that_asks_something_else_is_not_adopted(
+    sn, server, listener, receiver, adopted, caplog
+):
     server.edit(sn, approvers=["mallory"])
     server.approve(sn)
     await settled(receiver, arrived(listener))
     assert adopted == []
+    assert f"ticket {sn} of a callback is not taken" in caplog.text
+    assert "mallory" in caplog.text
 
 
 @case(42)
@@ -213,6 +217,18 @@ async def test_p2_another_ticket_is_not_adopted(sn, server, listener, receiver, 
     server.approve(sn)
     await settled(receiver, arrived(listener, ticket={"id": other}))
     assert adopted == []
+
+
+@case(54)
+async def test_p2_the_lost_ticket_of_another_version_is_none_of_this_one(
+    sn, server, listener, receiver, metadata, adopted
+):
+    (lost,) = metadata.lost_tickets.values()
+    metadata.lost_tickets[TAG, "bkitsm_default"] = replace(lost, request={**lost.request, "dialect": "v2"})
+    server.approve(sn)
+    request, before = arrived(listener), len(server.requests())
+    assert await settled(receiver, request) is Result.UNKNOWN
+    assert (adopted, len(server.requests())) == ([], before)
 
 
 @case(8)

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.actions import operate
+from airflow_provider_bkitsm.itsm.actions import operate, read_status
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.operators.ticket import (
@@ -335,6 +335,18 @@ async def test_a_ticket_whose_people_the_list_leaves_out_is_read(itsm, sn, monke
     itsm.set_itsm_v4(list_rows="short")
     itsm.wait_for_step(sn)
     assert await people_seen(sn) == [("bob", "carol")]
+
+
+@case(51)
+@pytest.mark.parametrize("fault", [None, "approval_tasks"])
+def test_whom_a_ticket_asks_its_tasks_say_where_it_names_nobody(itsm, sn, fault):
+    itsm.set_itsm_v4(processor="empty")
+    itsm.wait_for_step(sn)
+    if fault:
+        itsm.fault(fault, "page", status=500)
+    read = ItsmHook().run(read_status(sn))
+    assert read.waits_for == (() if fault else ("bob", "carol"))
+    assert [step.name != "" for step in read.current_steps] == [True]
 
 
 @case(54)

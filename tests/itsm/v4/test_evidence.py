@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
-from tests.itsm.v4.answers import ID, ended, line, task
+from tests.itsm.v4.answers import ID, OTHER, ended, line, task
 
 APPROVED = (line("submit"), line("approve"))
 OF_CAROL = {"activity_key": "step_2", "operator": "carol"}
@@ -77,3 +78,54 @@ NO_TIMES = [
 @pytest.mark.parametrize("end_at", NO_TIMES)
 def test_p1_a_ticket_whose_end_is_no_time_is_waited_for(status, end_at):
     assert reason(status=status, end_at=end_at, logs=APPROVED, tasks=(task(),)) == "open"
+
+
+LATER, EARLIER = "2026-11-29T08:20:09+08:00", "2026-11-29T08:19:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("refused_at", "approved_at"),
+    [(LATER, None), (None, LATER), (None, None), (LATER, LATER), (LATER, EARLIER), ("soon", LATER)],
+)
+def test_p3_an_approval_outweighs_a_refusal_only_where_it_is_known_to_be_later(refused_at, approved_at):
+    """One is in the log, the other in the tasks: nothing but their times tells the order."""
+    submitted = line("submit", operate_at=EARLIER)
+    in_log = (submitted, line("refuse", operate_at=refused_at))
+    assert reason(logs=in_log, tasks=(task(operator_at=approved_at),)) == "refusal_stands"
+    in_tasks = (task("refuse", operator_at=refused_at),)
+    assert reason(logs=(submitted, line("approve", operate_at=approved_at)), tasks=in_tasks) == "refusal_stands"
+
+
+def test_an_approval_that_is_known_to_be_later_outweighs_a_refusal():
+    logs = (line("submit"), line("refuse", operate_at=EARLIER))
+    assert reason(logs=logs, tasks=(task(operator_at=LATER),)) == "approved"
+
+
+@pytest.mark.parametrize("undated", [{}, {"operate_at": None}])
+def test_p3_a_log_that_begins_with_its_end_is_read_from_its_beginning(undated):
+    latest_first = (line("refuse", operate_at=LATER), line("approve"), line("submit", operate_at=EARLIER))
+    assert reason(logs=(line("end", operate_at=LATER) | undated, *latest_first)) == "refusal_stands"
+
+
+@pytest.mark.parametrize("where", [{"ticket_id": OTHER}, {"current_processors": [{"ticket_id": OTHER}]}])
+def test_p6_the_tasks_of_another_ticket_prove_nothing(where):
+    with pytest.raises(ItsmUnexpectedAnswerError, match="another's"):
+        reason(logs=(line("submit"),), tasks=(task(**where),))
+
+
+@pytest.mark.parametrize(
+    "approved", [{"operator": "alice(Alice)"}, {"operator": "ALICE"}, {"agent": "alice"}, {"operator": "system"}]
+)
+def test_p3_whoever_asks_approves_nothing_in_whatever_spelling_or_place(approved):
+    assert reason(logs=(line("submit"), line("approve", **approved))) == "automatic_only"
+
+
+@pytest.mark.parametrize("text", ["系统自动流转", "无处理人, 自动完成", "Approved automatically"])
+def test_p3_what_itsm_writes_beside_an_answer_may_say_that_it_is_automatic(text):
+    assert reason(logs=(line("submit"), line("approve", action_display=text))) == "automatic_only"
+    assert reason(logs=(line("submit"),), tasks=(task(status_display=text),)) == "automatic_only"
+
+
+def test_a_persons_remark_about_something_automatic_is_a_persons():
+    text = "fine, the pods scale automatically"
+    assert reason(logs=(line("submit"), line("approve")), tasks=(task(desc=text),)) == "approved"

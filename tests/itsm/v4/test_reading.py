@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.v4 import reading
+from airflow_provider_bkitsm.itsm.v4.status import read_callback
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from tests.itsm.v4.answers import ID, Itsm, ended, items, line, page, task, ticket, workflow
@@ -97,6 +98,7 @@ def test_p3_a_spoilt_log_makes_no_approval_of_an_open_ticket(wrong, place, where
     [
         ("2026-11-29 08:15:30", datetime(2026, 11, 29, 0, 15, 30, tzinfo=UTC)),
         ("2026-11-29T08:15:30+08:00", datetime(2026, 11, 29, 0, 15, 30, tzinfo=UTC)),
+        ("2026-11-29t00:15:30z", datetime(2026, 11, 29, 0, 15, 30, tzinfo=UTC)),
         ("2026-11-29T00:15:30Z", datetime(2026, 11, 29, 0, 15, 30, tzinfo=UTC)),
         ("2026-11-29T00:15:30.123456Z", datetime(2026, 11, 29, 0, 15, 30, 123456, tzinfo=UTC)),
         ("0000-00-00 00:00:00", None),
@@ -149,3 +151,52 @@ def test_p3_two_rows_of_one_ticket_that_differ_are_not_believed(order):
     itsm.answers["system_ticket/list"] = page(*rows)
     with pytest.raises(errors.ItsmAmbiguousError):
         itsm.drive(read_verdict(ID, VerdictPolicy()))
+
+
+def test_an_id_that_is_a_number_is_a_name_all_the_same():
+    """All its digits count: no float holds 24 of them."""
+    itsm = ended(id=int(ID), logs=(line("submit"), line("approve")), tasks=(task(),))
+    assert itsm.drive(read_verdict(ID, VerdictPolicy())).outcome == "approved"
+    assert reading.read_created({"id": int(ID)}).id == ID
+    assert read_callback({"callback_token": "ours", "ticket": {"id": int(ID)}}).sn == ID
+
+
+@pytest.mark.parametrize("wrong", [None, "", " ", 0, True, float(ID), [ID], {"id": ID}])
+def test_p3_what_is_no_id_is_none(wrong):
+    assert read_callback({"callback_token": "ours", "ticket": {"id": wrong}}) is None
+    with pytest.raises(errors.ItsmUnexpectedAnswerError):
+        reading.read_created({"id": wrong})
+
+
+def unknown(call):
+    raise errors.ItsmInvalidRequestError("there is no such ticket", code="40400")
+
+
+def forbidden(call):
+    raise errors.ItsmPermissionError("not for this tenant", code="40300")
+
+
+def rows_read(itsm: Itsm, sns: list[str]) -> Any:
+    try:
+        return itsm.drive(itsm.dialect.states(sns))
+    except errors.ItsmUnexpectedAnswerError as error:
+        return error.rows
+
+
+@pytest.mark.parametrize("answer", [unknown, forbidden])
+def test_p1_a_ticket_that_itsm_does_not_show_hides_no_other(answer):
+    other = "102026112908153000004299"
+    itsm = Itsm(answers={"system_ticket/list": page(ticket()), "ticket/detail": answer})
+    assert [one.sn for one in rows_read(itsm, [ID, other])] == [ID]
+
+
+@pytest.mark.parametrize(("code", "sns"), [("40300", [ID]), ("1640301", [ID, "1" * 24]), (None, [ID, "1" * 24])])
+def test_a_right_that_the_application_lacks_is_named(code, sns):
+    """The gateway's refusal is of the call, whichever ticket it names."""
+
+    def refuse(call):
+        raise errors.ItsmPermissionError("not for you", code=code)
+
+    itsm = Itsm(answers={"system_ticket/list": page(), "ticket/detail": refuse})
+    with pytest.raises(errors.ItsmPermissionError):
+        itsm.drive(itsm.dialect.states(sns))

@@ -42,7 +42,7 @@ def test_p2_whatever_a_list_counts_all_its_pages_are_read(count, size):
     assert found(ignoring) == [ID]
 
 
-@pytest.mark.parametrize("wrong", [{"status": None}, {"id": int(ID)}])
+@pytest.mark.parametrize("wrong", [{"status": None}, {"id": 1.02e23}])
 def test_p2_a_row_that_cannot_be_read_may_be_the_one(wrong):
     with pytest.raises(errors.ItsmUnexpectedAnswerError) as raised:
         found(honouring(ticket(**wrong)))
@@ -54,6 +54,45 @@ def test_p2_a_row_that_cannot_be_read_may_be_the_one(wrong):
 )
 def test_p2_what_a_list_leaves_out_the_ticket_itself_shows(left_out):
     assert found(honouring(ticket(**left_out))) == [ID]
+
+
+@pytest.mark.parametrize("probe", [page(), page(ticket(id=OTHERS[0]["id"], title="other"))])
+def test_p2_from_pages_without_an_end_nothing_is_concluded(probe):
+    def endless(call):
+        if not call.params.get("title__contains", "#").startswith("#"):
+            return probe
+        number = int(call.params["page"])
+        return page(*[ticket(id=f"3{number:03}{place:020}", title="other") for place in range(50)])
+
+    with pytest.raises(errors.ItsmConflictError, match="No second one was opened"):
+        found(endless)
+
+
+def refused(call):
+    raise errors.ItsmPermissionError("not for applications", code="40300")
+
+
+@pytest.mark.parametrize("closed", ["ticket/list", "system_ticket/list"])
+def test_p2_a_list_that_is_closed_hides_no_ticket_that_another_shows(closed):
+    def drive(row) -> list[str]:
+        answers = dict.fromkeys(("ticket/list", "system_ticket/list"), honouring(row)) | {closed: refused}
+        itsm = Itsm(answers={**answers, "ticket/detail": ticket()})
+        return [one.sn for one in itsm.drive(find_opened(TAG, creator="alice", since=ASKED_AT))]
+
+    assert drive(ticket()) == [ID]
+    with pytest.raises(errors.ItsmPermissionError):
+        drive(ticket(title="other"))
+
+
+def test_p6_many_tickets_are_read_from_the_systems_own_list_first():
+    ids = [f"2{number:023d}" for number in range(120)]
+
+    def listed(call):
+        return page(*[ticket(id=one) for one in call.params["id__in"].split(",")])
+
+    itsm = Itsm(answers={"system_ticket/list": listed, "ticket/list": page()})
+    assert [one.sn for one in itsm.drive(itsm.dialect.summaries(ids))] == ids
+    assert itsm.paths == ["system_ticket/list"] * 3
 
 
 def test_p2_a_ticket_of_somebody_else_is_not_taken():
