@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -260,6 +261,7 @@ class AsyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self._routes: dict[tuple[str, str], Route] = {}
         self._pools: dict[tuple[Route, Stamp], LoopConnections] = {}
 
     async def send(self, call: Call[Any]) -> Reply:
@@ -289,7 +291,10 @@ class AsyncTransport:
     def _pool(self, request: Request) -> LoopConnections:
         from airflow_provider_bkitsm.hooks.loop_connections import LoopConnections
 
-        route = find_route(self.gateway, request.url, os.environ)
+        server = urlsplit(request.url)[:2]
+        route = self._routes.get(server)
+        if route is None:
+            route = self._routes[server] = find_route(self.gateway, request.url, os.environ)
         key = route, files_stamp(route, self.gateway.client_cert)
         if key not in self._pools:
             self._pools[key] = LoopConnections(**_pool_options(self.gateway, route))
@@ -324,13 +329,20 @@ def _address(request: Request) -> tuple[httpcore.URL, str]:
     """Return a request's URL in ASCII, and its header ``Host``."""
     import httpcore
 
-    url = urlsplit(request.url)
+    parts, path, shown = _server(request.url)
+    query = f"?{urlencode(request.params)}" if request.params else ""
+    return httpcore.URL(**parts, target=path + query), shown
+
+
+@lru_cache(maxsize=1_000)
+def _server(address: str) -> tuple[dict[str, Any], str, str]:
+    """Return scheme, host and port of an address, its path, all in ASCII, and the header ``Host``."""
+    url = urlsplit(address)
     host = ascii_host(url.hostname or "")
     bracketed = f"[{host}]" if ":" in host else host
-    query = f"?{urlencode(request.params)}" if request.params else ""
-    target = quote(url.path or "/", safe=_SAFE_IN_PATHS) + query
-    whole = httpcore.URL(scheme=url.scheme, host=host, port=url.port, target=target)
-    return whole, f"{bracketed}:{url.port}" if url.port else bracketed
+    parts = {"scheme": url.scheme, "host": host, "port": url.port}
+    path = quote(url.path or "/", safe=_SAFE_IN_PATHS)
+    return parts, path, f"{bracketed}:{url.port}" if url.port else bracketed
 
 
 def _begun(answer: httpcore.Response) -> tuple[dict[str, str], Body]:
