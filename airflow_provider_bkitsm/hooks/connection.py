@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -185,6 +186,10 @@ class Gateway:
 
     def headers(self) -> dict[str, str]:
         """Return the request headers, authorization included: never log them."""
+        return dict(self._headers)
+
+    @cached_property
+    def _headers(self) -> Mapping[str, str]:
         authorization = {
             "bk_app_code": self.app_code,
             "bk_app_secret": self.app_secret,

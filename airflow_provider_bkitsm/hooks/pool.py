@@ -11,8 +11,7 @@ import asyncio
 import os
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport
@@ -69,14 +68,12 @@ class SharedClient:
         if self._slot.current is self:
             self._slot.invalidated = True
 
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[AsyncTransport]:
+    async def __aenter__(self) -> AsyncTransport:
         """Keep the transport open during a request, even if every other user leaves."""
-        self.join()
-        try:
-            yield self.transport
-        finally:
-            await self.leave()
+        return self.join().transport
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.leave()
 
 
 class _Slot:

@@ -30,8 +30,10 @@ T = TypeVar("T")
 _FILE_NAME = "bkitsm.db"
 # The longest a call from an event loop may take: the store may wait for its file.
 CALL_SECONDS = 30.0
-# A few connections. One that the database or a proxy has closed is noticed before it is used.
-_POOL = {"pool_size": 2, "pool_pre_ping": True, "pool_recycle": 300}
+# A few connections. One that the database or a proxy has closed is noticed before it is used, unless it was used
+# within a moment: then a call fails, and its retry opens a new one.
+_POOL = {"pool_size": 2, "pool_recycle": 300}
+_TRUSTED_SECONDS = 1.0
 _keepers: set[int] = set()
 # The addresses of stores, and when they were read, in processes that keep connections open.
 _uris: dict[str, tuple[str, float]] = {}
@@ -125,4 +127,26 @@ def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     # The hook is given its connection: by itself it finds none whose id is not plain.
     hook = connection.get_hook(hook_params={"connection": connection})
     engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=pool)
+    if keeps_open:
+        _try_after_pauses(engine)
     return engine
+
+
+def _try_after_pauses(engine: Engine) -> None:
+    """Have a connection tried before its use after a pause; the pool's own pre-ping tries it before each use."""
+    from sqlalchemy import event
+    from sqlalchemy.exc import DisconnectionError
+
+    def put_back(_connection: Any, record: Any) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    def taken(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used_at", 0.0) < _TRUSTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
+
+    event.listen(engine, "checkin", put_back)
+    event.listen(engine, "checkout", taken)

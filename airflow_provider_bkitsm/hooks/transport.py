@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from airflow_provider_bkitsm.hooks.limits import Body
+    from airflow_provider_bkitsm.hooks.loop_connections import LoopConnections
 
 # A longer requested pause is cut to this: a gateway's pauses are seconds or minutes.
 LONGEST_PAUSE = 3600.0
@@ -201,6 +203,9 @@ def _until(text: str, now: datetime) -> float | None:
     return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
+_SYNC_POOL = {"max_connections": 100, "max_keepalive_connections": 20, "keepalive_expiry": 5.0}
+
+
 class SyncTransport:
     """Pools of connections for one gateway, opened by the first call."""
 
@@ -240,7 +245,7 @@ class SyncTransport:
         route = find_route(self.gateway, request.url, os.environ)
         key = route, files_stamp(route, self.gateway.client_cert)
         if key not in self._pools:
-            options = _pool_options(self.gateway, route)
+            options = _pool_options(self.gateway, route) | _SYNC_POOL
             self._pools[key] = httpcore.ConnectionPool(network_backend=TimedBackend(), **options)
         return self._pools[key]
 
@@ -256,7 +261,8 @@ class AsyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._pools: dict[tuple[Route, Stamp], httpcore.AsyncConnectionPool] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._pools: dict[tuple[Route, Stamp], LoopConnections] = {}
 
     async def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -272,33 +278,33 @@ class AsyncTransport:
         return await self._once(request)
 
     async def _once(self, request: Request) -> Reply:
-        try:
-            async with (
-                asyncio.timeout(sum(self.gateway.timeouts)),
-                self._pool(request).stream(**_exchange(self.gateway, request)) as answer,
-            ):
-                headers, body = _begun(answer)
-                async for piece in answer.aiter_stream():
-                    body.add(piece)
-                content = body.whole()
-        except _failures() as error:
-            raise _no_answer(self.gateway, error) from None
-        return build_reply(answer.status, headers, content, gateway=self.gateway)
-
-    def _pool(self, request: Request) -> httpcore.AsyncConnectionPool:
         import httpcore
 
-        route = find_route(self.gateway, request.url, os.environ)
+        try:
+            async with asyncio.timeout(sum(self.gateway.timeouts)):
+                to_send = httpcore.Request(**_exchange(self.gateway, request))
+                status, headers, content = await self._pool(request).exchange(to_send, _begun)
+        except _failures() as error:
+            raise _no_answer(self.gateway, error) from None
+        return build_reply(status, headers, content, gateway=self.gateway)
+
+    def _pool(self, request: Request) -> LoopConnections:
+        from airflow_provider_bkitsm.hooks.loop_connections import LoopConnections
+
+        server = urlsplit(request.url)[:2]
+        route = self._routes.get(server)
+        if route is None:
+            route = self._routes[server] = find_route(self.gateway, request.url, os.environ)
         key = route, files_stamp(route, self.gateway.client_cert)
         if key not in self._pools:
-            self._pools[key] = httpcore.AsyncConnectionPool(**_pool_options(self.gateway, route))
+            self._pools[key] = LoopConnections(**_pool_options(self.gateway, route))
         return self._pools[key]
 
     async def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         pools, self._pools = self._pools, {}
         for pool in pools.values():
-            await pool.aclose()
+            await pool.close()
 
 
 def _exchange(gateway: Gateway, request: Request) -> dict[str, Any]:
@@ -307,6 +313,8 @@ def _exchange(gateway: Gateway, request: Request) -> dict[str, Any]:
 
     url, host = _address(request)
     fixed = {"Host": host, "Accept-Encoding": OFFERED}
+    if request.body is not None:
+        fixed["Content-Length"] = str(len(request.body))
     named = {name.lower(): (name, text) for name, text in {**_AGENT, **request.headers, **fixed}.items()}
     return {
         "method": request.method,
@@ -321,13 +329,20 @@ def _address(request: Request) -> tuple[httpcore.URL, str]:
     """Return a request's URL in ASCII, and its header ``Host``."""
     import httpcore
 
-    url = urlsplit(request.url)
+    parts, path, shown = _server(request.url)
+    query = f"?{urlencode(request.params)}" if request.params else ""
+    return httpcore.URL(**parts, target=path + query), shown
+
+
+@lru_cache(maxsize=1_000)
+def _server(address: str) -> tuple[dict[str, Any], str, str]:
+    """Return scheme, host and port of an address, its path, all in ASCII, and the header ``Host``."""
+    url = urlsplit(address)
     host = ascii_host(url.hostname or "")
     bracketed = f"[{host}]" if ":" in host else host
-    query = f"?{urlencode(request.params)}" if request.params else ""
-    target = quote(url.path or "/", safe=_SAFE_IN_PATHS) + query
-    whole = httpcore.URL(scheme=url.scheme, host=host, port=url.port, target=target)
-    return whole, f"{bracketed}:{url.port}" if url.port else bracketed
+    parts = {"scheme": url.scheme, "host": host, "port": url.port}
+    path = quote(url.path or "/", safe=_SAFE_IN_PATHS)
+    return parts, path, f"{bracketed}:{url.port}" if url.port else bracketed
 
 
 def _begun(answer: httpcore.Response) -> tuple[dict[str, str], Body]:
@@ -370,9 +385,6 @@ def _pool_options(gateway: Gateway, route: Route) -> dict[str, Any]:
     return {
         "ssl_context": tls_context(gateway, route, gateway.client_cert) if route.tls else None,
         "proxy": _proxy(gateway, route, route.proxy) if route.proxy else None,
-        "max_connections": 100,
-        "max_keepalive_connections": 20,
-        "keepalive_expiry": 5.0,
     }
 
 

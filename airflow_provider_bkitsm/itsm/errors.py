@@ -23,7 +23,10 @@ def printable(text: object) -> str:
     with them a remark writes lines of a log. Every character that has no shape of its own is spelled instead
     (``\\n``, ``\\x1b``, ``\\u202e``). A text that was spelled once stays as it is.
     """
-    return "".join(one if one.isprintable() or _is_blank(one) else _spelled(one) for one in str(text))
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() or _is_blank(one) else _spelled(one) for one in line)
 
 
 def _is_blank(character: str) -> bool:

@@ -91,7 +91,7 @@ _OF_WAITS = (
     "airflow_provider_bkitsm.hooks.store",
     "airflow_provider_bkitsm.tickets.ownership_records",
     "airflow_provider_bkitsm.tickets.poller",
-    "airflow_provider_bkitsm.hooks.limits",
+    "airflow_provider_bkitsm.hooks.loop_connections",
 )
 
 

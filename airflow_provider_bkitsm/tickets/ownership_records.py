@@ -176,11 +176,11 @@ def _sent_ticket(row: Any) -> SentTicket:
 
 @contextmanager
 def _reading(sn: str) -> Iterator[Connection]:
-    """Open a transaction of the store; whatever goes wrong in it is an error of ours."""
+    """Open the store for reading; whatever goes wrong in it is an error of ours."""
     from airflow_provider_bkitsm.hooks.store import store_engine
 
     try:
-        with Transactions(store_engine()).begin() as connection:
+        with Transactions(store_engine()).read() as connection:
             yield connection
     except ItsmError:
         raise

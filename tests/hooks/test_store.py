@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -89,6 +90,23 @@ def test_connections_are_kept_open_in_the_process_that_says_so_alone(connect, mo
     assert type(store_engine("db").pool) is QueuePool
     monkeypatch.setattr("os.getpid", lambda: 1)
     assert type(store_engine("db").pool) is NullPool
+
+
+def test_p1_a_connection_that_the_database_has_closed_is_noticed_before_its_next_use(connect, own_postgres_url):
+    url = make_url(own_postgres_url)
+    fields = {"host": url.host, "port": url.port, "login": url.username, "password": url.password or ""}
+    connect("db_of_its_own", conn_type="postgres", schema=url.database, **fields)
+    keep_connections_open()
+    others = "FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
+    engine = store_engine("db_of_its_own")
+    with engine.connect() as connection:
+        first = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+    with create_engine(own_postgres_url).connect() as other:
+        other.execute(text(f"SELECT pg_terminate_backend(pid) {others}"), {"name": url.database})
+    time.sleep(1.1)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar() != first
+    engine.dispose()
 
 
 def test_a_file_that_is_gone_is_made_anew(monkeypatch, tmp_path):

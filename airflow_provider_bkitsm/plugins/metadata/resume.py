@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Row, Select, and_, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
@@ -100,7 +101,7 @@ class AirflowMetadata:
         clean-up may have deleted the registration: then the store's record of the wait finds the task.
         """
         with create_session(scoped=False) as session:
-            rows = session.execute(_registered_query(), {"key": wait_key(sn)}).all()
+            rows = _reading(session).execute(_registered_query(), {"key": wait_key(sn)}).all()
         registered = (Waiter.from_value(row.value) for row in rows)
         is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
         waiting = _waiting(((row, row.value) for row in rows), sn, conn_id) or _recorded(sn, conn_id)
@@ -158,6 +159,12 @@ def _lost_application(tag: str, conn_id: str) -> LostTicket | None:
             store.ticket_opened(row.bklog_conn_id, row.collector_config_id, tag=tag, sn=sn, url=ticket_url)
 
     return LostTicket(request=row.request, found=found)
+
+
+def _reading(session: Session) -> DatabaseConnection:
+    """Return a session's connection for one query. On PostgreSQL a transaction would be two more round trips."""
+    is_postgres = session.get_bind().dialect.name == "postgresql"
+    return session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if is_postgres else None)
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")
@@ -313,15 +320,14 @@ def _ownership(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdic
 
 def _resume(found: Row[Any], message: Message) -> bool:
     with create_session(scoped=False) as session:
-        if not _lock(session, found):
-            return False
         if (
             message.verdict is not None
             and wait_can_finish_without_worker(message.waiter, message.verdict)
             and airflow_can_finish_without_worker()
         ):
-            _end(session, found, message.verdict)
-            return True
+            return _end(session, found, message.verdict)
+        if not _lock(session, found):
+            return False
         if message.waiter.after_worker and _is_young(found):
             return False
         _resume_on_worker(session, found, message)
@@ -377,28 +383,41 @@ def _waiting_columns() -> tuple[Any, ...]:
     """
     key = (getattr(TaskInstance, name) for name in _KEY)
     task = (TaskInstance.id, TaskInstance.start_date, TaskInstance.trigger_id, *key)
-    return *task, Trigger.created_date, Trigger.encrypted_kwargs
+    return *task, Trigger.created_date, Trigger.encrypted_kwargs.label("encrypted_kwargs")
 
 
-@cache
-def _lock_statement() -> Any:
-    """Lock the task instance ``ti_id`` that is deferred on the trigger ``trigger``."""
+def _still_waiting() -> Any:
+    """Update the task instance ``ti_id`` if it is still deferred on the trigger ``trigger``.
+
+    An UPDATE checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where FOR UPDATE does
+    nothing). It must be the transaction's first statement.
+    """
     table: Any = TaskInstance.__table__
-    still = (
+    return update(table).where(
         table.c.id == bindparam("ti_id"),
         table.c.state == TaskInstanceState.DEFERRED,
         table.c.trigger_id == bindparam("trigger"),
     )
-    return update(table).where(*still).values(updated_at=bindparam("now"))
+
+
+@cache
+def _lock_statement() -> Any:
+    """Lock a task instance that still waits."""
+    return _still_waiting().values(updated_at=bindparam("now"))
 
 
 @cache
 def _end_statement() -> Any:
-    """Set the task instance ``ti_id`` to success."""
-    table: Any = TaskInstance.__table__
+    """Set a task instance that still waits to success."""
     times: Any = {name: bindparam(f"new_{name}") for name in ("start_date", "end_date", "duration")}
-    ended = update(table).where(table.c.id == bindparam("ti_id"))
-    return ended.values(state=TaskInstanceState.SUCCESS, trigger_id=None, **times)
+    return _still_waiting().values(
+        state=TaskInstanceState.SUCCESS, trigger_id=None, updated_at=bindparam("now"), **times
+    )
+
+
+@cache
+def _insert_xcoms_statement() -> Any:
+    return insert(XComModel.__table__)
 
 
 @cache
@@ -410,31 +429,34 @@ def _delete_xcoms_statement() -> Any:
 
 
 def _lock(session: Session, found: Row[Any]) -> bool:
-    """Lock a task instance that is still deferred on the trigger that was read.
-
-    The lock is an UPDATE that checks while it locks, which works alike on PostgreSQL, MySQL and SQLite (where
-    FOR UPDATE does nothing). It must be the transaction's first statement.
-    """
+    """Lock a task instance that is still deferred on the trigger that was read."""
     values = {"ti_id": found.id, "trigger": found.trigger_id, "now": datetime.now(UTC)}
     return bool(session.execute(_lock_statement(), values).rowcount)  # type: ignore[attr-defined]
 
 
-def _end(session: Session, waits: Row[Any], verdict: Verdict) -> None:
+def _end(session: Session, waits: Row[Any], verdict: Verdict) -> bool:
     """End the task as Airflow does it for a trigger's ``TaskSuccessEvent``, XComs included, in one transaction.
 
     Airflow writes those XComs in separate transactions after the task has ended, and parses the DAG file to run a
     success callback. A task with a success callback does not end here.
+
+    :return: False where the task does not wait any more.
     """
     now = datetime.now(UTC)
     start = waits.start_date or now
-    times: dict[str, Any] = {
+    values = {
+        "ti_id": waits.id,
+        "trigger": waits.trigger_id,
+        "now": now,
         "new_start_date": start,
         "new_end_date": now,
         "new_duration": (now - start).total_seconds(),
     }
-    session.execute(_end_statement(), {"ti_id": waits.id, **times})
+    if not session.execute(_end_statement(), values).rowcount:  # type: ignore[attr-defined]
+        return False
     _write_xcoms(session, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
+    return True
 
 
 def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
@@ -442,7 +464,7 @@ def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> No
     _delete_xcoms(session, waits, xcoms)
     task = _task_columns(waits)
     session.execute(
-        insert(XComModel.__table__), [{"key": key, "value": value, **task} for key, value in xcoms.items()]
+        _insert_xcoms_statement(), [{"key": key, "value": value, **task} for key, value in xcoms.items()]
     )
 
 

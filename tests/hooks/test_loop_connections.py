@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections of an event loop are kept for the next call, and only while nothing speaks against it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply
+from airflow_provider_bkitsm.itsm.v2 import calls
+from tests.hooks.network import ANSWER, gateway_at
+
+READ = calls.ticket_approval_result(["REQ1"])
+WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m")
+WHOLE = f"HTTP/1.1 200 OK\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode() + ANSWER
+
+
+class Server:
+    """Answers every request alike and counts connections.
+
+    :param behind: bytes that it sends a moment after each answer; None ends the connection then.
+    """
+
+    def __init__(self, answer: bytes = WHOLE, behind: bytes | None = b"") -> None:
+        self.answer, self.behind = answer, behind
+        self.opened = self.open = self.seconds = 0
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened, self.open = self.opened + 1, self.open + 1
+        while await reader.read(65536):
+            await asyncio.sleep(self.seconds)
+            writer.write(self.answer)
+            await writer.drain()
+            if self.behind is None:
+                break
+            await asyncio.sleep(0.02)
+            writer.write(self.behind)
+        self.open -= 1
+        writer.close()
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[AsyncTransport]:
+    async with await asyncio.start_server(server.talk, "127.0.0.1", 0) as listening:
+        transport = AsyncTransport(gateway_at(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
+        try:
+            yield transport
+        finally:
+            await transport.close()
+            await until(lambda: not server.open)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def sent_at_once(transport: AsyncTransport, times: int) -> list[Reply]:
+    return await asyncio.gather(*(transport.send(READ) for _ in range(times)))
+
+
+async def test_calls_one_after_the_other_share_a_connection():
+    server = Server()
+    async with serving(server) as transport:
+        for _ in range(5):
+            assert (await transport.send(READ)).body == ANSWER
+    assert server.opened == 1
+
+
+async def test_calls_at_the_same_time_have_connections_of_their_own():
+    server = Server()
+    async with serving(server) as transport:
+        replies = await sent_at_once(transport, 30)
+        assert [one.body for one in replies] == [ANSWER] * 30
+        # A few of them are enough for what comes next.
+        await until(lambda: server.open <= 20)
+        await sent_at_once(transport, 20)
+    assert server.opened == 30
+
+
+@pytest.mark.parametrize("behind", [None, WHOLE, b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"])
+async def test_p3_what_came_before_the_request_is_no_answer_to_it(behind):
+    server = Server(behind=behind)
+    async with serving(server) as transport:
+        for _ in range(3):
+            assert (await transport.send(READ)).body == ANSWER
+            await asyncio.sleep(0.05)
+    assert server.opened == 3
+
+
+@pytest.mark.parametrize(
+    "answer", [WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), b"HTTP/1.0 200 OK\r\n\r\n" + ANSWER]
+)
+async def test_a_connection_that_its_server_gives_up_is_not_used_again(answer):
+    server = Server(answer, behind=None)
+    async with serving(server) as transport:
+        for _ in range(3):
+            assert (await transport.send(READ)).body == ANSWER
+    assert server.opened == 3
+
+
+async def test_p2_a_write_on_a_connection_that_was_cut_counts_as_sent():
+    server = Server(b"")
+    async with serving(server) as transport:
+        server.behind = None
+        with pytest.raises(NoAnswerError) as caught:
+            await transport.send(WRITE)
+    assert (caught.value.sent, caught.value.dropped, server.opened) == (True, True, 1)
+
+
+async def test_a_call_that_is_given_up_takes_its_connection_with_it():
+    server = Server()
+    async with serving(server) as transport:
+        await transport.send(READ)
+        server.seconds = 5
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(transport.send(READ), 0.1)
+        server.seconds = 0
+        assert (await transport.send(READ)).body == ANSWER
+        assert server.opened == 2
+        server.open -= 1  # it still sleeps
+
+
+async def test_closing_lets_a_call_end_and_keeps_nothing_open():
+    server = Server()
+    async with serving(server) as transport:
+        server.seconds = 0.2
+        under_way = asyncio.create_task(transport.send(READ))
+        await until(lambda: server.open == 1)
+        await transport.close()
+        assert (await under_way).body == ANSWER
+        await until(lambda: server.open == 0)
