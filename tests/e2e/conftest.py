@@ -152,6 +152,7 @@ def airflow(
         running = LocalAirflow(home=home / request.param, dags=dags, database_url=url, env=env)
         stack.enter_context(running).wait_ready(*DAG_IDS)
         yield running
+        running.kill()
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,7 @@ def upgraded(itsm, database, tmp_path_factory) -> Iterator[dict[tuple[str, str],
         for (dag, decision), run in runs.items():
             run.decide(decision, callback=dag != BY_POLL)
         yield runs
+        airflow.kill()
 
 
 def schema(database: str) -> int:

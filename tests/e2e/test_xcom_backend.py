@@ -30,6 +30,7 @@ def referring(tmp_path_factory, itsm) -> Iterator[LocalAirflow]:
     with LocalAirflow(home=home / "airflow", dags=dags, env=env) as running:
         running.wait_ready(*(dag for dag, *_ in DAGS))
         yield running
+        running.kill()
 
 
 def test_a_decided_wait_is_shown_with_its_verdict_and_its_deciders(referring, itsm):
