@@ -19,7 +19,7 @@ from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
 from tests.e2e import naming
-from tests.e2e.browsing import evil, page, signed_in, viewer, window  # noqa: F401
+from tests.e2e.browsing import evil, page, signed_in, viewer, window, window_of_viewer  # noqa: F401
 from tests.e2e.second_server import second, stored  # noqa: F401
 from tests.upgrade.wheels import BEFORE_THE_MOVE, has_history
 
