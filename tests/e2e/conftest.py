@@ -141,6 +141,8 @@ def airflow(
         **connections_by_dialect(itsm.url),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         **PARSED_SELDOM,
+        # Many runs wait at once, and the scheduler looks at each of them whenever it looks.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
         "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
         # One who may only look, one whom another auth manager limits to a DAG, and one without any role.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,single:user,nobody:",
