@@ -54,10 +54,15 @@ DIALECTS: tuple[Literal["v2", "v4"], ...] = ("v2", "v4")
 # To an ITSM of each dialect, and to one whose default is a form for collectors.
 CONNECTION_OF = {"v2": "itsm_v2", "v4": "itsm_v4"}
 COLLECTORS_OF = {"v2": "bkitsm_default", "v4": "collectors_v4"}
-# No test changes a DAG's file: to parse them all every ten seconds would take a core.
-PARSED_SELDOM = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300"}
-# It has an Airflow of its own, for whichever worker is free first.
+CALM = {
+    # No test changes a DAG's file: to parse them all every ten seconds would take a core.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+    # Many runs wait at once, and the scheduler looks at each of them whenever it looks.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+}
 UPGRADE = "test_upgrade.py"
+# These have an Airflow of their own, for whichever worker is free first.
+APART = (UPGRADE, "test_xcom_backend.py")
 # An archive or a shallow clone cannot build the version before, and the header of the test run says so.
 collect_ignore = [] if has_history(BEFORE_THE_MOVE) else [UPGRADE]
 
@@ -66,9 +71,8 @@ class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
     """Of several workers, each has an Airflow of its own: the tests of one database stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if UPGRADE in nodeid:
-            return UPGRADE
-        return POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
+        database = POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
+        return next((file for file in APART if file in nodeid), database)
 
 
 def pytest_report_header() -> list[str]:
@@ -140,9 +144,7 @@ def airflow(
         **itsm.control.connections(settle_seconds=2),
         **connections_by_dialect(itsm.url),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        **PARSED_SELDOM,
-        # Many runs wait at once, and the scheduler looks at each of them whenever it looks.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+        **CALM,
         "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
         # One who may only look, one whom another auth manager limits to a DAG, and one without any role.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,single:user,nobody:",
