@@ -38,7 +38,6 @@ settings.load_profile("provider")
 run_folder()
 
 
-@event.listens_for(Engine, "connect")
 def _wait_for_no_disk(connection: Any, _record: Any) -> None:
     """Let SQLite leave the disk to the system, as the tests' servers do: a killed process loses nothing by it."""
     if isinstance(connection, sqlite3.Connection):
@@ -46,6 +45,8 @@ def _wait_for_no_disk(connection: Any, _record: Any) -> None:
         with suppress(sqlite3.Error):
             connection.execute("PRAGMA synchronous=OFF")
 
+
+event.listen(Engine, "connect", _wait_for_no_disk)
 
 Connect = Callable[..., None]
 AIRFLOW = tuple(int(part) for part in version("apache-airflow-core").split(".")[:2])
