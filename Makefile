@@ -7,6 +7,9 @@ PEERS := $(VENV)/.peers
 CHAOS := $(VENV)/.chaos
 # Whatever takes what pip takes.
 PIP_INSTALL ?= $(BIN)/pip install --quiet --disable-pip-version-check
+# Airflow's processes would else compile all that they import, at each start: uv leaves that to them.
+export UV_COMPILE_BYTECODE := 1
+export PYTHONDONTWRITEBYTECODE :=
 NOX := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox
 MUTATION := $(VENV)/.mutation
 SCRIPTS := node_modules/.installed

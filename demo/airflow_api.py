@@ -20,6 +20,7 @@ _SECONDS = 90
 _REFUSED = "Database error"
 _TRIES = 4
 _MOST = 2000
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
 
 
 class AirflowApi:
@@ -141,18 +142,20 @@ class AirflowApi:
 
 
 def wait_until(look: Callable[[], T | None], seconds: float, otherwise: Callable[[], object]) -> T:
-    """Look until there is something to see.
+    """Look until there is something to see, and the less often the longer it takes: looking costs Airflow too.
 
     :raises TimeoutError: with what ``otherwise`` says.
     """
     end = time.monotonic() + seconds
+    pause = _SHORTEST_PAUSE
     while True:
         seen = look()
         if seen:
             return seen
         if time.monotonic() > end:
             raise TimeoutError(otherwise())
-        time.sleep(0.5)
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
 
 
 def _line(entry: Any) -> str:

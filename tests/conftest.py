@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import Engine, event
 
 from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
@@ -36,6 +39,17 @@ settings.load_profile("provider")
 
 # Before any worker is started, so that all of them share it.
 run_folder()
+
+
+def _wait_for_no_disk(connection: Any, _record: Any) -> None:
+    """Let SQLite leave the disk to the system, as the tests' servers do: a killed process loses nothing by it."""
+    if isinstance(connection, sqlite3.Connection):
+        # A file that is no database is for whoever uses the connection to find.
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA synchronous=OFF")
+
+
+event.listen(Engine, "connect", _wait_for_no_disk)
 
 Connect = Callable[..., None]
 AIRFLOW = tuple(int(part) for part in version("apache-airflow-core").split(".")[:2])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from demo.browser import Browser, browser, missing
+from demo.local_airflow import LocalAirflow
 from tests.e2e.gates import Gate
 
 needs_a_browser = pytest.mark.skipif(
@@ -31,20 +32,32 @@ def signed_in(window, airflow) -> Browser:
 
 
 @pytest.fixture(scope="session")
-def viewer(airflow) -> Iterator[Browser]:
-    """Return the browser of somebody who may only look."""
+def window_of_viewer(airflow) -> Iterator[Browser]:
     with browser() as opened:
         opened.sign_in(airflow.url, "viewer", airflow.password_of("viewer"))
         yield opened
 
 
 @pytest.fixture
-def page(signed_in) -> Browser:
+def viewer(window_of_viewer, airflow) -> Iterator[Browser]:
+    """Return the browser of somebody who may only look."""
+    yield window_of_viewer
+    rest(window_of_viewer, airflow)
+
+
+@pytest.fixture
+def page(signed_in, airflow) -> Iterator[Browser]:
     """Return the browser with nothing chosen and nothing complained about."""
     signed_in.out_of_frame()
     signed_in.prefer()
     signed_in.complaints()
-    return signed_in
+    yield signed_in
+    rest(signed_in, airflow)
+
+
+def rest(window: Browser, airflow: LocalAirflow) -> None:
+    """Go where nothing is drawn: Airflow's pages draw and ask as long as a window shows them."""
+    window.open(f"{airflow.url}/bkitsm/assets/approvals.js")
 
 
 @pytest.fixture(scope="session")

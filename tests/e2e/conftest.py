@@ -18,7 +18,8 @@ from airflow_provider_bkitsm.sandbox.itsm.service_catalog import FAST_APPROVAL
 from demo.local_airflow import LocalAirflow
 from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
-from tests.e2e.browsing import evil, page, signed_in, viewer, window  # noqa: F401
+from tests.e2e import naming
+from tests.e2e.browsing import evil, page, signed_in, viewer, window, window_of_viewer  # noqa: F401
 from tests.e2e.second_server import second, stored  # noqa: F401
 from tests.upgrade.wheels import BEFORE_THE_MOVE, has_history
 
@@ -53,8 +54,15 @@ DIALECTS: tuple[Literal["v2", "v4"], ...] = ("v2", "v4")
 # To an ITSM of each dialect, and to one whose default is a form for collectors.
 CONNECTION_OF = {"v2": "itsm_v2", "v4": "itsm_v4"}
 COLLECTORS_OF = {"v2": "bkitsm_default", "v4": "collectors_v4"}
-# It has an Airflow of its own, for whichever worker is free first.
+CALM = {
+    # No test changes a DAG's file: to parse them all every ten seconds would take a core.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+    # Many runs wait at once, and the scheduler looks at each of them whenever it looks.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+}
 UPGRADE = "test_upgrade.py"
+# These have an Airflow of their own, for whichever worker is free first.
+APART = (UPGRADE, "test_xcom_backend.py")
 # An archive or a shallow clone cannot build the version before, and the header of the test run says so.
 collect_ignore = [] if has_history(BEFORE_THE_MOVE) else [UPGRADE]
 
@@ -63,9 +71,8 @@ class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
     """Of several workers, each has an Airflow of its own: the tests of one database stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if UPGRADE in nodeid:
-            return UPGRADE
-        return POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
+        database = POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
+        return next((file for file in APART if file in nodeid), database)
 
 
 def pytest_report_header() -> list[str]:
@@ -110,8 +117,10 @@ def control(itsm: SandboxProcess) -> SandboxControl:
 def dags(home: Path) -> Path:
     folder = home / "dags"
     folder.mkdir()
-    for file in (*(ROOT / "dags").glob("*.py"), *(Path(__file__).parent / "dags").glob("*.py")):
-        shutil.copy(file, folder)
+    ours = Path(__file__).parent
+    for place in (ROOT / "dags", ours / "dags", ours / "named_dags"):
+        for file in place.glob("*.py"):
+            shutil.copy(file, folder)
     return folder
 
 
@@ -135,17 +144,19 @@ def airflow(
         **itsm.control.connections(settle_seconds=2),
         **connections_by_dialect(itsm.url),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        # No test changes a DAG's file: to parse them all every ten seconds would take a core.
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+        **CALM,
         "AIRFLOW__BKITSM__COLLECT_ITSM_BUSINESSES": f"{NEEDS_NO_APPROVAL}=off",
         # One who may only look, one whom another auth manager limits to a DAG, and one without any role.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,single:user,nobody:",
     }
+    if request.param == POSTGRES:
+        env |= naming.environment(itsm.control, home)
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None
         running = LocalAirflow(home=home / request.param, dags=dags, database_url=url, env=env)
         stack.enter_context(running).wait_ready(*DAG_IDS)
         yield running
+        running.kill()
 
 
 @pytest.fixture(scope="session")

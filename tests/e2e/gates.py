@@ -90,6 +90,11 @@ class Gate:
         lines = (line for name in logs or ("api-server",) for line in self._lines(name) if about in line)
         return Counter(line.split(about)[1].split()[0] for line in lines)
 
+    def resumed(self) -> Counter[str]:
+        """Count its callbacks once one has ended the wait: the API server writes its log after that."""
+        self.heard("resumed")
+        return self.callbacks()
+
     def retried(self, task: str) -> None:
         """Wait until a task that a person cleared runs again."""
         wait_until(lambda: self.tries()[task] > 1, 60, lambda: f"{self.tries()}")

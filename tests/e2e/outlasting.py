@@ -87,9 +87,8 @@ class Outlasting:
         for task, wait in self.waits.items():
             result = wait.xcom(task) or wait.xcom(task, "verdict")
             assert (result["sn"], result["outcome"]) == (wait.sn, DECISIONS[decision])
-            if callback:
-                wait.heard("resumed")
-            assert wait.callbacks()["resumed"] == int(callback)
+            seen = wait.resumed() if callback else wait.callbacks()
+            assert seen["resumed"] == int(callback)
 
     def end(self) -> str:
         """Wait for the run's end, and return its state."""

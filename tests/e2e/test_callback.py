@@ -30,7 +30,7 @@ def test_p1_p8_an_approval_ends_both_waits_with_and_without_a_worker(airflow, co
     assert gate.xcom("wait")["approvers"][0]["remark"] == "go"
     events = airflow.api.call("GET", "assets/events", params={"source_run_id": gate.run})["asset_events"]
     assert [one["source_task_id"] for one in events] == ["produces"]
-    assert gate.callbacks() == {"resumed": 1}
+    assert gate.resumed() == {"resumed": 1}
     text = "".join(path.read_text(errors="replace") for path in home.rglob("*.log"))
     assert signature.removeprefix("v1=") not in text
     xcoms = airflow.api.call("GET", f"dags/{gate.dag}/dagRuns/{gate.run}/taskInstances/~/xcomEntries")

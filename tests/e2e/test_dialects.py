@@ -97,7 +97,7 @@ def test_p1_p3_a_decision_arrives_by_callback(site, decision):
     gate = site.gates[decision]
     gate.decide(decision, "so it is")
     assert gate.end() == ("success" if decision == "approve" else "failed")
-    assert gate.callbacks()["resumed"] == 1
+    assert gate.resumed()["resumed"] == 1
     if decision == "approve":
         assert gate.xcom("then") == f"{gate.sn} approved"
     else:

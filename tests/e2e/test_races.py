@@ -112,4 +112,4 @@ def test_p1_a_withdraw_from_inside_the_run_ends_the_wait_with_one_worker_everywh
     assert gate.states() == {"ask": "success", "hold": "success", "withdraw": "success", "wait": "failed"}
     assert gate.xcom("wait", "verdict")["outcome"] == "withdrawn"
     assert gate.xcom("withdraw") == "REVOKED"
-    assert gate.callbacks() == {"resumed": 1}
+    assert gate.resumed() == {"resumed": 1}

@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.collectors.store import CollectorStore
 from benchmarks.versions import importing
 from demo.local_airflow import LocalAirflow
 from tests.collectors.servers import postgres
-from tests.e2e.conftest import DAG_ID, ROOT
+from tests.e2e.conftest import CALM, DAG_ID, ROOT
 from tests.e2e.gates import DECISIONS
 from tests.e2e.outlasting import BY_CALLBACK, BY_POLL, Outlasting, wait_for_all
 from tests.upgrade.wheels import BEFORE_THE_MOVE, install_wheel
@@ -46,6 +46,7 @@ def upgraded(itsm, database, tmp_path_factory) -> Iterator[dict[tuple[str, str],
         **itsm.control.connections(settle_seconds=2),
         "AIRFLOW__BKITSM__STORE_CONN_ID": "bkitsm_store",
         "AIRFLOW_CONN_BKITSM_STORE": database.replace("postgresql+psycopg2", "postgresql"),
+        **CALM,
     }
     with LocalAirflow(home=folder / "airflow", dags=dags, database_url=database, env=env | before) as airflow:
         airflow.wait_ready(*DAGS)
@@ -65,6 +66,7 @@ def upgraded(itsm, database, tmp_path_factory) -> Iterator[dict[tuple[str, str],
         for (dag, decision), run in runs.items():
             run.decide(decision, callback=dag != BY_POLL)
         yield runs
+        airflow.kill()
 
 
 def schema(database: str) -> int:

@@ -10,8 +10,9 @@ import pytest
 
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
+from tests.e2e.conftest import CALM
 from tests.e2e.named_dags.named import NAMES, ONE_TASK
-from tests.e2e.test_names import NamedRun
+from tests.e2e.naming import LOGS_BY_NUMBER, NamedRun
 
 DAGS = (ONE_TASK, *NAMES[:2])
 
@@ -22,13 +23,14 @@ def referring(tmp_path_factory, itsm) -> Iterator[LocalAirflow]:
         **itsm.control.connections(settle_seconds=2),
         "AIRFLOW__CORE__XCOM_BACKEND": "tests.e2e.references.References",
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        # The names of the DAGs are too long for folders.
-        "AIRFLOW__LOGGING__LOG_FILENAME_TEMPLATE": "{{ ti.id }}/{{ try_number|default(ti.try_number) }}.log",
+        **LOGS_BY_NUMBER,
+        **CALM,
     }
     home, dags = tmp_path_factory.mktemp("referring"), Path(__file__).parent / "named_dags"
     with LocalAirflow(home=home / "airflow", dags=dags, env=env) as running:
         running.wait_ready(*(dag for dag, *_ in DAGS))
         yield running
+        running.kill()
 
 
 def test_a_decided_wait_is_shown_with_its_verdict_and_its_deciders(referring, itsm):
