@@ -17,6 +17,9 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +37,9 @@ from uuid import UUID
 from sqlalchemy import create_engine, text
 
 from airflow_provider_bkitsm.callback.signature import callback_meta, signing_keys
+from airflow_provider_bkitsm.collectors import migrations
 from airflow_provider_bkitsm.collectors.database import server_engine
+from airflow_provider_bkitsm.collectors.tables import schema_table
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.itsm.idempotency import approval_tag, marked_title
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
@@ -45,7 +50,7 @@ from benchmarks.sandbox_throughput import FIELDS, opened, quick_sandbox
 from benchmarks.versions import ROOT, importing, package_of
 from demo.local_airflow import LocalAirflow
 from demo.processes import ends_orderly, marked_with
-from tests.collectors.servers import postgres
+from tests.collectors.servers import own_database, postgres
 from tests.plugins.database import airflow_database
 from tests.plugins.rows import DAG, insert_dag, insert_waits
 
@@ -121,19 +126,19 @@ def quantile(seconds: Sequence[float], share: float) -> float:
 class Rows:
     """Airflow's waiting tasks, topped up to a level, and the records of what they ask."""
 
-    def __init__(self, url: str, *, installation: str) -> None:
+    def __init__(self, url: str, *, stores: Mapping[str, str], installation: str) -> None:
         self._installation = installation
         self._engine = server_engine(url)
-        self._pooled = create_engine(url)
-        self._records = ApprovalStore(self._pooled)
+        self._pooled = {version: create_engine(store) for version, store in stores.items()}
+        self._records = {version: ApprovalStore(engine) for version, engine in self._pooled.items()}
         self._dag_version = insert_dag()
 
-    def wait_for(self, callbacks: Sequence[Callback]) -> list[Post]:
+    def wait_for(self, callbacks: Sequence[Callback], version: str) -> list[Post]:
         """Let a task wait for each of these tickets, which a task of the same run has opened."""
         sns, arguments = [one.sn for one in callbacks], {"opened_by": "ask"}
         waits = insert_waits(sns, dag_version=self._dag_version, conn_id=CONN_ID, arguments=arguments)
         for callback, wait in zip(callbacks, waits, strict=True):
-            self._records.begin(_record(callback, wait.run_id, self._installation))
+            self._records[version].begin(_record(callback, wait.run_id, self._installation))
         return [replace(one.post, run_id=wait.run_id) for one, wait in zip(callbacks, waits, strict=True)]
 
     def wait_for_people(self, size: int, token: str) -> list[Post]:
@@ -182,7 +187,32 @@ class Rows:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pooled.dispose()
+        for engine in self._pooled.values():
+            engine.dispose()
+
+
+@contextmanager
+def earlier_api_server(airflow: LocalAirflow, url: str, commit: str) -> Iterator[tuple[str, str]]:
+    """Run a second API server, with the package of an earlier commit; give its address and its store's URL.
+
+    It has a store of its own, which ends with the tables that it knows: what has come since then stands beside them.
+    """
+    with package_of(commit) as environment, own_database(url) as store:
+        known = subprocess.run(
+            [sys.executable, "-c", f"from {migrations.__name__} import MIGRATIONS; print(len(MIGRATIONS))"],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        engine = create_engine(store)
+        migrations.migrate(engine)
+        with engine.begin() as connection:
+            connection.execute(schema_table.delete().where(schema_table.c.version > int(known.stdout)))
+        engine.dispose()
+        at = {f"AIRFLOW_CONN_{STORE_ID.upper()}": store.replace("+psycopg2", "")}
+        with airflow.another_api_server(env=environment | at) as address:
+            yield address, store
 
 
 def _record(callback: Callback, run_id: str, installation: str) -> ApprovalRecord:
@@ -307,13 +337,13 @@ def measure(rounds: int, seconds: int, *, rate: int, before: str) -> dict[tuple[
     with ends_orderly(), ExitStack() as stack:
         sandbox, url = stack.enter_context(quick_sandbox()), stack.enter_context(postgres())
         airflow = stack.enter_context(api_server(sandbox, url))
-        earlier = stack.enter_context(package_of(before))
-        other = stack.enter_context(airflow.another_api_server(env=earlier))
+        other, own = stack.enter_context(earlier_api_server(airflow, url, before))
         gateway = read_gateway(Connection.from_json(sandbox.connection("bkitsm"), conn_id=CONN_ID))
         here = Load(url=airflow.url, home=airflow.home)
         loads = {NOW: here, EARLIER: Load(url=other, home=airflow.home), HUMAN: here}
         # As workers of this Airflow would store it: see ``installation`` of the approval store.
-        rows, each = Rows(url, installation=airflow.url), seconds * rate
+        rows = Rows(url, stores={NOW: url, EARLIER: own}, installation=airflow.url)
+        each = seconds * rate
         stack.callback(rows.close)
         repeated = [turn for turn in measured if turn[1] != SLOW] * rounds
         turns = [*((version, WARM) for version in loads), *repeated, (EARLIER, SLOW), (NOW, SLOW)]
@@ -325,14 +355,14 @@ def measure(rounds: int, seconds: int, *, rate: int, before: str) -> dict[tuple[
                 posts = rows.wait_for_people(size, token)
             else:
                 ready = [approved(sandbox, gateway, airflow.url, number) for number in range(size)]
-                posts = rows.wait_for(ready)
+                posts = rows.wait_for(ready, version)
             delay = SLOW_SECONDS if level == SLOW else ITSM_SECONDS
             sandbox.fault("", "delay", times=10**9, seconds=delay)
             rows.set_level(max(level, 0))
             calls = sum(sandbox.request_counts().values())
             one = loads[version].run(posts, rows, rate=pace)
             one.calls = sum(sandbox.request_counts().values()) - calls
-            assert version != HUMAN or not one.refused
+            assert one.ended if version != HUMAN else not one.refused
             if level != WARM:
                 measured[version, level].add(one)
     return measured

@@ -35,11 +35,11 @@ from benchmarks.callback_endpoint import (
     Rows,
     api_server,
     approved,
+    earlier_api_server,
     quantile,
 )
 from benchmarks.report import machine, publish
 from benchmarks.sandbox_throughput import quick_sandbox
-from benchmarks.versions import package_of
 from demo.processes import ends_orderly
 from tests.collectors.servers import postgres
 from tests.plugins.rows import DAG
@@ -124,18 +124,22 @@ def measure(before: str) -> dict[tuple[str, str], Looks]:
     with ends_orderly(), ExitStack() as stack:
         sandbox, url = stack.enter_context(quick_sandbox()), stack.enter_context(postgres())
         airflow = stack.enter_context(api_server(sandbox, url))
-        other = stack.enter_context(airflow.another_api_server(env=stack.enter_context(package_of(before))))
+        other, own = stack.enter_context(earlier_api_server(airflow, url, before))
         gateway = read_gateway(Connection.from_json(sandbox.connection("bkitsm"), conn_id=CONN_ID))
-        rows = Rows(url, installation=airflow.url)
+        rows = Rows(url, stores={NOW: url, EARLIER: own}, installation=airflow.url)
         stack.callback(rows.close)
-        (post,) = rows.wait_for([approved(sandbox, gateway, airflow.url, 1, decided=False)])
+        (post,) = rows.wait_for([approved(sandbox, gateway, airflow.url, 1, decided=False)], NOW)
         rows.set_level(WAITING)
-        page = f"/bkitsm/api/v1/ticket?dag_id={DAG}&run_id={post.run_id}&task_id=wait"
-        pages = ["/bkitsm/api/v1/approvals", page]
+        ticket = f"ticket?dag_id={DAG}&run_id={post.run_id}&task_id=wait"
+        # The version before has its pages' data below another path.
+        pages = {
+            version: [f"/bkitsm/api/{part}{page}" for page in ("approvals", ticket)]
+            for version, part in ((NOW, "v1/"), (EARLIER, ""))
+        }
         unsigned = replace(post, headers={"Content-Type": "application/json"})
         floods = {IDLE: [], UNSIGNED: [unsigned] * SIZES[UNSIGNED], REPLAYED: [post] * SIZES[REPLAYED]}
         visitors = {
-            version: Visitor(url=address, authorization=airflow.api.authorization, pages=pages)
+            version: Visitor(url=address, authorization=airflow.api.authorization, pages=pages[version])
             for version, address in ((NOW, airflow.url), (EARLIER, other))
         }
         for visitor in visitors.values():
