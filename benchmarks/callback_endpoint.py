@@ -195,7 +195,7 @@ class Rows:
 def earlier_api_server(airflow: LocalAirflow, url: str, commit: str) -> Iterator[tuple[str, str]]:
     """Run a second API server, with the package of an earlier commit; give its address and its store's URL.
 
-    It has a store of its own, which ends with the tables that it knows: what has come since then stands beside them.
+    It has a store of its own, up to the tables that it knows: what has come since then stands beside them.
     """
     with package_of(commit) as environment, own_database(url) as store:
         known = subprocess.run(
