@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +83,26 @@ def pytest_report_header() -> list[str]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByDatabase:
     return ByDatabase(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show of a failed test what its Airflow has logged of errors since it began: the logs go with the machine."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for running in {one for one in item.funcargs.values() if isinstance(one, LocalAirflow)}:
+            report.sections.append(
+                (f"errors in the logs of {running.home}", "\n".join(_errors(running, report.start)))
+            )
+    return report
+
+
+def _errors(running: LocalAirflow, since: float) -> Iterator[str]:
+    for file in sorted(running.home.rglob("*.log")):
+        if file.stat().st_mtime >= since:
+            lines = file.read_text(errors="replace").splitlines()
+            found = [line[:500] for line in lines if re.search(r"error|critical|Traceback", line, re.IGNORECASE)]
+            yield from (f"{file.relative_to(running.home)}: {line}" for line in found[-10:])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
