@@ -123,6 +123,7 @@ class FakeTask:
 
     :param clear_number: how often a person cleared it, each time after one try.
     :param began: when its run began.
+    :param person: who started its run, by name in Airflow.
     """
 
     task_id: str
@@ -130,6 +131,7 @@ class FakeTask:
     clear_number: int = 0
     try_number: int = 1
     began: datetime | None = None
+    person: str | None = None
     states: Any = None
     xcom: dict[str, Any] = field(default_factory=dict)
 
@@ -158,6 +160,7 @@ class FakeTask:
             start_date=began,
             run_id=self.run_id,
             clear_number=self.clear_number,
+            triggering_user_name=self.person,
         )
         return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 

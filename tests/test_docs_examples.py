@@ -29,6 +29,7 @@ TASKS = {
     "first_approval": {"approval", "restart"},
     "notifier": {"load"},
     "own_service": {"approval"},
+    "separation": {"approval"},
     "shared_approval": {"approve"},
     "two_tasks": {"ask", "approved", "withdraw"},
 }

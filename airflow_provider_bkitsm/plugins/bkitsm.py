@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_provider_bkitsm.tickets.requester import requester
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -111,6 +113,7 @@ class BkItsmPlugin(AirflowPlugin):
     name = "bkitsm"
     fastapi_apps = _APPS
     external_views = _VIEWS
+    macros = (requester,)
 
     @classmethod
     def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
