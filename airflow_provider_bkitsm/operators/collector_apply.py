@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm import settings, telemetry
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmHasApply, StoreUnavailable
-from airflow_provider_bkitsm.itsm.duties import REQUESTER, Approvers, check_can_be_met, joined_names
+from airflow_provider_bkitsm.itsm.duties import REQUESTER, THE_REQUESTER, Approvers, check_can_be_met, joined_names
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmInvalidRequestError,
@@ -161,6 +161,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
     def _take_requester(self, context: Context) -> None:
         """Learn who asks; a person is a row for the approver.
 
+        With ``creator="requester"`` the ticket is opened in that person's name.
+
         :raises ItsmConfigurationError: it counts who asks, and the person who started the run has no name in ITSM.
         """
         from airflow_provider_bkitsm.tickets.requester import find_requester
@@ -168,6 +170,9 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         found = find_requester(context["dag_run"], named=self.requester)
         if self.hook.verdict_policy(**self.verdict_settings).forbid_self_approval:
             found.check_is_known("forbid_self_approval")
+        if self.creator == THE_REQUESTER:
+            found.check_is_known('creator="requester"')
+            self.creator = found.name or None
         if found.name:
             self.detail_rows = {"申请人：": found.name, **(self.detail_rows or {})}
         self._asked_by = joined_names(found.name, read_person("creator", self.creator)) or ""

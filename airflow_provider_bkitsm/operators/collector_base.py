@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_bkitsm.itsm.duties import check_min_approvers
+from airflow_provider_bkitsm.itsm.duties import THE_REQUESTER, check_min_approvers
 from airflow_provider_bkitsm.itsm.outcome import Reason
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
@@ -130,7 +130,8 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
         """Who asks for the approval."""
         from airflow_provider_bkitsm.itsm.people import read_person
 
-        return read_person("creator", self.creator) or self.hook.gateway.username
+        name = "" if self.creator == THE_REQUESTER else read_person("creator", self.creator)
+        return name or self.hook.gateway.username
 
     @cached_property
     def bklog(self) -> BkLogHook:

@@ -42,6 +42,11 @@ def test_the_approver_sees_and_the_store_keeps_who_asks(applying, sandbox):
     assert open_store().get(*KEY).request["requester"] == "alice"
 
 
+@pytest.mark.parametrize(("person", "creator"), [("alice", "alice"), (None, "admin")])
+def test_the_ticket_is_opened_in_the_requesters_name(applying, sandbox, person, creator):
+    assert sandbox.ticket(applying(person, creator="requester"))["creator"] == creator
+
+
 def test_p3_a_yes_of_the_requester_alone_provisions_nothing(applying, provisioning, sandbox):
     sn = applying(forbid_self_approval=True)
     sandbox.approve(sn, operator="alice")
