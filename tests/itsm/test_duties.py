@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_bkitsm.itsm.confirmation import as_asked
 from airflow_provider_bkitsm.itsm.duties import (
     Approvers,
     approvers_of,
@@ -415,3 +416,68 @@ def test_p3_a_form_field_has_one_persons_answer():
 )
 def test_what_may_be_approved_is_asked(wanted, asked):
     check_can_be_met(policy(**wanted), asked)
+
+
+# --- an approval, by the policy of when it was asked for
+
+SN = number("countersign_yes_yes_yes")
+ASKED = {"requester": "alice", "creator": "admin", "policy": asdict(VerdictPolicy())}
+
+
+def confirmed(read_by: VerdictPolicy, request: dict[str, Any] | None, **settings: Any) -> Verdict:
+    """Read the countersign of alice, bob and carol by one policy, then as it was asked for."""
+    bodies_ = {path: body["data"] for path, body in bodies("countersign_yes_yes_yes").items()}
+    verdict = drive(read_verdict(SN, read_by), lambda call: bodies_[call.path])
+    return drive(as_asked(verdict, request, settings), lambda call: bodies_[call.path])
+
+
+def asking(**duties: Any) -> dict[str, Any]:
+    return {**ASKED, "policy": asdict(policy(**duties))}
+
+
+@pytest.mark.parametrize(
+    ("read_by", "request_", "settings", "reason"),
+    [
+        (policy(), asking(), {}, Reason.APPROVED),
+        (policy(), None, {}, Reason.APPROVED),
+        (policy(), asking(forbid_self_approval=True), {}, Reason.APPROVED),
+        (policy(), asking(min_approvers=3), {}, Reason.APPROVED),
+        (policy(), asking(min_approvers=4), {}, Reason.TOO_FEW_APPROVERS),
+        (policy(), asking(min_approvers=3, forbid_self_approval=True), {}, Reason.TOO_FEW_APPROVERS),
+        (policy(), asking(min_approvers=1), {"min_approvers": 4}, Reason.TOO_FEW_APPROVERS),
+        (policy(), asking(min_approvers=4), {"min_approvers": 1}, Reason.TOO_FEW_APPROVERS),
+        (policy(), asking(forbid_self_approval=True), {"requester": "bob,carol"}, Reason.SELF_APPROVED),
+        (policy(), asking(), {"forbid_self_approval": True, "requester": "bob,carol"}, Reason.SELF_APPROVED),
+        (policy(), {**asking(forbid_self_approval=True), "joined_by": ["bob,carol"]}, {}, Reason.SELF_APPROVED),
+        (
+            policy(),
+            {**ASKED, "policy": {"require_evidence": True}},
+            {"min_approvers": 4},
+            Reason.TOO_FEW_APPROVERS,
+        ),
+        # What this task itself says no longer loosens what was asked for.
+        (
+            policy(),
+            asking(forbid_self_approval=True, min_approvers=4),
+            {"forbid_self_approval": False},
+            Reason.TOO_FEW_APPROVERS,
+        ),
+        # A record that says nobody, and one of an earlier version, which knows its creator alone.
+        (policy(forbid_self_approval=True, requester="x"), {"policy": None}, {}, Reason.APPROVED),
+        (policy(), {"policy": asdict(policy(forbid_self_approval=True))}, {}, Reason.REQUESTER_UNKNOWN),
+        (policy(), {"creator": "eve", "policy": asdict(policy(forbid_self_approval=True))}, {}, Reason.APPROVED),
+    ],
+)
+def test_p3_an_approval_counts_by_the_duties_of_when_it_was_asked_for(read_by, request_, settings, reason):
+    verdict = confirmed(read_by, request_, **settings)
+    assert verdict.reason_code is reason, verdict.describe()
+    assert (verdict.outcome is Outcome.APPROVED) is (reason is Reason.APPROVED)
+
+
+def test_an_approval_that_was_read_by_the_same_policy_is_not_read_again():
+    strict = policy(forbid_self_approval=True, min_approvers=2, requester="alice")
+    verdict = drive(
+        read_verdict(SN, strict),
+        lambda call: {path: body["data"] for path, body in bodies("countersign_yes_yes_yes").items()}[call.path],
+    )
+    assert drive(as_asked(verdict, {**ASKED, "policy": asdict(strict)}), None) is verdict
