@@ -168,6 +168,10 @@ class OpenLineageMixin:
         return self.get_openlineage_facets_on_complete(task_instance)
 
 
+# Settings of a verdict policy that an earlier version did not have.
+LATER_SETTINGS = ("accept_automatic", "forbid_self_approval", "min_approvers", "requester")
+
+
 class VerdictPolicyMixin:
     """Says where a verdict is read; what is None comes from the connection."""
 
@@ -175,18 +179,21 @@ class VerdictPolicyMixin:
     verdict_value: str | None
     require_evidence: bool | None
     accept_automatic: bool | None = None
+    forbid_self_approval: bool | None = None
+    min_approvers: int | None = None
+    requester: str | None = None
 
     @property
     def verdict_settings(self) -> dict[str, Any]:
         """What the hooks' ``verdict_policy`` takes.
 
-        ``accept_automatic`` is in it only where it is set: a trigger of the version before does not take it.
+        What an earlier version did not have is in it only where it is set: a trigger of that version does not
+        take it.
         """
-        settings = {
+        later = {name: getattr(self, name) for name in LATER_SETTINGS}
+        return {
             "verdict_field": self.verdict_field,
             "verdict_value": self.verdict_value,
             "require_evidence": self.require_evidence,
+            **{name: value for name, value in later.items() if value is not None},
         }
-        if self.accept_automatic is not None:
-            settings["accept_automatic"] = self.accept_automatic
-        return settings

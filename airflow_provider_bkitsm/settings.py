@@ -59,8 +59,18 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     ),
     "user_mapping": _option(
         "JSON object of people's names, in Airflow to in ITSM, for what they do to a ticket "
-        "from Airflow's pages. Who is not in it has the same name in both.",
+        "from Airflow's pages, and for who asks in a run that they have started. Who is not in it has the same "
+        "name in both.",
         example='{"alice@example.com": "alice"}',
+    ),
+    "forbid_self_approval": _option(
+        "Whether a ticket that nobody but its requester has approved is not approved, for every task that opens a "
+        "ticket and does not say it itself. The requester is the person who started the run, by user_mapping, "
+        "else the connection's user. A ticket keeps to what was set when it was asked for.",
+        kind="boolean",
+        default="False",
+        example="True",
+        version_added="0.2.0",
     ),
     "remind": _option(
         "Function that sends a reminder about an open ticket, as package.module.function, "
@@ -133,6 +143,11 @@ def user_mapping() -> Mapping[str, Any]:
     if not isinstance(mapping, dict):
         raise ItsmConfigurationError(f"[{SECTION}] user_mapping is no JSON object")
     return mapping
+
+
+def forbid_self_approval() -> bool:
+    """Whether a ticket that nobody but its requester has approved is none that counts, unless a task says it."""
+    return _boolean("forbid_self_approval")
 
 
 def remind() -> str:

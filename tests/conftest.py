@@ -140,6 +140,7 @@ class FakeTask:
 
     :param clear_number: how often a person cleared it, each time after one try.
     :param began: when its run began.
+    :param person: who started its run, by name in Airflow.
     """
 
     task_id: str
@@ -147,6 +148,7 @@ class FakeTask:
     clear_number: int = 0
     try_number: int = 1
     began: datetime | None = None
+    person: str | None = None
     states: Any = None
     xcom: dict[str, Any] = field(default_factory=dict)
 
@@ -175,6 +177,7 @@ class FakeTask:
             start_date=began,
             run_id=self.run_id,
             clear_number=self.clear_number,
+            triggering_user_name=self.person,
         )
         return {"ti": ti, "dag_run": run, "task_state_store": self.states}
 

@@ -34,6 +34,7 @@ TASKS = {
     "regions": {
         f"{region}.{one}" for region in ("eu", "us") for one in ("ask", "roll_out.stop", "roll_out.start")
     },
+    "separation": {"approval"},
     "shared_approval": {"approve"},
     "teardown": {"take_snapshot", "approve", "resize", "delete_snapshot"},
     "two_itsms": {"ask_bkitsm_cn", "ask_bkitsm_eu", "release"},

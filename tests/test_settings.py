@@ -30,6 +30,7 @@ DEFAULTS = {
     "remind": "",
     "itsm_frame_origin": "",
     "store_conn_id": "",
+    "forbid_self_approval": False,
     "freeze_gc": False,
     "initialize_metrics": False,
 }
@@ -56,6 +57,7 @@ def test_without_an_entry_the_declared_default_counts(monkeypatch, name):
     ("name", "text", "value"),
     [
         ("callback", "False", False),
+        ("forbid_self_approval", "true", True),
         ("freeze_gc", "true", True),
         ("remind", "a.b.c", "a.b.c"),
         ("user_mapping", '{"a": "b"}', {"a": "b"}),

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VerdictPolicyMixin
+from airflow_provider_bkitsm.mixins import LATER_SETTINGS, TICKET_URL_KEY, VerdictPolicyMixin
 
 WAIT_PREFIX = "bkitsm_wait:"
 # XCom of one waiting task of a connection: when its triggerer last had an answer from ITSM.
@@ -44,6 +44,9 @@ _TYPES: Mapping[str, type | UnionType] = {
     "verdict_value": str | NoneType,
     "require_evidence": bool | NoneType,
     "accept_automatic": bool | NoneType,
+    "forbid_self_approval": bool | NoneType,
+    "min_approvers": int | NoneType,
+    "requester": str | NoneType,
     "ends_task": bool,
     "after_worker": bool,
     "approval_seconds": int | float | NoneType,
@@ -67,16 +70,17 @@ class Waiter(VerdictPolicyMixin):
     verdict_value: str | None = None
     require_evidence: bool | None = None
     accept_automatic: bool | None = None
+    forbid_self_approval: bool | None = None
+    min_approvers: int | None = None
+    requester: str | None = None
     ends_task: bool = False
     after_worker: bool = False
     approval_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values. ``accept_automatic`` only where it is set: the first version lacks it."""
+        """Return plain JSON values. What an earlier version lacks is among them only where it is set."""
         values = asdict(self)
-        if self.accept_automatic is None:
-            del values["accept_automatic"]
-        return values
+        return {name: value for name, value in values.items() if name not in LATER_SETTINGS or value is not None}
 
     @classmethod
     def from_value(cls, value: Any) -> Waiter | None:
@@ -163,15 +167,16 @@ class WaitArguments:
         )
 
 
-_SETTINGS = ("verdict_field", "verdict_value", "require_evidence", "accept_automatic")
+_FIRST_SETTINGS = ("verdict_field", "verdict_value", "require_evidence")
+_SETTINGS = (*_FIRST_SETTINGS, *LATER_SETTINGS)
 
 
 def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
-    """Return the verdict policy's parameters. The version before had no ``accept_automatic``."""
+    """Return the verdict policy's parameters. An earlier version had the first of them only."""
     given = {name: stored[name] for name in _SETTINGS if name in stored}
     typed = all(isinstance(value, _TYPES[name]) for name, value in given.items())
     texts = (value for value in given.values() if isinstance(value, str))
-    complete = set(_SETTINGS) - {"accept_automatic"} <= given.keys()
+    complete = set(_FIRST_SETTINGS) <= given.keys()
     return given if typed and complete and not any(map(is_template, texts)) else None
 
 

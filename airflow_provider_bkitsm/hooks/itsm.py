@@ -18,6 +18,7 @@ from airflow.sdk import BaseHook
 from asgiref.sync import sync_to_async
 from tenacity import AsyncRetrying, Retrying
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks import pool
 from airflow_provider_bkitsm.hooks.base import BlueKingHook
 from airflow_provider_bkitsm.hooks.connection import DIALECTS, Gateway, read_gateway
@@ -444,7 +445,11 @@ def _verdict_policy(gateway: Gateway, of_the_task: dict[str, Any]) -> VerdictPol
         "accept_automatic": gateway.flag("accept_automatic", False),
     }
     chosen = {key: value for key, value in of_the_task.items() if value is not None}
+    if "forbid_self_approval" not in chosen:
+        chosen["forbid_self_approval"] = settings.forbid_self_approval()
     policy = VerdictPolicy(**of_the_connection | chosen)
+    if not policy.forbid_self_approval:
+        policy = replace(policy, requester=None)
     if policy.verdict_field is not None and not gateway.dialect.capabilities.verdict_field:
         raise errors.ItsmConfigurationError(
             f"ITSM {gateway.dialect.name} shows no form in a ticket's log, so nobody's answer in the verdict_field"

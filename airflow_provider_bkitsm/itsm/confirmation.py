@@ -20,16 +20,20 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect, stored_dialect
+from airflow_provider_bkitsm.itsm.duties import REQUESTER, asked_by, tightened
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.form import read_form
+from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.models import TicketInfo
-from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.outcome import DUTIES, Outcome, Reason
 from airflow_provider_bkitsm.itsm.people import is_shown_as
 from airflow_provider_bkitsm.itsm.protocol import read_json
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import about_ticket, read_verdict
 
 _TITLE = "title"
+# Of a verdict policy: what a task's own setting takes the place of.
+_PLACES = ("verdict_field", "verdict_value", "require_evidence", "accept_automatic")
 _MOST_DIFFERENCES = 5
 _EXCERPT, _BEFORE = 120, 20
 _ADVICE = "Nothing goes on; ask anew"
@@ -45,12 +49,14 @@ def confirm(
     nobody edit a ticket that has ended: read after its end, it shows what its approvers saw last.
 
     :param request: ``service_id`` and ``fields`` as the ticket was opened with, the title among the fields, and
-        its ``dialect``. None: whoever waits does not have it, and the verdict stands.
+        its ``dialect``. None: whoever waits does not have it, and the verdict stands; see ``lacks_requester``.
     :param settings: the task's own part of the policy.
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
-    if request is None or verdict.outcome is not Outcome.APPROVED:
+    if verdict.outcome is not Outcome.APPROVED:
         return verdict
+    if request is None:
+        return _of_unknown_requester(verdict) if lacks_requester(verdict, request, settings) else verdict
     dialect = yield from spoken_dialect()
     if stored_dialect(request) != dialect.name:
         return _of_another_dialect(verdict, request, dialect)
@@ -92,24 +98,61 @@ def as_asked(
 
     :param request: ``policy`` in it is the connection's of that time. Without one the verdict stands; one that
         cannot be read is no approval's.
-    :param settings: as for ``confirm``; what is set in it takes the place of the connection's.
+    :param settings: as for ``confirm``; what is set in it takes the place of the connection's. Of the duties the
+        stricter count: those of the task that asked, or this one's own.
     """
-    stored = (request or {}).get("policy")
-    if stored is None or verdict.outcome is not Outcome.APPROVED:
+    if request is None or verdict.outcome is not Outcome.APPROVED:
         return verdict
-    policy = VerdictPolicy.from_dict(stored)
-    if policy is None:
-        reason = Reason.UNREADABLE
-        text = f"{reason.text}: the stored verdict policy {stored!r:.200}. {_ADVICE}"
-        return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
-    own = {name: value for name, value in (settings or {}).items() if value is not None}
-    policy = replace(policy, **own)
+    stored = request.get("policy")
+    policy = verdict.policy if stored is None else VerdictPolicy.from_dict(stored)
+    if policy is None or (stored is None and not policy.forbid_self_approval):
+        return verdict if stored is None else _of_unreadable_policy(verdict, stored)
+    policy = _of_task(policy, request, settings)
+    if policy.forbid_self_approval and not policy.requester:
+        return _of_unknown_requester(verdict)
     if verdict.policy == policy:
         return verdict
     found = yield from read_verdict(verdict.sn, policy)
     if found.outcome is Outcome.APPROVED:
         return verdict
-    return replace(found, reason=f"{found.reason}. {_POLICY}", seen_by=verdict.seen_by, seen_at=verdict.seen_at)
+    reason = found.reason if found.reason_code in DUTIES else f"{found.reason}. {_POLICY}"
+    return replace(found, reason=reason, seen_by=verdict.seen_by, seen_at=verdict.seen_at)
+
+
+def _of_task(
+    policy: VerdictPolicy, request: Mapping[str, Any], settings: Mapping[str, Any] | None
+) -> VerdictPolicy:
+    """Return the policy of when the ticket was asked for, with what the task itself says and who asked."""
+    own = {name: value for name, value in (settings or {}).items() if value is not None}
+    places = {name: own.pop(name) for name in _PLACES if name in own}
+    return tightened(replace(policy, **places), VerdictPolicy(**own), asked=asked_by(request))
+
+
+def _of_unreadable_policy(verdict: Verdict, stored: object) -> Verdict:
+    reason = Reason.UNREADABLE
+    text = f"{reason.text}: the stored verdict policy {stored!r:.200}. {_ADVICE}"
+    return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
+
+
+def lacks_requester(
+    verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether nobody knows who asked, though it counts: the record that says it cannot be reached from here.
+
+    :param request: as for ``confirm``; a ticket with our mark has one somewhere.
+    """
+    policy = verdict.policy
+    forbids = policy is not None and policy.forbid_self_approval
+    return forbids and request is None and not (settings or {}).get(REQUESTER) and shows_marker(verdict.title)
+
+
+def _of_unknown_requester(verdict: Verdict) -> Verdict:
+    reason = Reason.REQUESTER_UNKNOWN
+    text = (
+        f"{reason.text}: the record of the request is in another machine's store. Name one for all with [bkitsm]"
+        f" store_conn_id, or give the task a requester. {_ADVICE}"
+    )
+    return replace(verdict, outcome=Outcome.REJECTED, reason=text, reason_code=reason)
 
 
 def _of_another_dialect(verdict: Verdict, request: Mapping[str, Any], dialect: Dialect) -> Verdict:

@@ -9,12 +9,13 @@ answer, the dialect says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.models import LogEntry, StepAnswer
+from airflow_provider_bkitsm.itsm.people import person_key
 
 # The step that holds the ticket's title is the question, whoever answers it.
 _TITLE = "title"
@@ -32,11 +33,15 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """A finding, every answer in the log, oldest first, and those of them that the finding rests on."""
+    """A finding, every answer in the log, oldest first, and those of them that the finding rests on.
+
+    :param agreed: the different people who have said yes, and whose yes counts at the end.
+    """
 
     finding: Finding
     answers: tuple[StepAnswer, ...] = ()
     because_of: tuple[StepAnswer, ...] = ()
+    agreed: tuple[str, ...] = ()
 
 
 def is_yes(values: Sequence[Any], *, yes: str) -> bool | None:
@@ -76,14 +81,15 @@ def prove(entries: Sequence[LogEntry], *, accept_automatic: bool = False) -> Pro
         for place, answer in answers.items()
         if not answer.approved and not _is_superseded(place, answers, believed, form_steps)
     ]
-    return _conclude(tuple(answers.values()), standing)
+    return replace(_conclude(tuple(answers.values()), standing), agreed=_agreed(answers, form_steps))
 
 
 def prove_field(entries: Iterable[LogEntry], *, key: str, yes: str) -> Proof:
     """Return what a log proves about a form field that holds the verdict: its last answer counts."""
     found = (field_answer_of(entry, key=key, yes=yes) for entry in entries)
     answers = tuple(answer for answer in found if answer is not None)
-    return _conclude(answers[-1:], [one for one in answers[-1:] if not one.approved], shown=answers)
+    proof = _conclude(answers[-1:], [one for one in answers[-1:] if not one.approved], shown=answers)
+    return replace(proof, agreed=_agreed(dict(enumerate(answers[-1:])), ()))
 
 
 def _conclude(
@@ -99,6 +105,28 @@ def _conclude(
     finding = next((one for one, group in groups.items() if group), Finding.NOTHING)
     because_of = tuple(groups.get(finding, ()))
     return Proof(finding=finding, answers=answers if shown is None else shown, because_of=because_of)
+
+
+def _agreed(answers: Mapping[int, StepAnswer], form_steps: Sequence[int]) -> tuple[str, ...]:
+    """Return the different people whose yes counts at the end; what ITSM answers by itself is nobody's.
+
+    A person's last answer has to be a yes. A yes to an earlier form counts no more once its step has asked again.
+    """
+    last = {person_key(one.operator): one for one in answers.values()}
+    agreed: dict[str, str] = {}
+    for place, answer in answers.items():
+        person = person_key(answer.operator)
+        is_own = answer.approved is True and not answer.automatic and person != ""
+        if is_own and last[person].approved and not _is_asked_again(place, answers, form_steps):
+            agreed.setdefault(person, answer.operator)
+    return tuple(agreed.values())
+
+
+def _is_asked_again(place: int, answers: Mapping[int, StepAnswer], form_steps: Sequence[int]) -> bool:
+    """Whether a step was answered once more after somebody has handled a form. One without key may be any."""
+    key = answers[place].key
+    later = [at for at, one in answers.items() if at > place and (not key or one.key in ("", key))]
+    return any(place < step < at for step in form_steps for at in later)
 
 
 def _is_superseded(

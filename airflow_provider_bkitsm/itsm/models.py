@@ -299,6 +299,9 @@ class FlowStep:
     :param fills_form: whether people fill in its ``fields``.
     :param people_from: key of the form field that names who is asked; None: ITSM knows by itself.
     :param people: who is asked, as the flow names them.
+    :param names_people: whether ``people`` are names, and no role or the like.
+    :param asks_others: whether it asks further people, of whom nothing is shown.
+    :param ends_at_first: whether one answer is enough.
     :param fields: what they fill in; empty where ITSM did not show it.
     :param note: what a person should know about it.
     """
@@ -309,6 +312,9 @@ class FlowStep:
     fills_form: bool = False
     people_from: str | None = None
     people: str = ""
+    names_people: bool = False
+    asks_others: bool = False
+    ends_at_first: bool = False
     fields: tuple[Mapping[str, Any], ...] = ()
     note: str = ""
 

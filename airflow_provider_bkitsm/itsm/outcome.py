@@ -64,6 +64,9 @@ class Reason(StrEnum):
     AUTOMATIC_ONLY = "automatic_only"
     REFUSAL_STANDS = "refusal_stands"
     VERDICT_UNCLEAR = "verdict_unclear"
+    SELF_APPROVED = "self_approved"
+    TOO_FEW_APPROVERS = "too_few_approvers"
+    REQUESTER_UNKNOWN = "requester_unknown"
     FORM_CHANGED = "form_changed"
     ANOTHER_DIALECT = "another_dialect"
     WITHDRAWN = "withdrawn"
@@ -90,6 +93,9 @@ _TEXTS = {
     Reason.AUTOMATIC_ONLY: "ITSM approved the ticket by itself, and no person did",
     Reason.REFUSAL_STANDS: "ITSM calls the ticket approved, but its log shows a refusal that still stands",
     Reason.VERDICT_UNCLEAR: "the ticket's log does not tell which answer of an approval step is the verdict",
+    Reason.SELF_APPROVED: "nobody but who asked has said yes, and that is no approval here",
+    Reason.TOO_FEW_APPROVERS: "ITSM calls the ticket approved, but too few people have said yes",
+    Reason.REQUESTER_UNKNOWN: "who asked is not known, so nobody can tell whether another person has said yes",
     Reason.FORM_CHANGED: "ITSM shows the ticket approved, but the ticket is not what was sent",
     Reason.ANOTHER_DIALECT: "the ticket was opened in another version of ITSM than the one that answers now",
     Reason.WITHDRAWN: "the ticket was withdrawn",
@@ -111,6 +117,9 @@ _OF_OUTCOME = {
 APPROVING = frozenset({Reason.APPROVED, Reason.APPROVED_AUTOMATICALLY})
 """The reasons an approval can have."""
 
+DUTIES = frozenset({Reason.SELF_APPROVED, Reason.TOO_FEW_APPROVERS, Reason.REQUESTER_UNKNOWN})
+"""The reasons of an approval that ITSM takes for one, and the separation of duties does not."""
+
 # Ends that no approver decided, or of which a person has to say what was decided. A wrong verdict policy can cause
 # them. They let nothing continue, and they do not stand: the collector is kept.
 NOBODYS_ANSWER = frozenset(
@@ -120,6 +129,7 @@ NOBODYS_ANSWER = frozenset(
         Reason.AUTOMATIC_ONLY,
         Reason.REFUSAL_STANDS,
         Reason.VERDICT_UNCLEAR,
+        *DUTIES,
         Reason.ANOTHER_DIALECT,
         Reason.NOT_ITS_TICKET,
         Reason.NOT_RECORDED,

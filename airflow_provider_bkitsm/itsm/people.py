@@ -54,6 +54,11 @@ def read_person(field: str, given: object) -> str:
     return people[0] if people else ""
 
 
+def person_key(name: str) -> str:
+    """Return what tells one person from another: ``Alice``, ``alice`` and ``alice(Alice Smith)`` are one."""
+    return re.split(r"[(（]", name, maxsplit=1)[0].strip().casefold()
+
+
 def is_shown_as(shown: str, name: str) -> bool:
     """Whether ITSM shows a person so: some versions show ``name(name)``."""
     return shown == name or shown.startswith(f"{name}(")

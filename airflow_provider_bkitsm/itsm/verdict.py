@@ -28,6 +28,9 @@ _POLICY: Mapping[str, Any] = {
     "verdict_value": str,
     "require_evidence": bool,
     "accept_automatic": bool,
+    "forbid_self_approval": bool,
+    "min_approvers": int,
+    "requester": str | None,
 }
 
 
@@ -46,12 +49,28 @@ class VerdictPolicy:
         log is not looked at, and a refusal in it stops nothing.
     :param accept_automatic: True takes an approval that ITSM gave by itself, to a step without an approver or
         whose approver asked, as good as a person's.
+    :param forbid_self_approval: True takes a yes for none where nobody but who asked has said it.
+    :param min_approvers: so many different people have to have said yes; 0: whatever ITSM takes for an approval.
+    :param requester: who asked, names in ITSM with commas between them; None where nobody has said.
     """
 
     verdict_field: str | None = None
     verdict_value: str = "true"
     require_evidence: bool = True
     accept_automatic: bool = False
+    forbid_self_approval: bool = False
+    min_approvers: int = 0
+    requester: str | None = None
+
+    @property
+    def needs_people(self) -> bool:
+        """Whether it counts who has said yes. What ITSM answers by itself is then no approval."""
+        return self.forbid_self_approval or self.min_approvers > 0
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether the log has to show who has said yes."""
+        return self.require_evidence or self.needs_people
 
     @classmethod
     def from_dict(cls, values: object) -> VerdictPolicy | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
+from airflow_provider_bkitsm.itsm.duties import unmet_duty
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmError,
@@ -16,6 +17,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_field
+from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
 from airflow_provider_bkitsm.itsm.outcome import (
     Answer,
@@ -73,14 +75,23 @@ def read_log(sn: str) -> DialectFlow[tuple[LogEntry, ...]]:
 def judge_by_log(row: TicketState, entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> DialectFlow[Verdict]:
     """Judge a ticket that has ended, whose log was just read (one call where a form field holds the verdict).
 
+    Where nobody has said who asked, and that counts, it is the ticket's creator (one call). Of a ticket with our
+    mark the record says it, by which every approval is confirmed: see ``confirmation.as_asked``.
+
     :raises ItsmUnexpectedAnswerError: ITSM answered about another ticket.
     """
     answer = approve_result_answer(row.approve_result)
-    if policy.verdict_field is not None:
+    is_recorded = shows_marker(row.title)
+    asks_who = _is_anybodys(policy) and row.progress is Progress.FINISHED and not is_recorded
+    if policy.verdict_field is not None or asks_who:
         info = about_ticket(row.sn, (yield from ask(lambda itsm: itsm.info(row.sn))))
-        answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
+        if policy.verdict_field is not None:
+            answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
+        if asks_who:
+            policy = replace(policy, requester=info.creator or None)
     proof = _proof(entries, policy)
-    judgement = judge(row.progress, answer=answer, evidence=_evidence(proof, policy))
+    counting = _without_requester(policy) if is_recorded and _is_anybodys(policy) else policy
+    judgement = judge(row.progress, answer=answer, evidence=_evidence(proof, counting))
     return _verdict(row, judgement, proof, policy)
 
 
@@ -135,8 +146,18 @@ def about_ticket(sn: str, answer: Any) -> Any:
     return answer
 
 
+def _is_anybodys(policy: VerdictPolicy) -> bool:
+    """Whether it counts who asked, and nobody has said who that was."""
+    return policy.forbid_self_approval and not policy.requester
+
+
+def _without_requester(policy: VerdictPolicy) -> VerdictPolicy:
+    """Return what can be judged of a policy before it is known who asked: a person has to have said yes."""
+    return replace(policy, forbid_self_approval=False, min_approvers=max(1, policy.min_approvers))
+
+
 def _may_be_in_a_field(row: TicketState, verdict: Verdict, policy: VerdictPolicy) -> bool:
-    unset = policy.verdict_field is None and policy.require_evidence
+    unset = policy.verdict_field is None and policy.needs_evidence
     finished = row.progress is Progress.FINISHED and row.approve_result is True
     return unset and finished and verdict.outcome is Outcome.REJECTED and not verdict.approvers
 
@@ -164,15 +185,16 @@ def _proof(entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Proof:
 
 def _evidence(proof: Proof, policy: VerdictPolicy) -> Reason:
     """Return what stands behind a yes of the verdict source, or why nothing does."""
-    if not policy.require_evidence:
+    if not policy.needs_evidence:
         return Reason.APPROVED
-    if proof.finding is Finding.AUTOMATIC and policy.accept_automatic:
+    if proof.finding is Finding.PROVED:
+        return unmet_duty(policy, proof.agreed) or Reason.APPROVED
+    if proof.finding is Finding.AUTOMATIC and policy.accept_automatic and not policy.needs_people:
         return Reason.APPROVED_AUTOMATICALLY
     return _REASONS[proof.finding]
 
 
 _REASONS = {
-    Finding.PROVED: Reason.APPROVED,
     Finding.AUTOMATIC: Reason.AUTOMATIC_ONLY,
     Finding.REFUSAL_STANDS: Reason.REFUSAL_STANDS,
     Finding.UNCLEAR: Reason.VERDICT_UNCLEAR,
@@ -188,6 +210,9 @@ _ADVICE = {
     " look at the ticket, then ask anew",
     Reason.VERDICT_UNCLEAR: "Let a person look at the ticket; a flow that decides in a form field needs"
     " verdict_field",
+    Reason.SELF_APPROVED: "Ask anew, with another approver, or have another person ask",
+    Reason.TOO_FEW_APPROVERS: "Ask anew in a flow that asks so many, such as a countersign",
+    Reason.REQUESTER_UNKNOWN: "Give the task a requester",
 }
 
 
@@ -197,9 +222,20 @@ def _reason(judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> str:
     if reason not in _ADVICE:
         return reason.text
     seen = "; ".join(_at_step(one) for one in proof.because_of)
+    if reason in (Reason.SELF_APPROVED, Reason.TOO_FEW_APPROVERS):
+        seen = _who_agreed(proof, policy)
     if reason is Reason.VERDICT_MISSING:
         seen = f"form field {policy.verdict_field}"
-    return f"{reason.text}{f': {seen}' if seen else ''}. {_ADVICE[reason]}"
+    advice = _ADVICE[reason]
+    if reason is Reason.AUTOMATIC_ONLY and policy.needs_people:
+        advice = "Give the step an approver who did not open the ticket: a person's yes is wanted here"
+    return f"{reason.text}{f': {seen}' if seen else ''}. {advice}"
+
+
+def _who_agreed(proof: Proof, policy: VerdictPolicy) -> str:
+    asked = f"{policy.requester} asked; " if policy.forbid_self_approval else ""
+    wanted = f"; {policy.min_approvers} people are needed" if policy.min_approvers else ""
+    return f"{asked}{', '.join(proof.agreed) or 'nobody'} said yes{wanted}"
 
 
 def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
@@ -216,7 +252,7 @@ def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: Verdi
         ticket_url=row.ticket_url,
         decided_at=last if judgement.outcome.is_final else None,
         approvers=decisions,
-        evidence_required=policy.require_evidence,
+        evidence_required=policy.needs_evidence,
         progress=row.progress,
         policy=policy,
     )

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
+from airflow_provider_bkitsm.itsm.duties import THE_REQUESTER
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.mixins import ItsmHookMixin, check_fast_approval, map_index
+from airflow_provider_bkitsm.tickets.requester import Requester, find_requester
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -134,7 +136,8 @@ class ItsmTicketNotifier(ItsmNotifier):
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
         (names, a list or a text with commas) and ``APPROVAL_CONTENT``.
-    :param creator: who opens it; None takes the connection's user. (templated)
+    :param creator: who opens it; None takes the connection's user, and ``requester`` the person who started the
+        run, where a person did. (templated)
     :param failure_key: names the failure in place of Airflow's context: all failures with one key share one
         ticket as long as it is open. (templated)
     """
@@ -147,6 +150,7 @@ class ItsmTicketNotifier(ItsmNotifier):
         "failure_key",
         "bkitsm_conn_id",
     )
+    _requester = Requester()
     # Seconds in which a ticket whose answer was lost is looked for.
     patience: float = _PATIENCE
 
@@ -177,6 +181,9 @@ class ItsmTicketNotifier(ItsmNotifier):
         """
 
         failure = failure_of(context, key=self.failure_key)
+        self._requester = find_requester(context.get("dag_run"))
+        if self.creator == THE_REQUESTER:
+            self._requester.check_is_known('creator="requester"')
         ticket = self._request(failure).ticket_of_all()
         self.log.info("ITSM ticket %s reports this failure", ticket.sn)
 
@@ -205,10 +212,13 @@ class ItsmTicketNotifier(ItsmNotifier):
             question=Question(
                 title=self.title,
                 fields=read_form(self.fields),
-                creator=read_person("creator", self.creator) or "",
+                creator=self._requester.name
+                if self.creator == THE_REQUESTER
+                else read_person("creator", self.creator),
             ),
             content=self._content,
             compares=False,
+            requester=self._requester.name,
             sharing=Sharing(subject=subject, run_began=failure.began or _EVER, cleared=False),
         )
 

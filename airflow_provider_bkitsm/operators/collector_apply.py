@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm import settings, telemetry
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmHasApply, StoreUnavailable
+from airflow_provider_bkitsm.itsm.duties import REQUESTER, THE_REQUESTER, Approvers, check_can_be_met, joined_names
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmInvalidRequestError,
@@ -20,6 +21,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.people import read_people, read_person
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
 from airflow_provider_bkitsm.operators.collector_base import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.service_check import ServiceFit
     from airflow_provider_bkitsm.collectors.ticket_form import Question
     from airflow_provider_bkitsm.itsm.models import Service
+    from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
     from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
 
 
@@ -59,6 +62,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
     :param approvers: the people to ask: names, a list or one text with commas; see the docs on people. A service
         without a field for them asks its own people. (templated)
     :param reason: the reason, for the approver. (templated)
+    :param requester: who asks, by name in ITSM; None takes the person who started the run, else the connection's
+        user. A person is shown in the detail. (templated)
     :param service_id: the ITSM service, by number or unique name; None takes the connection's, and if that has
         none the service with ``display_role`` LOG_SEARCH that fits and asks the approvers. (templated)
     :param space: name of the business in the ticket's title; None takes the collector's. (templated)
@@ -77,12 +82,14 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         "clean_config",
         "approvers",
         "reason",
+        "requester",
         "service_id",
         "space",
         "detail_rows",
         "fields",
     )
     _can_skip_downstream: bool = True
+    _asked_by: str = ""
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "clean_config": "json",
         "detail_rows": "json",
@@ -95,6 +102,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         clean_config: Mapping[str, Any] | str,
         approvers: Sequence[str] | str = (),
         reason: str = "",
+        requester: str | None = None,
         service_id: int | str | None = None,
         space: str | None = None,
         detail_rows: Mapping[str, Any] | None = None,
@@ -109,6 +117,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         self.clean_config = clean_config
         self.approvers = approvers
         self.reason = reason
+        self.requester = requester
         self.service_id = service_id
         self.space = space
         self.detail_rows = detail_rows
@@ -124,6 +133,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         from airflow_provider_bkitsm.collectors.collector import check_eligible
 
         collector = self.collector()
+        self._take_requester(context)
         gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
         check_eligible(collector)
         payload = self._checked(collector)
@@ -147,6 +157,25 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         rows = {f"提示-{index}：": one.chinese for index, one in enumerate(found, start=1)}
         self.detail_rows = {**(self.detail_rows or {}), **rows}
         return payload
+
+    def _take_requester(self, context: Context) -> None:
+        """Learn who asks; a person is a row for the approver.
+
+        With ``creator="requester"`` the ticket is opened in that person's name.
+
+        :raises ItsmConfigurationError: it counts who asks, and the person who started the run has no name in ITSM.
+        """
+        from airflow_provider_bkitsm.tickets.requester import find_requester
+
+        found = find_requester(context["dag_run"], named=self.requester)
+        if self.hook.verdict_policy(**self.verdict_settings).forbid_self_approval:
+            found.check_is_known("forbid_self_approval")
+        if self.creator == THE_REQUESTER:
+            found.check_is_known('creator="requester"')
+            self.creator = found.name or None
+        if found.name:
+            self.detail_rows = {"申请人：": found.name, **(self.detail_rows or {})}
+        self._asked_by = joined_names(found.name, read_person("creator", self.creator)) or ""
 
     def _bypasses(self, gate: Gate, **intent: Any) -> bool:
         """Store that no approval is needed, unless this application began with a ticket."""
@@ -196,8 +225,18 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
             raise ItsmInvalidRequestError(f"the form is not plain JSON: {error}. No ticket was opened") from error
         detail = fit.plan.detail.key if fit.plan.detail else None
         own = {"service_id": fit.service.service_id, "creator": self.asker, "detail_field": detail}
-        when = {"policy": asdict(self.hook.verdict_policy()), "installation": installation()}
+        duties = {name: getattr(self, name) for name in ("forbid_self_approval", "min_approvers")}
+        policy = self.hook.verdict_policy(**duties, requester=self._asked_by or self.hook.gateway.username)
+        self._check_duties(policy, fit)
+        when = {"policy": asdict(policy), "installation": installation()}
+        own |= {REQUESTER: self._asked_by} if self._asked_by else {}
         return own | {"dialect": self.hook.gateway.dialect.name, "fields": fields} | when
+
+    def _check_duties(self, policy: VerdictPolicy, fit: ServiceFit) -> None:
+        """Refuse an application that nobody could approve, as far as the task names the approvers."""
+        people = read_people("approvers", self.approvers) if fit.plan.approvers else ()
+        known = Approvers(people=people, most=len(people)) if people else None
+        check_can_be_met(replace(policy, **fit.verdict.settings or {}), known)
 
     def _apply(self, gate: Gate, **intent: Any) -> CollectorRow:
         """Store the intent, or return the one that an earlier try has stored."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_bkitsm.itsm.duties import THE_REQUESTER, check_min_approvers
 from airflow_provider_bkitsm.itsm.outcome import Reason
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
@@ -87,7 +88,8 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
 
     :param collector_config_id: the collector. (templated)
     :param bk_biz_id: its business. (templated)
-    :param creator: who asks for the approval and may withdraw it; None takes the connection's user. (templated)
+    :param creator: in whose name the ticket is opened, and who may withdraw it; None takes the connection's user.
+        (templated)
     :param bkitsm_conn_id: connection of type ``bkitsm``. (templated)
     :param bklog_conn_id: connection of type ``bklog``. (templated)
     :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
@@ -128,7 +130,8 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
         """Who asks for the approval."""
         from airflow_provider_bkitsm.itsm.people import read_person
 
-        return read_person("creator", self.creator) or self.hook.gateway.username
+        name = "" if self.creator == THE_REQUESTER else read_person("creator", self.creator)
+        return name or self.hook.gateway.username
 
     @cached_property
     def bklog(self) -> BkLogHook:
@@ -206,6 +209,8 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
     :param accept_automatic: likewise.
+    :param forbid_self_approval: likewise; the application's own setting counts as well.
+    :param min_approvers: likewise.
     """
 
     template_fields: Sequence[str] = (*CollectorOperator.template_fields, "verdict_field", "verdict_value")
@@ -217,6 +222,8 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
         accept_automatic: bool | None = None,
+        forbid_self_approval: bool | None = None,
+        min_approvers: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -224,6 +231,8 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
+        self.forbid_self_approval = forbid_self_approval
+        self.min_approvers = check_min_approvers(min_approvers)
 
     def read_verdict(self, row: CollectorRow, settings: Mapping[str, Any] | None = None) -> Verdict:
         """Ask ITSM how the application's ticket stands; an approved one that is not what was sent is rejected.

@@ -63,7 +63,8 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     :param verdict_field: see ``ItsmTicketSensor``. (templated)
     :param verdict_value: likewise. (templated)
     :param require_evidence: likewise.
-    :param accept_automatic: likewise.
+    :param accept_automatic: likewise. With ``forbid_self_approval`` or ``min_approvers`` a person has to say
+        yes in any case.
     :param poke_interval: seconds between two looks, should the callback not come.
     :param end_from_trigger: let an approval end the task with no worker, wherever nothing is lost by it; takes
         ``compare_parameters=False``.
@@ -142,6 +143,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         :param sent: what was sent to open it, since its record may be lost or in another machine's store.
         """
         self._digest_at_start, self._sent, self._opened_sn = asked, sent, sn
+        self.take_requester(context)
         return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
     def ownership(self, sn: str, context: Context) -> Ownership:
@@ -150,9 +152,15 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         is_moved = not found.is_settled and found.since is None and sn == self._opened_sn
         return replace(found, kind=OwnershipKind.OWN) if is_moved else found
 
+    @property
+    def verdict_settings(self) -> dict[str, Any]:
+        """As any wait's. Who asks is in it where that counts: an earlier version's trigger does not take it."""
+        asked = self._asked_by if self.forbids_self_approval else None
+        return self.policy_settings() | ({} if asked is None else {"requester": asked})
+
     def policy_settings(self) -> dict[str, Any]:
-        """Return where the verdict is read; a change of it is another question."""
-        return dict(self.verdict_settings)
+        """Return by what the verdict is read; a change of it is another question. Who asks is no part of that."""
+        return {name: value for name, value in super().verdict_settings.items() if name != "requester"}
 
     def conclude(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Go on, fail, skip or branch, by the verdict."""

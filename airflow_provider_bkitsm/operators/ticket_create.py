@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.itsm.duties import (
+    THE_REQUESTER,
+    approvers_of,
+    approvers_of_one_step,
+    check_can_be_met,
+    check_min_approvers,
+    joined_names,
+)
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
@@ -18,6 +27,7 @@ from airflow_provider_bkitsm.mixins import (
     check_on_abandoned,
     map_index,
 )
+from airflow_provider_bkitsm.tickets.requester import Requester
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -25,13 +35,14 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_bkitsm.itsm.duties import Approvers
     from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
     from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
     from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
     from airflow_provider_bkitsm.tickets.question import Question
 
-# Field of the built-in approval that holds the question.
-CONTENT = "APPROVAL_CONTENT"
+# Fields of the built-in approval: the question, and whom it asks.
+CONTENT, APPROVER = "APPROVAL_CONTENT", "APPROVER"
 # A form by key, ITSM's own list, or a template of either.
 Form = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None
 
@@ -49,7 +60,15 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     :param service_id: the ITSM service; None takes the connection's. (templated)
     :param fast_approval: use ITSM's built-in approval service instead; ``fields`` are then ``APPROVER``
         (names, a list or a text with commas) and ``APPROVAL_CONTENT``.
-    :param creator: the person who asks and who alone may withdraw; None takes the connection's user. (templated)
+    :param creator: in whose name the ticket is opened, and who alone may withdraw it; None takes the connection's
+        user, and ``requester`` the requester. (templated)
+    :param requester: who asks, by name in ITSM; None takes the person who started the run, else the connection's
+        user. (templated)
+    :param requester_field: form field that shows the requester; ``fast_approval`` shows it below the content.
+    :param forbid_self_approval: True takes a ticket for not approved that nobody but its requester, or its
+        ``creator``, has approved. None takes ``[bkitsm] forbid_self_approval``, by default False.
+    :param min_approvers: so many different people have to have said yes, by the ticket's log; with
+        ``forbid_self_approval`` without the requester. None takes whatever ITSM takes for an approval.
     :param meta: ITSM's ``meta``; templates in it are rendered, but not shown among the rendered ones, since an
         address in it may be a secret. A ``callback_url`` of your own takes the place of Airflow's.
     :param approval_key: tasks of one DAG that name the same key, mapped ones and those of other runs included,
@@ -72,6 +91,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         "fields",
         "service_id",
         "creator",
+        "requester",
         "approval_key",
         "approval_items",
         "approval_item",
@@ -80,6 +100,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e8f0fe"
+    _requester = Requester()
 
     def __init__(
         self,
@@ -89,6 +110,10 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         service_id: int | str | None = None,
         fast_approval: bool = False,
         creator: str | None = None,
+        requester: str | None = None,
+        requester_field: str | None = None,
+        forbid_self_approval: bool | None = None,
+        min_approvers: int | None = None,
         meta: Mapping[str, Any] | None = None,
         approval_key: str | None = None,
         approval_items: Sequence[Any] | str | None = None,
@@ -106,6 +131,15 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         self.service_id = service_id
         self.fast_approval = check_fast_approval(fast_approval, service_id)
         self.creator = creator
+        self.requester = requester
+        self.requester_field = requester_field
+        self.forbid_self_approval = forbid_self_approval
+        self.min_approvers = check_min_approvers(min_approvers)
+        if fast_approval and (min_approvers or 0) > 1:
+            raise ValueError(
+                f"min_approvers={min_approvers} takes a service of your own: fast_approval goes on after one"
+                " answer"
+            )
         self.meta = meta
         self.approval_key = approval_key
         if approval_items is not None and not (approval_key and (fast_approval or items_field)):
@@ -150,6 +184,8 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         from airflow_provider_bkitsm.tickets.opener import TicketOpener
 
         meta = self.ticket_meta(context)
+        self.take_requester(context)
+        self._check_requester()
         question = self.question(meta)
         return ApprovalRequest(
             opener=TicketOpener(hook=self.hook),
@@ -163,14 +199,62 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
             sharing=self._sharing(context),
             legacy=legacy_ticket(context.get("task_state_store"), round_number=context["ti"].max_tries),
             legacy_digests=self.legacy_digests(),
+            requester=self._asked_by or "",
+            duties=self.duties,
         )
+
+    def take_requester(self, context: Context) -> None:
+        """Learn who asks in this run."""
+        from airflow_provider_bkitsm.tickets.requester import find_requester
+
+        self._requester = find_requester(context["dag_run"], named=self.requester)
+
+    def _check_requester(self) -> None:
+        """Refuse to ask where it counts who asks and nobody knows; say what counts where no person asks.
+
+        :raises ItsmConfigurationError: the person who started the run has no name in ITSM.
+        """
+        if self.creator == THE_REQUESTER:
+            self._requester.check_is_known('creator="requester"')
+        if self.forbids_self_approval:
+            self._requester.check_is_known("forbid_self_approval")
+        elif self._requester.problem:
+            self.log.info("The connection's user asks: %s", self._requester.problem)
+        if self.forbids_self_approval and not self._requester.name:
+            self.log.warning(
+                "No person has started this run: the connection's user %s asks, and a yes of that user alone"
+                " does not count. Give the task a requester where somebody answers for it",
+                self.hook.gateway.username,
+            )
+
+    @property
+    def forbids_self_approval(self) -> bool:
+        """Whether a yes of the requester alone is none: as the task says, else as the configuration does."""
+        given = self.forbid_self_approval
+        return settings.forbid_self_approval() if given is None else given
+
+    @property
+    def duties(self) -> dict[str, Any]:
+        """What of the verdict policy is stored with the request: who asks, and who has to say yes."""
+        return {
+            "forbid_self_approval": self.forbids_self_approval,
+            "min_approvers": self.min_approvers,
+            "requester": joined_names(self._asked_by or self.hook.gateway.username),
+        }
+
+    @property
+    def _asked_by(self) -> str | None:
+        """Names of those who ask, with commas: the requester, and in whose name the ticket is; None: nobody's."""
+        from airflow_provider_bkitsm.itsm.people import read_person
+
+        creator = "" if self.creator == THE_REQUESTER else read_person("creator", self.creator)
+        return joined_names(self._requester.name, creator)
 
     def question(self, meta: Mapping[str, Any] | None = None) -> Question:
         """Return the question, templates rendered.
 
         :param meta: the ticket's ``meta``, rendered.
         """
-        from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.tickets.question import Question
 
         return Question(
@@ -178,11 +262,16 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
             fields=self.hook.gateway.dialect.question_form(self.fields),
             service_id=None if self.fast_approval else self._service_id(),
             fast_approval=self.fast_approval,
-            creator=read_person("creator", self.creator) or "",
+            creator=self._creator(),
             processors=(meta or {}).get("state_processors") or {},
             policy=self.policy_settings(),
             items=self._items(),
         )
+
+    def _creator(self) -> str:
+        from airflow_provider_bkitsm.itsm.people import read_person
+
+        return self._requester.name if self.creator == THE_REQUESTER else read_person("creator", self.creator)
 
     def _items(self) -> Sequence[Any]:
         """Return the items of all tasks that share the approval, this task's own among them."""
@@ -216,8 +305,17 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         if question.items and self.items_field:
             form[self.items_field] = question.listed_items
         elif question.items:
-            form[CONTENT] = "\n\n".join(filter(None, (str(form.get(CONTENT) or ""), question.listed_items)))
-        return form
+            form[CONTENT] = _below(form.get(CONTENT), question.listed_items)
+        return form | self._shown_requester(form)
+
+    def _shown_requester(self, form: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the field that shows who asks: where a person does, or where it counts."""
+        name = self._requester.name or self.hook.gateway.username
+        if self.requester_field:
+            return {self.requester_field: name}
+        if not self.fast_approval or not (self._requester.name or self.forbids_self_approval):
+            return {}
+        return {CONTENT: _below(form.get(CONTENT), f"Requested by: {name}")}
 
     def ticket_meta(self, context: Context) -> dict[str, Any]:
         """Return ITSM's ``meta``, templates rendered."""
@@ -231,17 +329,38 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
         if not is_whole(meta):
             raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
-        self.hook.verdict_policy(**self.policy_settings())
+        policy = self.hook.verdict_policy(**self.policy_settings() | self.duties)
         form, names = self.form(tag, question), {"service_id": question.service_id}
         service_id, form = self.hook.run(
             ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))
         )
+        if policy.needs_people:
+            check_can_be_met(policy, self._approvers(service_id, form, meta))
         return {
             "service_id": service_id,
             "fast_approval": self.fast_approval,
             "fields": form,
             "meta": {**meta, "bkitsm_digest": question.digest},
         }
+
+    def _approvers(
+        self, service_id: int | str | None, form: Mapping[str, Any], meta: Mapping[str, Any]
+    ) -> Approvers | None:
+        """Return whom the ticket will ask; None where that is not known before it is open."""
+        from airflow_provider_bkitsm.itsm.dialect import ask
+
+        if meta.get("state_processors"):
+            return None
+        if self.fast_approval:
+            return approvers_of_one_step(form.get(APPROVER))
+        if service_id is None:
+            return None
+        service = self.hook.run(ask(lambda itsm: itsm.service(service_id)))
+        steps, unread = self.hook.run(ask(lambda itsm: itsm.flow_steps(service)))
+        found = approvers_of(steps, form)
+        if found is None:
+            self.log.info("Whom the ticket will ask is not known yet: %s", unread or "a role, or no names")
+        return found
 
     def _service_id(self) -> int | str | None:
         return self.service_id or self.hook.gateway.service or None
@@ -292,6 +411,10 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
             run_began=_run_began(context) or context["dag_run"].run_after,
             cleared=ti.max_tries > (self.retries or 0),
         )
+
+
+def _below(content: object, text: str) -> str:
+    return "\n\n".join(filter(None, (str(content or ""), text)))
 
 
 def _run_began(context: Context) -> datetime | None:

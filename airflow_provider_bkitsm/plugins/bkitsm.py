@@ -84,6 +84,16 @@ _VIEWS: list[Any] = [
     },
 ]
 
+
+def requester(dag_run: Any, default: str = "") -> str:
+    """Return who asks in a run; see :func:`airflow_provider_bkitsm.tickets.requester.requester`."""
+    from airflow_provider_bkitsm.tickets.requester import requester
+
+    return requester(dag_run, default)
+
+
+_MACROS: list[Any] = [requester]
+
 # What waits need. Airflow imports a trigger's module in the event loop, when the first trigger comes: that would
 # stop all triggers of the process for a tenth of a second, and for seconds on a busy machine.
 _OF_WAITS = (
@@ -111,6 +121,7 @@ class BkItsmPlugin(AirflowPlugin):
     name = "bkitsm"
     fastapi_apps = _APPS
     external_views = _VIEWS
+    macros = _MACROS
 
     @classmethod
     def on_load(cls, *_args: Any, **_kwargs: Any) -> None:

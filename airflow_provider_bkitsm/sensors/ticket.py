@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.deferral import (
     check_poke_interval,
     start_args,
 )
+from airflow_provider_bkitsm.itsm.duties import check_min_approvers
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
@@ -87,6 +88,12 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     :param require_evidence: False accepts a yes without a visible approval step behind it.
     :param accept_automatic: True accepts an approval that ITSM gave by itself, since a step had no approver or its
         approver opened the ticket. Default: the connection's setting, by default False.
+    :param forbid_self_approval: True takes a ticket for not approved that nobody but its requester has approved,
+        also where the task that opened it does not. The requester is the one that its record names, else the
+        ticket's creator. Default: as the task that opened it says, else ``[bkitsm] forbid_self_approval``.
+    :param min_approvers: so many different people have to have said yes, by the ticket's log. Default: as the task
+        that opened it says.
+    :param requester: who asked, by name in ITSM, for a ticket of another system. (templated)
     :param poke_interval: seconds between two looks; more than 0 for a deferrable wait.
     :param deferrable: wait in the triggerer. Default: True, unless the environment variable
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
@@ -103,6 +110,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         "approval_timeout",
         "verdict_field",
         "verdict_value",
+        "requester",
     )
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e6f1f2"
@@ -124,6 +132,9 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
         accept_automatic: bool | None = None,
+        forbid_self_approval: bool | None = None,
+        min_approvers: int | None = None,
+        requester: str | None = None,
         deferrable: bool | None = None,
         start_from_trigger: bool = True,
         end_from_trigger: bool = True,
@@ -145,6 +156,9 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
+        self.forbid_self_approval = forbid_self_approval
+        self.min_approvers = check_min_approvers(min_approvers)
+        self.requester = requester
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
         if self.when_killed == "withdraw" and not self.deferrable:
             raise ValueError(

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import signing_keys
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.itsm.dialect import another_dialect
+from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherQuestionError,
     ItsmAuthenticationError,
@@ -73,6 +74,8 @@ class ApprovalRequest:
     :param keeps_open: whether a new round goes on with the earlier round's open ticket, if it asks the same.
     :param compares: whether a ticket that asks something else is refused.
     :param sharing: set for an approval that is shared.
+    :param requester: names of those who ask, with commas; empty: the connection's user does.
+    :param duties: what the task says of who has to say yes, as a hook's ``verdict_policy`` takes it.
     :param legacy: the ticket of an earlier try that has no record; its title shows one of ``legacy_digests``, if
         it asks what is asked now.
     """
@@ -86,6 +89,8 @@ class ApprovalRequest:
     keeps_open: bool = True
     compares: bool = True
     sharing: Sharing | None = None
+    requester: str = ""
+    duties: Mapping[str, Any] = field(default_factory=dict)
     legacy: LegacyTicket | None = None
     legacy_digests: Collection[str] = ()
     sleep: Callable[[float], None] = time.sleep
@@ -279,7 +284,7 @@ class ApprovalRequest:
         key, *_ = signing_keys(self.opener.hook.gateway)
         tag = (found and found.tag) or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
         # What a ticket of a version without records was opened with is not known, and is not compared.
-        joins = {} if found else {"dialect": self._dialect}
+        joins = {} if found else {"dialect": self._dialect, **self._asked_by}
         request = self._sent(self.content(tag)) if asks else joins
         if latest is not None:
             # Whoever still stands before asking in the earlier round is stopped: the record is another one now.
@@ -373,7 +378,8 @@ class ApprovalRequest:
     def _sent(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is kept of a request: all that people see, who they are, and which of their answers count.
 
-        The policy is the connection's of now: loosened later, it does not count for this ticket.
+        The policy is the connection's of now, with the task's duties: loosened later, it does not count for this
+        ticket.
         """
         meta = content.get("meta") or {}
         return {
@@ -383,8 +389,14 @@ class ApprovalRequest:
             "fields": content["fields"],
             "processors": meta.get("state_processors") or {},
             "dialect": self._dialect,
-            "policy": asdict(self.opener.hook.verdict_policy()),
+            "policy": asdict(self.opener.hook.verdict_policy(**self.duties)),
+            **self._asked_by,
         }
+
+    @property
+    def _asked_by(self) -> dict[str, str]:
+        """Who asks, as it is stored: also of a task that joins another one's ticket."""
+        return {REQUESTER: self.requester} if self.requester else {}
 
     @property
     def _dialect(self) -> str:

@@ -102,7 +102,8 @@ class TicketRecords:
     :param rounds: the ticket of the latest round of ``opened_by``, by map index; None where it is not open yet.
     :param elsewhere: whether those rounds are of an installation with another address than this process has.
     :param owner: who opened the awaited ticket; None where no record names it.
-    :param request: what was sent to open the awaited ticket; None where no record says.
+    :param request: what was sent to open the awaited ticket; None where no record says. ``joined_by`` in it are
+        those who asked as well, in a run that has joined the ticket.
     :param since: when the store began to keep a record of each round (aware).
     :param complete: whether every worker writes into this store.
     """

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, rea
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
 from airflow_provider_bkitsm.hooks.connection import DIALECTS
 from airflow_provider_bkitsm.itsm.dialect import FIRST, another_dialect, stored_dialect
+from airflow_provider_bkitsm.itsm.duties import JOINED_BY, REQUESTER
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
 from airflow_provider_bkitsm.tickets.ownership import (
@@ -193,8 +194,10 @@ def _reading(sn: str) -> Iterator[Connection]:
 
 
 def _records(connection: Connection, ticket: AwaitedTicket) -> TicketRecords:
-    rounds, elsewhere = _rounds(connection, ticket) if ticket.opened_by else ({}, False)
+    rounds, elsewhere, joined_by = _rounds(connection, ticket) if ticket.opened_by else ({}, False, ())
     owner, request = _owner(connection, ticket)
+    if request is not None and joined_by:
+        request = {**request, JOINED_BY: joined_by}
     since = None if rounds else reached_at(connection, APPROVALS_VERSION)
     return TicketRecords(
         rounds=rounds,
@@ -206,11 +209,12 @@ def _records(connection: Connection, ticket: AwaitedTicket) -> TicketRecords:
     )
 
 
-def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool]:
+def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool, Sequence[str]]:
     """Return the ticket of the latest round of ``opened_by`` by map index, or of its application.
 
     With it: whether they are rounds of another installation, or of this one by processes that do not agree on its
-    address. A worker tells the two apart, since a worker has opened the ticket.
+    address (a worker tells the two apart, since a worker has opened the ticket); and who asks in those rounds that
+    have joined another one's ticket.
     """
     from airflow_provider_bkitsm.tickets.approval_store import installation
 
@@ -225,14 +229,26 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
     latest = {row.map_index: row for row in sorted(by_subject.values(), key=lambda row: row.created_at)}
     others = _tickets_of(connection, {row.ticket_of for row in latest.values() if row.ticket_of})
     found = {index: others.get(row.ticket_of) if row.ticket_of else row.sn for index, row in latest.items()}
-    return (found, elsewhere) if found else _applications(connection, ticket)
+    if not found:
+        return *_applications(connection, ticket), ()
+    asked = {str((row.request or {}).get(REQUESTER) or "") for row in latest.values() if row.ticket_of}
+    return found, elsewhere, sorted(asked - {""})
 
 
 @cache
 def _rounds_of_task() -> Select[Any]:
     """Select the rounds of the task ``task_id``."""
     same = [getattr(_APPROVAL, name) == bindparam(name) for name in ("dag_id", "run_id", "task_id")]
-    names = ("subject_key", "installation", "map_index", "round_number", "created_at", "sn", "ticket_of")
+    names = (
+        "subject_key",
+        "installation",
+        "map_index",
+        "round_number",
+        "created_at",
+        "sn",
+        "ticket_of",
+        "request",
+    )
     columns = (*(getattr(_APPROVAL, name) for name in names), *_owner_columns(_APPROVAL))
     return select(*columns).where(*same)
 
@@ -245,7 +261,7 @@ def _tickets_of(connection: Connection, nonces: set[str]) -> dict[str, str | Non
 
 
 def _applications(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, str | None], bool]:
-    """As ``_rounds``, of collectors; what was sent for one says of which installation it is."""
+    """As the first two of ``_rounds``, of collectors; what was sent for one says of which installation it is."""
     same = [getattr(_COLLECTOR, name) == value for name, value in _task(ticket).items()]
     columns = (_COLLECTOR.map_index, _COLLECTOR.ticket_sn, _COLLECTOR.request, *_owner_columns(_COLLECTOR))
     found_rows = connection.execute(select(*columns).where(*same, _COLLECTOR.ticket_sn.is_not(None)))

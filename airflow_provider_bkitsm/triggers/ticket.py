@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import FIRST_PAUSE_SECONDS, Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
-from airflow_provider_bkitsm.itsm.confirmation import confirm
+from airflow_provider_bkitsm.itsm.confirmation import confirm, lacks_requester
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -74,6 +74,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     :param verdict_value: likewise.
     :param require_evidence: likewise.
     :param accept_automatic: likewise.
+    :param forbid_self_approval: likewise.
+    :param min_approvers: likewise.
+    :param requester: who asks, besides those of whom the record of the ticket says it.
     :param ends_task: whether an approval may end the task without a worker.
     :param after_worker: a worker has just deferred to this trigger.
     :param withdraw_when_killed: whether the ticket ends when the wait is ended from outside.
@@ -92,6 +95,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
         accept_automatic: bool | None = None,
+        forbid_self_approval: bool | None = None,
+        min_approvers: int | None = None,
+        requester: str | None = None,
         ends_task: bool = False,
         after_worker: bool = False,
         withdraw_when_killed: bool = False,
@@ -106,6 +112,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
+        self.forbid_self_approval = forbid_self_approval
+        self.min_approvers = min_approvers
+        self.requester = requester
         self.ends_task = ends_task
         self.after_worker = after_worker
         self.withdraw_when_killed = withdraw_when_killed
@@ -444,6 +453,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         # The version before did not store who opens the ticket: then the DAG's code says it, on a worker.
         is_named = self.opened_by is not None or self._number_is_stored or ownership.kind is OwnershipKind.OWN
         is_known = ownership.request is not None or not (self.after_worker and shows_marker(verdict.title))
+        is_known = is_known and not lacks_requester(verdict, ownership.request, self.verdict_settings)
         self.ends_task = self.ends_task and ownership.is_settled and is_named and is_known
         if not ownership.is_settled:
             return verdict

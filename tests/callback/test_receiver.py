@@ -491,3 +491,30 @@ async def test_a_flood_of_refusals_is_counted_and_logged_once(sn, receiver, arri
         await receiver.receive(arrive(sn, signature=""))
     assert counted == ["refused_signature"] * 400
     assert len([one for one in caplog.records if one.name == module.__name__]) < 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "request_", "reason"),
+    [
+        ({"forbid_self_approval": True, "requester": "alice"}, None, "self_approved"),
+        ({"forbid_self_approval": True, "requester": "bob"}, None, "approved"),
+        ({"min_approvers": 2}, None, "too_few_approvers"),
+        ({}, {"forbid_self_approval": True, "requester": "alice"}, "self_approved"),
+        ({}, {"forbid_self_approval": True, "requester": "bob"}, "approved"),
+        ({"requester": "alice"}, {"forbid_self_approval": True, "requester": "bob"}, "self_approved"),
+        ({}, {"min_approvers": 2}, "too_few_approvers"),
+    ],
+)
+async def test_p3_a_callback_brings_no_approval_that_the_duties_refuse(
+    sn, sandbox, receiver, arrive, metadata, settings, request_, reason
+):
+    waiter = replace(WAITER, **settings)
+    stored = None
+    if request_ is not None:
+        policy = asdict(ItsmHook().verdict_policy(**request_))
+        stored = {"fields": FORM, "fast_approval": True, "dialect": "v2", "policy": policy}
+    metadata.waits[sn] = Registrations(waiters=(waiter,), ever_registered=True, request=stored)
+    sandbox.approve(sn)
+    assert await settled(receiver, arrive(sn)) is Result.RESUMED
+    ((_, verdict),) = metadata.resumed
+    assert verdict.reason_code == reason

@@ -15,6 +15,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.notifications.ticket import ItsmCommentNotifier, ItsmTicketNotifier
+from airflow_provider_bkitsm.tickets.ownership_records import read_request
 
 FORM = {"APPROVER": "alice", "APPROVAL_CONTENT": "{{ ti.task_id }} of {{ run_id }}: {{ exception }}"}
 DEADLINE = {"deadline": {"id": "7"}, "dag_run": {"dag_id": "d", "dag_run_id": "r", "start_date": None}}
@@ -209,3 +210,23 @@ def test_a_form_that_is_a_word_is_an_error_when_the_dag_is_parsed():
 def test_two_services_for_one_ticket_are_an_error_when_the_dag_is_parsed():
     with pytest.raises(ValueError, match="service_id 7"):
         notifier(service_id=7)
+
+
+def by(person, **more):
+    return failed(**more) | {"dag_run": SimpleNamespace(triggering_user_name=person, start_date=None)}
+
+
+@pytest.mark.parametrize(("person", "creator"), [("alice", "alice"), (None, "admin")])
+def test_a_ticket_is_opened_in_the_name_of_who_started_the_run(connections, sandbox, person, creator):
+    notifier(creator="requester")(by(person))
+    (ticket,) = sandbox.tickets()
+    assert ticket["creator"] == creator
+    stored = read_request(ticket["sn"], "bkitsm_default")
+    assert stored is not None
+    assert stored.get("requester") == person
+
+
+def test_p3_nobody_elses_name_is_taken_for_a_person_whom_itsm_cannot_know(connections, sandbox):
+    with pytest.raises(errors.ItsmConfigurationError, match="user_mapping"):
+        notifier(creator="requester").notify(by("Alice Smith"))
+    assert sandbox.tickets() == []

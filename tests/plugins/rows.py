@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
+from airflow_provider_bkitsm.mixins import LATER_SETTINGS
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
 OURS = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
@@ -87,7 +88,7 @@ def insert_waits(
 
 def trigger_arguments(sn: str, *, conn_id: str, ends_task: bool, **waiter: Any) -> dict[str, Any]:
     """Return the stored arguments of a trigger whose wait has registered itself so."""
-    settings = ("verdict_field", "verdict_value", "require_evidence", "accept_automatic")
+    settings = ("verdict_field", "verdict_value", "require_evidence", *LATER_SETTINGS)
     trigger = ItsmTicketTrigger(
         ticket_sn=sn,
         bkitsm_conn_id=conn_id,

@@ -39,6 +39,8 @@ def _step(state: Mapping[str, Any], fields: Mapping[str, Mapping[str, Any]]) -> 
         fills_form=kind == _FORM_STEP,
         people_from=people if varies else None,
         people="" if varies else people or str(state.get("processors_type") or ""),
+        names_people=state.get("processors_type") == "PERSON",
+        ends_at_first=state.get("is_multi") is False,
         fields=tuple(own),
         note=_NEVER_ENDS if kind == _SIGN else "",
     )

@@ -134,11 +134,13 @@ class ApprovalStep:
     """One approval step of a workflow.
 
     :param people_from: keys of the form that name whom it asks.
+    :param asks_others: whether it asks people besides, such as those of a role.
     """
 
     key: str
     name: str = ""
     people_from: tuple[str, ...] = ()
+    asks_others: bool = False
     approves_by_itself: tuple[str, ...] = ()
 
 
@@ -354,6 +356,7 @@ def _approval_steps(activities: Json) -> Iterator[ApprovalStep]:
             key=_text(activity, "key") or key,
             name=_text(activity, "name"),
             people_from=tuple(_text(one, "path") for one in _objects(meta.get("processors")) if _is_form_key(one)),
+            asks_others=not all(map(_is_form_key, _objects(meta.get("processors")))),
             approves_by_itself=tuple(name for name in _BY_ITSELF if switches.get(name) is True),
         )
 

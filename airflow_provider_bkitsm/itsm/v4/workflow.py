@@ -127,6 +127,7 @@ def steps_of(workflow: Workflow) -> tuple[FlowStep, ...]:
             kind="APPROVE_TASK",
             approves=True,
             people_from=next(iter(step.people_from), None),
+            asks_others=step.asks_others or len(step.people_from) > 1,
             note=_note(step.approves_by_itself),
         )
         for step in workflow.steps

@@ -36,6 +36,7 @@ from airflow_provider_bkitsm.callback.waiters import (
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreRaceLost
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.itsm.confirmation import lacks_requester
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
@@ -290,7 +291,8 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     same_policy = arguments.verdict_settings is not None and theirs.verdict_settings == waiter.verdict_settings
     if not same_policy or ownership is None or ownership.kind not in _COUNTING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
-    if ownership.request is None and theirs.after_worker and shows_marker(verdict.title):
+    is_lost = ownership.request is None and theirs.after_worker and shows_marker(verdict.title)
+    if is_lost or lacks_requester(verdict, ownership.request, theirs.verdict_settings):
         # Without a record, only the worker that began the wait may have stored what was sent to open the ticket.
         theirs = replace(theirs, ends_task=False)
     return Message(waiter=theirs, read=ownership.applied_to(verdict), counts=True)

@@ -342,6 +342,8 @@ PULLED = {"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', key='return_value', map_
 LIES = {
     "an approval needs no evidence": {"require_evidence": False},
     "an automatic approval will do": {"accept_automatic": True},
+    "another person asked": {"forbid_self_approval": True, "requester": "chairs"},
+    "more people have to agree": {"min_approvers": 2},
     "another field holds the verdict": {"verdict_field": "chairs", "verdict_value": "yes"},
     "no worker is needed": {"ends_task": True, "after_worker": False},
     "another connection": {"conn_id": "other"},
