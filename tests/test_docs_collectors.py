@@ -43,7 +43,7 @@ def test_the_settings_are_declared_and_can_be_read():
 
 def test_the_states_and_events_are_the_stores():
     assert set(_first_cells("States")) == {one.value for one in CollectorState}
-    readers = {"get", "by_ticket", "applying", "history", "latest"}
+    readers = {"get", "by_ticket", "applying", "history", "latest", "lost"}
     steps = {name for name in vars(CollectorStore) if not name.startswith("_")} - readers
     assert set(_first_cells("What happened")) == {"bypassed" if name == "bypass" else name for name in steps}
     assert "setting" in signature(CollectorStore.bypass).parameters

@@ -115,10 +115,12 @@ def test_every_variable_that_is_read_is_there():
         "sensors/ticket.py": {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"},
         "tickets/approval_store.py": {"AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER"},
     }
+    # Of the process' locale, which is no setting of ours: the page *Troubleshooting* says what it does.
+    locale = {"cli/console.py", "cli/definition.py"}
     # By the same rule as hooks/transport.py.
     known |= dict.fromkeys(("cli/fetch.py", "cli/itsm_check.py"), known["hooks/transport.py"])
     code = {name: ast.unparse(tree) for name, tree in sources()}
-    assert {name for name, text in code.items() if re.search("os.environ|getenv", text)} == {*known, SETS}
+    assert {name for name, text in code.items() if re.search("os.environ|getenv", text)} == {*known, *locale, SETS}
     first_cells = [cells[0] for cells in rows("Environment variables")]
     assert {name for cell in first_cells for name in re.findall(r"`([A-Z0-9_]+)`", cell)} == set().union(
         *known.values()

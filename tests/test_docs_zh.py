@@ -232,7 +232,7 @@ def test_a_link_of_a_chinese_page_leads_to_a_chinese_page(path):
 
 TEXT = """# Waiting
 
-A wait of 5 s, see [the poll](callback.md#poll) and [code](../dags/x.py). The answer is
+A wait of 5 s, see [the poll](callback.md#configuration) and [code](../dags/x.py). The answer is
 200. It has `a long
 name`.
 
@@ -253,7 +253,7 @@ name`.
 """
 SAME = """# 等待
 
-等待 5 s，见[代码](../../dags/x.py)和[轮询](callback.md#poll)。应答是 200，带有 `a long name`。
+等待 5 s，见[代码](../../dags/x.py)和[轮询](callback.md#configuration)。应答是 200，带有 `a long name`。
 
 <a id="when-it-ends"></a>
 
@@ -306,7 +306,11 @@ def test_a_version_that_says_the_same_has_no_difference():
         ),
         ("- 2 个\n", "", "list items differ: number 2 is '-' in English and none in Chinese"),
         ("- 2 个", "1. 2 个", "list items differ: number 2 is '-' in English and '1.' in Chinese"),
-        ("callback.md#poll", "callback.md", "only in English ['docs/callback.md#poll'], only in Chinese ['docs/"),
+        (
+            "callback.md#configuration",
+            "callback.md",
+            "only in English ['docs/callback.md#configuration'], only in Chinese ['docs/",
+        ),
         ("../../dags", "../dags", "only in English ['dags/x.py'], only in Chinese ['docs/dags/x.py']"),
         ("`sn`", "单号", "inline code differ: only in English ['`sn`'], only in Chinese []"),
         ("5 s", "6 s", "figures differ: only in English ['5'], only in Chinese ['6']"),

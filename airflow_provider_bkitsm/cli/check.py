@@ -15,8 +15,9 @@ from functools import partial
 from airflow_provider_bkitsm.cli.airflow_check import check_callback, check_plugin, check_roles, check_store
 from airflow_provider_bkitsm.cli.console import NOT_DONE, command, print_rows, reader_language, write_line
 from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of
-from airflow_provider_bkitsm.cli.findings import Finding, Level, judge_connection, wrong
+from airflow_provider_bkitsm.cli.findings import Finding, Level, judge_connection, ok, wrong
 from airflow_provider_bkitsm.cli.itsm_check import ItsmCheck, Look, try_ticket
+from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_lookup import find_connection
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -26,12 +27,15 @@ from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
 CHECK_SECONDS = 45.0
 """How long one check may take."""
 
+_LOG_PLATFORM = Text("log platform")
+
 
 @command
 def check(args: Namespace) -> None:
     """Print a line for each finding; exit with 1 if one is wrong."""
     findings = []
-    for one in check_all(args.bkitsm_conn_id, with_ticket=args.ticket, approver=args.approver):
+    options = {"with_ticket": args.ticket, "approver": args.approver, "bklog_conn_id": args.bklog_conn_id}
+    for one in check_all(args.bkitsm_conn_id, **options):
         findings.append(one)
         if args.output == "lines":
             write_line(one.line(reader_language()))
@@ -41,13 +45,17 @@ def check(args: Namespace) -> None:
         sys.exit(NOT_DONE)
 
 
-def check_all(conn_id: str, *, with_ticket: bool = False, approver: str | None = None) -> Iterator[Finding]:
-    """Yield the findings about a connection and about this Airflow."""
-    for name, look in _looks(conn_id, with_ticket=with_ticket, approver=approver):
+def check_all(
+    conn_id: str, *, with_ticket: bool = False, approver: str | None = None, bklog_conn_id: str | None = None
+) -> Iterator[Finding]:
+    """Yield the findings about a connection, about the log platform's and about this Airflow."""
+    for name, look in _looks(conn_id, bklog_conn_id, with_ticket=with_ticket, approver=approver):
         yield from bounded(name, look)
 
 
-def _looks(conn_id: str, *, with_ticket: bool, approver: str | None) -> Iterator[tuple[Text, Look]]:
+def _looks(
+    conn_id: str, bklog_conn_id: str | None, *, with_ticket: bool, approver: str | None
+) -> Iterator[tuple[Text, Look]]:
     """Yield each check with its name. Which ones come depends on what the earlier ones found."""
     connection = ConnectionCheck(conn_id)
     yield Text("connection"), connection.look
@@ -56,10 +64,28 @@ def _looks(conn_id: str, *, with_ticket: bool, approver: str | None) -> Iterator
         yield from itsm.looks()
         if with_ticket and itsm.answers:
             yield Text("test ticket"), partial(try_ticket, itsm.hook, approver)
+    yield _LOG_PLATFORM, partial(check_log_platform, bklog_conn_id)
     yield Text("store"), check_store
     yield Text("plugin"), partial(check_plugin, connection.gateway)
     yield Text("callback"), partial(check_callback, connection.gateway)
     yield Text("roles"), check_roles
+
+
+def check_log_platform(conn_id: str | None) -> list[Finding]:
+    """Let the log platform answer a read, as the connection's Test button does.
+
+    :param conn_id: None for the default, which a site without log collectors does not have.
+    """
+    try:
+        find_connection(conn_id or BkLogHook.default_conn_name)
+    except AirflowNotFoundException:
+        if conn_id:
+            raise
+        return []
+    answers, sentence = BkLogHook(conn_id or BkLogHook.default_conn_name).test_connection()
+    if answers:
+        return [ok(_LOG_PLATFORM, verbatim(sentence))]
+    return [wrong(_LOG_PLATFORM, verbatim(sentence), Text("mend what the message names in that connection"))]
 
 
 def bounded(name: Text, look: Look, seconds: float = CHECK_SECONDS) -> list[Finding]:

@@ -117,11 +117,15 @@ TICKETS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 """Flags and options of ``tickets``."""
 
-CHECK_ALL_HELP = Text("Check connection, grants, store, callback and roles; a line for each, with what to do")
+CHECK_ALL_HELP = Text("Check connections, grants, store, callback and roles; a line for each, with what to do")
 CHECK_ALL: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--bkitsm-conn-id", "--conn-id"),
         {"default": "bkitsm_default", "help": Text("Connection of ITSM (default: bkitsm_default)")},
+    ),
+    (
+        ("--bklog-conn-id",),
+        {"help": Text("Connection of the log platform (default: bklog_default, if there is one)")},
     ),
     (("--ticket",), {"action": "store_true", "help": Text("Open a real ticket as well, and withdraw it")}),
     (("--approver",), {"help": Text("Whom that ticket asks (default: the connection's user)")}),

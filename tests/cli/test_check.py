@@ -132,6 +132,24 @@ def test_a_site_in_order_has_nothing_wrong(site, run):
     assert sum(one["check"].startswith("grant") for one in rows) == 7
 
 
+@pytest.mark.parametrize(
+    ("root", "level", "words"),
+    [(None, "ok", "the log platform answers"), (CLOSED, "wrong", "Connection refused")],
+    ids=["answers", "dead"],
+)
+def test_the_log_platform_is_asked_where_it_has_a_connection(site, run, root, level, words):
+    fields = {"conn_type": "bklog", "host": root or site.sandbox.bklog_url, "login": "sandbox", "password": SECRET}
+    site.setenv("AIRFLOW_CONN_BKLOG_DEFAULT", json.dumps(fields))
+    (found,) = [one for one in run()[1] if one["check"] == "log platform"]
+    assert found["level"] == level
+    assert words in found["finding"]
+
+
+def test_a_log_platform_that_was_named_and_has_no_connection_is_wrong(run):
+    (found,) = [one for one in run("--bklog-conn-id", "bklog_of_nobody")[1] if one["check"] == "log platform"]
+    assert (found["level"], "define it" in found["what_to_do"]) == ("wrong", True)
+
+
 def test_p4_it_changes_nothing(site, run):
     run()
     writes = {"create_ticket", "operate_ticket", "import_service"}
