@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 _OrNull = Annotated[_T | None, BeforeValidator(lambda value: value or None)]
 
 _SN, _DAG, _RUN = "REQ20261129000001", "release", "manual__2026-11-29T08:20:00+00:00"
-_ADDRESS = "https://itsm.example.com/#/ticket/detail?id=7"
+_ADDRESS = "https://itsm.example.com/#/tickets/7"
 
 
 class _Answer(BaseModel):

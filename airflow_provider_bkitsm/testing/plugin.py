@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 if TYPE_CHECKING:
-    from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
 
+    from airflow_provider_bkitsm.plugins.metadata.airflow_models import DagRun
     from airflow_provider_bkitsm.testing.sandbox import BkItsmSandbox
 
 

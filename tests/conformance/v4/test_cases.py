@@ -66,10 +66,10 @@ def test_the_report_names_what_a_run_leaned_on():
     assert "zone" not in text
 
 
-# The room of v4, and what leads there. "finished" is a word of the core as well.
+# The room of v4, and what leads there. "finished" is a word of the core too, and our own pages have an api/v1/.
 KNOWS_V4 = ("itsm/v4/", "sandbox/", "hooks/connection.py", "hooks/connection_form.py", "testing/")
 OF_V4 = re.compile(
-    r"api/v1/|\bticket/(?:create|detail|list|logs|handle)\b|system_ticket|system_workflow|approval_tasks"
+    r"\bticket/(?:create|detail|list|logs|handle)\b|system_ticket|system_workflow|approval_tasks"
     r"|handle_approval_node|tickets/revoked|\"termination\"|\"revoked\"|\"suspend\"|\"draft\""
     r"|APPROVE_TASK|SYSTEM-TOKEN|ticket__title|form_data\[|workflow_key"
 )

@@ -30,7 +30,8 @@ def test_no_other_module_imports_airflows_models():
         for path in PACKAGE.rglob("*.py")
         if any(one == "airflow.models" or one.startswith("airflow.models.") for one in imported(path))
     }
-    assert using == {"plugins/metadata/airflow_models.py"}
+    # What writes a DAG into the database has moved between the versions that are supported.
+    assert using == {"plugins/metadata/airflow_models.py", "version_compat.py"}
 
 
 def test_the_rooms_others_modules_take_all_of_airflow_from_it():
