@@ -64,7 +64,8 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         user, and ``requester`` the requester. (templated)
     :param requester: who asks, by name in ITSM; None takes the person who started the run, else the connection's
         user. (templated)
-    :param requester_field: form field that shows the requester; ``fast_approval`` shows it below the content.
+    :param requester_field: form field that shows the requester. ``fast_approval`` shows it below the content,
+        where ``requester``, ``forbid_self_approval`` or ``creator="requester"`` is set.
     :param forbid_self_approval: True takes a ticket for not approved that nobody but its requester, or its
         ``creator``, has approved. None takes ``[bkitsm] forbid_self_approval``, by default False.
     :param min_approvers: so many different people have to have said yes, by the ticket's log; with
@@ -309,11 +310,12 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         return form | self._shown_requester(form)
 
     def _shown_requester(self, form: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the field that shows who asks: where a person does, or where it counts."""
+        """Return the field that shows who asks. A content stays as it was written where no duty is asked for."""
         name = self._requester.name or self.hook.gateway.username
         if self.requester_field:
             return {self.requester_field: name}
-        if not self.fast_approval or not (self._requester.name or self.forbids_self_approval):
+        matters = self.requester or self.forbids_self_approval or self.creator == THE_REQUESTER
+        if not self.fast_approval or not matters:
             return {}
         return {CONTENT: _below(form.get(CONTENT), f"Requested by: {name}")}
 

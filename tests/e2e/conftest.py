@@ -58,8 +58,6 @@ COLLECTORS_OF = {"v2": "bkitsm_default", "v4": "collectors_v4"}
 CALM = {
     # No test changes a DAG's file: to parse them all every ten seconds would take a core.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
-    # Many runs wait at once, and the scheduler looks at each of them whenever it looks.
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
 }
 UPGRADE = "test_upgrade.py"
 # These have an Airflow of their own, for whichever worker is free first.

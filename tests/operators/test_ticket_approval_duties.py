@@ -142,7 +142,7 @@ def test_the_wait_knows_the_duties_and_an_earlier_versions_takes_what_nobody_set
 
 
 def test_the_requester_is_shown_above_the_digest(who, sandbox):
-    sn = asked(gate(), who).trigger.ticket_sn
+    sn = asked(gate(forbid_self_approval=True), who).trigger.ticket_sn
     content = sandbox.ticket(sn)["fields"]["APPROVAL_CONTENT"]
     assert content.startswith("now\n\nRequested by: alice\n\nsha256:")
 

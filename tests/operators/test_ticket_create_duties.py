@@ -55,10 +55,16 @@ def stored(sn):
 
 
 def test_the_ticket_shows_and_the_record_keeps_who_asks(opening, sandbox):
-    sn = opening()
+    sn = opening(forbid_self_approval=True)
     assert sandbox.ticket(sn)["fields"]["APPROVAL_CONTENT"] == f"{CONTENT}\n\nRequested by: alice"
     assert stored(sn)["requester"] == "alice"
     assert sandbox.ticket(sn)["creator"] == "admin"
+
+
+def test_a_content_stays_as_it_was_written_where_no_duty_is_asked_for(opening, sandbox):
+    sn = opening()
+    assert sandbox.ticket(sn)["fields"]["APPROVAL_CONTENT"] == CONTENT
+    assert stored(sn)["requester"] == "alice"
 
 
 def test_nothing_changes_where_no_person_asks(opening, sandbox, task):
