@@ -21,6 +21,7 @@ _REFUSED = "Database error"
 _TRIES = 4
 _MOST = 2000
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
+_SCHEDULER_SECONDS = 2.0
 
 
 class AirflowApi:
@@ -134,11 +135,23 @@ class AirflowApi:
 
     def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 60) -> str:
         """Wait until a task is in one of these states."""
-        return wait_until(
+        found = wait_until(
             lambda: state if (state := self.task_states(dag_id, run_id).get(task_id) or "") in states else None,
             seconds,
             lambda: f"{task_id} is not {states}: {self.task_states(dag_id, run_id)}",
         )
+        if found == "deferred":
+            let_scheduler_look()
+        return found
+
+
+def let_scheduler_look() -> None:
+    """Give the scheduler the time to see that the worker of a task that waits has ended.
+
+    Airflow (3.3.2) fails a task that goes back to a worker before that: "finished with state success, but the task
+    instance's state attribute is queued". People are slower.
+    """
+    time.sleep(_SCHEDULER_SECONDS)
 
 
 def wait_until(look: Callable[[], T | None], seconds: float, otherwise: Callable[[], object]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.airflow_api import wait_until
+from demo.airflow_api import let_scheduler_look, wait_until
 from tests.e2e.conftest import POSTGRES
 from tests.e2e.test_gated import numbers, only_ticket
 
@@ -23,6 +23,7 @@ def start(airflow, control):
         wait_until(
             lambda: airflow.api.xcom(dag, run, "gate", f"bkitsm_wait:{sn}"), 60, lambda: "no wait is registered"
         )
+        let_scheduler_look()
         return run, sn
 
     return waiting

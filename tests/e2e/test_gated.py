@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from demo.airflow_api import wait_until
+from demo.airflow_api import let_scheduler_look, wait_until
 from tests.e2e.conftest import POSTGRES
 
 DATABASES = (POSTGRES,)
@@ -51,5 +51,6 @@ def test_p2_mapped_tasks_of_two_runs_share_one_approval(airflow, control):
     wait_until(lambda: waiting() == 6, 120, lambda: f"only {waiting()} wait")
     live = [one for one in control.tickets() if one["sn"] not in known and one["status"] == "RUNNING"]
     assert len(live) == 1
+    let_scheduler_look()
     control.approve(live[0]["sn"])
     assert [api.wait_for_run("shared_approval", run, seconds=90) for run in runs] == ["success", "success"]
