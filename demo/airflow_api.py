@@ -21,7 +21,7 @@ _REFUSED = "Database error"
 _TRIES = 4
 _MOST = 2000
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
-_SCHEDULER_SECONDS = 2.0
+_SCHEDULER_SECONDS = 6.0
 
 
 class AirflowApi:
@@ -135,14 +135,11 @@ class AirflowApi:
 
     def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 60) -> str:
         """Wait until a task is in one of these states."""
-        found = wait_until(
+        return wait_until(
             lambda: state if (state := self.task_states(dag_id, run_id).get(task_id) or "") in states else None,
             seconds,
             lambda: f"{task_id} is not {states}: {self.task_states(dag_id, run_id)}",
         )
-        if found == "deferred":
-            let_scheduler_look()
-        return found
 
 
 def let_scheduler_look() -> None:

@@ -23,7 +23,6 @@ def start(airflow, control):
         wait_until(
             lambda: airflow.api.xcom(dag, run, "gate", f"bkitsm_wait:{sn}"), 60, lambda: "no wait is registered"
         )
-        let_scheduler_look()
         return run, sn
 
     return waiting
@@ -86,6 +85,7 @@ def test_p5_a_ticket_out_of_time_is_withdrawn(airflow, control, start):
 def test_p3_an_approval_of_something_else_is_refused(airflow, control, start):
     run, sn = start("changes_its_mind", "Mind")
     airflow.api.call("POST", "variables", json={"key": "mind", "value": "restart all"})
+    let_scheduler_look()
     control.approve(sn)
     assert airflow.api.wait_for_run("changes_its_mind", run, seconds=120) == "failed"
     # A worker's last lines may be written after the task has its state.

@@ -31,6 +31,7 @@ def test_p3_a_rejection_takes_its_own_branch(airflow, control):
     run = api.trigger("branching")
     sn = only_ticket(control, "Which way", known)
     api.wait_for_task("branching", run, "ask", "deferred", seconds=60)
+    let_scheduler_look()
     control.reject(sn)
     assert api.wait_for_run("branching", run, seconds=90) == "success"
     assert api.task_states("branching", run) == {"ask": "success", "go": "skipped", "stop": "success"}
