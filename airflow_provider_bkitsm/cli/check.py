@@ -34,8 +34,9 @@ _LOG_PLATFORM = Text("log platform")
 def check(args: Namespace) -> None:
     """Print a line for each finding; exit with 1 if one is wrong."""
     findings = []
-    options = {"with_ticket": args.ticket, "approver": args.approver, "bklog_conn_id": args.bklog_conn_id}
-    for one in check_all(args.bkitsm_conn_id, **options):
+    for one in check_all(
+        args.bkitsm_conn_id, with_ticket=args.ticket, approver=args.approver, bklog_conn_id=args.bklog_conn_id
+    ):
         findings.append(one)
         if args.output == "lines":
             write_line(one.line(reader_language()))
@@ -76,13 +77,14 @@ def check_log_platform(conn_id: str | None) -> list[Finding]:
 
     :param conn_id: None for the default, which a site without log collectors does not have.
     """
+    named = conn_id or BkLogHook.default_conn_name
     try:
-        find_connection(conn_id or BkLogHook.default_conn_name)
+        find_connection(named)
     except AirflowNotFoundException:
         if conn_id:
             raise
         return []
-    answers, sentence = BkLogHook(conn_id or BkLogHook.default_conn_name).test_connection()
+    answers, sentence = BkLogHook(named).test_connection()
     if answers:
         return [ok(_LOG_PLATFORM, verbatim(sentence))]
     return [wrong(_LOG_PLATFORM, verbatim(sentence), Text("mend what the message names in that connection"))]

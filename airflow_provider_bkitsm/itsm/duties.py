@@ -118,11 +118,11 @@ def approvers_of_one_step(people: object) -> Approvers:
 
 def approvers_of(steps: Sequence[FlowStep] | None, form: Mapping[str, Any]) -> Approvers | None:
     """Return whom the approval steps of a flow ask; None where that is not known."""
-    each = [_people_of(step, form) for step in steps or () if step.approves]
+    asking = [step for step in steps or () if step.approves]
+    each = [_people_of(step, form) for step in asking]
     known = [people for people in each if people is not None]
     if not each or len(known) < len(each):
         return None
-    asking = [step for step in steps or () if step.approves]
     most = sum(1 if step.ends_at_first else len(people) for step, people in zip(asking, known, strict=True))
     everybody = {person_key(name): name for people in known for name in people}
     return Approvers(people=tuple(everybody.values()), most=min(most, len(everybody)))
