@@ -21,7 +21,6 @@ _REFUSED = "Database error"
 _TRIES = 4
 _MOST = 2000
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
-_SCHEDULER_SECONDS = 6.0
 
 
 class AirflowApi:
@@ -140,15 +139,6 @@ class AirflowApi:
             seconds,
             lambda: f"{task_id} is not {states}: {self.task_states(dag_id, run_id)}",
         )
-
-
-def let_scheduler_look() -> None:
-    """Give the scheduler the time to see that the worker of a task that waits has ended.
-
-    Airflow (3.3.2) fails a task that goes back to a worker before that: "finished with state success, but the task
-    instance's state attribute is queued". People are slower.
-    """
-    time.sleep(_SCHEDULER_SECONDS)
 
 
 def wait_until(look: Callable[[], T | None], seconds: float, otherwise: Callable[[], object]) -> T:

@@ -59,6 +59,8 @@ CALM = {
     # No test changes a DAG's file: to parse them all every ten seconds would take a core.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
 }
+# As components and tasks log it. Addresses and loggers hold the word too.
+_ERROR = re.compile(r"\[(?:error|critical) |\"level\":\"(?:error|critical)\"|Traceback")
 UPGRADE = "test_upgrade.py"
 # These have an Airflow of their own, for whichever worker is free first.
 APART = (UPGRADE, "test_xcom_backend.py")
@@ -99,7 +101,7 @@ def _errors(running: LocalAirflow, since: float) -> Iterator[str]:
     for file in sorted(running.home.rglob("*.log")):
         if file.stat().st_mtime >= since:
             lines = file.read_text(errors="replace").splitlines()
-            found = [line[:500] for line in lines if re.search(r"error|critical|Traceback", line, re.IGNORECASE)]
+            found = [line[:500] for line in lines if _ERROR.search(line)]
             yield from (f"{file.relative_to(running.home)}: {line}" for line in found[-10:])
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,11 @@ from demo.local_airflow import LocalAirflow
 # So long after a callback can find it a task may go back to a worker, and its trigger has looked once.
 SETTLED = timedelta(seconds=6)
 DECISIONS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "terminate": "terminated"}
+
+
+def settle() -> None:
+    """Let a wait settle: on a busy machine Airflow's scheduler sees late that the worker before it has ended."""
+    time.sleep(SETTLED.total_seconds())
 
 
 @dataclass(kw_only=True)

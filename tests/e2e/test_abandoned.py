@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from demo.airflow_api import let_scheduler_look, wait_until
+from demo.airflow_api import wait_until
 from tests.e2e.conftest import POSTGRES
+from tests.e2e.gates import settle
 from tests.e2e.test_gated import numbers, only_ticket
 
 DATABASES = (POSTGRES,)
@@ -85,7 +86,7 @@ def test_p5_a_ticket_out_of_time_is_withdrawn(airflow, control, start):
 def test_p3_an_approval_of_something_else_is_refused(airflow, control, start):
     run, sn = start("changes_its_mind", "Mind")
     airflow.api.call("POST", "variables", json={"key": "mind", "value": "restart all"})
-    let_scheduler_look()
+    settle()
     control.approve(sn)
     assert airflow.api.wait_for_run("changes_its_mind", run, seconds=120) == "failed"
     # A worker's last lines may be written after the task has its state.

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from demo.airflow_api import let_scheduler_look, wait_until
+from demo.airflow_api import wait_until
 from tests.e2e.conftest import POSTGRES
+from tests.e2e.gates import settle
 
 DATABASES = (POSTGRES,)
 
@@ -31,7 +32,7 @@ def test_p3_a_rejection_takes_its_own_branch(airflow, control):
     run = api.trigger("branching")
     sn = only_ticket(control, "Which way", known)
     api.wait_for_task("branching", run, "ask", "deferred", seconds=60)
-    let_scheduler_look()
+    settle()
     control.reject(sn)
     assert api.wait_for_run("branching", run, seconds=90) == "success"
     assert api.task_states("branching", run) == {"ask": "success", "go": "skipped", "stop": "success"}
@@ -52,6 +53,6 @@ def test_p2_mapped_tasks_of_two_runs_share_one_approval(airflow, control):
     wait_until(lambda: waiting() == 6, 120, lambda: f"only {waiting()} wait")
     live = [one for one in control.tickets() if one["sn"] not in known and one["status"] == "RUNNING"]
     assert len(live) == 1
-    let_scheduler_look()
+    settle()
     control.approve(live[0]["sn"])
     assert [api.wait_for_run("shared_approval", run, seconds=90) for run in runs] == ["success", "success"]
