@@ -4,8 +4,8 @@
     python -m benchmarks.waiting_garbage [--quick]
 
 A full collection visits every object that can be part of a cycle, and stops all triggers meanwhile. Each kind of
-trigger waits in a fresh process, run by Airflow's own trigger runner. What ITSM and Airflow answer is made here, the
-store is a file. What is measured is only what stays in memory once every ticket's steps were read.
+trigger waits in a fresh process, run by Airflow's own trigger runner. What ITSM and Airflow answer is made here,
+and the store is a file: measured is only what stays in memory once every ticket's steps were read.
 """
 
 from __future__ import annotations
