@@ -160,9 +160,14 @@ def main() -> None:
     given = parser.parse_args()
     count = given.count or (QUICK_WAITS if given.quick else WAITS)
     if given.one:
+        from airflow.listeners.listener import get_listener_manager
         from airflow.sdk.log import configure_logging
 
         configure_logging(json_output=True, output=sys.stderr.buffer)
+        # As ``airflow triggerer`` does before it forks: this loads the plugins, and with ours what waits need,
+        # whatever waits there later.
+        sys.argv[1:] = ["triggerer"]
+        get_listener_manager().hook.on_starting(component=None)
         print(json.dumps(asdict(asyncio.run(wait_and_collect(given.one, count)))))
         return
     found = {kind: measure(kind, count) for kind in (IDLE, OURS)}
