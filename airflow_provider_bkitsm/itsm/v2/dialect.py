@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,10 +11,17 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
 from airflow_provider_bkitsm.itsm.errors import (
+    CollectItsmNotExists,
     ItsmAuthenticationError,
     ItsmConfigurationError,
     ItsmCrashError,
+    ItsmEndpointNotFoundError,
     ItsmError,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+    ItsmPermissionError,
+    ItsmRefusedError,
+    ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.models import (
@@ -30,9 +38,8 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketStatus,
     TicketSummary,
 )
-from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.protocol import Codes, Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
-from airflow_provider_bkitsm.itsm.v2.codes import CODES
 from airflow_provider_bkitsm.itsm.v2.comment import comment
 from airflow_provider_bkitsm.itsm.v2.form_check import choice_names, fitting_title
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped, escaped_value
@@ -53,6 +60,27 @@ from airflow_provider_bkitsm.translation import Text
 
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 _REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
+# See docs/itsm-behaviour.md#error-codes.
+CODES = Codes(
+    # Numbers of ITSM's platform, and names.
+    own=re.compile(r"39\d{5}|[A-Z][A-Z0-9_]*"),
+    errors={
+        "3900003": ItsmInvalidRequestError,
+        "3900004": ItsmRefusedError,
+        "3900005": ItsmInvalidRequestError,
+        "3900015": ItsmPermissionError,
+        "3900022": ItsmTicketNotFoundError,
+        "3900042": CollectItsmNotExists,
+        "3900404": ItsmNotFoundError,
+        "3900499": ItsmPermissionError,
+        "3900500": ItsmCrashError,
+        "SERVER_500_ERROR": ItsmCrashError,
+        "PERMISSION_DENIED": ItsmPermissionError,
+        "UNAUTHORIZED": ItsmAuthenticationError,
+        "OBJECT_NOT_EXIST": ItsmEndpointNotFoundError,
+        "METHOD_NOT_ALLOWED": ItsmEndpointNotFoundError,
+    },
+)
 
 
 class DialectV2(Dialect):
