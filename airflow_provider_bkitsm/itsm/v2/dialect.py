@@ -54,7 +54,6 @@ from airflow_provider_bkitsm.itsm.v2.status import (
     read_summary,
 )
 from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
-from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict_reading import only_row
 from airflow_provider_bkitsm.translation import Text
 
@@ -206,7 +205,7 @@ class DialectV2(Dialect):
             workflow: models.Workflow = yield calls.get_workflow_detail(service.details.workflow_id)
         except ItsmError as error:
             return None, str(error)
-        return steps_of(workflow), ""
+        return services.steps_of(workflow), ""
 
     def service_for(
         self, form: object, *, service_id: int | str | None, fast_approval: bool
