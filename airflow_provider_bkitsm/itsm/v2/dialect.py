@@ -14,11 +14,13 @@ from airflow_provider_bkitsm.itsm.errors import (
     CollectItsmNotExists,
     ItsmAuthenticationError,
     ItsmConfigurationError,
+    ItsmConflictError,
     ItsmCrashError,
     ItsmEndpointNotFoundError,
     ItsmError,
     ItsmInvalidRequestError,
     ItsmNotFoundError,
+    ItsmOutcomeUnknownError,
     ItsmPermissionError,
     ItsmRefusedError,
     ItsmTicketNotFoundError,
@@ -40,12 +42,12 @@ from airflow_provider_bkitsm.itsm.models import (
 )
 from airflow_provider_bkitsm.itsm.protocol import Codes, Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
-from airflow_provider_bkitsm.itsm.v2.comment import comment
 from airflow_provider_bkitsm.itsm.v2.form_check import choice_names, fitting_title
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped, escaped_value
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_plain, as_shown, as_stored, stored_title
 from airflow_provider_bkitsm.itsm.v2.models import as_meant
 from airflow_provider_bkitsm.itsm.v2.status import (
+    progress_of,
     read_callback,
     read_info,
     read_log,
@@ -59,6 +61,7 @@ from airflow_provider_bkitsm.translation import Text
 
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 _REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
+_FINISHED = "FINISHED"
 # See docs/itsm-behaviour.md#error-codes.
 CODES = Codes(
     # Numbers of ITSM's platform, and names.
@@ -141,8 +144,24 @@ class DialectV2(Dialect):
         yield calls.operate_ticket(sn=sn, action_type=action, operator=operator, action_message=message)
 
     def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
-        """Rate a finished ticket, once."""
-        return comment(sn=sn, stars=stars, operator=operator, comments=comments)
+        """Rate a finished ticket, once. ITSM's only refusal is a catch-all, so the ticket says the rest.
+
+        See docs/itsm-behaviour.md#comment.
+
+        :param operator: who rates, at most 16 characters: its creator or one who is asked.
+        :param comments: what is cut after 255 characters.
+        """
+        call = calls.comment_ticket(sn=sn, stars=stars, operator=operator, comments=comments)
+        info: models.TicketInfo = yield calls.get_ticket_info(sn)
+        _refuse_unfinished(info)
+        if info.is_commented:
+            return False
+        try:
+            yield call
+        except (ItsmInvalidRequestError, ItsmOutcomeUnknownError) as error:
+            if not (yield calls.get_ticket_info(sn)).is_commented:
+                raise _not_rated(sn, operator, error) from error
+        return True
 
     def states(self, sns: Sequence[str]) -> Flow[tuple[TicketState, ...]]:
         """Read the authoritative states of tickets; asking takes them off ITSM's lost-callback list."""
@@ -311,3 +330,22 @@ def _refuse_two(sn: str) -> Flow[None]:
     except ItsmError:
         return
     only_row(sn, map(read_state, rows))
+
+
+def _refuse_unfinished(info: models.TicketInfo) -> None:
+    if info.current_status == _FINISHED:
+        return
+    ended = progress_of(info.current_status).has_ended
+    why = f"was not finished but is {info.current_status}" if ended else f"is still open ({info.current_status})"
+    raise ItsmConflictError(f"ticket {info.sn} {why}; ITSM lets nobody comment on it. Nothing was sent")
+
+
+def _not_rated(
+    sn: str, operator: str, error: ItsmInvalidRequestError | ItsmOutcomeUnknownError
+) -> ItsmConflictError | ItsmOutcomeUnknownError:
+    if isinstance(error, ItsmOutcomeUnknownError):
+        return ItsmOutcomeUnknownError(f"{error.message}; ticket {sn} shows no comment (yet)")
+    return ItsmConflictError(
+        f"ITSM refused the comment of {operator} on ticket {sn}, which is as it was: {error.message}",
+        code=error.code,
+    )
