@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import Engine, event
 
 from airflow_provider_bkitsm.hooks.store import keep_connections_open
@@ -36,6 +36,14 @@ os.environ["LC_ALL"] = "C.UTF-8"
 # How long examples take says nothing about their results.
 settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("provider")
+# Of a mutant only counts whether an example fails, not which is the smallest that does, and each time the same.
+settings.register_profile(
+    "mutation",
+    settings.get_profile("provider"),
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    database=None,
+)
 
 # Before any worker is started, so that all of them share it.
 run_folder()
