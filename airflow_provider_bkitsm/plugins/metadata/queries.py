@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queries of Airflow's metadata database: who waits for which ticket, who waited, and who sees the pages.
 
-All queries of waits use an index, however many XComs there are. Open waits are found by their triggers, of which there are
-as many as tasks that wait at this moment. Past waits are found by the XCom of the ticket's button, whose key is
-always the same. The waits of a run are found by the run.
+All queries of waits use an index, however many XComs there are. Open waits are found by their triggers, of which
+there are as many as tasks that wait at this moment. Past waits are found by the XCom of the ticket's button, whose
+key is always the same. The waits of a run are found by the run.
 
 Anybody who can write XComs can write these. A value that is no registration of this try, or that is not about the
 ticket of its trigger, is left out. No content of an XCom raises.
