@@ -74,18 +74,24 @@ _LOGS_ARE_NAMED = (
     " SELECT :template, elasticsearch_id, created_at FROM log_template ORDER BY id DESC LIMIT 1"
 )
 UPGRADE = "test_upgrade.py"
-# These have an Airflow of their own, for whichever worker is free first.
-APART = (UPGRADE, "test_xcom_backend.py")
+# What takes long is for whichever worker is free first: the first two have an Airflow of their own in any case, the
+# others may share the one of their database.
+APART = (
+    (UPGRADE,),
+    ("test_xcom_backend.py",),
+    ("test_kills.py",),
+    ("test_abandoned.py", "test_clean_ups.py", "test_processes.py"),
+)
 # An archive or a shallow clone cannot build the version before, and the header of the test run says so.
 collect_ignore = [] if has_history(BEFORE_THE_MOVE) else [UPGRADE]
 
 
 class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
-    """Of several workers, each has an Airflow of its own: the tests of one database stay together."""
+    """Of several workers, each has Airflows of its own: the tests of one database stay together, but for some files."""
 
     def _split_scope(self, nodeid: str) -> str:
         database = POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
-        return next((file for file in APART if file in nodeid), database)
+        return next((files[0] for files in APART if any(file in nodeid for file in files)), database)
 
 
 class CopiedAirflow(LocalAirflow):
