@@ -80,15 +80,15 @@ def _no_pool_for_the_store() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Run one PostgreSQL for all tests of this process that leave nothing behind."""
-    with servers.postgres() as url:
+    """Give a database to tests of this process that leave nothing behind, on a PostgreSQL for all processes."""
+    with servers.shared("postgres", servers.postgres) as server, servers.own_database(server) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def mariadb_url() -> Iterator[str]:
-    """Run one MariaDB likewise."""
-    with servers.mariadb() as url:
+    """Give one on a MariaDB likewise."""
+    with servers.shared("mariadb", servers.mariadb) as server, servers.own_database(server) as url:
         yield url
 
 
