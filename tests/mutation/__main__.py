@@ -78,7 +78,7 @@ def _line(word: str, mutant: Mutant) -> str:
 def _mutate(names: Sequence[str]) -> None:
     """Let mutmut make and try the mutants of modules."""
     print("Mutating", *names, flush=True)
-    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "2"]
+    command = [sys.executable, "-m", "mutmut", "run", "--max-children", "2"]
     subprocess.run([*command, *(f"{PACKAGE}.{name}.*" for name in names)], cwd=ROOT, check=True)
 
 
