@@ -128,7 +128,7 @@ def check_roles() -> Iterator[Finding]:
     if manager != "FabAuthManager":
         yield judge_roles(manager or Text("the auth manager"), None)
         return
-    from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
+    from airflow_provider_bkitsm.plugins.metadata.queries import roles_without_plugins
 
     yield judge_roles(manager, roles_without_plugins())
 
