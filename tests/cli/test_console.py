@@ -150,3 +150,45 @@ def test_it_is_so_in_a_process_of_its_own(connections, monkeypatch):
             command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", "check-service", "11"]
             done = subprocess.run(command, capture_output=True, check=False)
             assert "审批结果" in done.stdout.decode(), done.stderr.decode()
+
+
+# What a pipe, cron or a container gives: Python has no Chinese for it, whatever the locale's language.
+ASCII = (
+    {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "ascii"},
+    {"LANG": "zh_CN.UTF-8", "PYTHONIOENCODING": "ascii"},
+    {"LANG": "zh_CN.UTF-8", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "latin-1"},
+)
+
+
+@pytest.fixture(params=ASCII, ids=lambda one: " ".join(f"{name}={value}" for name, value in one.items()))
+def without_chinese(request, connections, monkeypatch):
+    """Return a function that runs a command whose output lacks Chinese: exit code, output, errors."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in request.param.items():
+        monkeypatch.setenv(name, value)
+
+    def ran(*arguments):
+        command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, check=False)
+        return done.returncode, done.stdout.decode("ascii"), done.stderr.decode("ascii")
+
+    return ran
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
+def test_an_output_that_lacks_chinese_has_it_spelled_under_english_headings(without_chinese, output):
+    code, out, err = without_chinese("services", "12", "-o", output)
+    assert code == 0, err
+    assert "required" in out
+    assert "\\u5ba1\\u6279" in out
+    if output == "json":
+        assert json.loads(out)[1]["name"] == "审批人"
+
+
+def test_an_output_that_lacks_chinese_keeps_the_exit_code_and_the_help(without_chinese):
+    assert without_chinese("check-service", "\u65e0\u5ba1\u6279\u8282\u70b9")[0] == 1
+    code, _, err = without_chinese("services", "nothing like it")
+    assert (code, "WHAT TO DO" in err) == (2, True)
+    assert without_chinese("services", "--help")[0] == 0
