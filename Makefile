@@ -32,7 +32,7 @@ help:
 	@echo "make audit                 known holes in our dependencies, from a database in the network"
 	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
-	@echo "make api                   write docs/api.md, docs/openapi.json and the tables of docs/options.md from the code"
+	@echo "make api                   write docs/api.md (both languages), docs/openapi.json and the tables of docs/options.md from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, English and Chinese, strictly"

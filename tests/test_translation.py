@@ -29,7 +29,7 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 TAG = re.compile(r"</?\w+[^>]*>")
 # Words of a sentence, a blank between them: what no key, flag, format or piece of code looks like.
 SENTENCE = re.compile(r"[a-z][,;:]? [a-z]{2,}")
-COMMAND = re.compile(r"(airflow|python -m|tickets) ")
+COMMAND = re.compile(r"(airflow|python -m|tickets|from airflow_provider_bkitsm[.\w]* import) ")
 # The same in both languages.
 NAMES = {"itsm", "dag_id", "ETL {digest}"}
 

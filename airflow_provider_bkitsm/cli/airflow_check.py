@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.callback.signature import LIFE, callback_base, callback_meta, callbacks_wanted
-from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch
+from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
 from airflow_provider_bkitsm.cli.findings import (
     Finding,
+    Level,
     judge_callback,
     judge_clock,
     judge_plugin,
@@ -20,6 +21,7 @@ from airflow_provider_bkitsm.cli.findings import (
     judge_store,
     unreachable,
     warning,
+    with_scheme,
     wrong,
 )
 from airflow_provider_bkitsm.hooks.connection import Gateway
@@ -76,9 +78,9 @@ def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
     try:
         got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
     except OSError as error:
-        yield unreachable(Text("plugin"), base, str(error))
+        yield _with_scheme(unreachable(Text("plugin"), base, str(error)), gateway, base, verbatim("[api] base_url"))
         return
-    yield judge_plugin(address, got)
+    yield _with_scheme(judge_plugin(address, got), gateway, base, verbatim("[api] base_url"))
     yield judge_clock(Text("clock of the API server"), got.headers.get("date"), datetime.now(UTC))
 
 
@@ -117,9 +119,16 @@ def _try_callback(base: str, gateway: Gateway) -> Iterator[Finding]:
     try:
         got = fetch(_of_airflow(gateway), meta["callback_url"], body=body, headers=meta.get("headers"))
     except OSError as error:
-        yield unreachable(Text("callback"), base, str(error))
-        return
-    yield from judge_callback(f"{base.rstrip('/')}/bkitsm/callback", got)
+        found = [unreachable(Text("callback"), base, str(error))]
+    else:
+        found = judge_callback(f"{base.rstrip('/')}/bkitsm/callback", got)
+    for one in found:
+        # Only here may ITSM's address of Airflow differ from the one that browsers have.
+        yield (
+            _with_scheme(one, gateway, base, verbatim("[bkitsm] callback_base_url"))
+            if one.check == "callback"
+            else one
+        )
 
 
 def check_roles() -> Iterator[Finding]:
@@ -131,6 +140,13 @@ def check_roles() -> Iterator[Finding]:
     from airflow_provider_bkitsm.plugins.metadata.queries import roles_without_plugins
 
     yield judge_roles(manager, roles_without_plugins())
+
+
+def _with_scheme(found: Finding, gateway: Gateway | None, base: str, place: Text) -> Finding:
+    """Return a finding with another cure where only the other of http and https is spoken at an address."""
+    if found.level is not Level.WRONG:
+        return found
+    return with_scheme(found, other_scheme(_of_airflow(gateway), base), place)
 
 
 def _of_airflow(gateway: Gateway | None) -> Gateway:

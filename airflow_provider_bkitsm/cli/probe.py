@@ -18,14 +18,14 @@ from typing import Any
 
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_bkitsm.cli.console import UNUSABLE, end, print_line, reader_language
+from airflow_provider_bkitsm.cli.console import UNUSABLE, end, print_line
 from airflow_provider_bkitsm.cli.cures import cure_of
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError, kind_and_code
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
-from airflow_provider_bkitsm.translation import Text, verbatim
+from airflow_provider_bkitsm.translation import Text, reader_language, spell_what_output_lacks, verbatim
 
 TITLE = "Probe of a connection: please leave it, it is withdrawn at once"
 _LOOKS, _SECONDS = 15, 2.0
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     :raises SystemExit: the connection cannot be used.
     """
+    spell_what_output_lacks()
     language = reader_language()
     about = Text(
         "Ask a site's ITSM which assumptions about its version hold. It only reads, unless --create is given. What"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -161,3 +162,54 @@ def test_it_is_so_in_a_process_of_its_own(connections, monkeypatch):
     done = subprocess.run([sys.executable, "-c", _EACH_LOCALE], capture_output=True, check=False)
     assert done.stdout.decode().count("审批结果") == 3, done.stderr.decode()
 
+
+@pytest.fixture(params=["ascii", "latin-1"])
+def without_chinese(request, chinese, monkeypatch):
+    """Return a function that runs a command whose output lacks Chinese: exit code, output, errors."""
+
+    def ran(*arguments):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding=request.param) for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            code, *_ = chinese(*arguments)
+            for stream in streams:
+                stream.flush()
+        return code, *(stream.buffer.getvalue().decode("ascii") for stream in streams)
+
+    return ran
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
+def test_an_output_that_lacks_chinese_has_it_spelled_under_english_headings(without_chinese, output):
+    code, out, err = without_chinese("services", "12", "-o", output)
+    assert (code, err) == (0, "")
+    assert "required" in out
+    assert r"\u5ba1\u6279" in out.lower()
+    if output == "json":
+        assert json.loads(out)[1]["name"] == "审批人"
+
+
+def test_an_output_that_lacks_chinese_keeps_the_exit_code_and_the_help(without_chinese):
+    assert without_chinese("check-service", "无审批节点")[0] == 1
+    code, out, err = without_chinese("services", "nothing like it")
+    assert (code, out, "WHAT TO DO" in err) == (2, "", True)
+    code, out, _ = without_chinese("services", "--help")
+    assert (code, COMMANDS["services"][1] in out.replace("\n", " ")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "ascii"},
+        {"LANG": "zh_CN.UTF-8", "LC_ALL": "C"},
+    ],
+)
+def test_it_is_spelled_in_a_process_of_its_own(connections, monkeypatch, environment):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", "services", "12"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, b"required" in done.stdout) == (0, True), done.stderr
