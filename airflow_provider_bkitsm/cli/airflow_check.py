@@ -113,6 +113,10 @@ def _try_callback(base: str, gateway: Gateway) -> Iterator[Finding]:
         cure = Text("mend the connection's extra callback_signing_secret")
         yield wrong(Text("signing keys"), verbatim(error), cure)
         return
+    if not gateway.dialect.capabilities.signed_address:
+        text = Text("not tried: sign_callback_url is false, and only the token of a ticket is taken without it")
+        yield warning(Text("callback"), text, Text("open a ticket, and look whether its callback arrives"))
+        return
     body = gateway.dialect.write_callback(sn, str(meta.get("callback_token") or secrets.token_hex(16)))
     try:
         got = fetch(_of_airflow(gateway), meta["callback_url"], body=body, headers=meta.get("headers"))
