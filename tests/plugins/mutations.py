@@ -161,6 +161,13 @@ def _token_made_up(forger: Forger) -> CallbackRequest:
     return forger.signed(forger.claim(), made_up)
 
 
+def _another_ticket(forger: Forger) -> CallbackRequest:
+    """Everything is the target's own, its token too, but for the ticket."""
+    body, own = json.loads(forger.another.body), json.loads(forger.target.body)
+    body |= {"callback_token": own["callback_token"]} if forger.dialect == "v4" else {}
+    return forger.signed(forger.claim(), json.dumps(body).encode())
+
+
 def _expiry_changed(forger: Forger) -> CallbackRequest:
     later = str(forger.now + forger.random.randrange(1, 10**9))
     return replace(forger.target, expires=forger.random.choice([later, "0", "-1", "1e9", "\u0669", "soon"]))
@@ -214,7 +221,7 @@ MUTATIONS: dict[str, Mutation] = {
     "a made-up token, signed": _token_made_up,
     "the expiry": _expiry_changed,
     "another approval's tag": lambda f: replace(f.target, tag=f.another.tag),
-    "sn of another ticket": lambda f: f.signed(f.claim(), f.another.body),
+    "sn of another ticket": _another_ticket,
     "another connection": _other_connection,
     "replay after the decision": lambda f: f.followed,
     "expired": _expired,
