@@ -17,11 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.utils.providers_configuration_loader import providers_configuration_loaded
-
 from airflow_provider_bkitsm.callback.signature import callback_base
-from airflow_provider_bkitsm.cli.console import UNUSABLE, end, print_line, reader_language
-from airflow_provider_bkitsm.cli.cures import cure_of
+from airflow_provider_bkitsm.cli.console import command, print_line, reader_language
 from airflow_provider_bkitsm.cli.trial_ticket import keep_as_known
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.hooks.transport import SyncTransport
@@ -55,16 +52,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--create", action="store_true", help=create.into(language))
     parser.add_argument("--more", action="store_true", help=more.into(language))
     parser.add_argument("--approver", help=approver.into(language))
+    # Airflow's commands log to their standard output where this says so, among the JSON.
+    parser.set_defaults(verbose=False)
     _run(parser.parse_args(argv))
 
 
-@providers_configuration_loaded
-def _run(given: Namespace) -> None:
-    hook = ItsmHook(given.bkitsm_conn_id)
-    try:
-        found = probe(hook, create=given.create, more=given.more, approver=given.approver)
-    except ItsmError as error:
-        end(verbatim(error), UNUSABLE, cure=cure_of(error))
+@command
+def _run(args: Namespace) -> None:
+    hook = ItsmHook(args.bkitsm_conn_id)
+    found = probe(hook, create=args.create, more=args.more, approver=args.approver)
     print(json.dumps(found, indent=2, sort_keys=True))  # noqa: T201 - this is a command's output
 
 

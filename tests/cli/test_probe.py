@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -169,6 +171,15 @@ def test_p8_nothing_of_the_site_is_in_it(itsm, run):
     (ticket,) = itsm.tickets()
     for secret in ("bob", "sandbox", "airflow", 'approval"', ticket["id"], ticket["number"], "127.0.0.1"):
         assert secret not in text
+
+
+def test_its_output_is_json_whatever_is_logged_meanwhile(itsm, monkeypatch):
+    """A short secret makes Airflow log a warning, which would stand in front of the JSON."""
+    extra = {"read_retries": 0, "access_token": "abc"}
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", itsm.connection("bkitsm", **extra))
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.cli.probe"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert json.loads(printed)["dialect"] == "v4"
 
 
 def test_another_version_needs_none(sandbox, connections, capsys):

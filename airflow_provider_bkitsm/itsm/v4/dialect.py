@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
     FlowStep,
+    ListedService,
     Service,
     TicketAction,
     TicketInfo,
@@ -272,6 +273,10 @@ class V4Dialect(Dialect):
     def service(self, service_id: int | str) -> Flow[Service]:
         """Read a workflow by its key."""
         return workflow.read_service((yield from workflow.find_workflow(str(service_id).strip())), self.settings)
+
+    def services(self) -> Flow[tuple[ListedService, ...]]:
+        """List the workflows of the connection's system; without a system, the connection's own one."""
+        return workflow.list_workflows(self.settings)
 
     def log_services(self) -> Flow[tuple[Service, ...]]:
         """Return the connection's workflow: v4 marks none as made for log collectors."""

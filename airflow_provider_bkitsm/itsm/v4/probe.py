@@ -122,13 +122,13 @@ def _past(settings: V4Settings) -> Flow[dict[str, Any]]:
     for row in over:
         if row.status == FINISHED:
             finished[(yield from _finished(row.id))] += 1
-    drafts = [row for row in page.rows if row.status == "draft"]
+    running = [row for row in page.rows if not row.end_at]
     return {
         "tickets": len(page.rows),
         "ends": _counted(row.status for row in over),
         "finished": dict(sorted(finished.items())),
-        "verdict_before_the_end": any(row.approve_result for row in page.rows if not row.end_at),
-        "drafts": len(drafts),
+        "verdict_before_the_end": any(row.approve_result for row in running) if running else None,
+        "drafts": sum(row.status == "draft" for row in page.rows) if page.rows else None,
         "longest_title": max((len(row.title) for row in page.rows), default=None),
     }
 

@@ -34,7 +34,7 @@ _QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "Which codes has an error besides 40000?",
-        ("codes",),
+        ("codes", "other_codes"),
         "The codes that your colleagues' applications log",
     ),
     (
@@ -78,7 +78,8 @@ _QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 def answered(found: Found) -> list[dict[str, str]]:
     """Return the questions with what the results say of them: nothing, a part or all; and what is left to do."""
-    results = {**found, "codes": sorted(set(_codes(found)))}
+    codes = set(_codes(found))
+    results = {**found, "codes": sorted(codes), "other_codes": sorted(codes - {"40000"})}
     return [
         {"question": question, "seen": _seen([_at(results, path) for path in paths]), "by_hand": by_hand}
         for question, paths, by_hand in _QUESTIONS
