@@ -78,10 +78,10 @@ def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
     try:
         got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
     except OSError as error:
-        finding = unreachable(Text("plugin"), base, str(error))
-    else:
-        finding = judge_plugin(address, got)
-    yield _with_scheme(finding, gateway, base, verbatim("[api] base_url"))
+        silent = unreachable(Text("plugin"), base, str(error))
+        yield _with_scheme(silent, gateway, base, verbatim("[api] base_url"))
+        return
+    yield _with_scheme(judge_plugin(address, got), gateway, base, verbatim("[api] base_url"))
     yield judge_clock(Text("clock of the API server"), got.headers.get("date"), datetime.now(UTC))
 
 

@@ -74,8 +74,8 @@ _LOGS_ARE_NAMED = (
     " SELECT :template, elasticsearch_id, created_at FROM log_template ORDER BY id DESC LIMIT 1"
 )
 UPGRADE = "test_upgrade.py"
-# What takes long is for whichever worker is free first: the first two have an Airflow of their own in any case, the
-# others may share the one of their database.
+# What takes long is for whichever worker is free first: the first two have an Airflow of their own in any case,
+# the others may share the one of their database.
 APART = (
     (UPGRADE,),
     ("test_xcom_backend.py",),
@@ -87,7 +87,7 @@ collect_ignore = [] if has_history(BEFORE_THE_MOVE) else [UPGRADE]
 
 
 class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
-    """Of several workers, each has Airflows of its own: the tests of one database stay together, but for some files."""
+    """Of several workers, each has Airflows of its own: a database's tests stay together, but for some files."""
 
     def _split_scope(self, nodeid: str) -> str:
         database = POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
