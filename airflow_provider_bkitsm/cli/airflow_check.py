@@ -78,7 +78,9 @@ def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
     try:
         got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
     except OSError as error:
-        yield _with_scheme(unreachable(Text("plugin"), base, str(error)), gateway, base, verbatim("[api] base_url"))
+        yield _with_scheme(
+            unreachable(Text("plugin"), base, str(error)), gateway, base, verbatim("[api] base_url")
+        )
         return
     yield _with_scheme(judge_plugin(address, got), gateway, base, verbatim("[api] base_url"))
     yield judge_clock(Text("clock of the API server"), got.headers.get("date"), datetime.now(UTC))
@@ -137,8 +139,12 @@ def check_roles() -> Iterator[Finding]:
     if manager != "FabAuthManager":
         yield judge_roles(manager or Text("the auth manager"), None)
         return
-    from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
+    from airflow_provider_bkitsm.plugins.metadata.fab_roles import has_roles, roles_without_plugins
 
+    if not has_roles():
+        text = Text("the FAB auth manager has no roles yet: the first start of the API server makes them")
+        yield warning(Text("roles"), text, Text("start the API server, or run airflow sync-perm, and check again"))
+        return
     yield judge_roles(manager, roles_without_plugins())
 
 

@@ -15,6 +15,15 @@ _ACTION = table("ab_permission", column("id"), column("name"))
 _RESOURCE = table("ab_view_menu", column("id"), column("name"))
 
 
+def has_roles() -> bool:
+    """Whether there are roles: the first start of an API server makes FAB's own.
+
+    :raises SQLAlchemyError: there are no tables of FAB, or the database cannot be used.
+    """
+    with create_session(scoped=False) as session:
+        return session.execute(select(_ROLE.c.id).limit(1)).first() is not None
+
+
 def roles_without_plugins() -> frozenset[str]:
     """Return the roles that may read task instances and not plugins: Airflow shows them no page of a plugin.
 
