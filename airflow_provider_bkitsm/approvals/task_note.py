@@ -72,16 +72,12 @@ def note_text(task: TaskKey, sn: str, seen: TicketSnapshot | None, style: NoteSt
 
 
 def _sentence(seen: TicketSnapshot | None, ticket: str, style: NoteStyle) -> str:
-    step = _code(seen.step, _LONGEST_STEP) if seen else ""
-    sentence = Text(
-        "{begin}: {state}{step}{deadline}, {ticket}",
-        begin=NOTE_PREFIX,
-        state=_state(seen),
-        step=Text(" at {step}", step=step) if step else "",
-        deadline=_deadline(seen.deadline if seen else None, style.time_zone),
-        ticket=ticket,
-    )
-    return sentence.into(style.language)
+    state = _state(seen)
+    if seen and (step := _code(seen.step, _LONGEST_STEP)):
+        state = Text("{state} at {step}", state=state, step=step)
+    if seen and (time := _time(seen.deadline, style.time_zone)):
+        state = Text("{state} until {time}", state=state, time=time)
+    return Text("{begin}: {state}, {ticket}", begin=NOTE_PREFIX, state=state, ticket=ticket).into(style.language)
 
 
 def _state(seen: TicketSnapshot | None) -> Text:
@@ -104,16 +100,17 @@ def _people(names: Sequence[str]) -> Text | None:
     return Text("{people} and {count} more", people=shown, count=more) if more > 0 else shown
 
 
-def _deadline(deadline: datetime | None, zone: tzinfo) -> str:
-    if deadline is None:
-        return ""
+def _time(moment: datetime | None, zone: tzinfo) -> str:
+    """Return a moment with its time zone; empty for none, and for one at the end of the calendar."""
     try:
-        local = deadline.astimezone(zone)
-    except OverflowError:  # near the end of the calendar
+        local = moment.astimezone(zone) if moment else None
+    except OverflowError:
+        local = None
+    if local is None:
         return ""
     offset = f"{local:%z}"
     name = "UTC" if offset == "+0000" else f"UTC{offset[:3]}:{offset[3:5]}"
-    return Text(" until {time}", time=f"{local:%Y-%m-%d %H:%M} {name}")
+    return f"{local:%Y-%m-%d %H:%M} {name}"
 
 
 def _code(text: str, longest: int) -> str:

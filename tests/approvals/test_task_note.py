@@ -48,19 +48,23 @@ def test_it_says_whom_the_ticket_waits_for_where_until_when_and_leads_to_it():
 
 
 def test_it_says_it_in_chinese():
-    who = "⏳ ITSM：等待 `alice`、`bob` 处理（`审批`），截止 2026-11-24 21:00 UTC+08:00"
+    who = "⏳ ITSM：等待处理：`alice`、`bob`，步骤 `审批`，截止 2026-11-24 21:00 UTC+08:00"
     assert note(replace(SEEN, step="审批"), style=CHINESE) == f"{who}，[单据 `REQ1`]({TAB})"
 
 
 @pytest.mark.parametrize(
     ("changes", "english", "chinese"),
     [
-        ({"approvers": ()}, "waits for a decision at `Approve` until", "等待审批（`Approve`），截止"),
-        ({"step": ""}, "waits for `alice`, `bob` until", "等待 `alice`、`bob` 处理，截止"),
-        ({"deadline": None}, "at `Approve`, [ticket", "处理（`Approve`），[单据"),
-        ({"progress": Progress.SUSPENDED}, "suspended by a person at `Approve` until", "单据已挂起（`Approve`）"),
+        ({"approvers": ()}, "waits for a decision at `Approve` until", "等待审批，步骤 `Approve`，截止"),
+        ({"step": ""}, "waits for `alice`, `bob` until", "等待处理：`alice`、`bob`，截止"),
+        ({"deadline": None}, "at `Approve`, [ticket", "`bob`，步骤 `Approve`，[单据"),
+        (
+            {"progress": Progress.SUSPENDED},
+            "suspended by a person at `Approve` until",
+            "单据已挂起，步骤 `Approve`，截止",
+        ),
         ({"stalled": True}, "asks nobody, so nobody can decide", "单据没有处理人，无人能作决定"),
-        ({"progress": Progress.OPEN}, "waits for `alice`, `bob` at", "等待 `alice`、`bob` 处理"),
+        ({"progress": Progress.OPEN}, "waits for `alice`, `bob` at", "等待处理：`alice`、`bob`"),
     ],
 )
 def test_it_says_what_is_known(changes, english, chinese):
@@ -77,7 +81,7 @@ def test_a_ticket_that_was_not_read_yet_waits_for_a_decision():
 def test_of_many_approvers_the_first_are_named_and_the_rest_counted():
     many = replace(SEEN, approvers=tuple(f"p{number}" for number in range(9)))
     assert "`p0`, `p1`, `p2`, `p3`, `p4` and 4 more at" in note(many)
-    assert "`p3`、`p4` 及另外 4 人 处理（" in note(many, style=CHINESE)
+    assert "`p3`、`p4` 及另外 4 人，步骤" in note(many, style=CHINESE)
     assert "more" not in note(replace(SEEN, approvers=tuple("abcde")))
 
 
@@ -163,10 +167,10 @@ def assert_inert(text: str, *, language: str = "en") -> None:
     assert text.isprintable()
     assert text.count("`") % 2 == 0
     outside = re.sub(r"`[^`]+`", "§", text)
-    until, link = r"[\d: UTC-]+", r"\]\(\S+\)"
+    until, to = r"[\d: UTC-]+", r"\]\(\S+\)"
     words = {
-        "en": rf"(§(, §)*( and \d+ more)?|a decision)( at §)?( until {until})?, (\[ticket §{link}|ticket §)",
-        "zh": rf"(等待 §(、§)*( 及另外 \d+ 人)? 处理|等待审批)(（§）)?(，截止 {until})?，(\[单据 §{link}|单据 §)",
+        "en": rf"(§(, §)*( and \d+ more)?|a decision)( at §)?( until {until})?, (\[ticket §{to}|ticket §)",
+        "zh": rf"(等待处理：§(、§)*( 及另外 \d+ 人)?|等待审批)(，步骤 §)?(，截止 {until})?，(\[单据 §{to}|单据 §)",
     }[language]
     begin = {"en": f"{NOTE_PREFIX}: waits for ", "zh": f"{NOTE_PREFIX}："}[language]
     assert re.fullmatch(re.escape(begin) + words, outside), outside

@@ -74,7 +74,9 @@ class TaskNotes:
         return len(changes)
 
     def _outdated(self) -> Iterator[Change]:
-        for row, sn, conn_id in _waiting() if self._style is not None else ():
+        if self._style is None:
+            return
+        for row, sn, conn_id in _waiting():
             task = TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index)
             text = note_text(task, sn, from_note(row.seen, sn, conn_id), self._style)
             stored = None if row.noted is None else StoredNote(content=row.content, user_id=row.user_id)

@@ -213,7 +213,7 @@ def test_switched_off_all_notes_of_ours_go(noted):
 
 def test_in_another_language_it_is_written_anew(noted):
     TaskNotes(replace(STYLE, language="zh")).bring_up_to_date()
-    assert "等待 `alice` 处理（`First`）" in content(noted)
+    assert "等待处理：`alice`，步骤 `First`" in content(noted)
 
 
 @pytest.mark.parametrize("seen", [None, 7, "x", [], {}, {"sn": "another", "conn_id": "itsm"}])
