@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, delete, exists, insert, literal, select, update
+from sqlalchemy import Row, Select, and_, bindparam, delete, exists, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import aliased
 
@@ -188,15 +188,11 @@ def _ours_query() -> Select[Any]:
 
 @cache
 def _ended_query() -> Select[Any]:
-    """Select the notes of ours whose tasks do not wait."""
-    note = _note()
-    waits = (
-        select(literal(1))
-        .select_from(TaskInstance)
-        .join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        .where(TaskInstance.id == note.c.ti_id, _waits())
-    )
-    return _ours_query().where(~waits.correlate(note).exists())
+    """Select the notes of ours whose tasks do not wait. Tasks and triggers are looked up by their keys."""
+    query = _ours_query().join(TaskInstance, TaskInstance.id == _note().c.ti_id)
+    query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
+    # Without a state or a trigger the condition is NULL.
+    return query.where(func.coalesce(~_waits(), true()))
 
 
 def _is_ours() -> Any:
