@@ -26,6 +26,7 @@ def waiting(gate: Gate) -> Gate:
         return next((key.removeprefix(WAIT_PREFIX) for key in keys if key.startswith(WAIT_PREFIX)), None)
 
     gate.sn = wait_until(number, 180, lambda: f"{gate.states()}")
+    settle()
     return gate
 
 
