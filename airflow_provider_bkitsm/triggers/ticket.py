@@ -363,6 +363,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             step=status.step_names,
             approvers=status.waits_for,
             stalled=stalled,
+            deadline=self._wait.deadline,
         )
         self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
 

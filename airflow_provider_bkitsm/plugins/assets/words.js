@@ -6,6 +6,9 @@ export const WORDS = {
   approvals: ["Approvals", "审批"],
   collectors: ["Collectors", "采集项"],
   ticket: ["Ticket", "单据"],
+  // Airflow's Home
+  home_one: ["1 approval waits in BlueKing ITSM", "蓝鲸 ITSM 中有 1 项审批待处理"],
+  home_many: ["{0} approvals wait in BlueKing ITSM", "蓝鲸 ITSM 中有 {0} 项审批待处理"],
   // The list: tabs and filters
   waiting: ["Waiting", "待审批"],
   decided: ["Decided", "已处理"],
