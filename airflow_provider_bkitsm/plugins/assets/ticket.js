@@ -102,8 +102,10 @@ export function facts(row, { story, decision, now }) {
 const MATCHES = { same: "done", differs: "error", unknown: "" };
 
 /** What the task asked, beside what it would run. */
-export function askedContent({ asked }) {
+export function askedContent({ asked, story }) {
   const { match, differences } = asked;
+  // Where ITSM shows no form, what was sent stands in for it.
+  const sent = story?.form.length ? [] : asked.fields;
   const digest = (text) => text && el("span", { class: "mono" }, text);
   return [
     el("p", { class: `notice ${MATCHES[match]}`.trim(), "data-match": match }, say(`m_${match}`)),
@@ -117,6 +119,7 @@ export function askedContent({ asked }) {
       [say("run_by"), asked.run_by],
       [say("round"), asked.round_number > 1 ? String(asked.round_number) : ""],
     ),
+    sent.length ? formList(sent) : null,
   ];
 }
 
