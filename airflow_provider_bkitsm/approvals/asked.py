@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.approvals.snapshot import moment
 from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, form_row
+from airflow_provider_bkitsm.collectors.form import digests_in
 from airflow_provider_bkitsm.itsm.confirmation import FieldDifference
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
@@ -22,6 +23,7 @@ from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.tickets.approval import ITEM, ITEM_DIGEST, RUN_BY, RUNS
 
 if TYPE_CHECKING:
+    from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.tickets.approval import ApprovalRecord
 
 _TITLE = "title"
@@ -102,6 +104,36 @@ def asked_of(records: RoundRecords, differences: Sequence[FieldDifference] | Non
         requester=str(mine.get(REQUESTER) or sent.get(REQUESTER) or sent.get("creator") or ""),
         run_by=str(mine.get(RUN_BY) or ""),
         round_number=own.round_number,
+    )
+
+
+def asked_of_application(row: CollectorRow, differences: Sequence[FieldDifference] | None) -> Asked | None:
+    """Return what an application for a collector asked; None where an earlier version did not store that.
+
+    :param differences: as for ``asked_of``.
+    """
+    sent = row.request
+    if sent is None or row.etl_digest is None:
+        return None
+    fields = sent.get("fields")
+    form: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
+    digests = sorted(digests_in(form.get(str(sent.get("detail_field")))))
+    asked = digests[0] if len(digests) == 1 else ""
+    other = _other_digest(asked, row.etl_digest) if asked else ()
+    found = (*(differences or ()), *other)
+    is_known = differences is not None and bool(asked)
+    return Asked(
+        title=unmarked_title(str(form.get(_TITLE) or ""), is_ours=True),
+        digest=asked,
+        runs_digest=row.etl_digest,
+        item="",
+        item_digest="",
+        fields=tuple(_sent_rows(form)),
+        match=Match.DIFFERS if found else Match.SAME if is_known else Match.UNKNOWN,
+        differences=found,
+        requester=str(sent.get(REQUESTER) or sent.get("creator") or ""),
+        run_by="",
+        round_number=row.application,
     )
 
 

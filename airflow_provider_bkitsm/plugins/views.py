@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm import settings
-from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, decision_of
+from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, asked_of_application, decision_of
 from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
@@ -293,20 +293,23 @@ class ApprovalViews:
         now = datetime.now(UTC)
         if wait is None:
             return {"ticket": None, "now": now}
-        collector = await self._collector(wait, frozenset({task.dag_id}))
+        applied = await self._collector(wait, frozenset({task.dag_id}))
         await self.sent.refresh([wait.ticket])
         await self.live.refresh(await self._in_their_itsm([wait.ticket]))
         row = self._row(wait, PageContext(polls=await self._last_polls()))
         rounds = await in_thread(_read_rounds, wait)
-        story, problem = await self._story(wait, rounds)
+        sent = rounds.source.request if rounds else applied.request if applied else None
+        story, problem = await self._story(wait, sent)
+        differences = (story or {}).get("differences")
+        asked = asked_of(rounds, differences) if rounds else applied and asked_of_application(applied, differences)
         changes = await in_thread(may_change, request, user, task.dag_id)
         return {
             "ticket": row.as_dict(),
             "story": story,
             "problem": problem,
-            "asked": rounds and asked_of(rounds, (story or {}).get("differences")).as_dict(),
+            "asked": asked and asked.as_dict(),
             "decision": decision_of(_end_of(wait, rounds), opened_at=row.since),
-            "collector": collector,
+            "collector": applied and collector_row(applied) | {"payload": applied.etl_payload},
             "may_change": changes,
             "may_remind": changes and await in_thread(reminder) is not None,
             "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
@@ -322,11 +325,12 @@ class ApprovalViews:
         """Have a ticket's story read anew: somebody has just changed the ticket."""
         self._stories.forget(ticket)
 
-    async def _story(self, wait: ApprovalWait, rounds: RoundRecords | None) -> tuple[dict[str, Any] | None, str]:
+    async def _story(
+        self, wait: ApprovalWait, request: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any] | None, str]:
         """Return a ticket's story, which everybody who looks within seconds shares."""
         if not all(wait.ticket):
             return None, ""
-        request = rounds.source.request if rounds else None
         return await self._stories.get(wait.ticket, lambda: self._read_story(wait, request))
 
     async def _read_story(
@@ -391,12 +395,10 @@ class ApprovalViews:
         """Return the collectors' names by ticket."""
         return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
 
-    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> dict[str, Any] | None:
-        """Return the collector that this ticket is about, with the payload that was applied for."""
+    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> CollectorRow | None:
+        """Return the collector that this ticket is about."""
         rows = await self._collector_rows(dags) if wait.sn else []
-        return next(
-            (collector_row(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == wait.sn), None
-        )
+        return next((row for row in rows if row.ticket_sn == wait.sn), None)
 
     async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store is down."""

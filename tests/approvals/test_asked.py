@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.asked import Match, RoundRecords, asked_of, decision_of
+from airflow_provider_bkitsm.approvals.asked import (
+    Match,
+    RoundRecords,
+    asked_of,
+    asked_of_application,
+    decision_of,
+)
+from airflow_provider_bkitsm.collectors.clean_config import digest
+from airflow_provider_bkitsm.collectors.row import CollectorRow, new_row
 from airflow_provider_bkitsm.itsm.confirmation import FieldDifference
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 
@@ -143,3 +151,43 @@ def test_p3_a_verdict_that_cannot_be_read_is_shown_as_no_approval():
     found = decision_of({**VERDICT, "outcome": "yes"}, opened_at=None)
     assert found is not None
     assert found["outcome"] == "rejected"
+
+
+PAYLOAD = {"table_id": "t", "retention": 7}
+
+
+def application(**changes: Any) -> CollectorRow:
+    detail = {"form_data": [{"label": "digest", "value": digest(PAYLOAD)}]}
+    request = {
+        "creator": "robot",
+        "detail_field": "detail",
+        "fields": {"title": "Logs [#3abcde]", "detail": detail},
+    }
+    row = new_row("bklog", 7, now=datetime(2026, 11, 1, tzinfo=UTC))
+    known = {"request": request, "etl_payload": PAYLOAD, "etl_digest": digest(PAYLOAD)}
+    return replace(row, **known | changes)
+
+
+def test_p3_an_application_is_compared_by_the_digest_that_its_form_shows():
+    found = asked_of_application(application(), ())
+    assert found is not None
+    assert (found.match, found.title, found.digest) == (Match.SAME, "Logs", digest(PAYLOAD))
+    other = asked_of_application(application(etl_digest="sha256:" + "0" * 64), ())
+    assert other is not None
+    assert (other.match, other.differences[0].key) == (Match.DIFFERS, "digest")
+
+
+@pytest.mark.parametrize(
+    ("changes", "differences"),
+    [({}, None), ({"request": {"fields": {"title": "t"}}}, ()), ({"request": {}}, ())],
+    ids=["ITSM is silent", "no detail", "nothing was stored"],
+)
+def test_p3_an_application_of_which_something_is_not_known_matches_nothing(changes, differences):
+    found = asked_of_application(application(**changes), differences)
+    assert found is not None
+    assert found.match is Match.UNKNOWN
+
+
+@pytest.mark.parametrize("changes", [{"request": None}, {"etl_digest": None}])
+def test_an_application_of_an_earlier_version_says_nothing(changes):
+    assert asked_of_application(application(**changes), ()) is None
