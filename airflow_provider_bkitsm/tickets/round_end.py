@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus, web_address
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
@@ -73,7 +73,19 @@ def record_end(conn_id: str, verdict: Verdict, task: WaitingTask) -> Verdict:
         except StoreRaceLost:
             if left == 0:
                 raise
+        except ItsmError:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(
+                f"How the wait for ITSM ticket {verdict.sn} ended could not be stored ({_without_address(error)})."
+                " The ticket is as it was; a retry is safe"
+            ) from None
     raise AssertionError
+
+
+def _without_address(error: Exception) -> str:
+    """Return the text of an error of ours; of any other its kind, since its text may hold the database's URL."""
+    return str(error) if isinstance(error, ItsmError) else type(error).__name__
 
 
 def record_withdrawal(conn_id: str, sn: str, *, why: str, status: TicketStatus) -> None:
@@ -96,8 +108,8 @@ def record_withdrawal(conn_id: str, sn: str, *, why: str, status: TicketStatus) 
         if source is not None and source.verdict is None:
             stored = verdict.as_dict() | {"decided_at": store.now().isoformat(), "by_airflow": True}
             store.change(source, verdict=stored, ended_at=store.now())
-    except ItsmError as error:
-        log.warning("That ticket %s was ended could not be stored for the audit: %s", sn, error)
+    except Exception as error:
+        log.warning("That ticket %s was ended could not be stored for the audit: %s", sn, _without_address(error))
 
 
 def _record_once(store: ApprovalStore, conn_id: str, verdict: Verdict, task: WaitingTask) -> Verdict:

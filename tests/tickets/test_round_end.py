@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -150,5 +151,19 @@ def test_what_a_wait_says_of_its_end_says_more(outcome):
 def test_a_withdrawal_goes_on_without_a_store(monkeypatch, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "file"))
+    record_withdrawal(CONN, "SN1", why="late", status=ENDED)
+    assert "could not be stored for the audit" in caplog.text
+
+
+def test_p8_a_store_that_cannot_be_opened_is_an_error_of_ours_without_its_address(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "gone")
+    monkeypatch.setenv("AIRFLOW_CONN_GONE", "http://user:s3cret@host")
+    with pytest.raises(ItsmError) as raised:
+        record_end(CONN, verdict(), ASK)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_withdrawal_outlasts_any_error_of_the_store(monkeypatch, caplog):
+    monkeypatch.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "nobody_has_this")
     record_withdrawal(CONN, "SN1", why="late", status=ENDED)
     assert "could not be stored for the audit" in caplog.text
