@@ -73,7 +73,8 @@ function factsOf(values, story = { creator: "alice" }) {
 
 test("the facts of a ticket that waits", () => {
   const shown = factsOf(row());
-  assert.equal(shown["Asked by"], "alice");
+  assert.equal(shown["Asked by"], "carol");
+  assert.equal(shown["Opened by"], "alice");
   assert.match(shown.Deadline, / · in 1 d 1 h$/);
   assert.ok(!("Decided" in shown));
   assert.ok(!("Reason" in shown));
@@ -85,7 +86,8 @@ test("the facts of a ticket that was decided", () => {
   assert.equal(shown["Decided by"], "bob");
   assert.equal(shown.Reason, "an approver refused");
   assert.ok(!("Deadline" in shown));
-  assert.ok(!("Asked by" in shown));
+  assert.ok(!("Opened by" in shown));
+  assert.ok(!("Asked by" in factsOf(row({ asked_by: [] }))));
   assert.ok(!("Reason" in factsOf(decided({ reason_code: "approved" }))));
 });
 

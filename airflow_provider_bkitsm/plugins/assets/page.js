@@ -1,7 +1,7 @@
 /* What all pages have: a heading, a notice, and a request to Airflow every few seconds. */
 
 import { Refused } from "./api.js";
-import { el } from "./dom.js";
+import { el, onNarrowChange } from "./dom.js";
 import { language, say } from "./words.js";
 
 const INTERVAL = 5_000;
@@ -26,6 +26,9 @@ export function show(newPage) {
   });
   window.addEventListener("storage", (event) => {
     if (event.key === "i18nextLng") start();
+  });
+  onNarrowChange(() => {
+    if (!document.querySelector("dialog[open]")) start();
   });
 }
 

@@ -1,10 +1,10 @@
 /* One ticket. */
 
 import { ask, query } from "./api.js";
-import { reminder, withdrawal } from "./dialogs.js";
+import { reminder, whyNot, withdrawal } from "./dialogs.js";
 import { badge, card, el, empty, itsmLink, json, loading, pairs, whereabouts } from "./dom.js";
 import { frame, isNew, pulse } from "./page.js";
-import { agoText, deadline, exact, heard, timed, unconfirmed } from "./times.js";
+import { agoText, deadline, exact, heard, lasted, timed, unconfirmed } from "./times.js";
 import { because, language, say } from "./words.js";
 
 /** The task whose ticket is shown. */
@@ -68,11 +68,13 @@ export function facts(row, { story, now }) {
   const isApproved = row.reason_code === "approved";
   return pairs(
     [say("where"), whereabouts(row)],
+    [say("asked_by"), row.asked_by.join(", ")],
     [say("creator"), story?.creator],
     [say("created"), moment(row.since)],
     [say("deadline"), row.deadline && [moment(row.deadline), " · ", deadline(row.deadline, now)]],
     [say("decided_at"), moment(row.decided_at)],
     [say("by"), row.decided_by.join(", ")],
+    [say("took"), lasted(row.seconds_to_decide)],
     [say("heard"), heard(row, now)],
     [say("why"), isApproved ? "" : because(row.reason, row.reason_code)],
     [say("connection"), row.conn_id],
@@ -96,6 +98,7 @@ export class Page {
 
   constructor(address) {
     this.task = taskFrom(address);
+    this.list = address.list ?? "";
   }
 
   load() {
@@ -103,7 +106,12 @@ export class Page {
   }
 
   start() {
-    frame(say("ticket"), el("div", { id: "ticket" }, loading()), el("div", { id: "itsm-page" }));
+    const ticket = el("div", { id: "ticket" }, loading());
+    frame(say("ticket"), ticket, el("div", { id: "itsm-page" }));
+    if (this.list) {
+      const back = el("a", { id: "back", href: `approvals?${this.list}` }, say("back"));
+      document.querySelector(".top").before(el("nav", { class: "back" }, back));
+    }
   }
 
   clear() {
@@ -137,8 +145,11 @@ export class Page {
       row.stale ? el("span", { class: "small soft" }, unconfirmed(row, answer.now)) : null,
       row.ticket_url ? itsmLink(row.ticket_url, say("open"), open) : null,
       isLive ? button("remind", "button", () => reminder(row, answer)) : null,
-      isLive && answer.may_change
+      isLive && answer.may_withdraw
         ? button("withdraw", "button risky", () => withdrawal(row))
+        : null,
+      isLive && !answer.may_withdraw
+        ? el("span", { id: "may-not", class: "small soft" }, whyNot(answer))
         : null,
     );
   }
