@@ -255,7 +255,9 @@ def _sorted(tickets: Iterable[TicketRow], wanted: Wanted) -> list[TicketRow]:
     for ticket in sorted(tickets, key=lambda ticket: (ticket.sn, *_place(ticket.lead))):
         (lacks if value(ticket) in (None, "") else has).append(ticket)
     has.sort(key=value, reverse=wanted.descending)
-    lacks.sort(key=lambda ticket: (not ticket.is_open, -ticket.decided_at.timestamp() if ticket.decided_at else 0.0))
+    lacks.sort(
+        key=lambda ticket: (not ticket.is_open, -ticket.decided_at.timestamp() if ticket.decided_at else 0.0)
+    )
     return has + lacks
 
 

@@ -108,8 +108,8 @@ def _seconds_to_decide() -> Any:
 
 def _may_withdraw(**default: Any) -> Any:
     description = (
-        "Whether the caller may withdraw it: they may change the DAG's runs, and ITSM lets them, as far as its rule "
-        "is known."
+        "Whether the caller may withdraw it: they may change the DAG's runs, and ITSM lets them, "
+        "as far as its rule is known."
     )
     return Field(description=description, **default)
 
@@ -179,7 +179,7 @@ class TicketOfList(_Answer):
     title: str = Field(examples=["Release 7"])
     ticket_url: str = Field(description="The ticket's page in ITSM: http(s), or empty.", examples=[_ADDRESS])
     status: ApprovalStatus = Field(
-        description="`waiting`, `suspended` or `resuming` while a task of it is open; then its outcome, or `ended`.",
+        description="`waiting`, `suspended` or `resuming` while a task is open; then its outcome, or `ended`.",
         examples=["waiting"],
     )
     open: bool = Field(description="Whether a run does not have the decision yet.")
@@ -205,7 +205,9 @@ class TicketOfList(_Answer):
     creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
     collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
     tasks: list[TicketTask] = Field(description="Its tasks, at most 100: the one that `status` is of first.")
-    task_count: int = Field(description="How many tasks it has, of the DAGs that the caller may read.", examples=[1])
+    task_count: int = Field(
+        description="How many tasks it has, of the DAGs that the caller may read.", examples=[1]
+    )
     may_withdraw: bool = _may_withdraw()
     withdraw_by: list[str] = _withdraw_by()
     may_remind: bool = Field(description="Whether the caller may have a reminder sent.")

@@ -454,7 +454,7 @@ class ApprovalViews:
 
 
 def _user_mapping() -> Mapping[str, Any]:
-    """Return names in ITSM by names in Airflow; none where the setting cannot be read: names are then as in Airflow."""
+    """Return names in ITSM by names in Airflow; none where the setting cannot be read."""
     try:
         return settings.user_mapping()
     except ItsmConfigurationError:
@@ -462,7 +462,7 @@ def _user_mapping() -> Mapping[str, Any]:
 
 
 def _acting_name(user: Any) -> str:
-    """Return the name in which a person acts in ITSM; empty where that cannot be read: they may do nothing there."""
+    """Return the name in which a person acts in ITSM; empty where it cannot be read: they may do nothing."""
     try:
         return itsm_name(user)
     except HTTPException:

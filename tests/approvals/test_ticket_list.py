@@ -60,7 +60,9 @@ def test_five_tasks_of_one_ticket_are_one_row():
 
 def test_pages_are_of_tickets():
     rows = [row(number, f"wait_{task}") for number in range(7) for task in range(3)]
-    pages = [ticket_page_of(rows, Wanted(sort=Sort.DEADLINE, descending=False, size=3, page=one)) for one in (1, 2, 3)]
+    pages = [
+        ticket_page_of(rows, Wanted(sort=Sort.DEADLINE, descending=False, size=3, page=one)) for one in (1, 2, 3)
+    ]
     assert [numbers(page.tickets) for page in pages] == [[0, 1, 2], [3, 4, 5], [6]]
     assert {(page.pages, page.total) for page in pages} == {(3, 7)}
 

@@ -28,8 +28,9 @@ def answered(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
 
 class FakeDialect(Dialect):
-    name, capabilities = "fake", Capabilities(
-        fast_approval=True, verdict_field=True, withdraws_any=frozenset(), **_ABSENT
+    name, capabilities = (
+        "fake",
+        Capabilities(fast_approval=True, verdict_field=True, withdraws_any=frozenset(), **_ABSENT),
     )
 
     def __init__(self) -> None:

@@ -245,6 +245,7 @@ test("a row is chosen by its ticket, whichever task comes first", () => {
 test("only an open ticket with a number can be chosen, and only while it is shown", () => {
   assert.ok(isPickable(ticket()));
   assert.ok(!isPickable(decidedTicket()));
+  assert.ok(!isPickable(ticket({ status: "resuming" })));
   assert.ok(!isPickable(ticket({ sn: "" })));
   assert.ok(!isPickable(ticket({ conn_id: "" })));
   const [shown, gone] = [ticket({ sn: "1" }), ticket({ sn: "2" })];

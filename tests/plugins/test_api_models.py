@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, row_of
 from airflow_provider_bkitsm.approvals.ticket_detail import Entry, FormRow, Kind, TicketDetail
+from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.plugins import api_models
-from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of
 from airflow_provider_bkitsm.plugins.api_models import (
     Approval,
     ApprovalList,

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -181,7 +180,9 @@ def test_the_export_has_the_filters_and_all_pages(pages):
     ]
     assert len(exported(pages, view="all")) == 150
     rejected = exported(pages, view="decided", status="rejected", sort="title", descending="false")
-    assert [row["Title"] for row in rejected] == [f"Title {run}" for run, approved in outcomes.items() if not approved]
+    assert [row["Title"] for row in rejected] == [
+        f"Title {run}" for run, approved in outcomes.items() if not approved
+    ]
     assert {row["Remark"] for row in rejected} == {"bob: =not now"}
 
 

@@ -234,8 +234,7 @@ export class Page {
     const down = el("div", { class: "notice", role: "status" }, say("down"));
     document.getElementById("itsm").replaceChildren(...(answer.itsm_answered ? [] : [down]));
     rememberFocus();
-    const rows = answer.rows.length ? this.table(answer) : empty(emptyWord(this.filters));
-    replaceRows(rows);
+    replaceRows(answer.rows.length ? this.table(answer) : [empty(emptyWord(this.filters))]);
     restoreFocus();
     this.drawBulk();
     document.getElementById("pages").replaceChildren(...this.pageButtons(answer));
@@ -249,11 +248,16 @@ export class Page {
   table({ rows, now }) {
     const listed = columns(this.filters.view, addressOf(this.filters));
     const picks = this.filters.view === "decided" ? [] : [this.pickColumn()];
-    return table([...picks, ...listed], rows, now, {
+    const sheet = table([...picks, ...listed], rows, now, {
       caption: "approvals",
       heading: (column) => this.heading(column),
       attributes: (row) => ({ "data-sn": row.sn, "data-status": row.status }),
     });
+    // Cards have no headings.
+    const all = picks.length
+      ? el("label", { class: "narrow" }, this.pickAllBox(), say("pick_all"))
+      : "";
+    return [all, sheet];
   }
 
   heading({ name, sort, heading }) {
@@ -277,19 +281,23 @@ export class Page {
 
   /* Choosing rows, to do something to all of them */
 
+  pickAllBox(attributes = {}) {
+    const onchange = (event) => this.pickAll(event.target.checked);
+    return el("input", { type: "checkbox", "data-pick-all": true, ...attributes, onchange });
+  }
+
   pickColumn() {
     const box = (attributes, onchange) =>
       el("input", { type: "checkbox", ...attributes, onchange });
     return {
       name: "pick",
       heading: () => {
-        const onchange = (event) => this.pickAll(event.target.checked);
         const attributes = {
           id: "pick-all",
           "data-key": "pick-all",
           "aria-label": say("pick_all"),
         };
-        return el("th", { scope: "col", class: "pick" }, box(attributes, onchange));
+        return el("th", { scope: "col", class: "pick" }, this.pickAllBox(attributes));
       },
       cell: (row) => {
         if (!isPickable(row)) return el("td", { class: "pick" });
@@ -319,10 +327,9 @@ export class Page {
   }
 
   drawBulk() {
-    const all = document.getElementById("pick-all");
     const number = this.picked.size;
     const most = this.rows.filter(isPickable).length;
-    if (all) {
+    for (const all of document.querySelectorAll("[data-pick-all]")) {
       all.checked = number > 0 && number === most;
       all.indeterminate = number > 0 && number < most;
       all.disabled = !most;
@@ -348,7 +355,8 @@ export class Page {
       act("withdraw_many", "button risky", () => this.act("withdrawMany")),
       act("pick_none", "plain", () => {
         this.pickAll(false);
-        document.getElementById("pick-all")?.focus();
+        const boxes = [...document.querySelectorAll("[data-pick-all]")];
+        boxes.find((box) => box.checkVisibility())?.focus();
       }),
     );
     place.replaceChildren(bar);
@@ -380,9 +388,9 @@ export class Page {
   }
 }
 
-/** Something can be done to an open ticket with a number. */
-export function isPickable({ open, sn, conn_id }) {
-  return Boolean(open && sn && conn_id);
+/** Something can be done to a ticket with a number that ITSM has not decided yet. */
+export function isPickable({ open, status, sn, conn_id }) {
+  return Boolean(open && status !== "resuming" && sn && conn_id);
 }
 
 /** What of the chosen rows is there still: only what a person sees is chosen. */
@@ -399,7 +407,7 @@ export function pickedIn(rows, picked) {
 function replaceRows(rows) {
   const place = document.getElementById("rows");
   const opened = [...place.querySelectorAll("details[open]")].map((one) => one.dataset.open);
-  place.replaceChildren(rows);
+  place.replaceChildren(...rows);
   for (const one of place.querySelectorAll("details")) {
     if (opened.includes(one.dataset.open)) one.open = true;
   }

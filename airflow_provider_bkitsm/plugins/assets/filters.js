@@ -8,6 +8,18 @@ export const VIEWS = ["waiting", "decided", "all"];
 const OPEN = ["waiting", "suspended", "resuming"];
 const DECIDED = ["approved", "rejected", "withdrawn", "terminated", "timed_out", "ended"];
 export const STATUSES = { waiting: OPEN, decided: DECIDED, all: [...OPEN, ...DECIDED] };
+const BOTH = [
+  ["since", "since"],
+  ["title", "title"],
+  ["status", "status"],
+];
+const TOOK = ["seconds_to_decide", "took"];
+/** What the list is sorted by where it has no headings, with the words for it. */
+const ORDERS = {
+  waiting: [["deadline", "deadline"], ...BOTH],
+  decided: [["decided_at", "decided_at"], ...BOTH, TOOK],
+  all: [["deadline", "either"], ...BOTH, TOOK],
+};
 const TYPING = 250;
 
 /* In the address. Without an order, the nearest deadline comes first, then the latest decision. */
@@ -161,6 +173,7 @@ export class Bar {
         el("datalist", { id: "people" }),
         this.dayField("from"),
         this.dayField("to"),
+        this.sortField(),
         this.clearButton(),
       ),
     );
@@ -207,6 +220,15 @@ export class Bar {
       autocomplete: "off",
       onchange: (event) => this.change({ person: event.target.value.trim() }),
     });
+  }
+
+  /** Where there are cards, and no headings to click on. */
+  sortField() {
+    const onchange = ({ target }) => {
+      const [sort, descending] = target.value.split(" ");
+      this.change({ sort, descending });
+    };
+    return el("select", { id: "sort", class: "narrow", "aria-label": say("order"), onchange });
   }
 
   dayField(name) {
@@ -258,6 +280,7 @@ export class Bar {
       named(answer.collectors, filters.collector),
       say("any_collector"),
     );
+    this.drawOrders();
     this.drawPeople(answer.people);
     const number = chosen(filters);
     document.getElementById("clear").hidden = !number;
@@ -282,6 +305,18 @@ export class Bar {
     }
     const value = this.filters()[name];
     if (select.value !== value) select.value = value;
+  }
+
+  drawOrders() {
+    const select = document.getElementById("sort");
+    const { sort, descending } = orderOf(this.filters());
+    const orders = ORDERS[this.filters().view];
+    const offered = orders.flatMap(([name, word]) => [
+      [`${name} false`, `${say(word)} ↑`],
+      [`${name} true`, `${say(word)} ↓`],
+    ]);
+    select.replaceChildren(...offered.map(([value, text]) => el("option", { value }, text)));
+    select.value = `${sort} ${descending}`;
   }
 
   drawPeople(people) {

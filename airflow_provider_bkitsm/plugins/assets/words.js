@@ -33,6 +33,7 @@ export const WORDS = {
   decided_to: ["to", "到"],
   from: ["from", "从"],
   to: ["to", "到"],
+  order: ["Order", "排序"],
   clear: ["Clear filters", "清除筛选"],
   csv: ["CSV", "导出 CSV"],
   csv_more: [
