@@ -168,7 +168,9 @@ def _key(row: Row) -> Any:
 
 def ticket_of(rows: Iterable[Row]) -> TicketRow:
     """Join the rows of one ticket's tasks."""
-    tasks = sorted(rows, key=lambda row: (_RANK[row.status], *_place(row)))
+    tasks = list(rows)
+    if len(tasks) > 1:
+        tasks.sort(key=lambda row: (_RANK[row.status], *_place(row)))
     return TicketRow(
         lead=tasks[0],
         tasks=tuple(tasks),

@@ -134,13 +134,18 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
         responses=refusals(403, 404, 422, 500),
     )
     async def list_tickets(
-        request: Request, user: SignedIn, wanted: Annotated[Wanted, Depends(_wanted_tickets)]
+        request: Request,
+        user: SignedIn,
+        wanted: Annotated[Wanted, Depends(_wanted_tickets)],
+        wait: Annotated[
+            bool, Query(description="With `false` ITSM is asked behind the answer, which has what is known.")
+        ] = True,
     ) -> dict[str, Any]:
         """Return one page of tickets, each with the tasks that wait or waited for it: the approvals by ticket.
 
         A ticket is left by the filters if one of its tasks is; `status` and periods are those of the ticket.
         """
-        return await views.listed_tickets(request, user, wanted)
+        return await views.listed_tickets(request, user, wanted, waits_for_itsm=wait)
 
     @routes.get(
         "/tickets.csv",

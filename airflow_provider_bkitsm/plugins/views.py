@@ -201,6 +201,7 @@ def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
     return read_sent_tickets(tickets) if _has_store() else {}
 
 
+_MOST_ROWS = 20_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
 # Seconds for which people who may read the same DAGs share one read of the database.
@@ -245,6 +246,7 @@ class ApprovalViews:
         self.collectors = Collectors()
         itsm = ItsmReader(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
         self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
+        self._rows: dict[TaskKey, tuple[tuple[Any, ...], Row]] = {}
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
         self._gateways: SharedCache[Gateway | None] = SharedCache(_SHARED)
@@ -264,11 +266,17 @@ class ApprovalViews:
         rows = [self._row(by_task[row.task], listing.context).as_dict() for row in page.rows]
         return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
 
-    async def listed_tickets(self, request: Request, user: Any, wanted: Wanted) -> dict[str, Any]:
-        """Return one page of the list by ticket, as ``listed`` does, with what the person may do with each."""
+    async def listed_tickets(
+        self, request: Request, user: Any, wanted: Wanted, *, waits_for_itsm: bool = True
+    ) -> dict[str, Any]:
+        """Return one page of the list by ticket, as ``listed`` does, with what the person may do with each.
+
+        :param waits_for_itsm: False returns what is known, and ITSM is asked behind the answer.
+        """
         listing = await self._listing(user, wanted)
         page = await in_thread(self._with_rows, ticket_page_of, listing, wanted)
-        answered = await self._refresh(listing, [ticket.lead for ticket in page.tickets])
+        leads = [ticket.lead for ticket in page.tickets]
+        answered = await self._refresh(listing, leads, waits=waits_for_itsm)
         by_task = {wait.task: wait for wait in listing.waits}
         fresh = [
             ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
@@ -364,15 +372,17 @@ class ApprovalViews:
         viewer, answered = await self._viewer(user, waits) if wanted.mine else (None, True)
         return Listing(waits=waits, context=context, viewer=viewer, answered=answered)
 
-    async def _refresh(self, listing: Listing, rows: Iterable[Row]) -> bool:
+    async def _refresh(self, listing: Listing, rows: Iterable[Row], *, waits: bool = True) -> bool:
         """Read the open tickets of these rows anew, and wait a moment; False while an ITSM does not answer."""
         shown = [(row.conn_id, row.sn) for row in rows if row.is_open]
-        return await self.live.refresh(await self._in_their_itsm(shown)) and listing.answered
+        return await self.live.refresh(await self._in_their_itsm(shown), waits=waits) and listing.answered
 
     def _with_rows(
         self, make: Callable[[Sequence[Row], Wanted, Viewer | None], T], listing: Listing, wanted: Wanted
     ) -> T:
         """Make something of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
+        if len(self._rows) > _MOST_ROWS:
+            self._rows.clear()
         rows = [self._row(wait, listing.context) for wait in listing.waits]
         return make(rows, wanted, listing.viewer)
 
@@ -412,7 +422,13 @@ class ApprovalViews:
         live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
         collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
         person = str(context.people.get(wait.triggered_by, ""))
-        return row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent, person=person)
+        # Building a row takes longer than seeing that nothing of it has changed.
+        key = (wait, live, collector, polled_at, sent, person)
+        last = self._rows.get(wait.task)
+        if last is None or last[0] != key:
+            row = row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent, person=person)
+            last = self._rows[wait.task] = key, row
+        return last[1]
 
     async def _viewer(self, user: Any, waits: Iterable[ApprovalWait]) -> tuple[Viewer, bool]:
         """Return the viewer with their tickets, and whether every ITSM answered.

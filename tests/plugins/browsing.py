@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
@@ -84,6 +84,7 @@ def site(window, metadata, connections, monkeypatch) -> Iterator[Site]:
     plugin.include_router(plugin_pages.router())
     plugin.mount(api.PATH, api.create_api(seen))
     server.mount("/bkitsm", Secured(plugin))
+    server.get("/favicon.ico")(lambda: Response(status_code=204))  # Airflow has one
     dags = frozenset({"dag", "other"})
     with auth_manager() as manager, serving(server) as url:
         served = Site(window=window, url=url, manager=manager, tickets=tickets, store=store)

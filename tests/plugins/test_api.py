@@ -47,14 +47,17 @@ class ApprovalViews:
 
     wanted: Wanted | None = None
     language = ""
+    waits_for_itsm = True
     collectors = Collectors()
 
     async def listed(self, _user: Any, wanted: Wanted) -> dict[str, Any]:
         self.wanted = wanted
         return {**page_of([], wanted).as_dict(), "itsm_answered": True, "now": NOW}
 
-    async def listed_tickets(self, _request: Any, _user: Any, wanted: Wanted) -> dict[str, Any]:
-        self.wanted = wanted
+    async def listed_tickets(
+        self, _request: Any, _user: Any, wanted: Wanted, *, waits_for_itsm: bool
+    ) -> dict[str, Any]:
+        self.wanted, self.waits_for_itsm = wanted, waits_for_itsm
         return {**ticket_page_of([], wanted).as_dict(), "itsm_answered": True, "now": NOW}
 
     async def exported(self, _user: Any, wanted: Wanted, language: str) -> str:
@@ -109,6 +112,12 @@ def test_without_filters_all_that_waits_is_listed(client, views):
 def test_without_an_order_the_nearest_deadline_comes_first(client, views, path):
     client.get(f"/api/v1/{path}")
     assert views.wanted == Wanted(sort=Sort.DEADLINE, descending=False)
+
+
+@pytest.mark.parametrize(("params", "waits"), [({}, True), ({"wait": "true"}, True), ({"wait": "false"}, False)])
+def test_who_needs_no_news_of_itsm_is_not_kept_waiting(client, views, params, waits):
+    client.get("/api/v1/tickets", params=params)
+    assert views.waits_for_itsm is waits
 
 
 @pytest.mark.parametrize(("params", "language"), [({}, "en"), ({"language": "zh"}, "zh")])

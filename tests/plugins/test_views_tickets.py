@@ -122,6 +122,15 @@ def test_a_reminder_is_offered_to_who_may_send_one(pages, wait, monkeypatch, cha
     assert person.get("tickets")["rows"][0]["may_remind"] is (changes and bool(function))
 
 
+def test_what_is_known_comes_without_waiting_for_itsm_which_is_asked_all_the_same(pages, wait, sandbox):
+    one = wait()
+    sandbox.fault("get_tickets", "delay", seconds=0.5, times=1)
+    (at_once,) = pages.get("tickets", wait=False)["rows"]
+    assert (at_once["sn"], at_once["stale"]) == (one.sn, True)
+    (later,) = pages.get("tickets")["rows"]
+    assert (later["title"] != "", later["stale"]) == (True, False)
+
+
 def ended(run_id: str, minutes: int, outcome: Outcome = Outcome.REJECTED, **changes: Any) -> ApprovalWait:
     """Return a wait whose ticket was opened an hour ago and decided so many minutes later."""
     opened = NOW - timedelta(hours=1)

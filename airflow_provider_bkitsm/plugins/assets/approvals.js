@@ -201,12 +201,18 @@ export class Page {
     this.picked = new Set();
   }
 
-  load() {
-    return ask(`api/v1/tickets?${query(requestOf(this.filters))}`);
+  /** What is known comes at once after a change; the next request waits a moment for ITSM. */
+  async load() {
+    const isQuick = this.isSoon;
+    this.isSoon = false;
+    const wait = isQuick ? "false" : "";
+    const answer = await ask(`api/v1/tickets?${query({ ...requestOf(this.filters), wait })}`);
+    return isQuick ? { ...answer, isQuick, rows: answer.rows.map(unasked) } : answer;
   }
 
   change(values) {
     this.filters = changed(this.filters, values);
+    this.isSoon = true;
     history.replaceState(null, "", `?${addressOf(this.filters)}`);
     refresh();
   }
@@ -391,6 +397,11 @@ export class Page {
 /** Something can be done to a ticket with a number that ITSM has not decided yet. */
 export function isPickable({ open, status, sn, conn_id }) {
   return Boolean(open && status !== "resuming" && sn && conn_id);
+}
+
+/** A row of which ITSM is being asked: that it has not confirmed it yet says nothing. */
+function unasked(row) {
+  return { ...row, stale: false };
 }
 
 /** What of the chosen rows is there still: only what a person sees is chosen. */

@@ -15,7 +15,8 @@ let drawn = "";
 
 /**
  * Show a page and keep it up to date. It has a `name`, the word in its title; `start()` draws its
- * frame, `load()` asks Airflow, `draw(answer)` shows the answer, and `clear()` removes it when this
+ * frame, `load()` asks Airflow, `draw(answer)` shows the answer (one that `isQuick` is followed by
+ * the next at once), and `clear()` removes it when this
  * person may not see it.
  */
 export function show(newPage) {
@@ -45,12 +46,14 @@ export async function refresh() {
   clearTimeout(timer);
   latest += 1;
   const request = latest;
+  let isQuick = false;
   try {
     const answer = await page.load();
     if (request !== latest) return;
     failures = 0;
     notice("");
     page.draw(answer);
+    isQuick = Boolean(answer.isQuick);
   } catch (error) {
     if (request !== latest) return;
     failures += 1;
@@ -61,7 +64,7 @@ export async function refresh() {
     }
     notice(say("failed", error.message));
   }
-  if (!document.hidden) timer = setTimeout(refresh, delay(failures));
+  if (!document.hidden) timer = setTimeout(refresh, isQuick ? 0 : delay(failures));
 }
 
 /** Milliseconds until the next request, longer after each failure in a row. */
