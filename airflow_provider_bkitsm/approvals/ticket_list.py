@@ -86,6 +86,11 @@ class TicketRow:
         return next((row.title for row in self.tasks if row.title), "")
 
     @property
+    def task_count(self) -> int:
+        """How many tasks it has that the reader may read."""
+        return len(self.tasks)
+
+    @property
     def decided_by(self) -> tuple[str, ...]:
         """Who answered."""
         return _each_once(row.decided_by for row in self.tasks)
@@ -115,7 +120,7 @@ class TicketRow:
             "asked_by": self.asked_by,
             "remarks": [asdict(remark) for remark in self.remarks],
             "tasks": tasks,
-            "task_count": len(self.tasks),
+            "task_count": self.task_count,
         }
 
 
