@@ -78,9 +78,8 @@ def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
     try:
         got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
     except OSError as error:
-        yield _with_scheme(
-            unreachable(Text("plugin"), base, str(error)), gateway, base, verbatim("[api] base_url")
-        )
+        silent = unreachable(Text("plugin"), base, str(error))
+        yield _with_scheme(silent, gateway, base, verbatim("[api] base_url"))
         return
     yield _with_scheme(judge_plugin(address, got), gateway, base, verbatim("[api] base_url"))
     yield judge_clock(Text("clock of the API server"), got.headers.get("date"), datetime.now(UTC))
@@ -117,6 +116,10 @@ def _try_callback(base: str, gateway: Gateway) -> Iterator[Finding]:
         cure = Text("mend the connection's extra callback_signing_secret")
         yield wrong(Text("signing keys"), verbatim(error), cure)
         return
+    if not gateway.dialect.capabilities.signed_address:
+        text = Text("not tried: sign_callback_url is false, and only the token of a ticket is taken without it")
+        yield warning(Text("callback"), text, Text("open a ticket, and look whether its callback arrives"))
+        return
     body = gateway.dialect.write_callback(sn, str(meta.get("callback_token") or secrets.token_hex(16)))
     try:
         got = fetch(_of_airflow(gateway), meta["callback_url"], body=body, headers=meta.get("headers"))
@@ -139,7 +142,7 @@ def check_roles() -> Iterator[Finding]:
     if manager != "FabAuthManager":
         yield judge_roles(manager or Text("the auth manager"), None)
         return
-    from airflow_provider_bkitsm.plugins.metadata.fab_roles import has_roles, roles_without_plugins
+    from airflow_provider_bkitsm.plugins.metadata.queries import has_roles, roles_without_plugins
 
     if not has_roles():
         text = Text("the FAB auth manager has no roles yet: the first start of the API server makes them")

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from airflow_provider_bkitsm.cli.airflow_check import check_roles
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import create_session
 from tests.plugins.database import airflow_database
-from tests.plugins.metadata.test_fab_roles import fill
+from tests.plugins.metadata.test_queries_roles import fill
 
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 

@@ -142,15 +142,25 @@ def test_every_kind_of_error_has_a_cure_in_both_languages(kind):
     assert with_cure(verbatim("mine."), cure, "zh") == f"mine。处理建议：{cure.into('zh')}"
 
 
+_EACH_LOCALE = """
+import os, sys
+from airflow_provider_bkitsm.cli.__main__ import main
+for name in ("LANG", "LC_MESSAGES", "LC_ALL"):
+    if os.fork():
+        os.wait()
+        continue
+    os.environ[name] = "zh_CN.UTF-8"
+    main(["check-service", "11"])
+    sys.exit()
+"""
+
+
 def test_it_is_so_in_a_process_of_its_own(connections, monkeypatch):
-    for name, locale in (("LANG", "zh_CN.UTF-8"), ("LC_MESSAGES", "zh_CN.UTF-8"), ("LC_ALL", "zh_CN.UTF-8")):
-        with monkeypatch.context() as patch:
-            for other in ("LC_ALL", "LC_MESSAGES", "LANG"):
-                patch.delenv(other, raising=False)
-            patch.setenv(name, locale)
-            command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", "check-service", "11"]
-            done = subprocess.run(command, capture_output=True, check=False)
-            assert "审批结果" in done.stdout.decode(), done.stderr.decode()
+    """One for each variable, of which all are without any of them when they start."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run([sys.executable, "-c", _EACH_LOCALE], capture_output=True, check=False)
+    assert done.stdout.decode().count("审批结果") == 3, done.stderr.decode()
 
 
 @pytest.fixture(params=["ascii", "latin-1"])
