@@ -204,6 +204,15 @@ def _seconds(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0.0
 
 
+def has_roles() -> bool:
+    """Whether FAB has roles: the first start of an API server makes its own.
+
+    :raises SQLAlchemyError: there are no tables of FAB, or the database cannot be used.
+    """
+    with create_session(scoped=False) as session:
+        return session.execute(select(_ROLE.c.id).limit(1)).first() is not None
+
+
 def roles_without_plugins() -> frozenset[str]:
     """Return FAB's roles that may read task instances and not plugins: Airflow shows them no page of a plugin.
 
