@@ -20,6 +20,7 @@ from sqlalchemy.schema import CreateColumn
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
 from airflow_provider_bkitsm.collectors.tables import (
     approval_table,
+    callback_token_table,
     collector_table,
     metadata,
     schema_table,
@@ -99,6 +100,11 @@ def _tries(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _callback_tokens(connection: Connection) -> None:
+    """Version 9. The digests of callbacks' tokens; those of earlier tickets are computed, and kept nowhere."""
+    callback_token_table.create(connection, checkfirst=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _tables,
     _bypass,
@@ -108,6 +114,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _numbers,
     _waits,
     _tries,
+    _callback_tokens,
 )
 """What leads to version 1, 2, 3, ... . Only ever added to.
 

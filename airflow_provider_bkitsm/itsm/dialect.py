@@ -79,6 +79,7 @@ class Capabilities:
     :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
     :param withdraws_any: accounts that may withdraw anybody's ticket; else only its creator may. None: there is no
         such rule, since an application withdraws a ticket in nobody's name.
+    :param signed_address: an address of a callback that carries our signature reaches Airflow as it was given.
     """
 
     fast_approval: bool
@@ -89,6 +90,7 @@ class Capabilities:
     verdict_field: bool
     verify_token: bool
     withdraws_any: frozenset[str] | None
+    signed_address: bool = True
 
 
 class Dialect(ABC):
@@ -136,6 +138,17 @@ class Dialect(ABC):
     def probe_ticket(self, sn: str, now: datetime) -> Flow[dict[str, Any]]:
         """Read how a ticket of our own is shown, likewise."""
         raise self._lacks(f"was measured, and ticket {sn} is not looked at")
+
+    def without_secret(self) -> Dialect | None:
+        """Return this version as it asks without a secret of its own; None where it sends none.
+
+        For a probe alone, which looks whether the secret is asked for.
+        """
+        return None
+
+    def open_questions(self, found: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return what is not known of this version: what a probe has seen of each, and what to look at by hand."""
+        return []
 
     def judge_probe(self, found: Mapping[str, Any]) -> dict[str, bool]:
         """Return which of this version's facts the results of a probe show to be right or wrong."""
