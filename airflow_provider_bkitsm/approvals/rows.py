@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, moment, text
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import Progress, web_address
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason, reason_code
 from airflow_provider_bkitsm.itsm.verdict import SeenBy
@@ -209,13 +210,14 @@ def row_of(
     status = status_of(wait, live)
     waits = status in OPEN
     step = live if live and waits else None
+    title = text(verdict.get("title")) or (sent.title if sent else "") or (live.title if live else "")
     in_itsm = isinstance(status, Outcome) and status.progress is not None
     decided_at = None if waits else (moment(verdict.get("decided_at")) or wait.ended_at)
     creator = live.creator if live else ""
     return Row(
         task=wait.task,
         sn=wait.sn or text(verdict.get("sn")),
-        title=text(verdict.get("title")) or (sent.title if sent else "") or (live.title if live else ""),
+        title=unmarked_title(title, is_ours=sent is not None),
         ticket_url=_address(wait, live),
         status=status,
         step=step.step if step else "",

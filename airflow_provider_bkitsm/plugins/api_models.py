@@ -13,10 +13,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from airflow_provider_bkitsm.approvals.asked import Match
 from airflow_provider_bkitsm.approvals.rows import Status, TaskKey
 from airflow_provider_bkitsm.approvals.state_diagram import StateDiagram
 from airflow_provider_bkitsm.approvals.ticket_detail import Kind
 from airflow_provider_bkitsm.collectors.row import CollectorState
+from airflow_provider_bkitsm.itsm.models import LogAction
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import SeenBy
 
@@ -257,6 +259,16 @@ class FormRow(_Answer):
     rows: list[tuple[str, str]] = Field(description="Name and value of each line of a custom form.", examples=[[]])
 
 
+class Sentence(_Answer):
+    """A line of ITSM's log, taken apart for readers of other languages. What there is nothing of is empty."""
+
+    action: LogAction
+    person: str = Field(description="Who did it; empty where ITSM did.", examples=["alice"])
+    step: str = Field(description="The step's name.", examples=["Leader"])
+    to: str = Field(description="Who got the step.", examples=[""])
+    note: str = Field(description="What the person wrote, or answered.", examples=[""])
+
+
 class Entry(_Answer):
     """An event of a ticket's history, or a step that waits (`pending`)."""
 
@@ -266,6 +278,71 @@ class Entry(_Answer):
     message: str = Field(description="What ITSM says of it.", examples=["alice handled Leader"])
     remark: str = Field(description="What the approver wrote.", examples=[""])
     automatic: bool = Field(description="Whether ITSM answered without a person.")
+    sentence: Sentence | None = Field(
+        description="`message` taken apart; null where it is not known what it says."
+    )
+
+
+class Difference(_Answer):
+    """A field that is not as it was sent, with excerpts in quotes; `digest` stands for all of what runs."""
+
+    key: str = Field(description="The field's key.", examples=["APPROVAL_CONTENT"])
+    sent: str = Field(description="What was sent.", examples=["'Restart db-1'"])
+    now: str | None = Field(description="What is there now; null where the field is missing.")
+
+
+class Asked(_Answer):
+    """What the task asked people, by the record of its round, and whether that is what runs."""
+
+    title: str = Field(examples=["Release 7"])
+    digest: str = Field(description="The digest of what people were asked.", examples=["sha256:3f9a"])
+    runs_digest: str = Field(
+        description="The digest of what the task would run, as rendered last; empty if not known.",
+        examples=["sha256:3f9a"],
+    )
+    item: str = Field(description="Which item of a shared approval is this task's.", examples=[""])
+    item_digest: str = Field(description="The digest of that item, as the ticket lists it.", examples=[""])
+    fields: list[FormRow] = Field(description="What was sent, without the title.")
+    match: Match = Field(
+        description="Whether what runs is what the ticket shows: `unknown` unless all of it is known."
+    )
+    differences: list[Difference] = Field(description="In what it differs; empty unless `match` is `differs`.")
+    requester: str = Field(description="Who asked, by the name in ITSM.", examples=["alice"])
+    run_by: str = Field(description="Who started the run, by the name in Airflow.", examples=["alice"])
+    round_number: int = Field(description="Counts how often the task has asked.", examples=[1])
+
+
+class Answer(_Answer):
+    """What one approver answered."""
+
+    operator: str = Field(description="The name in ITSM.", examples=["bob"])
+    approved: bool | None = Field(description="Null where the answer cannot be told.", examples=[True])
+    remark: str = Field(examples=["fine"])
+    decided_at: Time | None
+    automatic: bool = Field(description="Whether ITSM answered by itself.")
+
+
+class Evidence(_Answer):
+    """A line of the ticket's log that the outcome rests on."""
+
+    step: str = Field(examples=["Leader"])
+    operator: str = Field(examples=["bob"])
+    approved: bool | None = Field(examples=[True])
+    at: Time | None
+    automatic: bool = Field(description="Whether ITSM answered by itself.")
+
+
+class Decision(_Answer):
+    """How the wait ended, as the task was told."""
+
+    outcome: Outcome
+    answers: list[Answer] = Field(description="Who answered what, oldest first.")
+    evidence: list[Evidence] = Field(description="The lines of the log that the outcome rests on.")
+    evidence_required: bool = Field(description="Whether such lines were asked for.")
+    seconds: int | None = Field(description="From the ticket's opening to the decision.", examples=[300])
+    airflow_url: str = Field(
+        description="The Ticket tab of the task that asked; empty without `[api] base_url`.", examples=[""]
+    )
 
 
 class Story(_Answer):
@@ -341,6 +418,8 @@ class Ticket(_Answer):
     ticket: Approval | None = Field(description="Null if the task has no ticket, or none yet.")
     story: Story | None = Field(default=None, description="Null if ITSM does not show it now.")
     problem: str = Field(default="", description="Why there is no story; empty with one.", examples=[""])
+    asked: Asked | None = Field(default=None, description="Null if no record of this Airflow has it.")
+    decision: Decision | None = Field(default=None, description="Null before the task has one.")
     collector: CollectorPayload | None = Field(default=None, description="The log collector it is about.")
     may_change: bool = Field(default=False, description="Whether the caller may change the DAG's runs.")
     may_withdraw: bool = _may_withdraw(default=False)

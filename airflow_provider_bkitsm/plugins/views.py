@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import HTTPException
 
 from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, asked_of_application, decision_of
 from airflow_provider_bkitsm.approvals.csv_export import csv_of
 from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
@@ -25,6 +26,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.itsm.actions import may_withdraw, read_status
+from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
@@ -53,10 +55,15 @@ T = TypeVar("T")
 _SECONDS = 5.0
 
 
-async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) -> tuple[dict[str, Any] | None, str]:
+async def read_story(
+    gateway: Gateway, sn: str, *, seconds: float = _SECONDS, request: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """Return a ticket's story, or why there is none; exactly one of the two is empty.
 
+    ``differences`` in it are the fields that ITSM does not show as they were sent; None where that is not known.
+
     :param seconds: how long ITSM may take.
+    :param request: what was sent to open the ticket; None: not known.
     """
     try:
         async with asyncio.timeout(seconds), ItsmAsyncHook.for_gateway(gateway) as hook:
@@ -69,7 +76,11 @@ async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) ->
         return None, f"no answer in {seconds:g} s"
     except ItsmError as error:
         return None, str(error)
-    return ticket_detail(*answers).as_dict(), ""
+    try:
+        differences = None if request is None else differing_fields(request, answers[0], gateway.dialect)
+    except ItsmError:
+        differences = None
+    return {**ticket_detail(*answers).as_dict(), "differences": differences}, ""
 
 
 MOST_COLLECTORS = 2000
@@ -201,6 +212,37 @@ def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
     return read_sent_tickets(tickets) if _has_store() else {}
 
 
+def _read_rounds(wait: ApprovalWait) -> RoundRecords | None:
+    """Read the records of a wait's round; None where there are none, or the store cannot be read. Blocks."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
+
+    if not all(wait.ticket) or not _has_store():
+        return None
+    task, here = wait.task, installation()
+    key = (task.task_id, task.map_index, here)
+    try:
+        store = open_approval_store()
+        source = store.by_ticket(wait.conn_id, wait.sn)
+        rounds = store.of_run(task.dag_id, task.run_id) if source else []
+    except ItsmError:
+        return None
+    if source is None:
+        return None
+    of_task = [
+        one for one in rounds if (one.subject.task_id, one.subject.map_index, one.subject.installation) == key
+    ]
+    last = of_task[-1] if of_task else None
+    is_its_own = last is not None and source.nonce in (last.nonce, last.ticket_of)
+    return RoundRecords(own=last if is_its_own else None, source=source)
+
+
+def _end_of(wait: ApprovalWait, rounds: RoundRecords | None) -> Mapping[str, Any] | None:
+    """Return the verdict that the task ended with; of one that has none, or not any more, its record's."""
+    if wait.verdict is not None or rounds is None or wait.state == "deferred":
+        return wait.verdict
+    return (rounds.own or rounds.source).verdict
+
+
 _MOST_ROWS = 20_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
@@ -300,11 +342,15 @@ class ApprovalViews:
         now = datetime.now(UTC)
         if wait is None:
             return {"ticket": None, "now": now}
-        collector = await self._collector(wait, frozenset({task.dag_id}))
+        applied = await self._collector(wait, frozenset({task.dag_id}))
         await self.sent.refresh([wait.ticket])
         await self.live.refresh(await self._in_their_itsm([wait.ticket]))
         row = self._row(wait, PageContext(polls=await self._last_polls(), people=_user_mapping()))
-        story, problem = await self._story(wait)
+        rounds = await in_thread(_read_rounds, wait)
+        sent = rounds.source.request if rounds else applied.request if applied else None
+        story, problem = await self._story(wait, sent)
+        differences = (story or {}).get("differences")
+        asked = asked_of(rounds, differences) if rounds else applied and asked_of_application(applied, differences)
         changes = await in_thread(may_change, request, user, task.dag_id)
         creator = row.creator or (story or {}).get("creator", "")
         withdraws, withdraw_by = await self._withdrawal(_acting_name(user), wait.conn_id, creator)
@@ -312,7 +358,9 @@ class ApprovalViews:
             "ticket": row.as_dict(),
             "story": story,
             "problem": problem,
-            "collector": collector,
+            "asked": asked and asked.as_dict(),
+            "decision": decision_of(_end_of(wait, rounds), opened_at=row.since),
+            "collector": applied and collector_row(applied) | {"payload": applied.etl_payload},
             "may_change": changes,
             "may_withdraw": changes and row.is_open and bool(wait.sn) and withdraws,
             "withdraw_by": withdraw_by if row.is_open else (),
@@ -330,13 +378,17 @@ class ApprovalViews:
         """Have a ticket's story read anew: somebody has just changed the ticket."""
         self._stories.forget(ticket)
 
-    async def _story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
+    async def _story(
+        self, wait: ApprovalWait, request: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any] | None, str]:
         """Return a ticket's story, which everybody who looks within seconds shares."""
         if not all(wait.ticket):
             return None, ""
-        return await self._stories.get(wait.ticket, lambda: self._read_story(wait))
+        return await self._stories.get(wait.ticket, lambda: self._read_story(wait, request))
 
-    async def _read_story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
+    async def _read_story(
+        self, wait: ApprovalWait, request: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any] | None, str]:
         gateway = await self._gateway(wait.conn_id)
         if gateway is None:
             return None, ""
@@ -344,7 +396,7 @@ class ApprovalViews:
         if sent is not None and sent.dialect != spoken:
             name = f"ITSM ticket {wait.sn}"
             return None, str(another_dialect(name, wait.conn_id, stored=sent.dialect, spoken=spoken))
-        return await read_story(gateway, wait.sn)
+        return await read_story(gateway, wait.sn, request=request)
 
     async def _gateway(self, conn_id: str) -> Gateway | None:
         return await self._gateways.get(conn_id, lambda: in_thread(self.metadata.gateway, conn_id))
@@ -454,12 +506,10 @@ class ApprovalViews:
         """Return the collectors' names by ticket."""
         return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
 
-    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> dict[str, Any] | None:
-        """Return the collector that this ticket is about, with the payload that was applied for."""
+    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> CollectorRow | None:
+        """Return the collector that this ticket is about."""
         rows = await self._collector_rows(dags) if wait.sn else []
-        return next(
-            (collector_row(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == wait.sn), None
-        )
+        return next((row for row in rows if row.ticket_sn == wait.sn), None)
 
     async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store is down."""

@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnavailableError,
     printable,
 )
-from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
+from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marks
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import has_started
 from airflow_provider_bkitsm.tickets.callback_tokens import with_kept_callback
@@ -147,7 +147,7 @@ class TicketOpener:
             )
         except ItsmOutcomeUnknownError as lost:
             self.may_have_opened = True
-            log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
+            log.warning("%s; looking for a ticket marked %s", lost, marks(handle.tag)[0])
             return self._appeared(handle, lost)
         except ItsmInvalidRequestError as refused:
             self._raise_if_orphan(handle, refused)
@@ -304,7 +304,7 @@ class TicketOpener:
             telemetry.adopted(self.hook.bkitsm_conn_id)
             return found
         raise ItsmOutcomeUnknownError(
-            f"{lost.message}. No ticket marked #{marker(handle.tag)} {why}; a retry looks for it again before it"
+            f"{lost.message}. No ticket marked {marks(handle.tag)[0]} {why}; a retry looks for it again before it"
             " opens one"
         ) from None
 
