@@ -37,11 +37,11 @@ test("every view has its columns, each with a word", () => {
   ]);
   assert.deepEqual(names("decided"), [
     ...["title", "status", "by"],
-    ...[...people, "decided_at", "took", "remark"],
+    ...[...people, "decided_at", "time_to_decide", "remark"],
   ]);
   assert.deepEqual(names("all"), [
     ...["title", "status", "step", "person_either"],
-    ...[...people, "either", "took", "remark"],
+    ...[...people, "either", "time_to_decide", "remark"],
   ]);
   for (const name of VIEWS.flatMap(names)) assert.ok(name in WORDS, name);
 });
@@ -200,9 +200,9 @@ test("the last column is the deadline until there is a decision", () => {
 });
 
 test("a decision says how long it took", () => {
-  assert.equal(cell("took", decidedTicket()).textContent, "30 min");
-  assert.equal(cell("took", decidedTicket({ seconds_to_decide: 0 })).textContent, "under a minute");
-  assert.equal(cell("took", ticket()).textContent, "");
+  assert.equal(cell("time_to_decide", decidedTicket()).textContent, "30 min");
+  assert.equal(cell("time_to_decide", decidedTicket({ seconds_to_decide: 0 })).textContent, "0 s");
+  assert.equal(cell("time_to_decide", ticket()).textContent, "");
 });
 
 test("remarks are there, with names where several people answered", () => {

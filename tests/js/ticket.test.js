@@ -224,7 +224,7 @@ test("a decision has who answered what, in which time, and on what it rests", ()
   assert.match(text, /EvidenceLeader · bob approved/);
   assert.match(text, /bob approved<b>ok<\/b>/);
   assert.match(text, /the system answered automatically/);
-  assert.match(decisionText({ seconds: 40 }), /Time to decideunder a minute/);
+  assert.match(decisionText({ seconds: 40 }), /Time to decide40 s/);
 });
 
 test("an approval without evidence says so", () => {

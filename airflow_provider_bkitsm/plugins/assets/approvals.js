@@ -67,9 +67,9 @@ const DEADLINE = { name: "deadline", sort: "deadline", cell: endCell };
 const DECIDED = { name: "decided_at", sort: "decided_at", cell: endCell };
 const EITHER = { name: "either", sort: "deadline", cell: endCell };
 const TOOK = {
-  name: "took",
+  name: "time_to_decide",
   sort: "seconds_to_decide",
-  cell: (row) => timeCell("took", lasted(row.seconds_to_decide), "more"),
+  cell: (row) => timeCell("time_to_decide", lasted(row.seconds_to_decide), "more"),
 };
 const REMARK = { name: "remark", cell: remarkCell };
 
@@ -359,7 +359,7 @@ export class Page {
       el("strong", { id: "picked", role: "status" }, count),
       act("remind_many", "button", () => this.act("remindMany")),
       act("withdraw_many", "button risky", () => this.act("withdrawMany")),
-      act("pick_none", "plain", () => {
+      act("pick_none", "quiet", () => {
         this.pickAll(false);
         const boxes = [...document.querySelectorAll("[data-pick-all]")];
         boxes.find((box) => box.checkVisibility())?.focus();

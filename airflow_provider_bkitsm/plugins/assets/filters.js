@@ -13,7 +13,7 @@ const BOTH = [
   ["title", "title"],
   ["status", "status"],
 ];
-const TOOK = ["seconds_to_decide", "took"];
+const TOOK = ["seconds_to_decide", "time_to_decide"];
 /** What the list is sorted by where it has no headings, with the words for it. */
 const ORDERS = {
   waiting: [["deadline", "deadline"], ...BOTH],
@@ -247,7 +247,7 @@ export class Bar {
       }
       document.getElementById("filters-word").focus();
     };
-    const attributes = { type: "button", id: "clear", class: "plain", hidden: true };
+    const attributes = { type: "button", id: "clear", class: "quiet", hidden: true };
     return el("button", { ...attributes, onclick }, say("clear"));
   }
 
