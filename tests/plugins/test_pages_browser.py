@@ -51,7 +51,7 @@ def test_a_ticket_is_one_row_with_its_tasks_and_the_nearest_deadline_is_first(si
     page.wait(lambda: "wait [4]" in page.all("tbody tr")[0].text, "not all tasks")
     assert "carol" in first.text
     assert page.one("[data-view=waiting]").text.endswith(" 2")
-    assert {"en": "2 tickets", "zh-CN": "2 张单据"}[language] in page.one("#pages").text
+    assert {"en": "2 tickets", "zh-CN": "2 张单据"}[language] in page.one("#total").text
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,10 @@ export class Page {
 
   start() {
     const rows = el("div", { id: "rows" }, loading());
-    const pages = el("nav", { id: "pages", class: "pages", "aria-label": say("pages") });
+    // It stays in the page, so that screen readers say how many tickets a filter has left.
+    const total = el("span", { id: "total", class: "soft small", role: "status" });
+    const buttons = el("nav", { id: "pages", "aria-label": say("pages") });
+    const pages = el("div", { class: "pages" }, total, buttons);
     const bulk = el("div", { id: "bulk" });
     frame(
       say("approvals"),
@@ -244,6 +247,8 @@ export class Page {
     restoreFocus();
     this.drawBulk();
     document.getElementById("pages").replaceChildren(...this.pageButtons(answer));
+    const total = document.getElementById("total");
+    if (total.textContent !== totalText(answer)) total.textContent = totalText(answer);
   }
 
   clear() {
@@ -375,13 +380,8 @@ export class Page {
 
   /* Its pages */
 
-  pageButtons({ page, pages, total }) {
+  pageButtons({ page, pages }) {
     return [
-      el(
-        "span",
-        { class: "soft small" },
-        say(total === 1 ? "page_one" : "page", page, pages, total),
-      ),
       this.pageButton("previous", page - 1, page > 1),
       this.pageButton("next", page + 1, page < pages),
     ];
@@ -392,6 +392,10 @@ export class Page {
     const attributes = { type: "button", class: "button", "data-key": name };
     return el("button", { ...attributes, disabled: !isThere, onclick }, say(name));
   }
+}
+
+export function totalText({ page, pages, total }) {
+  return say(total === 1 ? "page_one" : "page", page, pages, total);
 }
 
 /** Something can be done to a ticket with a number that ITSM has not decided yet. */
