@@ -169,7 +169,7 @@ function statusCell(row, now) {
   const hint = { class: "small stalled", title: say("stalled_more") };
   return el(
     "td",
-    {},
+    { class: "status" },
     badge(row.status),
     row.stalled ? el("div", hint, say("stalled")) : null,
     row.stale ? note(unconfirmed(row, now)) : null,
