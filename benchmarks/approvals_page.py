@@ -7,7 +7,8 @@ Airflow's API server with one process, headless Chromium, and a sandbox that kno
 20 ms for each request. In Airflow's database are 2,000 waiting tasks, 2,000 decided ones, and 4,000 other deferred
 tasks with 100,000 XComs. A time runs from the navigation to the frame in which the first row is drawn, live status
 and steps included. Between two visits passes more time than anything but a step is remembered for. A filter or an
-order takes from the click to the frame in which the rows are drawn anew. Frames are counted while 100 scroll by.
+order takes from the click to the frame in which the rows are drawn anew. While the page scrolls through 100
+tickets, the frames are counted.
 """
 
 from __future__ import annotations

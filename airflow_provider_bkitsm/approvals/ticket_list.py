@@ -258,7 +258,8 @@ def _sorted(tickets: Iterable[TicketRow], wanted: Wanted) -> list[TicketRow]:
     So "the nearest deadline first" is one order for all views. Equal tickets keep a fixed order.
     """
     value = _SORTED_BY[wanted.sort]
-    has, lacks = [], []
+    has: list[TicketRow] = []
+    lacks: list[TicketRow] = []
     for ticket in sorted(tickets, key=lambda ticket: (ticket.sn, *_place(ticket.lead))):
         (lacks if value(ticket) in (None, "") else has).append(ticket)
     has.sort(key=value, reverse=wanted.descending)

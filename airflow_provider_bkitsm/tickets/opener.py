@@ -195,7 +195,7 @@ class TicketOpener:
         known = [one for one in read_known_tickets(self.hook.bkitsm_conn_id, **of_ours) if one.tag != handle.tag]
         if any(self._finds(one) for one in known[:_WITNESSES]):
             return
-        mark, conn_id = f"#{marker(handle.tag)}", self.hook.bkitsm_conn_id
+        mark, conn_id = marks(handle.tag)[0], self.hook.bkitsm_conn_id
         why = _HIDDEN.format(sn=known[0].sn) if known else _UNTRIED.format(creator=handle.creator, conn_id=conn_id)
         raise ItsmOutcomeUnknownError(
             f"no ticket marked {mark} was found, and that shows nothing: {why}. Whether it was opened is not"

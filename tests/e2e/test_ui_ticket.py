@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.browsing import gate, needs_a_browser, ticket_tab
 
 pytestmark = needs_a_browser

@@ -1,6 +1,6 @@
 /*
- * How many approvals wait, on Airflow's Home: a React component, in the way Airflow loads the apps of
- * plugins. React is the one of Airflow's page. It shows nothing while nothing waits.
+ * How many approvals wait, on Airflow's Home: a React component, in the way Airflow loads the apps
+ * of plugins. React is the one of Airflow's page. It shows nothing while nothing waits.
  */
 
 import { ask } from "./api.js";

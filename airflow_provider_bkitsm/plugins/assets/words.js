@@ -270,7 +270,8 @@ export const WORDS = {
   k_refused: ["refused", "拒绝"],
   k_answered: ["answered", "已处理"],
   k_automatic: ["automatically", "自动"],
-  // The ticket: sentences of ITSM's log. {0} is the step, {1} who got it. A Chinese page shows ITSM's own.
+  // The ticket: sentences of ITSM's log. {0} is the step, {1} who got it. A Chinese page shows
+  // ITSM's own.
   log_began: ["The flow began", "流程开始"],
   log_ended: ["The flow ended", "流程结束"],
   log_submitted: ["handed the ticket in", "提单"],
