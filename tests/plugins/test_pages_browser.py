@@ -87,6 +87,7 @@ def test_filters_are_in_the_address_and_a_link_leads_to_the_same_list(site, wait
     assert page.one("#person").get_property("value") == "Alice"
     page.click("#clear")
     page.wait(lambda: "status" not in page.driver.current_url, "not cleared")
+    assert page.script("return document.activeElement.id") == "status"
     assert page.one("#person").get_property("value") == ""
 
 

@@ -347,7 +347,9 @@ export class Page {
     }
     const place = document.getElementById("bulk");
     if (!number) {
+      const isLeft = place.contains(document.activeElement);
       place.replaceChildren();
+      if (isLeft) focusPickAll();
       return;
     }
     const count = say("picked", number);
@@ -364,11 +366,7 @@ export class Page {
       el("strong", { id: "picked", role: "status" }, count),
       act("remind_many", "button", () => this.act("remindMany")),
       act("withdraw_many", "button risky", () => this.act("withdrawMany")),
-      act("pick_none", "quiet", () => {
-        this.pickAll(false);
-        const boxes = [...document.querySelectorAll("[data-pick-all]")];
-        boxes.find((box) => box.checkVisibility())?.focus();
-      }),
+      act("pick_none", "quiet", () => this.pickAll(false)),
     );
     place.replaceChildren(bar);
   }
@@ -392,6 +390,12 @@ export class Page {
     const attributes = { type: "button", class: "button", "data-key": name };
     return el("button", { ...attributes, disabled: !isThere, onclick }, say(name));
   }
+}
+
+/** Where who works with the keyboard goes on when nothing is chosen any more. */
+function focusPickAll() {
+  const boxes = [...document.querySelectorAll("[data-pick-all]")];
+  boxes.find((box) => box.checkVisibility())?.focus();
 }
 
 export function totalText({ page, pages, total }) {
