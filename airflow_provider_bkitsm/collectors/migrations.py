@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.collectors.tables import (
     approval_table,
     collector_table,
     metadata,
+    reminder_table,
     schema_table,
     wait_table,
 )
@@ -99,6 +100,12 @@ def _tries(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _reminders(connection: Connection) -> None:
+    """Version 9. The record of each reminder, and what a waiting task sends them with."""
+    reminder_table.create(connection, checkfirst=True)
+    add_column(connection, wait_table.c.remind_by)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _tables,
     _bypass,
@@ -108,6 +115,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _numbers,
     _waits,
     _tries,
+    _reminders,
 )
 """What leads to version 1, 2, 3, ... . Only ever added to.
 

@@ -72,6 +72,7 @@ class WaitRecord:
     :param opened_by: see :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
     :param withdraw: whether the ticket is to end when the task is ended from outside.
     :param ti_id: UUID of the task instance's try that waits; None: an earlier version stored the record.
+    :param remind_by: what sends the task's reminders, as ``tickets.senders`` writes it; None: it names nothing.
     """
 
     installation: str
@@ -84,6 +85,7 @@ class WaitRecord:
     opened_by: str | None
     withdraw: bool
     ti_id: str | None = None
+    remind_by: str | None = None
 
     @property
     def key(self) -> str:
@@ -203,6 +205,15 @@ class WaitStore:
             sn = _number(connection, key, ti_id)
             connection.execute(wait_table.delete().where(wait_table.c.wait_key == key))
         return sn
+
+    def remind_by(self, key: str) -> str | None:
+        """Return what sends a waiting task's reminders; None where it names nothing, or waits no more."""
+        columns = wait_table.c
+        with self._transactions.begin() as connection:
+            found: str | None = connection.execute(
+                select(columns.remind_by).where(columns.wait_key == key)
+            ).scalar()
+        return found
 
     def tries_for(self, sn: str, *, bkitsm_conn_id: str) -> list[str]:
         """Return the tries of tasks that wait for a ticket, as UUIDs, of every installation."""
