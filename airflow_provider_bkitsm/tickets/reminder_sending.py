@@ -365,20 +365,31 @@ def _why_no_hand_over(policy: VerdictPolicy, people: tuple[str, ...], ownership:
 
 def _send_and_note(store: ReminderStore, spec: SenderSpec, claim: Claim, message: Reminder) -> Again:
     """Send a message, and store at once that it was sent; return when to try again. Blocks."""
+    is_sent = False
     try:
-        load_sender(spec)(message)
+        send = load_sender(spec)
+        with store.sending(claim, recipients=message.recipients) as note:
+            send(message)
+            is_sent = True
+            note()
     except Exception as error:
+        if is_sent:
+            return _note_late(store, claim, message)
         # The text of a foreign error may hold a secret: only its class is named.
         again = store.failed(claim)
         kind, tried = type(error).__name__, f"attempt {claim.attempts}" if again else "the last attempt"
         log.warning("%s has not sent the reminder of %s: %s, %s", spec.path, message.sn, kind, tried)
         return again
+    return None
+
+
+def _note_late(store: ReminderStore, claim: Claim, message: Reminder) -> None:
+    """Store that a message was sent, although the store has just failed to."""
     for left in reversed(range(_NOTE_ATTEMPTS)):
         try:
             store.end(claim, ReminderState.SENT, recipients=message.recipients)
-            break
+            return
         except ItsmError as error:
             if not left:
                 log.warning("That %s was reminded of could not be stored; it may be again: %s", message.sn, error)
             time.sleep(1)
-    return None

@@ -2,8 +2,8 @@
 """Which reminders were sent: a row for each in the store, so that several processes send each once.
 
 The insert of the row is the claim to send it. A claim runs out: a process that was killed with it has sent
-nothing, or has not noted that it did. Then another process takes the row over and sends the message. So a message is
-sent twice where a process dies after it was sent and before that is committed: a matter of milliseconds, however
+nothing, or has not noted that it did. Then another process takes the row over and sends the message. So a message
+comes twice where a process dies after it was sent and before that is committed: a matter of a millisecond, however
 long the sending takes. The other way round a message would be lost where the process dies during the sending. A
 second message costs a glance, and a lost one may cost the deadline.
 """
@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,6 +26,7 @@ from sqlalchemy import exc as sql
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.tables import reminder_table
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
 
 MOST_ATTEMPTS = 3
 """So often one message is tried to be sent."""
@@ -134,6 +136,28 @@ class ReminderStore:
         names = ",".join(recipients) or None
         return self._change(claim, state=state.value, ended_at=self._now(), recipients=names)
 
+    @contextmanager
+    def sending(self, claim: Claim, *, recipients: Iterable[str]) -> Iterator[Callable[[], None]]:
+        """Yield what stores that a message was sent; ready at once, over a connection that is open by then.
+
+        The time between the sending and the commit is the one in which a killed process makes a message come twice:
+        so it is one statement.
+
+        :raises ItsmError: the claim has run out, and nothing may be sent; or the store cannot be used.
+        """
+        mine = [reminder_table.c[name] == value for name, value in _claimed(claim).items()]
+        sent = reminder_table.update().where(*mine)
+        names = ",".join(recipients) or None
+        with self._transactions.statements() as connection:
+            if connection.execute(select(reminder_table.c.sn).where(*mine)).first() is None:
+                raise ItsmConflictError(f"the claim to send a message about {claim.key.sn} has run out")
+
+            def note() -> None:
+                values = {"state": ReminderState.SENT.value, "ended_at": self._now(), "recipients": names}
+                connection.execute(sent.values(**values))
+
+            yield note
+
     def failed(self, claim: Claim) -> datetime | None:
         """Give a claim back after an attempt that has failed; return when the next one may be (aware).
 
@@ -203,8 +227,7 @@ class ReminderStore:
         self._swap(row, {"state": ReminderState.GIVEN_UP.value, "ended_at": now, "sn": key.sn})
 
     def _change(self, claim: Claim, **values: Any) -> bool:
-        row = {"reminder_key": claim.key.digest, "claim": claim.token, "state": ReminderState.CLAIMED.value}
-        return self._swap(row, values)
+        return self._swap(_claimed(claim), values)
 
     def _swap(self, row: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Change a row that is as it was read; return whether it was."""
@@ -218,6 +241,10 @@ class ReminderStore:
                 if not left:
                     raise
         return False
+
+
+def _claimed(claim: Claim) -> dict[str, str]:
+    return {"reminder_key": claim.key.digest, "claim": claim.token, "state": ReminderState.CLAIMED.value}
 
 
 def _values(key: ReminderKey, token: str, now: datetime, *, attempts: int) -> dict[str, Any]:

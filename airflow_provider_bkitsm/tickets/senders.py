@@ -240,7 +240,6 @@ def context_of(reminder: Reminder) -> Any:
         **names,
         "ti": ti,
         "task_instance": ti,
-        "dag": SimpleNamespace(dag_id=reminder.dag_id),
         "dag_run": SimpleNamespace(dag_id=reminder.dag_id, run_id=reminder.run_id),
     }
 

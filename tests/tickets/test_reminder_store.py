@@ -12,6 +12,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import Engine
 
+from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
 from airflow_provider_bkitsm.tickets.reminder_store import (
     LEASE_SECONDS,
     MOST_ATTEMPTS,
@@ -178,3 +179,17 @@ def test_a_number_that_itsm_gave_twice_is_another_ticket(
     again: Callable[[], object] = lambda: store.claim(replace(KEY, opened_at=KEY.opened_at + later))  # noqa: E731
     assert (again() == SETTLED) is same
     assert (again() == SETTLED) is same
+
+
+def test_that_a_message_was_sent_is_stored_at_once(store: ReminderStore) -> None:
+    with store.sending(claimed(store), recipients=["alice"]) as note:
+        note()
+        assert store.claim(KEY) == SETTLED
+
+
+def test_who_has_lost_the_claim_sends_nothing(store: ReminderStore, clock: Clock) -> None:
+    slow = claimed(store)
+    clock.pass_by(LEASE_SECONDS)
+    claimed(store)
+    with pytest.raises(ItsmConflictError, match="run out"), store.sending(slow, recipients=[]):
+        pytest.fail("nothing may be sent")

@@ -196,7 +196,7 @@ def test_a_notifier_that_has_only_its_asynchronous_half_sends_too() -> None:
 def test_a_function_gets_what_one_of_the_remind_option_gets() -> None:
     one = message()
     load_sender(SenderSpec(path=f"{HERE}.function"))(one)
-    assert SENT == [("REQ1", one.title, one.ticket_url, ["alice", "bob"], one.waiting_since, "Airflow")]
+    assert [("REQ1", one.title, one.ticket_url, ["alice", "bob"], one.waiting_since, "Airflow")] == SENT
 
 
 def test_a_function_that_asks_for_more_gets_it() -> None:
@@ -224,8 +224,8 @@ def test_both_languages_say_who_since_when_until_when_and_where() -> None:
         "In ITSM: https://itsm.example.com/#/ticket/detail?id=1",
         "In Airflow: https://airflow.example.com/dags/d/runs/r/tasks/t/plugin/bkitsm-ticket",
     ]
-    assert chinese.splitlines()[0] == "请审批：Open the gate（REQ1）"  # noqa: RUF001
-    assert "等待开始：2026-11-29 20:00 Asia/Shanghai" in chinese  # noqa: RUF001
+    assert chinese.splitlines()[0] == "请审批：Open the gate（REQ1）"
+    assert "等待开始：2026-11-29 20:00 Asia/Shanghai" in chinese
 
 
 @pytest.mark.parametrize(
