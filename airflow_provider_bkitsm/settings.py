@@ -74,9 +74,10 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     ),
     "remind": _option(
         "Function or notifier class that sends a reminder about an open ticket, as package.module.name, which the "
-        "API server and the triggerers can import: for a person who presses Remind, and for tasks whose remind_after "
-        "names no remind_by. A function is called with the keyword arguments sn, title, ticket_url, approvers, "
-        "waiting_since and by, and with reminder where it takes that. Empty: there is only a text to copy.",
+        "API server and the triggerers can import: for a person who presses Remind, and for tasks with a "
+        "remind_after and no remind_by. A function is called with the keyword arguments sn, title, ticket_url, "
+        "approvers, waiting_since and by, and with reminder where it takes that. Empty: there is only a text to "
+        "copy.",
         example="company.chat.remind",
     ),
     "remind_by_allowed": _option(

@@ -66,7 +66,7 @@ def test_a_changed_default_is_noticed(monkeypatch):
 def test_a_parameter_that_is_taken_from_a_class_above_is_noticed(monkeypatch):
     above = inspect.unwrap(ItsmNotifier.__init__)
     monkeypatch.setitem(above.__kwdefaults__, "bkitsm_conn_id", "other")
-    assert difference().count('+        bkitsm_conn_id: str = "other",') == 2
+    assert difference().count('+        bkitsm_conn_id: str = "other",') == 3
 
 
 def test_what_users_are_shown_to_import_is_public():

@@ -23,8 +23,8 @@ class BkCmsiNotifier(ItsmNotifier):
     """Writes to people through BlueKing's message centre, which knows their addresses by their user names.
 
     As ``remind_by`` of a wait it sends the reminder to those whom the ticket asks. As a callback it sends
-    ``title`` and ``text`` to ``receivers``. One notifier is one channel: of two notifiers a failure of the one does
-    not repeat the other.
+    ``title`` and ``text`` to ``receivers``. One notifier is one channel: of two notifiers a failure of the one
+    does not repeat the other.
 
     :param channel: ``mail``, ``weixin`` (WeChat or WeCom, as the site has set it up), or at the ESB another
         ``msg_type`` of its ``send_msg``.

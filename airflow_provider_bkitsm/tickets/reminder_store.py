@@ -140,8 +140,7 @@ class ReminderStore:
     def sending(self, claim: Claim, *, recipients: Iterable[str]) -> Iterator[Callable[[], None]]:
         """Yield what stores that a message was sent; ready at once, over a connection that is open by then.
 
-        The time between the sending and the commit is the one in which a killed process makes a message come twice:
-        so it is one statement.
+        Between the sending and the commit a killed process makes a message come twice: so it is one statement.
 
         :raises ItsmError: the claim has run out, and nothing may be sent; or the store cannot be used.
         """

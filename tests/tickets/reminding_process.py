@@ -43,7 +43,6 @@ async def main() -> None:
         awaited = AwaitedTicket(sn=sn, bkitsm_conn_id="bkitsm_default", dag_id="dag", run_id="run_1")
         sender = SenderSpec(path="tests.tickets.reminding_process.sends")
         watch.add(TicketReminders(awaited=awaited, plan=plan, senders=(sender,), opened=opened))
-    print("begun", flush=True)
     await asyncio.get_running_loop().create_future()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,15 +42,12 @@ def scene(connections, sandbox, own_postgres_url, tmp_path) -> dict[str, Any]:
 
 
 @contextmanager
-def process(scene: dict[str, Any], **more: str) -> Iterator[subprocess.Popen[str]]:
+def process(scene: dict[str, Any], **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process until the end of the block."""
     command = [sys.executable, "-m", "tests.tickets.reminding_process"]
-    with subprocess.Popen(
-        command, env=scene["env"] | more, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as running:
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=scene["env"] | more, cwd=ROOT, **silent) as running:
         try:
-            assert running.stdout is not None
-            assert running.stdout.readline() == "begun\n"
             yield running
         finally:
             running.kill()
@@ -72,18 +70,19 @@ def all_sent(scene: dict[str, Any]) -> None:
 
 
 def test_500_reminders_are_each_sent_once_though_a_triggerer_is_killed_while_it_sends(scene):
-    with process(scene) as stays, process(scene, DIES_AT="100") as dies:
-        until(lambda: dies.poll() is not None, lambda: "it lives on")
-        assert dies.returncode == -9
-        all_sent(scene)
-        time.sleep(1)
-        assert stays.poll() is None
+    with process(scene, DIES_AT="100") as dies:
+        until(lambda: bool(counts(scene)), lambda: "it has not begun")
+        with process(scene) as stays:
+            until(lambda: dies.poll() is not None, lambda: "it lives on")
+            assert dies.returncode == -signal.SIGKILL
+            all_sent(scene)
+            time.sleep(1)
+            assert stays.poll() is None
     found = counts(scene)
     # The call that died had not sent. Of the others on their way one may have been sent and not yet noted.
     twice = {sn: count for sn, count in found.items() if count > 1}
     assert set(found) == set(scene["sns"])
     assert len(twice) <= AT_ONCE - 1, json.dumps(twice)
-    assert set(found.values()) <= {1, 2}
 
 
 def test_500_reminders_are_each_sent_once_by_two_triggerers(scene):

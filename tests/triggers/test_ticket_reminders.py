@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -169,6 +170,12 @@ async def test_the_store_knows_what_sends_a_waiting_tasks_reminders(sn, sandbox,
     assert open_wait_store().remind_by(key) is None
 
 
+KINDS = {
+    "sensor": partial(ItsmTicketSensor, task_id="wait", ticket_sn="REQ1"),
+    "approval": partial(ItsmApprovalOperator, task_id="gate", title="t", fast_approval=True),
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -181,13 +188,10 @@ async def test_the_store_knows_what_sends_a_waiting_tasks_reminders(sn, sandbox,
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", ["sensor", "approval"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_nobody_could_send_is_refused_while_the_dag_is_parsed(kind, arguments, word):
     with pytest.raises(ItsmError, match=word):
-        if kind == "sensor":
-            ItsmTicketSensor(task_id="wait", ticket_sn="REQ1", **arguments)
-        else:
-            ItsmApprovalOperator(task_id="gate", title="t", fast_approval=True, **arguments)
+        KINDS[kind](**arguments)
 
 
 def test_a_sensor_that_keeps_a_worker_sends_nothing_and_says_so():
