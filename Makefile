@@ -32,7 +32,7 @@ help:
 	@echo "make audit                 known holes in our dependencies, from a database in the network"
 	@echo "make lint                  ruff, mypy --strict, imports, declared packages, spelling, dead code, licences, prettier"
 	@echo "make headers               add the licence header where it lacks"
-	@echo "make api                   write docs/api.md, docs/openapi.json and the tables of docs/options.md from the code"
+	@echo "make api                   write docs/api.md (both languages), docs/openapi.json and the tables of docs/options.md from the code"
 	@echo "make wheel                 build wheel and sdist into dist, and check them"
 	@echo "make constraints           renew the versions that the tests run with"
 	@echo "make docs                  build the documentation into site/, English and Chinese, strictly"
@@ -40,7 +40,7 @@ help:
 	@echo "make bench                 measure everything, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-quick           the same in small, written nowhere (two minutes)"
 	@echo "make chaos                 crashes and kills, write docs/reliability.md (twenty minutes)"
-	@echo "make mutation              whether the tests notice mistakes in the pure core (an hour and a half)"
+	@echo "make mutation              whether the tests notice mistakes in what has changed of the pure core"
 	@echo "make clean                 remove what these targets made"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -63,17 +63,18 @@ $(SCRIPTS): package.json package-lock.json
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(DIALECT),--dialect $(DIALECT)) $(if $(KEEP),--keep)
 
-# Three at a time; a file stays together: it shares servers.
+# A file stays together: it shares servers.
 UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
-# Two Airflows at a time, one for each kind of database.
-E2E := tests/e2e --numprocesses=2
+# Three Airflows at a time: mostly they wait.
+E2E := tests/e2e --numprocesses=3
 
 test: $(STAMP)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	@if $(HAS_NODE); then $(MAKE) test-js; fi
-	$(MAKE) --jobs=$(or $(AT_ONCE),2) $(if $(COVERAGE),coverage,test-unit) test-e2e
+	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; BKITSM_TEST_RUN=$$made \
+	  $(MAKE) --jobs=$(or $(AT_ONCE),2) $(if $(COVERAGE),coverage,test-unit) test-e2e
 	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
 
@@ -81,9 +82,9 @@ test-js:
 	@$(NEEDS_NODE)
 	node --test tests/js/*.test.js
 
-# The end-to-end tests mostly wait: the others compute meanwhile.
+# The end-to-end tests mostly wait: the others compute meanwhile, and make way for them.
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest tests $(UNIT)
+	nice $(BIN)/python -m pytest tests $(UNIT)
 
 test-e2e: $(STAMP)
 	$(BIN)/python -m pytest $(E2E)
@@ -169,7 +170,6 @@ $(MUTATION): $(STAMP)
 	@touch $(MUTATION)
 
 mutation: $(MUTATION)
-	$(BIN)/mutmut run --max-children 2
 	$(BIN)/python -m tests.mutation
 
 clean:

@@ -25,8 +25,8 @@ PARALLEL = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
 # The documentation is built with the newest only, and workers are killed in its Airflow.
 ONCE = ("tests/test_docs_site.py", "tests/chaos/test_processes.py")
 UNIT = ("tests", "--ignore=tests/e2e", *(f"--ignore={one}" for one in ONCE), *PARALLEL)
-# One Airflow for each kind of database.
-E2E = ("tests/e2e", "--numprocesses=2")
+# Three Airflows at a time: mostly they wait.
+E2E = ("tests/e2e", "--numprocesses=3")
 # The rooms that touch Airflow; the others are the same on each.
 QUICK = (
     *("tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),

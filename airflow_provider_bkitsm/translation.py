@@ -7,6 +7,8 @@ in logs, errors, JSON and YAML it stays so, and where a person reads it, it is p
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from typing import Any, Literal, Self
@@ -72,6 +74,29 @@ def catalogue() -> Mapping[str, str]:
     from pathlib import Path
 
     return dict(json.loads(Path(__file__).with_name("translation_zh.json").read_text("utf-8")))
+
+
+def reader_language() -> Language:
+    """Return the language of whoever reads what this process prints; English where its output lacks Chinese."""
+    language = language_of(os.environ)
+    return language if language == "en" or _holds_chinese(getattr(sys.stdout, "encoding", None)) else "en"
+
+
+def _holds_chinese(encoding: str | None) -> bool:
+    try:
+        "审批".encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def spell_what_output_lacks() -> None:
+    """Have this process spell the characters that its output has no code for (``\\u5ba1``): else they end it."""
+    for stream in (sys.stdout, sys.stderr):
+        # What takes the place of a stream may have any shape.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
 
 
 def language_of(environment: Mapping[str, Any]) -> Language:

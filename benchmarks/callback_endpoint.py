@@ -195,7 +195,8 @@ class Rows:
 def earlier_api_server(airflow: LocalAirflow, url: str, commit: str) -> Iterator[tuple[str, str]]:
     """Run a second API server, with the package of an earlier commit; give its address and its store's URL.
 
-    It has a store of its own, up to the tables that it knows: what has come since then stands beside them.
+    It has a store of its own, of the version that it knows: what has come since then stands beside, and this
+    process, which writes the records there and migrates the store each minute, cannot say so.
     """
     with package_of(commit) as environment, own_database(url) as store:
         known = subprocess.run(
@@ -208,7 +209,10 @@ def earlier_api_server(airflow: LocalAirflow, url: str, commit: str) -> Iterator
         engine = create_engine(store)
         migrations.migrate(engine)
         with engine.begin() as connection:
-            connection.execute(schema_table.delete().where(schema_table.c.version > int(known.stdout)))
+            newest, name = int(known.stdout), schema_table.name
+            connection.execute(schema_table.delete().where(schema_table.c.version > newest))
+            later = f"CREATE RULE later AS ON INSERT TO {name} WHERE NEW.version > {newest} DO INSTEAD NOTHING"
+            connection.exec_driver_sql(later)
         engine.dispose()
         at = {f"AIRFLOW_CONN_{STORE_ID.upper()}": store.replace("+psycopg2", "")}
         with airflow.another_api_server(env=environment | at) as address:

@@ -5,7 +5,7 @@
 
 A full collection visits every object that can be part of a cycle, and stops all triggers meanwhile. Each kind of
 trigger waits in a fresh process, run by Airflow's own trigger runner. What ITSM and Airflow answer is made here,
-and the store is left out: what is measured is only what stays in memory once every ticket's steps were read.
+and the store is a file: measured is only what stays in memory once every ticket's steps were read.
 """
 
 from __future__ import annotations
@@ -112,13 +112,9 @@ def _maker(kind: str, count: int) -> Callable[[int], Any]:
     if kind == IDLE:
         return lambda _number: IdleTrigger()  # type: ignore[no-untyped-call]
     from airflow_provider_bkitsm.tickets import poller
-    from airflow_provider_bkitsm.triggers import ticket
+    from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
     from benchmarks.outage_drill import SimulatedItsm
 
-    async def call_store(_blocking: Callable[[], Any]) -> None:
-        await asyncio.sleep(0)
-
-    vars(ticket)["call_store"] = call_store
     names = {number: f"REQ2026{number:08d}" for number in range(1, count + 1)}
     never = float("inf")
     decided = dict.fromkeys(names.values(), never)
@@ -129,7 +125,7 @@ def _maker(kind: str, count: int) -> Callable[[int], Any]:
     shared.hook = shared._questions = shared._steps._hook = itsm
     shared._steps.between_checks = 0.0
     poller._POLLERS.setdefault(asyncio.get_running_loop(), {})[CONN] = shared
-    return lambda number: ticket.ItsmTicketTrigger(
+    return lambda number: ItsmTicketTrigger(
         ticket_sn=names[number],
         bkitsm_conn_id=CONN,
         poll_interval=5.0,
@@ -164,9 +160,14 @@ def main() -> None:
     given = parser.parse_args()
     count = given.count or (QUICK_WAITS if given.quick else WAITS)
     if given.one:
+        from airflow.listeners.listener import get_listener_manager
         from airflow.sdk.log import configure_logging
 
         configure_logging(json_output=True, output=sys.stderr.buffer)
+        # As ``airflow triggerer`` does before it forks: this loads the plugins, and with ours what waits need,
+        # whatever waits there later.
+        sys.argv[1:] = ["triggerer"]
+        get_listener_manager().hook.on_starting(component=None)
         print(json.dumps(asdict(asyncio.run(wait_and_collect(given.one, count)))))
         return
     found = {kind: measure(kind, count) for kind in (IDLE, OURS)}

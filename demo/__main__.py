@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
+from airflow_provider_bkitsm.translation import spell_what_output_lacks
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
 from demo.processes import alone, empty, ends_orderly, stop_all
@@ -44,6 +45,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 only if everything is as it should be."""
+    spell_what_output_lacks()
     options = _options(arguments)
     try:
         with ends_orderly():

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -45,14 +45,19 @@ class AirflowApi:
 
     def call(self, method: str, path: str, *, root: str = "api/v2", **more: Any) -> Any:
         """Call ``/api/v2/<path>`` and return its JSON; what Airflow's pages ask for themselves is below ``ui``."""
-        for _ in range(_TRIES):
-            answer = self._http.request(method, f"{self.url}/{root}/{path}", timeout=_SECONDS, **more)
-            if answer.ok:
-                return answer.json() if answer.content else None
-            if not (answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and _REFUSED in answer.text):
+        answer = self._answer(method, f"{root}/{path}", more)
+        if not answer.ok:
+            raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:_MOST]}")
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, more: Mapping[str, Any]) -> requests.Response:
+        for left in reversed(range(_TRIES)):
+            answer = self._http.request(method, f"{self.url}/{path}", timeout=_SECONDS, **more)
+            is_refused = answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and _REFUSED in answer.text
+            if not (left and is_refused):
                 break
             time.sleep(0.5)
-        raise RuntimeError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:_MOST]}")
+        return answer
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run and return its id; the scheduler does the rest."""
@@ -67,8 +72,13 @@ class AirflowApi:
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of each task of a run."""
+        return {one["task_id"]: one["state"] for one in self.tasks(dag_id, run_id)}
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return a run's task instances."""
         listed = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")
-        return {one["task_id"]: one["state"] for one in listed["task_instances"]}
+        found: list[dict[str, Any]] = listed["task_instances"]
+        return found
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return a task instance."""
@@ -77,16 +87,22 @@ class AirflowApi:
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return a task's XCom; None when there is none."""
-        if self.xcom_written(dag_id, run_id, task_id, key) is None:
-            return None
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        return self.call("GET", path, params={"deserialize": "false"})["value"]
+        return self._xcom(dag_id, run_id, task_id, key).get("value")
 
     def xcom_written(self, dag_id: str, run_id: str, task_id: str, key: str) -> datetime | None:
         """Return when a task's XCom was written; None when there is none."""
-        entries = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries")
-        written = (one["timestamp"] for one in entries["xcom_entries"] if one["key"] == key)
-        return next(map(datetime.fromisoformat, written), None)
+        written = self._xcom(dag_id, run_id, task_id, key).get("timestamp")
+        return written and datetime.fromisoformat(written)
+
+    def _xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> dict[str, Any]:
+        """Return an XCom's entry; an empty one where there is none."""
+        path = f"api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        answer = self._answer("GET", path, {"params": {"deserialize": "false"}})
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return {}
+        answer.raise_for_status()
+        entry: dict[str, Any] = answer.json()
+        return entry
 
     def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
         """Return the buttons of a task's page, by label."""

@@ -122,9 +122,13 @@ class LocalAirflow:
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
-        self._command("db", "migrate")
+        self.migrate()
         for name in self.components:
             self.start_one(name)
+
+    def migrate(self) -> None:
+        """Make or renew the tables of its database."""
+        self._command("db", "migrate")
 
     @property
     def process_logs(self) -> Path:

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import Engine, event
 
 from airflow_provider_bkitsm.hooks.store import keep_connections_open
@@ -36,6 +36,14 @@ os.environ["LC_ALL"] = "C.UTF-8"
 # How long examples take says nothing about their results.
 settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("provider")
+# Of a mutant only counts whether an example fails, not which is the smallest that does, and each time the same.
+settings.register_profile(
+    "mutation",
+    settings.get_profile("provider"),
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    database=None,
+)
 
 # Before any worker is started, so that all of them share it.
 run_folder()
@@ -72,15 +80,15 @@ def _no_pool_for_the_store() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Run one PostgreSQL for all tests of this process that leave nothing behind."""
-    with servers.postgres() as url:
+    """Give a database to tests of this process that leave nothing behind, on a PostgreSQL for all processes."""
+    with servers.shared("postgres", servers.postgres) as server, servers.own_database(server) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def mariadb_url() -> Iterator[str]:
-    """Run one MariaDB likewise."""
-    with servers.mariadb() as url:
+    """Give one on a MariaDB likewise."""
+    with servers.shared("mariadb", servers.mariadb) as server, servers.own_database(server) as url:
         yield url
 
 

@@ -11,12 +11,15 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from airflow_provider_bkitsm.get_provider_info import get_provider_info
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm.v2 import calls
-from airflow_provider_bkitsm.notifications.ticket import ItsmNotifier
-from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+from airflow_provider_bkitsm.translation import Language
+from tests.tables import table
 from tools import public_api
+from tools.public_api_zh import catalogue, chinese, lacking
 from tools.public_names import CALLS, PACKAGE, SECTIONS, names_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,13 +28,14 @@ ADVICE = """
 The public API is not what docs/api.md says (- the page, + the code).
 Not on purpose? Put the name, parameter or default back: DAGs that people have written rely on it.
 On purpose? Run `make api`, read the difference of docs/api.md once more, and write into CHANGELOG.md, under
-Unreleased, what users have to do. What was released goes on working for one more minor version, with a warning.
+Unreleased, what users have to do; `make api` also names the passages whose Chinese is missing. What was released
+goes on working for one more minor version, with a warning.
 """
 
 
-def difference() -> str:
+def difference(language: Language = "en") -> str:
     """Return how the code differs from the page; empty where it does not."""
-    before, after = public_api.PAGE.read_text(encoding="utf-8"), public_api.page()
+    before, after = public_api.PAGES[language].read_text(encoding="utf-8"), public_api.page(language)
     return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))
 
 
@@ -51,22 +55,66 @@ def _imported() -> Iterator[tuple[str, str]]:
                 yield from ((file, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def test_the_code_has_the_names_parameters_and_defaults_of_the_page():
-    found = difference()
+@pytest.mark.parametrize("language", public_api.PAGES)
+def test_the_code_has_the_names_parameters_and_defaults_of_the_page(language):
+    found = difference(language)
     assert not found, f"{ADVICE}\n{found}"
 
 
-def test_a_changed_default_is_noticed(monkeypatch):
-    constructor = inspect.unwrap(ItsmTicketSensor.__init__)
-    monkeypatch.setitem(constructor.__kwdefaults__, "on_timeout", "withdraw")
-    assert '-        on_timeout: OnAbandoned = "keep",' in difference()
-    assert '+        on_timeout: OnAbandoned = "withdraw",' in difference()
+def test_every_passage_has_its_chinese_and_all_chinese_its_passage():
+    """Where a docstring was changed: `make api` names both."""
+    passages = set(public_api.texts())
+    assert sorted(passages - set(catalogue())) == [], "write its Chinese into tools/public_api_zh.json"
+    assert sorted(set(catalogue()) - passages) == [], "no docstring says so any more"
 
 
-def test_a_parameter_that_is_taken_from_a_class_above_is_noticed(monkeypatch):
-    above = inspect.unwrap(ItsmNotifier.__init__)
-    monkeypatch.setitem(above.__kwdefaults__, "bkitsm_conn_id", "other")
-    assert difference().count('+        bkitsm_conn_id: str = "other",') == 3
+@table(("english", "chinese"), catalogue().items())
+def test_the_chinese_of_a_passage_has_its_code_links_and_figures(english, chinese):
+    assert re.search(r"[\u4e00-\u9fff]", chinese) or chinese == "Hook"
+    for pattern in (r"(?::\w+:)?``?[^`]+``?", r"\]\([^)]+\)", r"\d[\d,.]*\d|\d"):
+        assert sorted(re.findall(pattern, english)) == sorted(re.findall(pattern, chinese))
+
+
+DOCSTRING = """Opens a ticket and
+returns its number.
+
+Returns two things:
+
+- ``sn``: its
+  number;
+- ``url``: where it is.
+
+:param title: at most
+    128 characters. (templated)
+:raises ItsmError: no.
+    Never: twice.
+"""
+OPENED = "提单，返回单号。"
+
+
+def test_a_docstring_is_put_into_chinese_passage_by_passage(monkeypatch):
+    words = {
+        "Opens a ticket and returns its number.": OPENED,
+        "at most 128 characters. (templated)": "最多 128 个字符。",
+    }
+    monkeypatch.setattr("tools.public_api_zh.catalogue", lambda: words)
+    assert chinese(DOCSTRING.splitlines()) == [
+        OPENED,
+        "",
+        "Returns two things:",
+        "",
+        r"- \ ``sn``\ : its number;",
+        r"- \ ``url``\ : where it is.",
+        "",
+        ":param title: 最多 128 个字符。",
+        ":raises ItsmError: no. Never: twice.",
+    ]
+    assert list(lacking(DOCSTRING.splitlines())) == [
+        "Returns two things:",
+        "``sn``: its number;",
+        "``url``: where it is.",
+        "no. Never: twice.",
+    ]
 
 
 def test_what_users_are_shown_to_import_is_public():

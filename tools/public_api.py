@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes ``docs/api.md``: every public name, its parameters and their defaults, as the code has them.
 
-``make api`` writes the page, ``tests/test_public_api.py`` compares it with the code. A public name is one that
-``tools/public_names.py`` lists. The page shows signatures and first sentences; the site shows whole docstrings in
-the place of these, see ``docs/website/pages.py``.
+``make api`` writes the page in both languages, ``tests/test_public_api.py`` compares it with the code. A public
+name is one that ``tools/public_names.py`` lists. The page shows signatures and first sentences; the site shows
+whole docstrings in their place, see ``docs/website/pages.py``. Their Chinese is in ``tools/public_api_zh.json``.
 """
 
 from __future__ import annotations
@@ -16,60 +16,117 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Any, is_typeddict
 
 from airflow_provider_bkitsm.itsm.v2 import calls
-from tools.public_names import CALLS, PACKAGE, SECTIONS, Name, Section, names_of
+from airflow_provider_bkitsm.translation import Language
+from tools.public_api_zh import Passage, catalogue, passages, translated
+from tools.public_names import CALLS, PACKAGE, SECTIONS, Name, Section, names_of, own_members
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+_DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES: dict[Language, Path] = {"en": _DOCS / "api.md", "zh": _DOCS / "zh" / "api.md"}
 _WIDTH = 100
 _EMPTY = inspect.Parameter.empty
 # What Airflow alone asks a hook.
 _FOR_AIRFLOW = frozenset({"get_connection_form_widgets", "get_ui_field_behaviour"})
-_HEAD = """# API
-
+_TITLE = "API"
+_HEAD = """\
 Every public name: where to import it from, its parameters and their defaults. `make api` writes this page, and a
 test compares it with the code. What is not here may change in any version.
 
-Operators and sensors also take what every Airflow task takes, and notifiers what every notifier takes.
-"""
+Operators and sensors also take what every Airflow task takes, and notifiers what every notifier takes."""
+_COLUMNS = ("Error", "Below", "Means")
 
 
-def page() -> str:
+def page(language: Language = "en") -> str:
     """Return the whole page."""
-    return "\n".join([_HEAD, *(_section(one) for one in SECTIONS)])
+    head = f"# {_TITLE}\n\n{_words(_HEAD, language)}\n"
+    return "\n".join([head, *(_section(one, language) for one in SECTIONS)])
 
 
-def _section(section: Section) -> str:
+def texts() -> Iterator[str]:
+    """Yield everything that the page and the site say in words, docstrings passage by passage."""
+    yield from (_unwrapped(one) for one in _HEAD.split("\n\n"))
+    yield from _COLUMNS
+    for section in SECTIONS:
+        yield from (section.title, _unwrapped(section.text))
+    for docstring in _docstrings():
+        yield from (one.text for one in passages(docstring.splitlines()) if one is not None)
+
+
+def _docstrings() -> Iterator[str]:
+    """Yield the docstrings of the public names and of their members."""
+    for section in SECTIONS:
+        for one in names_of(section):
+            if _has_docstring(one):
+                # A section that is a table ends with its whole module.
+                is_whole = section.as_table or one.methods is None
+                members = own_members(one.thing) if is_whole else one.methods or ()
+                things = (getattr(one.thing, member) for member in members)
+                documented = (thing for thing in things if inspect.isroutine(thing) or isinstance(thing, property))
+                yield from (inspect.getdoc(thing) or "" for thing in (one.thing, *documented))
+            if section.as_table:
+                yield inspect.getdoc(import_module(one.module)) or ""
+
+
+def _words(text: str, language: Language) -> str:
+    """Return paragraphs of Markdown in a language."""
+    if language == "en":
+        return text
+    return "\n\n".join(translated(_unwrapped(one)) for one in text.split("\n\n"))
+
+
+def _unwrapped(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _heading(level: int, title: str, language: Language) -> str:
+    """Return a heading; a Chinese one below the anchor of the English one."""
+    anchor = "" if language == "en" else f'<a id="{_slug(title)}"></a>\n\n'
+    return f"{anchor}{'#' * level} {_words(title, language)}"
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
+
+
+def _section(section: Section, language: Language) -> str:
     names = list(names_of(section))
-    body = _table(names) if section.as_table else "\n".join(_entry(one) for one in names)
-    return f"## {section.title}\n\n{section.text}\n\n{body}"
+    entries = (_entry(one, language) for one in names)
+    body = _table(names, language) if section.as_table else "\n".join(entries)
+    return f"{_heading(2, section.title, language)}\n\n{_words(section.text, language)}\n\n{body}"
 
 
-def _entry(one: Name) -> str:
+def _entry(one: Name, language: Language) -> str:
     code = f"from {one.module} import {one.name}\n\n{signature(one)}"
-    return f"### {one.name}\n\n```python\n{code}\n```\n\n{_doc(one)}"
+    return f"{_heading(3, one.name, language)}\n\n```python\n{code}\n```\n\n{_doc(one, language)}"
 
 
-def _table(names: list[Name]) -> str:
+def _table(names: list[Name], language: Language) -> str:
     (module,) = {one.module for one in names}
     rows = [
-        f"| `{one.name}` | `{one.thing.__mro__[1].__name__}` | {_first_paragraph(one.thing)} |" for one in names
+        f"| `{one.name}` | `{one.thing.__mro__[1].__name__}` | {_first_paragraph(one.thing, language)} |"
+        for one in names
     ]
     error = next(one for one in names if one.name == "ItsmError")
     code = f"```python\nfrom {error.module} import {error.name}\n\n{signature(error)}\n```\n"
-    return "\n".join(
-        [code, "| Error | Below | Means |", "| --- | --- | --- |", *rows, "", _marked(f"{module} with all", "")]
-    )
+    head = f"| {' | '.join(_words(one, language) for one in _COLUMNS)} |"
+    return "\n".join([code, head, "| --- | --- | --- |", *rows, "", _marked(f"{module} with all", "")])
 
 
-def _doc(one: Name) -> str:
-    """Return a thing's first paragraph; a value has no docstring of its own."""
-    if not (inspect.isclass(one.thing) or inspect.isroutine(inspect.unwrap(one.thing))):
+def _has_docstring(one: Name) -> bool:
+    """Whether a name is a class or a function: a value has no docstring of its own."""
+    return inspect.isclass(one.thing) or inspect.isroutine(inspect.unwrap(one.thing))
+
+
+def _doc(one: Name, language: Language) -> str:
+    """Return a thing's first paragraph."""
+    if not _has_docstring(one):
         return ""
     methods = "all" if one.methods is None else " ".join(sorted(one.methods))
-    return _marked(f"{one.path} with {methods}" if methods else one.path, _first_paragraph(one.thing))
+    return _marked(f"{one.path} with {methods}" if methods else one.path, _first_paragraph(one.thing, language))
 
 
 def _marked(what: str, text: str) -> str:
@@ -77,10 +134,9 @@ def _marked(what: str, text: str) -> str:
     return f"<!-- docstring: {what} -->\n{text}\n<!-- end -->\n"
 
 
-def _first_paragraph(thing: Any) -> str:
-    text = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0]
-    text = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text).replace("``", "`")
-    return " ".join(text.partition("\n:param")[0].split())
+def _first_paragraph(thing: Any, language: Language) -> str:
+    first = next(passages(inspect.cleandoc(thing.__doc__ or "").splitlines()), None) or Passage(mark="", text="")
+    return re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", _words(first.text, language)).replace("``", "`")
 
 
 def signature(one: Name) -> str:
@@ -202,9 +258,15 @@ def _indented(text: str) -> str:
 
 
 def main() -> int:
-    """Write the page."""
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    """Write both pages; print what has no Chinese, and exit with 1 then."""
+    for language, file in PAGES.items():
+        file.write_text(page(language), encoding="utf-8")
+    lacking = [one for one in dict.fromkeys(texts()) if one not in catalogue()]
+    stale = sorted(set(catalogue()) - set(texts()))
+    for title, found in (("without Chinese", lacking), ("no longer there", stale)):
+        for one in found:
+            print(f"{title}: {json.dumps(one)}", file=sys.stderr)
+    return 1 if lacking or stale else 0
 
 
 if __name__ == "__main__":

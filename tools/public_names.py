@@ -218,3 +218,10 @@ def names_of(section: Section) -> Iterator[Name]:
                 methods=None if entry.startswith("*") else frozenset(filter(None, methods.split(","))),
                 is_made_by_callers=not methods,
             )
+
+
+def own_members(cls: type) -> list[str]:
+    """Return the public names that our own classes give a class, and Airflow's do not."""
+    package = cls.__module__.partition(".")[0]
+    ours = [one for one in cls.__mro__ if one.__module__.partition(".")[0] == package]
+    return sorted({name for one in ours for name in vars(one) if not name.startswith("_")})

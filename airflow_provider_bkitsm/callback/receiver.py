@@ -15,7 +15,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from time import time
@@ -24,7 +24,14 @@ from typing import Any, Protocol, TypeVar
 from airflow_provider_bkitsm.callback.checks import REST_SECONDS, RETRY_SECONDS, Check, Ticket, TicketChecks
 from airflow_provider_bkitsm.callback.connections import Connections, RememberedConnection, TooManyLookupsError
 from airflow_provider_bkitsm.callback.messages import Result, read_notice
-from airflow_provider_bkitsm.callback.signature import Claim, is_signed, read_claim, read_signature
+from airflow_provider_bkitsm.callback.signature import (
+    Claim,
+    digest_of,
+    is_one_of,
+    is_signed,
+    read_claim,
+    read_signature,
+)
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.hooks.connection import DIALECTS, Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
@@ -51,7 +58,10 @@ RECEIVED_LIMIT = 500
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackRequest:
-    """A callback as HTTP delivers it: the parts of its address, its signature header, its raw body."""
+    """A callback as HTTP delivers it: the parts of its address, its signature, its raw body.
+
+    :param signature: of a header, or of the address's query.
+    """
 
     conn_id: str
     tag: str
@@ -95,6 +105,9 @@ class MetadataPort(Protocol):
     def waiting(self, sn: str, conn_id: str) -> Registrations:
         """Return who waits for a ticket on a connection."""
 
+    def token_digests(self, tag: str, conn_id: str) -> Collection[str]:
+        """Return the digests of the tokens that were chosen for the ticket of a tag."""
+
     def lost(self, tag: str, conn_id: str) -> LostTicket | None:
         """Return the ticket of a tag, if it was asked for and its answer was lost."""
 
@@ -111,9 +124,14 @@ class Run(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """What a signed callback contributes: the approval that its signature is for, the number and the token."""
+    """What a callback contributes: the approval that its address is for, the number and the token.
+
+    :param token_is_proved: whether nobody else can have made this token; else its digest has to be a kept one, or
+        ITSM has to know it.
+    """
 
     tag: str
+    token_is_proved: bool = False
     notice: CallbackBody = field(repr=False)
     gateway: Gateway = field(repr=False, compare=False)
 
@@ -177,19 +195,39 @@ class Receiver:
         notice = read_notice(request.body) if claim else None
         if claim is None or notice is None:
             return self._answer(Result.REFUSED_SHAPE)
-        # Where ITSM makes no token of its own, the token in the body is the signature.
-        makes_token = DIALECTS[notice.dialect].capabilities.verify_token
-        signature = read_signature(request.signature if makes_token else notice.token)
-        connection = await self._signer(claim, signature, notice.sn) if signature else None
+        proof = _proof_of(request, claim, notice)
+        connection = await self._prover(proof, notice)
         if connection is None or connection.gateway is None:
             return self._answer(Result.REFUSED_SIGNATURE)
         if claim.expires < self._clock():
             return self._answer(Result.REFUSED_EXPIRED)
         if notice.dialect != connection.gateway.dialect.name:
             return self._answer(Result.REFUSED_SHAPE)
-        hint = Hint(tag=claim.tag, notice=notice, gateway=connection.gateway)
+        is_proved = proof.signature == notice.token
+        hint = Hint(tag=claim.tag, token_is_proved=is_proved, notice=notice, gateway=connection.gateway)
         check = self._checks.add(Ticket(claim.conn_id, notice.sn), hint)
         return self._answer(Result.BUSY if check is None else Result.ANSWERED_FIRST, check=check)
+
+    async def _prover(self, proof: Proof, notice: CallbackBody) -> RememberedConnection | None:
+        """Return the connection that a callback is proved to be for; None where nothing proves it."""
+        if proof.signature is not None:
+            return await self._signer(proof.claim, proof.signature, notice.sn)
+        if DIALECTS[notice.dialect].capabilities.verify_token:
+            return None
+        return await self._unsigned(proof.claim, notice)
+
+    async def _unsigned(self, claim: Claim, notice: CallbackBody) -> RememberedConnection | None:
+        """Return a connection whose site takes no signed address, if the token was chosen for this tag."""
+        connection = await self._connection(claim.conn_id, sn=notice.sn)
+        needs_none = connection.gateway and not connection.gateway.dialect.capabilities.signed_address
+        if needs_none and await self._was_chosen(claim.conn_id, claim.tag, notice.token):
+            return connection
+        await self._connections.conceal(connection, LOOKUP_SECONDS)
+        return None
+
+    async def _was_chosen(self, conn_id: str, tag: str, token: str) -> bool:
+        """Whether a token was chosen for a ticket before it was opened."""
+        return is_one_of(await self._run(partial(self._metadata.token_digests, tag, conn_id)), token)
 
     async def _signer(self, claim: Claim, signature: str, sn: str) -> RememberedConnection | None:
         """Return the connection whose key made a signature; None where there is none."""
@@ -211,6 +249,9 @@ class Receiver:
     async def _check(self, ticket: Ticket, hints: tuple[Hint, ...]) -> Check:
         """Read a ticket from ITSM and resume the tasks that wait for it; never raises."""
         try:
+            hints = await self._with_our_token(hints)
+            if not hints:
+                return Check(result=Result.REFUSED_TOKEN, why="its token was never chosen; it changed nothing")
             registrations = await self._run(partial(self._metadata.waiting, ticket.sn, ticket.conn_id))
             if registrations.waiters:
                 return await self._read_and_resume(hints, registrations)
@@ -224,6 +265,15 @@ class Receiver:
             return Check(result=Result.UNAVAILABLE, why=why, again=True)
         except Exception as error:
             return Check(result=Result.FAILED, why=type(error).__name__, again=True, error=error)
+
+    async def _with_our_token(self, hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
+        """Return the callbacks whose token was chosen for their ticket; ITSM's own tokens ITSM is asked about."""
+        found = []
+        for hint in hints:
+            is_known = hint.token_is_proved or hint.gateway.dialect.capabilities.verify_token
+            if is_known or await self._was_chosen(hint.gateway.conn_id, hint.tag, hint.notice.token):
+                found.append(hint)
+        return tuple(found)
 
     async def _read_and_resume(self, hints: tuple[Hint, ...], registrations: Registrations) -> Check:
         async with asyncio.timeout(ITSM_SECONDS):
@@ -297,6 +347,29 @@ class Receiver:
         why = f" ({check.why})" if check.why else ""
         log.log(level, "callback for ticket %s: %s%s", ticket.sn, check.result, why, exc_info=check.error)
         self._count(check.result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What proves that a callback is for an approval.
+
+    :param claim: what the signature vouches for.
+    :param signature: None: there is none.
+    """
+
+    claim: Claim
+    signature: str | None = field(repr=False)
+
+
+def _proof_of(request: CallbackRequest, claim: Claim, notice: CallbackBody) -> Proof:
+    if DIALECTS[notice.dialect].capabilities.verify_token:
+        return Proof(claim=claim, signature=read_signature(request.signature))
+    # Tickets that 0.2.0 has opened have no other token than the signature itself, for 60 days (``LIFE``). To be
+    # removed after 2027-06-30. A token that is chosen now never has a signature's shape.
+    if earlier := read_signature(notice.token):
+        return Proof(claim=claim, signature=earlier)
+    signed = replace(claim, token_digest=digest_of(notice.token))
+    return Proof(claim=signed, signature=read_signature(request.signature))
 
 
 async def _read_verdicts(

@@ -8,12 +8,13 @@ import hmac
 import json
 import logging
 import re
+import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.callback.waiters import CONN_ID
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 # A request header, not a part of the address: addresses end up in access logs (promise P8).
 HEADER = "X-Bkitsm-Signature"
+# Where ITSM sends no header of ours, the address has the signature. It is of no use to a reader of access logs: it
+# vouches for the digest of a token that stands in the body alone.
+QUERY = "signature"
+_TOKEN_BYTES = 32
 _VERSION = "v1"
 _INFO = b"airflow-provider-bkitsm callback signature v1"
 _KEY_BYTES = 32
@@ -41,15 +46,18 @@ class Claim:
     :param conn_id: connection the ticket was opened with.
     :param tag: the approval, as :func:`~airflow_provider_bkitsm.itsm.idempotency.approval_tag` names it.
     :param expires: end of the signature's life, in seconds since 1970.
+    :param token_digest: of the token that ITSM sends back, where that token is ours; empty: ITSM makes its own.
     """
 
     conn_id: str
     tag: str
     expires: int
+    token_digest: str = ""
 
     def as_bytes(self) -> bytes:
         """Return the bytes that are signed. JSON keeps the claim's parts apart, whatever they hold."""
-        return json.dumps([self.conn_id, self.tag, self.expires]).encode()
+        token = [self.token_digest] if self.token_digest else []
+        return json.dumps([self.conn_id, self.tag, self.expires, *token]).encode()
 
 
 def signing_keys(gateway: Gateway) -> tuple[bytes, ...]:
@@ -83,6 +91,18 @@ def is_signed(keys: Iterable[bytes], claim: Claim, signature: str) -> bool:
     """Whether one of the keys made this signature. The time this takes does not depend on the answer."""
     given = signature.encode(errors="replace")
     matches = [hmac.compare_digest(sign([key], claim).encode(), given) for key in keys]
+    return any(matches)
+
+
+def digest_of(token: str) -> str:
+    """Return what is kept of a callback's token: nobody finds the token by it, since the token is random."""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def is_one_of(digests: Iterable[str], token: str) -> bool:
+    """Whether a token has one of the digests that were kept. The time this takes does not depend on the answer."""
+    given = digest_of(token).encode()
+    matches = [hmac.compare_digest(one.encode(), given) for one in digests]
     return any(matches)
 
 
@@ -123,8 +143,9 @@ def callback_meta(
 ) -> dict[str, Any]:
     """Return a ticket's ``meta`` with address and signature added, unless it names an address already.
 
-    A version of ITSM that makes no token of its own sends ours back, in the callback's body: the signature is that
-    token. Nobody without the key can compute it, and it holds for this ticket's tag alone, so none is stored.
+    A version of ITSM that makes no token of its own gets a random one, which it sends back in the callback's body.
+    The caller keeps its digest before the ticket is opened. Whoever has the token can answer for this ticket: it
+    goes into the request that opens the ticket, and nowhere else.
 
     :param base: public URL of Airflow's API server, a path prefix included.
     :raises ItsmConfigurationError: the connection's signing keys cannot be used.
@@ -133,10 +154,14 @@ def callback_meta(
     if meta.get("callback_url"):
         return meta  # somebody else's receiver: it gets no signature of ours
     claim = Claim(conn_id=gateway.conn_id, tag=tag, expires=int((now + LIFE).timestamp()))
-    signature, url = sign(signing_keys(gateway), claim), _url(base, claim)
-    if not gateway.dialect.capabilities.verify_token:
-        return meta | {"callback_url": url, "callback_token": signature}
-    return meta | {"callback_url": url, "headers": {**(meta.get("headers") or {}), HEADER: signature}}
+    keys, url = signing_keys(gateway), _url(base, claim)
+    if gateway.dialect.capabilities.verify_token:
+        return meta | {"callback_url": url, "headers": {**(meta.get("headers") or {}), HEADER: sign(keys, claim)}}
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    if gateway.dialect.capabilities.signed_address:
+        signature = sign(keys, replace(claim, token_digest=digest_of(token)))
+        url = f"{url}?{urlencode({QUERY: signature})}"
+    return meta | {"callback_url": url, "callback_token": token}
 
 
 def read_claim(*, conn_id: str, tag: str, expires: str) -> Claim | None:

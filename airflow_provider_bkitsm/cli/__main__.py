@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from airflow_provider_bkitsm.cli.definition import COMMANDS, GROUP_HELP, readable, readable_options
+from airflow_provider_bkitsm.translation import spell_what_output_lacks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command."""
+    spell_what_output_lacks()
     parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli", description=readable(GROUP_HELP))
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, about, arguments) in COMMANDS.items():

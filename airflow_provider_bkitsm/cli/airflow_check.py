@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.callback.signature import LIFE, callback_base, callback_meta, callbacks_wanted
-from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch
+from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
 from airflow_provider_bkitsm.cli.findings import (
     Finding,
+    Level,
     judge_callback,
     judge_clock,
     judge_plugin,
@@ -20,6 +21,7 @@ from airflow_provider_bkitsm.cli.findings import (
     judge_store,
     unreachable,
     warning,
+    with_scheme,
     wrong,
 )
 from airflow_provider_bkitsm.hooks.connection import Gateway
@@ -76,9 +78,10 @@ def check_plugin(gateway: Gateway | None) -> Iterator[Finding]:
     try:
         got = fetch(_of_airflow(gateway), f"{address}/callback/check/check/0")
     except OSError as error:
-        yield unreachable(Text("plugin"), base, str(error))
+        silent = unreachable(Text("plugin"), base, str(error))
+        yield _with_scheme(silent, gateway, base, verbatim("[api] base_url"))
         return
-    yield judge_plugin(address, got)
+    yield _with_scheme(judge_plugin(address, got), gateway, base, verbatim("[api] base_url"))
     yield judge_clock(Text("clock of the API server"), got.headers.get("date"), datetime.now(UTC))
 
 
@@ -113,13 +116,24 @@ def _try_callback(base: str, gateway: Gateway) -> Iterator[Finding]:
         cure = Text("mend the connection's extra callback_signing_secret")
         yield wrong(Text("signing keys"), verbatim(error), cure)
         return
+    if not gateway.dialect.capabilities.signed_address:
+        text = Text("not tried: sign_callback_url is false, and only the token of a ticket is taken without it")
+        yield warning(Text("callback"), text, Text("open a ticket, and look whether its callback arrives"))
+        return
     body = gateway.dialect.write_callback(sn, str(meta.get("callback_token") or secrets.token_hex(16)))
     try:
         got = fetch(_of_airflow(gateway), meta["callback_url"], body=body, headers=meta.get("headers"))
     except OSError as error:
-        yield unreachable(Text("callback"), base, str(error))
-        return
-    yield from judge_callback(f"{base.rstrip('/')}/bkitsm/callback", got)
+        found = [unreachable(Text("callback"), base, str(error))]
+    else:
+        found = judge_callback(f"{base.rstrip('/')}/bkitsm/callback", got)
+    for one in found:
+        # Only here may ITSM's address of Airflow differ from the one that browsers have.
+        yield (
+            _with_scheme(one, gateway, base, verbatim("[bkitsm] callback_base_url"))
+            if one.check == "callback"
+            else one
+        )
 
 
 def check_roles() -> Iterator[Finding]:
@@ -128,9 +142,16 @@ def check_roles() -> Iterator[Finding]:
     if manager != "FabAuthManager":
         yield judge_roles(manager or Text("the auth manager"), None)
         return
-    from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
+    from airflow_provider_bkitsm.plugins.metadata.queries import roles_without_plugins
 
     yield judge_roles(manager, roles_without_plugins())
+
+
+def _with_scheme(found: Finding, gateway: Gateway | None, base: str, place: Text) -> Finding:
+    """Return a finding with another cure where only the other of http and https is spoken at an address."""
+    if found.level is not Level.WRONG:
+        return found
+    return with_scheme(found, other_scheme(_of_airflow(gateway), base), place)
 
 
 def _of_airflow(gateway: Gateway | None) -> Gateway:

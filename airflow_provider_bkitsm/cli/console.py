@@ -2,7 +2,8 @@
 """What the commands share: how they begin, what they print, and with which exit code they end.
 
 What people read is in the language of the process' locale (``LC_ALL``, ``LC_MESSAGES``, ``LANG``), what scripts
-read (``-o json``, ``-o yaml``) is English everywhere. A message that an error brings along is never translated.
+read (``-o json``, ``-o yaml``) is English everywhere. A message that an error brings along is never translated. An
+output that lacks a character, such as an ASCII one, gets it spelled.
 
 Exit codes: 0 done, or all is well; 1 not done, or something is not well; 2 ITSM or the connection cannot be used.
 """
@@ -22,7 +23,13 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 
 from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of, with_cure
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
-from airflow_provider_bkitsm.translation import Language, Text, language_of, verbatim
+from airflow_provider_bkitsm.translation import (
+    Language,
+    Text,
+    reader_language,
+    spell_what_output_lacks,
+    verbatim,
+)
 from airflow_provider_bkitsm.version_compat import AirflowException, AirflowNotFoundException
 
 NOT_DONE, UNUSABLE = 1, 2
@@ -44,6 +51,7 @@ def command(function: Command) -> Command:
     @providers_configuration_loaded
     @wraps(function)
     def run(args: Namespace) -> None:
+        spell_what_output_lacks()
         # Without it, connections kept in Airflow's database are not found.
         os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
         try:
@@ -62,11 +70,6 @@ def _message_of(error: Exception) -> Text:
     """Return the message of an error: a text where a command raised it."""
     message = error.args[0] if error.args else ""
     return message if isinstance(message, Text) else verbatim(error)
-
-
-def reader_language() -> Language:
-    """Return the language of whoever reads what this process prints."""
-    return language_of(os.environ)
 
 
 def end(message: Text, code: int, *, cure: Text | None = None) -> NoReturn:

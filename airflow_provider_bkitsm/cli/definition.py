@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm.translation import Text, language_of
+from airflow_provider_bkitsm.translation import Text, reader_language
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
@@ -176,4 +175,4 @@ def readable_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def readable(text: Text) -> str:
     """Return a text of the help in the language of this process."""
-    return text.into(language_of(os.environ))
+    return text.into(reader_language())

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.route import find_route, tls_context
 from airflow_provider_bkitsm.hooks.transport import reason_of
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.translation import Text
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
@@ -53,6 +55,27 @@ def fetch(
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise OSError(reason_of(error)) from None
     return Answer(status=got.status_code, headers={k.lower(): v for k, v in got.headers.items()}, body=got.content)
+
+
+def other_scheme(gateway: Gateway, url: str) -> str | None:
+    """Return an address with the other of http and https, where only that is spoken there; else None.
+
+    Many a server answers http on its TLS port with an error, so TLS is tried for both. Nothing secret is sent:
+    whose certificate it is does not matter.
+    """
+    parts = urlsplit(url)
+    over_tls, in_clear = (parts._replace(scheme=one).geturl() for one in ("https", "http"))
+    if _answers(replace(gateway, verify=False, client_cert=None), over_tls):
+        return over_tls if parts.scheme == "http" else None
+    return in_clear if parts.scheme == "https" and _answers(gateway, in_clear) else None
+
+
+def _answers(gateway: Gateway, url: str) -> bool:
+    try:
+        fetch(gateway, url)
+    except (OSError, ItsmConfigurationError):
+        return False
+    return True
 
 
 def _texts(auth: tuple[bytes, bytes] | None) -> tuple[str, str] | None:

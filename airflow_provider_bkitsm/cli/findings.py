@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -145,6 +145,27 @@ def judge_itsm_error(error: ItsmError, *, message: str, route: Route, check: Tex
     :param message: the reason, as the Test button gives it.
     """
     return wrong(check, verbatim(message), cure_of(error, route))
+
+
+def with_scheme(finding: Finding, address: str | None, place: Text) -> Finding:
+    """Return a finding with another cure, where an address speaks only the other of http and https.
+
+    :param address: with that scheme; None: the scheme is right.
+    :param place: where the address is set.
+    """
+    if address is None or finding.level is not Level.WRONG:
+        return finding
+    cure = (
+        Text("{place} has to be {address}: TLS is spoken there", place=place, address=address)
+        if address.startswith("https:")
+        else Text(
+            "no TLS is spoken there: write the port of https into {place}, or, if there is none, {address} (all"
+            " that is sent is then readable on its way)",
+            place=place,
+            address=address,
+        )
+    )
+    return replace(finding, cure=cure)
 
 
 def judge_post_eaten(error: ItsmError) -> Finding:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from airflow_provider_bkitsm.cli.console import STRUCTURED, command, print_rows, reader_language
+from airflow_provider_bkitsm.cli.console import STRUCTURED, command, print_rows
 from airflow_provider_bkitsm.collectors.history import SHORT, audit_rows
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.translation import Text
+from airflow_provider_bkitsm.translation import Text, reader_language
 
 _COLUMNS = {
     "when": Text("when"),

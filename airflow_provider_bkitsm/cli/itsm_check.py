@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch
+from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
 from airflow_provider_bkitsm.cli.findings import (
     Finding,
     Grant,
@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.cli.findings import (
     judge_service,
     ok,
     warning,
+    with_scheme,
     wrong,
 )
 from airflow_provider_bkitsm.cli.trial_ticket import open_trial_ticket
@@ -37,6 +38,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmEndpointNotFoundError,
     ItsmError,
     ItsmPermissionError,
+    ItsmTimeoutError,
 )
 from airflow_provider_bkitsm.itsm.models import CallbackBody
 from airflow_provider_bkitsm.itsm.verdict_source import verdict_source
@@ -157,7 +159,11 @@ class ItsmCheck:
             text = Text("ITSM answers, and not to every read: {error}", error=error)
             return warning(Text("itsm"), text, Text("see the grants below"))
         _, message = self.hook.test_connection()
-        return judge_itsm_error(error, message=message, route=self._way())
+        found = judge_itsm_error(error, message=message, route=self._way())
+        if self.answers or error.code is not None or isinstance(error, ItsmTimeoutError):
+            return found
+        other = other_scheme(self.gateway, self.gateway.root)
+        return with_scheme(found, other, Text("the connection's host"))
 
     def _is_answered(self, question: Callable[[Dialect], Any]) -> bool:
         try:

@@ -13,19 +13,21 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.utils.providers_configuration_loader import providers_configuration_loaded
-
-from airflow_provider_bkitsm.cli.console import UNUSABLE, end, print_line, reader_language
-from airflow_provider_bkitsm.cli.cures import cure_of
+from airflow_provider_bkitsm.callback.signature import callback_base
+from airflow_provider_bkitsm.cli.console import command, print_line
+from airflow_provider_bkitsm.cli.trial_ticket import keep_as_known
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError, kind_and_code
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
-from airflow_provider_bkitsm.translation import Text, verbatim
+from airflow_provider_bkitsm.tickets.callback_tokens import with_kept_callback
+from airflow_provider_bkitsm.translation import Text, reader_language, spell_what_output_lacks, verbatim
 
 TITLE = "Probe of a connection: please leave it, it is withdrawn at once"
 _LOOKS, _SECONDS = 15, 2.0
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     :raises SystemExit: the connection cannot be used.
     """
+    spell_what_output_lacks()
     language = reader_language()
     about = Text(
         "Ask a site's ITSM which assumptions about its version hold. It only reads, unless --create is given. What"
@@ -43,66 +46,168 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     conn_id = Text("Connection of ITSM (default: bkitsm_default)")
     create = Text("Open a real ticket as well, and withdraw it")
-    approver = Text("Whom that ticket asks (default: the connection's user)")
+    more = Text("Open further tickets, whose forms ITSM may refuse, and end them too: --create is implied")
+    approver = Text("Whom these tickets ask (default: the connection's user)")
     parser = ArgumentParser(prog="python -m airflow_provider_bkitsm.cli.probe", description=about.into(language))
     parser.add_argument("--bkitsm-conn-id", default="bkitsm_default", help=conn_id.into(language))
     parser.add_argument("--create", action="store_true", help=create.into(language))
+    parser.add_argument("--more", action="store_true", help=more.into(language))
     parser.add_argument("--approver", help=approver.into(language))
+    # Airflow's commands log to their standard output where this says so, among the JSON.
+    parser.set_defaults(verbose=False)
     _run(parser.parse_args(argv))
 
 
-@providers_configuration_loaded
-def _run(given: Namespace) -> None:
-    hook = ItsmHook(given.bkitsm_conn_id)
-    try:
-        found = probe(hook, create=given.create, approver=given.approver)
-    except ItsmError as error:
-        end(verbatim(error), UNUSABLE, cure=cure_of(error))
+@command
+def _run(args: Namespace) -> None:
+    hook = ItsmHook(args.bkitsm_conn_id)
+    found = probe(hook, create=args.create, more=args.more, approver=args.approver)
     print(json.dumps(found, indent=2, sort_keys=True))  # noqa: T201 - this is a command's output
 
 
 def probe(
-    hook: ItsmHook, *, create: bool, approver: str | None = None, sleep: Callable[[float], None] = time.sleep
+    hook: ItsmHook,
+    *,
+    create: bool,
+    more: bool = False,
+    approver: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Return what was seen, and which facts it shows to be right or wrong.
+    """Return what was seen, which facts it shows to be right or wrong, and what is left to look at by hand.
 
     :param create: open one ticket and withdraw it.
+    :param more: open that one, and further ones, and end them all.
     """
     dialect, nobody = hook.gateway.dialect, secrets.token_hex(8)
     found: dict[str, Any] = {"dialect": dialect.name, **hook.run(ask(lambda itsm: itsm.probe(nobody)))}
-    if create:
-        found |= _with_a_ticket(hook, approver or hook.gateway.username, sleep)
-    return {**found, "facts": dialect.judge_probe(found)}
+    found |= _without_secret(hook, nobody)
+    trial = _Trial(hook=hook, approver=approver or hook.gateway.username, sleep=sleep)
+    if create or more:
+        found |= _with_a_ticket(trial)
+    if more and "create" not in found:
+        found |= {"forms": _with_odd_forms(trial), "terminated": _with_an_end(trial)}
+    return {**found, "facts": dialect.judge_probe(found), "questions": dialect.open_questions(found)}
 
 
-def _with_a_ticket(hook: ItsmHook, approver: str, sleep: Callable[[float], None]) -> dict[str, Any]:
-    tag, creator, began = secrets.token_hex(16), hook.gateway.username, datetime.now(UTC)
-    form = {"title": marked_title(TITLE, tag), "APPROVER": approver, "APPROVAL_CONTENT": TITLE}
-    service = hook.gateway.service
+def _without_secret(hook: ItsmHook, nobody: str) -> dict[str, Any]:
+    """Look whether ITSM asks for the secret that the connection has for it."""
+    bare = hook.gateway.dialect.without_secret()
+    if bare is None:
+        return {}
+    transport = SyncTransport(replace(hook.gateway, dialect=bare))
     try:
-        key, fields = hook.run(ask(lambda itsm: itsm.service_for(form, service_id=service, fast_approval=False)))
-        sn = hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, service_id=key, fields=fields))).sn
-    except ItsmOutcomeUnknownError as lost:
-        sn = _opened(hook, tag, began, sleep, lost)
+        read: dict[str, Any] = ItsmHook.over(transport).run(ask(lambda itsm: itsm.probe(nobody)))
+    finally:
+        transport.close()
+    listed = read.get("system_ticket_list", {})
+    return {"without_system_token": listed if "error" in listed else {"answered": True}} if listed else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """Opens tickets of the probe.
+
+    :param approver: whom they ask.
+    """
+
+    hook: ItsmHook
+    approver: str
+    sleep: Callable[[float], None]
+
+    @property
+    def creator(self) -> str:
+        return self.hook.gateway.username
+
+    def open(self, change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> tuple[str, str, datetime]:
+        """Open a ticket; return its number, its tag and when its opening began.
+
+        :param change: changes the form behind the check whether its workflow takes it.
+        :raises ItsmError: none was opened, or it is not there (yet): then the message names its title.
+        """
+        tag, began, gateway = secrets.token_hex(16), datetime.now(UTC), self.hook.gateway
+        form = {"title": marked_title(TITLE, tag), "APPROVER": self.approver, "APPROVAL_CONTENT": TITLE}
+        names: dict[str, Any] = {"service_id": gateway.service, "fast_approval": False}
+        key, checked = self.hook.run(ask(lambda itsm: itsm.service_for(form, **names)))
+        request = {"service_id": key, "fields": change(checked)}
+        request["meta"] = with_kept_callback(None, gateway=gateway, tag=tag)
+        try:
+            sn = self.hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=self.creator, **request))).sn
+        except ItsmOutcomeUnknownError as lost:
+            sn = _opened(self.hook, tag, began, self.sleep, lost)
+        keep_as_known(self.hook, sn, tag=tag, creator=self.creator, began=began)
+        return sn, tag, began
+
+    def shown(self, sn: str, *, until: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Return how a ticket is shown, as soon as there is something to see."""
+        seen = _shown(self.hook, sn)
+        for _ in range(_LOOKS):
+            if until(seen):
+                break
+            self.sleep(_SECONDS)
+            seen = _shown(self.hook, sn)
+        return seen
+
+
+def _with_odd_forms(trial: _Trial) -> dict[str, Any]:
+    """Open tickets with forms that ITSM may refuse; withdraw those that it opened."""
+    odd: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "unknown_key": lambda form: {**form, "no_such_key": "x"},
+        "no_approver": lambda form: {key: [] if isinstance(value, list) else value for key, value in form.items()},
+        "unknown_approver": lambda form: {
+            key: [secrets.token_hex(8)] if isinstance(value, list) else value for key, value in form.items()
+        },
+    }
+    return {name: _with_odd_form(trial, change) for name, change in odd.items()}
+
+
+def _with_odd_form(trial: _Trial, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        sn, *_ = trial.open(change)
+    except ItsmOutcomeUnknownError:
+        raise
+    except ItsmError as refused:
+        return kind_and_code(refused)
+    try:
+        seen = trial.shown(sn, until=lambda shown: shown.get("steps") or shown.get("has_end"))
+    finally:
+        done = _withdrawn(trial.hook, sn, trial.creator)
+    return {"answered": True, "status": seen.get("status"), "steps": seen.get("steps"), "withdrawn": done}
+
+
+def _with_an_end(trial: _Trial) -> dict[str, Any]:
+    """Open a ticket and terminate it; withdraw it where that is refused."""
+    sn, *_ = trial.open()
+    trial.shown(sn, until=lambda shown: shown.get("steps"))
+    done = _ended(trial.hook, sn, trial.approver, TicketAction.TERMINATE)
+    seen = trial.shown(sn, until=lambda shown: shown.get("has_end") or "error" in done)
+    if not seen.get("has_end"):
+        _withdrawn(trial.hook, sn, trial.creator)
+    is_terminated = seen["status"] == "termination" if seen.get("has_end") else None
+    return {**done, "status": seen.get("status"), "is_terminated": is_terminated}
+
+
+def _with_a_ticket(trial: _Trial) -> dict[str, Any]:
+    hook, creator = trial.hook, trial.creator
+    try:
+        sn, tag, began = trial.open()
+    except ItsmOutcomeUnknownError:
+        raise
     except ItsmError as refused:
         # What was read is worth printing all the same.
         print_line(verbatim(refused), to=sys.stderr)
         return {"create": kind_and_code(refused)}
     seen: dict[str, Any] = {}
     try:
-        seen["created"] = seen["asks"] = _shown(hook, sn)
-        for _ in range(_LOOKS):
-            if seen["asks"].get("steps"):
-                break
-            sleep(_SECONDS)
-            seen["asks"] = _shown(hook, sn)
+        seen["created"] = _shown(hook, sn)
+        seen["asks"] = trial.shown(sn, until=lambda shown: shown.get("steps"))
         # Only where there are tickets it is seen whether a filter leaves them out.
         seen |= hook.run(ask(lambda itsm: itsm.probe(secrets.token_hex(8))))
         with suppress(ItsmError):
             seen["found_by_title"] = bool(hook.run(find_opened(tag, creator=creator, since=began)))
     finally:
         seen["withdrawn_once"] = _withdrawn(hook, sn, creator)
-    seen["withdrawn"] = _shown(hook, sn)
+    calls_back = callback_base() is not None
+    seen["withdrawn"] = trial.shown(sn, until=lambda one: not calls_back or one.get("called_back") is not None)
     seen["withdrawn_twice"] = _withdrawn(hook, sn, creator)
     return seen
 
@@ -128,7 +233,11 @@ def _shown(hook: ItsmHook, sn: str) -> dict[str, Any]:
 
 
 def _withdrawn(hook: ItsmHook, sn: str, creator: str) -> dict[str, Any]:
-    wish: dict[str, Any] = {"sn": sn, "action": TicketAction.WITHDRAW, "operator": creator, "message": TITLE}
+    return _ended(hook, sn, creator, TicketAction.WITHDRAW)
+
+
+def _ended(hook: ItsmHook, sn: str, operator: str, action: TicketAction) -> dict[str, Any]:
+    wish: dict[str, Any] = {"sn": sn, "action": action, "operator": operator, "message": TITLE}
     try:
         hook.run(ask(lambda itsm: itsm.operate(**wish)))
     except ItsmError as error:

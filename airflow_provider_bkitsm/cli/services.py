@@ -17,6 +17,7 @@ from airflow_provider_bkitsm.collectors.service_check import Keys, plan_fields
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError, ItsmError, printable
+from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_source import VerdictSource, verdict_source, withdrawal_note
 from airflow_provider_bkitsm.translation import Text, verbatim
 
@@ -32,6 +33,7 @@ _ANY_APPLICATION: dict[str, Any] = {
 _WITHDRAWAL_UNKNOWN = Text(
     "ITSM says so of open tickets only, not of services: see WITHDRAW among the operations of get_ticket_status"
 )
+_IMPORT = "from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator"
 _FILLED_BY_OPERATOR = frozenset({"title"})
 
 
@@ -47,7 +49,8 @@ def services(args: Namespace) -> None:
     service = hook.run(ask(lambda itsm: itsm.service(args.service)))
     print_rows([_field_row(one) for one in service.fields], output=args.output)
     if args.output in ("table", "plain"):
-        for line in operator_call(service, bkitsm_conn_id=args.bkitsm_conn_id).splitlines():
+        call = operator_call(service, bkitsm_conn_id=args.bkitsm_conn_id)
+        for line in [_IMPORT, "", "", *call.splitlines()]:
             write_line(line)
 
 
@@ -58,9 +61,17 @@ def _listed_row(hook: ItsmHook, listed: ListedService) -> dict[Text, Any]:
         steps, unread = hook.run(ask(lambda itsm: itsm.flow_steps(service)))
     except ItsmError as error:
         return {**row, Text("approval_steps"): Text("not read: {reason}", reason=error)}
-    names = [one.name for one in steps or () if one.approves]
-    none = Text("not read: {reason}", reason=unread) if steps is None else Text("none")
-    return {**row, Text("approval_steps"): ", ".join(names) or none}
+    return {**row, Text("approval_steps"): _deciding_steps(service, steps, unread)}
+
+
+def _deciding_steps(service: Service, steps: tuple[FlowStep, ...] | None, unread: str) -> str:
+    """Return a service's approval steps; of one without, how it decides all the same, or that nobody decides."""
+    if steps is None:
+        return Text("not read: {reason}", reason=unread)
+    if names := [one.name for one in steps if one.approves]:
+        return ", ".join(names)
+    source = verdict_source(service, steps, VerdictPolicy())
+    return Text("none") if source.problem else source.reason
 
 
 def _field_row(field: ServiceField) -> dict[Text, Any]:

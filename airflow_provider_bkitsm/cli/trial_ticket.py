@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.callback.signature import signing_keys
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
 from airflow_provider_bkitsm.itsm.idempotency import approval_tag, find_opened, is_marked, marked_title
 from airflow_provider_bkitsm.itsm.models import CreatedTicket
+from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
+from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.connection import Gateway
@@ -42,11 +45,38 @@ def open_trial_ticket(hook: ItsmHook, *, approver: str, given: Mapping[str, str]
     key, fields = hook.run(ask(lambda itsm: itsm.service_for(form, service_id=service, fast_approval=is_fast)))
     request: dict[str, Any] = {"fields": fields, "service_id": key, "fast_approval": is_fast}
     try:
-        return hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, **request)))
+        opened = hook.run(ask(lambda itsm: itsm.create(tag=tag, creator=creator, **request)))
     except ItsmOutcomeUnknownError:
-        for one in hook.run(find_opened(tag, creator=creator, since=began)):
-            return CreatedTicket(sn=one.sn)
-        raise
+        found = hook.run(find_opened(tag, creator=creator, since=began))
+        if not found:
+            raise
+        opened = CreatedTicket(sn=found[0].sn)
+    keep_as_known(hook, opened.sn, tag=tag, creator=creator, began=began)
+    return opened
+
+
+def keep_as_known(hook: ItsmHook, sn: str, *, tag: str, creator: str, began: datetime) -> None:
+    """Record a ticket of a command: by a ticket that exists a search is tried that has found none.
+
+    Where the store cannot be written nothing is lost but that.
+    """
+    record = ApprovalRecord(
+        nonce=new_nonce(),
+        subject=Subject(
+            installation=installation(), bkitsm_conn_id=hook.bkitsm_conn_id, dag_id="", approval_key=f"trial {tag}"
+        ),
+        round_number=1,
+        attempt=Attempt(ti_id=None, try_number=0, max_tries=0, retries=0),
+        digest="",
+        asked_digest="",
+        tag=tag,
+        request={"creator": creator, "dialect": hook.gateway.dialect.name, "fields": {}},
+        create_started_at=began,
+        sn=sn,
+        opened_at=datetime.now(UTC),
+    )
+    with suppress(ItsmError):
+        open_approval_store().begin(record)
 
 
 def is_trial_ticket(gateway: Gateway, title: str) -> bool:

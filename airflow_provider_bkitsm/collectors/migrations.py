@@ -20,6 +20,7 @@ from sqlalchemy.schema import CreateColumn
 from airflow_provider_bkitsm.collectors.errors import StoreTooNew
 from airflow_provider_bkitsm.collectors.tables import (
     approval_table,
+    callback_token_table,
     collector_table,
     metadata,
     reminder_table,
@@ -100,8 +101,13 @@ def _tries(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _callback_tokens(connection: Connection) -> None:
+    """Version 9. The digests of callbacks' tokens; those of earlier tickets are computed, and kept nowhere."""
+    callback_token_table.create(connection, checkfirst=True)
+
+
 def _reminders(connection: Connection) -> None:
-    """Version 9. The record of each reminder, and what a waiting task sends them with."""
+    """Version 10. The record of each reminder, and what a waiting task sends them with."""
     reminder_table.create(connection, checkfirst=True)
     add_column(connection, wait_table.c.remind_by)
 
@@ -115,6 +121,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _numbers,
     _waits,
     _tries,
+    _callback_tokens,
     _reminders,
 )
 """What leads to version 1, 2, 3, ... . Only ever added to.

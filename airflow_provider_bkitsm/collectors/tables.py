@@ -178,6 +178,17 @@ approval_table = Table(
     **_OPTIONS,
 )
 
+# What is kept of the tokens that ITSM is to send back in callbacks: one row for each attempt to open a ticket.
+callback_token_table = Table(
+    "bkitsm_callback_token",
+    metadata,
+    Column("tag", _name(32), primary_key=True),
+    Column("digest", _name(64), primary_key=True),
+    Column("bkitsm_conn_id", _name(250), nullable=False),
+    Column("chosen_at", UtcDateTime, nullable=False),
+    **_OPTIONS,
+)
+
 # One row for each task that waits for a ticket; see ``tickets.waits``. The key is a digest: MySQL indexes no texts
 # as long as the names of a task can be.
 wait_table = Table(

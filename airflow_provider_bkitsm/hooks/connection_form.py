@@ -91,6 +91,11 @@ _ITSM: Fields = {
     "form_client_ref": _text(
         "Reference key (v4)", "Likewise for a mark by which a lost ticket is recognised. Default: client_ref"
     ),
+    "sign_callback_url": _text(
+        "Sign the callback's address (v4)",
+        "false only where the site refuses an address with a query, or drops the query. Default: true",
+        enum=["true", "false"],
+    ),
     "time_zone": _text("Time zone (v4)", "Of times that ITSM writes without an offset. Default: Asia/Shanghai"),
     "batch_size": _field(
         "Batch size", "integer", "How many tickets are asked for in one call. Default: 50", minimum=1

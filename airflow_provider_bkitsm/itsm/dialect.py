@@ -78,6 +78,7 @@ class Capabilities:
     :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
     :param verdict_field: a log shows the forms of steps, so that a form field can hold the verdict.
     :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
+    :param signed_address: an address of a callback that carries our signature reaches Airflow as it was given.
     """
 
     fast_approval: bool
@@ -87,6 +88,7 @@ class Capabilities:
     tag: bool
     verdict_field: bool
     verify_token: bool
+    signed_address: bool = True
 
 
 class Dialect(ABC):
@@ -134,6 +136,17 @@ class Dialect(ABC):
     def probe_ticket(self, sn: str, now: datetime) -> Flow[dict[str, Any]]:
         """Read how a ticket of our own is shown, likewise."""
         raise self._lacks(f"was measured, and ticket {sn} is not looked at")
+
+    def without_secret(self) -> Dialect | None:
+        """Return this version as it asks without a secret of its own; None where it sends none.
+
+        For a probe alone, which looks whether the secret is asked for.
+        """
+        return None
+
+    def open_questions(self, found: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return what is not known of this version: what a probe has seen of each, and what to look at by hand."""
+        return []
 
     def judge_probe(self, found: Mapping[str, Any]) -> dict[str, bool]:
         """Return which of this version's facts the results of a probe show to be right or wrong."""

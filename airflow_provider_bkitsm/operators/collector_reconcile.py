@@ -226,7 +226,7 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         creator = str((row.request or {}).get("creator") or self.hook.gateway.username)
         handle = TicketKey(tag=str(row.tag), creator=creator, since=row.create_started_at)
         opener = TicketOpener(hook=self.hook)
-        found = opener.find(handle)
+        found = opener.look_for(handle, seconds=0)
         if found is None:
             return opener.seconds_left(handle) > 0
         key = (row.bklog_conn_id, row.collector_config_id)

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from airflow_provider_bkitsm.callback.messages import SIZE_LIMIT, answer
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest, MetadataPort, Receiver
-from airflow_provider_bkitsm.callback.signature import HEADER, ROUTE
+from airflow_provider_bkitsm.callback.signature import HEADER, QUERY, ROUTE
 from airflow_provider_bkitsm.telemetry import called_back
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def create_app(metadata: MetadataPort, **timing: Any) -> FastAPI:
             conn_id=request.path_params["conn_id"],
             tag=request.path_params["tag"],
             expires=request.path_params["expires"],
-            signature=request.headers.get(HEADER, ""),
+            signature=request.headers.get(HEADER) or request.query_params.get(QUERY, ""),
             body=await _body(request),
         )
         reception = await receiver.receive(received)

@@ -94,12 +94,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *([f"ITSM           {url}{ITSM_ROOT}"] if settings.dialect != "v4" else []),
         f"Log platform   {url}{BKLOG_ROOT}",
         f"Application    {settings.app_code}",
-        *([f"ITSM-v4        {url}{ITSM_V4_ROOT}"] if settings.dialect != "v2" else []),
+        *(_lines_of_v4(url) if settings.dialect != "v2" else []),
     ]
     print("\n".join(lines), flush=True)  # noqa: T201 - this is a command's output
     # Ctrl-C is how it ends: uvicorn shuts down first, and raises it then.
     with suppress(KeyboardInterrupt):
         server.run([bound])
+
+
+def _lines_of_v4(url: str) -> list[str]:
+    """Return what a connection to ITSM v4 needs."""
+    from airflow_provider_bkitsm.sandbox.itsm_v4.installation import SYSTEM, TOKEN
+    from airflow_provider_bkitsm.sandbox.itsm_v4.workflows import seeded
+
+    return [
+        f"ITSM-v4        {url}{ITSM_V4_ROOT}",
+        f"  system       {SYSTEM}, token {TOKEN}",
+        f"  workflows    {', '.join(one.key for one in seeded(SYSTEM, 'default'))}",
+    ]
 
 
 if __name__ == "__main__":

@@ -23,13 +23,10 @@ from airflow_provider_bkitsm.itsm.dialect import another_dialect
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherQuestionError,
-    ItsmAuthenticationError,
     ItsmConflictError,
     ItsmError,
-    ItsmInvalidRequestError,
     ItsmNotFoundError,
     ItsmOutcomeUnknownError,
-    ItsmPermissionError,
 )
 from airflow_provider_bkitsm.itsm.idempotency import approval_tag
 from airflow_provider_bkitsm.itsm.models import TicketInfo
@@ -48,7 +45,6 @@ _RACES = 20
 _NUMBER_SECONDS = 0.5
 # ITSM tells whole seconds.
 _TICK = timedelta(seconds=1)
-_REFUSALS = (ItsmInvalidRequestError, ItsmAuthenticationError, ItsmPermissionError)
 _CLEARED = "The Airflow task was cleared and asks anew"
 
 
@@ -315,17 +311,18 @@ class ApprovalRequest:
         try:
             ticket = self.opener.open(self._handle(record), **content)
             self._has_opened = True
-        except _REFUSALS:
-            self._refused(record)
+        except ItsmError:
+            if not self.opener.may_have_opened:
+                self._not_opened(record)
             raise
         return self._with_number(record, ticket)
 
-    def _refused(self, record: ApprovalRecord) -> None:
-        """Note that ITSM made no ticket: nothing is left to look for."""
+    def _not_opened(self, record: ApprovalRecord) -> None:
+        """Note that ITSM made no ticket, or was never asked for one: nothing is left to look for."""
         try:
             self.store.change(record, create_started_at=None)
         except ItsmError as error:
-            log.warning("that ITSM refused the ticket could not be stored, a retry looks for it: %s", error)
+            log.warning("that no ticket was opened could not be stored, a retry looks for it: %s", error)
 
     def _with_number(self, record: ApprovalRecord, ticket: Opened) -> ApprovalRecord:
         return self.store.change(record, **self._number_of(ticket))

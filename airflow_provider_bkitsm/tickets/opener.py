@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_bkitsm import telemetry
-from airflow_provider_bkitsm.callback.signature import with_callback
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.confirmation import ticket_differences
 from airflow_provider_bkitsm.itsm.dialect import ask
@@ -27,6 +26,8 @@ from airflow_provider_bkitsm.itsm.errors import (
 from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import has_started
+from airflow_provider_bkitsm.tickets.callback_tokens import with_kept_callback
+from airflow_provider_bkitsm.tickets.ownership_records import KnownTicket, read_known_tickets
 from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,14 @@ _ORPHAN = (
     "Ticket {sn} carries this approval's mark, but its flow has not started: it asks nobody, and ITSM neither"
     " withdraws nor terminates such a ticket. No second one was opened. A retry looks at it again; if it never"
     " starts, have it deleted in ITSM, then clear the task"
+)
+
+# How many tickets that exist are searched for, where a search that has found nothing is tried.
+_WITNESSES = 3
+_HIDDEN = "a search of the same kind does not find ticket {sn} either, which exists. ITSM hides our tickets"
+_UNTRIED = (
+    "no ticket is recorded that connection {conn_id!r} has opened in the name of {creator}, with which the search"
+    " could be tried. A retry goes on once it has opened another one"
 )
 
 # A ticket as its opening, or a search, knows it.
@@ -86,6 +95,8 @@ class TicketOpener:
         self.calls_back = calls_back
         self.settle = hook.gateway.seconds("settle_seconds", SETTLE_SECONDS)
         self.patience = self.settle if patience is None else min(patience, self.settle)
+        # Whether an ``open`` that has raised may have left a ticket behind.
+        self.may_have_opened = False
         self._sleep = sleep
 
     def find(self, handle: TicketKey) -> TicketSummary | None:
@@ -115,6 +126,7 @@ class TicketOpener:
         :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
         """
         dialect = self.hook.gateway.dialect
+        self.may_have_opened = False
         if request.get("fast_approval") and not dialect.capabilities.fast_approval:
             raise ItsmInvalidRequestError(
                 f"ITSM {dialect.name} has no built-in approval service: name a service instead of fast_approval;"
@@ -128,12 +140,13 @@ class TicketOpener:
                 " found by: leave markup out of it; no ticket was opened"
             )
         if self.calls_back:
-            request["meta"] = with_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
+            request["meta"] = with_kept_callback(request.get("meta"), gateway=self.hook.gateway, tag=handle.tag)
         try:
             ticket = self.hook.run(
                 ask(lambda itsm: itsm.create(tag=handle.tag, creator=handle.creator, **request))
             )
         except ItsmOutcomeUnknownError as lost:
+            self.may_have_opened = True
             log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
             return self._appeared(handle, lost)
         except ItsmInvalidRequestError as refused:
@@ -145,8 +158,17 @@ class TicketOpener:
     def look_for(self, handle: TicketKey, *, seconds: float) -> TicketSummary | None:
         """Call :meth:`find` for so long until there is a ticket; outages of ITSM in between are waited out.
 
+        None says that there is none: where it is not sure that a search shows tickets of ours, it has shown one.
+
         :raises ItsmUnavailableError: ITSM could not be read at the end either, so nothing is known.
+        :raises ItsmOutcomeUnknownError: no ticket was found, and the search finds none that exists either.
         """
+        found = self._looked_for(handle, seconds)
+        if found is None:
+            self._check_search(handle)
+        return found
+
+    def _looked_for(self, handle: TicketKey, seconds: float) -> TicketSummary | None:
         looks = _LOOKS if seconds > 0 else 0
         for left in range(looks, -1, -1):
             try:
@@ -159,6 +181,31 @@ class TicketOpener:
                 return found
             self._sleep(seconds / looks)
         return None
+
+    def _check_search(self, handle: TicketKey) -> None:
+        """Raise an error unless a search like the one that found nothing finds a ticket that is known to exist.
+
+        Where a ticket has no tag it is searched for in lists, and what they show an application is not known
+        (docs/itsm-v4.md#one-ticket). Lists that hide our tickets would make a second one of each lost answer.
+        """
+        dialect = self.hook.gateway.dialect
+        if dialect.capabilities.tag:
+            return
+        of_ours = {"dialect": dialect.name, "creator": handle.creator}
+        known = [one for one in read_known_tickets(self.hook.bkitsm_conn_id, **of_ours) if one.tag != handle.tag]
+        if any(self._finds(one) for one in known[:_WITNESSES]):
+            return
+        mark, conn_id = f"#{marker(handle.tag)}", self.hook.bkitsm_conn_id
+        why = _HIDDEN.format(sn=known[0].sn) if known else _UNTRIED.format(creator=handle.creator, conn_id=conn_id)
+        raise ItsmOutcomeUnknownError(
+            f"no ticket marked {mark} was found, and that shows nothing: {why}. Whether it was opened is not"
+            f" known, and no second one was opened. Look for {mark} in ITSM: if that ticket is there, its decision"
+            " brings its number; if not, a new run asks anew"
+        )
+
+    def _finds(self, known: KnownTicket) -> bool:
+        query = find_opened(known.tag, creator=known.creator, since=known.since)
+        return known.sn in {one.sn for one in self.hook.run(query)}
 
     def seconds_left(self, handle: TicketKey) -> float:
         """How long the ticket of a lost answer may still take to appear."""
@@ -241,12 +288,13 @@ class TicketOpener:
             log.warning("whether the refused ticket exists all the same could not be read: %s", error)
             return
         if left:
+            self.may_have_opened = True
             raise ItsmOrphanError(f"{refused}. {_ORPHAN.format(sn=left[0].sn)}") from refused
 
     def _appeared(self, handle: TicketKey, lost: ItsmOutcomeUnknownError) -> TicketSummary:
         """Wait for the ticket of a lost answer: whatever goes wrong by now, it may be there."""
         try:
-            found, why = self.look_for(handle, seconds=self.patience), f"was seen in {self.patience:.0f} s"
+            found, why = self._looked_for(handle, self.patience), f"was seen in {self.patience:.0f} s"
         except (ItsmOrphanError, ItsmUnavailableError):
             raise
         except ItsmError as error:

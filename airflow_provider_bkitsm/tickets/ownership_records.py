@@ -120,6 +120,51 @@ def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KnownTicket:
+    """A ticket that a connection has opened: its number is known, and so it exists.
+
+    :param creator: in whose name it was asked for.
+    :param since: when its opening was begun, by its worker's clock (aware).
+    """
+
+    sn: str
+    tag: str
+    creator: str
+    since: datetime
+
+
+def read_known_tickets(bkitsm_conn_id: str, *, dialect: str, creator: str) -> list[KnownTicket]:
+    """Return tickets that a connection has opened in somebody's name, the latest of them first. Blocks.
+
+    :param dialect: name of the one that they were opened in.
+    :raises ItsmError: as ``read_ownership``.
+    """
+    began = func.coalesce(_APPROVAL.create_started_at, _APPROVAL.created_at).label("since")
+    opened = (_APPROVAL.sn.is_not(None), _APPROVAL.ticket_of.is_(None), _APPROVAL.dialect == dialect)
+    rounds = select(_APPROVAL.sn, _APPROVAL.tag, _APPROVAL.request, began).where(
+        _APPROVAL.bkitsm_conn_id == bkitsm_conn_id, *opened
+    )
+    began = func.coalesce(_COLLECTOR.create_started_at, _COLLECTOR.created_at).label("since")
+    applied = select(_COLLECTOR.ticket_sn.label("sn"), _COLLECTOR.tag, _COLLECTOR.request, began).where(
+        _COLLECTOR.bkitsm_conn_id == bkitsm_conn_id, _COLLECTOR.ticket_sn.is_not(None)
+    )
+    queries = (rounds.order_by(_APPROVAL.created_at.desc()), applied.order_by(_COLLECTOR.updated_at.desc()))
+    with _reading("that another one is searched by") as connection:
+        rows = [row for query in queries for row in connection.execute(query.limit(_LATEST))]
+    wanted = (dialect, creator)
+    found = [
+        KnownTicket(sn=row.sn, tag=row.tag, creator=creator, since=row.since)
+        for row in rows
+        if row.tag and row.request and (stored_dialect(row.request), row.request.get("creator")) == wanted
+    ]
+    return sorted(found, key=lambda one: one.since, reverse=True)
+
+
+# How many of the latest records are looked through.
+_LATEST = 50
+
+
+@dataclass(frozen=True, kw_only=True)
 class SentTicket:
     """What the record of a ticket's opening says of it; that never changes.
 

@@ -2,7 +2,8 @@
 """Makes pages of the site from Markdown that is read in the repository too.
 
 There a link may lead to any file; on the site it can be followed to pages only. A line that is nothing but a link
-to a file beside the pages shows the file itself, and the API page has whole docstrings, not their first sentences.
+to a file beside the pages shows the file itself, and the API page has whole docstrings, not their first sentences,
+in Chinese on the Chinese site.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+from tools.public_api_zh import chinese, lacking
+from tools.public_names import own_members
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 # File at the root: the page that shows it.
 FROM_ROOT = {ROOT / "CONTRIBUTING.md": "contributing.md", ROOT / "CHANGELOG.md": "changes.md"}
 
+_log = logging.getLogger(__name__)
 _CODE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)\s#]+)(#[^)\s]+)?\)")
 _FILE = re.compile(r"(?<=\n\n)\[`([^`]+)`\]\((\.\./[^)\s#]+\.(?:py|md))\)(?=\n(?:\n|\Z))")
@@ -70,16 +76,9 @@ def _docstring(found: re.Match[str]) -> str:
     thing = pkgutil.resolve_name(path)
     kind = "module" if inspect.ismodule(thing) else "class" if inspect.isclass(thing) else "function"
     if members == ["all"]:
-        members = _own_members(thing) if inspect.isclass(thing) else [""]
+        members = own_members(thing) if inspect.isclass(thing) else [""]
     option = f"   :members: {', '.join(members)}\n" if members else ""
     return f"```{{eval-rst}}\n.. auto{kind}:: {path}\n{option}```"
-
-
-def _own_members(cls: type) -> list[str]:
-    """Return the public names that our own classes give a class, and Airflow's do not."""
-    package = cls.__module__.partition(".")[0]
-    ours = [one for one in cls.__mro__ if one.__module__.partition(".")[0] == package]
-    return sorted({name for one in ours for name in vars(one) if not name.startswith("_")})
 
 
 def slug(heading: str) -> str:
@@ -141,6 +140,14 @@ def _signature(_app: Sphinx, kind: str, *about: Any) -> tuple[str, str] | None:
     return ("", "") if parameters and kind in {"class", "exception", "function"} else None
 
 
+def _in_chinese(app: Sphinx, _kind: str, name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
+    """Put a docstring into the site's language; a passage that has no Chinese fails the build."""
+    if app.config.language == "zh_CN":
+        for passage in lacking(lines):
+            _log.warning("%s: there is no Chinese in tools/public_api_zh.json of: %s", name, passage)
+        lines[:] = chinese(lines)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Have Sphinx make pages so."""
     app.add_config_value("navigation", [], "env", list)
@@ -148,4 +155,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _read)
     app.connect("html-page-context", _navigation)
     app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-process-docstring", _in_chinese)
     return {"parallel_read_safe": True}

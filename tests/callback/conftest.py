@@ -38,6 +38,7 @@ class FakeMetadata:
     asked: list[str] = field(default_factory=list)
     lost_tickets: dict[tuple[str, str], LostTicket] = field(default_factory=dict)
     looked_up: list[str] = field(default_factory=list)
+    tokens: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def gateway(self, conn_id: str) -> Gateway | None:
         self.looked_up.append(conn_id)
@@ -49,6 +50,9 @@ class FakeMetadata:
         mine = tuple(one for one in found.waiters if one.conn_id == conn_id)
         is_here = bool(mine) or not found.waiters
         return replace(found, waiters=mine, ever_registered=found.ever_registered and is_here)
+
+    def token_digests(self, tag: str, conn_id: str) -> tuple[str, ...]:
+        return self.tokens.get((tag, conn_id), ())
 
     def lost(self, tag: str, conn_id: str) -> LostTicket | None:
         return self.lost_tickets.get((tag, conn_id))

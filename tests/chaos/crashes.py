@@ -9,6 +9,7 @@ sandbox says in which version of ITSM.
 from __future__ import annotations
 
 import json
+import os
 import random
 import tempfile
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -163,13 +165,21 @@ class Transport(SeamedTransport):
 def crash_around_create(sandbox: SandboxControl, *, crashes: int, seed: int = 1) -> Result:
     """Inject so many crashes and return what became of the approvals."""
     drawn, result = random.Random(seed), Result()
-    with tempfile.TemporaryDirectory() as folder, sleeping_by(shortly):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sleeping_by(shortly),
+        # What is read besides the stores that a task is given is in the same file.
+        patch.dict(os.environ, AIRFLOW_HOME=folder),
+    ):
         engine = sqlite_engine(Path(folder) / "bkitsm.db")
         while result.crashes.total() < crashes:
             number = len(result.sns)
             task, first = TASKS[number % len(TASKS)], POINTS[number // len(TASKS) % len(POINTS)]
             points = [first, *drawn.choices((*POINTS, None), k=drawn.randrange(3))]
             points = [*points[: crashes - result.crashes.total()], None]
+            if number == 0 and sandbox.dialect == "v4":
+                # Of v4 a search counts that has found a ticket which exists: the first one opens without a crash.
+                points = [None]
             result.sns.append(_approval(sandbox, engine, task, number, points, drawn, result))
     return _judged(sandbox, result)
 

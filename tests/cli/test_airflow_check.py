@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from airflow_provider_bkitsm.cli.airflow_check import check_roles
 from tests.plugins.database import airflow_database
-from tests.plugins.metadata.test_fab_roles import fill
+from tests.plugins.metadata.test_queries_roles import fill
 
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 

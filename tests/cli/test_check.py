@@ -36,7 +36,7 @@ from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS
 from tests.callback.conftest import FakeMetadata, gateway_of
 from tests.collectors.servers import own_database
 from tests.forwarding import Forwarder
-from tests.hooks.network import Authority, itsm_server, raw_server
+from tests.hooks.network import Authority, itsm_server, nginx_like_server, raw_server
 from tests.serving import serving
 
 CLOSED = "http://127.0.0.1:9"
@@ -214,6 +214,20 @@ def _other_type(site: Site) -> None:
 def _http_for_https(site: Site) -> None:
     url = site.stack.enter_context(itsm_server(site.authority().server)).url
     site.connection(host=url.replace("https", "http") + "/v2/itsm")
+
+
+def _http_for_https_of_nginx(site: Site) -> None:
+    url = site.stack.enter_context(nginx_like_server(site.authority().server)).url
+    site.connection(host=url.replace("https", "http") + "/v2/itsm")
+
+
+def _https_for_http_of_airflow(site: Site) -> None:
+    site.base(site.airflow.replace("http", "https"))
+
+
+def _http_for_https_of_airflow(site: Site) -> None:
+    url = site.stack.enter_context(nginx_like_server(site.authority().server)).url
+    site.base(url.replace("https", "http"))
 
 
 def _https_for_http(site: Site) -> None:
@@ -441,7 +455,12 @@ PLANTED: list[tuple[Callable[[Site], None], str, str, tuple[str, ...]]] = [
     (_other_type, "connection", "wrong", ("'http'", "set the connection's type to bkitsm")),
     (_http_for_https, "itsm", "wrong", ("has to be https://",)),
     (lambda site: site.connection(), "tls and proxy", "warning", ("NO TLS", "https://")),
-    (_https_for_http, "itsm", "wrong", ("Is the port the one of https?",)),
+    (_http_for_https_of_nginx, "itsm", "wrong", ("host has to be https://127.0.0.1:",)),
+    (_https_for_http, "itsm", "wrong", ("no TLS is spoken there", "port of https", "http://127.0.0.1:")),
+    (_https_for_http_of_airflow, "plugin", "wrong", ("no TLS is spoken there", "[api] base_url")),
+    (_https_for_http_of_airflow, "callback", "wrong", ("no TLS is spoken there", "callback_base_url")),
+    (_http_for_https_of_airflow, "plugin", "wrong", ("[api] base_url has to be https://",)),
+    (_http_for_https_of_airflow, "callback", "wrong", ("callback_base_url has to be https://",)),
     (_unknown_ca, "itsm", "wrong", ("certificate verify failed", "verify")),
     (_ca_of_extra_is_missing, "connection", "wrong", ("'verify'", "path of a file")),
     (_ca_of_environment_is_missing, "tls and proxy", "wrong", ("/nowhere/ca.pem", "REQUESTS_CA_BUNDLE")),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -141,12 +142,74 @@ def test_every_kind_of_error_has_a_cure_in_both_languages(kind):
     assert with_cure(verbatim("mine."), cure, "zh") == f"mine。处理建议：{cure.into('zh')}"
 
 
+_EACH_LOCALE = """
+import os, sys
+from airflow_provider_bkitsm.cli.__main__ import main
+for name in ("LANG", "LC_MESSAGES", "LC_ALL"):
+    if os.fork():
+        os.wait()
+        continue
+    os.environ[name] = "zh_CN.UTF-8"
+    main(["check-service", "11"])
+    sys.exit()
+"""
+
+
 def test_it_is_so_in_a_process_of_its_own(connections, monkeypatch):
-    for name, locale in (("LANG", "zh_CN.UTF-8"), ("LC_MESSAGES", "zh_CN.UTF-8"), ("LC_ALL", "zh_CN.UTF-8")):
+    """One for each variable, of which all are without any of them when they start."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run([sys.executable, "-c", _EACH_LOCALE], capture_output=True, check=False)
+    assert done.stdout.decode().count("审批结果") == 3, done.stderr.decode()
+
+
+@pytest.fixture(params=["ascii", "latin-1"])
+def without_chinese(request, chinese, monkeypatch):
+    """Return a function that runs a command whose output lacks Chinese: exit code, output, errors."""
+
+    def ran(*arguments):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding=request.param) for _ in range(2)]
         with monkeypatch.context() as patch:
-            for other in ("LC_ALL", "LC_MESSAGES", "LANG"):
-                patch.delenv(other, raising=False)
-            patch.setenv(name, locale)
-            command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", "check-service", "11"]
-            done = subprocess.run(command, capture_output=True, check=False)
-            assert "审批结果" in done.stdout.decode(), done.stderr.decode()
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            code, *_ = chinese(*arguments)
+            for stream in streams:
+                stream.flush()
+        return code, *(stream.buffer.getvalue().decode("ascii") for stream in streams)
+
+    return ran
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
+def test_an_output_that_lacks_chinese_has_it_spelled_under_english_headings(without_chinese, output):
+    code, out, err = without_chinese("services", "12", "-o", output)
+    assert (code, err) == (0, "")
+    assert "required" in out
+    assert r"\u5ba1\u6279" in out.lower()
+    if output == "json":
+        assert json.loads(out)[1]["name"] == "审批人"
+
+
+def test_an_output_that_lacks_chinese_keeps_the_exit_code_and_the_help(without_chinese):
+    assert without_chinese("check-service", "无审批节点")[0] == 1
+    code, out, err = without_chinese("services", "nothing like it")
+    assert (code, out, "WHAT TO DO" in err) == (2, "", True)
+    code, out, _ = without_chinese("services", "--help")
+    assert (code, COMMANDS["services"][1] in out.replace("\n", " ")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "ascii"},
+        {"LANG": "zh_CN.UTF-8", "LC_ALL": "C"},
+    ],
+)
+def test_it_is_spelled_in_a_process_of_its_own(connections, monkeypatch, environment):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.cli", "services", "12"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, b"required" in done.stdout) == (0, True), done.stderr

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +13,7 @@ from airflow_provider_bkitsm.cli.probe import main
 from airflow_provider_bkitsm.itsm.v4.facts import FACTS
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from tests.sandbox.receiver import Receiver as Listener
 
 
 @pytest.fixture
@@ -72,11 +75,57 @@ def test_p5_a_ticket_that_does_not_appear_is_named(itsm, capsys):
         ({"filters": "ignored"}, "list-filters"),
         ({"steps": "name"}, "steps-shape"),
         ({"withdraw": "not_done"}, "revoke"),
+        ({"system_check": "not_asked"}, "system-token"),
     ],
 )
 def test_it_says_which_assumption_was_wrong(itsm, run, switches, wrong):
     itsm.set_itsm_v4(**switches)
     assert run("--create", "--approver", "bob")["facts"][wrong] is False
+
+
+@pytest.mark.parametrize(("switch", "is_refused"), [("refused", True), ("ignored", False)])
+def test_p5_odd_forms_and_a_termination_are_tried_and_every_ticket_is_ended(itsm, run, switch, is_refused):
+    itsm.set_itsm_v4(unknown_key=switch)
+    found = run("--more", "--approver", "bob")
+    assert (found["forms"]["unknown_key"].get("error") is not None) is is_refused
+    assert found["forms"].keys() == {"unknown_key", "no_approver", "unknown_approver"}
+    assert found["terminated"]["is_terminated"]
+    assert (found["facts"]["no-key-no-field"], found["facts"]["terminate"]) == (is_refused, True)
+    assert {one["status"] for one in itsm.tickets()} == {"revoked", "termination"}
+
+
+def test_each_of_the_twelve_questions_has_what_was_seen_and_what_to_look_at_by_hand(itsm, run):
+    found = run()["questions"]
+    assert len(found) == 12
+    assert all(one["question"].endswith("?") and one["by_hand"] for one in found)
+    assert [one["seen"] for one in found].count("nothing") > 4
+    after = run("--more", "--approver", "bob")["questions"]
+    nothing = [one["question"] for one in after if one["seen"] == "nothing"]
+    assert nothing == ["What does a callback look like, and is it repeated?"]
+
+
+def test_how_earlier_tickets_ended_is_counted(itsm, run):
+    for workflow, people in (("no_approval", []), ("approval", ["bob"])):
+        form = {"ticket__title": "One", "content": "c", "approvers": people or ["bob"]}
+        body = {"workflow_key": workflow, "operator": "alice", "system_id": "airflow", "form_data": form}
+        sn = itsm.call("POST", "ticket/create", json=body)["id"]
+        if people:
+            itsm.approve(sn)
+        itsm.wait_for_status(sn, "finished")
+    past = run()["past"]
+    assert past["ends"] == {"finished": 2}
+    assert past["finished"] == {
+        "approve_result True: 0 steps, 0 approved, 0 did not": 1,
+        "approve_result True: 1 steps, 1 approved, 0 did not": 1,
+    }
+
+
+def test_a_callback_of_its_ticket_shows_that_itsm_reaches_airflow(itsm, run, monkeypatch):
+    with Listener() as listening:
+        monkeypatch.setenv("AIRFLOW__BKITSM__CALLBACK_BASE_URL", f"http://{listening.netloc}")
+        found = run("--create", "--approver", "bob")
+    assert found["withdrawn"]["called_back"] is True
+    assert found["facts"]["callback-all-ends"] is True
 
 
 FILTERS = {
@@ -112,7 +161,7 @@ def test_what_was_read_is_printed_though_the_ticket_is_refused(itsm, capsys, mon
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert found["create"] == {"error": "ItsmInvalidRequestError", "code": None}
-    assert found["facts"] == {"http-status": True}
+    assert found["facts"] == {"http-status": True, "system-token": True}
     assert "has no field 'nope'" in printed.err
     assert itsm.tickets() == []
 
@@ -122,6 +171,15 @@ def test_p8_nothing_of_the_site_is_in_it(itsm, run):
     (ticket,) = itsm.tickets()
     for secret in ("bob", "sandbox", "airflow", 'approval"', ticket["id"], ticket["number"], "127.0.0.1"):
         assert secret not in text
+
+
+def test_its_output_is_json_whatever_is_logged_meanwhile(itsm, monkeypatch):
+    """A short secret makes Airflow log a warning, which would stand in front of the JSON."""
+    extra = {"read_retries": 0, "access_token": "abc"}
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", itsm.connection("bkitsm", **extra))
+    command = [sys.executable, "-m", "airflow_provider_bkitsm.cli.probe"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert json.loads(printed)["dialect"] == "v4"
 
 
 def test_another_version_needs_none(sandbox, connections, capsys):

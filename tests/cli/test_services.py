@@ -204,6 +204,7 @@ def test_services_are_listed_with_their_catalogue_and_approval_steps(run):
     assert code == 0
     assert rows["单级审批"].keys() == {"id", "name", "catalogue", "approval_steps"}
     assert rows["无审批节点"]["approval_steps"] == "none"
+    assert "评估采集容量 answers in the field 'approval_result'" in rows["日志平台容量评估"]["approval_steps"]
     assert rows["单级审批"]["approval_steps"] not in ("", "none")
     few = json.loads(run("services", "--name", "单级", "-o", "json")[1])
     assert [one["name"] for one in few] == ["单级审批"]
@@ -213,10 +214,9 @@ def test_a_services_fields_are_shown_with_a_call_that_can_be_pasted(run):
     code, out, _ = run("services", "单级审批")
     assert code == 0
     assert "MEMBERS" in out
-    call = out[out.index("ItsmApprovalOperator(") :]
-    assert "service_id=12" in call
-    task = eval(call, {"ItsmApprovalOperator": lambda **given: given})
-    assert task["fields"] == {"approver": "alice,bob"}
+    names: dict = {}
+    exec(out[out.index("from airflow") :].replace("ItsmApprovalOperator(", "made = ItsmApprovalOperator("), names)
+    assert (names["made"].service_id, names["made"].fields) == (12, {"approver": "alice,bob"})
 
 
 def test_the_page_shows_what_is_printed(run):

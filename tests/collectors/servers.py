@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -12,13 +13,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from demo.processes import free_ports, kill_tree
+from tests.once import run_folder
 
 START_SECONDS = 60
 # For TLS, which the server does not speak, the driver reads the machine's certificates at each connection: 20 ms.
@@ -63,8 +65,26 @@ def postgres_server(**settings: str) -> Iterator[Server]:
 
 
 @contextmanager
+def shared(name: str, serve: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """Give the URL of a server for all processes of a run: the first starts it, and ends it after the last."""
+    url = run_folder() / f"{name}.url"
+    with ExitStack() as stack:
+        users = stack.enter_context(url.with_suffix(".users").open("w"))
+        with url.with_suffix(".lock").open("w") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            fcntl.flock(users, fcntl.LOCK_SH)
+            is_first = not url.exists()
+            if is_first:
+                url.write_text(stack.enter_context(serve()))
+        yield url.read_text()
+        if is_first:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            url.unlink()
+
+
+@contextmanager
 def own_database(url: str) -> Iterator[str]:
-    """Make an empty database on a PostgreSQL that is shared; give its URL, and drop it in the end."""
+    """Make an empty database on a server that is shared; give its URL, and drop it in the end."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.engine import make_url
 
@@ -75,7 +95,8 @@ def own_database(url: str) -> Iterator[str]:
             connection.execute(text(f"CREATE DATABASE {name}"))
         yield make_url(url).set(database=name).render_as_string(hide_password=False)
         with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+            force = " WITH (FORCE)" if server.dialect.name == "postgresql" else ""
+            connection.execute(text(f"DROP DATABASE {name}{force}"))
     finally:
         server.dispose()
 

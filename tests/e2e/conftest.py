@@ -7,10 +7,15 @@ import re
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from airflow.utils.db_cleanup import run_cleanup
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 from xdist.scheduler import LoadScopeScheduling
 
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
@@ -22,6 +27,7 @@ from tests.collectors.servers import postgres
 from tests.e2e import naming
 from tests.e2e.browsing import evil, page, signed_in, viewer, window, window_of_viewer  # noqa: F401
 from tests.e2e.second_server import second, stored  # noqa: F401
+from tests.plugins.database import make_tables
 from tests.upgrade.wheels import BEFORE_THE_MOVE, has_history
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,24 +62,65 @@ DIALECTS: tuple[Literal["v2", "v4"], ...] = ("v2", "v4")
 CONNECTION_OF = {"v2": "itsm_v2", "v4": "itsm_v4"}
 COLLECTORS_OF = {"v2": "bkitsm_default", "v4": "collectors_v4"}
 CALM = {
-    # No test changes a DAG's file: to parse them all every ten seconds would take a core.
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+    # A test that changes a DAG's file says so: to parse them all every ten seconds would take a core.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3600",
 }
 # As components and tasks log it. Addresses and loggers hold the word too.
 _ERROR = re.compile(r"\[(?:error|critical) |\"level\":\"(?:error|critical)\"|Traceback")
+# As `airflow db migrate` does where the template is another one than before.
+_LOGS_ARE_NAMED = (
+    "INSERT INTO log_template (filename, elasticsearch_id, created_at)"
+    " SELECT :template, elasticsearch_id, created_at FROM log_template ORDER BY id DESC LIMIT 1"
+)
 UPGRADE = "test_upgrade.py"
-# These have an Airflow of their own, for whichever worker is free first.
-APART = (UPGRADE, "test_xcom_backend.py")
+# What takes long is for whichever worker is free first: the first two have an Airflow of their own in any case,
+# the others may share the one of their database.
+APART = (
+    (UPGRADE,),
+    ("test_xcom_backend.py",),
+    ("test_kills.py",),
+    ("test_abandoned.py", "test_clean_ups.py", "test_processes.py"),
+)
 # An archive or a shallow clone cannot build the version before, and the header of the test run says so.
 collect_ignore = [] if has_history(BEFORE_THE_MOVE) else [UPGRADE]
 
 
 class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
-    """Of several workers, each has an Airflow of its own: the tests of one database stay together."""
+    """Of several workers, each has Airflows of its own: a database's tests stay together, but for some files."""
 
     def _split_scope(self, nodeid: str) -> str:
         database = POSTGRES if f"[{POSTGRES}" in nodeid else SQLITE
-        return next((file for file in APART if file in nodeid), database)
+        return next((files[0] for files in APART if any(file in nodeid for file in files)), database)
+
+
+class CopiedAirflow(LocalAirflow):
+    """An Airflow whose tables are a copy: to make them costs what the start of another component does."""
+
+    def migrate(self) -> None:
+        """Make its tables where there are none, and write in them how its logs are named."""
+        engine = create_engine(self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
+        if inspect(engine).has_table("log_template"):
+            return
+        make_tables(engine.url.render_as_string(hide_password=False))
+        template = self.env.get("AIRFLOW__LOGGING__LOG_FILENAME_TEMPLATE")
+        if template is not None:
+            with engine.begin() as connection:
+                connection.execute(text(_LOGS_ARE_NAMED), {"template": template})
+
+
+def clean(airflow: LocalAirflow, *tables: str, before: datetime) -> None:
+    """Delete what is older from tables of PostgreSQL, by what ``airflow db clean`` calls once it has started."""
+    engine = create_engine(airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
+    with Session(engine) as session:
+        run_cleanup(
+            table_names=[*tables],
+            clean_before_timestamp=before,
+            skip_archive=True,
+            confirm=False,
+            session=session,
+        )
+        session.commit()
 
 
 def pytest_report_header() -> list[str]:
@@ -174,7 +221,7 @@ def airflow(
         env |= naming.environment(itsm.control, home)
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None
-        running = LocalAirflow(home=home / request.param, dags=dags, database_url=url, env=env)
+        running = CopiedAirflow(home=home / request.param, dags=dags, database_url=url, env=env)
         stack.enter_context(running).wait_ready(*DAG_IDS)
         yield running
         running.kill()

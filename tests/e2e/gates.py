@@ -88,7 +88,7 @@ class Gate:
 
     def tries(self) -> dict[str, int]:
         """Return how often each task ran."""
-        return {task: self.api.task(self.dag, self.run, task)["try_number"] for task in self.states()}
+        return {one["task_id"]: one["try_number"] for one in self.api.tasks(self.dag, self.run)}
 
     def callbacks(self, *logs: str) -> Counter[str]:
         """Count what became of its ticket's callbacks, as the API servers' logs say."""
@@ -123,15 +123,16 @@ class Gate:
         return ticket["meta"]["callback_url"], ticket["meta"]["headers"], body
 
     def _ticket(self) -> str | None:
-        if self.states()["ask"] == "failed":
+        sn: str | None = self.xcom("ask")
+        if sn is None and self.states()["ask"] == "failed":
             raise RuntimeError(self.log("ask"))
-        return self.xcom("ask")
+        return sn
 
     def _settled(self, task: str) -> bool:
-        if self.api.task(self.dag, self.run, task)["state"] != "deferred":
-            return False
         since = self.api.xcom_written(self.dag, self.run, task, f"bkitsm_wait:{self.sn}")
-        return since is not None and datetime.now(UTC) - since > SETTLED
+        if since is None or datetime.now(UTC) - since <= SETTLED:
+            return False
+        return bool(self.api.task(self.dag, self.run, task)["state"] == "deferred")
 
     def _lines(self, log: str) -> Iterable[str]:
         return (self.airflow.process_logs / f"{log}.log").read_text(errors="replace").splitlines()

@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.callback.waiters import POLLED_KEY
 from airflow_provider_bkitsm.collectors.database import server_engine
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
-from tests.e2e.conftest import POSTGRES
+from tests.e2e.conftest import POSTGRES, clean
 from tests.e2e.outlasting import BY_CALLBACK, BY_POLL, Outlasting, wait_for_all
 from tests.e2e.test_gated import numbers
 
@@ -56,8 +56,8 @@ def runs(airflow, control) -> dict[str, Outlasting]:
     wait_for_all(started.values(), since=datetime.now(UTC) - timedelta(hours=1))
     assert rows(airflow)["xcom"]
     now = datetime.now(UTC)
-    airflow.clean(*sorted({*config_dict} - LOST - {JOBS}), before=now + EVER)
-    airflow.clean(JOBS, before=now - timedelta(minutes=1))
+    clean(airflow, *sorted({*config_dict} - LOST - {JOBS}), before=now + EVER)
+    clean(airflow, JOBS, before=now - timedelta(minutes=1))
     assert not any(rows(airflow).values())
     return started
 

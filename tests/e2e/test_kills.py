@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from demo.airflow_api import wait_until
-from tests.e2e.conftest import POSTGRES
+from demo.airflow_api import AirflowApi, wait_until
+from tests.e2e.conftest import POSTGRES, clean
 from tests.e2e.test_gated import numbers
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def reconciling(airflow):
 def test_p5_a_clean_up_withdraws_nothing_and_what_it_left_is_named(airflow, control, start, table):
     [run], [sn] = start(1)
     # All rows, as if they were old by now.
-    airflow.clean(table, before=datetime.now(UTC) + timedelta(days=1))
+    clean(airflow, table, before=datetime.now(UTC) + timedelta(days=1))
     time.sleep(15)
     assert control.ticket(sn)["status"] == "RUNNING"
     again = airflow.api.trigger(RECONCILE)
@@ -96,6 +96,11 @@ def test_p5_a_clean_up_withdraws_nothing_and_what_it_left_is_named(airflow, cont
     assert control.ticket(sn)["status"] == "RUNNING"
 
 
+def read_again(api: AirflowApi, dag: str) -> None:
+    """Let the DAG processor read a DAG's file at once."""
+    api.call("PUT", f"parseDagFile/{api.call('GET', f'dags/{dag}')['file_token']}")
+
+
 def test_p1_p5_a_task_that_is_missing_from_its_file_for_a_while_waits_on(airflow, control, start, dags):
     [run], [sn] = start(1)
     file = dags / "gated.py"
@@ -103,11 +108,11 @@ def test_p1_p5_a_task_that_is_missing_from_its_file_for_a_while_waits_on(airflow
     state = lambda: airflow.api.task_states("gated", run).get("gate")  # noqa: E731
     try:
         file.write_text(WITHOUT_GATE)
-        airflow._command("dags", "reserialize")
+        read_again(airflow.api, "gated")
         wait_until(lambda: state() != "deferred" or None, 90, lambda: f"the task is {state()}")
     finally:
         file.write_text(text)
-        airflow._command("dags", "reserialize")
+        read_again(airflow.api, "gated")
     time.sleep(5)
     assert control.ticket(sn)["status"] == "RUNNING"
     wait_until(lambda: state() == "deferred" or None, 120, lambda: f"the task is {state()}")

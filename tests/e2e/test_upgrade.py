@@ -14,9 +14,8 @@ from airflow_provider_bkitsm.collectors.database import server_engine
 from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from benchmarks.versions import importing
-from demo.local_airflow import LocalAirflow
 from tests.collectors.servers import postgres
-from tests.e2e.conftest import CALM, DAG_ID, ROOT
+from tests.e2e.conftest import CALM, DAG_ID, ROOT, CopiedAirflow
 from tests.e2e.gates import DECISIONS
 from tests.e2e.outlasting import BY_CALLBACK, BY_POLL, Outlasting, wait_for_all
 from tests.upgrade.wheels import BEFORE_THE_MOVE, install_wheel
@@ -48,7 +47,7 @@ def upgraded(itsm, database, tmp_path_factory) -> Iterator[dict[tuple[str, str],
         "AIRFLOW_CONN_BKITSM_STORE": database.replace("postgresql+psycopg2", "postgresql"),
         **CALM,
     }
-    with LocalAirflow(home=folder / "airflow", dags=dags, database_url=database, env=env | before) as airflow:
+    with CopiedAirflow(home=folder / "airflow", dags=dags, database_url=database, env=env | before) as airflow:
         airflow.wait_ready(*DAGS)
         runs = {
             (dag, decision): Outlasting.start(airflow, itsm.control, dag, number if dag == DAG_ID else None)

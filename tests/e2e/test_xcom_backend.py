@@ -10,7 +10,7 @@ import pytest
 
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
-from tests.e2e.conftest import CALM
+from tests.e2e.conftest import CALM, CopiedAirflow
 from tests.e2e.named_dags.named import NAMES, ONE_TASK
 from tests.e2e.naming import LOGS_BY_NUMBER, NamedRun
 
@@ -27,7 +27,7 @@ def referring(tmp_path_factory, itsm) -> Iterator[LocalAirflow]:
         **CALM,
     }
     home, dags = tmp_path_factory.mktemp("referring"), Path(__file__).parent / "named_dags"
-    with LocalAirflow(home=home / "airflow", dags=dags, env=env) as running:
+    with CopiedAirflow(home=home / "airflow", dags=dags, env=env) as running:
         running.wait_ready(*(dag for dag, *_ in DAGS))
         yield running
         running.kill()

@@ -157,6 +157,18 @@ class _Itsm(_Quiet):
     do_GET = do_POST
 
 
+class _NoPlain(_Itsm):
+    """Tells a plain request on its TLS port to come over TLS, as nginx does."""
+
+    def do_POST(self) -> None:
+        if isinstance(self.connection, ssl.SSLSocket):
+            return super().do_POST()
+        self.note()
+        return self.send_error(400, "The plain HTTP request was sent to HTTPS port")
+
+    do_GET = do_POST
+
+
 class _Proxy(_Quiet):
     """Opens tunnels, and passes plain requests on by answering them itself."""
 
@@ -182,13 +194,32 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+class _ServerOfBoth(_Server):
+    context: ssl.SSLContext
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        client, address = super().get_request()
+        if client.recv(1, socket.MSG_PEEK) == b"\x16":
+            client = self.context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+        return client, address
+
+
+def nginx_like_server(pem: Path) -> Any:
+    """Serve that ITSM over TLS; a plain request to the same port gets an error page."""
+    return _serving(_NoPlain, pem, both=True)
+
+
 @contextmanager
-def _serving(handler: type[_Quiet], pem: Path | None = None) -> Iterator[Heard]:
+def _serving(handler: type[_Quiet], pem: Path | None = None, *, both: bool = False) -> Iterator[Heard]:
     heard = Heard("")
-    with _Server(("127.0.0.1", 0), type("Handler", (handler,), {"heard": heard})) as server:
+    kind = _ServerOfBoth if both else _Server
+    with kind(("127.0.0.1", 0), type("Handler", (handler,), {"heard": heard})) as server:
         if pem is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(pem)
+        if isinstance(server, _ServerOfBoth):
+            server.context = context
+        elif pem is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         heard.url = f"{'https' if pem else 'http'}://127.0.0.1:{server.server_port}"
         Thread(target=server.serve_forever, daemon=True).start()

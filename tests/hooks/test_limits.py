@@ -71,9 +71,14 @@ def only(pieces: Callable[[], Iterator[bytes]]) -> Callable[[socket.socket], Non
 
 
 def bomb(size: int) -> bytes:
-    """Return gzip that is a thousandth of its content."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return b"".join(packer.compress(bytes(1024**2)) for _ in range(size // 1024**2)) + packer.flush()
+    """Return gzip that is a thousandth of its content, whose parts are all alike."""
+    part, check = bytes(1024**2), 0
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH)
+    for _ in range(size // len(part)):
+        check = zlib.crc32(part, check)
+    end = packer.flush() + check.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
+    return gzip.compress(b"")[:10] + packed * (size // len(part)) + end
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from airflow_provider_bkitsm.itsm.evidence import Finding, prove, prove_field
 from airflow_provider_bkitsm.itsm.models import FlowStep, FormField, LogEntry, StepAnswer
 from airflow_provider_bkitsm.itsm.outcome import DUTIES, NOBODYS_ANSWER, Outcome, Reason
 from airflow_provider_bkitsm.itsm.v2.models import Workflow
-from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
+from airflow_provider_bkitsm.itsm.v2.services import steps_of
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from tests.itsm.flows import drive

@@ -13,7 +13,7 @@ from airflow_provider_bkitsm.itsm.models import FlowStep, Service
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.v2.dialect import read_service
 from airflow_provider_bkitsm.itsm.v2.models import ServiceDetail, Workflow
-from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
+from airflow_provider_bkitsm.itsm.v2.services import steps_of
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.itsm.verdict_source import is_built_in_form, verdict_source, withdrawal_note

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what mutmut found; fail if a mutant survived that is neither prose nor on the list with its reason.
+"""Mutate by mutmut what has changed; fail if a mutant is left that is neither prose nor on the list with a reason.
 
 mutmut imports everything before it chooses a mutant, so what runs during the imports never meets one. A
 survivor that nobody explains is therefore tried once more, in a process of its own.
@@ -11,10 +11,22 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from tests.mutation.allowed import Allowed, read_allowed
+from tests.mutation.counted import (
+    ROOT,
+    Counted,
+    changed,
+    digest_of,
+    mutated_modules,
+    name_of,
+    read_counted,
+    write_counted,
+)
 from tests.mutation.mutants import PACKAGE, Mutant, read
 
 FOLDER = Path("mutants")
@@ -30,29 +42,64 @@ _LABELS = {
     "prose": "survived: words of an error's message",
     "allowed": "survived: see the next table",
 }
+_NOTICED = ("killed", "alone", "timeout")
 
 
 def main() -> int:
-    """Judge every mutant; print what is left unexplained, or write the counts into the page."""
-    allowed, mutants = read_allowed(), list(read(FOLDER))
-    judged = [(_judge(one, allowed), one) for one in mutants]
-    wrong = [f"{said}: {one.function}: {one.change}  ({one.name})" for said, one in judged if said not in _LABELS]
-    wrong += [f"listed, but no survivor: {where}: {change}" for where, change in allowed.stale(mutants)]
-    counts = _table(Counter(said for said, _ in judged))
+    """Count room by room, so that a run that is stopped loses nothing; write the page once all is explained."""
+    allowed, modules = read_allowed(), mutated_modules()
+    names = {*map(name_of, modules)}
+    counted = {name: one for name, one in read_counted().items() if name in names}
+    wrong: list[str] = []
+    for _, room in groupby(changed(modules, counted), key=lambda module: module.parent):
+        digests = {name_of(module): digest_of(module) for module in room}
+        _mutate([*digests])
+        for name, digest in digests.items():
+            judged = [(_judge(one, allowed), one) for one in read(FOLDER, name)]
+            unexplained = [_line(word, one) for word, one in judged if word not in _LABELS]
+            wrong += unexplained
+            if not unexplained:
+                counted[name] = _count(digest, judged)
+        write_counted(counted)
+    left = [one for each in counted.values() for one in each.left]
+    if not wrong:
+        wrong += [f"listed, but no survivor: {where}: {change}" for where, change in allowed.stale(left)]
+    counts = _table(counted, allowed)
     print(*wrong, counts, sep="\n")
     if not wrong:
-        _write(f"{counts}\n{allowed.table(mutants)}")
+        _write(f"{counts}\n{allowed.table(left)}")
     return bool(wrong)
+
+
+def _line(word: str, mutant: Mutant) -> str:
+    return f"{word}: {mutant.function}: {mutant.change}  ({mutant.name})"
+
+
+def _mutate(names: Sequence[str]) -> None:
+    """Let mutmut make and try the mutants of modules."""
+    print("Mutating", *names, flush=True)
+    command = [sys.executable, "-m", "mutmut", "run", "--max-children", "2"]
+    subprocess.run([*command, *(f"{PACKAGE}.{name}.*" for name in names)], cwd=ROOT, check=True)
+
+
+def _count(digest: str, judged: Sequence[tuple[str, Mutant]]) -> Counted:
+    noticed = Counter(word for word, _ in judged if word in _NOTICED)
+    left = tuple(one for word, one in judged if word not in _NOTICED)
+    return Counted(digest=digest, noticed=dict(noticed), left=left)
 
 
 def _judge(mutant: Mutant, allowed: Allowed) -> str:
     if not mutant.is_left:
         return mutant.status
+    if word := _excuse(mutant, allowed):
+        return word
+    return "alone" if _dies_alone(mutant) else mutant.status
+
+
+def _excuse(mutant: Mutant, allowed: Allowed) -> str:
     if allowed.is_prose(mutant):
         return "prose"
-    if allowed.reason(mutant):
-        return "allowed"
-    return "alone" if _dies_alone(mutant) else mutant.status
+    return "allowed" if allowed.reason(mutant) else ""
 
 
 def _dies_alone(mutant: Mutant) -> bool:
@@ -69,8 +116,12 @@ def _exit_code(test: str, chosen: str) -> int:
     return subprocess.run(command, cwd=FOLDER, env=env, capture_output=True, check=False).returncode
 
 
-def _table(counts: Counter[str]) -> str:
-    rows = [f"| {_LABELS.get(said, said)} | {counts[said]:,} |" for said in (*_LABELS, *(counts.keys() - _LABELS))]
+def _table(counted: Mapping[str, Counted], allowed: Allowed) -> str:
+    counts: Counter[str] = Counter()
+    for one in counted.values():
+        counts.update(one.noticed)
+        counts.update(_excuse(mutant, allowed) or mutant.status for mutant in one.left)
+    rows = [f"| {_LABELS.get(word, word)} | {counts[word]:,} |" for word in (*_LABELS, *(counts.keys() - _LABELS))]
     return "\n".join(["| Mutants | Number |", "| --- | ---: |", *rows, f"| **all** | {counts.total():,} |", ""])
 
 

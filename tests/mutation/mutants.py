@@ -43,12 +43,12 @@ class Mutant:
         return self.status in ("survived", "no tests")
 
 
-def read(folder: Path) -> Iterator[Mutant]:
-    """Read every mutant of a run."""
-    for meta in sorted(folder.glob(f"{PACKAGE}/**/*.meta")):
-        codes = json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
-        sources = functions(meta.with_suffix("").read_text(encoding="utf-8")) if codes else {}
-        yield from (mutant(name, status_of(code), sources) for name, code in codes.items())
+def read(folder: Path, module: str) -> Iterator[Mutant]:
+    """Read every mutant of a module."""
+    meta = folder.joinpath(PACKAGE, *module.split(".")).with_suffix(".py.meta")
+    codes = json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
+    sources = functions(meta.with_suffix("").read_text(encoding="utf-8")) if codes else {}
+    yield from (mutant(name, status_of(code), sources) for name, code in codes.items())
 
 
 def status_of(exit_code: int | None) -> str:

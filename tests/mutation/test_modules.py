@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.allowed import read_allowed
+from tests.mutation.counted import ROOT, mutated_modules, name_of, read_counted
 from tests.mutation.mutants import PACKAGE
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
-CHANGED = {file for pattern in SETTINGS["only_mutate"] for file in ROOT.glob(pattern)}
+CHANGED = mutated_modules()
 TESTS = SETTINGS["pytest_add_cli_args_test_selection"]
 # An old name of another module; a list of words; the module that Python runs.
 NO_DECISIONS = {"__init__.py", "__main__.py", "payload.py", "reserved_names.py"}
@@ -38,12 +38,16 @@ def test_every_module_that_decides_is_changed(room):
     assert [str(one.relative_to(ROOT)) for one in pure(room) if one not in CHANGED] == []
 
 
-@pytest.mark.parametrize("file", sorted(CHANGED), ids=lambda one: str(one.relative_to(ROOT)))
+@pytest.mark.parametrize("file", CHANGED, ids=lambda one: str(one.relative_to(ROOT)))
 def test_the_tests_of_a_changed_module_have_to_notice(file):
     room = f"tests/{file.parent.relative_to(ROOT / PACKAGE)}"
     mirror = f"{room}/test_{file.stem}.py"
     is_selected = any(mirror == one or mirror.startswith(f"{one}/") for one in TESTS)
     assert is_selected or not (ROOT / mirror).exists()
+
+
+def test_what_is_counted_is_still_there():
+    assert read_counted().keys() <= {*map(name_of, CHANGED)}
 
 
 @pytest.mark.parametrize("name", sorted({one for one, _ in read_allowed().reasons} | read_allowed().sentences))

@@ -25,33 +25,39 @@ def airflow_database(home: Path, url: str) -> Iterator[None]:
         patch.setenv("AIRFLOW_HOME", str(home))
         patch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
         patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).write_bytes(migrated_sqlite())
-        else:
-            _fill_postgres(url)
+        make_tables(url)
         _use_configured_database()
         yield
     _use_configured_database()
 
 
-def _migrate(**env: str) -> None:
+def make_tables(url: str) -> None:
+    """Make Airflow's tables in an empty database: the first as Airflow does, each other one from a copy."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        Path(str(parts.database)).write_bytes(migrated_sqlite())
+    else:
+        _fill_postgres(url)
+
+
+def _migrate(url: str) -> None:
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, **env})
+    env = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+    subprocess.run(command, check=True, capture_output=True, env=env)
 
 
 def _fill_postgres(url: str) -> None:
-    """Make Airflow's tables in an empty database, the first as Airflow does, each other one from a copy."""
     where = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     dump, load = find_binary("pg_dump"), find_binary("psql")
     if dump is None or load is None:
-        _migrate()
+        _migrate(url)
         return
     is_new = False
 
     def migrated() -> bytes:
         nonlocal is_new
         is_new = True
-        _migrate()
+        _migrate(url)
         return subprocess.run([dump, "--no-owner", where], check=True, capture_output=True).stdout
 
     tables = made_once("airflow.sql", migrated)
@@ -68,7 +74,7 @@ def migrated_sqlite() -> bytes:
 def _new_sqlite() -> bytes:
     with TemporaryDirectory() as home:
         file = Path(home) / "airflow.db"
-        _migrate(AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{file}")
+        _migrate(f"sqlite:///{file}")
         return file.read_bytes()
 
 

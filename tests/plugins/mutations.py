@@ -9,6 +9,7 @@ sandbox says in which dialect.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,12 +24,13 @@ from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.callback.messages import SIZE_LIMIT, read_notice
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest
-from airflow_provider_bkitsm.callback.signature import HEADER, Claim, sign, signing_keys
+from airflow_provider_bkitsm.callback.signature import HEADER, QUERY, Claim, digest_of, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import read_gateway
 from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
 from airflow_provider_bkitsm.plugins import callback_route as module
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
+from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from tests.plugins.rows import insert_waits
 
 OURS, OTHER = "bkitsm_default", "other"
@@ -84,8 +86,12 @@ class Forger:
         sn = self._opened(marked_title(name, tag))
         if approved:
             self._sandbox.approve(sn)
-        body = json.dumps(self._sandbox.callback_body(sn)).encode()
-        return self.signed(Claim(conn_id=OURS, tag=tag, expires=self.now + 3600), body)
+        body = self._sandbox.callback_body(sn)
+        if self.dialect == "v4":
+            token = secrets.token_urlsafe(32)
+            body["callback_token"] = token
+            open_callback_tokens().keep(bkitsm_conn_id=OURS, tag=tag, digest=digest_of(token))
+        return self.signed(Claim(conn_id=OURS, tag=tag, expires=self.now + 3600), json.dumps(body).encode())
 
     def _opened(self, title: str) -> str:
         """Open a ticket as another client would, and return its number."""
@@ -99,21 +105,11 @@ class Forger:
         return str(self._sandbox.call("POST", "create_ticket", json=asked)["sn"])
 
     def signed(self, claim: Claim, body: bytes, *, by: str = OURS) -> CallbackRequest:
-        """Return a callback signed with a connection's key."""
+        """Return a callback signed with a connection's key; of ITSM v4 for the token in its body."""
         parts = {"conn_id": claim.conn_id, "tag": claim.tag, "expires": str(claim.expires)}
-        unsigned = CallbackRequest(**parts, signature="", body=body)
-        return self.with_signature(unsigned, sign(self.keys[by], claim))
-
-    def with_signature(self, callback: CallbackRequest, signature: str) -> CallbackRequest:
-        """Return a callback with another signature: in a header, or as the token that ITSM v4 sends back."""
-        if self.dialect == "v2":
-            return replace(callback, signature=signature)
-        body = json.loads(callback.body) | {"callback_token": signature}
-        return replace(callback, body=json.dumps(body).encode())
-
-    def signature_of(self, callback: CallbackRequest) -> str:
-        """Return a callback's signature."""
-        return callback.signature or str(json.loads(callback.body)["callback_token"])
+        if self.dialect == "v4":
+            claim = replace(claim, token_digest=digest_of(json.loads(body)["callback_token"]))
+        return CallbackRequest(**parts, signature=sign(self.keys[by], claim), body=body)
 
     def claiming(self, callback: CallbackRequest, *, end: str) -> CallbackRequest:
         """Return a callback whose body says that its ticket has ended, with a yes."""
@@ -157,6 +153,21 @@ def _token_swapped(forger: Forger) -> CallbackRequest:
     return replace(forger.target, body=json.dumps(body | {key: token.decode()}).encode())
 
 
+def _token_made_up(forger: Forger) -> CallbackRequest:
+    """A token of the right shape that its signature vouches for, as if the key had been stolen."""
+    body = json.loads(forger.target.body)
+    (key,) = {"token", "callback_token"} & body.keys()
+    made_up = json.dumps(body | {key: secrets.token_urlsafe(forger.random.choice([16, 32, 66]))}).encode()
+    return forger.signed(forger.claim(), made_up)
+
+
+def _another_ticket(forger: Forger) -> CallbackRequest:
+    """Everything is the target's own, its token too, but for the ticket."""
+    body, own = json.loads(forger.another.body), json.loads(forger.target.body)
+    body |= {"callback_token": own["callback_token"]} if forger.dialect == "v4" else {}
+    return forger.signed(forger.claim(), json.dumps(body).encode())
+
+
 def _expiry_changed(forger: Forger) -> CallbackRequest:
     later = str(forger.now + forger.random.randrange(1, 10**9))
     return replace(forger.target, expires=forger.random.choice([later, "0", "-1", "1e9", "\u0669", "soon"]))
@@ -192,7 +203,7 @@ def _oversized(forger: Forger) -> CallbackRequest:
         replace(forger.target, tag=forger.target.tag + "0" * (more % 1_000 + 1)),
         replace(forger.target, conn_id=OURS + "0" * (more % 1_000 + 1)),
         replace(forger.target, expires=forger.target.expires + "0" * (more % 100 + 1)),
-        forger.with_signature(forger.target, forger.signature_of(forger.target) + "0" * more),
+        replace(forger.target, signature=forger.target.signature + "0" * more),
     ]
     return forger.random.choice(forged)
 
@@ -203,13 +214,14 @@ def _status_claimed(forger: Forger) -> CallbackRequest:
 
 MUTATIONS: dict[str, Mutation] = {
     "bits of the body": _body_flipped,
-    "bits of the signature": lambda f: f.with_signature(
-        f.target, f.flipped(f.signature_of(f.target).encode()).decode("latin-1")
+    "bits of the signature": lambda f: replace(
+        f.target, signature=f.flipped(f.target.signature.encode()).decode("latin-1")
     ),
     "the token": _token_swapped,
+    "a made-up token, signed": _token_made_up,
     "the expiry": _expiry_changed,
     "another approval's tag": lambda f: replace(f.target, tag=f.another.tag),
-    "sn of another ticket": lambda f: f.signed(f.claim(), f.another.body),
+    "sn of another ticket": _another_ticket,
     "another connection": _other_connection,
     "replay after the decision": lambda f: f.followed,
     "expired": _expired,
@@ -269,8 +281,12 @@ def endpoint(results: Counter[str]) -> Iterator[TestClient]:
 def post(client: TestClient, callback: CallbackRequest) -> int:
     """Post a callback and return the HTTP status."""
     path = "/".join(quote(one, safe="") for one in (callback.conn_id, callback.tag, callback.expires))
-    headers = {HEADER: callback.signature.encode("latin-1")}
-    status: int = client.post(f"/callback/{path}", content=callback.body, headers=headers).status_code
+    headers, query = {HEADER: callback.signature.encode("latin-1")}, {}
+    if "callback_token" in callback.body.decode("latin-1"):
+        headers, query = {}, {QUERY: callback.signature}
+    status: int = client.post(
+        f"/callback/{path}", content=callback.body, headers=headers, params=query
+    ).status_code
     return status
 
 

@@ -49,14 +49,19 @@ def app() -> FastAPI:
     return made
 
 
+@pytest.fixture(scope="module")
+def doors(wait) -> Secured:
+    """The plugin as Airflow mounts it."""
+    return Secured(app())
+
+
 @pytest.fixture
-def visit(wait) -> Iterator[Any]:
+def visit(doors) -> Iterator[Any]:
     """Return a maker of browsers that have signed in to Airflow, or have not."""
     with auth_manager() as manager:
-        made = Secured(app())
 
         def as_person(person: Person | None) -> TestClient:
-            return TestClient(made, cookies={"_token": manager.sign_in(person)} if person else {})
+            return TestClient(doors, cookies={"_token": manager.sign_in(person)} if person else {})
 
         yield as_person
 

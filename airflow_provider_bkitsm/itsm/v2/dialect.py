@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,10 +11,19 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect
 from airflow_provider_bkitsm.itsm.errors import (
+    CollectItsmNotExists,
     ItsmAuthenticationError,
     ItsmConfigurationError,
+    ItsmConflictError,
     ItsmCrashError,
+    ItsmEndpointNotFoundError,
     ItsmError,
+    ItsmInvalidRequestError,
+    ItsmNotFoundError,
+    ItsmOutcomeUnknownError,
+    ItsmPermissionError,
+    ItsmRefusedError,
+    ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
 from airflow_provider_bkitsm.itsm.models import (
@@ -31,15 +41,14 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketStatus,
     TicketSummary,
 )
-from airflow_provider_bkitsm.itsm.protocol import Flow
+from airflow_provider_bkitsm.itsm.protocol import Codes, Flow
 from airflow_provider_bkitsm.itsm.v2 import calls, models, pagination, services
-from airflow_provider_bkitsm.itsm.v2.codes import CODES
-from airflow_provider_bkitsm.itsm.v2.comment import comment
 from airflow_provider_bkitsm.itsm.v2.form_check import choice_names, fitting_title
 from airflow_provider_bkitsm.itsm.v2.four_byte import escaped, escaped_value
 from airflow_provider_bkitsm.itsm.v2.html_filter import TITLE_TYPE, as_plain, as_shown, as_stored, stored_title
 from airflow_provider_bkitsm.itsm.v2.models import as_meant
 from airflow_provider_bkitsm.itsm.v2.status import (
+    progress_of,
     read_callback,
     read_info,
     read_log,
@@ -48,13 +57,34 @@ from airflow_provider_bkitsm.itsm.v2.status import (
     read_summary,
 )
 from airflow_provider_bkitsm.itsm.v2.validation import TITLE_LIMIT
-from airflow_provider_bkitsm.itsm.v2.workflow import steps_of
 from airflow_provider_bkitsm.itsm.verdict_reading import only_row
 from airflow_provider_bkitsm.translation import Text
 
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})
 _DELIVER, _PERSON = "DELIVER", "PERSON"
 _REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
+_FINISHED = "FINISHED"
+# See docs/itsm-behaviour.md#error-codes.
+CODES = Codes(
+    # Numbers of ITSM's platform, and names.
+    own=re.compile(r"39\d{5}|[A-Z][A-Z0-9_]*"),
+    errors={
+        "3900003": ItsmInvalidRequestError,
+        "3900004": ItsmRefusedError,
+        "3900005": ItsmInvalidRequestError,
+        "3900015": ItsmPermissionError,
+        "3900022": ItsmTicketNotFoundError,
+        "3900042": CollectItsmNotExists,
+        "3900404": ItsmNotFoundError,
+        "3900499": ItsmPermissionError,
+        "3900500": ItsmCrashError,
+        "SERVER_500_ERROR": ItsmCrashError,
+        "PERMISSION_DENIED": ItsmPermissionError,
+        "UNAUTHORIZED": ItsmAuthenticationError,
+        "OBJECT_NOT_EXIST": ItsmEndpointNotFoundError,
+        "METHOD_NOT_ALLOWED": ItsmEndpointNotFoundError,
+    },
+)
 
 
 class DialectV2(Dialect):
@@ -121,8 +151,24 @@ class DialectV2(Dialect):
         yield calls.operate_node(sn=sn, state_id=step.key, operator=operator, action_type=_DELIVER, **to)
 
     def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
-        """Rate a finished ticket, once."""
-        return comment(sn=sn, stars=stars, operator=operator, comments=comments)
+        """Rate a finished ticket, once. ITSM's only refusal is a catch-all, so the ticket says the rest.
+
+        See docs/itsm-behaviour.md#comment.
+
+        :param operator: who rates, at most 16 characters: its creator or one who is asked.
+        :param comments: what is cut after 255 characters.
+        """
+        call = calls.comment_ticket(sn=sn, stars=stars, operator=operator, comments=comments)
+        info: models.TicketInfo = yield calls.get_ticket_info(sn)
+        _refuse_unfinished(info)
+        if info.is_commented:
+            return False
+        try:
+            yield call
+        except (ItsmInvalidRequestError, ItsmOutcomeUnknownError) as error:
+            if not (yield calls.get_ticket_info(sn)).is_commented:
+                raise _not_rated(sn, operator, error) from error
+        return True
 
     def states(self, sns: Sequence[str]) -> Flow[tuple[TicketState, ...]]:
         """Read the authoritative states of tickets; asking takes them off ITSM's lost-callback list."""
@@ -185,7 +231,7 @@ class DialectV2(Dialect):
             workflow: models.Workflow = yield calls.get_workflow_detail(service.details.workflow_id)
         except ItsmError as error:
             return None, str(error)
-        return steps_of(workflow), ""
+        return services.steps_of(workflow), ""
 
     def service_for(
         self, form: object, *, service_id: int | str | None, fast_approval: bool
@@ -291,3 +337,22 @@ def _refuse_two(sn: str) -> Flow[None]:
     except ItsmError:
         return
     only_row(sn, map(read_state, rows))
+
+
+def _refuse_unfinished(info: models.TicketInfo) -> None:
+    if info.current_status == _FINISHED:
+        return
+    ended = progress_of(info.current_status).has_ended
+    why = f"was not finished but is {info.current_status}" if ended else f"is still open ({info.current_status})"
+    raise ItsmConflictError(f"ticket {info.sn} {why}; ITSM lets nobody comment on it. Nothing was sent")
+
+
+def _not_rated(
+    sn: str, operator: str, error: ItsmInvalidRequestError | ItsmOutcomeUnknownError
+) -> ItsmConflictError | ItsmOutcomeUnknownError:
+    if isinstance(error, ItsmOutcomeUnknownError):
+        return ItsmOutcomeUnknownError(f"{error.message}; ticket {sn} shows no comment (yet)")
+    return ItsmConflictError(
+        f"ITSM refused the comment of {operator} on ticket {sn}, which is as it was: {error.message}",
+        code=error.code,
+    )

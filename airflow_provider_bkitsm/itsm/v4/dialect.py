@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.itsm.models import (
     CallbackBody,
     CreatedTicket,
     FlowStep,
+    ListedService,
     Service,
     Step,
     TicketAction,
@@ -35,7 +36,7 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketSummary,
 )
 from airflow_provider_bkitsm.itsm.protocol import Codes, Flow, chunks
-from airflow_provider_bkitsm.itsm.v4 import calls, probe, search, status, workflow
+from airflow_provider_bkitsm.itsm.v4 import calls, probe, questions, search, status, workflow
 from airflow_provider_bkitsm.itsm.v4.evidence import entries_of
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Page, Task, V4Ticket
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings, read_settings
@@ -72,7 +73,8 @@ class V4Dialect(Dialect):
     def __init__(self, settings: V4Settings | None = None) -> None:
         self.settings = settings or V4Settings()
         # Only the list of a system reads many tickets at once (fact "batch").
-        self.capabilities = replace(CAPABILITIES, batch=self.settings.system_id is not None)
+        has_list, signs = self.settings.system_id is not None, self.settings.signs_address
+        self.capabilities = replace(CAPABILITIES, batch=has_list, signed_address=signs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, V4Dialect) and self.settings == other.settings
@@ -287,6 +289,10 @@ class V4Dialect(Dialect):
         """Read a workflow by its key."""
         return workflow.read_service((yield from workflow.find_workflow(str(service_id).strip())), self.settings)
 
+    def services(self) -> Flow[tuple[ListedService, ...]]:
+        """List the workflows of the connection's system; without a system, the connection's own one."""
+        return workflow.list_workflows(self.settings)
+
     def log_services(self) -> Flow[tuple[Service, ...]]:
         """Return the connection's workflow: v4 marks none as made for log collectors."""
         key = workflow.workflow_key_for(None, self.settings)
@@ -342,6 +348,14 @@ class V4Dialect(Dialect):
         """Read how a ticket of our own is shown."""
         return probe.probe_ticket(sn, self.settings, now)
 
+    def without_secret(self) -> V4Dialect | None:
+        """Return this dialect without the system's token."""
+        return V4Dialect(replace(self.settings, system_token=None)) if self.settings.system_token else None
+
+    def open_questions(self, found: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return the twelve questions that no public client answers."""
+        return questions.answered(found)
+
     def judge_probe(self, found: Mapping[str, Any]) -> dict[str, bool]:
         """Return which facts the results show to be right or wrong."""
         return probe.judged(found)
@@ -357,7 +371,7 @@ class V4Dialect(Dialect):
         return {"callback_token": token, "ticket": {"id": sn}}
 
     def verify_callback(self, body: CallbackBody) -> Flow[bool]:
-        """Return True: nobody can be asked. The token is our own, and was compared before (``verify_token``)."""
+        """Return True: nobody can be asked. The token is our own, and its digest was compared before."""
         yield from ()
         return bool(body.token)
 

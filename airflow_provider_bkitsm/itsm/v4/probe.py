@@ -7,6 +7,7 @@ None.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,11 +25,15 @@ from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Page, Task, V4Ticket, moment
 from airflow_provider_bkitsm.itsm.v4.search import Listing, filters_honoured
 from airflow_provider_bkitsm.itsm.v4.settings import V4Settings
+from airflow_provider_bkitsm.itsm.v4.status import FINISHED
 
 _NO_ID = "102000010100000000000000"
 _HOUR = 3600
 _LONG_AGO = "2000-01-01 00:00:00,2000-01-01 00:00:01"
 _FILTERS = ("workflow_key__in", "creator__in", "current_processors__in", "system_id__in")
+_ENDS = frozenset({FINISHED, "termination", "revoked"})
+# How many tickets that are over are looked at: two requests for each.
+_LATEST = 10
 _REFUSALS = frozenset(
     one.__name__ for one in (ItsmInvalidRequestError, ItsmNotFoundError, ItsmRefusedError, ItsmTicketNotFoundError)
 )
@@ -52,6 +57,7 @@ def probe_reads(settings: V4Settings, nobody: str) -> Flow[dict[str, Any]]:
         )
     if settings.workflow_key is not None:
         found["workflow"] = yield from _workflow(settings.workflow_key)
+    found["past"] = yield from _past(settings)
     return found
 
 
@@ -75,6 +81,7 @@ def _shown(ticket_id: str, settings: V4Settings, now: datetime) -> Flow[dict[str
         "status": next(iter(_words([ticket.status])), "another"),
         "approve_result": ticket.approve_result,
         "has_end": bool(ticket.end_at),
+        "called_back": ticket.called_back,
         "workflow_id_is_the_key": ticket.workflow == settings.workflow_key,
         "hours_off": None if opened is None else round((now - opened).total_seconds() / _HOUR),
         "steps": len(ticket.steps),
@@ -102,6 +109,47 @@ def _asked(ticket_id: str) -> Flow[dict[str, Any]]:
     return {"task_words": _words(task.status for task in tasks)}
 
 
+def _past(settings: V4Settings) -> Flow[dict[str, Any]]:
+    """Look at the latest tickets that the lists show: how they ended, and who had approved."""
+    system = settings.system_id
+    listing = calls.ticket_list() if system is None else calls.system_ticket_list(system)
+    try:
+        page: Page = yield listing
+    except ItsmError as error:
+        return kind_and_code(error)
+    over = [row for row in page.rows if row.status in _ENDS][:_LATEST]
+    finished: Counter[str] = Counter()
+    for row in over:
+        if row.status == FINISHED:
+            finished[(yield from _finished(row.id))] += 1
+    running = [row for row in page.rows if not row.end_at]
+    return {
+        "tickets": len(page.rows),
+        "ends": _counted(row.status for row in over),
+        "finished": dict(sorted(finished.items())),
+        "verdict_before_the_end": any(row.approve_result for row in running) if running else None,
+        "drafts": sum(row.status == "draft" for row in page.rows) if page.rows else None,
+        "longest_title": max((len(row.title) for row in page.rows), default=None),
+    }
+
+
+def _finished(ticket_id: str) -> Flow[str]:
+    """Say of a finished ticket what ITSM makes of it, and how many have approved and refused at its steps."""
+    try:
+        ticket: V4Ticket = yield calls.ticket_detail(ticket_id)
+        tasks: tuple[Task, ...] = yield calls.approval_tasks(ticket_id)
+    except ItsmError as error:
+        return f"not read ({type(error).__name__})"
+    yes = sum(task.status == "approve" for task in tasks)
+    steps = len({task.activity_key for task in tasks})
+    no = sum(not task.is_open for task in tasks) - yes
+    return f"approve_result {ticket.approve_result}: {steps} steps, {yes} approved, {no} did not"
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))
+
+
 def judged(found: Mapping[str, Any]) -> dict[str, bool]:
     """Return which facts the results show to be right or wrong; the others are left out.
 
@@ -123,6 +171,10 @@ def judged(found: Mapping[str, Any]) -> dict[str, bool]:
         "times": asks.get("logs_have_offsets"),
         "revoke": None if status is None else status == "revoked",
         "revoke-when-over": _is_refusal(found.get("withdrawn_twice")),
+        "callback-all-ends": True if gone.get("called_back") is not None else None,
+        "system-token": _is_refusal(found.get("without_system_token")),
+        "no-key-no-field": _is_refusal((found.get("forms") or {}).get("unknown_key")),
+        "terminate": (found.get("terminated") or {}).get("is_terminated"),
     }
     return {key: right for key, right in seen.items() if right is not None}
 

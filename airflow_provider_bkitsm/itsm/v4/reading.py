@@ -45,6 +45,7 @@ class V4Ticket:
     :param workflow: the key of its workflow.
     :param approve_result: None where it is no boolean (fact ``verdict-type``).
     :param end_at: empty where it is no time.
+    :param called_back: whether the callback was taken, as ITSM says; None: ITSM has not called back (yet).
     """
 
     id: str
@@ -61,6 +62,7 @@ class V4Ticket:
     steps: tuple[CurrentStep, ...] = ()
     processors: tuple[Processor, ...] = ()
     form: Json = field(default_factory=dict)
+    called_back: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +180,10 @@ def read_ticket(data: object) -> V4Ticket:
     ticket_id, status = read_id(row), row.get("status")
     if not (ticket_id and isinstance(status, str) and status.strip()):
         raise ItsmUnexpectedAnswerError("ITSM answered with a ticket that has no id or no status")
-    verdict = row.get("approve_result")
     return V4Ticket(
         id=ticket_id,
         status=status.strip().lower(),
-        approve_result=verdict if isinstance(verdict, bool) else None,
+        approve_result=_flag(row.get("approve_result")),
         sn=_text(row, "sn"),
         title=_text(row, "title"),
         creator=_text(row, "creator"),
@@ -194,6 +195,7 @@ def read_ticket(data: object) -> V4Ticket:
         steps=tuple(map(_step, _objects(row.get("current_steps")))),
         processors=tuple(map(_processor, _objects(row.get("current_processors")))),
         form=_mapping(row.get("form_data")),
+        called_back=_flag(_mapping(row.get("callback_result")).get("result")),
     )
 
 
@@ -418,6 +420,11 @@ def _text(row: Json, key: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     return str(value).strip() if key != "title" else str(value)
+
+
+def _flag(value: object) -> bool | None:
+    """Return a boolean; None for everything else, a text that spells one among it."""
+    return value if isinstance(value, bool) else None
 
 
 def _object(data: object, what: str) -> Json:

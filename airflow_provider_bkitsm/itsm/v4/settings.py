@@ -23,6 +23,8 @@ class V4Settings:
     :param title_key: key of the form that holds the title; likewise ``content_key``, ``approvers_key`` and
         ``client_ref_key``, which the workflow need not have.
     :param time_zone: of the times that ITSM writes without an offset.
+    :param signs_address: whether the address of a callback carries our signature. A site may refuse an address
+        with a query, or drop the query: then the token has to do alone.
     """
 
     workflow_key: str | None = None
@@ -33,6 +35,7 @@ class V4Settings:
     approvers_key: str = "approvers"
     client_ref_key: str = "client_ref"
     time_zone: str = DEFAULT_ZONE
+    signs_address: bool = True
 
     @property
     def zone(self) -> ZoneInfo:
@@ -53,6 +56,9 @@ EXTRAS = {
 }
 
 
+_SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
 def read_settings(entry: Callable[[str], str | None]) -> V4Settings:
     """Read the settings.
 
@@ -60,7 +66,7 @@ def read_settings(entry: Callable[[str], str | None]) -> V4Settings:
     :raises ItsmConfigurationError: an entry cannot be used.
     """
     given = {setting: value for extra, setting in EXTRAS.items() if (value := entry(extra)) is not None}
-    settings = V4Settings(**given)
+    settings = V4Settings(**given, signs_address=_is_on(entry, "sign_callback_url"))
     keys = (settings.title_key, settings.content_key, settings.approvers_key, settings.client_ref_key)
     if len(set(keys)) < len(keys):
         raise _wrong("form_title, form_content, form_approvers and form_client_ref must be different keys")
@@ -73,6 +79,13 @@ def read_settings(entry: Callable[[str], str | None]) -> V4Settings:
     except (ValueError, OSError, LookupError):
         raise _wrong(f"extra 'time_zone' must be the name of a time zone, such as {DEFAULT_ZONE}") from None
     return settings
+
+
+def _is_on(entry: Callable[[str], str | None], name: str) -> bool:
+    text = (entry(name) or "true").lower()
+    if text not in _SWITCH:
+        raise _wrong(f"extra {name!r} must be true or false")
+    return _SWITCH[text]
 
 
 def _wrong(why: str) -> ItsmConfigurationError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import CollectItsmNotExists, ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.form import read_form
-from airflow_provider_bkitsm.itsm.models import FlowStep, Service, ServiceField
+from airflow_provider_bkitsm.itsm.models import FlowStep, ListedService, Service, ServiceField
 from airflow_provider_bkitsm.itsm.people import read_people
 from airflow_provider_bkitsm.itsm.protocol import Flow
 from airflow_provider_bkitsm.itsm.v4 import calls
@@ -96,6 +96,28 @@ def sent_form(
     """Return a form under the keys that the request has, with the tag where the workflow has a place for it."""
     sent = {settings.title_key if key == TITLE else key: value for key, value in form.items()}
     return sent | ({settings.client_ref_key: tag} if settings.client_ref_key in declared else {})
+
+
+def list_workflows(settings: V4Settings) -> Flow[tuple[ListedService, ...]]:
+    """Return the workflows of a system, page by page until nothing new comes; v4 has no catalogues.
+
+    :raises ItsmConfigurationError: the connection names neither a system nor a workflow.
+    """
+    if settings.system_id is None:
+        found = yield from find_workflow(workflow_key_for(None, settings))
+        return (ListedService(service_id=found.key, name=found.name or found.key),)
+    seen: dict[str, str] = {}
+    for number in range(1, _PAGES + 1):
+        page: tuple[Workflow, ...] = yield calls.workflow_names(settings.system_id, page=number)
+        new = {one.key: one.name for one in page if one.key not in seen}
+        if not new:
+            break
+        seen |= new
+    return tuple(ListedService(service_id=key, name=name or key) for key, name in seen.items())
+
+
+# More workflows than a system has: a list that never ends is left there.
+_PAGES = 40
 
 
 def read_service(workflow: Workflow, settings: V4Settings) -> Service:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries of Airflow's metadata database for the approvals pages: who waits for which ticket, and who waited.
+"""Queries of Airflow's metadata database: who waits for which ticket, who waited, and who sees the pages.
 
-All queries use an index, however many XComs there are. Open waits are found by their triggers, of which there are
-as many as tasks that wait at this moment. Past waits are found by the XCom of the ticket's button, whose key is
-always the same. The waits of a run are found by the run.
+All queries of waits use an index, however many XComs there are. Open waits are found by their triggers, of which
+there are as many as tasks that wait at this moment. Past waits are found by the XCom of the ticket's button, whose
+key is always the same. The waits of a run are found by the run.
 
 Anybody who can write XComs can write these. A value that is no registration of this try, or that is not about the
 ticket of its trigger, is left out. No content of an XCom raises.
@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, or_, select, true
+from sqlalchemy import Row, Select, and_, column, or_, select, table, true
 from sqlalchemy.orm import aliased
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
@@ -46,6 +46,13 @@ _KEYS = {
     "note": VERDICT_KEY,
     "seen": SEEN_KEY,
 }
+# The FAB auth manager's tables.
+_READ, _TASKS, _PLUGINS = "can_read", "Task Instances", "Plugins"
+_ROLE = table("ab_role", column("id"), column("name"))
+_HAS = table("ab_permission_view_role", column("role_id"), column("permission_view_id"))
+_GRANT = table("ab_permission_view", column("id"), column("permission_id"), column("view_menu_id"))
+_ACTION = table("ab_permission", column("id"), column("name"))
+_RESOURCE = table("ab_view_menu", column("id"), column("name"))
 
 
 class AirflowTickets:
@@ -195,3 +202,21 @@ def _verdict(value: Any) -> Mapping[str, Any] | None:
 
 def _seconds(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0.0
+
+
+def roles_without_plugins() -> frozenset[str]:
+    """Return FAB's roles that may read task instances and not plugins: Airflow shows them no page of a plugin.
+
+    :raises SQLAlchemyError: there are no tables of FAB, or the database cannot be used.
+    """
+    query = (
+        select(_ROLE.c.name.label("role"), _RESOURCE.c.name.label("resource"))
+        .join(_HAS, _HAS.c.role_id == _ROLE.c.id)
+        .join(_GRANT, _GRANT.c.id == _HAS.c.permission_view_id)
+        .join(_ACTION, _ACTION.c.id == _GRANT.c.permission_id)
+        .join(_RESOURCE, _RESOURCE.c.id == _GRANT.c.view_menu_id)
+        .where(_ACTION.c.name == _READ, _RESOURCE.c.name.in_((_TASKS, _PLUGINS)))
+    )
+    with create_session(scoped=False) as session:
+        pairs = {(row.role, row.resource) for row in session.execute(query)}
+    return frozenset(role for role, resource in pairs if resource == _TASKS and (role, _PLUGINS) not in pairs)

@@ -55,6 +55,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     run_with_db_retries,
 )
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
 from airflow_provider_bkitsm.tickets.waits import open_wait_store
@@ -114,6 +115,10 @@ class AirflowMetadata:
         return Registrations(
             waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
         )
+
+    def token_digests(self, tag: str, conn_id: str) -> tuple[str, ...]:
+        """Return what is kept of the tokens that were chosen for a ticket."""
+        return open_callback_tokens().of_ticket(bkitsm_conn_id=conn_id, tag=tag)
 
     def lost(self, tag: str, conn_id: str) -> LostTicket | None:
         """Return the ticket of a tag, if its record has begun to open it and has not learnt its number.

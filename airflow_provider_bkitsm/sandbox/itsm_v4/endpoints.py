@@ -94,9 +94,9 @@ async def list_system_tickets(request: RequestV4) -> Any:
     """Search the tickets of one system."""
     system = request.text("system_id")
     request.check_system()
-    tickets = [
-        one for one in request.itsm.tickets.values() if (one.tenant, one.system_id) == (request.tenant, system)
-    ]
+    seen = request.itsm.switches.system_visibility == "all"
+    where = (request.tenant, system)
+    tickets = [one for one in request.itsm.tickets.values() if seen and (one.tenant, one.system_id) == where]
     url = request.world.settings.public_url
     return _page(request, tickets, lambda one: row_of(request.itsm, one, url))
 

@@ -29,6 +29,7 @@ class Switches(BaseModel):
     :param unknown_key: a key that the workflow's form has not.
     :param filters: whether the lists go by their filters.
     :param visibility: whether ``ticket/list`` shows an application anything.
+    :param system_visibility: whether ``system_ticket/list`` does.
     :param large_page: a page of more than 50.
     :param list_rows: what ``system_ticket/list`` shows of a ticket.
     :param create_answer: whether the answer to a create has the id.
@@ -57,6 +58,7 @@ class Switches(BaseModel):
     unknown_key: Literal["refused", "ignored"] = "refused"
     filters: Literal["honoured", "ignored"] = "honoured"
     visibility: Literal["all", "nothing"] = "all"
+    system_visibility: Literal["all", "nothing"] = "all"
     large_page: Literal["capped", "refused"] = "capped"
     list_rows: Literal["full", "short"] = "full"
     create_answer: Literal["with_id", "without_id"] = "with_id"

@@ -8,11 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from airflow_provider_bkitsm.callback.messages import Result, answer
 from airflow_provider_bkitsm.callback.receiver import CallbackRequest, LostTicket, Receiver, Registrations
+from airflow_provider_bkitsm.callback.signature import QUERY, Claim, digest_of, sign, signing_keys
 from airflow_provider_bkitsm.hooks.connection import read_gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.idempotency import marked_title
@@ -20,6 +22,7 @@ from airflow_provider_bkitsm.itsm.models import CreatedTicket
 from airflow_provider_bkitsm.plugins.metadata.resume import AirflowMetadata
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 from tests.callback.conftest import TAG, WAITER, FakeMetadata, receiver_of, settled
 from tests.conformance.v4.cases import case
@@ -57,7 +60,9 @@ def sn(hook, listener, server) -> str:
 def metadata(hook, sn) -> FakeMetadata:
     gateway = read_gateway(hook.get_connection("bkitsm_default"))
     waits = {sn: Registrations(waiters=(WAITER,), ever_registered=True)}
-    return FakeMetadata(gateways={"bkitsm_default": gateway}, waits=waits)
+    kept = open_callback_tokens().of_ticket(bkitsm_conn_id="bkitsm_default", tag=TAG)
+    tokens = {(TAG, "bkitsm_default"): kept}
+    return FakeMetadata(gateways={"bkitsm_default": gateway}, waits=waits, tokens=tokens)
 
 
 @pytest.fixture
@@ -68,9 +73,10 @@ def receiver(metadata) -> Receiver:
 def arrived(listener: Listener, **changes: Any) -> CallbackRequest:
     """Return the callback that has come, changed."""
     got = listener.wait()
-    *_, conn_id, tag, expires = got.path.split("/")
+    address = urlsplit(got.path)
+    *_, conn_id, tag, expires = address.path.split("/")
     body = json.dumps(got.body | changes).encode()
-    signature = got.headers.get("X-Bkitsm-Signature", "")
+    signature = "".join(parse_qs(address.query).get(QUERY, []))
     return CallbackRequest(conn_id=conn_id, tag=tag, expires=expires, signature=signature, body=body)
 
 
@@ -104,14 +110,95 @@ async def test_p4_a_wrong_token_is_refused(sn, server, listener, receiver, metad
 
 
 @case(41)
-async def test_p8_the_token_is_never_logged(sn, server, listener, receiver, caplog):
+async def test_p8_the_token_is_random_never_logged_and_its_digest_alone_is_kept(
+    sn, server, listener, receiver, caplog, tmp_path
+):
     caplog.set_level("DEBUG")
     server.approve(sn)
     request = arrived(listener)
     token = listener.wait().body["callback_token"]
-    assert len(token) > 48
-    await settled(receiver, request)
+    assert len(token) == 43  # 256 bits
+    assert await settled(receiver, request) is Result.RESUMED
     assert token not in caplog.text + repr(request)
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("bkitsm.db*"))
+    assert digest_of(token).encode() in stored
+    assert token.encode() not in stored
+
+
+@case(41)
+async def test_p4_a_signed_token_that_was_never_chosen_is_refused(sn, server, listener, receiver, metadata):
+    """As whoever knows the app's secret could make one: the digest that was stored is what counts."""
+    server.approve(sn)
+    good, token = arrived(listener), "A" * 43
+    claim = Claim(conn_id=good.conn_id, tag=good.tag, expires=int(good.expires), token_digest=digest_of(token))
+    forged = replace(
+        arrived(listener, callback_token=token),
+        signature=sign(signing_keys(metadata.gateways["bkitsm_default"]), claim),
+    )
+    assert await settled(receiver, forged) is Result.REFUSED_TOKEN
+    assert (metadata.resumed, metadata.asked) == ([], [])
+
+
+@case(41)
+async def test_p4_the_address_alone_is_good_for_nothing(sn, server, listener, receiver, metadata):
+    """Addresses end up in access logs: the signature that stands in one is no token."""
+    server.approve(sn)
+    good = arrived(listener)
+    assert good.signature.startswith("v1=")
+    for signature in (good.signature, ""):
+        stolen = replace(arrived(listener, callback_token=good.signature), signature=signature)
+        assert await settled(receiver, stolen) is Result.REFUSED_SIGNATURE
+    assert await settled(receiver, replace(good, signature="")) is Result.REFUSED_SIGNATURE
+    assert metadata.resumed == []
+
+
+async def test_p1_a_ticket_of_0_2_0_is_followed_whose_token_was_its_signature(
+    sn, server, listener, receiver, metadata
+):
+    server.approve(sn)
+    good = arrived(listener)
+    claim = Claim(conn_id=good.conn_id, tag=good.tag, expires=int(good.expires))
+    earlier = sign(signing_keys(metadata.gateways["bkitsm_default"]), claim)
+    metadata.tokens.clear()
+    forged = replace(arrived(listener, callback_token=earlier[:-1] + "x"), signature="")
+    assert await settled(receiver, forged) is Result.REFUSED_SIGNATURE
+    of_before = replace(arrived(listener, callback_token=earlier), signature="")
+    assert await settled(receiver, of_before) is Result.RESUMED
+
+
+async def test_p4_where_a_site_takes_no_signed_address_the_token_does_alone(
+    sn, server, listener, receiver, metadata, monkeypatch
+):
+    server.approve(sn)
+    unsigned = replace(arrived(listener), signature="")
+    assert await settled(receiver, unsigned) is Result.REFUSED_SIGNATURE
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", server.connection("bkitsm", sign_callback_url="false"))
+    gateway = read_gateway(ItsmHook().get_connection("bkitsm_default"))
+    there = receiver_of(replace(metadata, gateways={"bkitsm_default": gateway}))
+    for wrong in ("A" * 43, "", "x"):
+        refused = await settled(there, replace(arrived(listener, callback_token=wrong), signature=""))
+        assert refused in (Result.REFUSED_SIGNATURE, Result.REFUSED_SHAPE)
+    assert await settled(there, unsigned) is Result.RESUMED
+
+
+def test_p8_a_site_that_takes_no_signed_address_gets_none(hook, server, listener, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", server.connection("bkitsm", sign_callback_url="false"))
+    fields = {"title": marked_title("Drop?", TAG), "approvers": ["bob"]}
+    key = TicketKey(tag=TAG, creator="alice", since=datetime.now(UTC))
+    sn = TicketOpener(hook=ItsmHook()).open(key, service_id="approval", fields=fields).sn
+    assert "?" not in server.ticket(sn)["callback_url"]
+
+
+@case(8)
+async def test_p2_whichever_attempt_reached_itsm_its_callback_is_recognised(hook, sn, server, listener, receiver):
+    """Each attempt to open the ticket has a token of its own, and a few of them are kept."""
+    fields = {"title": marked_title("Drop?", TAG), "approvers": ["bob"]}
+    key = TicketKey(tag=TAG, creator="alice", since=datetime.now(UTC))
+    again = TicketOpener(hook=hook).open(key, service_id="approval", fields=fields).sn
+    sent = [server.callback_body(one)["callback_token"] for one in (sn, again)]
+    kept = open_callback_tokens().of_ticket(bkitsm_conn_id="bkitsm_default", tag=TAG)
+    assert {digest_of(one) for one in sent} == set(kept)
+    assert len(set(sent)) == 2
 
 
 @case(42)
@@ -163,11 +250,12 @@ async def test_p6_a_ticket_that_nobody_waits_for_is_not_read(sn, server, listene
 async def test_p3_a_callback_of_v2_means_nothing_to_a_connection_of_v4(sn, server, listener, receiver, metadata):
     server.approve(sn)
     request = arrived(listener)
+    claim = Claim(conn_id=request.conn_id, tag=request.tag, expires=int(request.expires))
     v2 = CallbackRequest(
         conn_id=request.conn_id,
         tag=request.tag,
         expires=request.expires,
-        signature=listener.wait().body["callback_token"],
+        signature=sign(signing_keys(metadata.gateways["bkitsm_default"]), claim),
         body=json.dumps({"sn": sn, "token": "t" * 8}).encode(),
     )
     assert await settled(receiver, v2) is Result.REFUSED_SHAPE
@@ -272,7 +360,7 @@ def mutated(good: CallbackRequest, chance: Random) -> CallbackRequest:
     junk = [None, "", 0, True, [], {}, "x", "v1=" + "0" * 64, body["callback_token"][:-1], ID]
     kind = chance.randrange(5)
     if kind == 0:
-        part = chance.choice(["conn_id", "tag", "expires"])
+        part = chance.choice(["conn_id", "tag", "expires", "signature"])
         text = getattr(good, part)
         place = chance.randrange(len(text))
         return replace(good, **{part: text[:place] + chance.choice("0aZ%/") + text[place + 1 :]})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_bkitsm.cli.trial_ticket import open_trial_ticket
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
@@ -181,25 +182,99 @@ def test_p2_an_answer_without_an_id_is_looked_up(itsm, task):
     assert [one["sn"] for one in itsm.tickets()] == [sn]
 
 
+@pytest.fixture
+def lost(itsm, task) -> Callable[[], Callable[[], str]]:
+    """Return what asks for a ticket whose request never arrives, and returns the retry: 502, and no ticket."""
+
+    def retried() -> str:
+        return opened(task, run_id="lost", try_number=2)
+
+    def begun() -> Callable[[], str]:
+        itsm.fault("ticket/create", "page", status=502)
+        with pytest.raises(errors.ItsmOutcomeUnknownError):
+            opened(task, run_id="lost")
+        return retried
+
+    return begun
+
+
 @case(6)
-def test_p2_a_request_that_never_arrived_is_made_once_more(itsm, task):
-    itsm.fault("ticket/create", "page", status=502)
-    with pytest.raises(errors.ItsmOutcomeUnknownError):
-        opened(task)
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("filters", ["honoured", "ignored"])
+def test_p2_a_request_that_never_arrived_is_made_once_more_where_a_search_finds_tickets_of_ours(
+    itsm, sn, task, lost, ended, filters
+):
+    itsm.set_itsm_v4(filters=filters)
+    if ended:
+        itsm.approve(sn)
+    again = lost()()
+    assert {one["sn"] for one in itsm.tickets()} == {sn, again}
+
+
+@case(6)
+@pytest.mark.parametrize("hidden", ["visibility", "system_visibility"])
+def test_p2_one_list_that_shows_our_tickets_is_enough(itsm, sn, lost, hidden):
+    itsm.set_itsm_v4(**{hidden: "nothing"})
+    assert {one["sn"] for one in itsm.tickets()} < {sn, lost()()}
+
+
+@case(6)
+def test_p2_where_the_lists_hide_our_tickets_no_second_one_is_opened(itsm, sn, task):
+    """The first one is open, and stays the only one, however often the task is tried."""
+    itsm.set_itsm_v4(visibility="nothing", system_visibility="nothing")
+    itsm.fault("ticket/create", "drop_answer")
+    for number in range(1, 4):
+        with pytest.raises(errors.ItsmOutcomeUnknownError) as raised:
+            opened(task, run_id="lost", try_number=number)
+    assert f"a search of the same kind does not find ticket {sn} either" in str(raised.value)
+    assert "no second one was opened" in str(raised.value)
+    assert len(itsm.tickets()) == 2
+    itsm.set_itsm_v4(visibility="all")
+    assert {opened(task, run_id="lost", try_number=4), sn} == {one["sn"] for one in itsm.tickets()}
+
+
+@case(6)
+def test_p2_with_nothing_to_try_the_search_by_the_outcome_stays_unknown(itsm, task, lost):
+    retried = lost()
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="A retry goes on once it has opened another one"):
+        retried()
     assert itsm.tickets() == []
-    sn = opened(task, try_number=2)
-    assert [one["sn"] for one in itsm.tickets()] == [sn]
+    another = opened(task, run_id="another")
+    assert {one["sn"] for one in itsm.tickets()} == {another} != {retried()}
+
+
+@case(6)
+def test_p2_a_ticket_of_another_person_does_not_show_that_a_search_would_find_this_one(itsm, task, lost):
+    operator = ItsmCreateTicketOperator(task_id="ask", title="Drop?", fields=FORM, creator="dave")
+    operator.execute(task("ask", run_id="daves").context)
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match="in the name of alice"):
+        lost()()
+
+
+@case(6)
+def test_a_ticket_that_tried_the_connection_is_one_to_try_the_search_by(itsm, task, lost, changed):
+    changed(bk_username="alice")
+    open_trial_ticket(ItsmHook(), approver="bob")
+    assert lost()() in {one["sn"] for one in itsm.tickets()}
+
+
+def test_p2_what_was_never_sent_needs_no_search(itsm, task):
+    """ITSM was down as the first ticket was asked for: it has opened none."""
+    itsm.fault("workflows", "page", status=502)
+    with pytest.raises(errors.ItsmUnavailableError):
+        opened(task)
+    assert opened(task, try_number=2) in {one["sn"] for one in itsm.tickets()}
 
 
 @case(12)
-def test_p2_an_outage_with_a_code_is_no_refusal(itsm, task):
+def test_p2_an_outage_with_a_code_is_no_refusal(itsm, sn, task):
     itsm.fault("ticket/create", "refuse", status=500, code="40000")
     with pytest.raises(errors.ItsmOutcomeUnknownError):
-        opened(task)
+        opened(task, run_id="another")
     itsm.fault("ticket/create", "refuse", code="40001")
     with pytest.raises(errors.ItsmInvalidRequestError):
-        opened(task, try_number=2)
-    assert itsm.tickets() == []
+        opened(task, run_id="another", try_number=2)
+    assert [one["sn"] for one in itsm.tickets()] == [sn]
 
 
 @case(7)

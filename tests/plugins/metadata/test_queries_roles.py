@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import create_session
-from airflow_provider_bkitsm.plugins.metadata.fab_roles import roles_without_plugins
+from airflow_provider_bkitsm.plugins.metadata.queries import roles_without_plugins
 from tests.plugins.database import airflow_database
 
 TABLES = {
