@@ -97,6 +97,7 @@ SECTIONS = (
             "*hooks.itsm.ItsmHook",
             "*hooks.itsm.ItsmAsyncHook",
             "*hooks.bklog.BkLogHook",
+            "*hooks.cmsi.CmsiHook",
             "hooks.bklog.provision",
         ),
     ),

@@ -139,7 +139,7 @@ class TicketReminders:
 def ticket_reminders(stored: str, *, escalate_to: object = None, **about: Any) -> TicketReminders:
     """Return what is sent about a ticket, by what a task was given.
 
-    :param stored: see ``deferral.reminder_arguments``.
+    :param stored: see ``deferral.ReminderSettings``.
     :param escalate_to: names in ITSM, in any spelling of several people.
     :param about: the further arguments of :class:`TicketReminders`.
     :raises ItsmError: it cannot be read.

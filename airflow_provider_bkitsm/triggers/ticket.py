@@ -87,7 +87,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     :param opened_by: id of the task of this run whose ticket this has to be, or ``anyone``; see
         :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
     :param reminders: when to remind of the ticket and to escalate it, and with what: JSON text, as
-        ``deferral.reminder_arguments`` writes it.
+        a sensor's ``reminders.as_text`` writes it.
     :param escalate_to: names of the further approvers, in any spelling of several people.
     """
 

@@ -83,10 +83,3 @@ def test_500_reminders_are_each_sent_once_though_a_triggerer_is_killed_while_it_
     twice = {sn: count for sn, count in found.items() if count > 1}
     assert set(found) == set(scene["sns"])
     assert len(twice) <= AT_ONCE - 1, json.dumps(twice)
-
-
-def test_500_reminders_are_each_sent_once_by_two_triggerers(scene):
-    with process(scene), process(scene):
-        all_sent(scene)
-        time.sleep(1)
-    assert set(counts(scene).values()) == {1}
