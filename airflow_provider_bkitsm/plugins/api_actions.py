@@ -17,6 +17,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.plugins.api_errors import refusals
 from airflow_provider_bkitsm.plugins.api_models import Reminded, TicketTarget, Withdrawal, Withdrawn
@@ -143,7 +144,7 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait, *, by: str) -> 
     where, seconds = asdict(wait.task), wait.approval_seconds
     return Reminder(
         sn=wait.sn,
-        title=info.title,
+        title=unmarked_title(info.title),
         step=status.step_names,
         recipients=status.waits_for,
         approvers=status.waits_for,

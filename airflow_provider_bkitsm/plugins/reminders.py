@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import asdict
 from functools import cache, partial
 from importlib import import_module
@@ -69,21 +69,29 @@ def _import(name: str) -> Remind | None:
 
 def page_senders(task: TaskKey) -> tuple[SenderSpec, ...]:
     """Return what a page sends a reminder of a task's ticket with; none where nothing may. Blocks."""
-    own = tuple(spec for spec in _of_task(task) if _may_be_loaded(spec))
+    own = _own_senders([task]).get(task, ())
     if own:
         return own
     return () if reminder() is None else (SenderSpec(path=settings.remind()),)
 
 
-def _of_task(task: TaskKey) -> tuple[SenderSpec, ...]:
-    """Return what a waiting task names, by the record of its wait; a page never creates the store."""
+def reminded_by_page(tasks: Collection[TaskKey]) -> Collection[TaskKey]:
+    """Return those of many tasks of whose tickets a page can send a reminder. Blocks."""
+    return frozenset(tasks) if reminder() is not None else frozenset(_own_senders(tasks))
+
+
+def _own_senders(tasks: Collection[TaskKey]) -> dict[TaskKey, tuple[SenderSpec, ...]]:
+    """Return what waiting tasks name, by the records of their waits; a page never creates the store."""
     if not settings.store_conn_id() and not store_path().exists():
-        return ()
+        return {}
+    keys = {wait_key(**asdict(task)): task for task in tasks}
     try:
-        return read_senders(open_wait_store().remind_by(wait_key(**asdict(task))))
+        stored = open_wait_store().remind_by(keys)
     except ItsmError as error:
-        log.warning("What task %s reminds with could not be read: %s", task.task_id, error)
-        return ()
+        log.warning("What tasks remind with could not be read: %s", error)
+        return {}
+    named = {keys[key]: tuple(filter(_may_be_loaded, read_senders(text))) for key, text in stored.items()}
+    return {task: specs for task, specs in named.items() if specs}
 
 
 def _may_be_loaded(spec: SenderSpec) -> bool:

@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.actions import HandOver, hand_over, read_status
 from airflow_provider_bkitsm.itsm.duties import asked_by, counted_people, tightened
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus
 from airflow_provider_bkitsm.itsm.people import person_key, read_people
 from airflow_provider_bkitsm.itsm.reminders import Due, ReminderPlan
@@ -122,7 +123,7 @@ class TicketReminders:
         return Reminder(
             kind=kind,
             sn=self.awaited.sn,
-            title=self.title(),
+            title=unmarked_title(self.title(), is_ours=True),
             step=status.step_names,
             recipients=recipients,
             approvers=status.waits_for,

@@ -206,13 +206,15 @@ class WaitStore:
             connection.execute(wait_table.delete().where(wait_table.c.wait_key == key))
         return sn
 
-    def remind_by(self, key: str) -> str | None:
-        """Return what sends a waiting task's reminders; None where it names nothing, or waits no more."""
-        columns = wait_table.c
+    def remind_by(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return what sends the reminders of waiting tasks, by their keys, of those that name something."""
+        columns, wanted = wait_table.c, sorted(set(keys))
+        found: dict[str, str] = {}
         with self._transactions.begin() as connection:
-            found: str | None = connection.execute(
-                select(columns.remind_by).where(columns.wait_key == key)
-            ).scalar()
+            for first in range(0, len(wanted), _AT_A_TIME):
+                some = columns.wait_key.in_(wanted[first : first + _AT_A_TIME])
+                rows = connection.execute(select(columns.wait_key, columns.remind_by).where(some))
+                found |= {key: text for key, text in rows if text is not None}
         return found
 
     def tries_for(self, sn: str, *, bkitsm_conn_id: str) -> list[str]:

@@ -161,13 +161,13 @@ def test_a_wait_with_reminders_begins_in_the_triggerer_all_the_same():
 async def test_the_store_knows_what_sends_a_waiting_tasks_reminders(sn, sandbox, on_task):
     one = on_task(trigger(sn, reminders=text(after=99999)))
     waiting, key = asyncio.create_task(fire(one)), wait_key("dag", "run_1", "wait", -1)
-    while open_wait_store().remind_by(key) is None:
+    while key not in open_wait_store().remind_by([key]):
         await asyncio.sleep(0.01)
-    (spec,) = read_senders(open_wait_store().remind_by(key))
+    (spec,) = read_senders(open_wait_store().remind_by([key])[key])
     assert spec.path == HERE
     sandbox.approve(sn)
     await waiting
-    assert open_wait_store().remind_by(key) is None
+    assert open_wait_store().remind_by([key]) == {}
 
 
 KINDS = {
