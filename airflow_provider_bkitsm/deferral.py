@@ -309,8 +309,31 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             # of what was sent, which this task has kept, and their event does not say whether they did.
             counted, request = ownership.applied_to(verdict), self._sent or ownership.request
             verdict = self.hook.run(confirm(counted, request, self.verdict_settings))
+        verdict = self.recorded(verdict, context)
         self._seen = verdict.as_dict()
         return verdict
+
+    def recorded(self, verdict: Verdict, context: Context) -> Verdict:
+        """Store how the wait ended, for the audit; return the verdict with the address of the task that asked.
+
+        :raises ItsmError: an approval could not be stored, and nothing runs that no record shows. A retry is safe.
+        """
+        from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
+
+        ti = context["ti"]
+        names = {name: str(getattr(ti, name, "")) for name in ("dag_id", "run_id", "task_id")}
+        task = WaitingTask(**names, map_index=map_index(ti), runs=self.running_digest(context))
+        try:
+            return record_end(self.bkitsm_conn_id, verdict, task)
+        except ItsmError as error:
+            if verdict.outcome is Outcome.APPROVED:
+                raise
+            self.log.warning("How the wait for ticket %s ended could not be stored: %s", verdict.sn, error)
+            return verdict
+
+    def running_digest(self, context: Context) -> str | None:  # noqa: ARG002
+        """Return the digest of what this task asks as it is rendered now; None for a task that asks nothing."""
+        return None
 
     def ownership(self, sn: str, context: Context) -> Ownership:
         """Read from the store whose a ticket is; one of before there were records is known by mark and age.

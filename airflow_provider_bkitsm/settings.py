@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.translation import Language
 
 SECTION = "bkitsm"
 
@@ -82,6 +83,20 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
         "Origin of ITSM's own pages, to show a ticket's page in a frame. Empty, or no "
         "http(s) origin: no frame. ITSM has to allow that Airflow frames it.",
         example="https://itsm.example.com",
+    ),
+    "waiting_note": _option(
+        "Language of the note that each waiting task carries in Airflow while it waits for its ticket: en or zh. "
+        "off: no notes, and those that are there are removed. All API servers need the same value.",
+        default="en",
+        example="zh",
+        version_added="0.3.0",
+    ),
+    "home_count": _option(
+        "Whether Airflow's Home shows how many approvals wait, of the DAGs that the viewer may read.",
+        kind="boolean",
+        default="True",
+        example="False",
+        version_added="0.3.0",
     ),
     "store_conn_id": _option(
         "Connection of the database that keeps the records of approvals and the collectors' "
@@ -158,6 +173,23 @@ def remind() -> str:
 def itsm_frame_origin() -> str:
     """Return the origin of ITSM's own pages, as written; empty for no frame."""
     return _text("itsm_frame_origin")
+
+
+def waiting_note() -> Language | None:
+    """Return the language of the notes on waiting tasks; None for no notes.
+
+    :raises ItsmConfigurationError: it is neither a language nor off.
+    """
+    value = _text("waiting_note").strip().lower()
+    languages: Mapping[str, Language | None] = {"en": "en", "zh": "zh", "off": None}
+    if value not in languages:
+        raise ItsmConfigurationError(f"[{SECTION}] waiting_note must be en, zh or off, not {value!r}")
+    return languages[value]
+
+
+def home_count() -> bool:
+    """Whether Airflow's Home shows how many approvals wait."""
+    return _boolean("home_count")
 
 
 def store_conn_id() -> str:

@@ -145,7 +145,7 @@ def answering_by_person(sandbox: BkItsmSandbox, answers: Mapping[str, str]) -> I
 def test_p3_a_group_is_released_by_its_own_approval_alone(run, bkitsm_connections):
     with answering_by_person(bkitsm_connections, {"alice": "approve", "bob": "reject"}):
         ended = run(recipe("regions"), None)
-    asked = {ticket["title"].split(" #")[0] for ticket in bkitsm_connections.tickets()}
+    asked = {ticket["title"].split(" [#")[0] for ticket in bkitsm_connections.tickets()}
     assert asked == {"Release 7 in eu", "Release 7 in us"}
     assert ended.states == {
         "eu.ask": "success",
@@ -219,5 +219,5 @@ def test_the_page_has_every_key_of_a_verdict_and_of_an_answer(run):
     assert set(keys) == set(verdict) == set(Verdict.from_dict({}).as_dict())
     assert set(answers) == {one.name for one in fields(Decision)}
     assert set(verdict["approvers"][0]) == set(answers) - {"automatic"}
-    assert re.fullmatch(r"Resize the order database #[0-9a-f]{8}-[0-9a-f]{8}", verdict["title"])
+    assert re.fullmatch(r"Resize the order database \[#[2-9][a-z2-7]{5}\]", verdict["title"])
     assert set(re.findall(r"`(\w+)`", keys["outcome"])) == {str(one) for one in Outcome if one.is_final}

@@ -30,6 +30,8 @@ DEFAULTS = {
     "remind": "",
     "itsm_frame_origin": "",
     "store_conn_id": "",
+    "waiting_note": "en",
+    "home_count": True,
     "forbid_self_approval": False,
     "freeze_gc": False,
     "initialize_metrics": False,
@@ -62,6 +64,9 @@ def test_without_an_entry_the_declared_default_counts(monkeypatch, name):
         ("remind", "a.b.c", "a.b.c"),
         ("user_mapping", '{"a": "b"}', {"a": "b"}),
         ("user_mapping", "", {}),
+        ("waiting_note", " ZH ", "zh"),
+        ("waiting_note", "off", None),
+        ("home_count", "False", False),
     ],
 )
 def test_an_entry_is_read_with_its_type(monkeypatch, name, text, value):

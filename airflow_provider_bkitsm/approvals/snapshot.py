@@ -29,6 +29,7 @@ class TicketSnapshot:
     :param stale: that is some time ago, or ITSM has not answered since.
     :param step_at: None where no step was read.
     :param step_stale: as ``stale``, of step and approvers.
+    :param deadline: until when the waiting task waits; None: for ever, or only the triggerer knows.
     """
 
     progress: Progress
@@ -43,6 +44,7 @@ class TicketSnapshot:
     stale: bool = False
     step_at: datetime | None = None
     step_stale: bool = False
+    deadline: datetime | None = None
 
     def as_note(self, sn: str, conn_id: str) -> dict[str, Any]:
         """Return the note of an open ticket, in plain JSON values."""
@@ -56,6 +58,7 @@ class TicketSnapshot:
             "step": self.step,
             "approvers": list(self.approvers),
             "stalled": self.stalled,
+            "deadline": self.deadline.isoformat() if self.deadline else None,
         }
 
 
@@ -82,6 +85,7 @@ def from_note(note: object, sn: str, conn_id: str) -> TicketSnapshot | None:
         stale=True,
         step_at=read_at,
         step_stale=True,
+        deadline=moment(note.get("deadline")),
     )
 
 

@@ -10,7 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, TicketInfo, TicketLog, TicketStatus
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
+from airflow_provider_bkitsm.itsm.models import (
+    FormField,
+    LogEntry,
+    LogSentence,
+    TicketInfo,
+    TicketLog,
+    TicketStatus,
+)
 
 # ITSM lists these fields with every ticket; they are no part of what is to be approved.
 _ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
@@ -98,7 +106,8 @@ class Kind(StrEnum):
 class Entry:
     """One event in a ticket's history, or one step that waits (``pending``, without a time).
 
-    ``automatic``: ITSM answered without a person, in a person's name or its own.
+    ``automatic``: ITSM answered without a person, in a person's name or its own. ``sentence`` is the message taken
+    apart, where it is known.
     """
 
     kind: Kind
@@ -107,6 +116,7 @@ class Entry:
     message: str
     remark: str = ""
     automatic: bool = False
+    sentence: LogSentence | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -141,7 +151,7 @@ class TicketDetail:
 def ticket_detail(info: TicketInfo, log: TicketLog, status: TicketStatus) -> TicketDetail:
     """Join three answers of ITSM. They may have been read a moment apart."""
     return TicketDetail(
-        title=info.title,
+        title=unmarked_title(info.title),
         current_status=status.current_status,
         creator=info.creator,
         created_at=info.created_at,
@@ -174,6 +184,7 @@ def entry_of(entry: LogEntry) -> Entry:
         message=entry.message,
         remark=answer.remark if answer else "",
         automatic=answer is not None and answer.automatic,
+        sentence=entry.sentence,
     )
 
 

@@ -142,8 +142,12 @@ def check_roles() -> Iterator[Finding]:
     if manager != "FabAuthManager":
         yield judge_roles(manager or Text("the auth manager"), None)
         return
-    from airflow_provider_bkitsm.plugins.metadata.queries import roles_without_plugins
+    from airflow_provider_bkitsm.plugins.metadata.queries import has_roles, roles_without_plugins
 
+    if not has_roles():
+        text = Text("the FAB auth manager has no roles yet: the first start of the API server makes them")
+        yield warning(Text("roles"), text, Text("start the API server, or run airflow sync-perm, and check again"))
+        return
     yield judge_roles(manager, roles_without_plugins())
 
 

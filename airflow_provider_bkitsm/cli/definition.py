@@ -116,6 +116,31 @@ TICKETS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 """Flags and options of ``tickets``."""
 
+AUDIT_HELP = Text("Export every approval round since a day: who asked, who decided, what, with which evidence")
+AUDIT: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--since",),
+        {"required": True, "help": Text("Rounds asked for since this day or time (UTC), such as 2026-11-01")},
+    ),
+    (("--until",), {"help": Text("Up to the end of this day, or before this time (default: now)")}),
+    (("--dag-id",), {"help": Text("Rounds of this DAG")}),
+    (("--bkitsm-conn-id", "--conn-id"), {"help": Text("Rounds on this connection (default: all)")}),
+    (
+        ("--store-conn-id",),
+        {"help": Text("Connection of the database of approval records (default: [bkitsm] store_conn_id)")},
+    ),
+    (
+        ("-o", "--output"),
+        {
+            "choices": ("csv", "json", "table", "yaml", "plain"),
+            "default": "table",
+            "help": Text("Output format; csv and json have every column (default: table)"),
+        },
+    ),
+    _VERBOSE,
+)
+"""Flags and options of ``audit``."""
+
 CHECK_ALL_HELP = Text("Check connections, grants, store, callback and roles; a line for each, with what to do")
 CHECK_ALL: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
@@ -147,6 +172,7 @@ COMMANDS: dict[str, tuple[str, Text, tuple[tuple[tuple[str, ...], dict[str, Any]
     "import-service": ("services.import_service", IMPORT_HELP, IMPORT_SERVICE),
     "check": ("check.check", CHECK_ALL_HELP, CHECK_ALL),
     "tickets": ("tickets.tickets", TICKETS_HELP, TICKETS),
+    "audit": ("audit.audit", AUDIT_HELP, AUDIT),
     "check-service": ("services.check_service", CHECK_HELP, CHECK_SERVICE),
 }
 """Function below this package, help and arguments of each command."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.models import ServiceField
 
 TITLE = "TEST of Airflow's connection to ITSM, nothing depends on it"
-_TITLE = re.compile(re.escape(TITLE) + r" ([0-9a-f]{8}) #[0-9a-f]{8}")
+_TITLE = re.compile(re.escape(TITLE) + r" ([0-9a-f]{8}) \S+")
 
 
 def open_trial_ticket(hook: ItsmHook, *, approver: str, given: Mapping[str, str] | None = None) -> CreatedTicket:

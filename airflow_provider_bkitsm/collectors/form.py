@@ -37,7 +37,7 @@ def ticket_title(*, dialect: Dialect, space: str, collector_name: str, created: 
     :param created: the collector's creation; an aware time is read as people in Shanghai do.
     :raises ValueError: the limit leaves no room for the collector.
     """
-    head, tail = "【日志采集】", f"-{day_in_shanghai(created):%Y%m%d} #{marker}"
+    head, tail = "【日志采集】", f"-{day_in_shanghai(created):%Y%m%d} [#{marker}]"
     limit = dialect.title_limit
     room = limit - dialect.title_length(f"{head}{tail}")
     if room < 1:

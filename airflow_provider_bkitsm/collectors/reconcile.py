@@ -30,7 +30,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
-from airflow_provider_bkitsm.itsm.idempotency import marker
+from airflow_provider_bkitsm.itsm.idempotency import is_marked, marks
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket, verdict_of
@@ -246,7 +246,7 @@ def _state_of(row: CollectorRow, reading: Reading | None) -> tuple[Kind, str]:
             f"{row.standing}, but it is not complete ({row.last_error or 'no error is recorded'})",
         )
     if row.ticket_sn is None:
-        mark = f"#{marker(str(row.tag))}"
+        mark = marks(str(row.tag))[0]
         return Kind.INTENT_WITHOUT_TICKET, f"no ticket is known since {since(row)}; its title would end in {mark}"
     if row.outcome is not None:
         kind = _KINDS.get(row.outcome, Kind.WITHDRAWN)
@@ -257,8 +257,8 @@ def _state_of(row: CollectorRow, reading: Reading | None) -> tuple[Kind, str]:
 
 
 def _state_by_verdict(row: CollectorRow, verdict: Verdict) -> tuple[Kind, str]:
-    mark = f"#{marker(str(row.tag))}"
-    if mark not in verdict.title:
+    if not is_marked(verdict.title, str(row.tag)):
+        mark = marks(str(row.tag))[0]
         return Kind.AMBIGUOUS, f"the ticket with number {verdict.sn} is another one: its title lacks {mark}"
     if not verdict.outcome.is_final:
         return Kind.STILL_WAITING, f"{verdict.describe()}, applied for at {since(row)}"

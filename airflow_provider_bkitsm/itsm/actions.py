@@ -5,7 +5,7 @@ ITSM's only refusal is a catch-all, so the ticket's own state says what happened
 
 from __future__ import annotations
 
-from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect
+from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect, DialectFlow, ask, spoken_dialect
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmConfigurationError,
     ItsmConflictError,
@@ -79,6 +79,18 @@ def _refuse_what_it_lacks(dialect: Dialect, action: TicketAction, sn: str) -> No
             f"ITSM {dialect.name} lets no application do {action} to a ticket; ticket {sn} is as it was."
             f" {_INSTEAD[action]}"
         )
+
+
+def may_withdraw(can: Capabilities, *, person: str, creator: str) -> bool:
+    """Whether ITSM's rule lets a person withdraw an open ticket. The ticket's flow may yet forbid it to everybody.
+
+    :param person: their name in ITSM.
+    :param creator: as ITSM shows it; empty where that is not known: then nobody but ITSM's own accounts may.
+    """
+    if can.withdraws_any is None:
+        return True
+    # ITSM compares names letter by letter; some of its versions show "alice(Alice Smith)".
+    return bool(person) and person in {creator, creator.partition("(")[0], *can.withdraws_any}
 
 
 def withdraw_or_terminate(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:

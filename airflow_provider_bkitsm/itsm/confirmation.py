@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect, stored_dialect
@@ -38,6 +38,25 @@ _MOST_DIFFERENCES = 5
 _EXCERPT, _BEFORE = 120, 20
 _ADVICE = "Nothing goes on; ask anew"
 _POLICY = "The connection's verdict policy was another one when the ticket was asked for, and that one counts too"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldDifference:
+    """A field that a ticket does not show as it was sent: excerpts in quotes.
+
+    :param now: None: the ticket does not show the field at all.
+    """
+
+    key: str
+    sent: str
+    now: str | None
+
+    @property
+    def text(self) -> str:
+        """The same in one sentence."""
+        if self.now is None:
+            return f"{self.key} was sent as {self.sent} and is not in the ticket"
+        return f"{self.key} was sent as {self.sent} and is {self.now} now"
 
 
 def confirm(
@@ -180,12 +199,25 @@ def ticket_differences(request: Mapping[str, Any], info: TicketInfo, dialect: Di
 def form_differences(request: Mapping[str, Any], info: TicketInfo, dialect: Dialect) -> tuple[str, ...]:
     """Return in what a ticket's title and form differ from what was sent: key, what was sent, what is there."""
     try:
+        return tuple(one.text for one in differing_fields(request, info, dialect))
+    except ItsmInvalidRequestError as error:
+        return (error.message,)
+
+
+def differing_fields(
+    request: Mapping[str, Any], info: TicketInfo, dialect: Dialect
+) -> tuple[FieldDifference, ...]:
+    """Return the fields, the title among them, that a ticket does not show as they were sent.
+
+    :raises ItsmInvalidRequestError: what was sent is not known.
+    """
+    try:
         form = read_form(request.get("fields"))
         sent = dialect.form_as_sent(form)
     except ItsmInvalidRequestError as error:
-        return (f"the form that was sent is not known: {error.message}",)
+        raise ItsmInvalidRequestError(f"the form that was sent is not known: {error.message}") from error
     if _TITLE not in sent:
-        return ("the title that was sent is not known",)
+        raise ItsmInvalidRequestError("the title that was sent is not known")
     pairs = ((key, (sent[key], form[key])) for key in sent)
     return tuple(one for key, spellings in pairs for one in _field_differences(key, spellings, info, dialect))
 
@@ -193,7 +225,7 @@ def form_differences(request: Mapping[str, Any], info: TicketInfo, dialect: Dial
 def _creator_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
     creator = str(request.get("creator") or "")
     if creator and not is_shown_as(info.creator, creator):
-        yield _difference("creator", creator, info.creator)
+        yield _difference("creator", creator, info.creator).text
 
 
 def _service_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
@@ -201,10 +233,12 @@ def _service_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterat
     if service_id is None or request.get("fast_approval"):
         return
     if str(service_id).strip() != str(info.service_id):
-        yield _difference("service_id", str(service_id), str(info.service_id))
+        yield _difference("service_id", str(service_id), str(info.service_id)).text
 
 
-def _field_differences(key: str, spellings: tuple[Any, ...], info: TicketInfo, dialect: Dialect) -> Iterator[str]:
+def _field_differences(
+    key: str, spellings: tuple[Any, ...], info: TicketInfo, dialect: Dialect
+) -> Iterator[FieldDifference]:
     """Compare every place in which a ticket shows a field: ITSM lists the title twice, beside the ticket's own.
 
     :param spellings: the value as it was sent first, then as it was given.
@@ -246,13 +280,13 @@ def _respelled(text: str) -> str:
     return _text(value) if isinstance(value, Mapping | list) else text
 
 
-def _difference(key: str, sent: str, now: str | None) -> str:
-    """Say what was sent and what is there, with the place where the two part."""
+def _difference(key: str, sent: str, now: str | None) -> FieldDifference:
+    """Return what was sent and what is there, with the place where the two part."""
     if now is None:
-        return f"{key} was sent as {_excerpt(sent, 0)} and is not in the ticket"
+        return FieldDifference(key=key, sent=_excerpt(sent, 0), now=None)
     pairs = enumerate(zip(sent, now, strict=False))
     parting = next((at for at, (one, other) in pairs if one != other), min(len(sent), len(now)))
-    return f"{key} was sent as {_excerpt(sent, parting)} and is {_excerpt(now, parting)} now"
+    return FieldDifference(key=key, sent=_excerpt(sent, parting), now=_excerpt(now, parting))
 
 
 def _excerpt(text: str, at: int) -> str:

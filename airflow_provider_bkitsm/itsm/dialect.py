@@ -77,6 +77,8 @@ class Capabilities:
     :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
     :param verdict_field: a log shows the forms of steps, so that a form field can hold the verdict.
     :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
+    :param withdraws_any: accounts that may withdraw anybody's ticket; else only its creator may. None: there is no
+        such rule, since an application withdraws a ticket in nobody's name.
     :param signed_address: an address of a callback that carries our signature reaches Airflow as it was given.
     """
 
@@ -87,6 +89,7 @@ class Capabilities:
     tag: bool
     verdict_field: bool
     verify_token: bool
+    withdraws_any: frozenset[str] | None
     signed_address: bool = True
 
 

@@ -8,6 +8,7 @@ from a secret of the connection, so that nobody can prepare a ticket that carrie
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -23,10 +24,13 @@ TAG_LENGTH = 32
 
 # How far ITSM's clock may be behind ours before a search by creation time misses a ticket.
 _CLOCK_MARGIN = timedelta(days=1)
-_MARKER_LENGTH = 8
-_DIGEST_LENGTH = 8
+# A digit first: "[#hotfix]" at a title's end is a person's word, and no marker.
+_FIRST, _OTHERS = "23456789", 5
 # Only at the end counts: what stands before it may be anybody's text.
-_MARKED = re.compile(r"#([0-9a-f]{8})(?:-([0-9a-f]{8}))?\Z")
+_MARKED = re.compile(r"\[#([2-9][a-z2-7]{5})\]\Z")
+# As versions up to 0.2 have marked titles: the beginning of the tag, and of the digest of what is asked.
+_FIRST_MARKER_LENGTH = _FIRST_DIGEST_LENGTH = 8
+_FIRST_MARKED = re.compile(r"#([0-9a-f]{8})(?:-([0-9a-f]{8}))?\Z")
 
 
 def approval_tag(key: bytes, *, subject: str, nonce: str, digest: str) -> str:
@@ -46,34 +50,59 @@ def creation_tag(*parts: object) -> str:
 
 
 def marker(tag: str) -> str:
-    """Return the part of a tag that stands, after a ``#``, at the end of the ticket's title."""
-    return tag[:_MARKER_LENGTH]
+    """Return a tag's marker, 6 characters: in brackets it ends the ticket's title.
 
-
-def marked_title(title: str, tag: str, *, digest: str = "") -> str:
-    """Return the title as it is sent; too long a one is refused when the ticket is opened.
-
-    :param digest: of what is asked, as ``sha256:...``; its beginning is shown behind the marker, for people.
+    28 bits are enough, since the marker is never all that is compared. A ticket is taken for ours only if it was
+    opened in our creator's name since our attempt, and its service, title and form are what was sent (v2 compares
+    the whole tag besides, v4 the form's field for it). So two can be mistaken for each other only where one
+    creator asks exactly the same twice: among 1,000 such tickets the chance is 4 in a million, for each answer
+    that is lost. Who wants to forge one has to hit it in a ticket that asks what we ask.
     """
-    shown = f"-{digest.rpartition(':')[2][:_DIGEST_LENGTH]}" if digest else ""
-    return f"{title} #{marker(tag)}{shown}"
+    digest = hashlib.sha256(tag.encode()).digest()
+    return _FIRST[digest[-1] % len(_FIRST)] + base64.b32encode(digest).decode().lower()[:_OTHERS]
+
+
+def marks(tag: str) -> tuple[str, str]:
+    """Return how this version ends a title, and how versions up to 0.2 have: either may be on an open ticket."""
+    return f"[#{marker(tag)}]", f"#{tag[:_FIRST_MARKER_LENGTH]}"
+
+
+def marked_title(title: str, tag: str) -> str:
+    """Return the title as it is sent; too long a one is refused when the ticket is opened."""
+    return f"{title} {marks(tag)[0]}"
 
 
 def is_marked(title: str, tag: str) -> bool:
     """Whether a title ends with this tag's marker: only a ticket opened for that approval does."""
     found = _MARKED.search(title)
-    return found is not None and hmac.compare_digest(found[1], marker(tag))
+    return hmac.compare_digest(found[1], marker(tag)) if found else is_marked_as_before(title, tag)
+
+
+def is_marked_as_before(title: str, tag: str) -> bool:
+    """Whether a title ends with this tag's marker as versions up to 0.2 have written it."""
+    found = _FIRST_MARKED.search(title)
+    return found is not None and hmac.compare_digest(found[1].encode(), tag[:_FIRST_MARKER_LENGTH].encode())
 
 
 def shows_marker(title: str) -> bool:
     """Whether a title ends with any tag's marker: this provider opened the ticket."""
-    return _MARKED.search(title) is not None
+    return _MARKED.search(title) is not None or _FIRST_MARKED.search(title) is not None
+
+
+def unmarked_title(title: str, *, is_ours: bool = False) -> str:
+    """Return a title for people, without the marker at its end.
+
+    :param is_ours: whether a record says that this provider opened the ticket. Without one, ``#20261124`` at the
+        end, which looks like a marker of versions up to 0.2, is taken for a day and kept.
+    """
+    found = _MARKED.search(title) or (_FIRST_MARKED.search(title) if is_ours else None)
+    return title[: found.start()].rstrip() if found else title
 
 
 def asks_for(title: str, digest: str) -> bool:
     """Whether a ticket of an older version asks for what has this digest, so far as its title shows one."""
-    shown = _MARKED.search(title)
-    return shown is None or shown[2] is None or shown[2] == digest.rpartition(":")[2][:_DIGEST_LENGTH]
+    shown = _FIRST_MARKED.search(title)
+    return shown is None or shown[2] is None or shown[2] == digest.rpartition(":")[2][:_FIRST_DIGEST_LENGTH]
 
 
 def find_opened(tag: str, *, creator: str, since: datetime) -> DialectFlow[tuple[TicketSummary, ...]]:

@@ -210,6 +210,43 @@ class StepAnswer:
     answered_at: datetime | None
 
 
+class LogAction(StrEnum):
+    """What a line of a ticket's log says that somebody has done."""
+
+    BEGAN = "began"
+    ENDED = "ended"
+    SUBMITTED = "submitted"
+    HANDLED = "handled"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    ANSWERED = "answered"
+    HANDED_OVER = "handed_over"
+    ASSIGNED = "assigned"
+    CLAIMED = "claimed"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    WITHDRAWN = "withdrawn"
+    TERMINATED = "terminated"
+    RAN = "ran"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSentence:
+    """A line of the log, taken apart for people of another language than ITSM's. No verdict is read from it.
+
+    :param person: who did it; empty where ITSM did.
+    :param step: the step's name.
+    :param to: who got the step.
+    :param note: what the person wrote, or the answer where it is neither yes nor no.
+    """
+
+    action: LogAction
+    person: str = ""
+    step: str = ""
+    to: str = ""
+    note: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogEntry:
     """One line of a ticket's log.
@@ -221,6 +258,7 @@ class LogEntry:
     :param is_form_step: whether somebody has handled a form, the submit form included.
     :param is_of_person: whether it is certain that a person has taken an ordinary step.
     :param automatic: ITSM acted by itself, in somebody's name or in its own.
+    :param sentence: the message, taken apart; None where it is not known what it says.
     """
 
     operator: str = ""
@@ -233,6 +271,7 @@ class LogEntry:
     is_form_step: bool = False
     is_of_person: bool = False
     automatic: bool = False
+    sentence: LogSentence | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,14 +117,44 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A line of the ticket's log that the outcome rests on.
+
+    :param step: the step's name, as far as the log shows it; ``at`` is the line's time (ISO 8601, UTC).
+    :param approved: what was answered; None where that cannot be told.
+    :param automatic: ITSM answered by itself, in the operator's name.
+    """
+
+    step: str
+    operator: str
+    approved: bool | None
+    at: str | None
+    automatic: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evidence:
+        """Build from what ``asdict`` returned, of this version or another one."""
+        approved = values.get("approved")
+        return cls(
+            step=_text(values.get("step")),
+            operator=_text(values.get("operator")),
+            approved=approved if isinstance(approved, bool) else None,
+            at=_text(values.get("at")) or None,
+            automatic=values.get("automatic") is True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """How a ticket stands. ``as_dict`` is JSON for XComs, ``as_event`` for the events of triggers.
 
     ``reason_code`` is the :class:`~airflow_provider_bkitsm.itsm.outcome.Reason`, ``reason`` its text and what
     was seen. ``approvers`` are the answers given so far, oldest first; ``decided_at`` is the last one's time (ISO
     8601, UTC). ``seen_by`` is how the decision reached Airflow, ``seen_at`` when (ISO 8601, UTC), where that was
-    noted. ``current_status`` is ITSM's own word, ``progress`` what it means. ``policy`` is the verdict policy by
-    which the verdict was read; it is None where an earlier version of the provider read the verdict.
+    noted. ``evidence`` are the lines of the log that the outcome rests on, ``airflow_url`` is the Ticket tab in
+    Airflow of the task that asked. ``current_status`` is ITSM's own word, ``progress`` what it means. ``policy``
+    is the verdict policy by which the verdict was read; it is None where an earlier version of the provider read
+    the verdict.
     ``progress`` and ``policy`` are not stored with a verdict. The events of triggers hold the ``policy``.
     """
 
@@ -140,6 +170,8 @@ class Verdict:
     seen_by: SeenBy | None = None
     seen_at: str | None = None
     reason_code: Reason | None = None
+    evidence: tuple[Evidence, ...] = ()
+    airflow_url: str = ""
     progress: Progress = field(default=Progress.OPEN, compare=False, repr=False)
     policy: VerdictPolicy | None = field(default=None, compare=False)
 
@@ -152,7 +184,8 @@ class Verdict:
             object.__setattr__(self, "reason_code", reason_code(self.reason, self.outcome))
         if self.reason_code is not None and self.reason in ("", self.reason_code):
             object.__setattr__(self, "reason", self.reason_code.text)
-        object.__setattr__(self, "ticket_url", web_address(self.ticket_url))
+        for name in ("ticket_url", "airflow_url"):
+            object.__setattr__(self, name, web_address(getattr(self, name)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without what only a verdict that was just read has."""
@@ -160,6 +193,7 @@ class Verdict:
             "outcome": str(self.outcome),
             "reason_code": str(self.reason_code),
             "approvers": [one.as_dict() for one in self.approvers],
+            "evidence": [asdict(one) for one in self.evidence],
         }
         return {name: value for name, value in values.items() if name not in _JUST_READ}
 
@@ -175,7 +209,7 @@ class Verdict:
         """
         stored: Mapping[Any, Any] = values if isinstance(values, Mapping) else {}
         outcome, code, reason = _stored_outcome(stored)
-        seen_by, listed = stored.get("seen_by"), stored.get("approvers")
+        seen_by, listed, rests_on = (stored.get(name) for name in ("seen_by", "approvers", "evidence"))
         return cls(
             sn=_text(stored.get("sn")),
             outcome=outcome,
@@ -189,6 +223,8 @@ class Verdict:
             evidence_required=stored.get("evidence_required") is not False,
             seen_by=seen_by if seen_by in get_args(SeenBy) else None,
             seen_at=_text(stored.get("seen_at")) or None,
+            evidence=tuple(Evidence.from_dict(one) for one in _list(rests_on) if isinstance(one, Mapping)),
+            airflow_url=_text(stored.get("airflow_url")),
             policy=VerdictPolicy.from_dict(stored.get("policy")),
         )
 

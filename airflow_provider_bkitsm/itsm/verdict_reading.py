@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.itsm.outcome import (
     field_answer,
     judge,
 )
-from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy, answer_text
+from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict, VerdictPolicy, answer_text
 
 VERDICT_FIELD = "approval_result"
 """Key of the form field in which the log platform's services keep their verdict."""
@@ -253,6 +253,7 @@ def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: Verdi
         decided_at=last if judgement.outcome.is_final else None,
         approvers=decisions,
         evidence_required=policy.needs_evidence,
+        evidence=tuple(map(_line, proof.because_of)) if judgement.outcome.is_final else (),
         progress=row.progress,
         policy=policy,
     )
@@ -264,6 +265,16 @@ def _decision(answer: StepAnswer) -> Decision:
         approved=answer.approved,
         remark=answer.remark,
         decided_at=_iso(answer.answered_at),
+        automatic=answer.automatic,
+    )
+
+
+def _line(answer: StepAnswer) -> Evidence:
+    return Evidence(
+        step=answer.step,
+        operator=answer.operator,
+        approved=answer.approved,
+        at=_iso(answer.answered_at),
         automatic=answer.automatic,
     )
 

@@ -54,7 +54,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         A restart of Airflow, or deleting the run, never withdraws a ticket, and clearing the task does what
         ``on_clear`` says.
     :param digest_field: form field that shows people the whole digest of the question; ``fast_approval`` shows
-        it below the content. Its beginning ends the title in any case.
+        it below the content.
     :param compare_parameters: after an approval, compare what would run now (title, fields, service, as
         rendered) with what was approved, and fail for good if they differ. False leaves that out, and the
         approval may then end the task with no worker.
@@ -191,6 +191,16 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
             " compare_parameters=False"
         )
 
+    def running_digest(self, context: Context) -> str | None:
+        """Return the digest of the question as it is rendered now; None where that is no question any more."""
+        from airflow_provider_bkitsm.itsm.errors import ItsmError
+
+        try:
+            return self.question(self.ticket_meta(context)).asked_digest
+        except ItsmError as error:
+            self.log.warning("What this task would ask now is not known: %s", error)
+            return None
+
     def legacy_digests(self) -> tuple[str, ...]:
         """Return the digests by which versions without approval records showed this question in a ticket."""
         from airflow_provider_bkitsm.itsm.form import comparable
@@ -214,10 +224,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
     def form(self, tag: str, question: Question) -> dict[str, Any]:
         """Return the submit form, with the digest of the question where the form has a place for it."""
-        from airflow_provider_bkitsm.itsm.idempotency import marked_title
-
-        digest = question.digest
-        form = super().form(tag, question) | {"title": marked_title(question.title, tag, digest=digest)}
+        digest, form = question.digest, super().form(tag, question)
         if self.digest_field:
             return form | {self.digest_field: digest}
         if self.fast_approval and CONTENT in form:

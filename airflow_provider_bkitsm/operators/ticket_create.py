@@ -201,6 +201,8 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
             legacy=legacy_ticket(context.get("task_state_store"), round_number=context["ti"].max_tries),
             legacy_digests=self.legacy_digests(),
             requester=self._asked_by or "",
+            run_by=str(getattr(context["dag_run"], "triggering_user_name", None) or ""),
+            item=self._item(),
             duties=self.duties,
         )
 
@@ -293,6 +295,15 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
                 " their approval would not cover it. No ticket was opened"
             )
         return items
+
+    def _item(self) -> dict[str, str]:
+        """Return what of a shared approval this task would do, as its record says it to people."""
+        from airflow_provider_bkitsm.tickets.approval import ITEM, ITEM_DIGEST
+        from airflow_provider_bkitsm.tickets.question import item_digest, item_text
+
+        if self.approval_items is None:
+            return {}
+        return {ITEM: item_text(self.approval_item), ITEM_DIGEST: item_digest(self.approval_item)}
 
     def policy_settings(self) -> dict[str, Any]:
         """Return where this task reads the verdict; empty here, because this task only opens the ticket."""

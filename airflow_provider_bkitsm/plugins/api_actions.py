@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.plugins.api_errors import refusals
 from airflow_provider_bkitsm.plugins.api_models import Reminded, TicketTarget, Withdrawal, Withdrawn
@@ -133,7 +134,7 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait) -> dict[str, An
         raise HTTPException(409, NOT_OPEN)
     if not status.waits_for:
         raise HTTPException(409, NOBODY)
-    ticket = {"sn": wait.sn, "title": info.title, "ticket_url": info.ticket_url}
+    ticket = {"sn": wait.sn, "title": unmarked_title(info.title), "ticket_url": info.ticket_url}
     return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.created_at}
 
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from airflow_provider_bkitsm.approvals.asked import Match
 from airflow_provider_bkitsm.approvals.rows import Status, TaskKey
 from airflow_provider_bkitsm.approvals.state_diagram import StateDiagram
 from airflow_provider_bkitsm.approvals.ticket_detail import Kind
 from airflow_provider_bkitsm.collectors.row import CollectorState
+from airflow_provider_bkitsm.itsm.models import LogAction
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import SeenBy
 
@@ -80,6 +82,45 @@ class TaskInstance(_Answer):
     map_index: int = Field(description="-1 for a task that is not mapped.", examples=[-1])
 
 
+class Remark(_Answer):
+    """What a person wrote beside an answer."""
+
+    person: str = Field(description="By their name in ITSM.", examples=["alice"])
+    text: str = Field(examples=["Not before the weekend"])
+
+
+def _asked_by() -> Any:
+    description = (
+        "The people who asked: whom the task names as its requester, else who started the run, else in whose name "
+        "the ticket was opened."
+    )
+    return Field(description=description, examples=[["carol"]])
+
+
+def _remarks() -> Any:
+    return Field(description="What people wrote beside their answers, oldest first.", examples=[[]])
+
+
+def _seconds_to_decide() -> Any:
+    return Field(
+        description="From `since` to `decided_at`, in seconds; null unless it was approved or rejected.",
+        examples=[5400.0],
+    )
+
+
+def _may_withdraw(**default: Any) -> Any:
+    description = (
+        "Whether the caller may withdraw it: they may change the DAG's runs, and ITSM lets them, "
+        "as far as its rule is known."
+    )
+    return Field(description=description, **default)
+
+
+def _withdraw_by(**default: Any) -> Any:
+    description = "If ITSM does not let the caller withdraw it: who may. Empty where that is not known."
+    return Field(description=description, examples=[["robot"]], **default)
+
+
 class Approval(TaskInstance):
     """A task instance that waits, or waited, for a ticket. A text that is not known is empty, a time null."""
 
@@ -113,7 +154,65 @@ class Approval(TaskInstance):
     stalled: bool = Field(description="Whether the ticket waits for nobody, a minute after it was opened.")
     creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
     triggered_by: str = Field(description="Who started the run, by the name in Airflow; empty for a schedule.")
+    asked_by: list[str] = _asked_by()
+    remarks: list[Remark] = _remarks()
+    seconds_to_decide: float | None = _seconds_to_decide()
     collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
+
+
+class TicketTask(TaskInstance):
+    """A task instance that waits, or waited, for a ticket."""
+
+    status: ApprovalStatus = Field(description="As of its ticket; tasks of one ticket may differ.")
+    open: bool = Field(description="Whether the run does not have the decision yet.")
+    deadline: Time | None = Field(description="When the task gives up; null if never, and once it is over.")
+    reason_code: _OrNull[Reason] = Field(description="Why it has this outcome; null without one.", examples=[None])
+    reason: str = Field(description="The same for people, in English; empty while it is open.", examples=[""])
+    may_change: bool = Field(description="Whether it is open and the caller may change the DAG's runs.")
+
+
+class TicketOfList(_Answer):
+    """A ticket, and the tasks that wait or waited for it, of the DAGs that the caller may read."""
+
+    sn: str = Field(description="Its number in ITSM; empty while it is not known.", examples=[_SN])
+    conn_id: str = Field(
+        description="Airflow's connection to the ITSM of the ticket.", examples=["bkitsm_default"]
+    )
+    title: str = Field(examples=["Release 7"])
+    ticket_url: str = Field(description="The ticket's page in ITSM: http(s), or empty.", examples=[_ADDRESS])
+    status: ApprovalStatus = Field(
+        description="`waiting`, `suspended` or `resuming` while a task is open; then its outcome, or `ended`.",
+        examples=["waiting"],
+    )
+    open: bool = Field(description="Whether a run does not have the decision yet.")
+    step: str = Field(description="The step it waits in, while it is open.", examples=["Leader"])
+    approvers: list[str] = Field(description="Whom it waits for, by their names in ITSM.", examples=[["alice"]])
+    decided_by: list[str] = Field(description="Who answered, by their names in ITSM.", examples=[[]])
+    asked_by: list[str] = _asked_by()
+    remarks: list[Remark] = _remarks()
+    reason_code: _OrNull[Reason] = Field(description="Why it has this outcome; null without one.", examples=[None])
+    reason: str = Field(description="The same for people, in English; empty while it is open.", examples=[""])
+    since: Time | None = Field(description="When the ticket was opened, or the first wait began.")
+    deadline: Time | None = Field(description="When the first of the waiting tasks gives up; null if none does.")
+    decided_at: Time | None = Field(description="When it was decided, or the task ended; null while it is open.")
+    seconds_to_decide: float | None = _seconds_to_decide()
+    seen_by: _OrNull[SeenBy] = Field(description="How the decision reached Airflow.", examples=[None])
+    seen_at: Time | None = Field(description="When the decision reached Airflow.")
+    polled_at: Time | None = Field(description="While it is open: when the connection was last polled.")
+    read_at: Time | None = Field(description="As of when `status` is, if ITSM has said it.")
+    stale: bool = Field(description="Whether ITSM did not confirm `status` just now; for an open ticket.")
+    step_at: Time | None = Field(description="As of when `step` and `approvers` are.")
+    step_stale: bool = Field(description="Whether ITSM did not confirm `step` and `approvers` just now.")
+    stalled: bool = Field(description="Whether the ticket waits for nobody, a minute after it was opened.")
+    creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
+    collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
+    tasks: list[TicketTask] = Field(description="Its tasks, at most 100: the one that `status` is of first.")
+    task_count: int = Field(
+        description="How many tasks it has, of the DAGs that the caller may read.", examples=[1]
+    )
+    may_withdraw: bool = _may_withdraw()
+    withdraw_by: list[str] = _withdraw_by()
+    may_remind: bool = Field(description="Whether the caller may have a reminder sent.")
 
 
 class _Page(_Answer):
@@ -134,12 +233,40 @@ class ApprovalList(_Page):
     itsm_answered: bool = Field(description="Whether every ITSM that was asked for this answer answers.")
 
 
+class TicketList(_Page):
+    """One page of the tickets of the DAGs that the caller may read."""
+
+    total: int = Field(description="How many tickets all pages have.", examples=[1])
+    rows: list[TicketOfList]
+    waiting: int = Field(description="How many tickets are open, whatever `view` is.", examples=[1])
+    decided: int = Field(description="How many tickets are not open, whatever `view` is.", examples=[0])
+    dags: list[str] = Field(description="The DAGs there are tickets of, without any filter.", examples=[[_DAG]])
+    collectors: list[str] = Field(description="What `collector` can be, without any filter.", examples=[[]])
+    connections: list[str] = Field(
+        description="What `conn_id` can be, without any filter.", examples=[["bkitsm_default"]]
+    )
+    people: list[str] = Field(
+        description="What `person` can be, without any filter: at most 500 names.", examples=[["alice"]]
+    )
+    itsm_answered: bool = Field(description="Whether every ITSM that was asked for this answer answers.")
+
+
 class FormRow(_Answer):
     """A field of a ticket's form, as it was handed in."""
 
     name: str = Field(examples=["Content"])
     text: str = Field(description="Its value; empty if `rows` has it.", examples=["Restart the cluster"])
     rows: list[tuple[str, str]] = Field(description="Name and value of each line of a custom form.", examples=[[]])
+
+
+class Sentence(_Answer):
+    """A line of ITSM's log, taken apart for readers of other languages. What there is nothing of is empty."""
+
+    action: LogAction
+    person: str = Field(description="Who did it; empty where ITSM did.", examples=["alice"])
+    step: str = Field(description="The step's name.", examples=["Leader"])
+    to: str = Field(description="Who got the step.", examples=[""])
+    note: str = Field(description="What the person wrote, or answered.", examples=[""])
 
 
 class Entry(_Answer):
@@ -151,6 +278,71 @@ class Entry(_Answer):
     message: str = Field(description="What ITSM says of it.", examples=["alice handled Leader"])
     remark: str = Field(description="What the approver wrote.", examples=[""])
     automatic: bool = Field(description="Whether ITSM answered without a person.")
+    sentence: Sentence | None = Field(
+        description="`message` taken apart; null where it is not known what it says."
+    )
+
+
+class Difference(_Answer):
+    """A field that is not as it was sent, with excerpts in quotes; `digest` stands for all of what runs."""
+
+    key: str = Field(description="The field's key.", examples=["APPROVAL_CONTENT"])
+    sent: str = Field(description="What was sent.", examples=["'Restart db-1'"])
+    now: str | None = Field(description="What is there now; null where the field is missing.")
+
+
+class Asked(_Answer):
+    """What the task asked people, by the record of its round, and whether that is what runs."""
+
+    title: str = Field(examples=["Release 7"])
+    digest: str = Field(description="The digest of what people were asked.", examples=["sha256:3f9a"])
+    runs_digest: str = Field(
+        description="The digest of what the task would run, as rendered last; empty if not known.",
+        examples=["sha256:3f9a"],
+    )
+    item: str = Field(description="Which item of a shared approval is this task's.", examples=[""])
+    item_digest: str = Field(description="The digest of that item, as the ticket lists it.", examples=[""])
+    fields: list[FormRow] = Field(description="What was sent, without the title.")
+    match: Match = Field(
+        description="Whether what runs is what the ticket shows: `unknown` unless all of it is known."
+    )
+    differences: list[Difference] = Field(description="In what it differs; empty unless `match` is `differs`.")
+    requester: str = Field(description="Who asked, by the name in ITSM.", examples=["alice"])
+    run_by: str = Field(description="Who started the run, by the name in Airflow.", examples=["alice"])
+    round_number: int = Field(description="Counts how often the task has asked.", examples=[1])
+
+
+class Answer(_Answer):
+    """What one approver answered."""
+
+    operator: str = Field(description="The name in ITSM.", examples=["bob"])
+    approved: bool | None = Field(description="Null where the answer cannot be told.", examples=[True])
+    remark: str = Field(examples=["fine"])
+    decided_at: Time | None
+    automatic: bool = Field(description="Whether ITSM answered by itself.")
+
+
+class Evidence(_Answer):
+    """A line of the ticket's log that the outcome rests on."""
+
+    step: str = Field(examples=["Leader"])
+    operator: str = Field(examples=["bob"])
+    approved: bool | None = Field(examples=[True])
+    at: Time | None
+    automatic: bool = Field(description="Whether ITSM answered by itself.")
+
+
+class Decision(_Answer):
+    """How the wait ended, as the task was told."""
+
+    outcome: Outcome
+    answers: list[Answer] = Field(description="Who answered what, oldest first.")
+    evidence: list[Evidence] = Field(description="The lines of the log that the outcome rests on.")
+    evidence_required: bool = Field(description="Whether such lines were asked for.")
+    seconds: int | None = Field(description="From the ticket's opening to the decision.", examples=[300])
+    airflow_url: str = Field(
+        description="The Ticket tab of the task that asked; empty without `[api] base_url`.", examples=[""]
+    )
 
 
 class Story(_Answer):
@@ -226,8 +418,12 @@ class Ticket(_Answer):
     ticket: Approval | None = Field(description="Null if the task has no ticket, or none yet.")
     story: Story | None = Field(default=None, description="Null if ITSM does not show it now.")
     problem: str = Field(default="", description="Why there is no story; empty with one.", examples=[""])
+    asked: Asked | None = Field(default=None, description="Null if no record of this Airflow has it.")
+    decision: Decision | None = Field(default=None, description="Null before the task has one.")
     collector: CollectorPayload | None = Field(default=None, description="The log collector it is about.")
     may_change: bool = Field(default=False, description="Whether the caller may change the DAG's runs.")
+    may_withdraw: bool = _may_withdraw(default=False)
+    withdraw_by: list[str] = _withdraw_by(default=[])
     may_remind: bool = Field(default=False, description="Whether the caller may have a reminder sent.")
     frame_url: str = Field(
         default="", description="ITSM's page, if `[bkitsm] itsm_frame_origin` allows a frame of it.", examples=[""]

@@ -10,26 +10,37 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "/bkitsm"
 
 
-class LazyApp:
-    """ASGI app that builds the real one at its first request."""
+class _Apps(Sequence[dict[str, Any]]):
+    """The app that Airflow mounts; made when Airflow asks for it, since only an API server has FastAPI loaded."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        await _app()(scope, receive, send)
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: Any) -> Any:
+        return [{"app": _lazy_app(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}][index]
+
+
+@cache
+def _lazy_app() -> ASGIApp:
+    from airflow_provider_bkitsm.plugins.lifetime import LazyApp
+
+    return LazyApp(_app)
 
 
 @cache
@@ -64,12 +75,18 @@ def _change_host() -> None:
         gc.freeze()
 
 
-_APPS: list[Any] = [{"app": LazyApp(), "url_prefix": _PREFIX, "name": "BlueKing ITSM"}]
+_APPS: Any = _Apps()
 # Relative addresses, so that a path prefix of Airflow's base_url stays in front.
 _MENU = {"destination": "nav", "category": "browse"}
 _VIEWS: list[Any] = [
     {"name": "Approvals", "href": "bkitsm/approvals", "url_route": "bkitsm-approvals", **_MENU},
     {"name": "Collectors", "href": "bkitsm/collectors", "url_route": "bkitsm-collectors", **_MENU},
+    {
+        "name": "Approvals",
+        "href": "bkitsm/approvals?dag_id={DAG_ID}",
+        "url_route": "bkitsm-dag-approvals",
+        "destination": "dag",
+    },
     {
         "name": "Approvals",
         "href": "bkitsm/approvals?view=all&dag_id={DAG_ID}&run_id={RUN_ID}",
@@ -83,6 +100,25 @@ _VIEWS: list[Any] = [
         "destination": "task_instance",
     },
 ]
+
+
+def _react_apps() -> list[Any]:
+    """Return the count of waiting approvals on Airflow's Home, unless an administrator wants none.
+
+    Airflow 3.1 takes a relative address as relative to a script of its own. So this one is a path from the root.
+    """
+    from airflow_provider_bkitsm import settings
+    from airflow_provider_bkitsm.version_compat import airflow_conf
+
+    try:
+        below = urlsplit(airflow_conf().get("api", "base_url", fallback="") or "").path.rstrip("/")
+        wanted = settings.home_count()
+    except Exception as error:
+        # Without the plugin no callback would arrive.
+        log.warning("Airflow's Home does not show how many approvals wait: %s", error)
+        return []
+    bundle = {"bundle_url": f"{below}{_PREFIX}/assets/home.js", "url_route": "bkitsm-home"}
+    return [{"name": "BkItsmWaitingApprovals", "destination": "dashboard", **bundle}] if wanted else []
 
 
 def requester(dag_run: Any, default: str = "") -> str:
@@ -125,9 +161,11 @@ class BkItsmPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
-        """Import what waits need, in a triggerer: it loads its plugins before it forks the process of its loop.
+        """Read the options of the plugin; in a triggerer import what waits need.
 
-        Not by a listener's ``on_starting``: while any listener is there, no wait ends without a worker.
+        A triggerer loads its plugins before it forks the process of its loop. Not by a listener's ``on_starting``:
+        while any listener is there, no wait ends without a worker.
         """
+        cls.react_apps = _react_apps()
         if sys.argv[1:2] == ["triggerer"]:
             _import_for_waits()

@@ -4,25 +4,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import HTTPException
 
 from airflow_provider_bkitsm import settings
-from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
+from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, asked_of_application, decision_of
+from airflow_provider_bkitsm.approvals.csv_export import csv_of
+from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
+from airflow_provider_bkitsm.approvals.ticket_list import listed_tickets, ticket_of, ticket_page_of
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
-from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.actions import may_withdraw, read_status
+from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
 from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
@@ -36,6 +42,7 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
+from airflow_provider_bkitsm.translation import Language
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -43,13 +50,20 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.store import AuditEntry, CollectorStore
     from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
 
+T = TypeVar("T")
+
 _SECONDS = 5.0
 
 
-async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) -> tuple[dict[str, Any] | None, str]:
+async def read_story(
+    gateway: Gateway, sn: str, *, seconds: float = _SECONDS, request: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """Return a ticket's story, or why there is none; exactly one of the two is empty.
 
+    ``differences`` in it are the fields that ITSM does not show as they were sent; None where that is not known.
+
     :param seconds: how long ITSM may take.
+    :param request: what was sent to open the ticket; None: not known.
     """
     try:
         async with asyncio.timeout(seconds), ItsmAsyncHook.for_gateway(gateway) as hook:
@@ -62,7 +76,11 @@ async def read_story(gateway: Gateway, sn: str, *, seconds: float = _SECONDS) ->
         return None, f"no answer in {seconds:g} s"
     except ItsmError as error:
         return None, str(error)
-    return ticket_detail(*answers).as_dict(), ""
+    try:
+        differences = None if request is None else differing_fields(request, answers[0], gateway.dialect)
+    except ItsmError:
+        differences = None
+    return {**ticket_detail(*answers).as_dict(), "differences": differences}, ""
 
 
 MOST_COLLECTORS = 2000
@@ -194,6 +212,38 @@ def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
     return read_sent_tickets(tickets) if _has_store() else {}
 
 
+def _read_rounds(wait: ApprovalWait) -> RoundRecords | None:
+    """Read the records of a wait's round; None where there are none, or the store cannot be read. Blocks."""
+    from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
+
+    if not all(wait.ticket) or not _has_store():
+        return None
+    task, here = wait.task, installation()
+    key = (task.task_id, task.map_index, here)
+    try:
+        store = open_approval_store()
+        source = store.by_ticket(wait.conn_id, wait.sn)
+        rounds = store.of_run(task.dag_id, task.run_id) if source else []
+    except ItsmError:
+        return None
+    if source is None:
+        return None
+    of_task = [
+        one for one in rounds if (one.subject.task_id, one.subject.map_index, one.subject.installation) == key
+    ]
+    last = of_task[-1] if of_task else None
+    is_its_own = last is not None and source.nonce in (last.nonce, last.ticket_of)
+    return RoundRecords(own=last if is_its_own else None, source=source)
+
+
+def _end_of(wait: ApprovalWait, rounds: RoundRecords | None) -> Mapping[str, Any] | None:
+    """Return the verdict that the task ended with; of one that has none, or not any more, its record's."""
+    if wait.verdict is not None or rounds is None or wait.state == "deferred":
+        return wait.verdict
+    return (rounds.own or rounds.source).verdict
+
+
+_MOST_ROWS = 20_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
 # Seconds for which people who may read the same DAGs share one read of the database.
@@ -204,10 +254,29 @@ _POLLED = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class PageContext:
-    """What rows show besides their waits: collectors' names by ticket, and last polls by connection."""
+    """What rows show besides their waits.
+
+    :param names: collectors' names by ticket.
+    :param polls: last polls by connection.
+    :param people: names in ITSM by names in Airflow.
+    """
 
     names: Mapping[str, str] = field(default_factory=dict)
     polls: Mapping[str, datetime] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a list is made of: the waits that a person may see, and that person, where the list is theirs alone.
+
+    :param answered: whether every ITSM that was asked for it answered.
+    """
+
+    waits: list[ApprovalWait]
+    context: PageContext
+    viewer: Viewer | None
+    answered: bool
 
 
 class ApprovalViews:
@@ -219,6 +288,7 @@ class ApprovalViews:
         self.collectors = Collectors()
         itsm = ItsmReader(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
         self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
+        self._rows: dict[TaskKey, tuple[tuple[Any, ...], Row]] = {}
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
         self._gateways: SharedCache[Gateway | None] = SharedCache(_SHARED)
@@ -226,24 +296,45 @@ class ApprovalViews:
         self._stories: SharedCache[tuple[dict[str, Any] | None, str]] = SharedCache(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
-        """Return one page of the list. Only the open tickets of this page are read anew from ITSM.
+        """Return one page of the list by task. Only the open tickets of this page are read anew from ITSM.
 
         All rows are in the answer, however slow ITSM is: what it answers later is in the next one.
         """
-        dags = await in_thread(readable_dags, user)
-        read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
-        waits = await self._waits.get(dags, lambda: in_thread(read))
-        context = PageContext(names=await self._collector_names(dags), polls=await self._last_polls())
-        await self.sent.refresh(wait.ticket for wait in waits)
-        viewer, all_answered = await self._viewer(user, waits) if wanted.mine else (None, True)
-        page = await in_thread(self._page, waits, context, wanted, viewer)
+        listing = await self._listing(user, wanted)
+        page = await in_thread(self._with_rows, page_of, listing, wanted)
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
-        shown = [(row.conn_id, row.sn) for row in page.rows if row.is_open]
-        refreshed = await self.live.refresh(await self._in_their_itsm(shown))
-        by_task = {wait.task: wait for wait in waits}
-        rows = [self._row(by_task[row.task], context).as_dict() for row in page.rows]
-        answered = refreshed and all_answered
+        answered = await self._refresh(listing, page.rows)
+        by_task = {wait.task: wait for wait in listing.waits}
+        rows = [self._row(by_task[row.task], listing.context).as_dict() for row in page.rows]
         return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+
+    async def listed_tickets(
+        self, request: Request, user: Any, wanted: Wanted, *, waits_for_itsm: bool = True
+    ) -> dict[str, Any]:
+        """Return one page of the list by ticket, as ``listed`` does, with what the person may do with each.
+
+        :param waits_for_itsm: False returns what is known, and ITSM is asked behind the answer.
+        """
+        listing = await self._listing(user, wanted)
+        page = await in_thread(self._with_rows, ticket_page_of, listing, wanted)
+        leads = [ticket.lead for ticket in page.tickets]
+        answered = await self._refresh(listing, leads, waits=waits_for_itsm)
+        by_task = {wait.task: wait for wait in listing.waits}
+        fresh = [
+            ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
+            for ticket in page.tickets
+        ]
+        rows = await self._with_rights(request, user, fresh)
+        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+
+    async def exported(self, user: Any, wanted: Wanted, language: Language) -> str:
+        """Return all tickets that the filters leave as CSV, as they were last read: ITSM is not asked for it."""
+        listing = await self._listing(user, wanted)
+
+        def export() -> str:
+            return csv_of(self._with_rows(listed_tickets, listing, wanted), language=language)
+
+        return await in_thread(export)
 
     async def ticket(self, request: Request, user: Any, task: TaskKey) -> dict[str, Any]:
         """Return the ticket of a task instance, with its story where ITSM answers."""
@@ -251,18 +342,28 @@ class ApprovalViews:
         now = datetime.now(UTC)
         if wait is None:
             return {"ticket": None, "now": now}
-        collector = await self._collector(wait, frozenset({task.dag_id}))
+        applied = await self._collector(wait, frozenset({task.dag_id}))
         await self.sent.refresh([wait.ticket])
         await self.live.refresh(await self._in_their_itsm([wait.ticket]))
-        row = self._row(wait, PageContext(polls=await self._last_polls()))
-        story, problem = await self._story(wait)
+        row = self._row(wait, PageContext(polls=await self._last_polls(), people=_user_mapping()))
+        rounds = await in_thread(_read_rounds, wait)
+        sent = rounds.source.request if rounds else applied.request if applied else None
+        story, problem = await self._story(wait, sent)
+        differences = (story or {}).get("differences")
+        asked = asked_of(rounds, differences) if rounds else applied and asked_of_application(applied, differences)
         changes = await in_thread(may_change, request, user, task.dag_id)
+        creator = row.creator or (story or {}).get("creator", "")
+        withdraws, withdraw_by = await self._withdrawal(_acting_name(user), wait.conn_id, creator)
         return {
             "ticket": row.as_dict(),
             "story": story,
             "problem": problem,
-            "collector": collector,
+            "asked": asked and asked.as_dict(),
+            "decision": decision_of(_end_of(wait, rounds), opened_at=row.since),
+            "collector": applied and collector_row(applied) | {"payload": applied.etl_payload},
             "may_change": changes,
+            "may_withdraw": changes and row.is_open and bool(wait.sn) and withdraws,
+            "withdraw_by": withdraw_by if row.is_open else (),
             "may_remind": changes and await in_thread(reminder) is not None,
             "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
             "now": now,
@@ -277,13 +378,17 @@ class ApprovalViews:
         """Have a ticket's story read anew: somebody has just changed the ticket."""
         self._stories.forget(ticket)
 
-    async def _story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
+    async def _story(
+        self, wait: ApprovalWait, request: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any] | None, str]:
         """Return a ticket's story, which everybody who looks within seconds shares."""
         if not all(wait.ticket):
             return None, ""
-        return await self._stories.get(wait.ticket, lambda: self._read_story(wait))
+        return await self._stories.get(wait.ticket, lambda: self._read_story(wait, request))
 
-    async def _read_story(self, wait: ApprovalWait) -> tuple[dict[str, Any] | None, str]:
+    async def _read_story(
+        self, wait: ApprovalWait, request: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any] | None, str]:
         gateway = await self._gateway(wait.conn_id)
         if gateway is None:
             return None, ""
@@ -291,7 +396,7 @@ class ApprovalViews:
         if sent is not None and sent.dialect != spoken:
             name = f"ITSM ticket {wait.sn}"
             return None, str(another_dialect(name, wait.conn_id, stored=sent.dialect, spoken=spoken))
-        return await read_story(gateway, wait.sn)
+        return await read_story(gateway, wait.sn, request=request)
 
     async def _gateway(self, conn_id: str) -> Gateway | None:
         return await self._gateways.get(conn_id, lambda: in_thread(self.metadata.gateway, conn_id))
@@ -308,16 +413,74 @@ class ApprovalViews:
         elsewhere = {ticket for ticket, one in sent.items() if spoken.get(ticket[0], one.dialect) != one.dialect}
         return [ticket for ticket in named if ticket not in elsewhere]
 
-    def _page(
-        self, waits: Iterable[ApprovalWait], context: PageContext, wanted: Wanted, viewer: Viewer | None
-    ) -> Page:
-        """Build one page out of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
-        return page_of([self._row(wait, context) for wait in waits], wanted, viewer)
+    async def _listing(self, user: Any, wanted: Wanted) -> Listing:
+        """Read what a list is made of. People who may read the same DAGs share it for a few seconds."""
+        dags = await in_thread(readable_dags, user)
+        read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
+        waits = await self._waits.get(dags, lambda: in_thread(read))
+        polls = await self._last_polls()
+        context = PageContext(names=await self._collector_names(dags), polls=polls, people=_user_mapping())
+        await self.sent.refresh(wait.ticket for wait in waits)
+        viewer, answered = await self._viewer(user, waits) if wanted.mine else (None, True)
+        return Listing(waits=waits, context=context, viewer=viewer, answered=answered)
+
+    async def _refresh(self, listing: Listing, rows: Iterable[Row], *, waits: bool = True) -> bool:
+        """Read the open tickets of these rows anew, and wait a moment; False while an ITSM does not answer."""
+        shown = [(row.conn_id, row.sn) for row in rows if row.is_open]
+        return await self.live.refresh(await self._in_their_itsm(shown), waits=waits) and listing.answered
+
+    def _with_rows(
+        self, make: Callable[[Sequence[Row], Wanted, Viewer | None], T], listing: Listing, wanted: Wanted
+    ) -> T:
+        """Make something of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
+        if len(self._rows) > _MOST_ROWS:
+            self._rows.clear()
+        rows = [self._row(wait, listing.context) for wait in listing.waits]
+        return make(rows, wanted, listing.viewer)
+
+    async def _with_rights(
+        self, request: Request, user: Any, tickets: Iterable[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return tickets with what a person may do with each, by one of its open tasks."""
+        listed, person = list(tickets), _acting_name(user)
+        dags = {task["dag_id"] for ticket in listed for task in ticket["tasks"] if task["open"]}
+        changes = await in_thread(lambda: {dag for dag in dags if may_change(request, user, dag)})
+        reminds = bool(changes) and await in_thread(reminder) is not None
+        return [await self._ticket_rights(ticket, person, changes, reminds=reminds) for ticket in listed]
+
+    async def _ticket_rights(
+        self, ticket: dict[str, Any], person: str, changes: Collection[str], *, reminds: bool
+    ) -> dict[str, Any]:
+        withdraws, withdraw_by = await self._withdrawal(person, ticket["conn_id"], ticket["creator"])
+        tasks = [{**task, "may_change": task["open"] and task["dag_id"] in changes} for task in ticket["tasks"]]
+        acts = bool(ticket["sn"] and ticket["conn_id"]) and any(task["may_change"] for task in tasks)
+        return {
+            **ticket,
+            "tasks": tasks,
+            "may_withdraw": acts and withdraws,
+            "may_remind": acts and reminds,
+            "withdraw_by": withdraw_by if ticket["open"] else (),
+        }
+
+    async def _withdrawal(self, person: str, conn_id: str, creator: str) -> tuple[bool, tuple[str, ...]]:
+        """Return whether ITSM lets a person withdraw an open ticket, and if not, who may as far as it is known."""
+        gateway = await self._gateway(conn_id) if conn_id else None
+        if gateway is None or not person:
+            return False, ()
+        is_allowed = may_withdraw(gateway.dialect.capabilities, person=person, creator=creator)
+        return is_allowed, () if is_allowed or not creator else (creator,)
 
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
         collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
-        return row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent)
+        person = str(context.people.get(wait.triggered_by, ""))
+        # Building a row takes longer than seeing that nothing of it has changed.
+        key = (wait, live, collector, polled_at, sent, person)
+        last = self._rows.get(wait.task)
+        if last is None or last[0] != key:
+            row = row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent, person=person)
+            last = self._rows[wait.task] = key, row
+        return last[1]
 
     async def _viewer(self, user: Any, waits: Iterable[ApprovalWait]) -> tuple[Viewer, bool]:
         """Return the viewer with their tickets, and whether every ITSM answered.
@@ -343,12 +506,10 @@ class ApprovalViews:
         """Return the collectors' names by ticket."""
         return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
 
-    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> dict[str, Any] | None:
-        """Return the collector that this ticket is about, with the payload that was applied for."""
+    async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> CollectorRow | None:
+        """Return the collector that this ticket is about."""
         rows = await self._collector_rows(dags) if wait.sn else []
-        return next(
-            (collector_row(row) | {"payload": row.etl_payload} for row in rows if row.ticket_sn == wait.sn), None
-        )
+        return next((row for row in rows if row.ticket_sn == wait.sn), None)
 
     async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store is down."""
@@ -356,6 +517,22 @@ class ApprovalViews:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
         except StoreUnavailable:
             return []
+
+
+def _user_mapping() -> Mapping[str, Any]:
+    """Return names in ITSM by names in Airflow; none where the setting cannot be read."""
+    try:
+        return settings.user_mapping()
+    except ItsmConfigurationError:
+        return {}
+
+
+def _acting_name(user: Any) -> str:
+    """Return the name in which a person acts in ITSM; empty where it cannot be read: they may do nothing."""
+    try:
+        return itsm_name(user)
+    except HTTPException:
+        return ""
 
 
 def _collector_name(row: CollectorRow) -> str:

@@ -18,6 +18,10 @@ from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.dialect import stored_dialect
 
+RUN_BY, ITEM, ITEM_DIGEST, RUNS = "run_by", "item", "item_digest", "runs"
+"""What a stored request calls the person who started the run (by the name in Airflow), what of a shared approval's
+items the task would do, that item's digest, and the digest of what a retry would run, if that is another one."""
+
 _NONCE_BYTES = 16
 _TIME_ORDERED = 7
 # Bits of such an id behind its milliseconds.
@@ -158,11 +162,13 @@ class ApprovalRecord:
     :param digest: of the whole question; ``asked_digest`` leaves out who asks.
     :param tag: of the ticket, see :func:`~airflow_provider_bkitsm.itsm.idempotency.approval_tag`.
     :param request: ``service_id``, ``creator``, ``fields`` and ``processors`` as the ticket was opened with, the
-        ``dialect``, and the connection's verdict ``policy`` of that time.
+        ``dialect``, and the connection's verdict ``policy`` of that time. Besides, who asks, and of a task's own
+        round what it would run; see ``RUN_BY`` and the others.
     :param create_started_at: when its opening was last begun; None: never.
     :param ticket_of: nonce of the record whose ticket answers this round as well: an earlier round's, which was
         still open, or a shared approval's. None: this record opens its own.
-    :param verdict: as ``Verdict.as_dict`` gives it, once the round ended.
+    :param verdict: as ``Verdict.as_dict`` gives it, once the round ended; ``waits`` in it says of each task that
+        waited for the ticket how its wait ended. See :mod:`airflow_provider_bkitsm.tickets.round_end`.
     :param version: of the row: it rises with each change, 0 is not stored.
     """
 

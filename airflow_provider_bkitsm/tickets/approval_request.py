@@ -30,7 +30,14 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.idempotency import approval_tag
 from airflow_provider_bkitsm.itsm.models import TicketInfo
-from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
+from airflow_provider_bkitsm.tickets.approval import (
+    RUN_BY,
+    RUNS,
+    ApprovalRecord,
+    Attempt,
+    Subject,
+    new_nonce,
+)
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 from airflow_provider_bkitsm.tickets.legacy import LegacyTicket, clock_behind
 from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
@@ -71,6 +78,8 @@ class ApprovalRequest:
     :param compares: whether a ticket that asks something else is refused.
     :param sharing: set for an approval that is shared.
     :param requester: names of those who ask, with commas; empty: the connection's user does.
+    :param run_by: who started the run, by the name in Airflow; empty for nobody.
+    :param item: what of a shared approval's items this task would do, as ``approval.ITEM`` names it, for people.
     :param duties: what the task says of who has to say yes, as a hook's ``verdict_policy`` takes it.
     :param legacy: the ticket of an earlier try that has no record; its title shows one of ``legacy_digests``, if
         it asks what is asked now.
@@ -86,6 +95,8 @@ class ApprovalRequest:
     compares: bool = True
     sharing: Sharing | None = None
     requester: str = ""
+    run_by: str = ""
+    item: Mapping[str, Any] = field(default_factory=dict)
     duties: Mapping[str, Any] = field(default_factory=dict)
     legacy: LegacyTicket | None = None
     legacy_digests: Collection[str] = ()
@@ -176,7 +187,12 @@ class ApprovalRequest:
 
     def _again(self, record: ApprovalRecord) -> ApprovalRecord:
         """Take up a round where an earlier try has left it."""
-        return record if record.attempt == self.attempt else self.store.change(record, attempt=self.attempt)
+        if record.attempt == self.attempt:
+            return record
+        request, runs = record.request, self.question.asked_digest
+        if record.request.get(RUNS, record.asked_digest) != runs:
+            request = {**record.request, RUNS: runs}
+        return self.store.change(record, attempt=self.attempt, request=request)
 
     def _source(self, record: ApprovalRecord) -> ApprovalRecord:
         """Return the record that opened the ticket which answers a round."""
@@ -280,8 +296,8 @@ class ApprovalRequest:
         key, *_ = signing_keys(self.opener.hook.gateway)
         tag = (found and found.tag) or approval_tag(key, subject=subject.key, nonce=nonce, digest=digest)
         # What a ticket of a version without records was opened with is not known, and is not compared.
-        joins = {} if found else {"dialect": self._dialect, **self._asked_by}
-        request = self._sent(self.content(tag)) if asks else joins
+        joins = {} if found else {"dialect": self._dialect, **self._asked_by, **self._run_by(subject)}
+        request = self._sent(self.content(tag)) | self._run_by(subject) if asks else joins
         if latest is not None:
             # Whoever still stands before asking in the earlier round is stopped: the record is another one now.
             self.store.change(latest)
@@ -307,7 +323,9 @@ class ApprovalRequest:
     def _asked(self, record: ApprovalRecord) -> ApprovalRecord:
         """Open a record's ticket: there is none so far."""
         content = dict(self.content(record.tag))
-        record = self.store.change(record, create_started_at=self.store.now(), request=self._sent(content))
+        record = self.store.change(
+            record, create_started_at=self.store.now(), request=self._sent(content) | self._run_by(record.subject)
+        )
         try:
             ticket = self.opener.open(self._handle(record), **content)
             self._has_opened = True
@@ -394,6 +412,11 @@ class ApprovalRequest:
     def _asked_by(self) -> dict[str, str]:
         """Who asks, as it is stored: also of a task that joins another one's ticket."""
         return {REQUESTER: self.requester} if self.requester else {}
+
+    def _run_by(self, subject: Subject) -> dict[str, Any]:
+        """Who started the run, and of the task's own round which item it is about: for people."""
+        person = {RUN_BY: self.run_by} if self.run_by else {}
+        return {**person, **self.item} if subject == self.subject else person
 
     @property
     def _dialect(self) -> str:

@@ -109,6 +109,11 @@ class ApprovalStore:
         found = self._all(query.order_by(columns.created_at, columns.round_number))
         return [one for one in found if (one.subject.dag_id, one.subject.run_id) == (dag_id, run_id)]
 
+    def joined_by(self, nonce: str, subject: Subject) -> ApprovalRecord | None:
+        """Return the round of a subject's task that another record's ticket answers; None where it has none."""
+        latest = self.latest(subject)
+        return latest if latest is not None and latest.ticket_of == nonce else None
+
     def records_since(self) -> datetime | None:
         """Return since when this store has a record of each approval round; None if nothing says so.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmNotFoundError
-from airflow_provider_bkitsm.itsm.idempotency import asks_for, creation_tag, is_marked
+from airflow_provider_bkitsm.itsm.idempotency import asks_for, creation_tag, is_marked_as_before
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
 from airflow_provider_bkitsm.tickets.ownership_records import read_last_opening
 
@@ -60,7 +60,7 @@ def is_legacy(title: str, ticket: AwaitedTicket, *, conn_ids: Collection[str], a
     :param conn_ids: connections with one of which the task may have opened it.
     :param approval_key: of the task, rendered.
     """
-    return any(is_marked(title, tag) for one in conn_ids for tag in _tags(ticket, one, approval_key))
+    return any(is_marked_as_before(title, tag) for one in conn_ids for tag in _tags(ticket, one, approval_key))
 
 
 def clock_behind(hook: ItsmHook) -> timedelta:

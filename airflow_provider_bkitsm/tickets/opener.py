@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmUnavailableError,
     printable,
 )
-from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marker
+from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, marks
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import has_started
 from airflow_provider_bkitsm.tickets.callback_tokens import with_kept_callback
@@ -147,7 +147,7 @@ class TicketOpener:
             )
         except ItsmOutcomeUnknownError as lost:
             self.may_have_opened = True
-            log.warning("%s; looking for a ticket marked #%s", lost, marker(handle.tag))
+            log.warning("%s; looking for a ticket marked %s", lost, marks(handle.tag)[0])
             return self._appeared(handle, lost)
         except ItsmInvalidRequestError as refused:
             self._raise_if_orphan(handle, refused)
@@ -195,7 +195,7 @@ class TicketOpener:
         known = [one for one in read_known_tickets(self.hook.bkitsm_conn_id, **of_ours) if one.tag != handle.tag]
         if any(self._finds(one) for one in known[:_WITNESSES]):
             return
-        mark, conn_id = f"#{marker(handle.tag)}", self.hook.bkitsm_conn_id
+        mark, conn_id = marks(handle.tag)[0], self.hook.bkitsm_conn_id
         why = _HIDDEN.format(sn=known[0].sn) if known else _UNTRIED.format(creator=handle.creator, conn_id=conn_id)
         raise ItsmOutcomeUnknownError(
             f"no ticket marked {mark} was found, and that shows nothing: {why}. Whether it was opened is not"
@@ -304,7 +304,7 @@ class TicketOpener:
             telemetry.adopted(self.hook.bkitsm_conn_id)
             return found
         raise ItsmOutcomeUnknownError(
-            f"{lost.message}. No ticket marked #{marker(handle.tag)} {why}; a retry looks for it again before it"
+            f"{lost.message}. No ticket marked {marks(handle.tag)[0]} {why}; a retry looks for it again before it"
             " opens one"
         ) from None
 

@@ -44,6 +44,7 @@ from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
+from airflow_provider_bkitsm.tickets.round_end import record_withdrawal
 from airflow_provider_bkitsm.tickets.waits import TaskFate, end_reason, task_fate
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ def withdraw(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
         return hook.run(withdraw_or_terminate(sn=sn, account=account, action_message=why))
 
     status = Retrying(**retry_policy(sn), sleep=sleep)(withdraw_once)
-    _record_end(hook.bkitsm_conn_id, sn, why, status)
+    _note_end(hook.bkitsm_conn_id, sn, why, status)
+    record_withdrawal(hook.bkitsm_conn_id, sn, why=why, status=status)
     return status
 
 
@@ -127,7 +129,8 @@ def withdraw_if_open(hook: ItsmHook, *, sn: str, why: str) -> bool:
     refuse_another_dialect(hook, sn)
     status = hook.run(_withdraw_open(sn=sn, account=hook.gateway.username, why=why))
     if status is not None:
-        _record_end(hook.bkitsm_conn_id, sn, why, status)
+        _note_end(hook.bkitsm_conn_id, sn, why, status)
+        record_withdrawal(hook.bkitsm_conn_id, sn, why=why, status=status)
     return status is not None
 
 
@@ -145,7 +148,7 @@ def _withdraw_open(*, sn: str, account: str, why: str) -> DialectFlow[TicketStat
     return (yield from withdraw_or_terminate(sn=sn, account=account, action_message=why))
 
 
-def _record_end(conn_id: str, sn: str, why: str, status: TicketStatus) -> None:
+def _note_end(conn_id: str, sn: str, why: str, status: TicketStatus) -> None:
     """Log and count the end of a ticket."""
     log.info("ticket %s is %s: %s", sn, status.current_status, why)
     telemetry.withdrawn(conn_id, status)
@@ -193,7 +196,8 @@ async def async_withdraw_if_open(hook: ItsmAsyncHook, *, sn: str, why: str) -> N
         raise another
     status = await hook.run(_withdraw_open(sn=sn, account=gateway.username, why=why))
     if status is not None:
-        _record_end(hook.bkitsm_conn_id, sn, why, status)
+        _note_end(hook.bkitsm_conn_id, sn, why, status)
+        await call_store(partial(record_withdrawal, hook.bkitsm_conn_id, sn, why=why, status=status))
 
 
 class Withdrawal:

@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, a
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
+from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
 from airflow_provider_bkitsm.tickets.waits import (
     NOT_MADE_UP_FOR,
     NUMBER_KEPT,
@@ -363,6 +364,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             step=status.step_names,
             approvers=status.waits_for,
             stalled=stalled,
+            deadline=self._wait.deadline,
         )
         self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
 
@@ -492,7 +494,17 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     async def _finishes_without_worker(self, verdict: Verdict) -> bool:
         """Whether the task is over with this event; all it leaves behind is written by then."""
         may_end = self.ends_task and self.task_instance is not None and airflow_can_finish_without_worker()
-        return may_end and verdict.outcome is Outcome.APPROVED and await self._notes.conclude(verdict)
+        if not may_end or verdict.outcome is not Outcome.APPROVED:
+            return False
+        try:
+            recorded = await call_store(partial(record_end, self.bkitsm_conn_id, verdict, self._waiting_task()))
+        except ItsmError as error:
+            self.log.warning("The task ends on a worker, its approval could not be stored here: %s", error)
+            return False
+        return await self._notes.conclude(recorded)
+
+    def _waiting_task(self) -> WaitingTask:
+        return WaitingTask(**self._task_key())
 
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from airflow_provider_bkitsm.itsm.idempotency import creation_tag, marked_title
+from airflow_provider_bkitsm.itsm.idempotency import creation_tag
 from airflow_provider_bkitsm.sandbox.itsm import ticket_endpoints
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import FAST_APPROVAL, LOG_COLLECTOR, TWO_APPROVALS
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
@@ -41,7 +41,7 @@ class Adversary:
         tag = creation_tag(_CONN, DAG_ID, *key)
         asked = title_and_form(run)
         form = {key: approver if key in _APPROVERS else value for key, value in asked["fields"].items()}
-        title = marked_title(asked["title"], tag)
+        title = f"{asked['title']} #{tag[:8]}"
         return self._open(creator, tag if tagged else None, {**form, "title": title}, asked.get("service_id"))
 
     def copy(self, ticket: Ticket, *, approver: str | None) -> Ticket:

@@ -17,7 +17,15 @@ def arguments():
     (group,) = get_bkitsm_cli_commands()
     commands = {one.name: one for one in group.subcommands}
     assert group.name == "bkitsm"
-    assert list(commands) == ["history", "services", "import-service", "check", "tickets", "check-service"]
+    assert list(commands) == [
+        "history",
+        "services",
+        "import-service",
+        "check",
+        "tickets",
+        "audit",
+        "check-service",
+    ]
     return commands["history"].args
 
 

@@ -108,14 +108,14 @@ def test_a_title_for_itsm_v4_keeps_to_its_own_limit() -> None:
 
 def test_title() -> None:
     title = ticket_title(dialect=V2, space="蓝鲸", collector_name="app-runtime", created=DAY, marker="a1b2c3d4")
-    assert title == "【日志采集】蓝鲸-app-runtime-20261124 #a1b2c3d4"
+    assert title == "【日志采集】蓝鲸-app-runtime-20261124 [#a1b2c3d4]"
 
 
 def test_a_title_holds_nothing_that_itsm_changes() -> None:
     title = ticket_title(
         dialect=V2, space=" a\n<b>  &\"'", collector_name="c\U0001f600", created=DAY, marker="12345678"
     )
-    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c\U0001f600-20261124 #12345678"
+    assert title == "【日志采集】a \uff1cb\uff1e \uff06\uff02\uff07-c\U0001f600-20261124 [#12345678]"
 
 
 @given(
@@ -130,7 +130,7 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
     """P2: by its marker a ticket whose answer was lost is recognised."""
     title = ticket_title(dialect=limited(limit), space=space, collector_name=name, created=DAY, marker=marker)
     assert len(escaped(title)) <= limit
-    assert title.endswith(f"-20261124 #{marker}")
+    assert title.endswith(f"-20261124 [#{marker}]")
     assert title.startswith("【日志采集】")
     assert not set(title) & set("<>&\n\"'"), "ITSM would store something else, and its limit counts that"
 
@@ -138,7 +138,7 @@ def test_title_never_exceeds_the_limit_and_keeps_the_marker_p2(
 def test_a_long_title_is_cut_in_the_middle() -> None:
     title = ticket_title(dialect=V2, space="s" * 128, collector_name="n" * 64, created=DAY, marker="12345678")
     assert len(title) == 128
-    assert title.endswith("nnn-20261124 #12345678")
+    assert title.endswith("nnn-20261124 [#12345678]")
 
 
 def test_a_title_that_just_fits_is_not_cut() -> None:
@@ -152,7 +152,7 @@ def test_a_title_that_just_fits_is_not_cut() -> None:
 
 @pytest.mark.parametrize("room", [1, 2, 3])
 def test_a_title_may_shrink_to_almost_nothing(room: int) -> None:
-    fixed = len("【日志采集】-20261124 #12345678")
+    fixed = len("【日志采集】-20261124 [#12345678]")
     title = ticket_title(
         dialect=limited(fixed + room), space="space", collector_name="name", created=DAY, marker="12345678"
     )
@@ -168,7 +168,7 @@ def test_a_title_without_room_for_the_collector_is_an_error() -> None:
 def test_an_aware_time_gives_the_day_in_shanghai() -> None:
     late = datetime(2026, 11, 23, 16, 30, tzinfo=UTC)
     title = ticket_title(dialect=V2, space="s", collector_name="n", created=late, marker="12345678")
-    assert "-20261124 #" in title
+    assert "-20261124 [#" in title
 
 
 def test_detail_has_the_log_platforms_shape() -> None:

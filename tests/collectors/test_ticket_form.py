@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.collectors.form import shows_digest
 from airflow_provider_bkitsm.collectors.service_check import FieldPlan, plan_fields
 from airflow_provider_bkitsm.collectors.ticket_form import Question, check_approved_form, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.idempotency import marked_title, marker
 from airflow_provider_bkitsm.itsm.models import FormField, Service, ServiceField
 from airflow_provider_bkitsm.itsm.v2.dialect import V2
 
@@ -54,7 +55,7 @@ def test_every_field_of_the_log_services_form_is_filled() -> None:
     form = _form()
     detail = form.pop("collector_detail")
     assert form == {
-        "title": "【日志采集】demo-app-runtime-20261124 #01234567",
+        "title": f"【日志采集】demo-app-runtime-20261124 [#{marker(TAG)}]",
         "bk_biz_id": 2,
         "approvals": "alice,bob",
         "apply_reason": "why",
@@ -77,7 +78,7 @@ def test_further_rows_are_in_the_detail() -> None:
     ],
 )
 def test_the_title_names_business_and_collector_one_way_or_another(collector, asked, title) -> None:
-    assert _form(COLLECTOR | collector, **asked)["title"] == f"【日志采集】{title}-20261124 #01234567"
+    assert _form(COLLECTOR | collector, **asked)["title"] == f"【日志采集】{title}-20261124 [#{marker(TAG)}]"
 
 
 def test_a_reason_without_a_field_is_a_row_of_the_detail():
@@ -108,7 +109,7 @@ def test_fields_of_ones_own_come_first_and_further_ones_are_sent() -> None:
 
 
 def test_p2_a_title_of_ones_own_still_carries_the_marker() -> None:
-    assert _form(fields={"title": "Mine"})["title"] == "Mine #01234567"
+    assert _form(fields={"title": "Mine"})["title"] == marked_title("Mine", TAG)
 
 
 def test_p3_a_form_that_hides_the_digest_is_refused() -> None:

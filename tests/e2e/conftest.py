@@ -48,6 +48,8 @@ DAG_IDS = (
         "shared_approval",
         "mixed_businesses",
         "shown",
+        "noted",
+        *("not_alone", "not_alone_by_schedule", "two_agree"),
         *("outlasts_by_callback", "outlasts_by_poll"),
         *("either_by_callback", "either_by_poll", "either_collector"),
         "notified",

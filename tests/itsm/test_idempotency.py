@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm.idempotency import (
     approval_tag,
@@ -15,9 +18,11 @@ from airflow_provider_bkitsm.itsm.idempotency import (
     creation_tag,
     find_opened,
     is_marked,
+    is_marked_as_before,
     marked_title,
     marker,
     shows_marker,
+    unmarked_title,
 )
 from airflow_provider_bkitsm.itsm.protocol import Call
 from tests.itsm.flows import drive
@@ -89,7 +94,14 @@ def test_p4_a_title_is_marked_for_one_tag_only():
     ("title", "ours"),
     [
         (marked_title("Go live", TAG), True),
-        (marked_title("Go live", TAG, digest="sha256:ab12ab12ab12"), True),
+        ("Go live #0123abcd", True),
+        ("Go live #0123abcd-ab12ab12", True),
+        ("Go live [#3abcde], please", False),
+        ("Go live [#3abcde]\n", False),
+        ("Go live [#hotfix]", False),
+        ("Go live [#3abcd]", False),
+        ("Go live [#3abcdef]", False),
+        ("Go live [#3ABCDE]", False),
         ("Go live #0123abcd, please", False),
         ("Go live #0123abcd\n", False),
         ("#0123abcd Go live", False),
@@ -102,19 +114,59 @@ def test_a_title_shows_whether_this_provider_opened_the_ticket(title, ours):
     assert shows_marker(title) is ours
 
 
-def test_the_marker_ends_the_title():
-    assert marked_title("Go live", TAG).endswith(f"#{marker(TAG)}")
+def test_the_marker_ends_the_title_set_apart_and_no_longer_than_it_was():
+    title = marked_title("Go live", TAG)
+    assert title == f"Go live [#{marker(TAG)}]"
+    assert len(title) == len("Go live #0123abcd")
+
+
+@given(st.text())
+def test_p4_every_tag_has_a_marker_that_only_its_title_ends_with(tag):
+    assert re.fullmatch("[2-9][a-z2-7]{5}", marker(tag))
+    assert is_marked(marked_title("Go live", tag), tag)
+    assert shows_marker(marked_title("", tag))
+
+
+def test_p4_markers_of_many_tags_differ():
+    tags = [creation_tag(number) for number in range(3_000)]
+    assert len({marker(tag) for tag in tags}) == len(tags)
 
 
 DIGEST = "sha256:" + "ab12" * 16
 
 
-def test_p3_a_title_shows_the_beginning_of_what_is_asked():
-    title = marked_title("Go live", TAG, digest=DIGEST)
-    assert title.endswith(f"#{marker(TAG)}-ab12ab12")
+@pytest.mark.parametrize("title", [f"Go live #{TAG[:8]}", f"Go live #{TAG[:8]}-ab12ab12"])
+def test_p2_a_ticket_that_was_opened_before_an_upgrade_is_still_found(title):
     assert is_marked(title, TAG)
-    assert asks_for(title, DIGEST)
-    assert not asks_for(title, "sha256:" + "0" * 64)
+    assert is_marked_as_before(title, TAG)
+    assert not is_marked(title, "f" * 32)
+    assert search([item(3, title=title)]) == (["REQ3"], 1)
+
+
+def test_p3_such_a_title_may_show_the_beginning_of_what_is_asked():
+    assert asks_for(f"Go live #{TAG[:8]}-ab12ab12", DIGEST)
+    assert not asks_for(f"Go live #{TAG[:8]}-ab12ab12", "sha256:" + "0" * 64)
+
+
+def test_p4_a_version_without_records_has_written_no_marker_of_today():
+    assert not is_marked_as_before(marked_title("Go live", TAG), TAG)
+
+
+@pytest.mark.parametrize(
+    ("title", "is_ours", "shown"),
+    [
+        (marked_title("Go live", TAG), False, "Go live"),
+        (marked_title("", TAG), False, ""),
+        ("Go live #0123abcd", True, "Go live"),
+        ("Go live #0123abcd-ab12ab12", True, "Go live"),
+        ("Report #20261124", False, "Report #20261124"),
+        ("Go live [#hotfix]", True, "Go live [#hotfix]"),
+        ("Go live", True, "Go live"),
+        ("", False, ""),
+    ],
+)
+def test_people_read_a_title_without_its_marker(title, is_ours, shown):
+    assert unmarked_title(title, is_ours=is_ours) == shown
 
 
 def test_a_title_that_shows_none_is_not_held_against_a_ticket():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.models import Progress, TicketState
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict, VerdictPolicy
+from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict, rows_by_ticket
 from tests.itsm.flows import drive
 
@@ -180,7 +181,28 @@ def test_a_verdict_tells_all_that_was_read():
         decided_at="2026-11-24T00:48:43+00:00",
         approvers=(Decision(operator="carol", approved=True, remark="", decided_at="2026-11-24T00:48:43+00:00"),),
         evidence_required=True,
+        evidence=(Evidence(step="", operator="carol", approved=True, at="2026-11-24T00:48:43+00:00"),),
     )
+
+
+def test_a_verdict_names_the_lines_it_rests_on_and_the_task_that_asked_once_it_is_read_again():
+    verdict = replace(
+        read([row("FINISHED", True)], approval("true")), airflow_url="https://airflow.example.com/dags/d"
+    )
+    again = Verdict.from_dict(json.loads(json.dumps(verdict.as_event())))
+    assert again == verdict
+    assert [(one.operator, one.approved) for one in again.evidence] == [("carol", True)]
+    assert replace(verdict, airflow_url="javascript:alert(1)").airflow_url == ""
+    odd = {**verdict.as_dict(), "evidence": ["x", {"approved": "true", "at": 7}], "airflow_url": 7}
+    read_odd = Verdict.from_dict(odd)
+    assert (read_odd.evidence, read_odd.airflow_url) == (
+        (Evidence(step="", operator="", approved=None, at=None),),
+        "",
+    )
+
+
+def test_what_is_open_rests_on_nothing():
+    assert read([row("RUNNING")]).evidence == ()
 
 
 def test_an_end_that_nobody_answered_has_the_time_of_the_tickets_last_change():

@@ -5,7 +5,13 @@ import { afterEach, test } from "node:test";
 import { all, speak } from "./browser.js";
 import { NOW, decided, row } from "./rows.js";
 import { reminderText } from "../../airflow_provider_bkitsm/plugins/assets/dialogs.js";
-import { Page, facts, storyList } from "../../airflow_provider_bkitsm/plugins/assets/ticket.js";
+import {
+  Page,
+  askedContent,
+  decisionContent,
+  facts,
+  storyList,
+} from "../../airflow_provider_bkitsm/plugins/assets/ticket.js";
 
 afterEach(() => speak("en"));
 
@@ -73,7 +79,8 @@ function factsOf(values, story = { creator: "alice" }) {
 
 test("the facts of a ticket that waits", () => {
   const shown = factsOf(row());
-  assert.equal(shown["Asked by"], "alice");
+  assert.equal(shown["Asked by"], "carol");
+  assert.equal(shown["Opened by"], "alice");
   assert.match(shown.Deadline, / · in 1 d 1 h$/);
   assert.ok(!("Decided" in shown));
   assert.ok(!("Reason" in shown));
@@ -85,7 +92,8 @@ test("the facts of a ticket that was decided", () => {
   assert.equal(shown["Decided by"], "bob");
   assert.equal(shown.Reason, "an approver refused");
   assert.ok(!("Deadline" in shown));
-  assert.ok(!("Asked by" in shown));
+  assert.ok(!("Opened by" in shown));
+  assert.ok(!("Asked by" in factsOf(row({ asked_by: [] }))));
   assert.ok(!("Reason" in factsOf(decided({ reason_code: "approved" }))));
 });
 
@@ -107,4 +115,128 @@ test("a reminder leaves out what is not known", () => {
   );
   speak("zh-CN");
   assert.equal(reminderText(bare, null), "ITSM 单据 REQ20260301000001 等待审批：（标题未知）");
+});
+
+/* ITSM's sentences */
+
+const told = (sentence, more = {}) => {
+  const entry = {
+    kind: "event",
+    people: ["alice"],
+    message: "alice 转单【一级审批】给 bob.",
+    at: null,
+    remark: "",
+  };
+  const whole = { person: "alice", step: "一级审批", to: "", note: "", ...sentence };
+  return storyList([{ ...entry, automatic: false, sentence: whole, ...more }], NOW);
+};
+
+test("a known sentence of ITSM is told in English, with the original to hover and hear", () => {
+  const list = told({ action: "handed_over", to: "bob", note: "请代审" });
+  const [words, original] = all(list, "span");
+  assert.equal(words.textContent, "handed 一级审批 over to bob: 请代审");
+  assert.equal(words.attributes.title, "alice 转单【一级审批】给 bob.");
+  assert.deepEqual([original.attributes.class, original.attributes.lang], ["hidden", "zh-CN"]);
+  assert.equal(all(list, "strong")[0].textContent, "alice");
+});
+
+test("who is told once, and nobody where ITSM itself acts", () => {
+  const began = told({ action: "began", person: "", step: "" }, { message: "流程开始." });
+  assert.equal(all(began, "span")[0].textContent, "The flow began");
+  assert.equal(all(began, "strong").length, 0);
+});
+
+test("that ITSM has answered by itself is told", () => {
+  const answer = told({ action: "approved" }, { kind: "approved", automatic: true });
+  assert.equal(all(answer, "span")[0].textContent, "approved at 一级审批 automatically");
+});
+
+test("a Chinese page shows ITSM's own sentence, and so does an unknown one in English", () => {
+  speak("zh-CN");
+  const message = "alice 转单【一级审批】给 bob.";
+  assert.equal(told({ action: "handed_over" }).textContent, message);
+  speak("en");
+  assert.equal(line({ people: ["alice"], message, sentence: null }), message);
+});
+
+/* What was asked, and what was decided */
+
+const ASKED = {
+  title: "Drop it",
+  digest: "sha256:1",
+  runs_digest: "sha256:1",
+  item: "",
+  item_digest: "",
+  fields: [],
+  match: "same",
+  differences: [],
+  requester: "alice",
+  run_by: "alice.w",
+  round_number: 1,
+};
+
+const askedText = (values) =>
+  askedContent({ asked: { ...ASKED, ...values } })
+    .filter((one) => one !== null)
+    .map((one) => one.textContent)
+    .join(" | ");
+
+test("what runs is said to match only where the server says so", () => {
+  assert.match(askedText({}), /^What runs matches what people read/);
+  assert.match(askedText({ match: "unknown" }), /is not known/);
+  speak("zh-CN");
+  assert.match(askedText({}), /^将执行的内容与审批人看到的一致/);
+});
+
+test("what differs is said with each field, a missing one and a digest", () => {
+  const differences = [
+    { key: "content", sent: "'a'", now: "'b'" },
+    { key: "level", sent: "'3'", now: null },
+    { key: "digest", sent: "sha256:1", now: "sha256:2" },
+  ];
+  const text = askedText({ match: "differs", differences, runs_digest: "sha256:2" });
+  assert.match(text, /^What runs differs from what people read/);
+  assert.match(text, /content: 'a' was sent, 'b' is in the ticket/);
+  assert.match(text, /level: '3' was sent, and is not in the ticket/);
+  assert.match(text, /The task would run sha256:2, people were asked sha256:1/);
+});
+
+const DECISION = {
+  outcome: "approved",
+  answers: [
+    { operator: "bob", approved: true, remark: "<b>ok</b>", decided_at: null, automatic: false },
+    { operator: "", approved: null, remark: "", decided_at: null, automatic: true },
+  ],
+  evidence: [{ step: "Leader", operator: "bob", approved: true, at: null, automatic: false }],
+  evidence_required: true,
+  seconds: 5400,
+  airflow_url: "",
+};
+
+const decisionText = (values, of = decided()) =>
+  decisionContent({ decision: { ...DECISION, ...values }, ticket: of })
+    .map((one) => one.textContent)
+    .join(" | ");
+
+test("a decision has who answered what, in which time, and on what it rests", () => {
+  const text = decisionText({});
+  assert.match(text, /Time to decide1 h 30 min/);
+  assert.match(text, /EvidenceLeader · bob approved/);
+  assert.match(text, /bob approved<b>ok<\/b>/);
+  assert.match(text, /the system answered automatically/);
+  assert.match(decisionText({ seconds: 40 }), /Time to decide40 s/);
+});
+
+test("an approval without evidence says so", () => {
+  assert.match(decisionText({ evidence: [] }), /Evidencenone is recorded/);
+  const waived = decisionText({ evidence: [], evidence_required: false });
+  assert.match(waived, /Evidencenot asked for by this task/);
+  assert.doesNotMatch(decisionText({ evidence: [], outcome: "withdrawn" }), /Evidence/);
+});
+
+test("where ITSM shows no form, what was sent stands in for it", () => {
+  const fields = [{ name: "content", text: "drop it", rows: [] }];
+  assert.match(askedText({ fields }), /contentdrop it/);
+  const shown = askedContent({ asked: { ...ASKED, fields }, story: { form: fields } });
+  assert.ok(!shown.some((one) => one?.textContent.includes("drop it")));
 });

@@ -32,13 +32,13 @@ def notifier(**more) -> ItsmTicketNotifier:
 
 
 def titles(sandbox) -> list[str]:
-    return [one["title"].partition(" #")[0] for one in sandbox.tickets()]
+    return [one["title"].partition(" [#")[0] for one in sandbox.tickets()]
 
 
 def test_a_failure_opens_a_ticket(connections, sandbox):
     notifier()(failed())
     (ticket,) = sandbox.tickets()
-    assert ticket["title"].startswith("load failed #")
+    assert ticket["title"].startswith("load failed [#")
     assert sandbox.ticket(ticket["sn"])["fields"]["APPROVAL_CONTENT"] == "load of r: boom"
 
 
@@ -175,7 +175,7 @@ def test_a_title_is_cut_by_what_is_sent_and_stored(connections, sandbox):
     notifier(title='\U0001f680"' * 60)(failed())
     (request,) = sandbox.requests("create_ticket")
     (ticket,) = sandbox.tickets()
-    assert ticket["title"].partition(" #")[2]
+    assert ticket["title"].partition(" [#")[2]
     assert "\U0001f680" not in str(request)
 
 

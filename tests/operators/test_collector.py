@@ -796,7 +796,7 @@ def test_p2_an_application_keeps_its_policy_beside_the_services_verdict_source(f
 def test_p2_a_title_of_ones_own_still_carries_the_marker(flow, sandbox):
     sandbox.fault("create_ticket", "drop_answer")
     assert flow.apply(fields={"title": "My own title"}) == sandbox.tickets()[0]["sn"]
-    assert sandbox.tickets()[0]["title"].startswith("My own title #")
+    assert sandbox.tickets()[0]["title"].startswith("My own title [#")
 
 
 def test_a_detail_of_ones_own_that_hides_the_digest_is_refused_before_anybody_is_asked(flow, sandbox):

@@ -34,7 +34,7 @@ def test_a_ticket_is_opened_and_its_button_appears(opening, sandbox, task):
     who = task("open")
     sn = opening(who)
     ticket = sandbox.ticket(sn)
-    assert ticket["title"].startswith("Restart #")
+    assert ticket["title"].startswith("Restart [#")
     assert ticket["fields"]["APPROVAL_CONTENT"] == "restart the database"
     assert who.xcom == {"bkitsm_ticket_url": f"{sandbox.url}/#/ticket/detail?id={ticket['id']}"}
 
@@ -138,7 +138,7 @@ def test_an_unknown_way_to_clear_is_an_error_in_the_dag(opening):
 
 
 def test_p2_a_title_among_the_fields_does_not_displace_the_marker(opening, sandbox):
-    assert "#" in sandbox.ticket(opening(fields=FAST | {"title": "Own title"}))["title"]
+    assert "[#" in sandbox.ticket(opening(fields=FAST | {"title": "Own title"}))["title"]
 
 
 def test_p8_meta_is_rendered_but_not_shown(opening, sandbox, task):

@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Su
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from tests.callback.conftest import FORM
 from tests.plugins.people import AuthManager, Person, auth_manager
+from tests.tickets.records import record_round
 from tools import openapi
 
 CONN, NOW = "bkitsm_default", datetime.now(UTC)
@@ -139,8 +140,64 @@ def test_a_row_says_what_itsm_says(pages, wait):
     found = wait()
     told = pages.get("approvals")
     (row,) = told["rows"]
-    assert (row["sn"], row["title"], row["approvers"]) == (found.sn, FORM["title"], ["alice"])
+    assert (row["sn"], row["title"], row["approvers"]) == (found.sn, "t", ["alice"])
     assert (row["stale"], told["itsm_answered"]) == (False, True)
+
+
+def recorded(wait: ApprovalWait, *, content: str = FORM["APPROVAL_CONTENT"], **changes: Any) -> ApprovalRecord:
+    """Store the record of a wait's own round, as of a ticket that was asked for with this content."""
+    request = {"dialect": "v2", "creator": "robot", "fields": FORM | {"APPROVAL_CONTENT": content}}
+    where = {"run_id": wait.task.run_id, "task_id": wait.task.task_id}
+    return record_round(wait.sn, request=request, **where, **changes)
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("store")
+def test_p3_the_ticket_tab_says_whether_what_runs_is_what_people_read(pages, wait):
+    same, other, unknown = wait("same"), wait("other"), wait("unknown")
+    recorded(same)
+    recorded(other, content="drop everything")
+    asked = {one.task.run_id: pages.ticket(one.task.run_id)["asked"] for one in (same, other, unknown)}
+    assert (asked["same"]["match"], asked["same"]["differences"]) == ("same", [])
+    assert asked["same"]["title"] == "t"
+    (difference,) = asked["other"]["differences"]
+    assert (asked["other"]["match"], difference["key"]) == ("differs", "APPROVAL_CONTENT")
+    assert asked["unknown"] is None
+
+
+@pytest.mark.usefixtures("store")
+def test_p3_while_itsm_is_silent_nothing_is_said_to_match(pages, wait):
+    recorded(wait())
+    pages.seen.metadata.gateways.clear()
+    assert pages.ticket("run")["asked"]["match"] == "unknown"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_decision_is_shown_from_the_record_once_airflow_has_lost_it(pages, wait):
+    verdict = {
+        "sn": "REQ1",
+        "outcome": "rejected",
+        "reason_code": "refused",
+        "reason": "refused by an approver",
+        "approvers": [{"operator": "bob", "approved": False, "remark": "no", "decided_at": None}],
+    }
+    found = wait(state="failed")
+    recorded(found, verdict=verdict)
+    decision = pages.ticket("run")["decision"]
+    assert decision["outcome"] == "rejected"
+    assert [(one["operator"], one["approved"], one["remark"]) for one in decision["answers"]] == [
+        ("bob", False, "no")
+    ]
+    assert pages.ticket("run")["ticket"]["status"] == "ended"
+
+
+def test_a_ticket_that_waits_has_no_decision(pages, wait):
+    wait()
+    assert pages.ticket("run")["decision"] is None
 
 
 def test_a_decision_in_itsm_shows_before_the_task_has_gone_on(pages, wait, sandbox):

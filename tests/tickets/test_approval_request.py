@@ -317,7 +317,7 @@ def test_p3_a_later_run_with_other_parameters_asks_in_a_ticket_of_its_own(connec
     later = datetime.now(UTC) + timedelta(hours=1)
     again = shared(task, run_id="run_2", began=later, parameters={"title": "Drop table ORDERS"})
     assert again != sn
-    assert sandbox.ticket(again)["title"].startswith("Drop table ORDERS #")
+    assert sandbox.ticket(again)["title"].startswith("Drop table ORDERS [#")
 
 
 ITEMS = ["db_1", "db_2", {"name": "db_3", "size": 3}]

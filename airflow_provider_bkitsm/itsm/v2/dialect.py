@@ -97,6 +97,8 @@ class DialectV2(Dialect):
         tag=True,
         verdict_field=True,
         verify_token=True,
+        # ITSM's system account as it is installed; an administrator of ITSM may have named another one.
+        withdraws_any=frozenset({"admin"}),
     )
     codes = CODES
     title_type, title_limit = TITLE_TYPE, TITLE_LIMIT

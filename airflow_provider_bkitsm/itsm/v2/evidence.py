@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm import models as inner
 from airflow_provider_bkitsm.itsm.evidence import is_yes
+from airflow_provider_bkitsm.itsm.v2.log_sentences import read_sentence
 from airflow_provider_bkitsm.itsm.v2.models import FormField, LogEntry
 
 _APPROVAL, _FORM_STEP, _STATUS_DROPPED = "APPROVAL", "NORMAL", ""
@@ -38,6 +39,7 @@ def read_entry(entry: LogEntry) -> inner.LogEntry:
         is_form_step=_is_form_step(entry),
         is_of_person=entry.from_state_type == _FORM_STEP and entry.operator != "" and entry.source != _SYSTEM,
         automatic=entry.source in _AUTOMATIC,
+        sentence=read_sentence(entry.message),
     )
 
 

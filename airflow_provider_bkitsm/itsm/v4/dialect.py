@@ -56,6 +56,7 @@ CAPABILITIES = Capabilities(
     suspend=False,
     verdict_field=False,
     verify_token=False,
+    withdraws_any=None,
 )
 _META = frozenset({"callback_url", "callback_token", "bkitsm_digest"})
 

@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmTicketNotFoundError,
     ItsmUnexpectedAnswerError,
 )
-from airflow_provider_bkitsm.itsm.idempotency import is_marked, marker
+from airflow_provider_bkitsm.itsm.idempotency import is_marked, marks
 from airflow_provider_bkitsm.itsm.protocol import Call, Flow, chunks
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.itsm.v4.reading import Page, V4Ticket, local_text
@@ -71,22 +71,31 @@ def _search(
     listing: Listing, tag: str, *, creator: str, since: datetime, settings: V4Settings
 ) -> Flow[tuple[V4Ticket, ...]]:
     nobody = hashlib.sha256(f"nobody has {tag}".encode()).hexdigest()[:16]
-    filters = {"title__contains": f"#{marker(tag)}"}
+    searches = [{"title__contains": mark} for mark in marks(tag)]
     if not (yield from filters_honoured(listing, nobody)):
         span = ",".join(local_text(at, settings.zone) for at in (since, since + _SPAN))
-        filters = {"creator__in": creator, "created_at__range": span}
-    rows, is_all = yield from _pages(listing, **filters)
+        searches = [{"creator__in": creator, "created_at__range": span}]
+    for filters in searches:
+        rows, is_all = yield from _pages(listing, **filters)
+        found = yield from _marked(rows, tag, settings)
+        if found:
+            return found
+        if not is_all:
+            raise ItsmConflictError(
+                f"ITSM v4 ignores the filter of its list, and lists more than {len(rows)} tickets: whether one"
+                f" marked {marks(tag)[0]} was opened cannot be told. No second one was opened. Look for that mark"
+                " in ITSM; give the connection a system_id of its own, whose list is shorter"
+            )
+    return ()
+
+
+def _marked(rows: Sequence[V4Ticket], tag: str, settings: V4Settings) -> Flow[tuple[V4Ticket, ...]]:
+    """Return the listed tickets that carry a tag; a row without title or creator is read once more."""
     found = []
     for listed in rows:
         row = listed if _title(listed, settings) and listed.creator else (yield from detail_or_none(listed.id))
         if row is not None and _is_of(row, tag, settings):
             found.append(row)
-    if not (is_all or found):
-        raise ItsmConflictError(
-            f"ITSM v4 ignores the filter of its list, and lists more than {len(rows)} tickets: whether one marked"
-            f" #{marker(tag)} was opened cannot be told. No second one was opened. Look for that mark in ITSM;"
-            " give the connection a system_id of its own, whose list is shorter"
-        )
     return tuple(found)
 
 

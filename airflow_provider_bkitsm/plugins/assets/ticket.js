@@ -1,10 +1,10 @@
 /* One ticket. */
 
 import { ask, query } from "./api.js";
-import { reminder, withdrawal } from "./dialogs.js";
+import { reminder, whyNot, withdrawal } from "./dialogs.js";
 import { badge, card, el, empty, itsmLink, json, loading, pairs, whereabouts } from "./dom.js";
 import { frame, isNew, pulse } from "./page.js";
-import { agoText, deadline, exact, heard, timed, unconfirmed } from "./times.js";
+import { agoText, deadline, exact, heard, lasted, timed, unconfirmed } from "./times.js";
 import { because, language, say } from "./words.js";
 
 /** The task whose ticket is shown. */
@@ -39,13 +39,29 @@ function pendingLine({ message, people }) {
   return [el("strong", {}, message), ` ${say("pending")} `, people.join(", ")];
 }
 
-function pastLine({ kind, message, people, automatic }) {
+function pastLine(entry) {
+  if (language() === "en" && entry.sentence) return toldLine(entry);
+  const { kind, message, people, automatic } = entry;
   // ITSM begins most of its messages with the name itself.
   const isNamed = people.some((name) => message.startsWith(name));
   const who = isNamed ? "" : people.join(", ");
   const by = automatic ? ` ${say("k_automatic")}` : "";
   const answer = kind in ANSWERS ? `${say(ANSWERS[kind])}${by} · ` : "";
   return [el("strong", {}, who), who ? " " : "", answer, message];
+}
+
+/** ITSM's Chinese sentence in our words: the original on hover, and behind it for who listens. */
+function toldLine({ message, automatic, sentence }) {
+  const { action, person, step, to, note } = sentence;
+  const by = automatic && ["approved", "refused", "answered"].includes(action);
+  const words = [say(`log_${action}`, step, to), by ? say("k_automatic") : ""].filter(Boolean);
+  const text = [words.join(" "), note].filter(Boolean).join(": ");
+  return [
+    person ? el("strong", {}, person) : "",
+    person ? " " : "",
+    el("span", { class: "told", title: message }, text),
+    el("span", { class: "hidden", lang: "zh-CN" }, ` ${message}`),
+  ];
 }
 
 function momentOf(iso, now) {
@@ -63,20 +79,109 @@ function formList(fields) {
 }
 
 /** Names and values about a ticket; what is not there yet has no value. */
-export function facts(row, { story, now }) {
+export function facts(row, { story, decision, now }) {
   const moment = (iso) => (iso ? timed(iso, exact(iso)) : "");
   const isApproved = row.reason_code === "approved";
+  // What the decision's own card says is not said twice.
+  const isElsewhere = Boolean(decision);
   return pairs(
     [say("where"), whereabouts(row)],
+    [say("asked_by"), row.asked_by.join(", ")],
     [say("creator"), story?.creator],
     [say("created"), moment(row.since)],
     [say("deadline"), row.deadline && [moment(row.deadline), " · ", deadline(row.deadline, now)]],
-    [say("decided_at"), moment(row.decided_at)],
+    [say("decided_at"), isElsewhere ? "" : moment(row.decided_at)],
     [say("by"), row.decided_by.join(", ")],
+    [say("time_to_decide"), isElsewhere ? "" : lasted(row.seconds_to_decide)],
     [say("heard"), heard(row, now)],
-    [say("why"), isApproved ? "" : because(row.reason, row.reason_code)],
+    [say("why"), isApproved || isElsewhere ? "" : because(row.reason, row.reason_code)],
     [say("connection"), row.conn_id],
   );
+}
+
+/* What was asked, whether it is what runs, and what was decided */
+
+const MATCHES = { same: "done", differs: "error", unknown: "" };
+
+/** What the task asked, beside what it would run. */
+export function askedContent({ asked, story }) {
+  const { match, differences } = asked;
+  // Where ITSM shows no form, what was sent stands in for it.
+  const sent = story?.form.length ? [] : asked.fields;
+  const digest = (text) => text && el("span", { class: "mono" }, text);
+  return [
+    el("p", { class: `notice ${MATCHES[match]}`.trim(), "data-match": match }, say(`m_${match}`)),
+    differences.length ? el("ul", { class: "differences" }, differences.map(difference)) : null,
+    pairs(
+      [say("item"), asked.item],
+      [say("item_digest"), digest(asked.item_digest)],
+      [say("asked_digest"), digest(asked.digest)],
+      [say("runs_digest"), asked.runs_digest === asked.digest ? "" : digest(asked.runs_digest)],
+      [say("requester"), asked.requester],
+      [say("run_by"), asked.run_by],
+      [say("round"), asked.round_number > 1 ? String(asked.round_number) : ""],
+    ),
+    sent.length ? formList(sent) : null,
+  ];
+}
+
+function difference({ key, sent, now }) {
+  if (key === "digest") return el("li", {}, say("d_digest", sent, now));
+  return el("li", {}, now === null ? say("d_missing", key, sent) : say("d_field", key, sent, now));
+}
+
+/** Who decided what, when, in which time, and by which lines of the log. */
+export function decisionContent({ decision, ticket: row }) {
+  const { answers, evidence, seconds } = decision;
+  const why = row.reason_code === "approved" ? "" : because(row.reason, row.reason_code);
+  return [
+    pairs(
+      [say("status"), badge(decision.outcome)],
+      [say("decided_at"), row.decided_at ? timed(row.decided_at, exact(row.decided_at)) : ""],
+      [say("time_to_decide"), lasted(seconds)],
+      [say("why"), why],
+      [
+        say("evidence"),
+        evidence.length ? el("ul", { class: "plain" }, evidence.map(proof)) : noProof(decision),
+      ],
+    ),
+    el("ol", { class: "story" }, answers.map(answerItem)),
+  ];
+}
+
+const ANSWER_KINDS = new Map([
+  [true, "approved"],
+  [false, "refused"],
+  [null, "answered"],
+]);
+
+function answerItem({ operator, approved, remark, decided_at, automatic }) {
+  const kind = ANSWER_KINDS.get(approved);
+  const by = automatic ? ` ${say("k_automatic")}` : "";
+  return el(
+    "li",
+    { class: kind },
+    el("strong", {}, operator || say("system")),
+    ` ${say(`k_${kind}`)}${by}`,
+    decided_at ? el("div", { class: "small soft" }, timed(decided_at, exact(decided_at))) : null,
+    remark ? el("p", { class: "remark" }, remark) : null,
+  );
+}
+
+function proof({ step, operator, approved, at, automatic }) {
+  const by = automatic ? ` ${say("k_automatic")}` : "";
+  const who = `${operator || say("system")} ${say(`k_${ANSWER_KINDS.get(approved)}`)}${by}`;
+  return el(
+    "li",
+    {},
+    [step, who].filter(Boolean).join(" · "),
+    at ? [" · ", timed(at, exact(at))] : "",
+  );
+}
+
+function noProof({ outcome, evidence_required }) {
+  if (outcome !== "approved") return "";
+  return say(evidence_required ? "no_evidence" : "evidence_waived");
 }
 
 function collectorContent(collector) {
@@ -96,6 +201,7 @@ export class Page {
 
   constructor(address) {
     this.task = taskFrom(address);
+    this.list = address.list ?? "";
   }
 
   load() {
@@ -103,7 +209,12 @@ export class Page {
   }
 
   start() {
-    frame(say("ticket"), el("div", { id: "ticket" }, loading()), el("div", { id: "itsm-page" }));
+    const ticket = el("div", { id: "ticket" }, loading());
+    frame(say("ticket"), ticket, el("div", { id: "itsm-page" }));
+    if (this.list) {
+      const back = el("a", { id: "back", href: `approvals?${this.list}` }, say("back"));
+      document.querySelector(".top").before(el("nav", { class: "back" }, back));
+    }
   }
 
   clear() {
@@ -137,8 +248,11 @@ export class Page {
       row.stale ? el("span", { class: "small soft" }, unconfirmed(row, answer.now)) : null,
       row.ticket_url ? itsmLink(row.ticket_url, say("open"), open) : null,
       isLive ? button("remind", "button", () => reminder(row, answer)) : null,
-      isLive && answer.may_change
+      isLive && answer.may_withdraw
         ? button("withdraw", "button risky", () => withdrawal(row))
+        : null,
+      isLive && !answer.may_withdraw
+        ? el("span", { id: "may-not", class: "small soft" }, whyNot(answer))
         : null,
     );
   }
@@ -179,12 +293,14 @@ function cards(row, answer) {
     el(
       "div",
       {},
+      answer.decision ? card("decision", ...decisionContent(answer)) : null,
       story ? card("story", storyList(story.entries, now)) : null,
       card("facts", facts(row, answer)),
     ),
     el(
       "div",
       {},
+      answer.asked ? card("runs", ...askedContent(answer)) : null,
       story?.form.length ? card("form", formList(story.form)) : null,
       collector ? card("payload", collectorContent(collector)) : null,
     ),

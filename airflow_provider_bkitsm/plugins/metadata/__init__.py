@@ -3,5 +3,6 @@
 
 from airflow_provider_bkitsm.plugins.metadata.queries import AirflowTickets
 from airflow_provider_bkitsm.plugins.metadata.resume import AirflowMetadata
+from airflow_provider_bkitsm.plugins.metadata.task_notes import TaskNotes
 
-__all__ = ["AirflowMetadata", "AirflowTickets"]
+__all__ = ["AirflowMetadata", "AirflowTickets", "TaskNotes"]

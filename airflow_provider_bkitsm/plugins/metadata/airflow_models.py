@@ -8,7 +8,7 @@ server, which has all of this loaded, and by nothing that is loaded while DAGs a
 from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined,unused-ignore]
 from airflow.models.connection import Connection
 from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstance import TaskInstance, TaskInstanceNote
 from airflow.models.trigger import Trigger, handle_event_submit
 from airflow.models.xcom import XComModel
 from airflow.triggers.base import TriggerEvent
@@ -21,6 +21,7 @@ __all__ = [
     "Connection",
     "DagRun",
     "TaskInstance",
+    "TaskInstanceNote",
     "TaskInstanceState",
     "Trigger",
     "TriggerEvent",

@@ -139,7 +139,7 @@ def _wait_records(rows: Iterable[Row[Any]]) -> list[ApprovalWait]:
 
 
 def _wait_record(row: Row[Any]) -> ApprovalWait:
-    sn, waiter, state = *_registered(row), _state(row)
+    sn, waiter, state = *registered_ticket(row), _state(row)
     return ApprovalWait(
         task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
         state=state,
@@ -160,7 +160,7 @@ def _state(row: Row[Any]) -> str | None:
     return None if row.state is None else str(getattr(row.state, "value", row.state))
 
 
-def _registered(row: Row[Any]) -> tuple[str, Waiter | None]:
+def registered_ticket(row: Row[Any]) -> tuple[str, Waiter | None]:
     """Return the ticket that this try waits or waited for, and its waiter; empty without a valid registration.
 
     While the task waits, the arguments of its trigger count. After that only its registration is left.
@@ -202,6 +202,15 @@ def _verdict(value: Any) -> Mapping[str, Any] | None:
 
 def _seconds(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0.0
+
+
+def has_roles() -> bool:
+    """Whether FAB has roles: the first start of an API server makes its own.
+
+    :raises SQLAlchemyError: there are no tables of FAB, or the database cannot be used.
+    """
+    with create_session(scoped=False) as session:
+        return session.execute(select(_ROLE.c.id).limit(1)).first() is not None
 
 
 def roles_without_plugins() -> frozenset[str]:

@@ -58,6 +58,7 @@ from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
+from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
 from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
@@ -148,10 +149,23 @@ class AirflowMetadata:
         message = None if found is None else _message(found, waiter, verdict)
         if found is None or message is None:
             return False
+        message = _with_stored_end(found, message)
         resumed: bool = run_with_db_retries()(_resume, found, message)
         if resumed and message.verdict is not None:
             telemetry.decided(message.verdict, conn_id=waiter.conn_id, way="callback")
         return resumed
+
+
+def _with_stored_end(found: Row[Any], message: Message) -> Message:
+    """Store an approval that ends its task here, before it does; a worker ends the task where that fails."""
+    if message.verdict is None or not wait_can_finish_without_worker(message.waiter, message.verdict):
+        return message
+    task = WaitingTask(**{name: getattr(found, name) for name in _KEY})
+    try:
+        return replace(message, read=record_end(message.waiter.conn_id, message.verdict, task))
+    except ItsmError as error:
+        log.warning("%s: %s goes back to a worker", error, task)
+        return replace(message, waiter=replace(message.waiter, ends_task=False))
 
 
 def _lost_application(tag: str, conn_id: str) -> LostTicket | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.idempotency import find_opened
+from airflow_provider_bkitsm.itsm.idempotency import find_opened, marked_title
 from airflow_provider_bkitsm.itsm.v4.search import detail_or_none
 from tests.itsm.v4.answers import ID, TAG, Itsm, page, ticket
 
@@ -24,8 +24,16 @@ def found(answer) -> list[str]:
 def honouring(row):
     """Return a list that goes by its filters."""
     return lambda call: (
-        page(row) if call.params["title__contains"].startswith("#") and call.params["page"] == "1" else page()
+        page(row) if "#" in call.params["title__contains"] and call.params["page"] == "1" else page()
     )
+
+
+@pytest.mark.parametrize("title", [marked_title("Drop?", TAG), f"Drop? #{TAG[:8]}", f"Drop? #{TAG[:8]}-0a1b2c3d"])
+def test_p2_a_list_finds_the_marks_of_this_version_and_of_those_before(title):
+    def listed(call):
+        return page(ticket(title=title)) if call.params["title__contains"] in title else page()
+
+    assert found(listed) == [ID]
 
 
 @pytest.mark.parametrize("size", [20, 50])
@@ -59,7 +67,7 @@ def test_p2_what_a_list_leaves_out_the_ticket_itself_shows(left_out):
 @pytest.mark.parametrize("probe", [page(), page(ticket(id=OTHERS[0]["id"], title="other"))])
 def test_p2_from_pages_without_an_end_nothing_is_concluded(probe):
     def endless(call):
-        if not call.params.get("title__contains", "#").startswith("#"):
+        if "#" not in call.params.get("title__contains", "#"):
             return probe
         number = int(call.params["page"])
         return page(*[ticket(id=f"3{number:03}{place:020}", title="other") for place in range(50)])

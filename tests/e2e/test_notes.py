@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What waits is seen where one looks: the waiting task's note, the DAG's tab, the count on Home."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.airflow_api import wait_until
+from tests.e2e.browsing import needs_a_browser, row
+from tests.e2e.gates import Gate
+
+MINE = "I called alice, she looks at it on Monday"
+# A note is looked at every 20 s on average, on a busy machine less often.
+SECONDS = 180.0
+
+
+def ask(airflow, control, **conf: str) -> Gate:
+    return Gate.open(airflow, control, "noted", **conf).waits()
+
+
+def note(one: Gate) -> str:
+    return one.api.task(one.dag, one.run, "wait")["note"] or ""
+
+
+def notes(one: Gate, text: str) -> str:
+    """Wait until a waiting task's note holds a text."""
+    return wait_until(lambda: found if text in (found := note(one)) else None, SECONDS, lambda: note(one))
+
+
+def has_none(one: Gate) -> None:
+    wait_until(lambda: not note(one), SECONDS, lambda: note(one))
+
+
+def write(one: Gate, text: str) -> None:
+    """Write a note as a person does on the task's page."""
+    where = f"dags/{one.dag}/dagRuns/{one.run}/taskInstances/wait"
+    one.api.call("PATCH", where, params={"update_mask": "note"}, json={"note": text})
+
+
+@pytest.fixture(scope="module")
+def first(airflow, control) -> Gate:
+    one = ask(airflow, control)
+    notes(one, "waits for `alice`")
+    return one
+
+
+def test_the_note_says_who_has_to_act_follows_the_ticket_and_ends_with_the_wait(airflow, control):
+    one = ask(airflow, control)
+    text = notes(one, "⏳ ITSM: waits for `alice` at `一级审批` until ")
+    tab = f"{airflow.url}/dags/noted/runs/{one.run.replace(':', '%3A').replace('+', '%2B')}/tasks/wait"
+    assert text.endswith(f"[ticket `{one.sn}`]({tab}/plugin/bkitsm-ticket)")
+    control.approve(one.sn, operator="alice")
+    notes(one, "waits for `admin` at `二级审批` until ")
+    control.approve(one.sn, operator="admin")
+    assert one.end() == "success"
+    has_none(one)
+
+
+def test_a_persons_own_note_survives_the_wait_and_its_end(airflow, control, first):
+    one = ask(airflow, control)
+    notes(one, "waits for `alice`")
+    write(one, MINE)
+    control.approve(one.sn, operator="alice")
+    # Another task's note changes meanwhile: the notes were looked at.
+    later = ask(airflow, control)
+    notes(later, "waits for `alice`")
+    assert note(one) == MINE
+    control.approve(one.sn, operator="admin")
+    assert one.end() == "success"
+    later.api.set_task_state(later.dag, later.run, "wait", "failed")
+    has_none(later)
+    assert note(one) == MINE
+
+
+@needs_a_browser
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_tasks_page_shows_it_and_leads_to_the_ticket(page, airflow, first, language):
+    page.prefer(language=language)
+    page.open(f"{airflow.url}/dags/noted/runs/{first.run}/tasks/wait")
+    page.wait(lambda: "waits for alice at 一级审批" in page.text(), "no note on the task's page")
+    tab = page.one("a[href*='runs'][href*='plugin/bkitsm-ticket']", text=first.sn).get_attribute("href")
+    page.open(tab)
+    page.into_frame("bkitsm/ticket")
+    page.one("body", text=first.sn)
+
+
+@needs_a_browser
+def test_nothing_in_it_becomes_a_link(page, airflow, control):
+    one = ask(airflow, control, approver="www.evil.example.com")
+    notes(one, "waits for `www.evil.example.com`")
+    page.open(f"{airflow.url}/dags/noted/runs/{one.run}/tasks/wait")
+    page.wait(lambda: "waits for www.evil.example.com" in page.text(), "no note on the task's page")
+    assert page.all("a[href*='evil']") == []
+
+
+@needs_a_browser
+def test_the_dags_tab_shows_what_waits_in_the_dag(page, airflow, first, evil):
+    evil.waits()
+    page.open(f"{airflow.url}/dags/noted/plugin/bkitsm-dag-approvals")
+    page.into_frame("bkitsm/approvals")
+    row(page, first.sn, "waiting")
+    assert page.all(f"tr[data-sn='{evil.sn}']") == []
+
+
+@needs_a_browser
+@pytest.mark.parametrize(("language", "words"), [("en", "wait"), ("zh-CN", "待处理")])
+def test_home_counts_what_waits(page, airflow, first, language, words):
+    page.prefer(language=language)
+    page.open(airflow.url)
+    page.one("#bkitsm-waiting", text=words)
+    page.click("#bkitsm-waiting")
+    page.into_frame("bkitsm/approvals")
+    row(page, first.sn, "waiting")
