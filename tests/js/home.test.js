@@ -44,7 +44,7 @@ test("while nothing waits Home shows nothing", () => {
   assert.equal(shown(0), null);
 });
 
-test("it counts at once and every minute, not while nobody looks, and no more after the end", async () => {
+test("it counts at once and each minute, not while nobody looks, nor after the end", async () => {
   mock.timers.enable({ apis: ["setInterval"] });
   const counts = [];
   const asked = [];

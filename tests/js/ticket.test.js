@@ -131,7 +131,7 @@ const told = (sentence, more = {}) => {
   return storyList([{ ...entry, automatic: false, sentence: whole, ...more }], NOW);
 };
 
-test("a known sentence of ITSM is told in English, with the original on hover and for who listens", () => {
+test("a known sentence of ITSM is told in English, with the original to hover and hear", () => {
   const list = told({ action: "handed_over", to: "bob", note: "请代审" });
   const [words, original] = all(list, "span");
   assert.equal(words.textContent, "handed 一级审批 over to bob: 请代审");
