@@ -43,7 +43,7 @@ def who(connections, task):
 
 def form(ticket: dict[str, Any]) -> tuple[str, str]:
     """What people are asked, without the digest below it."""
-    return ticket["title"].partition(" #")[0], ticket["fields"]["APPROVAL_CONTENT"].partition("\n")[0]
+    return ticket["title"].partition(" [#")[0], ticket["fields"]["APPROVAL_CONTENT"].partition("\n")[0]
 
 
 def test_the_functions_form_is_asked(who, sandbox):

@@ -10,6 +10,7 @@ import {
   isPickable,
   keyOf,
   pickedIn,
+  totalText,
 } from "../../airflow_provider_bkitsm/plugins/assets/approvals.js";
 import { WORDS } from "../../airflow_provider_bkitsm/plugins/assets/words.js";
 
@@ -37,11 +38,11 @@ test("every view has its columns, each with a word", () => {
   ]);
   assert.deepEqual(names("decided"), [
     ...["title", "status", "by"],
-    ...[...people, "decided_at", "took", "remark"],
+    ...[...people, "decided_at", "time_to_decide", "remark"],
   ]);
   assert.deepEqual(names("all"), [
     ...["title", "status", "step", "person_either"],
-    ...[...people, "either", "took", "remark"],
+    ...[...people, "either", "time_to_decide", "remark"],
   ]);
   for (const name of VIEWS.flatMap(names)) assert.ok(name in WORDS, name);
 });
@@ -200,9 +201,9 @@ test("the last column is the deadline until there is a decision", () => {
 });
 
 test("a decision says how long it took", () => {
-  assert.equal(cell("took", decidedTicket()).textContent, "30 min");
-  assert.equal(cell("took", decidedTicket({ seconds_to_decide: 0 })).textContent, "under a minute");
-  assert.equal(cell("took", ticket()).textContent, "");
+  assert.equal(cell("time_to_decide", decidedTicket()).textContent, "30 min");
+  assert.equal(cell("time_to_decide", decidedTicket({ seconds_to_decide: 0 })).textContent, "0 s");
+  assert.equal(cell("time_to_decide", ticket()).textContent, "");
 });
 
 test("remarks are there, with names where several people answered", () => {
@@ -257,10 +258,16 @@ test("only an open ticket with a number can be chosen, and only while it is show
 
 test("the buttons of the pages end where the pages do", () => {
   const buttons = (answer) => new Page({}).pageButtons(answer);
-  const [text, previous, next] = buttons({ page: 1, pages: 2, total: 30 });
-  assert.equal(text.textContent, "Page 1 of 2, 30 tickets");
+  const [previous, next] = buttons({ page: 1, pages: 2 });
   assert.ok("disabled" in previous.attributes);
   assert.ok(!("disabled" in next.attributes));
-  assert.ok("disabled" in buttons({ page: 2, pages: 2, total: 30 })[2].attributes);
-  assert.equal(buttons({ page: 1, pages: 1, total: 1 })[0].textContent, "Page 1 of 1, 1 ticket");
+  assert.ok("disabled" in buttons({ page: 2, pages: 2 })[1].attributes);
+});
+
+test("what is counted are tickets", () => {
+  assert.equal(totalText({ page: 1, pages: 2, total: 30 }), "Page 1 of 2, 30 tickets");
+  assert.equal(totalText({ page: 1, pages: 1, total: 1 }), "Page 1 of 1, 1 ticket");
+  assert.equal(totalText({ page: 1, pages: 1, total: 0 }), "Page 1 of 1, 0 tickets");
+  speak("zh-CN");
+  assert.equal(totalText({ page: 1, pages: 1, total: 1 }), "第 1 页，共 1 页，1 张单据");
 });

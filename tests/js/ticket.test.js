@@ -131,7 +131,7 @@ const told = (sentence, more = {}) => {
   return storyList([{ ...entry, automatic: false, sentence: whole, ...more }], NOW);
 };
 
-test("a known sentence of ITSM is told in English, with the original on hover and for who listens", () => {
+test("a known sentence of ITSM is told in English, with the original to hover and hear", () => {
   const list = told({ action: "handed_over", to: "bob", note: "请代审" });
   const [words, original] = all(list, "span");
   assert.equal(words.textContent, "handed 一级审批 over to bob: 请代审");
@@ -224,7 +224,7 @@ test("a decision has who answered what, in which time, and on what it rests", ()
   assert.match(text, /EvidenceLeader · bob approved/);
   assert.match(text, /bob approved<b>ok<\/b>/);
   assert.match(text, /the system answered automatically/);
-  assert.match(decisionText({ seconds: 40 }), /Time to decideunder a minute/);
+  assert.match(decisionText({ seconds: 40 }), /Time to decide40 s/);
 });
 
 test("an approval without evidence says so", () => {

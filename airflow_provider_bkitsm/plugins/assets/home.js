@@ -7,7 +7,7 @@ import { ask } from "./api.js";
 import { say } from "./words.js";
 
 const INTERVAL = 60_000;
-const COUNT = address("../api/v1/approvals?view=waiting&size=1");
+const COUNT = address("../api/v1/tickets?view=waiting&size=1&wait=false");
 const PAGE = address("../../plugin/bkitsm-approvals");
 
 /** An address as seen from this script: Airflow may be served below a path. */

@@ -92,7 +92,7 @@ export function facts(row, { story, decision, now }) {
     [say("deadline"), row.deadline && [moment(row.deadline), " · ", deadline(row.deadline, now)]],
     [say("decided_at"), isElsewhere ? "" : moment(row.decided_at)],
     [say("by"), row.decided_by.join(", ")],
-    [say("took"), isElsewhere ? "" : lasted(row.seconds_to_decide)],
+    [say("time_to_decide"), isElsewhere ? "" : lasted(row.seconds_to_decide)],
     [say("heard"), heard(row, now)],
     [say("why"), isApproved || isElsewhere ? "" : because(row.reason, row.reason_code)],
     [say("connection"), row.conn_id],
@@ -138,7 +138,7 @@ export function decisionContent({ decision, ticket: row }) {
     pairs(
       [say("status"), badge(decision.outcome)],
       [say("decided_at"), row.decided_at ? timed(row.decided_at, exact(row.decided_at)) : ""],
-      [say("time_to_decide"), seconds === null ? "" : lasted(seconds)],
+      [say("time_to_decide"), lasted(seconds)],
       [say("why"), why],
       [
         say("evidence"),

@@ -52,7 +52,7 @@ export function deadline(iso, now) {
 /** How long something took; empty where that is not known. */
 export function lasted(seconds) {
   if (seconds === null || seconds === undefined) return "";
-  return seconds < 60 ? say("under") : span(seconds * 1000);
+  return seconds < 60 ? say("sec", Math.round(seconds)) : span(seconds * 1000);
 }
 
 /** As of when something is shown that may be old. */

@@ -52,7 +52,6 @@ export const WORDS = {
   person_either: ["Waits for or decided by", "审批人或处理人"],
   asked_by: ["Asked by", "申请人"],
   since: ["Opened", "提单时间"],
-  took: ["Time to decide", "审批用时"],
   remark: ["Remark", "审批意见"],
   more_tasks: ["and {0} more", "另有 {0} 个任务"],
   deadline: ["Deadline", "截止时间"],
@@ -106,7 +105,7 @@ export const WORDS = {
   d: ["{0} d {1} h", "{0} 天 {1} 小时"],
   h: ["{0} h {1} min", "{0} 小时 {1} 分钟"],
   m: ["{0} min", "{0} 分钟"],
-  under: ["under a minute", "不到 1 分钟"],
+  sec: ["{0} s", "{0} 秒"],
   loading: ["Loading …", "加载中……"],
   updated: ["Updated {0}", "{0}更新"],
   // Where there is nothing to show
@@ -271,7 +270,8 @@ export const WORDS = {
   k_refused: ["refused", "拒绝"],
   k_answered: ["answered", "已处理"],
   k_automatic: ["automatically", "自动"],
-  // The ticket: sentences of ITSM's log. {0} is the step, {1} who got it. A Chinese page shows ITSM's own.
+  // The ticket: sentences of ITSM's log. {0} is the step, {1} who got it. A Chinese page shows
+  // ITSM's own.
   log_began: ["The flow began", "流程开始"],
   log_ended: ["The flow ended", "流程结束"],
   log_submitted: ["handed the ticket in", "提单"],
