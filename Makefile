@@ -15,7 +15,7 @@ MUTATION := $(VENV)/.mutation
 SCRIPTS := node_modules/.installed
 BENCHMARKS := waiting worker_starts imports
 
-.PHONY: help demo test test-js test-unit test-e2e coverage test-quick test-matrix audit lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
+.PHONY: help scripts demo test test-js test-unit test-e2e coverage test-quick test-matrix audit lint headers api wheel constraints docs docs-serve bench bench-quick chaos mutation clean
 .DEFAULT_GOAL := help
 
 help:
@@ -60,6 +60,10 @@ $(SCRIPTS): package.json package-lock.json
 	@npm ci --silent
 	@touch $(SCRIPTS)
 
+# Where Node.js is, the pages are also looked at with axe-core.
+scripts:
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory $(SCRIPTS); fi
+
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(DIALECT),--dialect $(DIALECT)) $(if $(KEEP),--keep)
 
@@ -83,19 +87,19 @@ test-js:
 	node --test tests/js/*.test.js
 
 # The end-to-end tests mostly wait: the others compute meanwhile, and make way for them.
-test-unit: $(STAMP)
+test-unit: $(STAMP) scripts
 	nice $(BIN)/python -m pytest tests $(UNIT)
 
 test-e2e: $(STAMP)
 	$(BIN)/python -m pytest $(E2E)
 
-coverage: $(STAMP)
+coverage: $(STAMP) scripts
 	$(BIN)/python -m pytest tests $(UNIT) --cov --cov-report=term
 
-test-quick: $(STAMP)
+test-quick: $(STAMP) scripts
 	$(NOX) --session quick
 
-test-matrix: $(STAMP)
+test-matrix: $(STAMP) scripts
 	$(NOX) --session unit lowest installed lineage e2e
 
 audit: $(STAMP)

@@ -34,6 +34,8 @@ QUICK = (
     *("tests/test_dags.py", "tests/test_get_provider_info.py", "tests/test_readme.py", "tests/test_mixins.py"),
     # What hostile answers do has nothing to do with Airflow, and its own tables are the same on PostgreSQL.
     *("--ignore=tests/hooks/test_responses.py", "-k", "not postgres"),
+    # Nor does what axe-core says of the pages.
+    "--ignore=tests/plugins/test_pages_accessible.py",
     *PARALLEL,
 )
 

@@ -20,6 +20,7 @@ from demo.sandbox_process import SandboxProcess
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 DAG_ID, COLLEAGUE, WIDE, HIGH = "bkitsm_collector_onboarding", "carol", 1360, 820
+PHONE = 390, 844
 REASONS = {
     1001: "Runtime logs of the shop, for the on-call team",
     1002: "Access logs for capacity planning",
@@ -112,7 +113,12 @@ def take(window: Browser, stage: Stage) -> None:
     window.one("#copy").click()
     window.one("dialog .notice.done")
     save(window, "remind")
-    window.driver.set_window_size(500, HIGH)
+    framed(window, f"{stage.airflow.url}/plugin/bkitsm-approvals", "bkitsm/approvals")
+    window.click("#pick-all")
+    window.click("#withdraw_many")
+    window.one("#reason").send_keys("Found another way")
+    save(window, "withdraw-many")
+    window.driver.set_window_size(*PHONE)
     window.open(f"{stage.airflow.url}/bkitsm/approvals?view=all")
     window.one("tr[data-status=approved]")
     save(window, "narrow")

@@ -116,7 +116,7 @@ def test_every_variable_that_is_read_is_there():
         "tickets/approval_store.py": {"AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER"},
     }
     # Of the process' locale, which is no setting of ours: the page *Troubleshooting* says what it does.
-    locale = {"cli/console.py", "cli/definition.py"}
+    locale = {"cli/console.py", "translation.py"}
     # By the same rule as hooks/transport.py.
     known |= dict.fromkeys(("cli/fetch.py", "cli/itsm_check.py"), known["hooks/transport.py"])
     code = {name: ast.unparse(tree) for name, tree in sources()}

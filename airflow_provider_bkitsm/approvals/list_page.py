@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from airflow_provider_bkitsm.approvals.rows import Row, Viewer
+from airflow_provider_bkitsm.approvals.rows import Row, Status, Viewer
+from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Sort(StrEnum):
     TITLE = "title"
     DAG = "dag_id"
     STATUS = "status"
+    SECONDS = "seconds_to_decide"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Wanted:
     """The filters and the order of the list; an empty filter filters nothing.
 
     :param mine: only rows that concern the viewer.
+    :param person: the name of somebody whom the ticket waits for, who answered it, asked for it or opened it.
     :param search: a text in number, title, DAG, run, task, step or a name; upper and lower case are equal.
     :param statuses: the row's ``status`` is one of these.
     :param since: the period that ``since`` of a row is in.
@@ -70,6 +73,7 @@ class Wanted:
     dag_id: str = ""
     run_id: str = ""
     mine: bool = False
+    person: str = ""
     collector: str = ""
     sort: Sort = Sort.SINCE
     descending: bool = True
@@ -108,7 +112,7 @@ def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -
 
     :param viewer: the person who looks; without one, no row is ``mine``.
     """
-    matching = [row for row in rows if _matches(row, wanted) and (not wanted.mine or _concerns(viewer, row))]
+    matching = [row for row in rows if stands_as(row, wanted) and is_about(row, wanted, viewer)]
     listed = [row for row in matching if _VIEWS[wanted.view](row)]
     shown, number, pages = cut(_sorted(listed, wanted), wanted.page, min(wanted.size, LARGEST_PAGE))
     waiting = sum(row.is_open for row in matching)
@@ -119,8 +123,8 @@ def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -
         total=len(listed),
         waiting=waiting,
         decided=len(matching) - waiting,
-        dags=_values(row.task.dag_id for row in rows),
-        collectors=_values(row.collector for row in rows),
+        dags=values_of(row.task.dag_id for row in rows),
+        collectors=values_of(row.collector for row in rows),
     )
 
 
@@ -132,7 +136,30 @@ def cut(items: Sequence[T], page: int, size: int) -> tuple[Sequence[T], int, int
     return items[(number - 1) * size : number * size], number, pages
 
 
-def _matches(row: Row, wanted: Wanted) -> bool:
+class Standing(Protocol):
+    """What the filters by status and period look at: a row, or a ticket."""
+
+    @property
+    def status(self) -> Status | Outcome:
+        """How it stands."""
+
+    @property
+    def since(self) -> datetime | None:
+        """When it was opened."""
+
+    @property
+    def decided_at(self) -> datetime | None:
+        """When it was decided."""
+
+
+def stands_as(one: Standing, wanted: Wanted) -> bool:
+    """Whether status and periods are wanted."""
+    is_status = not wanted.statuses or one.status in wanted.statuses
+    return is_status and wanted.since.holds(one.since) and wanted.decided.holds(one.decided_at)
+
+
+def is_about(row: Row, wanted: Wanted, viewer: Viewer | None = None) -> bool:
+    """Whether a row is about the DAG, run, connection, collector, people and text that are wanted."""
     task = row.task
     exact = (
         (wanted.dag_id, task.dag_id),
@@ -142,15 +169,16 @@ def _matches(row: Row, wanted: Wanted) -> bool:
     )
     return (
         all(not value or value == has for value, has in exact)
-        and (not wanted.statuses or row.status in wanted.statuses)
-        and wanted.since.holds(row.since)
-        and wanted.decided.holds(row.decided_at)
+        and (not wanted.mine or (viewer is not None and viewer.is_concerned(row)))
+        and (not wanted.person or _names(row, wanted.person))
         and _is_found(row, wanted.search)
     )
 
 
-def _concerns(viewer: Viewer | None, row: Row) -> bool:
-    return viewer is not None and viewer.is_concerned(row)
+def _names(row: Row, person: str) -> bool:
+    looked_for = person.strip().casefold()
+    people = (*row.approvers, *row.decided_by, *row.asked_by, row.creator, row.triggered_by)
+    return any(looked_for == name.casefold() for name in people)
 
 
 def _is_found(row: Row, search: str) -> bool:
@@ -158,7 +186,7 @@ def _is_found(row: Row, search: str) -> bool:
     if not looked_for:
         return True
     task = row.task
-    names = (*row.approvers, *row.decided_by)
+    names = (*row.approvers, *row.decided_by, *row.asked_by)
     texts = (row.sn, row.title, task.dag_id, task.run_id, task.task_id, row.step, row.collector, *names)
     return any(looked_for in text.casefold() for text in texts)
 
@@ -183,10 +211,13 @@ _TIMES: dict[Sort, Callable[[Row], datetime | None]] = {
 def _sort_value(sort: Sort) -> Callable[[Row], Any]:
     if sort is Sort.DAG:
         return lambda row: row.task.dag_id.casefold()
+    if sort is Sort.SECONDS:
+        return lambda row: "" if row.seconds_to_decide is None else row.seconds_to_decide
     if sort in _TIMES:
         return lambda row: _TIMES[sort](row) or _BEGINNING
     return lambda row: str(getattr(row, sort.value)).casefold()
 
 
-def _values(values: Iterable[str]) -> tuple[str, ...]:
+def values_of(values: Iterable[str]) -> tuple[str, ...]:
+    """Return each value once, sorted; empty ones are none."""
     return tuple(sorted(set(filter(None, values))))

@@ -54,6 +54,14 @@ class Viewer:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """What a person wrote beside an answer."""
+
+    person: str
+    text: str
+
+
 _DEFERRED = "deferred"
 _AFTER_THE_WAIT = frozenset(
     {None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule", "awaiting_input"}
@@ -126,7 +134,8 @@ class Row:
     ``order_since`` and ``order_deadline`` sort the list: what an answer of ITSM adds does not move a row.
     ``read_at`` and ``step_at`` are as of when ITSM showed status and step. ``polled_at`` is when a poll of this
     connection last had an answer; only an open row has it. ``seen_by`` and ``seen_at`` are how and when the
-    decision reached Airflow. ``creator`` is the name that ITSM shows.
+    decision reached Airflow. ``creator`` is the name that ITSM shows, ``asked_by`` the people who asked.
+    ``seconds_to_decide`` is from the ticket's creation to its decision; None where nobody decided.
     """
 
     task: TaskKey
@@ -149,6 +158,9 @@ class Row:
     collector: str = ""
     creator: str = ""
     triggered_by: str = ""
+    asked_by: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    seconds_to_decide: float | None = None
     polled_at: datetime | None = None
     seen_by: str = ""
     seen_at: datetime | None = None
@@ -179,6 +191,7 @@ def row_of(
     collector: str = "",
     polled_at: datetime | None = None,
     sent: SentTicket | None = None,
+    person: str = "",
 ) -> Row:
     """Join a wait and its ticket into a row.
 
@@ -188,6 +201,7 @@ def row_of(
     :param live: the ticket as this process last read it; what the triggerer noted of it counts as well.
     :param polled_at: when a poll of the connection last had an answer.
     :param sent: what the record of its opening says of the ticket.
+    :param person: who started the run, by their name in ITSM; without one, their name in Airflow is shown.
     """
     verdict = wait.verdict or {}
     live = latest(live, wait.noted)
@@ -198,6 +212,8 @@ def row_of(
     step = live if live and waits else None
     title = text(verdict.get("title")) or (sent.title if sent else "") or (live.title if live else "")
     in_itsm = isinstance(status, Outcome) and status.progress is not None
+    decided_at = None if waits else (moment(verdict.get("decided_at")) or wait.ended_at)
+    creator = live.creator if live else ""
     return Row(
         task=wait.task,
         sn=wait.sn or text(verdict.get("sn")),
@@ -211,14 +227,17 @@ def row_of(
         reason="" if waits else text(verdict.get("reason")),
         since=since,
         deadline=_deadline(since, wait.approval_seconds) if waits else None,
-        decided_at=None if waits else (moment(verdict.get("decided_at")) or wait.ended_at),
+        decided_at=decided_at,
         registered_at=wait.registered_at,
         read_at=live.read_at if live else None,
         stale=waits and (live is None or live.stale),
         conn_id=wait.conn_id,
         collector=collector,
-        creator=live.creator if live else "",
+        creator=creator,
         triggered_by=wait.triggered_by,
+        asked_by=_names(sent.requester if sent else "") or _names(person or wait.triggered_by or creator),
+        remarks=remarks(verdict),
+        seconds_to_decide=_seconds_between(since, decided_at) if _is_decision(status) else None,
         polled_at=polled_at if waits and _is_after(polled_at, wait.registered_at) else None,
         seen_by=_seen_by(verdict) if in_itsm else "",
         seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
@@ -238,6 +257,10 @@ def status_of(wait: ApprovalWait, live: TicketSnapshot | None) -> Status | Outco
     if outcome is not None and outcome.is_final:
         return outcome
     return Status.RESUMING if wait.state in _AFTER_THE_WAIT else Status.ENDED
+
+
+def _is_decision(status: Status | Outcome) -> bool:
+    return isinstance(status, Outcome) and status.is_decision
 
 
 def _status_while_waiting(live: TicketSnapshot | None) -> Status:
@@ -272,10 +295,29 @@ def _seen_by(verdict: Mapping[str, Any]) -> str:
 
 def deciders(verdict: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the people who answered, each once."""
-    listed = verdict.get("approvers")
-    answers = listed if isinstance(listed, list | tuple) else ()
-    people = (text(answer.get("operator")) for answer in answers if isinstance(answer, Mapping))
+    people = (text(answer.get("operator")) for answer in _answers(verdict))
     return tuple(dict.fromkeys(filter(None, people)))
+
+
+def remarks(verdict: Mapping[str, Any]) -> tuple[Remark, ...]:
+    """Return what people wrote beside their answers, oldest first."""
+    written = ((text(answer.get("operator")), text(answer.get("remark")).strip()) for answer in _answers(verdict))
+    return tuple(Remark(person=person, text=remark) for person, remark in written if remark)
+
+
+def _answers(verdict: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = verdict.get("approvers")
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list | tuple) else []
+
+
+def _names(people: str) -> tuple[str, ...]:
+    """Return the names of a text with commas between them."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, people.split(",")))))
+
+
+def _seconds_between(since: datetime | None, until: datetime | None) -> float | None:
+    """Return the time between two moments; none below zero, since the clocks of two machines differ."""
+    return None if since is None or until is None else max(0.0, (until - since).total_seconds())
 
 
 def _address(wait: ApprovalWait, live: TicketSnapshot | None) -> str:

@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.itsm.models import (
     FlowStep,
     ListedService,
     Service,
+    Step,
     TicketAction,
     TicketInfo,
     TicketLog,
@@ -77,6 +78,8 @@ class Capabilities:
     :param tag: a ticket is found by a tag it was opened with; else by the marker in its title.
     :param verdict_field: a log shows the forms of steps, so that a form field can hold the verdict.
     :param verify_token: it makes a token for each callback and knows its own again; else the token is ours.
+    :param withdraws_any: accounts that may withdraw anybody's ticket; else only its creator may. None: there is no
+        such rule, since an application withdraws a ticket in nobody's name.
     :param signed_address: an address of a callback that carries our signature reaches Airflow as it was given.
     """
 
@@ -87,6 +90,7 @@ class Capabilities:
     tag: bool
     verdict_field: bool
     verify_token: bool
+    withdraws_any: frozenset[str] | None
     signed_address: bool = True
 
 
@@ -185,6 +189,14 @@ class Dialect(ABC):
     @abstractmethod
     def operate(self, *, sn: str, action: TicketAction, operator: str, message: str) -> Flow[None]:
         """Do something to a ticket; whether it was done, the ticket's status says."""
+
+    def hand_over(self, *, sn: str, step: Step, people: Sequence[str], operator: str, message: str) -> Flow[None]:
+        """Have a step ask other people in place of those it asks; whether it does so, the ticket's status says.
+
+        :param operator: in whose name: one whom the step asks.
+        :raises ItsmConfigurationError: this version hands nothing over.
+        """
+        raise self._lacks(f"hands no step of ticket {sn} over to others")
 
     def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
         """Rate a finished ticket; False when it was rated before, which leaves that rating as it is.

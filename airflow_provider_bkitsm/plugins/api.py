@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import AwareDatetime
 
@@ -26,6 +26,7 @@ from airflow_provider_bkitsm.plugins.api_models import (
     CollectorDetail,
     CollectorList,
     Ticket,
+    TicketList,
 )
 from airflow_provider_bkitsm.plugins.concurrency import in_thread
 from airflow_provider_bkitsm.plugins.security import SignedIn, check_storable, readable_dags, signed_in
@@ -37,7 +38,7 @@ PATH = "/api/v1"
 """Where the plugin's app mounts the API."""
 
 # The major version is in the path. The minor one counts what was added to it.
-_VERSION = "1.0"
+_VERSION = "1.1"
 _DESCRIPTION = """\
 Approvals in BlueKing ITSM that tasks of this Airflow wait for, and the log collectors that are applied for.
 
@@ -126,6 +127,48 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
         return await views.listed(user, wanted)
 
     @routes.get(
+        "/tickets",
+        tags=["approvals"],
+        summary="List tickets",
+        response_model=TicketList,
+        responses=refusals(403, 404, 422, 500),
+    )
+    async def list_tickets(
+        request: Request,
+        user: SignedIn,
+        wanted: Annotated[Wanted, Depends(_wanted_tickets)],
+        wait: Annotated[
+            bool, Query(description="With `false` ITSM is asked behind the answer, which has what is known.")
+        ] = True,
+    ) -> dict[str, Any]:
+        """Return one page of tickets, each with the tasks that wait or waited for it: the approvals by ticket.
+
+        A ticket is left by the filters if one of its tasks is; `status` and periods are those of the ticket.
+        """
+        return await views.listed_tickets(request, user, wanted, waits_for_itsm=wait)
+
+    @routes.get(
+        "/tickets.csv",
+        tags=["approvals"],
+        summary="Export tickets",
+        response_class=Response,
+        responses=refusals(403, 404, 422, 500) | _CSV_ANSWER,
+    )
+    async def export_tickets(
+        user: SignedIn,
+        wanted: Annotated[Wanted, Depends(_exported)],
+        language: Annotated[Literal["en", "zh"], Query(description="Of headings and statuses.")] = "en",
+    ) -> Response:
+        """Return all tickets that the filters leave as CSV for a spreadsheet: UTF-8 with a byte order mark.
+
+        An apostrophe stands before what a spreadsheet would take for a formula. Tickets are as they were last
+        read: ITSM is not asked for it. Times are in UTC.
+        """
+        headers = {"Content-Disposition": f'attachment; filename="approvals-{datetime.now(UTC):%Y-%m-%d}.csv"'}
+        content = await views.exported(user, wanted, language)
+        return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+    @routes.get(
         "/ticket",
         tags=["approvals"],
         summary="Show the ticket of a task instance",
@@ -197,7 +240,12 @@ _Text = Annotated[str, Query(description="Exactly this one; empty for any.")]
 _PageNumber = Annotated[int, Query(ge=1, description="From 1. Beyond the end, the last page is returned.")]
 
 
-def _wanted(
+_CSV_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A line for each ticket.", "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+
+
+def _filters(
     *,
     view: Annotated[View, Query(description="Open ones, the others, or all.")] = View.WAITING,
     search: Annotated[
@@ -214,6 +262,13 @@ def _wanted(
     mine: Annotated[
         bool, Query(description="Only what waits for the caller, or was opened, decided or started by them.")
     ] = False,
+    person: Annotated[
+        str,
+        Query(
+            max_length=200,
+            description="The name of somebody it waits for, or who answered it, asked for it or opened it.",
+        ),
+    ] = "",
     status: Annotated[
         list[ApprovalStatus],
         Query(default_factory=list, description="Any of these, of the rows that `view` leaves."),
@@ -224,10 +279,6 @@ def _wanted(
         AwareDatetime | None, Query(description="`decided_at` is this time or later.")
     ] = None,
     decided_at_lt: Annotated[AwareDatetime | None, Query(description="`decided_at` is earlier.")] = None,
-    sort: Annotated[Sort, Query(description="Rows without this value come last.")] = Sort.SINCE,
-    descending: Annotated[bool, Query(description="The latest, or the end of the alphabet, first.")] = True,
-    page: _PageNumber = 1,
-    size: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many rows a page has.")] = PAGE_SIZE,
 ) -> Wanted:
     return Wanted(
         view=view,
@@ -237,14 +288,43 @@ def _wanted(
         conn_id=conn_id,
         collector=collector,
         mine=mine,
+        person=person,
         statuses=frozenset(status),
         since=Period(start=since_gte, end=since_lt),
         decided=Period(start=decided_at_gte, end=decided_at_lt),
-        sort=sort,
-        descending=descending,
-        page=page,
-        size=size,
     )
+
+
+_Filters = Annotated[Wanted, Depends(_filters)]
+_SortBy = Annotated[Sort, Query(description="Rows without this value come last.")]
+_Descending = Annotated[bool, Query(description="The latest, or the end of the alphabet, first.")]
+_Size = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many rows a page has.")]
+
+
+def _wanted(
+    *,
+    filters: _Filters,
+    sort: _SortBy = Sort.SINCE,
+    descending: _Descending = True,
+    page: _PageNumber = 1,
+    size: _Size = PAGE_SIZE,
+) -> Wanted:
+    return replace(filters, sort=sort, descending=descending, page=page, size=size)
+
+
+def _wanted_tickets(
+    *,
+    filters: _Filters,
+    sort: _SortBy = Sort.DEADLINE,
+    descending: _Descending = False,
+    page: _PageNumber = 1,
+    size: _Size = PAGE_SIZE,
+) -> Wanted:
+    return replace(filters, sort=sort, descending=descending, page=page, size=size)
+
+
+def _exported(*, filters: _Filters, sort: _SortBy = Sort.DEADLINE, descending: _Descending = False) -> Wanted:
+    return replace(filters, sort=sort, descending=descending)
 
 
 @dataclass(frozen=True, kw_only=True)

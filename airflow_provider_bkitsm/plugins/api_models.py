@@ -82,6 +82,45 @@ class TaskInstance(_Answer):
     map_index: int = Field(description="-1 for a task that is not mapped.", examples=[-1])
 
 
+class Remark(_Answer):
+    """What a person wrote beside an answer."""
+
+    person: str = Field(description="By their name in ITSM.", examples=["alice"])
+    text: str = Field(examples=["Not before the weekend"])
+
+
+def _asked_by() -> Any:
+    description = (
+        "The people who asked: whom the task names as its requester, else who started the run, else in whose name "
+        "the ticket was opened."
+    )
+    return Field(description=description, examples=[["carol"]])
+
+
+def _remarks() -> Any:
+    return Field(description="What people wrote beside their answers, oldest first.", examples=[[]])
+
+
+def _seconds_to_decide() -> Any:
+    return Field(
+        description="From `since` to `decided_at`, in seconds; null unless it was approved or rejected.",
+        examples=[5400.0],
+    )
+
+
+def _may_withdraw(**default: Any) -> Any:
+    description = (
+        "Whether the caller may withdraw it: they may change the DAG's runs, and ITSM lets them, "
+        "as far as its rule is known."
+    )
+    return Field(description=description, **default)
+
+
+def _withdraw_by(**default: Any) -> Any:
+    description = "If ITSM does not let the caller withdraw it: who may. Empty where that is not known."
+    return Field(description=description, examples=[["robot"]], **default)
+
+
 class Approval(TaskInstance):
     """A task instance that waits, or waited, for a ticket. A text that is not known is empty, a time null."""
 
@@ -115,7 +154,65 @@ class Approval(TaskInstance):
     stalled: bool = Field(description="Whether the ticket waits for nobody, a minute after it was opened.")
     creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
     triggered_by: str = Field(description="Who started the run, by the name in Airflow; empty for a schedule.")
+    asked_by: list[str] = _asked_by()
+    remarks: list[Remark] = _remarks()
+    seconds_to_decide: float | None = _seconds_to_decide()
     collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
+
+
+class TicketTask(TaskInstance):
+    """A task instance that waits, or waited, for a ticket."""
+
+    status: ApprovalStatus = Field(description="As of its ticket; tasks of one ticket may differ.")
+    open: bool = Field(description="Whether the run does not have the decision yet.")
+    deadline: Time | None = Field(description="When the task gives up; null if never, and once it is over.")
+    reason_code: _OrNull[Reason] = Field(description="Why it has this outcome; null without one.", examples=[None])
+    reason: str = Field(description="The same for people, in English; empty while it is open.", examples=[""])
+    may_change: bool = Field(description="Whether it is open and the caller may change the DAG's runs.")
+
+
+class TicketOfList(_Answer):
+    """A ticket, and the tasks that wait or waited for it, of the DAGs that the caller may read."""
+
+    sn: str = Field(description="Its number in ITSM; empty while it is not known.", examples=[_SN])
+    conn_id: str = Field(
+        description="Airflow's connection to the ITSM of the ticket.", examples=["bkitsm_default"]
+    )
+    title: str = Field(examples=["Release 7"])
+    ticket_url: str = Field(description="The ticket's page in ITSM: http(s), or empty.", examples=[_ADDRESS])
+    status: ApprovalStatus = Field(
+        description="`waiting`, `suspended` or `resuming` while a task is open; then its outcome, or `ended`.",
+        examples=["waiting"],
+    )
+    open: bool = Field(description="Whether a run does not have the decision yet.")
+    step: str = Field(description="The step it waits in, while it is open.", examples=["Leader"])
+    approvers: list[str] = Field(description="Whom it waits for, by their names in ITSM.", examples=[["alice"]])
+    decided_by: list[str] = Field(description="Who answered, by their names in ITSM.", examples=[[]])
+    asked_by: list[str] = _asked_by()
+    remarks: list[Remark] = _remarks()
+    reason_code: _OrNull[Reason] = Field(description="Why it has this outcome; null without one.", examples=[None])
+    reason: str = Field(description="The same for people, in English; empty while it is open.", examples=[""])
+    since: Time | None = Field(description="When the ticket was opened, or the first wait began.")
+    deadline: Time | None = Field(description="When the first of the waiting tasks gives up; null if none does.")
+    decided_at: Time | None = Field(description="When it was decided, or the task ended; null while it is open.")
+    seconds_to_decide: float | None = _seconds_to_decide()
+    seen_by: _OrNull[SeenBy] = Field(description="How the decision reached Airflow.", examples=[None])
+    seen_at: Time | None = Field(description="When the decision reached Airflow.")
+    polled_at: Time | None = Field(description="While it is open: when the connection was last polled.")
+    read_at: Time | None = Field(description="As of when `status` is, if ITSM has said it.")
+    stale: bool = Field(description="Whether ITSM did not confirm `status` just now; for an open ticket.")
+    step_at: Time | None = Field(description="As of when `step` and `approvers` are.")
+    step_stale: bool = Field(description="Whether ITSM did not confirm `step` and `approvers` just now.")
+    stalled: bool = Field(description="Whether the ticket waits for nobody, a minute after it was opened.")
+    creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
+    collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
+    tasks: list[TicketTask] = Field(description="Its tasks, at most 100: the one that `status` is of first.")
+    task_count: int = Field(
+        description="How many tasks it has, of the DAGs that the caller may read.", examples=[1]
+    )
+    may_withdraw: bool = _may_withdraw()
+    withdraw_by: list[str] = _withdraw_by()
+    may_remind: bool = Field(description="Whether the caller may have a reminder sent.")
 
 
 class _Page(_Answer):
@@ -133,6 +230,24 @@ class ApprovalList(_Page):
     decided: int = Field(description="How many rows are not open, whatever `view` is.", examples=[0])
     dags: list[str] = Field(description="The DAGs there are rows of, without any filter.", examples=[[_DAG]])
     collectors: list[str] = Field(description="What `collector` can be, without any filter.", examples=[[]])
+    itsm_answered: bool = Field(description="Whether every ITSM that was asked for this answer answers.")
+
+
+class TicketList(_Page):
+    """One page of the tickets of the DAGs that the caller may read."""
+
+    total: int = Field(description="How many tickets all pages have.", examples=[1])
+    rows: list[TicketOfList]
+    waiting: int = Field(description="How many tickets are open, whatever `view` is.", examples=[1])
+    decided: int = Field(description="How many tickets are not open, whatever `view` is.", examples=[0])
+    dags: list[str] = Field(description="The DAGs there are tickets of, without any filter.", examples=[[_DAG]])
+    collectors: list[str] = Field(description="What `collector` can be, without any filter.", examples=[[]])
+    connections: list[str] = Field(
+        description="What `conn_id` can be, without any filter.", examples=[["bkitsm_default"]]
+    )
+    people: list[str] = Field(
+        description="What `person` can be, without any filter: at most 500 names.", examples=[["alice"]]
+    )
     itsm_answered: bool = Field(description="Whether every ITSM that was asked for this answer answers.")
 
 
@@ -307,6 +422,8 @@ class Ticket(_Answer):
     decision: Decision | None = Field(default=None, description="Null before the task has one.")
     collector: CollectorPayload | None = Field(default=None, description="The log collector it is about.")
     may_change: bool = Field(default=False, description="Whether the caller may change the DAG's runs.")
+    may_withdraw: bool = _may_withdraw(default=False)
+    withdraw_by: list[str] = _withdraw_by(default=[])
     may_remind: bool = Field(default=False, description="Whether the caller may have a reminder sent.")
     frame_url: str = Field(
         default="", description="ITSM's page, if `[bkitsm] itsm_frame_origin` allows a frame of it.", examples=[""]

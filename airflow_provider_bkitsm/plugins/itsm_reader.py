@@ -165,8 +165,11 @@ class TicketCache:
         seen = replace(live, **self._as_live(step, live.created_at)) if step else live
         return replace(seen, stale=self._itsm.is_down(ticket[0]) or self._itsm.age(live.read_at) > 2 * _FRESH)
 
-    async def refresh(self, tickets: Iterable[Ticket]) -> bool:
-        """Read the tickets that are missing or old, and wait a moment; False while an ITSM does not answer."""
+    async def refresh(self, tickets: Iterable[Ticket], *, waits: bool = True) -> bool:
+        """Read the tickets that are missing or old, and wait a moment; False while an ITSM does not answer.
+
+        :param waits: False has ITSM asked behind the answer.
+        """
         wanted: defaultdict[str, list[str]] = defaultdict(list)
         for conn_id, sn in dict.fromkeys(tickets):
             if conn_id and sn:
@@ -176,7 +179,7 @@ class TicketCache:
             if not self._itsm.is_paused(conn_id):
                 self._start_searches(conn_id, sns, gateways)
                 self._start_steps(conn_id, sns, gateways)
-        groups = [(conn_id, kind) for conn_id in wanted for kind in ("search", "step")]
+        groups = [(conn_id, kind) for conn_id in wanted for kind in ("search", "step")] if waits else []
         is_known = all((conn_id, sn) in self._tickets for conn_id, sns in wanted.items() for sn in sns)
         await self._background.settle(groups, seconds=PAGE_SECONDS if is_known else UNKNOWN_SECONDS)
         return not any(map(self._itsm.is_down, wanted))

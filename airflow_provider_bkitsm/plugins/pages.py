@@ -17,6 +17,9 @@ from airflow_provider_bkitsm.version_compat import airflow_conf
 
 log = logging.getLogger(__name__)
 
+IMPORTED = {"approvals": "filters", "ticket": "dialogs"}
+"""What a page's own script imports alone: the browser asks for it before it has read that script."""
+
 _ASSETS = Path(__file__).with_name("assets")
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 
@@ -68,7 +71,8 @@ def _origin(setting: str, own: str) -> str:
 
 
 def _page(name: str, headers: dict[str, str] | None = None) -> HTMLResponse:
-    return HTMLResponse(_read("shell.html").replace("{{ page }}", escape(name)), headers=headers)
+    shell = _read("shell.html").replace("{{ imported }}", IMPORTED.get(name, name))
+    return HTMLResponse(shell.replace("{{ page }}", escape(name)), headers=headers)
 
 
 @cache

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, asked_of_application, decision_of
-from airflow_provider_bkitsm.approvals.list_page import Page, Wanted, page_of
+from airflow_provider_bkitsm.approvals.csv_export import csv_of
+from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
+from airflow_provider_bkitsm.approvals.ticket_list import listed_tickets, ticket_of, ticket_page_of
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
@@ -24,12 +26,12 @@ from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
 from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import frame_origin
-from airflow_provider_bkitsm.plugins.reminders import reminder
+from airflow_provider_bkitsm.plugins.reminders import page_senders
 from airflow_provider_bkitsm.plugins.security import (
     airflow_name,
     check_reads,
@@ -38,12 +40,16 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
+from airflow_provider_bkitsm.plugins.ticket_rights import TicketRights
+from airflow_provider_bkitsm.translation import Language
 
 if TYPE_CHECKING:
     from fastapi import Request
 
     from airflow_provider_bkitsm.collectors.store import AuditEntry, CollectorStore
     from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
+
+T = TypeVar("T")
 
 _SECONDS = 5.0
 
@@ -236,6 +242,7 @@ def _end_of(wait: ApprovalWait, rounds: RoundRecords | None) -> Mapping[str, Any
     return (rounds.own or rounds.source).verdict
 
 
+_MOST_ROWS = 20_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
 # Seconds for which people who may read the same DAGs share one read of the database.
@@ -246,10 +253,29 @@ _POLLED = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class PageContext:
-    """What rows show besides their waits: collectors' names by ticket, and last polls by connection."""
+    """What rows show besides their waits.
+
+    :param names: collectors' names by ticket.
+    :param polls: last polls by connection.
+    :param people: names in ITSM by names in Airflow.
+    """
 
     names: Mapping[str, str] = field(default_factory=dict)
     polls: Mapping[str, datetime] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a list is made of: the waits that a person may see, and that person, where the list is theirs alone.
+
+    :param answered: whether every ITSM that was asked for it answered.
+    """
+
+    waits: list[ApprovalWait]
+    context: PageContext
+    viewer: Viewer | None
+    answered: bool
 
 
 class ApprovalViews:
@@ -261,6 +287,8 @@ class ApprovalViews:
         self.collectors = Collectors()
         itsm = ItsmReader(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
         self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
+        self._rights = TicketRights(self._gateway)
+        self._rows: dict[TaskKey, tuple[tuple[Any, ...], Row]] = {}
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
         self._gateways: SharedCache[Gateway | None] = SharedCache(_SHARED)
@@ -268,24 +296,45 @@ class ApprovalViews:
         self._stories: SharedCache[tuple[dict[str, Any] | None, str]] = SharedCache(_SHARED)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
-        """Return one page of the list. Only the open tickets of this page are read anew from ITSM.
+        """Return one page of the list by task. Only the open tickets of this page are read anew from ITSM.
 
         All rows are in the answer, however slow ITSM is: what it answers later is in the next one.
         """
-        dags = await in_thread(readable_dags, user)
-        read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
-        waits = await self._waits.get(dags, lambda: in_thread(read))
-        context = PageContext(names=await self._collector_names(dags), polls=await self._last_polls())
-        await self.sent.refresh(wait.ticket for wait in waits)
-        viewer, all_answered = await self._viewer(user, waits) if wanted.mine else (None, True)
-        page = await in_thread(self._page, waits, context, wanted, viewer)
+        listing = await self._listing(user, wanted)
+        page = await in_thread(self._with_rows, page_of, listing, wanted)
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
-        shown = [(row.conn_id, row.sn) for row in page.rows if row.is_open]
-        refreshed = await self.live.refresh(await self._in_their_itsm(shown))
-        by_task = {wait.task: wait for wait in waits}
-        rows = [self._row(by_task[row.task], context).as_dict() for row in page.rows]
-        answered = refreshed and all_answered
+        answered = await self._refresh(listing, page.rows)
+        by_task = {wait.task: wait for wait in listing.waits}
+        rows = [self._row(by_task[row.task], listing.context).as_dict() for row in page.rows]
         return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+
+    async def listed_tickets(
+        self, request: Request, user: Any, wanted: Wanted, *, waits_for_itsm: bool = True
+    ) -> dict[str, Any]:
+        """Return one page of the list by ticket, as ``listed`` does, with what the person may do with each.
+
+        :param waits_for_itsm: False returns what is known, and ITSM is asked behind the answer.
+        """
+        listing = await self._listing(user, wanted)
+        page = await in_thread(self._with_rows, ticket_page_of, listing, wanted)
+        leads = [ticket.lead for ticket in page.tickets]
+        answered = await self._refresh(listing, leads, waits=waits_for_itsm)
+        by_task = {wait.task: wait for wait in listing.waits}
+        fresh = [
+            ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
+            for ticket in page.tickets
+        ]
+        rows = await self._rights.add(request, user, fresh)
+        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+
+    async def exported(self, user: Any, wanted: Wanted, language: Language) -> str:
+        """Return all tickets that the filters leave as CSV, as they were last read: ITSM is not asked for it."""
+        listing = await self._listing(user, wanted)
+
+        def export() -> str:
+            return csv_of(self._with_rows(listed_tickets, listing, wanted), language=language)
+
+        return await in_thread(export)
 
     async def ticket(self, request: Request, user: Any, task: TaskKey) -> dict[str, Any]:
         """Return the ticket of a task instance, with its story where ITSM answers."""
@@ -296,13 +345,15 @@ class ApprovalViews:
         applied = await self._collector(wait, frozenset({task.dag_id}))
         await self.sent.refresh([wait.ticket])
         await self.live.refresh(await self._in_their_itsm([wait.ticket]))
-        row = self._row(wait, PageContext(polls=await self._last_polls()))
+        row = self._row(wait, PageContext(polls=await self._last_polls(), people=_user_mapping()))
         rounds = await in_thread(_read_rounds, wait)
         sent = rounds.source.request if rounds else applied.request if applied else None
         story, problem = await self._story(wait, sent)
         differences = (story or {}).get("differences")
         asked = asked_of(rounds, differences) if rounds else applied and asked_of_application(applied, differences)
         changes = await in_thread(may_change, request, user, task.dag_id)
+        creator = row.creator or (story or {}).get("creator", "")
+        withdraws, withdraw_by = await self._rights.withdrawal(user, wait.conn_id, creator)
         return {
             "ticket": row.as_dict(),
             "story": story,
@@ -311,7 +362,9 @@ class ApprovalViews:
             "decision": decision_of(_end_of(wait, rounds), opened_at=row.since),
             "collector": applied and collector_row(applied) | {"payload": applied.etl_payload},
             "may_change": changes,
-            "may_remind": changes and await in_thread(reminder) is not None,
+            "may_withdraw": changes and row.is_open and bool(wait.sn) and withdraws,
+            "withdraw_by": withdraw_by if row.is_open else (),
+            "may_remind": changes and bool(await in_thread(page_senders, wait.task)),
             "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
             "now": now,
         }
@@ -360,16 +413,42 @@ class ApprovalViews:
         elsewhere = {ticket for ticket, one in sent.items() if spoken.get(ticket[0], one.dialect) != one.dialect}
         return [ticket for ticket in named if ticket not in elsewhere]
 
-    def _page(
-        self, waits: Iterable[ApprovalWait], context: PageContext, wanted: Wanted, viewer: Viewer | None
-    ) -> Page:
-        """Build one page out of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
-        return page_of([self._row(wait, context) for wait in waits], wanted, viewer)
+    async def _listing(self, user: Any, wanted: Wanted) -> Listing:
+        """Read what a list is made of. People who may read the same DAGs share it for a few seconds."""
+        dags = await in_thread(readable_dags, user)
+        read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
+        waits = await self._waits.get(dags, lambda: in_thread(read))
+        polls = await self._last_polls()
+        context = PageContext(names=await self._collector_names(dags), polls=polls, people=_user_mapping())
+        await self.sent.refresh(wait.ticket for wait in waits)
+        viewer, answered = await self._viewer(user, waits) if wanted.mine else (None, True)
+        return Listing(waits=waits, context=context, viewer=viewer, answered=answered)
+
+    async def _refresh(self, listing: Listing, rows: Iterable[Row], *, waits: bool = True) -> bool:
+        """Read the open tickets of these rows anew, and wait a moment; False while an ITSM does not answer."""
+        shown = [(row.conn_id, row.sn) for row in rows if row.is_open]
+        return await self.live.refresh(await self._in_their_itsm(shown), waits=waits) and listing.answered
+
+    def _with_rows(
+        self, make: Callable[[Sequence[Row], Wanted, Viewer | None], T], listing: Listing, wanted: Wanted
+    ) -> T:
+        """Make something of thousands of rows. Blocks: in the event loop, callbacks would wait for it."""
+        if len(self._rows) > _MOST_ROWS:
+            self._rows.clear()
+        rows = [self._row(wait, listing.context) for wait in listing.waits]
+        return make(rows, wanted, listing.viewer)
 
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
         collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
-        return row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent)
+        person = str(context.people.get(wait.triggered_by, ""))
+        # Building a row takes longer than seeing that nothing of it has changed.
+        key = (wait, live, collector, polled_at, sent, person)
+        last = self._rows.get(wait.task)
+        if last is None or last[0] != key:
+            row = row_of(wait, live, collector=collector, polled_at=polled_at, sent=sent, person=person)
+            last = self._rows[wait.task] = key, row
+        return last[1]
 
     async def _viewer(self, user: Any, waits: Iterable[ApprovalWait]) -> tuple[Viewer, bool]:
         """Return the viewer with their tickets, and whether every ITSM answered.
@@ -406,6 +485,14 @@ class ApprovalViews:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
         except StoreUnavailable:
             return []
+
+
+def _user_mapping() -> Mapping[str, Any]:
+    """Return names in ITSM by names in Airflow; none where the setting cannot be read."""
+    try:
+        return settings.user_mapping()
+    except ItsmConfigurationError:
+        return {}
 
 
 def _collector_name(row: CollectorRow) -> str:

@@ -171,11 +171,13 @@ class SentTicket:
     :param title: as ITSM shows what was sent.
     :param opened_at: by its worker's clock (aware).
     :param dialect: the one that it was opened in.
+    :param requester: who asks, names in ITSM with commas between them; empty where nobody has said.
     """
 
     title: str
     opened_at: datetime | None
     dialect: str = FIRST
+    requester: str = ""
 
 
 def read_sent_tickets(tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], SentTicket]:
@@ -217,7 +219,8 @@ def _sent_ticket(row: Any) -> SentTicket:
     dialect = DIALECTS.get(stored)
     title = fields.get("title") if isinstance(fields, Mapping) else None
     shown = dialect.title_as_shown(title) if dialect and isinstance(title, str) else ""
-    return SentTicket(title=shown, opened_at=row.opened_at, dialect=stored)
+    requester = str(request.get(REQUESTER) or "")
+    return SentTicket(title=shown, opened_at=row.opened_at, dialect=stored, requester=requester)
 
 
 @contextmanager

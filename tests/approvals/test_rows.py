@@ -24,6 +24,7 @@ from airflow_provider_bkitsm.approvals.rows import (
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
+from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
 
 TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -329,3 +330,57 @@ def test_without_an_address_nothing_is_guessed():
 def test_a_task_without_a_ticket_has_none():
     assert wait_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="other")) is None
     assert wait_of([OPENED, WAITS], TaskKey(dag_id="d", run_id="r", task_id="wait", map_index=0)) is None
+
+
+# What people wrote, who asked, and how long it took
+
+
+def test_remarks_are_those_of_the_stored_verdict():
+    answers = [
+        {"operator": "alice", "approved": True, "remark": " fine "},
+        {"operator": "bob", "approved": False, "remark": ""},
+        {"operator": "", "approved": None, "remark": "by itself"},
+        *({"operator": 7, "remark": 7}, "nonsense", None),
+    ]
+    row = row_of(found("failed", verdict=verdict(Outcome.REJECTED) | {"approvers": answers}), None)
+    assert [(remark.person, remark.text) for remark in row.remarks] == [("alice", "fine"), ("", "by itself")]
+
+
+@pytest.mark.parametrize("answers", [None, "x", {}, 7, [None]])
+def test_what_holds_no_remark_has_none(answers):
+    row = row_of(found("failed", verdict=verdict(Outcome.REJECTED) | {"approvers": answers}), None)
+    assert (row.remarks, row.decided_by) == ((), ())
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one.is_final])
+def test_the_time_to_decide_is_from_creation_to_decision(outcome):
+    said = verdict(outcome, decided_at=NOW.isoformat())
+    row = row_of(found("success", verdict=said), live(Progress.FINISHED, created_at=NOW - AN_HOUR))
+    assert row.seconds_to_decide == (3600.0 if outcome in (Outcome.APPROVED, Outcome.REJECTED) else None)
+
+
+def test_no_time_passes_backwards():
+    said = verdict(Outcome.APPROVED, decided_at=NOW.isoformat())
+    row = row_of(found("success", verdict=said), live(Progress.FINISHED, created_at=NOW + AN_HOUR))
+    assert row.seconds_to_decide == 0.0
+
+
+def test_while_it_is_open_nothing_is_decided():
+    assert row_of(found(), live()).seconds_to_decide is None
+
+
+@pytest.mark.parametrize(
+    ("requester", "person", "triggered_by", "creator", "people"),
+    [
+        ("carol", "dave", "Dave", "robot", ("carol",)),
+        ("carol, dave", "", "", "robot", ("carol", "dave")),
+        ("", "dave", "Dave", "robot", ("dave",)),
+        ("", "", "Dave", "robot", ("Dave",)),
+        ("", "", "", "robot", ("robot",)),
+        ("", "", "", "", ()),
+    ],
+)
+def test_who_asked_is_a_person_where_one_is_known(requester, person, triggered_by, creator, people):
+    sent = SentTicket(title="T", opened_at=NOW, requester=requester)
+    row = row_of(found(triggered_by=triggered_by), live(creator=creator), sent=sent, person=person)
+    assert row.asked_by == people

@@ -215,7 +215,7 @@ def test_filters_and_sorting_work_with_the_keyboard(page, airflow, evil):
     page.one("#search").send_keys(Keys.CONTROL + "a", Keys.DELETE)
     row(page, one.sn, "waiting")
     page.one("[data-key=sort-title]").send_keys(Keys.ENTER)
-    page.one("th[aria-sort=descending] button", text="Ticket")
+    page.one("th[aria-sort=ascending] button", text="Ticket")
     assert page.script("return document.activeElement.dataset.key") == "sort-title"
     assert "sort=title" in page.driver.current_url
 

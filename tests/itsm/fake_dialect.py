@@ -28,7 +28,10 @@ def answered(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
 
 class FakeDialect(Dialect):
-    name, capabilities = "fake", Capabilities(fast_approval=True, verdict_field=True, **_ABSENT)
+    name, capabilities = (
+        "fake",
+        Capabilities(fast_approval=True, verdict_field=True, withdraws_any=frozenset(), **_ABSENT),
+    )
 
     def __init__(self) -> None:
         self.tickets: dict[str, models.TicketInfo] = {}

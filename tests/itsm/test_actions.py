@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_bkitsm.hooks.connection import DIALECTS
 from airflow_provider_bkitsm.itsm import errors
-from airflow_provider_bkitsm.itsm.actions import operate, read_status, withdraw_or_terminate
+from airflow_provider_bkitsm.itsm.actions import may_withdraw, operate, read_status, withdraw_or_terminate
 from tests.itsm.flows import drive
 
 REFUSED = errors.ItsmRefusedError("no", code=3900004)
@@ -127,3 +128,28 @@ def test_p5_a_ticket_that_nobody_may_end_says_why_it_can_neither_be_withdrawn_no
 
 def test_p1_a_ticket_that_is_over_is_not_terminated():
     assert off("FINISHED", WITHDRAW=REFUSED) == ("FINISHED", [("WITHDRAW", "carol")])
+
+
+V2, V4 = DIALECTS["v2"].capabilities, DIALECTS["v4"].capabilities
+
+
+@pytest.mark.parametrize(
+    ("person", "creator", "allowed"),
+    [
+        ("robot", "robot", True),
+        ("alice", "robot", False),
+        ("admin", "robot", True),
+        ("alice", "alice(Alice Smith)", True),
+        ("Alice", "alice", False),
+        ("", "", False),
+        ("alice", "", False),
+        ("admin", "", True),
+    ],
+)
+def test_who_may_withdraw_is_itsms_rule(person, creator, allowed):
+    assert may_withdraw(V2, person=person, creator=creator) is allowed
+
+
+@pytest.mark.parametrize("creator", ["robot", ""])
+def test_of_v4_an_application_withdraws_in_nobodys_name(creator):
+    assert may_withdraw(V4, person="alice", creator=creator)

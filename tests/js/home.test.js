@@ -44,7 +44,7 @@ test("while nothing waits Home shows nothing", () => {
   assert.equal(shown(0), null);
 });
 
-test("it counts at once and every minute, not while nobody looks, and no more after the end", async () => {
+test("it counts at once and each minute, not while nobody looks, nor after the end", async () => {
   mock.timers.enable({ apis: ["setInterval"] });
   const counts = [];
   const asked = [];
@@ -55,7 +55,7 @@ test("it counts at once and every minute, not while nobody looks, and no more af
   const stop = keepCounting((waiting) => counts.push(waiting));
   await answered();
   assert.deepEqual(counts, [1]);
-  assert.match(asked[0], /\/api\/v1\/approvals\?view=waiting&size=1$/);
+  assert.match(asked[0], /\/api\/v1\/tickets\?view=waiting&size=1&wait=false$/);
   mock.timers.tick(60_000);
   await answered();
   document.hidden = true;

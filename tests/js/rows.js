@@ -32,8 +32,40 @@ export function row(values = {}) {
     stalled: false,
     conn_id: "bkitsm_default",
     collector: "",
+    asked_by: ["carol"],
+    remarks: [],
+    seconds_to_decide: null,
     ...values,
   };
+}
+
+/* A ticket of the list, and a task of it. */
+
+export function task(values = {}) {
+  return {
+    dag_id: "release",
+    run_id: "manual__1",
+    task_id: "wait",
+    map_index: -1,
+    status: "waiting",
+    open: true,
+    may_change: true,
+    ...values,
+  };
+}
+
+export function ticket(values = {}) {
+  const { dag_id, run_id, task_id, map_index, ...shared } = row();
+  const rights = { may_withdraw: true, withdraw_by: [], may_remind: true };
+  const joined = { ...shared, tasks: [task()], ...rights, ...values };
+  return { task_count: joined.tasks.length, ...joined };
+}
+
+export function decidedTicket(values = {}) {
+  const { dag_id, run_id, task_id, map_index, ...ended } = decided();
+  const tasks = [task({ status: ended.status, open: false, may_change: false })];
+  const answer = { remarks: [{ person: "bob", text: "Not now" }], seconds_to_decide: 1800 };
+  return ticket({ ...ended, tasks, ...answer, may_withdraw: false, may_remind: false, ...values });
 }
 
 export function decided(values = {}) {

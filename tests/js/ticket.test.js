@@ -79,7 +79,8 @@ function factsOf(values, story = { creator: "alice" }) {
 
 test("the facts of a ticket that waits", () => {
   const shown = factsOf(row());
-  assert.equal(shown["Asked by"], "alice");
+  assert.equal(shown["Asked by"], "carol");
+  assert.equal(shown["Opened by"], "alice");
   assert.match(shown.Deadline, / · in 1 d 1 h$/);
   assert.ok(!("Decided" in shown));
   assert.ok(!("Reason" in shown));
@@ -91,7 +92,8 @@ test("the facts of a ticket that was decided", () => {
   assert.equal(shown["Decided by"], "bob");
   assert.equal(shown.Reason, "an approver refused");
   assert.ok(!("Deadline" in shown));
-  assert.ok(!("Asked by" in shown));
+  assert.ok(!("Opened by" in shown));
+  assert.ok(!("Asked by" in factsOf(row({ asked_by: [] }))));
   assert.ok(!("Reason" in factsOf(decided({ reason_code: "approved" }))));
 });
 
@@ -129,7 +131,7 @@ const told = (sentence, more = {}) => {
   return storyList([{ ...entry, automatic: false, sentence: whole, ...more }], NOW);
 };
 
-test("a known sentence of ITSM is told in English, with the original on hover and for who listens", () => {
+test("a known sentence of ITSM is told in English, with the original to hover and hear", () => {
   const list = told({ action: "handed_over", to: "bob", note: "请代审" });
   const [words, original] = all(list, "span");
   assert.equal(words.textContent, "handed 一级审批 over to bob: 请代审");

@@ -57,7 +57,7 @@ test("a word is said with its values", () => {
   assert.equal(say("page", 2, 3, 51), "Page 2 of 3, 51 tickets");
   assert.equal(say("m", 0), "0 min");
   speak("zh-CN");
-  assert.equal(say("page", 2, 3, 51), "第 2 页，共 3 页，51 条");
+  assert.equal(say("page", 2, 3, 51), "第 2 页，共 3 页，51 张单据");
 });
 
 test("a value that looks like a placeholder stays as it is", () => {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_provider_bkitsm.approvals.csv_export import csv_of
 from airflow_provider_bkitsm.approvals.list_page import Period, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.plugins import api
 from tests.plugins.people import Person, auth_manager
@@ -43,11 +46,23 @@ class ApprovalViews:
     """Remembers what was wanted."""
 
     wanted: Wanted | None = None
+    language = ""
+    waits_for_itsm = True
     collectors = Collectors()
 
     async def listed(self, _user: Any, wanted: Wanted) -> dict[str, Any]:
         self.wanted = wanted
         return {**page_of([], wanted).as_dict(), "itsm_answered": True, "now": NOW}
+
+    async def listed_tickets(
+        self, _request: Any, _user: Any, wanted: Wanted, *, waits_for_itsm: bool
+    ) -> dict[str, Any]:
+        self.wanted, self.waits_for_itsm = wanted, waits_for_itsm
+        return {**ticket_page_of([], wanted).as_dict(), "itsm_answered": True, "now": NOW}
+
+    async def exported(self, _user: Any, wanted: Wanted, language: str) -> str:
+        self.wanted, self.language = wanted, language
+        return csv_of([])
 
 
 @pytest.fixture
@@ -64,9 +79,13 @@ def client(views) -> Iterator[TestClient]:
         yield TestClient(app, headers={"Authorization": f"Bearer {token}"})
 
 
-def test_every_filter_reaches_the_list(client, views):
-    asked = {"view": "all", "sort": "title", "descending": "false", "page": "2", "size": "10", "mine": "true"}
-    texts = {"search": "s", "dag_id": "d", "run_id": "r", "collector": "c", "conn_id": "itsm"}
+LISTS = ["approvals", "tickets"]
+
+
+@pytest.mark.parametrize("path", [*LISTS, "tickets.csv"])
+def test_every_filter_reaches_the_list(client, views, path):
+    asked = {"view": "all", "sort": "title", "descending": "false", "mine": "true"}
+    texts = {"search": "s", "dag_id": "d", "run_id": "r", "collector": "c", "conn_id": "itsm", "person": "p"}
     statuses = {"status": ["rejected", "ended"]}
     periods = {
         "since_gte": "2026-11-01T00:00:00Z",
@@ -74,8 +93,10 @@ def test_every_filter_reaches_the_list(client, views):
         "decided_at_gte": "2026-11-03T00:00:00Z",
         "decided_at_lt": "2026-11-04T00:00:00Z",
     }
-    assert client.get("/api/v1/approvals", params=asked | texts | statuses | periods).status_code == 200
-    chosen = {"view": View.ALL, "sort": Sort.TITLE, "descending": False, "page": 2, "size": 10, "mine": True}
+    one_page = {"page": 2, "size": 10} if path in LISTS else {}
+    params = asked | texts | statuses | periods | one_page
+    assert client.get(f"/api/v1/{path}", params=params).status_code == 200
+    chosen = {"view": View.ALL, "sort": Sort.TITLE, "descending": False, "mine": True, **one_page}
     first, second, third, fourth = (datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3, 4))
     since, decided = Period(start=first, end=second), Period(start=third, end=fourth)
     wanted = Wanted(**chosen, **texts, statuses=frozenset(statuses["status"]), since=since, decided=decided)
@@ -87,6 +108,35 @@ def test_without_filters_all_that_waits_is_listed(client, views):
     assert views.wanted == Wanted()
 
 
+@pytest.mark.parametrize("path", ["tickets", "tickets.csv"])
+def test_without_an_order_the_nearest_deadline_comes_first(client, views, path):
+    client.get(f"/api/v1/{path}")
+    assert views.wanted == Wanted(sort=Sort.DEADLINE, descending=False)
+
+
+@pytest.mark.parametrize(("params", "waits"), [({}, True), ({"wait": "true"}, True), ({"wait": "false"}, False)])
+def test_who_needs_no_news_of_itsm_is_not_kept_waiting(client, views, params, waits):
+    client.get("/api/v1/tickets", params=params)
+    assert views.waits_for_itsm is waits
+
+
+@pytest.mark.parametrize(("params", "language"), [({}, "en"), ({"language": "zh"}, "zh")])
+def test_the_export_is_a_file_that_excel_reads(client, views, params, language):
+    answer = client.get("/api/v1/tickets.csv", params=params)
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert re.fullmatch(
+        r'attachment; filename="approvals-\d{4}-\d\d-\d\d\.csv"', answer.headers["content-disposition"]
+    )
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    assert views.language == language
+
+
+@pytest.mark.parametrize("params", [{"language": "fr"}, {"person": "x" * 201}, {"sort": "x"}])
+def test_an_export_of_nonsense_is_refused(client, views, params):
+    assert client.get("/api/v1/tickets.csv", params=params).status_code == 422
+    assert views.wanted is None
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -95,8 +145,9 @@ def test_without_filters_all_that_waits_is_listed(client, views):
         *({"since_gte": "2026-11-01"}, {"since_lt": "2026-11-01T00:00:00"}, {"decided_at_gte": ""}),
     ],
 )
-def test_nonsense_is_refused(client, views, nonsense):
-    assert client.get("/api/v1/approvals", params=nonsense).status_code == 422
+@pytest.mark.parametrize("path", LISTS)
+def test_nonsense_is_refused(client, views, nonsense, path):
+    assert client.get(f"/api/v1/{path}", params=nonsense).status_code == 422
     assert views.wanted is None
 
 
@@ -138,6 +189,8 @@ UNSTORABLE = ["\x00", "run\x00", "\x00" * 300]
     ("path", "names"),
     [
         ("/api/v1/approvals", ["search", "dag_id", "run_id", "collector", "another"]),
+        ("/api/v1/tickets", ["search", "person", "another"]),
+        ("/api/v1/tickets.csv", ["search", "person", "another"]),
         ("/api/v1/ticket", ["dag_id", "run_id", "task_id"]),
         ("/api/v1/collector", ["bklog_conn_id"]),
         ("/api/v1/collectors", ["another"]),

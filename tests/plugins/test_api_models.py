@@ -11,9 +11,19 @@ from pydantic import BaseModel, ValidationError
 from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, row_of
 from airflow_provider_bkitsm.approvals.ticket_detail import Entry, FormRow, Kind, TicketDetail
+from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.plugins import api_models
-from airflow_provider_bkitsm.plugins.api_models import Approval, ApprovalList, Collector, Story, Time
+from airflow_provider_bkitsm.plugins.api_models import (
+    Approval,
+    ApprovalList,
+    Collector,
+    Story,
+    TicketList,
+    TicketOfList,
+    TicketTask,
+    Time,
+)
 from airflow_provider_bkitsm.plugins.views import collector_row
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
@@ -27,6 +37,15 @@ def test_nothing_of_a_row_is_lost_on_its_way():
     assert row.as_dict().keys() == Approval.model_fields.keys()
     page = page_of([row], Wanted()).as_dict()
     assert page.keys() | {"itsm_answered", "now"} == ApprovalList.model_fields.keys()
+
+
+def test_nothing_of_a_listed_ticket_is_lost():
+    page = ticket_page_of([row_of(WAIT, None)], Wanted())
+    rights = {"may_withdraw", "withdraw_by", "may_remind"}
+    (ticket,) = page.as_dict()["rows"]
+    assert ticket.keys() | rights == TicketOfList.model_fields.keys()
+    assert ticket["tasks"][0].keys() | {"may_change"} == TicketTask.model_fields.keys()
+    assert page.as_dict().keys() | {"itsm_answered", "now"} == TicketList.model_fields.keys()
 
 
 def test_nothing_of_a_ticket_is_lost_but_the_address_that_is_framed():

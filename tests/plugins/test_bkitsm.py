@@ -116,3 +116,47 @@ def test_what_cannot_be_imported_keeps_no_triggerer_from_starting(monkeypatch, c
     monkeypatch.setitem(sys.modules, "airflow_provider_bkitsm.tickets.poller", None)
     BkItsmPlugin.on_load()
     assert "tickets.poller could not be imported" in caplog.text
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Load the plugin as Airflow does, and return the apps that it puts on Airflow's pages."""
+    monkeypatch.setattr(BkItsmPlugin, "react_apps", [])
+    monkeypatch.setattr(sys, "argv", ["airflow", "api-server"])
+
+    def load(**options: str) -> list[dict[str, str]]:
+        for name, value in options.items():
+            monkeypatch.setenv(f"AIRFLOW__{name}", value)
+        BkItsmPlugin.on_load()
+        return BkItsmPlugin.react_apps
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("base_url", "bundle"),
+    [
+        ("", "/bkitsm/assets/home.js"),
+        ("https://airflow.example.com/", "/bkitsm/assets/home.js"),
+        ("https://airflow.example.com/team/airflow", "/team/airflow/bkitsm/assets/home.js"),
+    ],
+)
+def test_home_has_the_count_of_waiting_approvals(loaded, base_url, bundle):
+    (app,) = loaded(API__BASE_URL=base_url)
+    assert (app["destination"], app["bundle_url"]) == ("dashboard", bundle)
+
+
+def test_home_has_no_count_where_an_administrator_wants_none(loaded):
+    assert loaded(BKITSM__HOME_COUNT="False") == []
+
+
+@pytest.mark.parametrize("broken", [{"BKITSM__HOME_COUNT": "perhaps"}, {"API__BASE_URL": "http://[::1"}])
+def test_p1_what_cannot_be_read_for_home_keeps_no_plugin_from_loading(loaded, caplog, broken):
+    assert loaded(**broken) == []
+    assert "Home does not show how many approvals wait" in caplog.text
+
+
+def test_a_dag_and_a_run_have_a_tab_of_their_approvals():
+    views = {one["destination"]: one["href"] for one in BkItsmPlugin.external_views if one["name"] == "Approvals"}
+    assert views["dag"] == "bkitsm/approvals?dag_id={DAG_ID}"
+    assert "dag_id={DAG_ID}&run_id={RUN_ID}" in views["dag_run"]

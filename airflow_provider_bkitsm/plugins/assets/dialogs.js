@@ -32,6 +32,12 @@ export function withdrawal(row) {
   reason.focus();
 }
 
+/** Why who looks cannot withdraw the ticket. */
+export function whyNot({ may_change, withdraw_by }) {
+  if (!may_change) return say("no_right");
+  return withdraw_by.length ? say("only_by", withdraw_by.join(", ")) : say("withdraw_unknown");
+}
+
 /** A text to send by hand; where Airflow can send a reminder itself, also the button for it. */
 export function reminder(row, { story, may_remind }) {
   const attributes = { id: "reminder", readonly: true, rows: 5 };
@@ -69,7 +75,7 @@ export function reminderText(row, story) {
 }
 
 /** The clipboard needs HTTPS; without it the selected text is copied in the browser's older way. */
-async function isCopied(text) {
+export async function isCopied(text) {
   text.select();
   try {
     await navigator.clipboard.writeText(text.value);
@@ -80,7 +86,7 @@ async function isCopied(text) {
 }
 
 /** Open a dialog; `show(text, kind)` writes a notice into it. */
-function opened(name, leave, field, ...buttons) {
+export function opened(name, leave, field, ...buttons) {
   const result = el("div", {});
   const foot = el("div", { class: "foot" });
   const dialog = el(
@@ -112,6 +118,6 @@ function button(name, attributes) {
 }
 
 /** What names a ticket in a request. */
-function ticketOf({ dag_id, run_id, task_id, map_index, sn }) {
+export function ticketOf({ dag_id, run_id, task_id, map_index, sn }) {
   return { dag_id, run_id, task_id, map_index, sn };
 }

@@ -36,6 +36,7 @@ function follow(event) {
   outside.rel = "noopener noreferrer";
   const isAnother = event.ctrlKey || event.metaKey || event.type === "auxclick";
   if (isAnother || inside.target === "_blank") outside.target = "_blank";
+  if (inside.hasAttribute("download")) outside.download = "";
   outside.click();
 }
 
@@ -71,6 +72,17 @@ export function whereabouts(row) {
     el("br"),
     link(airflowUrl(...taskPath(row)), row.task_id + index, small),
   ];
+}
+
+const NARROW = "(max-width: 820px)";
+
+/** Whether this is a phone, or a window as narrow. */
+export function isNarrow() {
+  return globalThis.matchMedia?.(NARROW).matches ?? false;
+}
+
+export function onNarrowChange(listener) {
+  matchMedia(NARROW).addEventListener("change", listener);
 }
 
 /* Parts of a page */

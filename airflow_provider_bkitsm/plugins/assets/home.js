@@ -1,13 +1,13 @@
 /*
- * How many approvals wait, on Airflow's Home: a React component, in the way Airflow loads the apps of
- * plugins. React is the one of Airflow's page. It shows nothing while nothing waits.
+ * How many approvals wait, on Airflow's Home: a React component, in the way Airflow loads the apps
+ * of plugins. React is the one of Airflow's page. It shows nothing while nothing waits.
  */
 
 import { ask } from "./api.js";
 import { say } from "./words.js";
 
 const INTERVAL = 60_000;
-const COUNT = address("../api/v1/approvals?view=waiting&size=1");
+const COUNT = address("../api/v1/tickets?view=waiting&size=1&wait=false");
 const PAGE = address("../../plugin/bkitsm-approvals");
 
 /** An address as seen from this script: Airflow may be served below a path. */

@@ -1,7 +1,7 @@
 /* What all pages have: a heading, a notice, and a request to Airflow every few seconds. */
 
 import { Refused } from "./api.js";
-import { el } from "./dom.js";
+import { el, onNarrowChange } from "./dom.js";
 import { language, say } from "./words.js";
 
 const INTERVAL = 5_000;
@@ -15,7 +15,8 @@ let drawn = "";
 
 /**
  * Show a page and keep it up to date. It has a `name`, the word in its title; `start()` draws its
- * frame, `load()` asks Airflow, `draw(answer)` shows the answer, and `clear()` removes it when this
+ * frame, `load()` asks Airflow, `draw(answer)` shows the answer (one that `isQuick` is followed by
+ * the next at once), and `clear()` removes it when this
  * person may not see it.
  */
 export function show(newPage) {
@@ -26,6 +27,9 @@ export function show(newPage) {
   });
   window.addEventListener("storage", (event) => {
     if (event.key === "i18nextLng") start();
+  });
+  onNarrowChange(() => {
+    if (!document.querySelector("dialog[open]")) start();
   });
 }
 
@@ -42,12 +46,14 @@ export async function refresh() {
   clearTimeout(timer);
   latest += 1;
   const request = latest;
+  let isQuick = false;
   try {
     const answer = await page.load();
     if (request !== latest) return;
     failures = 0;
     notice("");
     page.draw(answer);
+    isQuick = Boolean(answer.isQuick);
   } catch (error) {
     if (request !== latest) return;
     failures += 1;
@@ -58,7 +64,7 @@ export async function refresh() {
     }
     notice(say("failed", error.message));
   }
-  if (!document.hidden) timer = setTimeout(refresh, delay(failures));
+  if (!document.hidden) timer = setTimeout(refresh, isQuick ? 0 : delay(failures));
 }
 
 /** Milliseconds until the next request, longer after each failure in a row. */

@@ -1,10 +1,10 @@
 /* One ticket. */
 
 import { ask, query } from "./api.js";
-import { reminder, withdrawal } from "./dialogs.js";
+import { reminder, whyNot, withdrawal } from "./dialogs.js";
 import { badge, card, el, empty, itsmLink, json, loading, pairs, whereabouts } from "./dom.js";
 import { frame, isNew, pulse } from "./page.js";
-import { agoText, deadline, exact, heard, span, timed, unconfirmed } from "./times.js";
+import { agoText, deadline, exact, heard, lasted, timed, unconfirmed } from "./times.js";
 import { because, language, say } from "./words.js";
 
 /** The task whose ticket is shown. */
@@ -86,11 +86,13 @@ export function facts(row, { story, decision, now }) {
   const isElsewhere = Boolean(decision);
   return pairs(
     [say("where"), whereabouts(row)],
+    [say("asked_by"), row.asked_by.join(", ")],
     [say("creator"), story?.creator],
     [say("created"), moment(row.since)],
     [say("deadline"), row.deadline && [moment(row.deadline), " · ", deadline(row.deadline, now)]],
     [say("decided_at"), isElsewhere ? "" : moment(row.decided_at)],
     [say("by"), row.decided_by.join(", ")],
+    [say("time_to_decide"), isElsewhere ? "" : lasted(row.seconds_to_decide)],
     [say("heard"), heard(row, now)],
     [say("why"), isApproved || isElsewhere ? "" : because(row.reason, row.reason_code)],
     [say("connection"), row.conn_id],
@@ -136,7 +138,7 @@ export function decisionContent({ decision, ticket: row }) {
     pairs(
       [say("status"), badge(decision.outcome)],
       [say("decided_at"), row.decided_at ? timed(row.decided_at, exact(row.decided_at)) : ""],
-      [say("time_to_decide"), seconds === null ? "" : duration(seconds)],
+      [say("time_to_decide"), lasted(seconds)],
       [say("why"), why],
       [
         say("evidence"),
@@ -145,10 +147,6 @@ export function decisionContent({ decision, ticket: row }) {
     ),
     el("ol", { class: "story" }, answers.map(answerItem)),
   ];
-}
-
-function duration(seconds) {
-  return seconds < 60 ? say("sec", seconds) : span(seconds * 1000);
 }
 
 const ANSWER_KINDS = new Map([
@@ -203,6 +201,7 @@ export class Page {
 
   constructor(address) {
     this.task = taskFrom(address);
+    this.list = address.list ?? "";
   }
 
   load() {
@@ -210,7 +209,12 @@ export class Page {
   }
 
   start() {
-    frame(say("ticket"), el("div", { id: "ticket" }, loading()), el("div", { id: "itsm-page" }));
+    const ticket = el("div", { id: "ticket" }, loading());
+    frame(say("ticket"), ticket, el("div", { id: "itsm-page" }));
+    if (this.list) {
+      const back = el("a", { id: "back", href: `approvals?${this.list}` }, say("back"));
+      document.querySelector(".top").before(el("nav", { class: "back" }, back));
+    }
   }
 
   clear() {
@@ -244,8 +248,11 @@ export class Page {
       row.stale ? el("span", { class: "small soft" }, unconfirmed(row, answer.now)) : null,
       row.ticket_url ? itsmLink(row.ticket_url, say("open"), open) : null,
       isLive ? button("remind", "button", () => reminder(row, answer)) : null,
-      isLive && answer.may_change
+      isLive && answer.may_withdraw
         ? button("withdraw", "button risky", () => withdrawal(row))
+        : null,
+      isLive && !answer.may_withdraw
+        ? el("span", { id: "may-not", class: "small soft" }, whyNot(answer))
         : null,
     );
   }

@@ -49,6 +49,12 @@ export function deadline(iso, now) {
   return timed(iso, text, { class: left < 0 ? "bad" : null });
 }
 
+/** How long something took; empty where that is not known. */
+export function lasted(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  return seconds < 60 ? say("sec", Math.round(seconds)) : span(seconds * 1000);
+}
+
 /** As of when something is shown that may be old. */
 export function asOf(iso, now) {
   return timed(iso, iso && say("as_of", agoText(iso, now)));
