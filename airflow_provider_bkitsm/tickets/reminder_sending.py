@@ -227,8 +227,8 @@ class Sending:
 
         :param people: whom it is for; empty: whom the ticket asks.
         """
-        agains = [await self._send_with(spec, kind, after, people) for spec in senders]
-        return min((one for one in agains if one is not None), default=None)
+        looks = [await self._send_with(spec, kind, after, people) for spec in senders]
+        return min((one for one in looks if one is not None), default=None)
 
     async def _send_with(
         self, spec: SenderSpec, kind: ReminderKind, after: float, people: tuple[str, ...]
