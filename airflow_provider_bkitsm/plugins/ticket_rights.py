@@ -12,7 +12,7 @@ from airflow_provider_bkitsm.approvals.rows import TaskKey
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.actions import may_withdraw
 from airflow_provider_bkitsm.plugins.concurrency import in_thread
-from airflow_provider_bkitsm.plugins.reminders import reminder
+from airflow_provider_bkitsm.plugins.reminders import reminded_by_page
 from airflow_provider_bkitsm.plugins.security import itsm_name, may_change
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ class TicketRights:
         changes = await in_thread(lambda: {dag for dag in dags if may_change(request, user, dag)})
         added = [{**ticket, "tasks": _tasks(ticket, changes)} for ticket in listed]
         acting = [_acting_task(ticket) for ticket in added]
-        reminds = await in_thread(lambda: [task is not None and _sends_reminders(task) for task in acting])
-        for ticket, task, sends in zip(added, acting, reminds, strict=True):
+        tasks = [task for task in acting if task is not None]
+        reminded = await in_thread(reminded_by_page, tasks) if tasks else frozenset()
+        for ticket, task in zip(added, acting, strict=True):
             withdraws, by = await self.withdrawal(user, ticket["conn_id"], ticket["creator"])
             ticket["may_withdraw"] = task is not None and withdraws
             ticket["withdraw_by"] = by if ticket["open"] else ()
-            ticket["may_remind"] = sends
+            ticket["may_remind"] = task in reminded
         return added
 
     async def withdrawal(self, user: Any, conn_id: str, creator: str) -> tuple[bool, tuple[str, ...]]:
@@ -63,11 +64,6 @@ def _acting_task(ticket: Mapping[str, Any]) -> TaskKey | None:
     names = ("dag_id", "run_id", "task_id", "map_index")
     own = (task for task in ticket["tasks"] if task["may_change"])
     return next((TaskKey(**{name: task[name] for name in names}) for task in own), None)
-
-
-def _sends_reminders(_task: TaskKey) -> bool:
-    """Whether a reminder of a task's ticket can be sent. Blocks."""
-    return reminder() is not None
 
 
 def _acting_name(user: Any) -> str:

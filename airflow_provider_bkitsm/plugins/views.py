@@ -31,7 +31,7 @@ from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache,
 from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import frame_origin
-from airflow_provider_bkitsm.plugins.reminders import reminder
+from airflow_provider_bkitsm.plugins.reminders import page_senders
 from airflow_provider_bkitsm.plugins.security import (
     airflow_name,
     check_reads,
@@ -364,7 +364,7 @@ class ApprovalViews:
             "may_change": changes,
             "may_withdraw": changes and row.is_open and bool(wait.sn) and withdraws,
             "withdraw_by": withdraw_by if row.is_open else (),
-            "may_remind": changes and await in_thread(reminder) is not None,
+            "may_remind": changes and bool(await in_thread(page_senders, wait.task)),
             "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
             "now": now,
         }
