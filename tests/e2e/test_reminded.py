@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Approvers are reminded by a real triggerer, and a ticket that nobody answers is handed over, in either version."""
+"""Approvers are reminded by a real triggerer, and a ticket that nobody answers is handed over: both versions."""
 
 from __future__ import annotations
 
