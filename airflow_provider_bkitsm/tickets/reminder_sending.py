@@ -378,7 +378,8 @@ def _send_and_note(store: ReminderStore, spec: SenderSpec, claim: Claim, message
             note()
     except Exception as error:
         if is_sent:
-            return _note_late(store, claim, message)
+            _note_late(store, claim, message)
+            return None
         # The text of a foreign error may hold a secret: only its class is named.
         again = store.failed(claim)
         kind, tried = type(error).__name__, f"attempt {claim.attempts}" if again else "the last attempt"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from airflow.utils.db_cleanup import run_cleanup
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -114,6 +113,8 @@ class CopiedAirflow(LocalAirflow):
 
 def clean(airflow: LocalAirflow, *tables: str, before: datetime) -> None:
     """Delete what is older from tables of PostgreSQL, by what ``airflow db clean`` calls once it has started."""
+    from airflow.utils.db_cleanup import run_cleanup
+
     engine = create_engine(airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
     with Session(engine) as session:
         run_cleanup(
