@@ -51,6 +51,7 @@ DAG_IDS = (
         *("not_alone", "not_alone_by_schedule", "two_agree"),
         *("outlasts_by_callback", "outlasts_by_poll"),
         *("either_by_callback", "either_by_poll", "either_collector"),
+        *("reminded_v2", "reminded_v4"),
         "notified",
         "notifier_fails",
     ),
