@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
@@ -14,8 +15,15 @@ from jinja2 import StrictUndefined
 
 from airflow_provider_bkitsm.callback.waiters import TRIGGER, is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError, printable
+from airflow_provider_bkitsm.itsm.errors import (
+    ItsmAnotherDialectError,
+    ItsmConfigurationError,
+    ItsmError,
+    printable,
+)
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.people import read_people
+from airflow_provider_bkitsm.itsm.reminders import ReminderPlan, Times, WorkingHours, read_plan
 from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import (
     VERDICT_KEY,
@@ -30,6 +38,7 @@ from airflow_provider_bkitsm.mixins import (
     push_for_pages,
     task_can_finish_without_worker,
 )
+from airflow_provider_bkitsm.tickets.senders import SenderSpec, sender_specs, without_templates, write_senders
 from airflow_provider_bkitsm.version_compat import (
     AIRFLOW_V_3_3_PLUS,
     AirflowFailException,
@@ -165,6 +174,46 @@ def check_poke_interval(given: timedelta | float) -> float:
     return seconds
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReminderSettings:
+    """What a task says of reminders and escalation, checked when the DAG is parsed.
+
+    :param senders: as :class:`~airflow_provider_bkitsm.tickets.senders.SenderSpec` has them.
+    """
+
+    plan: ReminderPlan
+    senders: tuple[SenderSpec, ...]
+
+    @property
+    def as_text(self) -> str | None:
+        """The trigger's ``reminders``: JSON that holds no template; None where there is nothing to say."""
+        if not self.plan and not self.senders:
+            return None
+        return without_templates(
+            {"plan": self.plan.as_dict(), "remind_by": [one.as_dict() for one in self.senders]}
+        )
+
+
+def read_reminders(
+    *,
+    remind_after: Times | None,
+    remind_by: Any,
+    working_hours: WorkingHours | Mapping[str, Any] | None,
+    escalate_after: timedelta | float | None,
+    escalate_to: Any,
+) -> ReminderSettings:
+    """Check what a task says of reminders.
+
+    :raises ItsmConfigurationError: when the DAG is parsed: it cannot be read, or half of an escalation is missing.
+    """
+    plan = read_plan(remind_after=remind_after, escalate_after=escalate_after, hours=working_hours)
+    if (escalate_after is None) != (escalate_to in (None, "", [], ())):
+        raise ItsmConfigurationError("escalate_after and escalate_to go together: when, and to whom")
+    if isinstance(escalate_to, str | list | tuple | set) and not is_template(str(escalate_to)):
+        read_people("escalate_to", escalate_to)
+    return ReminderSettings(plan=plan, senders=sender_specs(remind_by))
+
+
 def act_on_refusal(
     policy: OnNotApproved,
     message: str,
@@ -204,6 +253,8 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     # Not "end_from_trigger": beside listeners Airflow refuses every DAG with a task that has this attribute set.
     may_end_in_triggerer: bool
     poke_interval: float
+    reminders: ReminderSettings
+    escalate_to: Any = None
     _sent: Mapping[str, Any] | None = None
     _task_key: Mapping[str, Any] | None = None
     _ti_id: str | None = None
@@ -430,6 +481,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             opened_by=self.opener(),
             withdraw=self.when_killed == "withdraw",
             ti_id=self._ti_id,
+            remind_by=write_senders(self.reminders.senders),
             **self._task_key,
         )
         try:
@@ -440,7 +492,8 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     def trigger_arguments(self) -> dict[str, Any]:
         """Return what the trigger takes, but for the ticket's number.
 
-        ``opened_by`` is in it only where it is set: a trigger of the version before does not take it.
+        ``opened_by`` and what is said of reminders are in it only where they are set: a trigger of an earlier
+        version does not take them.
         """
         return {
             "bkitsm_conn_id": self.bkitsm_conn_id,
@@ -451,6 +504,8 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             and self.uses_builtin_steps(*_AFTER)
             and task_can_finish_without_worker(self),
             **({"opened_by": opener} if (opener := self.opener()) is not None else {}),
+            **({"reminders": reminders} if (reminders := self.reminders.as_text) is not None else {}),
+            **({"escalate_to": self.escalate_to} if self.reminders.plan.escalate_after is not None else {}),
             **self.verdict_settings,
         }
 

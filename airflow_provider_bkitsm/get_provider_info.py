@@ -40,7 +40,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": _modules("hooks", "itsm", "bklog"),
+        "hooks": _modules("hooks", "itsm", "bklog", "cmsi"),
         "operators": _modules("operators", "ticket", "collector"),
         "sensors": _modules("sensors", "ticket"),
         "triggers": _modules("triggers", "ticket"),
@@ -48,7 +48,8 @@ def get_provider_info() -> dict[str, Any]:
             {"class-name": f"{_PACKAGE}.decorators.approval.bkitsm_approval_task", "name": "bkitsm_approval"}
         ],
         "notifications": [
-            f"{_PACKAGE}.notifications.ticket.{name}" for name in ("ItsmTicketNotifier", "ItsmCommentNotifier")
+            f"{_PACKAGE}.notifications.{name}"
+            for name in ("ticket.ItsmTicketNotifier", "ticket.ItsmCommentNotifier", "cmsi.BkCmsiNotifier")
         ],
         "extra-links": [f"{_PACKAGE}.links.ticket.ItsmTicketLink"],
         "connection-types": [

@@ -74,10 +74,19 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
         version_added="0.2.0",
     ),
     "remind": _option(
-        "Function that sends a reminder about an open ticket, as package.module.function, "
-        "importable by the API server. It is called with the keyword arguments sn, title, "
-        "ticket_url, approvers, waiting_since and by. Empty: there is only a text to copy.",
+        "Function or notifier class that sends a reminder about an open ticket, as package.module.name, which the "
+        "API server and the triggerers can import: for a person who presses Remind, and for tasks with a "
+        "remind_after and no remind_by. A function is called with the keyword arguments sn, title, ticket_url, "
+        "approvers, waiting_since and by, and with reminder where it takes that. Empty: there is only a text to "
+        "copy.",
         example="company.chat.remind",
+    ),
+    "remind_by_allowed": _option(
+        "Import paths, with commas between, of functions and notifier classes that the API server may load since "
+        "a task names them as its remind_by. Others, except for those of this provider, are loaded by triggerers "
+        "only, and Remind on the page uses [bkitsm] remind in their place.",
+        example="company.chat.ChatNotifier",
+        version_added="0.3.0",
     ),
     "itsm_frame_origin": _option(
         "Origin of ITSM's own pages, to show a ticket's page in a frame. Empty, or no "
@@ -166,8 +175,13 @@ def forbid_self_approval() -> bool:
 
 
 def remind() -> str:
-    """Return the path of the function that sends reminders; empty for none."""
-    return _text("remind")
+    """Return the path of the function or notifier that sends reminders; empty for none."""
+    return _text("remind").strip()
+
+
+def remind_by_allowed() -> tuple[str, ...]:
+    """Return the paths of further senders that the API server may load for a task."""
+    return tuple(path for one in _text("remind_by_allowed").split(",") if (path := one.strip()))
 
 
 def itsm_frame_origin() -> str:

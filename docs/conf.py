@@ -23,6 +23,7 @@ PAGES = {
         "services",
         "dags",
         "waiting",
+        "reminders",
         "notifier",
         "testing-your-dags",
         "upgrading",

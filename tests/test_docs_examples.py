@@ -31,6 +31,7 @@ TASKS = {
     "notifier": {"load"},
     "own_service": {"approval"},
     "owner": {"approve", "archive"},
+    "reminders": {"approval"},
     "regions": {
         f"{region}.{one}" for region in ("eu", "us") for one in ("ask", "roll_out.stop", "roll_out.start")
     },

@@ -35,6 +35,7 @@ DEFAULTS = {
     "forbid_self_approval": False,
     "freeze_gc": False,
     "initialize_metrics": False,
+    "remind_by_allowed": (),
 }
 
 

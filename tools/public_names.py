@@ -77,8 +77,13 @@ SECTIONS = (
     ),
     Section(
         title="Notifiers",
-        text="See [Notifier](notifier.md).",
-        names=("notifications.ticket.ItsmTicketNotifier", "notifications.ticket.ItsmCommentNotifier"),
+        text="See [Notifier](notifier.md) and [Reminders](reminders.md).",
+        names=(
+            "notifications.ticket.ItsmTicketNotifier",
+            "notifications.ticket.ItsmCommentNotifier",
+            "notifications.cmsi.BkCmsiNotifier",
+            "itsm.reminders.WorkingHours",
+        ),
     ),
     Section(
         title="Links and plugin",
@@ -92,6 +97,7 @@ SECTIONS = (
             "*hooks.itsm.ItsmHook",
             "*hooks.itsm.ItsmAsyncHook",
             "*hooks.bklog.BkLogHook",
+            "*hooks.cmsi.CmsiHook",
             "hooks.bklog.provision",
         ),
     ),

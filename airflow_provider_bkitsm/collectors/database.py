@@ -126,6 +126,17 @@ class Transactions:
                     connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
 
+    @contextmanager
+    def statements(self) -> Iterator[Connection]:
+        """Open a connection whose statements are committed each by itself, at once.
+
+        :raises StoreUnavailable: the database cannot be used.
+        """
+        with self._translated(_UNSURE):
+            self._prepare()
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                yield connection
+
     def _prepare(self) -> None:
         now = time.monotonic()
         is_due = now - _checked.get(self.engine, -self._checked_seconds) >= self._checked_seconds

@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.collectors.tables import (
     callback_token_table,
     collector_table,
     metadata,
+    reminder_table,
     schema_table,
     wait_table,
 )
@@ -105,6 +106,12 @@ def _callback_tokens(connection: Connection) -> None:
     callback_token_table.create(connection, checkfirst=True)
 
 
+def _reminders(connection: Connection) -> None:
+    """Version 10. The record of each reminder, and what a waiting task sends them with."""
+    reminder_table.create(connection, checkfirst=True)
+    add_column(connection, wait_table.c.remind_by)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _tables,
     _bypass,
@@ -115,6 +122,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _waits,
     _tries,
     _callback_tokens,
+    _reminders,
 )
 """What leads to version 1, 2, 3, ... . Only ever added to.
 

@@ -206,7 +206,31 @@ wait_table = Table(
     Column("withdraw", Boolean, nullable=False),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ti_id", _name(36)),
+    Column("remind_by", Text),
     Index("ix_bkitsm_wait_ticket", "sn", "bkitsm_conn_id"),
+    **_OPTIONS,
+)
+
+# One row for each message about a ticket that is to be sent once; see ``tickets.reminder_store``. Whoever inserts
+# the row, or takes it over with its claim unchanged, sends the message.
+reminder_table = Table(
+    "bkitsm_reminder",
+    metadata,
+    Column("reminder_key", _name(64), primary_key=True),
+    Column("bkitsm_conn_id", _name(250), nullable=False),
+    Column("sn", _name(128), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("after_seconds", BigInteger, nullable=False),
+    Column("sender", _name(16), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("claim", _name(32), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("free_at", UtcDateTime, nullable=False),
+    Column("claimed_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("recipients", Text),
+    Index("ix_bkitsm_reminder_ticket", "sn", "bkitsm_conn_id"),
     **_OPTIONS,
 )
 

@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done to a ticket: withdraw, terminate, suspend, resume.
+"""What is done to a ticket: withdraw, terminate, suspend, resume, hand over.
 
 ITSM's only refusal is a catch-all, so the ticket's own state says what happened."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from airflow_provider_bkitsm.itsm.dialect import Capabilities, Dialect, DialectFlow, ask, spoken_dialect
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmConfigurationError,
     ItsmConflictError,
+    ItsmInvalidRequestError,
     ItsmOutcomeUnknownError,
+    ItsmPermissionError,
     ItsmRefusedError,
 )
-from airflow_provider_bkitsm.itsm.models import Progress, TicketAction, TicketStatus
+from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketAction, TicketStatus
+from airflow_provider_bkitsm.itsm.people import person_key
 
+_REFUSALS = (ItsmRefusedError, ItsmInvalidRequestError, ItsmConfigurationError, ItsmPermissionError)
+_WITHOUT_EFFECT = "ITSM took it, and does not ask them"
 _ENDED = frozenset(one for one in Progress if one.has_ended)
 _WANTED = {
     TicketAction.WITHDRAW: _ENDED,
@@ -120,6 +128,63 @@ def withdraw_or_terminate(*, sn: str, account: str, action_message: str) -> Dial
             )
         except ItsmConflictError as neither:
             raise ItsmConflictError(f"{refused.message}. {neither.message}", code=neither.code) from neither
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandOver:
+    """What came of handing a ticket's steps over.
+
+    :param status: the ticket's, read afterwards.
+    :param done: what people call the steps that ask the new people now.
+    :param refusals: why the others do not, one sentence for each.
+    """
+
+    status: TicketStatus
+    done: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+def hand_over(*, sn: str, status: TicketStatus, people: Sequence[str], message: str) -> DialectFlow[HandOver]:
+    """Have every step that waits ask other people, in place of those it asks, where ITSM allows it.
+
+    It is no answer to the step: only the new people's own answers are. What the steps ask afterwards is read from
+    ITSM. A step that asks these people already counts as handed over, so a repetition changes nothing.
+
+    :param status: the ticket's, just read.
+    :param message: why, for ITSM's log.
+    :raises ItsmError: ITSM does not answer. A repetition is safe.
+    """
+    refusals: dict[str, str] = {}
+    for step in status.current_steps:
+        if not _asks(step, people):
+            refusals[step.key] = yield from _refusal_of(sn, step, people, message)
+    after = (yield from read_status(sn)) if "" in refusals.values() else status
+    left = [step for step in after.current_steps if not _asks(step, people)]
+    return HandOver(
+        status=after,
+        done=tuple(step.name or step.key for step in after.current_steps if step not in left),
+        refusals=tuple(f"{step.name or step.key}: {refusals.get(step.key) or _WITHOUT_EFFECT}" for step in left),
+    )
+
+
+def _asks(step: Step, people: Sequence[str]) -> bool:
+    return {person_key(name) for name in step.processors} == {person_key(name) for name in people}
+
+
+def _refusal_of(sn: str, step: Step, people: Sequence[str], message: str) -> DialectFlow[str]:
+    """Hand a step over; return why that was refused, empty where it was not."""
+    if not step.processors:
+        return "it asks nobody by name"
+    if step.can_be_handed_over is False:
+        return "its service does not offer to hand it over"
+    by = step.processors[0]
+    try:
+        yield from ask(lambda itsm: itsm.hand_over(sn=sn, step=step, people=people, operator=by, message=message))
+    except ItsmOutcomeUnknownError:
+        return ""
+    except _REFUSALS as error:
+        return error.message
+    return ""
 
 
 def comment(*, sn: str, stars: int, operator: str, comments: str) -> DialectFlow[bool]:

@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.itsm.models import (
     FlowStep,
     ListedService,
     Service,
+    Step,
     TicketAction,
     TicketInfo,
     TicketLog,
@@ -188,6 +189,14 @@ class Dialect(ABC):
     @abstractmethod
     def operate(self, *, sn: str, action: TicketAction, operator: str, message: str) -> Flow[None]:
         """Do something to a ticket; whether it was done, the ticket's status says."""
+
+    def hand_over(self, *, sn: str, step: Step, people: Sequence[str], operator: str, message: str) -> Flow[None]:
+        """Have a step ask other people in place of those it asks; whether it does so, the ticket's status says.
+
+        :param operator: in whose name: one whom the step asks.
+        :raises ItsmConfigurationError: this version hands nothing over.
+        """
+        raise self._lacks(f"hands no step of ticket {sn} over to others")
 
     def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
         """Rate a finished ticket; False when it was rated before, which leaves that rating as it is.

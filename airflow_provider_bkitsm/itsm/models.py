@@ -88,12 +88,14 @@ class Step:
     :param key: what ITSM calls the step; ``name`` is what people call it.
     :param processors: the people it asks.
     :param is_open_to_all: whether anybody may take it.
+    :param can_be_handed_over: whether ITSM offers to ask other people in their place; None: it does not say.
     """
 
     key: str
     name: str = ""
     processors: tuple[str, ...] = ()
     is_open_to_all: bool = False
+    can_be_handed_over: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,11 @@ from airflow_provider_bkitsm.deferral import (
     ApprovalWaitMixin,
     check_approval_timeout,
     check_poke_interval,
+    read_reminders,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.reminders import Times, WorkingHours
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
@@ -65,6 +67,15 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
     :param require_evidence: likewise.
     :param accept_automatic: likewise. With ``forbid_self_approval`` or ``min_approvers`` a person has to say
         yes in any case.
+    :param remind_after: how long after the ticket's opening the people it asks are reminded, if it still waits: a
+        timedelta or seconds, or several. Each is sent once, whatever restarts and however many tasks wait.
+    :param remind_by: what sends reminders: an Airflow notifier, Airflow's ``SyncCallback`` or ``AsyncCallback``,
+        an import path, or several of them. Default: what ``[bkitsm] remind`` names. Nothing secret belongs in it.
+    :param working_hours: a :class:`~airflow_provider_bkitsm.itsm.reminders.WorkingHours`, or its arguments as a
+        mapping: what is due outside of them waits until they begin. Default: any time.
+    :param escalate_after: how long after the ticket's opening it is escalated, once: a timedelta or seconds.
+    :param escalate_to: the further approvers. ITSM is asked to hand the ticket's steps over to them, where its
+        service allows that, and they are told. It is never an approval. (templated)
     :param poke_interval: seconds between two looks, should the callback not come.
     :param end_from_trigger: let an approval end the task with no worker, wherever nothing is lost by it; takes
         ``compare_parameters=False``.
@@ -75,6 +86,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         "approval_timeout",
         "verdict_field",
         "verdict_value",
+        "escalate_to",
     )
     ui_color = "#d9ead3"
     # What a branch has skipped stays skipped when it is cleared, as behind Airflow's own branch operators.
@@ -97,6 +109,11 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         verdict_value: str | None = None,
         require_evidence: bool | None = None,
         accept_automatic: bool | None = None,
+        remind_after: Times | None = None,
+        remind_by: Any = None,
+        working_hours: WorkingHours | Mapping[str, Any] | None = None,
+        escalate_after: timedelta | float | None = None,
+        escalate_to: Any = None,
         poke_interval: float = _DEFAULT_POLL_INTERVAL,
         end_from_trigger: bool = True,
         **kwargs: Any,
@@ -114,6 +131,14 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         self.verdict_value = verdict_value
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
+        self.escalate_to = escalate_to
+        self.reminders = read_reminders(
+            remind_after=remind_after,
+            remind_by=remind_by,
+            working_hours=working_hours,
+            escalate_after=escalate_after,
+            escalate_to=escalate_to,
+        )
         self.poke_interval = check_poke_interval(poke_interval)
         needs_worker = compare_parameters or self.approved_task_ids or self.rejected_task_ids
         self.may_end_in_triggerer = end_from_trigger and not needs_worker

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,7 +22,7 @@ from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.plugins.api_errors import refusals
 from airflow_provider_bkitsm.plugins.api_models import Reminded, TicketTarget, Withdrawal, Withdrawn
 from airflow_provider_bkitsm.plugins.concurrency import in_thread
-from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED, Reminders, reminder
+from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED, Reminders, page_senders, send_with
 from airflow_provider_bkitsm.plugins.security import (
     HEADER,
     SignedIn,
@@ -32,6 +34,8 @@ from airflow_provider_bkitsm.plugins.security import (
 )
 from airflow_provider_bkitsm.plugins.views import ApprovalViews
 from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
+from airflow_provider_bkitsm.tickets.reminder import Reminder, ticket_tab
+from airflow_provider_bkitsm.version_compat import airflow_conf
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +86,15 @@ def action_routes(views: ApprovalViews) -> APIRouter:
         openapi_extra=_HEADER,
     )
     async def remind_approvers(request: Request, user: SignedIn, target: TicketTarget) -> dict[str, Any]:
-        """Have the administrator's function of `[bkitsm] remind` send a reminder of an open ticket."""
-        wait, function = await _wait_of(views, request, user, target), await in_thread(reminder)
-        if function is None:
+        """Send a reminder of an open ticket with the task's own sender, or else with that of `[bkitsm] remind`."""
+        wait = await _wait_of(views, request, user, target)
+        senders = await in_thread(page_senders, wait.task)
+        if not senders:
             raise HTTPException(404, NOT_CONFIGURED)
-        by, ticket = itsm_name(user), await _open_ticket(views, wait)
-        await reminders.send(function, wait.ticket, **ticket, by=by)
-        log.info("%s sent a reminder of ticket %s to %s", by, wait.sn, ", ".join(ticket["approvers"]))
-        return {"approvers": ticket["approvers"]}
+        message = await _open_ticket(views, wait, by=itsm_name(user))
+        await reminders.send(partial(send_with, senders, message), wait.ticket)
+        log.info("%s sent a reminder of ticket %s to %s", message.by, wait.sn, ", ".join(message.recipients))
+        return {"approvers": list(message.recipients)}
 
     return routes
 
@@ -118,8 +123,10 @@ async def _withdraw(views: ApprovalViews, wait: ApprovalWait, *, operator: str, 
     return {"current_status": status.current_status}
 
 
-async def _open_ticket(views: ApprovalViews, wait: ApprovalWait) -> dict[str, Any]:
-    """Read an open ticket from ITSM, and return what the reminder function gets.
+async def _open_ticket(views: ApprovalViews, wait: ApprovalWait, *, by: str) -> Reminder:
+    """Read an open ticket from ITSM, and return the reminder of it.
+
+    :param by: who sends it, by name in ITSM.
 
     :raises HTTPException: ITSM does not answer, or the ticket has ended or waits for nobody.
     """
@@ -134,8 +141,20 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait) -> dict[str, An
         raise HTTPException(409, NOT_OPEN)
     if not status.waits_for:
         raise HTTPException(409, NOBODY)
-    ticket = {"sn": wait.sn, "title": unmarked_title(info.title), "ticket_url": info.ticket_url}
-    return {**ticket, "approvers": list(status.waits_for), "waiting_since": info.created_at}
+    where, seconds = asdict(wait.task), wait.approval_seconds
+    return Reminder(
+        sn=wait.sn,
+        title=unmarked_title(info.title),
+        step=status.step_names,
+        recipients=status.waits_for,
+        approvers=status.waits_for,
+        waiting_since=info.created_at,
+        deadline=None if seconds is None else info.created_at + timedelta(seconds=seconds),
+        ticket_url=info.ticket_url,
+        airflow_url=ticket_tab(str(airflow_conf().get("api", "base_url", fallback="") or ""), **where),
+        by=by,
+        **where,
+    )
 
 
 async def _hook(views: ApprovalViews, wait: ApprovalWait) -> ItsmAsyncHook:

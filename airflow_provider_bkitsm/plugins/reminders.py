@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reminds approvers by a function of the administrator: ITSM has no call that does it for an open ticket.
+"""Reminds approvers for a person on a page: ITSM has no call that does it for an open ticket.
 
-The function is foreign code. It may hang, and its errors may hold anything.
+It is sent with what the waiting task names, or else with what the administrator does. Either is foreign code: it
+may hang, and its errors may hold anything. A DAG's author may run no code in the API server. So of a task's own
+only those are loaded that are this provider's, or that the administrator names.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import asdict
 from functools import cache, partial
 from importlib import import_module
 from time import monotonic
@@ -18,6 +21,12 @@ from typing import Any
 from fastapi import HTTPException
 
 from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.approvals.rows import TaskKey
+from airflow_provider_bkitsm.hooks.store import store_path
+from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.tickets.reminder import Reminder
+from airflow_provider_bkitsm.tickets.senders import SenderSpec, load_sender, read_senders
+from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +65,43 @@ def _import(name: str) -> Remind | None:
         return None
     imported: Remind = function
     return imported
+
+
+def page_senders(task: TaskKey) -> tuple[SenderSpec, ...]:
+    """Return what a page sends a reminder of a task's ticket with; none where nothing may. Blocks."""
+    own = _own_senders([task]).get(task, ())
+    if own:
+        return own
+    return () if reminder() is None else (SenderSpec(path=settings.remind()),)
+
+
+def reminded_by_page(tasks: Collection[TaskKey]) -> Collection[TaskKey]:
+    """Return those of many tasks of whose tickets a page can send a reminder. Blocks."""
+    return frozenset(tasks) if reminder() is not None else frozenset(_own_senders(tasks))
+
+
+def _own_senders(tasks: Collection[TaskKey]) -> dict[TaskKey, tuple[SenderSpec, ...]]:
+    """Return what waiting tasks name, by the records of their waits; a page never creates the store."""
+    if not settings.store_conn_id() and not store_path().exists():
+        return {}
+    keys = {wait_key(**asdict(task)): task for task in tasks}
+    try:
+        stored = open_wait_store().remind_by(keys)
+    except ItsmError as error:
+        log.warning("What tasks remind with could not be read: %s", error)
+        return {}
+    named = {keys[key]: tuple(filter(_may_be_loaded, read_senders(text))) for key, text in stored.items()}
+    return {task: specs for task, specs in named.items() if specs}
+
+
+def _may_be_loaded(spec: SenderSpec) -> bool:
+    return spec.is_own or spec.path in (settings.remind(), *settings.remind_by_allowed())
+
+
+def send_with(senders: tuple[SenderSpec, ...], message: Reminder) -> None:
+    """Send a message with each sender. Blocks."""
+    for spec in senders:
+        load_sender(spec)(message)
 
 
 class Reminders:

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastapi import HTTPException
-
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, asked_of_application, decision_of
 from airflow_provider_bkitsm.approvals.csv_export import csv_of
@@ -25,7 +23,7 @@ from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import open_store, store_path
-from airflow_provider_bkitsm.itsm.actions import may_withdraw, read_status
+from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
@@ -33,7 +31,7 @@ from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache,
 from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import frame_origin
-from airflow_provider_bkitsm.plugins.reminders import reminder
+from airflow_provider_bkitsm.plugins.reminders import page_senders
 from airflow_provider_bkitsm.plugins.security import (
     airflow_name,
     check_reads,
@@ -42,6 +40,7 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
+from airflow_provider_bkitsm.plugins.ticket_rights import TicketRights
 from airflow_provider_bkitsm.translation import Language
 
 if TYPE_CHECKING:
@@ -288,6 +287,7 @@ class ApprovalViews:
         self.collectors = Collectors()
         itsm = ItsmReader(gateway=lambda conn_id: in_thread(metadata.gateway, conn_id))
         self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
+        self._rights = TicketRights(self._gateway)
         self._rows: dict[TaskKey, tuple[tuple[Any, ...], Row]] = {}
         self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
         self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
@@ -324,7 +324,7 @@ class ApprovalViews:
             ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
             for ticket in page.tickets
         ]
-        rows = await self._with_rights(request, user, fresh)
+        rows = await self._rights.add(request, user, fresh)
         return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
 
     async def exported(self, user: Any, wanted: Wanted, language: Language) -> str:
@@ -353,7 +353,7 @@ class ApprovalViews:
         asked = asked_of(rounds, differences) if rounds else applied and asked_of_application(applied, differences)
         changes = await in_thread(may_change, request, user, task.dag_id)
         creator = row.creator or (story or {}).get("creator", "")
-        withdraws, withdraw_by = await self._withdrawal(_acting_name(user), wait.conn_id, creator)
+        withdraws, withdraw_by = await self._rights.withdrawal(user, wait.conn_id, creator)
         return {
             "ticket": row.as_dict(),
             "story": story,
@@ -364,7 +364,7 @@ class ApprovalViews:
             "may_change": changes,
             "may_withdraw": changes and row.is_open and bool(wait.sn) and withdraws,
             "withdraw_by": withdraw_by if row.is_open else (),
-            "may_remind": changes and await in_thread(reminder) is not None,
+            "may_remind": changes and bool(await in_thread(page_senders, wait.task)),
             "frame_url": framed((story or {}).get("iframe_ticket_url", ""), frame_origin()),
             "now": now,
         }
@@ -438,38 +438,6 @@ class ApprovalViews:
         rows = [self._row(wait, listing.context) for wait in listing.waits]
         return make(rows, wanted, listing.viewer)
 
-    async def _with_rights(
-        self, request: Request, user: Any, tickets: Iterable[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """Return tickets with what a person may do with each, by one of its open tasks."""
-        listed, person = list(tickets), _acting_name(user)
-        dags = {task["dag_id"] for ticket in listed for task in ticket["tasks"] if task["open"]}
-        changes = await in_thread(lambda: {dag for dag in dags if may_change(request, user, dag)})
-        reminds = bool(changes) and await in_thread(reminder) is not None
-        return [await self._ticket_rights(ticket, person, changes, reminds=reminds) for ticket in listed]
-
-    async def _ticket_rights(
-        self, ticket: dict[str, Any], person: str, changes: Collection[str], *, reminds: bool
-    ) -> dict[str, Any]:
-        withdraws, withdraw_by = await self._withdrawal(person, ticket["conn_id"], ticket["creator"])
-        tasks = [{**task, "may_change": task["open"] and task["dag_id"] in changes} for task in ticket["tasks"]]
-        acts = bool(ticket["sn"] and ticket["conn_id"]) and any(task["may_change"] for task in tasks)
-        return {
-            **ticket,
-            "tasks": tasks,
-            "may_withdraw": acts and withdraws,
-            "may_remind": acts and reminds,
-            "withdraw_by": withdraw_by if ticket["open"] else (),
-        }
-
-    async def _withdrawal(self, person: str, conn_id: str, creator: str) -> tuple[bool, tuple[str, ...]]:
-        """Return whether ITSM lets a person withdraw an open ticket, and if not, who may as far as it is known."""
-        gateway = await self._gateway(conn_id) if conn_id else None
-        if gateway is None or not person:
-            return False, ()
-        is_allowed = may_withdraw(gateway.dialect.capabilities, person=person, creator=creator)
-        return is_allowed, () if is_allowed or not creator else (creator,)
-
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
         collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
@@ -525,14 +493,6 @@ def _user_mapping() -> Mapping[str, Any]:
         return settings.user_mapping()
     except ItsmConfigurationError:
         return {}
-
-
-def _acting_name(user: Any) -> str:
-    """Return the name in which a person acts in ITSM; empty where it cannot be read: they may do nothing."""
-    try:
-        return itsm_name(user)
-    except HTTPException:
-        return ""
 
 
 def _collector_name(row: CollectorRow) -> str:

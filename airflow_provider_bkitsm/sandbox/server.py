@@ -28,7 +28,7 @@ except ModuleNotFoundError as problem:
         name=problem.name,
     ) from None
 
-from airflow_provider_bkitsm.sandbox import control_api
+from airflow_provider_bkitsm.sandbox import cmsi, control_api
 from airflow_provider_bkitsm.sandbox.bklog import api as bklog_api
 from airflow_provider_bkitsm.sandbox.control import SandboxControl, wait_until
 from airflow_provider_bkitsm.sandbox.fault_middleware import TRANSPORT, FaultMiddleware
@@ -110,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     routers = (
         *(v2 if settings.dialect != "v4" else ()),
         *((entrance_v4.routes,) if settings.dialect != "v2" else ()),
-        *(bklog_api.routes, control_api.routes, web.routes),
+        *(bklog_api.routes, cmsi.routes, control_api.routes, web.routes),
     )
     for router in routers:
         # `include_router` would make each route anew, which would be most of what starting a sandbox costs.

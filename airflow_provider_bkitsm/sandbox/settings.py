@@ -13,6 +13,8 @@ ITSM_V4_TE_ROOT = "/api/bk-itsm4/prod"
 ESB_ROOT = "/api/c/compapi/v2/itsm"
 SAAS_ROOT = "/openapi"
 BKLOG_ROOT = "/api/bk-log-search/prod"
+CMSI_ROOT = "/api/bk-cmsi/prod"
+CMSI_ESB_ROOT = "/api/c/compapi/v2/cmsi"
 CONTROL_ROOT = "/sandbox"
 DEFAULT_PORT = 8099
 

@@ -17,10 +17,12 @@ from airflow_provider_bkitsm.deferral import (
     ApprovalWaitMixin,
     check_approval_timeout,
     check_poke_interval,
+    read_reminders,
     start_args,
 )
 from airflow_provider_bkitsm.itsm.duties import check_min_approvers
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.reminders import Times, WorkingHours
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     OnAbandoned,
@@ -94,6 +96,16 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     :param min_approvers: so many different people have to have said yes, by the ticket's log. Default: as the task
         that opened it says.
     :param requester: who asked, by name in ITSM, for a ticket of another system. (templated)
+    :param remind_after: how long after the ticket's opening the people it asks are reminded, if it still waits: a
+        timedelta or seconds, or several. Each is sent once, whatever restarts and however many tasks wait. It
+        takes a deferrable wait.
+    :param remind_by: what sends reminders: an Airflow notifier, Airflow's ``SyncCallback`` or ``AsyncCallback``,
+        an import path, or several of them. Default: what ``[bkitsm] remind`` names. Nothing secret belongs in it.
+    :param working_hours: a :class:`~airflow_provider_bkitsm.itsm.reminders.WorkingHours`, or its arguments as a
+        mapping: what is due outside of them waits until they begin. Default: any time.
+    :param escalate_after: how long after the ticket's opening it is escalated, once: a timedelta or seconds.
+    :param escalate_to: the further approvers. ITSM is asked to hand the ticket's steps over to them, where its
+        service allows that, and they are told. It is never an approval. (templated)
     :param poke_interval: seconds between two looks; more than 0 for a deferrable wait.
     :param deferrable: wait in the triggerer. Default: True, unless the environment variable
         ``AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE`` says otherwise.
@@ -111,6 +123,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         "verdict_field",
         "verdict_value",
         "requester",
+        "escalate_to",
     )
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e6f1f2"
@@ -135,6 +148,11 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         forbid_self_approval: bool | None = None,
         min_approvers: int | None = None,
         requester: str | None = None,
+        remind_after: Times | None = None,
+        remind_by: Any = None,
+        working_hours: WorkingHours | Mapping[str, Any] | None = None,
+        escalate_after: timedelta | float | None = None,
+        escalate_to: Any = None,
         deferrable: bool | None = None,
         start_from_trigger: bool = True,
         end_from_trigger: bool = True,
@@ -159,10 +177,22 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         self.forbid_self_approval = forbid_self_approval
         self.min_approvers = check_min_approvers(min_approvers)
         self.requester = requester
+        self.escalate_to = escalate_to
+        self.reminders = read_reminders(
+            remind_after=remind_after,
+            remind_by=remind_by,
+            working_hours=working_hours,
+            escalate_after=escalate_after,
+            escalate_to=escalate_to,
+        )
         self.deferrable = _deferrable_by_default() if deferrable is None else deferrable
         if self.when_killed == "withdraw" and not self.deferrable:
             raise ValueError(
                 'on_kill="withdraw" takes deferrable=True: a stopped worker cannot tell a person from an eviction'
+            )
+        if self.reminders.plan and not self.deferrable:
+            raise ValueError(
+                "remind_after and escalate_after take deferrable=True: they are sent by the triggerer"
             )
         if self.deferrable:
             check_poke_interval(self.poke_interval)

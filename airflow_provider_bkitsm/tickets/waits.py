@@ -72,6 +72,7 @@ class WaitRecord:
     :param opened_by: see :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
     :param withdraw: whether the ticket is to end when the task is ended from outside.
     :param ti_id: UUID of the task instance's try that waits; None: an earlier version stored the record.
+    :param remind_by: what sends the task's reminders, as ``tickets.senders`` writes it; None: it names nothing.
     """
 
     installation: str
@@ -84,6 +85,7 @@ class WaitRecord:
     opened_by: str | None
     withdraw: bool
     ti_id: str | None = None
+    remind_by: str | None = None
 
     @property
     def key(self) -> str:
@@ -203,6 +205,17 @@ class WaitStore:
             sn = _number(connection, key, ti_id)
             connection.execute(wait_table.delete().where(wait_table.c.wait_key == key))
         return sn
+
+    def remind_by(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return what sends the reminders of waiting tasks, by their keys, of those that name something."""
+        columns, wanted = wait_table.c, sorted(set(keys))
+        found: dict[str, str] = {}
+        with self._transactions.begin() as connection:
+            for first in range(0, len(wanted), _AT_A_TIME):
+                some = columns.wait_key.in_(wanted[first : first + _AT_A_TIME])
+                rows = connection.execute(select(columns.wait_key, columns.remind_by).where(some))
+                found |= {key: text for key, text in rows if text is not None}
+        return found
 
     def tries_for(self, sn: str, *, bkitsm_conn_id: str) -> list[str]:
         """Return the tries of tasks that wait for a ticket, as UUIDs, of every installation."""

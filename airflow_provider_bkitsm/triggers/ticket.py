@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
     from airflow_provider_bkitsm.tickets.poller import TicketWait
+    from airflow_provider_bkitsm.tickets.reminder_sending import TicketReminders
 
 # A worker of the version before reads it as an error.
 _ON_A_WORKER = {
@@ -56,6 +58,8 @@ _ON_A_WORKER = {
     "error": "this wait begins on a worker, which cannot",
     "kind": "ItsmError",
 }
+# Arguments that an earlier version's trigger did not take: they are there only where they are set.
+_LATER = ("opened_by", "reminders", "escalate_to")
 
 
 class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
@@ -83,6 +87,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     :param withdraw_when_killed: whether the ticket ends when the wait is ended from outside.
     :param opened_by: id of the task of this run whose ticket this has to be, or ``anyone``; see
         :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket`.
+    :param reminders: when to remind of the ticket and to escalate it, and with what: JSON text, as
+        a sensor's ``reminders.as_text`` writes it.
+    :param escalate_to: names of the further approvers, in any spelling of several people.
     """
 
     def __init__(
@@ -103,6 +110,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         after_worker: bool = False,
         withdraw_when_killed: bool = False,
         opened_by: str | None = None,
+        reminders: str | None = None,
+        escalate_to: Any = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket_sn = ticket_sn
@@ -120,6 +129,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.after_worker = after_worker
         self.withdraw_when_killed = withdraw_when_killed
         self.opened_by = opened_by
+        self.reminders = reminders
+        self.escalate_to = escalate_to
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
         self._unrendered: Exception | None = None
@@ -130,6 +141,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self._time: timedelta | None = None
         self._notes = TaskInstanceXComs(None)
         self._title = ""
+        self._dialect: str | None = None
+        self._opened: datetime | None = None
+        self._reminded: TicketReminders | None = None
 
     @property
     def log(self) -> Any:
@@ -146,7 +160,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             "ends_task": self.ends_task,
             "after_worker": self.after_worker,
             "withdraw_when_killed": self.withdraw_when_killed,
-            **({"opened_by": self.opened_by} if self.opened_by is not None else {}),
+            **{name: value for name in _LATER if (value := getattr(self, name)) is not None},
             **self.verdict_settings,
         }
 
@@ -186,6 +200,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.log.exception("The wait for ITSM ticket %s stopped", self.ticket_sn)
             step = Failed(error=ItsmError(f"{type(error).__name__}: {error}"))
         finally:
+            self._remind_no_longer()
             if looks is not None:
                 await looks.end()
         event = await self._event(step)
@@ -254,12 +269,18 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             opened_by=self.opened_by,
             withdraw=self.withdraw_when_killed,
             ti_id=self._ti_id(),
+            remind_by=self._remind_by(),
             **where,
         )
         try:
             await call_store(lambda: open_wait_store().begin(record))
         except Exception as error:
             self.log.warning("That task %s waits could not be stored: %s. %s", record, error, NOT_MADE_UP_FOR)
+
+    def _remind_by(self) -> str | None:
+        """Return what sends the task's reminders, as it is stored for the pages."""
+        senders = json.loads(self.reminders).get("remind_by") if self.reminders else None
+        return json.dumps(senders) if senders else None
 
     def _task_key(self) -> dict[str, Any]:
         names = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id", "task_id")}
@@ -286,7 +307,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
         sn, self._time = await self._number(), approval_time(self.approval_timeout)
-        opened, dialect = await self._opening(sn)
+        opened, self._dialect = await self._opening(sn)
+        self._opened = opened
         self._wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         await self._remember_wait(sn)
@@ -298,8 +320,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
-            dated=self._time is not None and opened is None,
-            dialect=dialect,
+            dated=self._needs_opening and opened is None,
+            dialect=self._dialect,
             note=self._note_poll,
             on_steps=self._see_steps,
             beside=watching_abandoned_waits,
@@ -343,7 +365,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at, read_stored_dialect
 
         def read() -> tuple[datetime | None, str | None]:
-            opened = None if self._time is None else read_opened_at(sn, self.bkitsm_conn_id)
+            opened = read_opened_at(sn, self.bkitsm_conn_id) if self._needs_opening else None
             return opened, read_stored_dialect(sn, self.bkitsm_conn_id)
 
         try:
@@ -402,6 +424,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             if looks.created_at is not None:
                 self._wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
+            self._remind_of(looks.sn, self._opened or looks.created_at)
         except Exception as error:
             step = self._missed(error)
             # The poll paces itself. Whatever else is read for one ticket has this pause.
@@ -412,6 +435,43 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         if isinstance(step, Pause) and self._wait_log is not None:
             self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
         return _end(step)
+
+    @property
+    def _needs_opening(self) -> bool:
+        """Whether it counts when the ticket was opened."""
+        return self._time is not None or self.reminders is not None
+
+    def _remind_of(self, sn: str, opened: datetime | None) -> None:
+        """Have the people who decide be reminded, from when it is known on when the ticket was opened."""
+        if self.reminders is None or self._reminded is not None or opened is None:
+            return
+        from airflow_provider_bkitsm.tickets.reminder_sending import ticket_reminders
+        from airflow_provider_bkitsm.tickets.reminding import reminder_watch
+
+        try:
+            self._reminded = ticket_reminders(
+                self.reminders,
+                escalate_to=self.escalate_to,
+                awaited=self._awaited(sn),
+                policy_settings=self.verdict_settings,
+                opened=opened,
+                deadline=self._after(opened),
+                title=lambda: self._title,
+                dialect=self._dialect,
+                task_id=str(getattr(self.task_instance, "task_id", "")),
+                map_index=map_index(self.task_instance),
+            )
+        except Exception as error:
+            self.log.warning("Nobody will be reminded of ITSM ticket %s: %s", sn, printable(str(error)))
+            self.reminders = None
+            return
+        reminder_watch().add(self._reminded)
+
+    def _remind_no_longer(self) -> None:
+        if self._reminded is not None:
+            from airflow_provider_bkitsm.tickets.reminding import reminder_watch
+
+            reminder_watch().discard(self._reminded)
 
     def _missed(self, error: Exception) -> Step:
         """Take in that the ticket could not be read."""

@@ -27,6 +27,17 @@ def settle() -> None:
     time.sleep(SETTLED.total_seconds())
 
 
+def waits_for(api: AirflowApi, dag: str, run: str, task: str = "gate") -> str:
+    """Wait until a task waits; return the number of its ticket."""
+    path, mark = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries", "bkitsm_wait:"
+
+    def number() -> str | None:
+        keys = [one["key"] for one in api.call("GET", path)["xcom_entries"]]
+        return next((key.removeprefix(mark) for key in keys if key.startswith(mark)), None)
+
+    return wait_until(number, 180, lambda: f"no wait is registered: {api.task_states(dag, run)}")
+
+
 @dataclass(kw_only=True)
 class Gate:
     """One run.

@@ -7,57 +7,53 @@ import pytest
 
 from demo.airflow_api import wait_until
 from tests.e2e.conftest import POSTGRES
-from tests.e2e.gates import settle
-from tests.e2e.test_gated import numbers, only_ticket
+from tests.e2e.gates import settle, waits_for
 
 DATABASES = (POSTGRES,)
+RUNS = {
+    **dict.fromkeys(("called_a_success", "killed_unseen", "beside_it", "ended", "cleared"), "gated"),
+    "out_of_time": "gated_briefly",
+    "of_another_mind": "changes_its_mind",
+}
 
 
-@pytest.fixture
-def start(airflow, control):
-    """Return a starter of runs that wait for a ticket."""
-
-    def waiting(dag: str, title: str) -> tuple[str, str]:
-        known = numbers(control)
-        run = airflow.api.trigger(dag)
-        sn = only_ticket(control, title, known)
-        wait_until(
-            lambda: airflow.api.xcom(dag, run, "gate", f"bkitsm_wait:{sn}"), 60, lambda: "no wait is registered"
-        )
-        return run, sn
-
-    return waiting
+@pytest.fixture(scope="module")
+def waits(airflow) -> dict[str, tuple[str, str]]:
+    """Start all runs at once; return each with the number of the ticket it waits for."""
+    runs = {name: airflow.api.trigger(dag) for name, dag in RUNS.items()}
+    found = {name: (run, waits_for(airflow.api, RUNS[name], run)) for name, run in runs.items()}
+    settle()
+    return found
 
 
 def ends_as(control, sn: str, status: str) -> None:
     wait_until(lambda: control.ticket(sn)["status"] == status, 60, lambda: f"{control.ticket(sn)['status']}")
 
 
-def test_p5_a_person_who_calls_the_wait_a_success_ends_the_ticket(airflow, control, start):
-    run, sn = start("gated", "Gate")
+def test_p5_a_person_who_calls_the_wait_a_success_ends_the_ticket(airflow, control, waits):
+    run, sn = waits["called_a_success"]
     airflow.api.set_task_state("gated", run, "gate", "success")
     ends_as(control, sn, "REVOKED")
 
 
-def test_p5_a_task_that_is_killed_while_no_triggerer_runs_leaves_no_open_ticket(airflow, control, start):
+def test_p5_a_task_that_is_killed_while_no_triggerer_runs_leaves_no_open_ticket(airflow, control, waits):
     """The next triggerer with a wait on the connection looks once a minute."""
-    run, sn = start("gated", "Gate")
+    run, sn = waits["killed_unseen"]
     airflow.stop_one("triggerer")
     airflow.api.set_task_state("gated", run, "gate", "failed")
     airflow.start_one("triggerer")
-    _, other = start("gated", "Gate")
     wait_until(lambda: control.ticket(sn)["status"] == "REVOKED", 150, lambda: f"{control.ticket(sn)['status']}")
-    assert control.ticket(other)["status"] == "RUNNING"
+    assert control.ticket(waits["beside_it"][1])["status"] == "RUNNING"
 
 
-def test_p5_a_person_who_ends_the_run_ends_the_ticket(airflow, control, start):
-    run, sn = start("gated", "Gate")
+def test_p5_a_person_who_ends_the_run_ends_the_ticket(airflow, control, waits):
+    run, sn = waits["ended"]
     airflow.api.call("PATCH", f"dags/gated/dagRuns/{run}", json={"state": "failed"})
     ends_as(control, sn, "REVOKED")
 
 
-def test_p2_p5_clearing_and_restarting_withdraw_nothing(airflow, control, start):
-    run, sn = start("gated", "Gate")
+def test_p2_p5_clearing_and_restarting_withdraw_nothing(airflow, control, waits):
+    run, sn = waits["cleared"]
     airflow.api.clear("gated", run, ["gate"])
     wait_until(
         lambda: (
@@ -77,16 +73,15 @@ def test_p2_p5_clearing_and_restarting_withdraw_nothing(airflow, control, start)
     assert airflow.api.xcom("gated", run, "then") == f"{sn} approved"
 
 
-def test_p5_a_ticket_out_of_time_is_withdrawn(airflow, control, start):
-    run, sn = start("gated_briefly", "Brief")
+def test_p5_a_ticket_out_of_time_is_withdrawn(airflow, control, waits):
+    run, sn = waits["out_of_time"]
     assert airflow.api.wait_for_run("gated_briefly", run, seconds=120) == "failed"
     assert control.ticket(sn)["status"] == "REVOKED"
 
 
-def test_p3_an_approval_of_something_else_is_refused(airflow, control, start):
-    run, sn = start("changes_its_mind", "Mind")
+def test_p3_an_approval_of_something_else_is_refused(airflow, control, waits):
+    run, sn = waits["of_another_mind"]
     airflow.api.call("POST", "variables", json={"key": "mind", "value": "restart all"})
-    settle()
     control.approve(sn)
     assert airflow.api.wait_for_run("changes_its_mind", run, seconds=120) == "failed"
     # A worker's last lines may be written after the task has its state.

@@ -6,7 +6,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.utils.db_cleanup import config_dict
 from sqlalchemy import inspect, text
 
 from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY
@@ -52,6 +51,8 @@ def rows(airflow: LocalAirflow) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def runs(airflow, control) -> dict[str, Outlasting]:
     """Delete every row that may be deleted while all wait, as if it were old by now."""
+    from airflow.utils.db_cleanup import config_dict
+
     started = {name: Outlasting.start(airflow, control, dag) for name, dag in RUNS.items()}
     wait_for_all(started.values(), since=datetime.now(UTC) - timedelta(hours=1))
     assert rows(airflow)["xcom"]

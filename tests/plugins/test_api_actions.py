@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import api, api_actions, views
 from airflow_provider_bkitsm.plugins.reminders import NOT_CONFIGURED
 from airflow_provider_bkitsm.plugins.security import HEADER
+from airflow_provider_bkitsm.tickets.senders import SenderSpec, write_senders
+from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
 from tests.callback.conftest import FORM
 from tests.plugins.people import Person, auth_manager
 from tests.tickets.records import record_round
@@ -181,3 +183,61 @@ def test_p6_the_same_number_in_another_itsm_is_neither_read_nor_changed(act, rem
     assert (answer.status_code, SENT) == (409, [])
     assert "'v9'" in answer.json()["detail"]
     assert len(sandbox.requests()) == requests
+
+
+# -- what a task itself names
+
+
+def own_sends(*, sn: str, by: str, **_: Any) -> None:
+    SENT.append({"own": sn, "by": by})
+
+
+OWN = f"{__name__}.{own_sends.__name__}"
+
+
+@pytest.fixture
+def names(sn) -> Any:
+    """Let the waiting task name what sends its reminders."""
+
+    def name(path: str) -> None:
+        spec = SenderSpec(path=path)
+        record = WaitRecord(
+            installation="here",
+            bkitsm_conn_id="bkitsm_default",
+            sn=sn,
+            opened_by=None,
+            withdraw=False,
+            remind_by=write_senders([spec]),
+            **asdict(TASK),
+        )
+        open_wait_store().begin(record)
+
+    return name
+
+
+def test_the_tasks_own_sender_comes_first_where_an_administrator_allows_it(remind, names, sn, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND_BY_ALLOWED", f"some.other, {OWN}")
+    names(OWN)
+    assert remind("carol").json() == {"approvers": ["alice"]}
+    assert [{"own": sn, "by": "carol"}] == SENT
+
+
+def test_p8_no_code_of_a_dags_author_is_loaded_in_the_api_server(remind, names, sn):
+    names(OWN)
+    assert remind("carol").status_code == 200
+    assert [one.get("own") for one in SENT] == [None]
+
+
+def test_a_notifier_of_this_provider_may_always_send(act, names, sandbox, monkeypatch):
+    monkeypatch.delenv("AIRFLOW__BKITSM__REMIND", raising=False)
+    names("airflow_provider_bkitsm.notifications.cmsi.BkCmsiNotifier")
+    assert act("remind", "carol").json() == {"approvers": ["alice"]}
+    (request,) = sandbox.requests("send_mail")
+    assert request["body"]["receiver__username"] == ["alice"]
+
+
+def test_without_a_sender_that_may_send_there_is_none(act, names, monkeypatch):
+    monkeypatch.delenv("AIRFLOW__BKITSM__REMIND", raising=False)
+    names(OWN)
+    answer = act("remind", "carol")
+    assert (answer.status_code, answer.json()["detail"]) == (404, NOT_CONFIGURED)

@@ -51,7 +51,7 @@ def test_a_ticket_is_one_row_with_its_tasks_and_the_nearest_deadline_is_first(si
     page.wait(lambda: "wait [4]" in page.all("tbody tr")[0].text, "not all tasks")
     assert "carol" in first.text
     assert page.one("[data-view=waiting]").text.endswith(" 2")
-    assert {"en": "2 tickets", "zh-CN": "2 张单据"}[language] in page.one("#pages").text
+    assert {"en": "2 tickets", "zh-CN": "2 张单据"}[language] in page.one("#total").text
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,7 @@ def test_filters_are_in_the_address_and_a_link_leads_to_the_same_list(site, wait
     assert page.one("#person").get_property("value") == "Alice"
     page.click("#clear")
     page.wait(lambda: "status" not in page.driver.current_url, "not cleared")
+    assert page.script("return document.activeElement.id") == "status"
     assert page.one("#person").get_property("value") == ""
 
 

@@ -33,6 +33,7 @@ from airflow_provider_bkitsm.itsm.models import (
     ListedService,
     Service,
     ServiceField,
+    Step,
     TicketAction,
     TicketInfo,
     TicketLog,
@@ -60,6 +61,7 @@ from airflow_provider_bkitsm.itsm.verdict_reading import only_row
 from airflow_provider_bkitsm.translation import Text
 
 _PEOPLE = frozenset({"MEMBERS", "MEMBER"})
+_DELIVER, _PERSON = "DELIVER", "PERSON"
 _REQUIRED, _MAY_BE_HIDDEN = "REQUIRE", "0"
 _FINISHED = "FINISHED"
 # See docs/itsm-behaviour.md#error-codes.
@@ -144,6 +146,11 @@ class DialectV2(Dialect):
     def operate(self, *, sn: str, action: TicketAction, operator: str, message: str) -> Flow[None]:
         """Withdraw, terminate, suspend or resume a ticket."""
         yield calls.operate_ticket(sn=sn, action_type=action, operator=operator, action_message=message)
+
+    def hand_over(self, *, sn: str, step: Step, people: Sequence[str], operator: str, message: str) -> Flow[None]:
+        """Hand a step over, if its node offers that."""
+        to = {"processors": ",".join(people), "processors_type": _PERSON, "action_message": message}
+        yield calls.operate_node(sn=sn, state_id=step.key, operator=operator, action_type=_DELIVER, **to)
 
     def comment(self, *, sn: str, stars: int, operator: str, comments: str) -> Flow[bool]:
         """Rate a finished ticket, once. ITSM's only refusal is a catch-all, so the ticket says the rest.

@@ -79,6 +79,7 @@ class Step(ItsmModel):
     status: str = ""
     processors_type: str = ""
     processors: Names = ()
+    operations: Mappings = ()
 
 
 class TicketStatus(ItsmModel):

@@ -20,6 +20,7 @@ _PROGRESS = {
     "TERMINATED": Progress.TERMINATED,
 }
 _OPEN_TO_ALL = "OPEN"
+_DELIVER = "DELIVER"
 # Posted from inside operate_ticket, before that call answers (docs/itsm-behaviour.md#callback-inside-the-call).
 _INSIDE_A_CALL = frozenset(word for word, progress in _PROGRESS.items() if progress.is_called_off)
 
@@ -99,7 +100,14 @@ def read_step(step: models.Step) -> inner.Step:
         name=step.name,
         processors=step.processors,
         is_open_to_all=step.processors_type == _OPEN_TO_ALL,
+        can_be_handed_over=_offers_hand_over(step),
     )
+
+
+def _offers_hand_over(step: models.Step) -> bool | None:
+    """Return whether a step offers to be handed over; None where its operations are not shown at all."""
+    offered = [str(one.get("key")) for one in step.operations if one.get("can_operate", True)]
+    return _DELIVER in offered if step.operations else None
 
 
 def read_callback(body: Mapping[str, Any]) -> inner.CallbackBody | None:

@@ -99,6 +99,21 @@ def terminate_ticket(ticket_id: str, *, task_id: str, operator: str, desc: str) 
     return _post("ticket/handle/", body, reading.read_nothing, is_write=True)
 
 
+def deliver_task(ticket_id: str, *, task_id: str, operator: str, people: Sequence[str], desc: str) -> Call[None]:
+    """Hand an open task over to others (fact ``deliver``)."""
+    body = {
+        "ticket_id": ticket_id,
+        "task_id": task_id,
+        "operator": operator,
+        "form_data": {},
+        "action": {
+            "method": "deliver",
+            "params": {"to": [{"id": name, "type": "user"} for name in people], "desc": desc},
+        },
+    }
+    return _post("ticket/handle/", body, reading.read_nothing, is_write=True)
+
+
 def handle_approval_node(
     ticket_id: str,
     *,

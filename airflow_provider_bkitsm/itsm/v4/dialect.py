@@ -27,6 +27,7 @@ from airflow_provider_bkitsm.itsm.models import (
     FlowStep,
     ListedService,
     Service,
+    Step,
     TicketAction,
     TicketInfo,
     TicketLog,
@@ -173,6 +174,20 @@ class V4Dialect(Dialect):
         if task is None:
             raise ItsmRefusedError(f"ticket {sn} has no open task, at which alone ITSM v4 terminates a ticket")
         yield calls.terminate_ticket(sn, task_id=task.id, operator=operator, desc=message)
+
+    def hand_over(self, *, sn: str, step: Step, people: Sequence[str], operator: str, message: str) -> Flow[None]:
+        """Hand the open tasks of a step over (fact ``deliver``). Each is named by the one whom it asks.
+
+        :raises ItsmRefusedError: the step has no open task, or ITSM did not do it.
+        """
+        named = [one for one in (yield from self._tasks(sn)) if one.is_open]
+        tasks = [one for one in named if step.key in ("", one.activity_key, one.id, one.name)]
+        if not tasks:
+            raise ItsmRefusedError(f"step {step.name or step.key} of ticket {sn} has no open task to hand over")
+        for task in tasks:
+            asked = [name for one in task.processors for name in one.names]
+            who = operator if operator in asked or not asked else asked[0]
+            yield calls.deliver_task(sn, task_id=task.id, operator=who, people=people, desc=message)
 
     def _tasks(self, sn: str) -> Flow[tuple[Task, ...]]:
         tasks: tuple[Task, ...] = yield calls.approval_tasks(sn)

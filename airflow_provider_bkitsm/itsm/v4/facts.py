@@ -62,6 +62,7 @@ _MARKS = {
         ("batch", "system_ticket/list reads 50 tickets by id__in", "I"),
         ("draft", "a new ticket is a draft without steps", "M"),
         ("terminate", "ticket/handle with method terminate ends a ticket, by a task's id", "D"),
+        ("deliver", "ticket/handle with method deliver hands a task over to the users in params.to", "D"),
         ("automatic-text", "a task that ITSM approved by itself says so in desc", "G"),
         ("ended-by-time", "a ticket with end_at is over, whatever its word", "H"),
         ("server-error", "HTTP 500 may hold code 40000, and is an outage", "G"),

@@ -169,7 +169,7 @@ function statusCell(row, now) {
   const hint = { class: "small stalled", title: say("stalled_more") };
   return el(
     "td",
-    {},
+    { class: "status" },
     badge(row.status),
     row.stalled ? el("div", hint, say("stalled")) : null,
     row.stale ? note(unconfirmed(row, now)) : null,
@@ -219,7 +219,10 @@ export class Page {
 
   start() {
     const rows = el("div", { id: "rows" }, loading());
-    const pages = el("nav", { id: "pages", class: "pages", "aria-label": say("pages") });
+    // It stays in the page, so that screen readers say how many tickets a filter has left.
+    const total = el("span", { id: "total", class: "soft small", role: "status" });
+    const buttons = el("nav", { id: "pages", "aria-label": say("pages") });
+    const pages = el("div", { class: "pages" }, total, buttons);
     const bulk = el("div", { id: "bulk" });
     frame(
       say("approvals"),
@@ -244,6 +247,8 @@ export class Page {
     restoreFocus();
     this.drawBulk();
     document.getElementById("pages").replaceChildren(...this.pageButtons(answer));
+    const total = document.getElementById("total");
+    if (total.textContent !== totalText(answer)) total.textContent = totalText(answer);
   }
 
   clear() {
@@ -342,7 +347,9 @@ export class Page {
     }
     const place = document.getElementById("bulk");
     if (!number) {
+      const isLeft = place.contains(document.activeElement);
       place.replaceChildren();
+      if (isLeft) focusPickAll();
       return;
     }
     const count = say("picked", number);
@@ -359,11 +366,7 @@ export class Page {
       el("strong", { id: "picked", role: "status" }, count),
       act("remind_many", "button", () => this.act("remindMany")),
       act("withdraw_many", "button risky", () => this.act("withdrawMany")),
-      act("pick_none", "quiet", () => {
-        this.pickAll(false);
-        const boxes = [...document.querySelectorAll("[data-pick-all]")];
-        boxes.find((box) => box.checkVisibility())?.focus();
-      }),
+      act("pick_none", "quiet", () => this.pickAll(false)),
     );
     place.replaceChildren(bar);
   }
@@ -375,13 +378,8 @@ export class Page {
 
   /* Its pages */
 
-  pageButtons({ page, pages, total }) {
+  pageButtons({ page, pages }) {
     return [
-      el(
-        "span",
-        { class: "soft small" },
-        say(total === 1 ? "page_one" : "page", page, pages, total),
-      ),
       this.pageButton("previous", page - 1, page > 1),
       this.pageButton("next", page + 1, page < pages),
     ];
@@ -392,6 +390,16 @@ export class Page {
     const attributes = { type: "button", class: "button", "data-key": name };
     return el("button", { ...attributes, disabled: !isThere, onclick }, say(name));
   }
+}
+
+/** Where who works with the keyboard goes on when nothing is chosen any more. */
+function focusPickAll() {
+  const boxes = [...document.querySelectorAll("[data-pick-all]")];
+  boxes.find((box) => box.checkVisibility())?.focus();
+}
+
+export function totalText({ page, pages, total }) {
+  return say(total === 1 ? "page_one" : "page", page, pages, total);
 }
 
 /** Something can be done to a ticket with a number that ITSM has not decided yet. */

@@ -1,7 +1,7 @@
 /* The filters of the list: in the page's address, in its bar, and in what is asked of Airflow. */
 
 import { query } from "./api.js";
-import { el, link } from "./dom.js";
+import { el, isNarrow, link } from "./dom.js";
 import { language, say } from "./words.js";
 
 export const VIEWS = ["waiting", "decided", "all"];
@@ -245,7 +245,7 @@ export class Bar {
         const select = document.getElementById(name);
         if (select) select.value = "";
       }
-      document.getElementById("filters-word").focus();
+      document.getElementById(isNarrow() ? "filters-word" : "status").focus();
     };
     const attributes = { type: "button", id: "clear", class: "quiet", hidden: true };
     return el("button", { ...attributes, onclick }, say("clear"));

@@ -9,7 +9,8 @@ from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 
 FAST = {"fast_approval": True, "fields": {"APPROVER": "admin", "APPROVAL_CONTENT": "now"}, "poke_interval": 2}
 
-with DAG("gated", schedule=None):
+# Tests start more at once than Airflow's default of 16.
+with DAG("gated", schedule=None, max_active_runs=40):
     gate = ItsmApprovalOperator(task_id="gate", title="Gate", **FAST)
 
     @task
