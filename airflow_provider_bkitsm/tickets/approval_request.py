@@ -159,6 +159,9 @@ class ApprovalRequest:
         if kept is not None:
             self._begin(self.subject, latest, ticket_of=kept.nonce, asks=False)
             return kept
+        if latest is not None and latest.sn is not None:
+            # That its ticket was ended is in the record by now. One with a number asks nobody any more.
+            latest = self.store.get(latest.nonce) or latest
         return self._opened(self._begin(self.subject, latest))
 
     def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:

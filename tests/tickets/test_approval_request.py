@@ -440,3 +440,13 @@ def test_p2_many_tries_at_once_open_one_ticket(ask, sandbox):
     with ThreadPoolExecutor(6) as pool:
         numbers = set(pool.map(lambda _: ask(), range(6)))
     assert len(numbers) == len(sandbox.tickets()) == 1
+
+
+def test_a_ticket_that_a_clear_has_ended_is_recorded_as_withdrawn(ask):
+    first = ask()
+    second = ask(clear_number=1, title="Stop")
+    assert first != second
+    earlier, later = open_approval_store().of_run("dag", "run_1")
+    assert (earlier.sn, earlier.verdict["outcome"], earlier.verdict["by_airflow"]) == (first, "withdrawn", True)
+    assert "cleared" in earlier.verdict["reason"]
+    assert (later.sn, later.verdict) == (second, None)
