@@ -54,7 +54,6 @@ _LOOK_AGAIN = timedelta(minutes=5)
 _AFTER_FAILURE = timedelta(minutes=1)
 _NOTE_ATTEMPTS = 3
 _OPEN = frozenset({Progress.RUNNING, Progress.OPEN})
-NO_SENDER = "Nobody is reminded of ITSM ticket %s: the task has no remind_by, and there is no [bkitsm] remind"
 
 
 @dataclass(kw_only=True)
@@ -204,7 +203,11 @@ class Sending:
         if due.reminder is None:
             return None
         if not senders:
-            log.warning(NO_SENDER, self._item.awaited.sn)
+            sn = self._item.awaited.sn
+            log.warning(
+                "Nobody is reminded of ITSM ticket %s: the task has no remind_by, and there is no [bkitsm] remind",
+                sn,
+            )
         return await self._send_each(ReminderKind.REMIND, due.reminder, senders)
 
     def _prepare(self) -> tuple[tuple[SenderSpec, ...], Ownership]:
@@ -227,8 +230,8 @@ class Sending:
 
         :param people: whom it is for; empty: whom the ticket asks.
         """
-        agains = [await self._send_with(spec, kind, after, people) for spec in senders]
-        return min((one for one in agains if one is not None), default=None)
+        moments = [await self._send_with(spec, kind, after, people) for spec in senders]
+        return min((one for one in moments if one is not None), default=None)
 
     async def _send_with(
         self, spec: SenderSpec, kind: ReminderKind, after: float, people: tuple[str, ...]

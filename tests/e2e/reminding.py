@@ -14,3 +14,8 @@ def note(**what: object) -> None:
     """Append to a file below ``AIRFLOW_HOME``."""
     with (Path(os.environ["AIRFLOW_HOME"]) / FILE).open("a") as file:
         file.write(json.dumps(what, default=str) + "\n")
+
+
+def note_message(*, reminder: dict[str, object], **_what: object) -> None:
+    """Append what a triggerer sends by itself."""
+    note(**reminder)

@@ -192,6 +192,9 @@ def own_sends(*, sn: str, by: str, **_: Any) -> None:
     SENT.append({"own": sn, "by": by})
 
 
+OWN = f"{__name__}.{own_sends.__name__}"
+
+
 @pytest.fixture
 def names(sn) -> Any:
     """Let the waiting task name what sends its reminders."""
@@ -213,14 +216,14 @@ def names(sn) -> Any:
 
 
 def test_the_tasks_own_sender_comes_first_where_an_administrator_allows_it(remind, names, sn, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND_BY_ALLOWED", f"some.other, {__name__}.own_sends")
-    names(f"{__name__}.own_sends")
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND_BY_ALLOWED", f"some.other, {OWN}")
+    names(OWN)
     assert remind("carol").json() == {"approvers": ["alice"]}
     assert [{"own": sn, "by": "carol"}] == SENT
 
 
 def test_p8_no_code_of_a_dags_author_is_loaded_in_the_api_server(remind, names, sn):
-    names(f"{__name__}.own_sends")
+    names(OWN)
     assert remind("carol").status_code == 200
     assert [one.get("own") for one in SENT] == [None]
 
@@ -235,6 +238,6 @@ def test_a_notifier_of_this_provider_may_always_send(act, names, sandbox, monkey
 
 def test_without_a_sender_that_may_send_there_is_none(act, names, monkeypatch):
     monkeypatch.delenv("AIRFLOW__BKITSM__REMIND", raising=False)
-    names(f"{__name__}.own_sends")
+    names(OWN)
     answer = act("remind", "carol")
     assert (answer.status_code, answer.json()["detail"]) == (404, NOT_CONFIGURED)

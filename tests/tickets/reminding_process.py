@@ -15,6 +15,7 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.itsm.reminders import read_plan
 from airflow_provider_bkitsm.tickets import reminder_store, reminding
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
@@ -37,6 +38,8 @@ def sends(*, sn: str, **_: Any) -> None:
 async def main() -> None:
     """Look after the reminders of all tickets until the process is ended."""
     reminder_store.LEASE_SECONDS = LEASE_SECONDS
+    # To connect anew for each query would be most of what the test costs.
+    keep_connections_open()
     opened, plan = datetime.fromisoformat(os.environ["OPENED"]), read_plan(remind_after=60)
     watch = reminding.ReminderWatch()
     for sn in json.loads(os.environ["SNS"]):

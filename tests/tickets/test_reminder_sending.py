@@ -47,7 +47,7 @@ def hangs(**_: Any) -> None:
 
 
 HERE = SenderSpec(path=f"{__name__}.sends")
-TOO = SenderSpec(path=f"{__name__}.sends_too")
+TOO = SenderSpec(path=f"{__name__}.{sends_too.__name__}")
 
 
 class Clock:

@@ -188,8 +188,8 @@ def test_what_comes_from_elsewhere_is_no_template() -> None:
 
 
 def test_a_notifier_that_has_only_its_asynchronous_half_sends_too() -> None:
-    load_sender(SenderSpec(path=f"{HERE}.OnlyAsync", kwargs={"room": "ops"}))(message())
-    load_sender(SenderSpec(path=f"{HERE}.asynchronous"))(message())
+    load_sender(SenderSpec(path=f"{HERE}.{OnlyAsync.__name__}", kwargs={"room": "ops"}))(message())
+    load_sender(SenderSpec(path=f"{HERE}.{asynchronous.__name__}"))(message())
     assert SENT == [("ops", "REQ1"), "REQ1"]
 
 
@@ -200,7 +200,7 @@ def test_a_function_gets_what_one_of_the_remind_option_gets() -> None:
 
 
 def test_a_function_that_asks_for_more_gets_it() -> None:
-    send = load_sender(SenderSpec(path=f"{HERE}.curious", kwargs={"room": "ops"}))
+    send = load_sender(SenderSpec(path=f"{HERE}.{curious.__name__}", kwargs={"room": "ops"}))
     send(message(kind=ReminderKind.ESCALATE, recipients=("boss",)))
     assert SENT == [("escalate", ["boss"], "ops")]
 
