@@ -4,6 +4,7 @@
 # ruff: noqa: F811 - the fixtures of the other file
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from airflow_provider_bkitsm.approvals.rows import TaskKey
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from demo.browser import Browser
+from tests.e2e.reminding import FILE
 from tests.plugins.browsing import PHONE, decided, needs_a_browser, site, waits, window  # noqa: F401
 from tests.plugins.people import Person
 
@@ -169,8 +171,8 @@ def test_a_reminder_of_many_can_be_copied_where_airflow_sends_none(site, waits, 
 
 
 @both_languages
-def test_reminders_are_sent_one_by_one(site, waits, monkeypatch, language):
-    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", "builtins.dict")
+def test_reminders_are_sent_one_by_one(site, waits, monkeypatch, tmp_path, language):
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", "tests.e2e.reminding.note")
     chosen = [waits(f"Number {number}") for number in range(2)]
     page = site.open(language=language)
     page.wait(lambda: len(titles(page)) == 2, "not all there")
@@ -179,6 +181,8 @@ def test_reminders_are_sent_one_by_one(site, waits, monkeypatch, language):
     page.click("#remind_many")
     page.click("#confirm")
     page.one("dialog .notice.done", text="2")
+    sent = [json.loads(line)["sn"] for line in (tmp_path / FILE).read_text().splitlines()]
+    assert sorted(sent) == sorted(one.sn for one in chosen)
 
 
 def test_who_may_change_nothing_is_told_so_and_has_nothing_to_confirm(site, waits):
