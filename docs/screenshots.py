@@ -49,6 +49,7 @@ def main() -> int:
     PICTURES.mkdir(exist_ok=True)
     with stage() as set_up:
         with signed_in(set_up, "admin") as window:
+            take_note(window, set_up)
             take(window, set_up)
         with signed_in(set_up, COLLEAGUE) as window:
             take_mine(window, set_up)
@@ -122,6 +123,16 @@ def take(window: Browser, stage: Stage) -> None:
     window.open(f"{stage.airflow.url}/bkitsm/approvals?view=all")
     window.one("tr[data-status=approved]")
     save(window, "narrow")
+
+
+def take_note(window: Browser, stage: Stage) -> None:
+    """Take the picture of a waiting task with its note."""
+    run = stage.runs[1003]
+    window.prefer()
+    window.open(f"{stage.airflow.url}/dags/{DAG_ID}/runs/{run}/tasks/wait")
+    window.one("a[href*='plugin/bkitsm-ticket']", text="REQ", seconds=120)
+    window.wait(lambda: "waits for admin" in window.text(), "no note on the task", seconds=120)
+    save(window, "note")
 
 
 def connection_form(window: Browser, url: str) -> None:

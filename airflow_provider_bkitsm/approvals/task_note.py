@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.itsm.models import Progress, web_address
 from airflow_provider_bkitsm.translation import Language, Text, verbatim
 
-NOTE_PREFIX = "⏳ ITSM"
+NOTE_PREFIX = "**BlueKing ITSM**"
 """How a note of ours begins, in every language."""
 
 LONGEST_NOTE = 1000

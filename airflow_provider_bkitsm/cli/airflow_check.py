@@ -42,7 +42,12 @@ def check_store() -> Iterator[Finding]:
     from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS, schema_version
     from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
 
-    engine = store_engine()
+    try:
+        engine = store_engine()
+    except ItsmConfigurationError as error:
+        cure = Text("mend the connection that [bkitsm] store_conn_id names, or install the extra of its database")
+        yield wrong(Text("store"), verbatim(error), cure)
+        return
     is_file = engine.dialect.name == "sqlite"
     file = Path(str(engine.url.database))
     place = (

@@ -99,8 +99,7 @@ def _without_secret(hook: ItsmHook, nobody: str) -> dict[str, Any]:
         read: dict[str, Any] = ItsmHook.over(transport).run(ask(lambda itsm: itsm.probe(nobody)))
     finally:
         transport.close()
-    listed = read.get("system_ticket_list", {})
-    return {"without_system_token": listed if "error" in listed else {"answered": True}} if listed else {}
+    return {"without_secret": read}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +181,7 @@ def _with_an_end(trial: _Trial) -> dict[str, Any]:
     seen = trial.shown(sn, until=lambda shown: shown.get("has_end") or "error" in done)
     if not seen.get("has_end"):
         _withdrawn(trial.hook, sn, trial.creator)
-    is_terminated = seen["status"] == "termination" if seen.get("has_end") else None
-    return {**done, "status": seen.get("status"), "is_terminated": is_terminated}
+    return {**done, "status": seen.get("status"), "has_end": seen.get("has_end")}
 
 
 def _with_a_ticket(trial: _Trial) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from asgiref.sync import sync_to_async
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.connection_lookup import find_connection
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmUnavailableError
+from airflow_provider_bkitsm.version_compat import AirflowException
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -118,7 +119,14 @@ def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     from sqlalchemy.pool import NullPool
 
     connection: Any = find_connection(conn_id)
-    if not hasattr(connection.get_hook(), "get_sqlalchemy_engine"):
+    try:
+        is_sql = hasattr(connection.get_hook(), "get_sqlalchemy_engine")
+    except (AirflowException, ImportError):
+        raise ItsmConfigurationError(
+            f"connection {conn_id!r}: Airflow knows no type {connection.conn_type!r} in this environment; the"
+            " store needs PostgreSQL or MySQL, with airflow-provider-bkitsm[postgres] or [mysql] installed"
+        ) from None
+    if not is_sql:
         raise ItsmConfigurationError(
             f"connection {conn_id!r} is not an SQL database; the store needs PostgreSQL or MySQL"
         )

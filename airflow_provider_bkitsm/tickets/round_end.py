@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.tickets.approval_store import installation, open_ap
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
+    from airflow_provider_bkitsm.tickets.approval import ApprovalRecord
     from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
 
 log = logging.getLogger(__name__)
@@ -113,9 +114,7 @@ def record_withdrawal(conn_id: str, sn: str, *, why: str, status: TicketStatus) 
 
 
 def _record_once(store: ApprovalStore, conn_id: str, verdict: Verdict, task: WaitingTask) -> Verdict:
-    # Two connections may lead to one ITSM: a ticket that this run has opened on another one counts as well.
-    of_run = (one for one in store.of_run(task.dag_id, task.run_id) if one.ticket_of is None)
-    source = store.by_ticket(conn_id, verdict.sn) or next((one for one in of_run if one.sn == verdict.sn), None)
+    source = store.by_ticket(conn_id, verdict.sn) or _opened_in_run(store, verdict.sn, task)
     if source is None:
         return replace(verdict, airflow_url=ticket_tab(task))
     asked = source.subject if source.subject.task_id else task
@@ -129,6 +128,12 @@ def _record_once(store: ApprovalStore, conn_id: str, verdict: Verdict, task: Wai
             ended_at = record.ended_at if _outcome(record.verdict) == end["outcome"] else store.now()
             store.change(record, verdict=end, ended_at=ended_at or store.now())
     return verdict
+
+
+def _opened_in_run(store: ApprovalStore, sn: str, task: WaitingTask) -> ApprovalRecord | None:
+    """Return the record of a ticket that the task's run has opened on another connection to the same ITSM."""
+    rounds = store.of_run(task.dag_id, task.run_id)
+    return next((one for one in rounds if one.sn == sn and one.ticket_of is None), None)
 
 
 def _subject(asked: Subject, task: WaitingTask) -> Subject:

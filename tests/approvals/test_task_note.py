@@ -43,12 +43,12 @@ def note(seen: TicketSnapshot | None = SEEN, *, style: NoteStyle = ENGLISH, task
 
 
 def test_it_says_whom_the_ticket_waits_for_where_until_when_and_leads_to_it():
-    who = "⏳ ITSM: waits for `alice`, `bob` at `Approve` until 2026-11-24 13:00 UTC"
+    who = "**BlueKing ITSM**: waits for `alice`, `bob` at `Approve` until 2026-11-24 13:00 UTC"
     assert note() == f"{who}, [ticket `REQ1`]({TAB})"
 
 
 def test_it_says_it_in_chinese():
-    who = "⏳ ITSM：等待处理：`alice`、`bob`，步骤 `审批`，截止 2026-11-24 21:00 UTC+08:00"
+    who = "**BlueKing ITSM**：等待处理：`alice`、`bob`，步骤 `审批`，截止 2026-11-24 21:00 UTC+08:00"
     assert note(replace(SEEN, step="审批"), style=CHINESE) == f"{who}，[单据 `REQ1`]({TAB})"
 
 
@@ -74,8 +74,8 @@ def test_it_says_what_is_known(changes, english, chinese):
 
 
 def test_a_ticket_that_was_not_read_yet_waits_for_a_decision():
-    assert note(None) == f"⏳ ITSM: waits for a decision, [ticket `REQ1`]({TAB})"
-    assert note(None, style=CHINESE) == f"⏳ ITSM：等待审批，[单据 `REQ1`]({TAB})"
+    assert note(None) == f"**BlueKing ITSM**: waits for a decision, [ticket `REQ1`]({TAB})"
+    assert note(None, style=CHINESE) == f"**BlueKing ITSM**：等待审批，[单据 `REQ1`]({TAB})"
 
 
 def test_of_many_approvers_the_first_are_named_and_the_rest_counted():

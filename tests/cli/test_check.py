@@ -374,6 +374,12 @@ def _store_is_down(site: Site) -> None:
     site.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "store")
 
 
+def _store_has_no_driver(site: Site) -> None:
+    """Airflow says the same of PostgreSQL where its provider is not installed."""
+    site.setenv("AIRFLOW_CONN_STORE", json.dumps({"conn_type": "postgres_of_nobody", "host": "127.0.0.1"}))
+    site.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "store")
+
+
 def _store_is_undefined(site: Site) -> None:
     site.setenv("AIRFLOW__BKITSM__STORE_CONN_ID", "nowhere")
 
@@ -500,6 +506,7 @@ PLANTED: list[tuple[Callable[[Site], None], str, str, tuple[str, ...]]] = [
     (_store_is_older, "store", "warning", ("schema version 3", "migrates it")),
     (_store_is_newer, "store", "wrong", ("schema version 99", "upgrade airflow-provider-bkitsm")),
     (_store_is_down, "store", "wrong", ("Connection refused", "store_conn_id")),
+    (_store_has_no_driver, "store", "wrong", ("airflow-provider-bkitsm[postgres]", "install the extra")),
     (_store_is_undefined, "store", "wrong", ("nowhere", "airflow connections add")),
     (
         _store_is_a_file_and_workers_are_elsewhere,

@@ -89,7 +89,7 @@ def test_p5_odd_forms_and_a_termination_are_tried_and_every_ticket_is_ended(itsm
     found = run("--more", "--approver", "bob")
     assert (found["forms"]["unknown_key"].get("error") is not None) is is_refused
     assert found["forms"].keys() == {"unknown_key", "no_approver", "unknown_approver"}
-    assert found["terminated"]["is_terminated"]
+    assert found["terminated"]["status"] == "termination"
     assert (found["facts"]["no-key-no-field"], found["facts"]["terminate"]) == (is_refused, True)
     assert {one["status"] for one in itsm.tickets()} == {"revoked", "termination"}
 

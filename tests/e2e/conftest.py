@@ -67,6 +67,8 @@ CALM = {
     # A test that changes a DAG's file says so: to parse them all every ten seconds would take a core.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3600",
+    # A worker whose first request is not answered within five seconds fails its task: too soon on a busy machine.
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
 }
 # As components and tasks log it. Addresses and loggers hold the word too.
 _ERROR = re.compile(r"\[(?:error|critical) |\"level\":\"(?:error|critical)\"|Traceback")

@@ -46,7 +46,7 @@ def first(airflow, control) -> Gate:
 
 def test_the_note_says_who_has_to_act_follows_the_ticket_and_ends_with_the_wait(airflow, control):
     one = ask(airflow, control)
-    text = notes(one, "⏳ ITSM: waits for `alice` at `一级审批` until ")
+    text = notes(one, "**BlueKing ITSM**: waits for `alice` at `一级审批` until ")
     tab = f"{airflow.url}/dags/noted/runs/{one.run.replace(':', '%3A').replace('+', '%2B')}/tasks/wait"
     assert text.endswith(f"[ticket `{one.sn}`]({tab}/plugin/bkitsm-ticket)")
     control.approve(one.sn, operator="alice")

@@ -19,7 +19,7 @@ pytestmark = needs_a_browser
 
 PAGES = ("approvals", "ticket", "collectors", "assets/approvals.js")
 COLLECTOR = "collector?bklog_conn_id=bklog_default&collector_config_id=1001"
-ANSWERS = ("approvals", "collectors", COLLECTOR, "openapi.json")
+ANSWERS = ("approvals", "tickets", "tickets.csv", "collectors", COLLECTOR, "openapi.json")
 # Nobody listens there: a callback to it is lost.
 NOWHERE = "http://127.0.0.1:9/"
 

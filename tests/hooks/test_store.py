@@ -62,6 +62,12 @@ def test_a_connection_that_is_no_database_is_named(connect):
         open_store("web")
 
 
+def test_a_database_whose_provider_is_not_installed_names_the_extra(connect):
+    connect("store", conn_type="postgres_of_nobody", host="127.0.0.1")
+    with pytest.raises(ItsmConfigurationError, match=r"airflow-provider-bkitsm\[postgres\]"):
+        store_engine("store")
+
+
 def test_p8_a_store_that_cannot_be_reached_does_not_show_its_password(connect):
     connect("down", conn_type="postgres", host="127.0.0.1", port=9, login="u", password="p4ss", schema="s")
     with pytest.raises(StoreUnavailable) as caught:

@@ -15,10 +15,12 @@ from airflow.sdk import DAG, TaskGroup
 from airflow.sdk import task as task_decorator
 from airflow.sdk.bases.operator import BaseOperator
 
+from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore, open_approval_store
 from airflow_provider_bkitsm.version_compat import DownstreamTasksSkipped
 
 FAST = {"fast_approval": True, "title": "Restart", "fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now"}}
@@ -79,6 +81,43 @@ def test_p3_a_task_that_shares_an_approval_goes_on_with_its_own_item_only(who, s
         gate(**shares, approval_item="db_2").execute_complete(who.context, event(sn=sn), **kwargs)
     ended = gate(**shares, approval_item="db_1").execute_complete(who.context, event(sn=sn), **kwargs)
     assert ended["outcome"] == "approved"
+
+
+@pytest.mark.parametrize("title", ["Restart", "Stop"])
+def test_the_record_says_how_it_ended_and_what_the_task_would_run(who, sandbox, monkeypatch, title):
+    """An approval that the task does not follow, since it would run something else, is an approval still."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    with pytest.raises(TaskDeferred) as caught:
+        gate(title="Restart").execute(who.context)
+    sn, kwargs = caught.value.trigger.ticket_sn, caught.value.kwargs
+    sandbox.approve(sn)
+    ended = None
+    try:
+        ended = gate(title=title).execute_complete(who.context, event(sn=sn), **kwargs)
+    except AirflowFailException:
+        assert title == "Stop"
+    (record,) = open_approval_store().of_run("dag", "run_1")
+    (wait,) = record.verdict["waits"]
+    assert (record.verdict["outcome"], wait["task_id"], wait["outcome"]) == ("approved", "gate", "approved")
+    assert (wait["runs"] == record.asked_digest) is (title == "Restart")
+    assert record.verdict["airflow_url"].endswith("/dags/dag/runs/run_1/tasks/gate/plugin/bkitsm-ticket")
+    assert ended is None or ended["airflow_url"] == record.verdict["airflow_url"]
+
+
+def test_p3_an_approval_that_cannot_be_stored_lets_nothing_run(who, sandbox, monkeypatch):
+    with pytest.raises(TaskDeferred) as caught:
+        gate().execute(who.context)
+    sn, kwargs = caught.value.trigger.ticket_sn, caught.value.kwargs
+    sandbox.approve(sn)
+
+    def locked(*_args: object, **_changes: object) -> None:
+        raise StoreUnavailable("locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ApprovalStore, "change", locked)
+        with pytest.raises(StoreUnavailable):
+            gate().execute_complete(who.context, event(sn=sn), **kwargs)
+    assert gate().execute_complete(who.context, event(sn=sn), **kwargs)["outcome"] == "approved"
 
 
 @pytest.mark.parametrize("compares", [True, False])

@@ -72,7 +72,11 @@ _MARKS = {
     ),
     Confidence.ASSUMED: (
         ("ignored-filter", "a list that ignores a filter lists everything that the application sees", ""),
-        ("list-visibility", "the lists show an application the tickets that it has opened", ""),
+        (
+            "list-visibility",
+            "the lists show an application the tickets that it has opened; tried before relied on",
+            "",
+        ),
         ("zone", "naive times are Asia/Shanghai's", ""),
         ("unknown-word", "an unknown status without end_at is no end", ""),
         ("left-out", "a list leaves unknown ids out", ""),
@@ -80,6 +84,7 @@ _MARKS = {
         ("title-length", "a title of 120 characters is taken", ""),
         ("settles", "a create whose answer was lost shows within the gateway's 120 seconds", ""),
         ("own-approval", "an approval by the ticket's creator may be ITSM's own", ""),
+        ("callback-address", "a callback's address may have a query, which arrives", ""),
         ("callback-all-ends", "a withdrawn or terminated ticket is called back too", ""),
         ("sent-once", "a callback is sent once", ""),
         ("workflow-handle", "a step is answered by whom its task asks, once", ""),

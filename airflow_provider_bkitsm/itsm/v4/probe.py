@@ -158,7 +158,7 @@ def judged(found: Mapping[str, Any]) -> dict[str, bool]:
     created, asks, gone, listed = (
         found.get(name) or {} for name in ("created", "asks", "withdrawn", "ticket_list")
     )
-    zone, status = created.get("hours_off"), gone.get("status")
+    zone, status, over = created.get("hours_off"), gone.get("status"), found.get("terminated") or {}
     seen = {
         "http-status": _has_code(found.get("unknown_id"), "40000"),
         "list-filters": listed.get("filters_honoured"),
@@ -172,9 +172,9 @@ def judged(found: Mapping[str, Any]) -> dict[str, bool]:
         "revoke": None if status is None else status == "revoked",
         "revoke-when-over": _is_refusal(found.get("withdrawn_twice")),
         "callback-all-ends": True if gone.get("called_back") is not None else None,
-        "system-token": _is_refusal(found.get("without_system_token")),
+        "system-token": _is_refusal((found.get("without_secret") or {}).get("system_ticket_list")),
         "no-key-no-field": _is_refusal((found.get("forms") or {}).get("unknown_key")),
-        "terminate": (found.get("terminated") or {}).get("is_terminated"),
+        "terminate": over.get("status") == "termination" if over.get("has_end") else None,
     }
     return {key: right for key, right in seen.items() if right is not None}
 

@@ -65,12 +65,12 @@ _QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "When is SYSTEM-TOKEN really asked for?",
-        ("without_system_token",),
+        ("without_secret.system_ticket_list",),
         "Where the connection has no system_token: ask whoever registered the system whether it has one",
     ),
     (
         "Does the list of a system need it, and which filters has it?",
-        ("without_system_token", "system_ticket_list.filters"),
+        ("without_secret.system_ticket_list", "system_ticket_list.filters"),
         "Nothing, with system_id and system_token in the connection, after --create",
     ),
 )

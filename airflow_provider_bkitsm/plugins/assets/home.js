@@ -48,7 +48,7 @@ export function WaitingApprovals() {
   useEffect(() => keepCounting(show), []);
   if (!waiting) return null;
   const text = waiting === 1 ? say("home_one") : say("home_many", String(waiting));
-  return createElement("a", { id: "bkitsm-waiting", href: PAGE, style: STYLE }, `⏳ ${text} →`);
+  return createElement("a", { id: "bkitsm-waiting", href: PAGE, style: STYLE }, `${text} →`);
 }
 
 globalThis.AirflowPlugin = WaitingApprovals;

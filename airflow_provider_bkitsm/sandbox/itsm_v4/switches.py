@@ -22,7 +22,7 @@ class Switches(BaseModel):
     :param steps: what ``current_steps`` show of a step.
     :param processor: how a processor is written; ``empty`` lists nobody, though somebody is asked.
     :param tasks: whether a step that one person may answer has one task, or one for each person.
-    :param verdict_type: what ``approve_result`` is.
+    :param verdict_type: what ``approve_result`` is; ``null`` is null at the end too.
     :param early_verdict: ``approve_result`` before the end.
     :param verdict_without_step: ``approve_result`` of a workflow without an approval step.
     :param refusal: what a refusal does: the flow ends as ``finished``, goes on, or ends as ``termination``.
@@ -35,6 +35,7 @@ class Switches(BaseModel):
     :param create_answer: whether the answer to a create has the id.
     :param unknown_id: the answer to an id that nobody has.
     :param withdraw: whether a withdrawal is done; ``not_done`` says so in ``data.result`` alone.
+    :param callback_query: whether the query of a callback's address is posted to, or dropped.
     :param callback_of: of which ends ITSM calls back.
     :param callback_inside: whether a withdrawal calls back before it answers.
     :param callback_twice: whether it calls back a second time.
@@ -51,7 +52,7 @@ class Switches(BaseModel):
     steps: Literal["full", "name"] = "full"
     processor: Literal["text", "list", "empty"] = "text"
     tasks: Literal["shared", "each"] = "shared"
-    verdict_type: Literal["boolean", "text"] = "boolean"
+    verdict_type: Literal["boolean", "text", "null"] = "boolean"
     early_verdict: bool | None = False
     verdict_without_step: bool = True
     refusal: Literal["finishes", "goes_on", "terminates"] = "finishes"
@@ -64,6 +65,7 @@ class Switches(BaseModel):
     create_answer: Literal["with_id", "without_id"] = "with_id"
     unknown_id: Literal["refused", "empty"] = "refused"
     withdraw: Literal["done", "not_done"] = "done"
+    callback_query: Literal["kept", "dropped"] = "kept"
     callback_of: Literal["every_end", "finished"] = "every_end"
     callback_inside: bool = False
     callback_twice: bool = False

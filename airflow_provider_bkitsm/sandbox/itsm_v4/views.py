@@ -120,7 +120,8 @@ def log_object(ticket: Ticket, line: dict[str, Any]) -> dict[str, Any]:
 
 def _shown_verdict(itsm: InstallationV4, ticket: Ticket) -> Any:
     verdict = verdict_of(itsm, ticket) if ticket.over else itsm.switches.early_verdict
-    return str(verdict).lower() if itsm.switches.verdict_type == "text" else verdict
+    kind = itsm.switches.verdict_type
+    return {"text": str(verdict).lower(), "null": None}.get(kind, verdict)
 
 
 def _asking(ticket: Ticket) -> list[Task]:

@@ -181,6 +181,17 @@ async def test_p4_where_a_site_takes_no_signed_address_the_token_does_alone(
     assert await settled(there, unsigned) is Result.RESUMED
 
 
+async def test_p4_what_lost_its_signature_on_the_way_is_refused_unless_the_connection_says_so(
+    sn, server, listener, receiver, metadata
+):
+    server.set_itsm_v4(callback_query="dropped")
+    server.approve(sn)
+    dropped = arrived(listener)
+    assert dropped.signature == ""
+    assert await settled(receiver, dropped) is Result.REFUSED_SIGNATURE
+    assert metadata.resumed == []
+
+
 def test_p8_a_site_that_takes_no_signed_address_gets_none(hook, server, listener, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_BKITSM_DEFAULT", server.connection("bkitsm", sign_callback_url="false"))
     fields = {"title": marked_title("Drop?", TAG), "approvers": ["bob"]}

@@ -331,8 +331,9 @@ def test_wherever_the_sources_disagree_the_outcome_is_the_same(itsm, task, switc
 
 
 @case(36)
-def test_p3_a_verdict_in_text_is_none(itsm, sn, task):
-    itsm.set_itsm_v4(verdict_type="text")
+@pytest.mark.parametrize("kind", ["text", "null"])
+def test_p3_a_verdict_that_is_no_boolean_is_none(itsm, sn, task, kind):
+    itsm.set_itsm_v4(verdict_type=kind)
     itsm.approve(sn)
     with pytest.raises(AirflowFailException, match="verdict"):
         waited(sn, task)

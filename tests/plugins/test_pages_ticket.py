@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Ticket tab in a real browser and both languages: what was asked, what runs, and what was decided."""
+
+# ruff: noqa: F811 - the fixtures of the other file
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict
+from demo.browser import Browser
+from tests.callback.conftest import FORM
+from tests.plugins.browsing import PHONE, Site, needs_a_browser, site, violations, waits, window  # noqa: F401
+from tests.tickets.records import record_round
+
+pytestmark = needs_a_browser
+SAME = {"en": "What runs matches what people read", "zh-CN": "将执行的内容与审批人看到的一致"}
+both_languages = pytest.mark.parametrize("language", ["en", "zh-CN"])
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def recorded(waits) -> Callable[..., ApprovalWait]:
+    """Return a maker of waits whose ticket has a record of what was asked."""
+
+    def make(title: str = "Release 9", *, request: Any = None, **wait: Any) -> ApprovalWait:
+        made = waits(f"{title} [#4k7pqz]", **wait)
+        fields = FORM | {"title": f"{title} [#4k7pqz]"}
+        known = {"dialect": "v2", "creator": "robot", "requester": "carol", "run_by": "carol.w", "fields": fields}
+        task = {"run_id": made.task.run_id, "task_id": made.task.task_id}
+        record_round(made.sn, request=known | (request or {}), **task)
+        return made
+
+    return make
+
+
+def opened(site: Site, wait: ApprovalWait, **choices: str) -> Browser:
+    return site.open(f"ticket?{urlencode(vars(wait.task), quote_via=quote)}", **choices)
+
+
+def verdict(wait: ApprovalWait, outcome: Outcome, **more: Any) -> dict[str, Any]:
+    yes, at = outcome is Outcome.APPROVED, "2026-11-29T09:30:00+00:00"
+    known = {
+        "sn": wait.sn,
+        "outcome": outcome,
+        "reason": "",
+        "reason_code": Reason.APPROVED if yes else Reason.REFUSED,
+        "current_status": "FINISHED",
+        "title": "Release 9 [#4k7pqz]",
+        "decided_at": at,
+        "approvers": (Decision(operator="alice", approved=yes, remark="Watch the dashboard", decided_at=at),),
+        "evidence": (Evidence(step="审批", operator="alice", approved=yes, at=at),),
+    }
+    return Verdict(**known | more).as_dict()
+
+
+@both_languages
+def test_a_title_is_shown_without_its_mark_and_what_runs_matches(site, recorded, language):
+    page = opened(site, recorded(), language=language)
+    page.one("[data-match=same]", text=SAME[language])
+    assert page.one("h1").text == "Release 9"
+    asked = page.one("[data-card=runs]").text
+    assert all(text in asked for text in ("carol", "carol.w", "sha256:0"))
+    assert page.all("[data-card=decision]") == []
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [
+        ("en", "'c' was sent, 'something else' is in the ticket"),
+        ("zh-CN", "提交的是 'c'，单据中是 'something else'"),
+    ],
+)
+def test_p3_an_edited_ticket_differs(site, recorded, sandbox, language, says):
+    wait = recorded()
+    sandbox.edit(wait.sn, APPROVAL_CONTENT="something else")
+    page = opened(site, wait, language=language)
+    page.one("[data-match=differs]")
+    page.one(".differences", text=says)
+
+
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "The task would run sha256:other"), ("zh-CN", "任务将执行 sha256:other")]
+)
+def test_p3_a_task_that_would_run_something_else_differs(site, recorded, language, says):
+    page = opened(site, recorded(request={"runs": "sha256:other"}), language=language)
+    page.one("[data-match=differs]")
+    page.one(".differences", text=says)
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "is not known"), ("zh-CN", "无法确认")])
+def test_p3_while_itsm_is_silent_nothing_matches(site, recorded, metadata, language, says):
+    wait = recorded()
+    metadata.gateways.clear()
+    page = opened(site, wait, language=language)
+    page.one("[data-match=unknown]", text=says)
+
+
+@pytest.mark.parametrize(
+    ("language", "outcome", "words"),
+    [
+        ("en", Outcome.APPROVED, ("Decision", "Approved", "alice approved", "Time to decide", "Evidence")),
+        ("en", Outcome.REJECTED, ("Decision", "Rejected", "alice refused", "refused by an approver")),
+        ("zh-CN", Outcome.APPROVED, ("审批结果", "已通过", "alice 通过", "审批用时", "依据")),
+        ("zh-CN", Outcome.REJECTED, ("审批结果", "已拒绝", "alice 拒绝", "审批人拒绝")),
+    ],
+)
+def test_a_decision_has_who_when_how_long_and_on_what_it_rests(site, recorded, language, outcome, words):
+    wait = recorded(state="success" if outcome is Outcome.APPROVED else "failed")
+    at = len(site.tickets.founds) - 1
+    site.tickets.founds[at] = type(wait)(**{**vars(wait), "verdict": verdict(wait, outcome)})
+    page = opened(site, wait, language=language)
+    card = page.one("[data-card=decision]", text="Watch the dashboard").text
+    assert [word for word in words if word not in card] == []
+    assert card.count("审批 ·") == 1
+
+
+def test_in_english_itsms_sentences_are_told_with_the_original_on_hover(site, recorded):
+    page = opened(site, recorded(), language="en")
+    told = page.one("[data-card=story] .told", text="The flow began")
+    assert told.get_attribute("title") == "流程开始."
+    heard = page.all("[data-card=story] .hidden")[0]
+    assert (heard.get_property("textContent").strip(), heard.get_attribute("lang")) == ("流程开始.", "zh-CN")
+    page.one("[data-card=story]", text="handed the ticket in")
+
+
+def test_in_chinese_they_stay_as_itsm_wrote_them(site, recorded):
+    page = opened(site, recorded(), language="zh-CN")
+    page.one("[data-card=story]", text="流程开始.")
+    assert page.all(".told") == []
+
+
+@both_languages
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_serious_is_in_the_way_of_a_screen_reader(site, recorded, sandbox, language, theme):
+    wait = recorded(state="success")
+    sandbox.edit(wait.sn, APPROVAL_CONTENT="something else")
+    at = len(site.tickets.founds) - 1
+    site.tickets.founds[at] = type(wait)(**{**vars(wait), "verdict": verdict(wait, Outcome.APPROVED)})
+    page = opened(site, wait, language=language, theme=theme)
+    page.one(".differences")
+    assert violations(page) == []
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(site, recorded):
+    page = opened(site, recorded(request={"runs": "sha256:" + "0" * 64}))
+    page.driver.set_window_size(*PHONE)
+    page.one(".differences")
+    assert page.script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
