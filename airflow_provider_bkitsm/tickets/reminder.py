@@ -17,7 +17,6 @@ from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.models import web_address
 
 Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 
 class ReminderKind(StrEnum):
