@@ -13,6 +13,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.plugins import views
 from airflow_provider_bkitsm.plugins.views import ApprovalViews, read_story
 from tests.callback.conftest import FORM, gateway_of
+from tests.plugins.people import Person
 
 
 @pytest.fixture
@@ -69,9 +70,9 @@ async def test_people_who_look_at_a_ticket_within_seconds_share_one_look_until_i
     seen = ApprovalViews(metadata)
     monkeypatch.setattr(seen.tickets, "of_run", lambda *_: [wait])
     monkeypatch.setattr(seen.tickets, "polls", lambda **_: {})
-    both = await asyncio.gather(*(seen.ticket(None, object(), task) for _ in range(20)))
+    both = await asyncio.gather(*(seen.ticket(None, Person(), task) for _ in range(20)))
     assert both[0]["story"]["title"] == "t"
     assert len(sandbox.requests("get_ticket_info")) == 1
     seen.forget_story(wait.ticket)
-    await seen.ticket(None, object(), task)
+    await seen.ticket(None, Person(), task)
     assert len(sandbox.requests("get_ticket_info")) == 2

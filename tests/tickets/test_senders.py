@@ -157,7 +157,7 @@ def test_the_same_sender_twice_is_one() -> None:
         (Chat(text=object()), "JSON"),  # type: ignore[arg-type]
         (SyncCallback(Chat, kwargs={"text": float("nan")}), "JSON"),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )
 def test_what_cannot_be_made_again_elsewhere_is_refused_while_the_dag_is_parsed(given: Any, word: str) -> None:
     with pytest.raises(SenderError, match="remind_by") as refused:
