@@ -34,8 +34,8 @@ from airflow_provider_bkitsm.plugins.security import (
 )
 from airflow_provider_bkitsm.plugins.views import ApprovalViews
 from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
-from airflow_provider_bkitsm.tickets.reminder import Reminder, ticket_tab
-from airflow_provider_bkitsm.version_compat import airflow_conf
+from airflow_provider_bkitsm.tickets.reminder import Reminder
+from airflow_provider_bkitsm.tickets.round_end import WaitingTask, ticket_tab
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait, *, by: str) -> 
         waiting_since=info.created_at,
         deadline=None if seconds is None else info.created_at + timedelta(seconds=seconds),
         ticket_url=info.ticket_url,
-        airflow_url=ticket_tab(str(airflow_conf().get("api", "base_url", fallback="") or ""), **where),
+        airflow_url=ticket_tab(WaitingTask(**where)),
         by=by,
         **where,
     )

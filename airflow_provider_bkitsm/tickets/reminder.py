@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import Any, Literal
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm.errors import printable
@@ -167,15 +166,3 @@ def _task(one: Reminder) -> str:
         return ""
     index = f"[{one.map_index}]" if one.map_index >= 0 else ""
     return printable(f"{one.dag_id}.{one.task_id}{index}, {one.run_id}")
-
-
-def ticket_tab(base_url: str, *, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-    """Return the address of a task's Ticket tab in Airflow; empty where Airflow's own address is not known.
-
-    :param base_url: of Airflow, as ``[api] base_url`` has it.
-    """
-    if not web_address(base_url):
-        return ""
-    parts = [quote(part, safe="") for part in (dag_id, run_id, task_id)]
-    mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
-    return f"{base_url.rstrip('/')}/dags/{parts[0]}/runs/{parts[1]}/tasks/{parts[2]}{mapped}/plugin/bkitsm-ticket"

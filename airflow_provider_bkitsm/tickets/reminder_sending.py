@@ -32,7 +32,7 @@ from airflow_provider_bkitsm.itsm.reminders import Due, ReminderPlan
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
-from airflow_provider_bkitsm.tickets.reminder import Reminder, ReminderKind, ticket_tab
+from airflow_provider_bkitsm.tickets.reminder import Reminder, ReminderKind
 from airflow_provider_bkitsm.tickets.reminder_store import (
     Claim,
     NotNow,
@@ -40,8 +40,8 @@ from airflow_provider_bkitsm.tickets.reminder_store import (
     ReminderState,
     ReminderStore,
 )
+from airflow_provider_bkitsm.tickets.round_end import WaitingTask, ticket_tab
 from airflow_provider_bkitsm.tickets.senders import SenderSpec, ThreadPerCall, load_sender
-from airflow_provider_bkitsm.version_compat import airflow_conf
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -118,7 +118,6 @@ class TicketReminders:
             "task_id": self.task_id,
             "map_index": self.map_index,
         }
-        base = str(airflow_conf().get("api", "base_url", fallback="") or "")
         return Reminder(
             kind=kind,
             sn=self.awaited.sn,
@@ -129,7 +128,7 @@ class TicketReminders:
             waiting_since=self.opened,
             deadline=self.deadline,
             ticket_url=status.ticket_url,
-            airflow_url=ticket_tab(base, **where),
+            airflow_url=ticket_tab(WaitingTask(**where)),
             handed_over=kind is ReminderKind.ESCALATE and _same(status.waits_for, recipients),
             time_zone=self.plan.hours.time_zone if self.plan.hours else "UTC",
             **where,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -28,9 +29,9 @@ def test_p3_an_approver_is_reminded_and_the_one_it_is_escalated_to_approves(airf
     wait_until(lambda: sent(gate, "remind"), 120, lambda: gate.log("wait"))
     (reminder,) = sent(gate, "remind")
     assert reminder["title"].startswith("Reminded ")
-    assert reminder["airflow_url"].endswith(
-        f"/dags/{gate.dag}/runs/{gate.run.replace(':', '%3A').replace('+', '%2B')}/tasks/wait/plugin/bkitsm-ticket"
-    )
+    run = quote(gate.run, safe="")
+    tab = f"{airflow.url}/dags/{gate.dag}/runs/{run}/tasks/wait/plugin/bkitsm-ticket"
+    assert reminder["airflow_url"] == tab
     wait_until(lambda: sent(gate, "escalate"), 120, lambda: gate.log("wait"))
     (escalation,) = sent(gate, "escalate")
     assert (escalation["recipients"], escalation["handed_over"]) == (["boss"], True)

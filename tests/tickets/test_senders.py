@@ -13,7 +13,7 @@ from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from jinja2.sandbox import SandboxedEnvironment
 
-from airflow_provider_bkitsm.tickets.reminder import Reminder, ReminderKind, ticket_tab
+from airflow_provider_bkitsm.tickets.reminder import Reminder, ReminderKind
 from airflow_provider_bkitsm.tickets.senders import (
     SenderError,
     SenderSpec,
@@ -241,22 +241,6 @@ def test_only_web_addresses_are_links() -> None:
     one = message(ticket_url="javascript:alert(1)", airflow_url="file:///etc/passwd")
     assert (one.ticket_url, one.airflow_url) == ("", "")
     assert "In ITSM" not in one.text("en")
-
-
-@pytest.mark.parametrize(
-    ("where", "address"),
-    [
-        ({}, "https://a.example.com/x/dags/d/runs/r%2F1/tasks/t%20%E6%A0%91/plugin/bkitsm-ticket"),
-        (
-            {"map_index": 2},
-            "https://a.example.com/x/dags/d/runs/r%2F1/tasks/t%20%E6%A0%91/mapped/2/plugin/bkitsm-ticket",
-        ),
-    ],
-)
-def test_the_link_leads_to_the_tasks_ticket_tab(where, address) -> None:
-    names = {"dag_id": "d", "run_id": "r/1", "task_id": "t 树", **where}
-    assert ticket_tab("https://a.example.com/x/", **names) == address
-    assert ticket_tab("", **names) == ""
 
 
 def test_calls_in_threads_have_a_limit_and_give_results_and_errors() -> None:
