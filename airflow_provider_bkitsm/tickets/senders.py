@@ -37,10 +37,6 @@ _NOT_ARGUMENTS = frozenset({"self", "context"})
 _JINJA = re.compile(r"\{(?=[{%#])")
 
 
-class SenderError(ItsmConfigurationError):
-    """What a reminder was to be sent with cannot be used."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class SenderSpec:
     """A sender, as it is stored and travels: the import path of a class or function, and arguments in JSON.
@@ -81,7 +77,7 @@ def sender_specs(given: Any, *, name: str = "remind_by") -> tuple[SenderSpec, ..
     """Return the senders that an author gives: one, or several in a list.
 
     :param given: a notifier; Airflow's ``AsyncCallback`` or ``SyncCallback``; an import path; None.
-    :raises SenderError: something in it is none of these, or its arguments are not JSON.
+    :raises ItsmConfigurationError: something in it is none of these, or its arguments are not JSON.
     """
     if given is None:
         return ()
@@ -110,11 +106,13 @@ def _spec_of(given: Any, name: str) -> SenderSpec:
     if not isinstance(path, str) or not isinstance(kwargs, Mapping):
         path, kwargs = _path_of(type(given)), _arguments_of(given, name)
     if not _PATH.fullmatch(path.strip()):
-        raise SenderError(f"{name}: {path!r} is no import path of a notifier or function")
+        raise ItsmConfigurationError(f"{name}: {path!r} is no import path of a notifier or function")
     try:
         plain = json.loads(json.dumps(dict(kwargs), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise SenderError(f"{name}: the arguments of {path} cannot be written as JSON: {error}") from None
+        raise ItsmConfigurationError(
+            f"{name}: the arguments of {path} cannot be written as JSON: {error}"
+        ) from None
     return SenderSpec(path=path.strip(), kwargs=plain)
 
 
@@ -125,20 +123,22 @@ def _path_of(kind: type[Any]) -> str:
 def _arguments_of(notifier: Any, name: str) -> dict[str, Any]:
     """Return the arguments that make a notifier again, which keeps each under its own name, as notifiers do.
 
-    :raises SenderError: it keeps some otherwise, or is no notifier.
+    :raises ItsmConfigurationError: it keeps some otherwise, or is no notifier.
     """
     from airflow.sdk.bases.notifier import BaseNotifier
 
     kind = type(notifier)
     if not isinstance(notifier, BaseNotifier):
-        raise SenderError(f"{name} takes notifiers, Airflow's callbacks or import paths, not {kind.__name__}")
+        raise ItsmConfigurationError(
+            f"{name} takes notifiers, Airflow's callbacks or import paths, not {kind.__name__}"
+        )
     parameters = dict(_parameters(kind))
     kept = {key: getattr(notifier, key, _NOTHING) for key in parameters}
     lost = sorted(key for key, value in kept.items() if value is _NOTHING)
     again = None if lost else kind(**kept)
     changed = sorted(key for key in kept if again is not None and getattr(again, key, _NOTHING) != kept[key])
     if lost or changed:
-        raise SenderError(
+        raise ItsmConfigurationError(
             f"{name}: {kind.__name__} does not keep {', '.join(lost or changed)} as it was given. Write"
             f" SyncCallback({kind.__name__}, kwargs={{...}}) of airflow.sdk in its place"
         )
@@ -168,7 +168,7 @@ Send = Callable[[Reminder], None]
 def load_sender(spec: SenderSpec) -> Send:
     """Import a sender, and return what sends a reminder with it. Blocks.
 
-    :raises SenderError: it cannot be imported or made. The text of a foreign error is left out.
+    :raises ItsmConfigurationError: it cannot be imported or made. The text of a foreign error is left out.
     """
     found = _imported(spec.path)
     if inspect.isclass(found):
@@ -182,9 +182,9 @@ def _imported(path: str) -> Callable[..., Any]:
     try:
         found = getattr(import_module(module), name)
     except Exception as error:
-        raise SenderError(f"{path} cannot be imported ({type(error).__name__})") from None
+        raise ItsmConfigurationError(f"{path} cannot be imported ({type(error).__name__})") from None
     if not callable(found):
-        raise SenderError(f"{path} is neither a function nor a class")
+        raise ItsmConfigurationError(f"{path} is neither a function nor a class")
     imported: Callable[..., Any] = found
     return imported
 

@@ -101,6 +101,8 @@ def test_there_is_no_further_way_in():
         ("GET", "/api/v1/collectors"),
         ("GET", "/api/v1/openapi.json"),
         ("GET", "/api/v1/ticket"),
+        ("GET", "/api/v1/tickets"),
+        ("GET", "/api/v1/tickets.csv"),
         ("GET", "/approvals"),
         ("GET", "/assets/{name}"),
         ("GET", "/collectors"),

@@ -13,9 +13,9 @@ from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from jinja2.sandbox import SandboxedEnvironment
 
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.tickets.reminder import Reminder, ReminderKind
 from airflow_provider_bkitsm.tickets.senders import (
-    SenderError,
     SenderSpec,
     ThreadPerCall,
     load_sender,
@@ -160,7 +160,7 @@ def test_the_same_sender_twice_is_one() -> None:
     ids=lambda given: type(given).__name__,
 )
 def test_what_cannot_be_made_again_elsewhere_is_refused_while_the_dag_is_parsed(given: Any, word: str) -> None:
-    with pytest.raises(SenderError, match="remind_by") as refused:
+    with pytest.raises(ItsmConfigurationError, match="remind_by") as refused:
         sender_specs(given)
     assert word in str(refused.value)
 
@@ -207,7 +207,7 @@ def test_a_function_that_asks_for_more_gets_it() -> None:
 
 @pytest.mark.parametrize("path", ["nowhere.at_all", f"{HERE}.nothing", f"{HERE}.EVIL", "os.path"])
 def test_what_cannot_be_imported_or_called_is_an_error_that_names_it(path: str) -> None:
-    with pytest.raises(SenderError, match=path.replace(".", r"\.")):
+    with pytest.raises(ItsmConfigurationError, match=path.replace(".", r"\.")):
         load_sender(SenderSpec(path=path))(message())
 
 

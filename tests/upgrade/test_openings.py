@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.itsm.idempotency import is_marked
 from airflow_provider_bkitsm.operators.collector import (
     CollectorApplyOperator,
     CollectorCompleteOperator,
@@ -217,6 +218,6 @@ class TestCollectors:
         sn = application.applies_again()
         assert application.applies_again() == sn
         assert len(before.sandbox.tickets()) == opened + 1
-        assert application.row.request["fields"]["title"].endswith(f"#{application.row.tag[:8]}")
+        assert is_marked(application.row.request["fields"]["title"], application.row.tag)
         before.sandbox.approve(sn)
         assert application.provisions()["table_id"]
