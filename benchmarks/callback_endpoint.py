@@ -214,8 +214,7 @@ def earlier_api_server(airflow: LocalAirflow, url: str, commit: str) -> Iterator
             later = f"CREATE RULE later AS ON INSERT TO {name} WHERE NEW.version > {newest} DO INSTEAD NOTHING"
             connection.exec_driver_sql(later)
         engine.dispose()
-        at = {f"AIRFLOW_CONN_{STORE_ID.upper()}": store.replace("+psycopg2", "")}
-        with airflow.another_api_server(env=environment | at) as address:
+        with airflow.another_api_server(env=environment | _store_at(store)) as address:
             yield address, store
 
 
@@ -306,6 +305,12 @@ class Load:
         return sum(sum(one.cpu_times()[:2]) for one in self._server)
 
 
+def _store_at(url: str) -> dict[str, str]:
+    """Return the environment in which the store is in a database; without it, the store is a file."""
+    at = url.replace("+psycopg2", "")
+    return {f"AIRFLOW_CONN_{STORE_ID.upper()}": at, "AIRFLOW__BKITSM__STORE_CONN_ID": STORE_ID}
+
+
 @contextmanager
 def api_server(sandbox: SandboxControl, url: str) -> Iterator[LocalAirflow]:
     """Run Airflow's API server with one process, and nothing else of Airflow.
@@ -320,8 +325,7 @@ def api_server(sandbox: SandboxControl, url: str) -> Iterator[LocalAirflow]:
         stack.enter_context(airflow_database(home, url))
         env = {
             "AIRFLOW_CONN_BKITSM_DEFAULT": sandbox.connection("bkitsm"),
-            f"AIRFLOW_CONN_{STORE_ID.upper()}": url.replace("+psycopg2", ""),
-            "AIRFLOW__BKITSM__STORE_CONN_ID": STORE_ID,
+            **({} if url.startswith("sqlite") else _store_at(url)),
             "AIRFLOW__CORE__FERNET_KEY": conf.get("core", "fernet_key"),
             **importing(ROOT),
         }

@@ -16,8 +16,8 @@ from pydantic import AwareDatetime
 
 from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Period, Sort, View, Wanted, cut
 from airflow_provider_bkitsm.approvals.rows import TaskKey
-from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorState
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.plugins.api_actions import action_routes
 from airflow_provider_bkitsm.plugins.api_errors import answer_in_one_shape, refusals
 from airflow_provider_bkitsm.plugins.api_models import (
@@ -228,11 +228,11 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
 async def _or_unavailable(read: Awaitable[T]) -> T:
     """Await a read of the collectors' store.
 
-    :raises HTTPException: 503, the store's database cannot be used.
+    :raises HTTPException: 503, the store's database cannot be used, or the one that is set is none that could.
     """
     try:
         return await read
-    except StoreUnavailable as error:
+    except ItsmError as error:
         raise HTTPException(503, str(error)) from None
 
 

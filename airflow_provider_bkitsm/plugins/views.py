@@ -18,7 +18,6 @@ from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, T
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.approvals.ticket_list import listed_tickets, ticket_of, ticket_page_of
-from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
@@ -89,7 +88,7 @@ MOST_COLLECTORS = 2000
 class Collectors:
     """The collectors of the store, which is opened at the first read; every method blocks.
 
-    :raises StoreUnavailable: the store's database cannot be used.
+    :raises ItsmError: the store's database cannot be used, or ``[bkitsm] store_conn_id`` names none that could.
     """
 
     def listed(self, dag_ids: Collection[str]) -> list[CollectorRow]:
@@ -480,10 +479,10 @@ class ApprovalViews:
         return next((row for row in rows if row.ticket_sn == wait.sn), None)
 
     async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
-        """Return the collectors that these DAGs applied for; none while the store is down."""
+        """Return the collectors that these DAGs applied for; none while the store cannot be used."""
         try:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
-        except StoreUnavailable:
+        except ItsmError:
             return []
 
 

@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.plugins import api, views
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
@@ -66,15 +67,16 @@ class Store:
     """The collectors' store."""
 
     rows: list[CollectorRow] = field(default_factory=list)
-    is_down: bool = False
+    error: Exception | None = None
 
     def listed(self, dag_ids: Collection[str]) -> list[CollectorRow]:
-        if self.is_down:
-            raise StoreUnavailable("the store is down")
+        if self.error is not None:
+            raise self.error
         return [row for row in self.rows if row.owner and row.owner.dag_id in dag_ids]
 
     def detail(self, *_: Any) -> None:
-        raise StoreUnavailable("the store is down")
+        assert self.error is not None
+        raise self.error
 
 
 @dataclass
@@ -347,9 +349,11 @@ def test_a_collectors_payload_is_beside_its_ticket(pages, wait):
     assert (told["total"], told["collectors"]) == (1, ["7 (bklog)"])
 
 
-def test_when_the_store_is_down_only_the_collectors_are_missing(pages, wait):
+@pytest.mark.parametrize("kind", [StoreUnavailable, ItsmConfigurationError])
+def test_when_the_store_cannot_be_used_only_the_collectors_are_missing(pages, wait, kind):
+    """It is down, or ``[bkitsm] store_conn_id`` names a connection that is none to a store."""
     wait()
-    pages.store.is_down = True
+    pages.store.error = kind("the store is down")
     assert pages.get("approvals")["total"] == 1
     assert pages.ticket("run")["collector"] is None
     for answer in (pages.ask("collectors"), pages.ask("collector", bklog_conn_id="b", collector_config_id=1)):
