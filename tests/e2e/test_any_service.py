@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from demo.airflow_api import wait_until
 
 TITLES = ("First", "Second")
@@ -44,7 +45,7 @@ def test_mapped_tickets_are_waited_for_each(airflow, itsm, control, runs):
 
     wait_until(lambda: states() == ["deferred", "deferred"], 120, states)
     first, second = (
-        next(one["sn"] for one in control.tickets() if one["title"].startswith(f"{title} #")) for title in TITLES
+        next(one["sn"] for one in control.tickets() if unmarked_title(one["title"]) == title) for title in TITLES
     )
     itsm.decide(first, "approve", "")
     itsm.decide(second, "reject", "no")

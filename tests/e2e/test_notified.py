@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from demo.airflow_api import wait_until
 from tests.e2e.conftest import POSTGRES
 
@@ -14,7 +15,7 @@ def test_each_failure_opens_one_ticket(airflow, control):
     wanted = [f"Run of {run} failed", f"Run of {run} is late", f"Task of {run} failed"]
 
     def told() -> list[str]:
-        return sorted(title for one in control.tickets() if run in (title := one["title"].partition(" #")[0]))
+        return sorted(title for one in control.tickets() if run in (title := unmarked_title(one["title"])))
 
     wait_until(lambda: told() == wanted, 60, told)
     (task,) = (one["sn"] for one in control.tickets() if one["title"].startswith(f"Task of {run}"))
