@@ -41,7 +41,7 @@ from airflow_provider_bkitsm.collectors import migrations
 from airflow_provider_bkitsm.collectors.database import server_engine
 from airflow_provider_bkitsm.collectors.tables import schema_table
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
-from airflow_provider_bkitsm.itsm.idempotency import approval_tag, marked_title
+from airflow_provider_bkitsm.itsm.idempotency import approval_tag, marks
 from airflow_provider_bkitsm.sandbox.control import SandboxControl
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore
@@ -246,7 +246,8 @@ def approved(
     nonce, (key, *_) = new_nonce(), signing_keys(gateway)
     tag = approval_tag(key, subject=str(number), nonce=nonce, digest="sha256:")
     meta = callback_meta(None, base=base, gateway=gateway, tag=tag, now=datetime.now(UTC))
-    title = marked_title("Measured", tag)
+    # Marked as both versions know it.
+    title = f"Measured {marks(tag)[1]}"
     sn = opened(sandbox, title=title)
     if decided:
         sandbox.approve(sn)
