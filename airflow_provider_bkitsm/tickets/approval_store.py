@@ -156,7 +156,7 @@ class ApprovalStore:
 
     def _all(self, query: Select[Any]) -> list[ApprovalRecord]:
         """Return what a query finds; where it compares texts, MySQL has overlooked spaces at their ends."""
-        with self._transactions.begin() as connection:
+        with self._transactions.read() as connection:
             return [_record(row._asdict()) for row in connection.execute(query)]
 
 
