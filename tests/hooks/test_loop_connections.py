@@ -30,6 +30,15 @@ class Server:
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened, self.open = self.opened + 1, self.open + 1
+        try:
+            await self._answer(reader, writer)
+        except ConnectionError:
+            pass  # who has not read what is sent too much resets the connection
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65536):
             await asyncio.sleep(self.seconds)
             writer.write(self.answer)
@@ -38,8 +47,6 @@ class Server:
                 break
             await asyncio.sleep(0.02)
             writer.write(self.behind)
-        self.open -= 1
-        writer.close()
 
 
 @asynccontextmanager
