@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_bkitsm.approvals.rows import Row, Status, Viewer
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 T = TypeVar("T")
+L = TypeVar("L", bound="Listed")
 
 PAGE_SIZE = 25
 LARGEST_PAGE = 100
@@ -24,6 +25,10 @@ class View(StrEnum):
     WAITING = "waiting"
     DECIDED = "decided"
     ALL = "all"
+
+    def shows(self, one: Listed) -> bool:
+        """Whether a row or ticket is in this view."""
+        return self is View.ALL or one.is_open is (self is View.WAITING)
 
 
 class Sort(StrEnum):
@@ -82,10 +87,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """One page of rows, the number of pages and rows, and the values that the filters offer."""
+class Page(Generic[L]):
+    """One page of rows or tickets, how many there are, and the values that the filters offer."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[L, ...]
     page: int
     pages: int
     total: int
@@ -99,33 +104,39 @@ class Page:
         return {**vars(self), "rows": [row.as_dict() for row in self.rows]}
 
 
-_VIEWS: dict[View, Callable[[Row], bool]] = {
-    View.WAITING: lambda row: row.is_open,
-    View.DECIDED: lambda row: not row.is_open,
-    View.ALL: lambda _row: True,
-}
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> Page:
+def page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> Page[Row]:
     """Return the wanted page; for a page beyond the end, the last page.
 
     :param viewer: the person who looks; without one, no row is ``mine``.
     """
     matching = [row for row in rows if stands_as(row, wanted) and is_about(row, wanted, viewer)]
-    listed = [row for row in matching if _VIEWS[wanted.view](row)]
-    shown, number, pages = cut(_sorted(listed, wanted), wanted.page, min(wanted.size, LARGEST_PAGE))
-    waiting = sum(row.is_open for row in matching)
-    return Page(
-        rows=tuple(shown),
-        page=number,
-        pages=pages,
-        total=len(listed),
-        waiting=waiting,
-        decided=len(matching) - waiting,
-        dags=values_of(row.task.dag_id for row in rows),
-        collectors=values_of(row.collector for row in rows),
-    )
+    ordered = _sorted([row for row in matching if wanted.view.shows(row)], wanted)
+    return Page(**page_values(rows, matching, ordered, wanted))
+
+
+def page_values(
+    rows: Sequence[Row], matching: Sequence[Listed], ordered: Sequence[Listed], wanted: Wanted
+) -> dict[str, Any]:
+    """Return the fields of a ``Page``.
+
+    :param rows: all rows, by which the filters offer values.
+    :param matching: what the filters leave, whatever the view; ``ordered``: of it what the view shows, in order.
+    """
+    shown, number, pages = cut(ordered, wanted.page, min(wanted.size, LARGEST_PAGE))
+    waiting = sum(one.is_open for one in matching)
+    return {
+        "rows": tuple(shown),
+        "page": number,
+        "pages": pages,
+        "total": len(ordered),
+        "waiting": waiting,
+        "decided": len(matching) - waiting,
+        "dags": values_of(row.task.dag_id for row in rows),
+        "collectors": values_of(row.collector for row in rows),
+    }
 
 
 def cut(items: Sequence[T], page: int, size: int) -> tuple[Sequence[T], int, int]:
@@ -136,8 +147,15 @@ def cut(items: Sequence[T], page: int, size: int) -> tuple[Sequence[T], int, int
     return items[(number - 1) * size : number * size], number, pages
 
 
-class Standing(Protocol):
-    """What the filters by status and period look at: a row, or a ticket."""
+class Listed(Protocol):
+    """What a list has: rows, or tickets."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a run does not have the decision yet."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
 
     @property
     def status(self) -> Status | Outcome:
@@ -152,7 +170,7 @@ class Standing(Protocol):
         """When it was decided."""
 
 
-def stands_as(one: Standing, wanted: Wanted) -> bool:
+def stands_as(one: Listed, wanted: Wanted) -> bool:
     """Whether status and periods are wanted."""
     is_status = not wanted.statuses or one.status in wanted.statuses
     return is_status and wanted.since.holds(one.since) and wanted.decided.holds(one.decided_at)

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.approvals.list_page import (
-    LARGEST_PAGE,
+    Page,
     Sort,
-    View,
     Wanted,
-    cut,
     is_about,
+    page_values,
     stands_as,
     values_of,
 )
@@ -137,24 +136,11 @@ def task_of(row: Row) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketPage:
-    """One page of tickets, the number of pages and tickets, and the values that the filters offer."""
+class TicketPage(Page[TicketRow]):
+    """One page of tickets, with what further filters offer."""
 
-    tickets: tuple[TicketRow, ...]
-    page: int
-    pages: int
-    total: int
-    waiting: int
-    decided: int
-    dags: tuple[str, ...]
-    collectors: tuple[str, ...]
     connections: tuple[str, ...]
     people: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        values = {name: value for name, value in vars(self).items() if name != "tickets"}
-        return {**values, "rows": [ticket.as_dict() for ticket in self.tickets]}
 
 
 def tickets_of(rows: Iterable[Row]) -> list[TicketRow]:
@@ -175,7 +161,7 @@ def ticket_of(rows: Iterable[Row]) -> TicketRow:
     """Join the rows of one ticket's tasks."""
     tasks = list(rows)
     if len(tasks) > 1:
-        tasks.sort(key=lambda row: (_RANK[row.status], *_place(row)))
+        tasks.sort(key=lambda row: (_RANK[row.status], *astuple(row.task)))
     return TicketRow(
         lead=tasks[0],
         tasks=tuple(tasks),
@@ -186,15 +172,9 @@ def ticket_of(rows: Iterable[Row]) -> TicketRow:
     )
 
 
-def _place(row: Row) -> tuple[str, str, str, int]:
-    task = row.task
-    return task.dag_id, task.run_id, task.task_id, task.map_index
-
-
 def listed_tickets(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> list[TicketRow]:
     """Return all tickets that the filters leave, in their order, whatever page is wanted."""
-    view = _VIEWS[wanted.view]
-    return _sorted([ticket for ticket in _matching(rows, wanted, viewer) if view(ticket)], wanted)
+    return _ordered(_matching(rows, wanted, viewer), wanted)
 
 
 def ticket_page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> TicketPage:
@@ -202,29 +182,17 @@ def ticket_page_of(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = 
 
     :param viewer: the person who looks; without one, no ticket is ``mine``.
     """
-    matching, view = _matching(rows, wanted, viewer), _VIEWS[wanted.view]
-    listed = _sorted([ticket for ticket in matching if view(ticket)], wanted)
-    shown, number, pages = cut(listed, wanted.page, min(wanted.size, LARGEST_PAGE))
-    waiting = sum(ticket.is_open for ticket in matching)
+    matching = _matching(rows, wanted, viewer)
     return TicketPage(
-        tickets=tuple(shown),
-        page=number,
-        pages=pages,
-        total=len(listed),
-        waiting=waiting,
-        decided=len(matching) - waiting,
-        dags=values_of(row.task.dag_id for row in rows),
-        collectors=values_of(row.collector for row in rows),
+        **page_values(rows, matching, _ordered(matching, wanted), wanted),
         connections=values_of(row.conn_id for row in rows),
         people=_people(rows),
     )
 
 
-_VIEWS: Mapping[View, Callable[[TicketRow], bool]] = {
-    View.WAITING: lambda ticket: ticket.is_open,
-    View.DECIDED: lambda ticket: not ticket.is_open,
-    View.ALL: lambda _ticket: True,
-}
+def _ordered(matching: Iterable[TicketRow], wanted: Wanted) -> list[TicketRow]:
+    """Return the tickets that the view shows, in their order."""
+    return _sorted([ticket for ticket in matching if wanted.view.shows(ticket)], wanted)
 
 
 def _matching(rows: Iterable[Row], wanted: Wanted, viewer: Viewer | None) -> list[TicketRow]:
@@ -260,7 +228,7 @@ def _sorted(tickets: Iterable[TicketRow], wanted: Wanted) -> list[TicketRow]:
     value = _SORTED_BY[wanted.sort]
     has: list[TicketRow] = []
     lacks: list[TicketRow] = []
-    for ticket in sorted(tickets, key=lambda ticket: (ticket.sn, *_place(ticket.lead))):
+    for ticket in sorted(tickets, key=lambda ticket: (ticket.sn, *astuple(ticket.lead.task))):
         (lacks if value(ticket) in (None, "") else has).append(ticket)
     has.sort(key=value, reverse=wanted.descending)
     lacks.sort(

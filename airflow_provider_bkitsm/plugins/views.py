@@ -316,12 +316,12 @@ class ApprovalViews:
         """
         listing = await self._listing(user, wanted)
         page = await in_thread(self._with_rows, ticket_page_of, listing, wanted)
-        leads = [ticket.lead for ticket in page.tickets]
+        leads = [ticket.lead for ticket in page.rows]
         answered = await self._refresh(listing, leads, waits=waits_for_itsm)
         by_task = {wait.task: wait for wait in listing.waits}
         fresh = [
             ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
-            for ticket in page.tickets
+            for ticket in page.rows
         ]
         rows = await self._rights.add(request, user, fresh)
         return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}

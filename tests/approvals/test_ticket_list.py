@@ -53,8 +53,8 @@ def numbers(tickets: Iterable[TicketRow]) -> list[int]:
 def test_five_tasks_of_one_ticket_are_one_row():
     rows = [row(1, f"wait_{number}") for number in range(5)]
     page = ticket_page_of([*rows, row(2)], Wanted())
-    assert numbers(page.tickets) == [1, 2]
-    assert [len(ticket.tasks) for ticket in page.tickets] == [5, 1]
+    assert numbers(page.rows) == [1, 2]
+    assert [len(ticket.tasks) for ticket in page.rows] == [5, 1]
     assert (page.total, page.waiting, page.decided, page.pages) == (2, 2, 0, 1)
 
 
@@ -63,7 +63,7 @@ def test_pages_are_of_tickets():
     pages = [
         ticket_page_of(rows, Wanted(sort=Sort.DEADLINE, descending=False, size=3, page=one)) for one in (1, 2, 3)
     ]
-    assert [numbers(page.tickets) for page in pages] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [numbers(page.rows) for page in pages] == [[0, 1, 2], [3, 4, 5], [6]]
     assert {(page.pages, page.total) for page in pages} == {(3, 7)}
 
 
@@ -191,7 +191,7 @@ def test_the_filters_leave_what_they_say(wanted, found):
         *(decided(3, Outcome.REJECTED, decided_by=("bob",)), row(4, conn_id="other", creator="robot")),
     ]
     page = ticket_page_of(rows, Wanted(view=View.ALL, **wanted))
-    assert sorted(numbers(page.tickets)) == found
+    assert sorted(numbers(page.rows)) == found
     assert page.waiting + page.decided == len(found)
 
 
@@ -205,7 +205,7 @@ def test_mine_is_a_ticket_of_which_one_task_is():
     me = Viewer(airflow_name="Alice Doe", itsm_name="alice")
     rows = [row(1, "a"), row(1, "b", triggered_by="Alice Doe"), row(2)]
     page = ticket_page_of(rows, Wanted(mine=True), me)
-    assert (numbers(page.tickets), len(page.tickets[0].tasks)) == ([1], 2)
+    assert (numbers(page.rows), len(page.rows[0].tasks)) == ([1], 2)
     assert ticket_page_of(rows, Wanted(mine=True)).total == 0
 
 
