@@ -57,13 +57,13 @@ def csv_of(tickets: Iterable[TicketRow], *, language: Language = "en") -> str:
     file = io.StringIO(newline="")
     lines = csv.writer(file, quoting=csv.QUOTE_ALL)
     lines.writerow([heading.into(language) for heading in _HEADINGS])
-    lines.writerows([harmless(cell) for cell in _cells(ticket, language)] for ticket in tickets)
+    lines.writerows([harmless(cell)[:_LONGEST] for cell in _cells(ticket, language)] for ticket in tickets)
     return "\ufeff" + file.getvalue()
 
 
 def harmless(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula: an apostrophe stands before what begins as one."""
-    return _FORMULA.sub(lambda found: f"{found[0]}'", text)[:_LONGEST]
+    return _FORMULA.sub(lambda found: f"{found[0]}'", text)
 
 
 def _cells(ticket: TicketRow, language: Language) -> tuple[str, ...]:

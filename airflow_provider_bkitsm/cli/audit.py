@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import json
-import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow_provider_bkitsm import settings
+from airflow_provider_bkitsm.approvals.csv_export import harmless
 from airflow_provider_bkitsm.cli.console import (
     NOT_DONE,
     STRUCTURED,
@@ -33,8 +33,6 @@ from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.verdict import answer_text
 from airflow_provider_bkitsm.translation import Text
 
-# What a spreadsheet takes for the beginning of a formula; it overlooks blanks before it, and full widths.
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _TABLE = {
     "asked_at": Text("asked at"),
     "dag_id": Text("dag_id"),
@@ -162,8 +160,7 @@ def _cell(value: object, name: str) -> object:
     """Return a value as a cell: texts of others cannot begin a formula."""
     if value is None or isinstance(value, bool | int):
         return "" if value is None else value
-    text = printable(_words(value, name))
-    return f"'{text}" if _FORMULA.match(text) else text
+    return harmless(printable(_words(value, name)))
 
 
 def _words(value: object, name: str) -> str:

@@ -78,6 +78,13 @@ def test_csv_has_every_column_and_no_cell_is_a_formula(ask):
     assert rows[1]["result"] == "open"
 
 
+def test_nor_is_what_a_semicolon_makes_a_cell_of_its_own(ask):
+    approvers = [{**END["approvers"][0], "remark": "no;=1+1"}]
+    record_round("SN1", request=REQUEST, verdict={**END, "approvers": approvers})
+    (row,) = csv.DictReader(io.StringIO(ask("-o", "csv")[0]))
+    assert row["decisions"].endswith("no;'=1+1")
+
+
 @pytest.mark.usefixtures("rounds")
 def test_json_keeps_what_was_written_as_text_and_no_mark_of_direction_as_it_is(ask):
     out, _ = ask("-o", "json")
