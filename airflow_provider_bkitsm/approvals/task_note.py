@@ -9,13 +9,14 @@ code span, in which Markdown knows neither links nor images nor HTML.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, tzinfo
 from urllib.parse import quote
 
 from airflow_provider_bkitsm.approvals.rows import TaskKey
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.itsm.models import Progress, web_address
+from airflow_provider_bkitsm.tickets.approval import ticket_tab_path
 from airflow_provider_bkitsm.translation import Language, Text, verbatim
 
 NOTE_PREFIX = "**BlueKing ITSM**"
@@ -24,7 +25,6 @@ NOTE_PREFIX = "**BlueKing ITSM**"
 LONGEST_NOTE = 1000
 """Characters that Airflow stores of a note."""
 _MOST_PEOPLE, _LONGEST_NAME, _LONGEST_STEP = 5, 60, 100
-_TAB = ("plugin", "bkitsm-ticket")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def note_text(task: TaskKey, sn: str, seen: TicketSnapshot | None, style: NoteSt
     :param seen: the ticket as the triggerer last read it; None: it was not read yet.
     """
     number = Text("ticket {sn}", sn=_code(sn, _LONGEST_NAME))
-    address = f"{_base(style.base_url)}/{'/'.join(quote(part, safe='') for part in (*_path(task), *_TAB))}"
+    address = f"{_base(style.base_url)}/{ticket_tab_path(**asdict(task))}"
     linked = _sentence(seen, f"[{number.into(style.language)}]({address})", style)
     return linked if len(linked) <= LONGEST_NOTE else _sentence(seen, number, style)
 
@@ -120,11 +120,6 @@ def _code(text: str, longest: int) -> str:
     if len(plain) > longest:
         plain = plain[: longest - 1].rstrip() + "…"
     return f"`{plain}`" if plain else ""
-
-
-def _path(task: TaskKey) -> tuple[str, ...]:
-    mapped = ("mapped", str(task.map_index)) if task.map_index >= 0 else ()
-    return ("dags", task.dag_id, "runs", task.run_id, "tasks", task.task_id, *mapped)
 
 
 def _base(base_url: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.dialect import stored_dialect
@@ -219,3 +220,10 @@ class ApprovalRecord:
 def new_nonce() -> str:
     """Return 128 random bits."""
     return secrets.token_hex(_NONCE_BYTES)
+
+
+def ticket_tab_path(*, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """Return where the tab *Ticket* of a task instance is, below Airflow's own address."""
+    mapped = ("mapped", str(map_index)) if map_index >= 0 else ()
+    parts = ("dags", dag_id, "runs", run_id, "tasks", task_id, *mapped, "plugin", "bkitsm-ticket")
+    return "/".join(quote(part, safe="") for part in parts)

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus, web_address
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.tickets.approval import Subject
+from airflow_provider_bkitsm.tickets.approval import Subject, ticket_tab_path
 from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TASK_KEY = ("dag_id", "run_id", "task_id", "map_index")
 _RACES = 10
 # Waits for one ticket that its record lists. Tasks that share an approval have records of their own.
 _MOST_WAITS = 200
@@ -54,9 +54,8 @@ def ticket_tab(task: WaitingTask | Subject) -> str:
     base = str(airflow_conf().get("api", "base_url", fallback="") or "").strip().rstrip("/")
     if not web_address(base):
         return ""
-    names = (quote(name, safe="") for name in (task.dag_id, task.run_id, task.task_id))
-    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
-    return "{}/dags/{}/runs/{}/tasks/{}{}/plugin/bkitsm-ticket".format(base, *names, mapped)
+    names: dict[str, Any] = {name: getattr(task, name) for name in _TASK_KEY}
+    return f"{base}/{ticket_tab_path(**names)}"
 
 
 def record_end(conn_id: str, verdict: Verdict, task: WaitingTask) -> Verdict:
@@ -138,7 +137,7 @@ def _opened_in_run(store: ApprovalStore, sn: str, task: WaitingTask) -> Approval
 
 def _subject(asked: Subject, task: WaitingTask) -> Subject:
     """Return the waiting task as the subject of its own rounds."""
-    names = {name: getattr(task, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    names = {name: getattr(task, name) for name in _TASK_KEY}
     return replace(asked, installation=installation(), **names)
 
 
