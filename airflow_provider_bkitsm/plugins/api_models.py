@@ -89,25 +89,6 @@ class Remark(_Answer):
     text: str = Field(examples=["Not before the weekend"])
 
 
-def _asked_by() -> Any:
-    description = (
-        "The people who asked: whom the task names as its requester, else who started the run, else in whose name "
-        "the ticket was opened."
-    )
-    return Field(description=description, examples=[["carol"]])
-
-
-def _remarks() -> Any:
-    return Field(description="What people wrote beside their answers, oldest first.", examples=[[]])
-
-
-def _seconds_to_decide() -> Any:
-    return Field(
-        description="From `since` to `decided_at`, in seconds; null unless it was approved or rejected.",
-        examples=[5400.0],
-    )
-
-
 def _may_withdraw(**default: Any) -> Any:
     description = (
         "Whether the caller may withdraw it: they may change the DAG's runs, and ITSM lets them, "
@@ -121,31 +102,30 @@ def _withdraw_by(**default: Any) -> Any:
     return Field(description=description, examples=[["robot"]], **default)
 
 
-class Approval(TaskInstance):
-    """A task instance that waits, or waited, for a ticket. A text that is not known is empty, a time null."""
+class _TicketRow(_Answer):
+    """What a row says of its ticket. A text that is not known is empty, a time null.
 
-    sn: str = Field(description="The ticket's number in ITSM; unique within `conn_id`.", examples=[_SN])
+    Rows of tasks and of tickets say in their own words what the fields without a description are.
+    """
+
+    sn: str
     conn_id: str = Field(
         description="Airflow's connection to the ITSM of the ticket.", examples=["bkitsm_default"]
     )
     title: str = Field(examples=["Release 7"])
     ticket_url: str = Field(description="The ticket's page in ITSM: http(s), or empty.", examples=[_ADDRESS])
-    status: ApprovalStatus = Field(
-        description="`waiting`, `suspended` or `resuming` while it is open; then its outcome, or `ended`.",
-        examples=["waiting"],
-    )
-    open: bool = Field(description="Whether the run does not have the decision yet.")
+    status: ApprovalStatus
+    open: bool
     step: str = Field(description="The step it waits in, while it is open.", examples=["Leader"])
     approvers: list[str] = Field(description="Whom it waits for, by their names in ITSM.", examples=[["alice"]])
     decided_by: list[str] = Field(description="Who answered, by their names in ITSM.", examples=[[]])
     reason_code: _OrNull[Reason] = Field(description="Why it has this outcome; null without one.", examples=[None])
     reason: str = Field(description="The same for people, in English; empty while it is open.", examples=[""])
-    since: Time | None = Field(description="When the ticket was opened, or the wait began.")
-    deadline: Time | None = Field(description="When the task gives up; null if never, and once it is over.")
+    since: Time | None
+    deadline: Time | None
     decided_at: Time | None = Field(description="When it was decided, or the task ended; null while it is open.")
     seen_by: _OrNull[SeenBy] = Field(description="How the decision reached Airflow.", examples=[None])
     seen_at: Time | None = Field(description="When the decision reached Airflow.")
-    registered_at: Time | None = Field(description="When the task began to wait for this ticket.")
     polled_at: Time | None = Field(description="While it is open: when the connection was last polled.")
     read_at: Time | None = Field(description="As of when `status` is, if ITSM has said it.")
     stale: bool = Field(description="Whether ITSM did not confirm `status` just now; for an open ticket.")
@@ -153,11 +133,36 @@ class Approval(TaskInstance):
     step_stale: bool = Field(description="Whether ITSM did not confirm `step` and `approvers` just now.")
     stalled: bool = Field(description="Whether the ticket waits for nobody, a minute after it was opened.")
     creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
-    triggered_by: str = Field(description="Who started the run, by the name in Airflow; empty for a schedule.")
-    asked_by: list[str] = _asked_by()
-    remarks: list[Remark] = _remarks()
-    seconds_to_decide: float | None = _seconds_to_decide()
+    asked_by: list[str] = Field(
+        description=(
+            "The people who asked: whom the task names as its requester, else who started the run, else in whose"
+            " name the ticket was opened."
+        ),
+        examples=[["carol"]],
+    )
+    remarks: list[Remark] = Field(
+        description="What people wrote beside their answers, oldest first.", examples=[[]]
+    )
+    seconds_to_decide: float | None = Field(
+        description="From `since` to `decided_at`, in seconds; null unless it was approved or rejected.",
+        examples=[5400.0],
+    )
     collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
+
+
+class Approval(_TicketRow, TaskInstance):
+    """A task instance that waits, or waited, for a ticket. A text that is not known is empty, a time null."""
+
+    sn: str = Field(description="The ticket's number in ITSM; unique within `conn_id`.", examples=[_SN])
+    status: ApprovalStatus = Field(
+        description="`waiting`, `suspended` or `resuming` while it is open; then its outcome, or `ended`.",
+        examples=["waiting"],
+    )
+    open: bool = Field(description="Whether the run does not have the decision yet.")
+    since: Time | None = Field(description="When the ticket was opened, or the wait began.")
+    deadline: Time | None = Field(description="When the task gives up; null if never, and once it is over.")
+    registered_at: Time | None = Field(description="When the task began to wait for this ticket.")
+    triggered_by: str = Field(description="Who started the run, by the name in Airflow; empty for a schedule.")
 
 
 class TicketTask(TaskInstance):
@@ -171,41 +176,17 @@ class TicketTask(TaskInstance):
     may_change: bool = Field(description="Whether it is open and the caller may change the DAG's runs.")
 
 
-class TicketOfList(_Answer):
+class TicketOfList(_TicketRow):
     """A ticket, and the tasks that wait or waited for it, of the DAGs that the caller may read."""
 
     sn: str = Field(description="Its number in ITSM; empty while it is not known.", examples=[_SN])
-    conn_id: str = Field(
-        description="Airflow's connection to the ITSM of the ticket.", examples=["bkitsm_default"]
-    )
-    title: str = Field(examples=["Release 7"])
-    ticket_url: str = Field(description="The ticket's page in ITSM: http(s), or empty.", examples=[_ADDRESS])
     status: ApprovalStatus = Field(
         description="`waiting`, `suspended` or `resuming` while a task is open; then its outcome, or `ended`.",
         examples=["waiting"],
     )
     open: bool = Field(description="Whether a run does not have the decision yet.")
-    step: str = Field(description="The step it waits in, while it is open.", examples=["Leader"])
-    approvers: list[str] = Field(description="Whom it waits for, by their names in ITSM.", examples=[["alice"]])
-    decided_by: list[str] = Field(description="Who answered, by their names in ITSM.", examples=[[]])
-    asked_by: list[str] = _asked_by()
-    remarks: list[Remark] = _remarks()
-    reason_code: _OrNull[Reason] = Field(description="Why it has this outcome; null without one.", examples=[None])
-    reason: str = Field(description="The same for people, in English; empty while it is open.", examples=[""])
     since: Time | None = Field(description="When the ticket was opened, or the first wait began.")
     deadline: Time | None = Field(description="When the first of the waiting tasks gives up; null if none does.")
-    decided_at: Time | None = Field(description="When it was decided, or the task ended; null while it is open.")
-    seconds_to_decide: float | None = _seconds_to_decide()
-    seen_by: _OrNull[SeenBy] = Field(description="How the decision reached Airflow.", examples=[None])
-    seen_at: Time | None = Field(description="When the decision reached Airflow.")
-    polled_at: Time | None = Field(description="While it is open: when the connection was last polled.")
-    read_at: Time | None = Field(description="As of when `status` is, if ITSM has said it.")
-    stale: bool = Field(description="Whether ITSM did not confirm `status` just now; for an open ticket.")
-    step_at: Time | None = Field(description="As of when `step` and `approvers` are.")
-    step_stale: bool = Field(description="Whether ITSM did not confirm `step` and `approvers` just now.")
-    stalled: bool = Field(description="Whether the ticket waits for nobody, a minute after it was opened.")
-    creator: str = Field(description="In whose name the ticket was opened, as ITSM shows it.", examples=["robot"])
-    collector: str = Field(description="The log collector it is about.", examples=["1001 (bklog_default)"])
     tasks: list[TicketTask] = Field(description="Its tasks, at most 100: the one that `status` is of first.")
     task_count: int = Field(
         description="How many tasks it has, of the DAGs that the caller may read.", examples=[1]
