@@ -184,13 +184,13 @@ class ReminderStore:
         columns = reminder_table.c
         query = select(columns.kind, columns.after_seconds, columns.state)
         query = query.where(columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id)
-        with self._transactions.begin() as connection:
+        with self._transactions.read() as connection:
             rows = connection.execute(query.order_by(columns.after_seconds, columns.kind, columns.sender))
             return [tuple(row) for row in rows]
 
     def _row(self, key: ReminderKey) -> Mapping[str, Any] | None:
         query = select(reminder_table).where(reminder_table.c.reminder_key == key.digest)
-        with self._transactions.begin() as connection:
+        with self._transactions.read() as connection:
             row = connection.execute(query).first()
             return None if row is None else row._asdict()
 

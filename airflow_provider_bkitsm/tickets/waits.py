@@ -210,7 +210,7 @@ class WaitStore:
         """Return what sends the reminders of waiting tasks, by their keys, of those that name something."""
         columns, wanted = wait_table.c, sorted(set(keys))
         found: dict[str, str] = {}
-        with self._transactions.begin() as connection:
+        with self._transactions.read() as connection:
             for first in range(0, len(wanted), _AT_A_TIME):
                 some = columns.wait_key.in_(wanted[first : first + _AT_A_TIME])
                 rows = connection.execute(select(columns.wait_key, columns.remind_by).where(some))
