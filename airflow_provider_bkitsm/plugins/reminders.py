@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import asdict
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -25,7 +24,7 @@ from airflow_provider_bkitsm.approvals.rows import TaskKey
 from airflow_provider_bkitsm.hooks.store import store_path
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.reminder import Reminder
-from airflow_provider_bkitsm.tickets.senders import SenderSpec, load_sender, read_senders
+from airflow_provider_bkitsm.tickets.senders import SenderSpec, ThreadPerCall, load_sender, read_senders
 from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,13 @@ class Reminders:
         self._seconds = seconds
         self._clock = clock
         self._sent: dict[Hashable, float] = {}
-        self._running = 0
+        # It takes no thread of the pages, and never delays the server's exit.
+        self._threads = ThreadPerCall(most=_MOST_AT_ONCE)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further function may be called."""
+        return self._threads.has_room
 
     async def send(self, function: Remind, ticket: Hashable, **what: Any) -> None:
         """Call the function.
@@ -127,7 +132,7 @@ class Reminders:
         self._take_turn(ticket)
         try:
             async with asyncio.timeout(self._seconds):
-                await self._in_thread(partial(function, **what))
+                await asyncio.wrap_future(self._threads.submit(function, **what))
         except TimeoutError:
             raise HTTPException(504, NO_ANSWER) from None
         except Exception as error:
@@ -138,34 +143,8 @@ class Reminders:
         now = self._clock()
         if now - self._sent.get(ticket, -_PAUSE_SECONDS) < _PAUSE_SECONDS:
             raise HTTPException(429, JUST_SENT, headers={"Retry-After": str(int(_PAUSE_SECONDS))})
-        if self._running >= _MOST_AT_ONCE:
+        if not self.has_room:
             raise HTTPException(503, BUSY)
         if len(self._sent) >= _REMEMBERED:
             self._sent.clear()
         self._sent[ticket] = now
-
-    async def _in_thread(self, call: Callable[[], object]) -> None:
-        """Call in a thread of its own: it takes no thread of the pages and never delays the server's exit."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def finish(error: Exception | None) -> None:
-            self._running -= 1
-            if done.done():
-                return
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(error)
-
-        def run() -> None:
-            error = None
-            try:
-                call()
-            except Exception as raised:
-                error = raised
-            loop.call_soon_threadsafe(finish, error)
-
-        self._running += 1
-        threading.Thread(target=run, name="bkitsm-remind", daemon=True).start()
-        await done

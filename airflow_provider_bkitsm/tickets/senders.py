@@ -275,10 +275,15 @@ class ThreadPerCall(Executor):
         return future
 
     def _run(self, future: Future[T], call: Callable[[], T]) -> None:
+        tell: Callable[[], None]
         try:
-            future.set_result(call())
+            tell = partial(future.set_result, call())
+        except Exception as error:
+            tell = partial(future.set_exception, error)
         except BaseException as error:
-            future.set_exception(error)
-        finally:
-            with self._lock:
-                self._running -= 1
+            # An event loop that waits for the call would end with it, and all else that runs there.
+            reason = RuntimeError(f"the call has ended its thread: {type(error).__name__}")
+            tell = partial(future.set_exception, reason)
+        with self._lock:
+            self._running -= 1
+        tell()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 
 import pytest
@@ -79,6 +80,13 @@ async def test_p8_a_failure_is_told_without_its_words(caplog):
     assert SECRET not in caplog.text + str(said.__cause__)
 
 
+async def test_one_that_ends_its_thread_has_failed_and_the_next_is_sent():
+    waiting = Reminders()
+    for number in range(reminders._MOST_AT_ONCE + 1):
+        said = await refused(waiting.send(sys.exit, f"REQ{number}"))
+        assert (said.status_code, said.detail) == (502, reminders.NOT_SENT)
+
+
 async def test_one_that_hangs_is_given_up_and_few_may():
     waiting, end = Reminders(seconds=0.05), threading.Event()
     for number in range(reminders._MOST_AT_ONCE):
@@ -86,6 +94,6 @@ async def test_one_that_hangs_is_given_up_and_few_may():
         assert (said.status_code, said.detail) == (504, reminders.NO_ANSWER)
     assert (await refused(waiting.send(end.wait, "REQ_more"))).detail == reminders.BUSY
     end.set()
-    while waiting._running:
+    while not waiting.has_room:
         await asyncio.sleep(0.01)
     await waiting.send(list, "REQ_more")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -252,3 +253,11 @@ def test_calls_in_threads_have_a_limit_and_give_results_and_errors() -> None:
     failing = threads.submit(int, "x")
     with pytest.raises(ValueError, match="x"):
         failing.result(5)
+
+
+def test_a_call_that_ends_its_thread_ends_no_event_loop() -> None:
+    threads = ThreadPerCall(most=1)
+    ended = threads.submit(sys.exit, 1)
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        ended.result(5)
+    assert threads.has_room
