@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm.approvals.rows import seconds_between
 from airflow_provider_bkitsm.approvals.snapshot import moment
 from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, form_row
 from airflow_provider_bkitsm.collectors.form import digests_in
@@ -20,7 +21,7 @@ from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import FormField
 from airflow_provider_bkitsm.itsm.verdict import Verdict
-from airflow_provider_bkitsm.tickets.approval import ITEM, ITEM_DIGEST, RUN_BY, RUNS
+from airflow_provider_bkitsm.tickets.approval import ITEM, ITEM_DIGEST, RUN_BY, RUNS, runs_digest
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.row import CollectorRow
@@ -138,18 +139,13 @@ def asked_of_application(row: CollectorRow, differences: Sequence[FieldDifferenc
 
 
 def _runs_digest(own: ApprovalRecord) -> str:
-    """Return the digest of what a round's task would run, as it was rendered last; empty where no task is named.
-
-    The end of its wait says it, else the beginning of its last try.
-    """
+    """Return the digest of what a round's task would run; empty where no task is named."""
     subject = own.subject
     if not subject.task_id:
         return ""
     key = {name: getattr(subject, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
-    waits = (own.verdict or {}).get("waits")
-    ended = (one for one in waits if isinstance(one, Mapping)) if isinstance(waits, list | tuple) else ()
-    at_end = (str(one["runs"]) for one in ended if one.get("runs") and key.items() <= one.items())
-    return next(at_end, "") or str(own.request.get(RUNS) or own.asked_digest)
+    at_start = own.request.get(RUNS) or own.asked_digest
+    return runs_digest(key, waits=(own.verdict or {}).get("waits"), at_start=at_start)
 
 
 def _other_digest(digest: str, runs: str) -> tuple[FieldDifference, ...]:
@@ -169,8 +165,7 @@ def decision_of(verdict: Mapping[str, Any] | None, *, opened_at: datetime | None
     read = Verdict.from_dict(verdict)
     if not read.outcome.is_final:
         return None
-    decided_at = moment(read.decided_at)
-    seconds = None if decided_at is None or opened_at is None else (decided_at - opened_at).total_seconds()
+    seconds = seconds_between(opened_at, moment(read.decided_at))
     stored = read.as_dict()
     answers = [{**one, "automatic": one.get("automatic", False)} for one in stored["approvers"]]
     return {
@@ -178,6 +173,6 @@ def decision_of(verdict: Mapping[str, Any] | None, *, opened_at: datetime | None
         "answers": answers,
         "evidence": stored["evidence"],
         "evidence_required": read.evidence_required,
-        "seconds": None if seconds is None else max(0, round(seconds)),
+        "seconds": None if seconds is None else round(seconds),
         "airflow_url": read.airflow_url,
     }

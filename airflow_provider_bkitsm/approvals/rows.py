@@ -237,7 +237,7 @@ def row_of(
         triggered_by=wait.triggered_by,
         asked_by=_names(sent.requester if sent else "") or _names(person or wait.triggered_by or creator),
         remarks=remarks(verdict),
-        seconds_to_decide=_seconds_between(since, decided_at) if _is_decision(status) else None,
+        seconds_to_decide=seconds_between(since, decided_at) if _is_decision(status) else None,
         polled_at=polled_at if waits and _is_after(polled_at, wait.registered_at) else None,
         seen_by=_seen_by(verdict) if in_itsm else "",
         seen_at=moment(verdict.get("seen_at")) if in_itsm else None,
@@ -315,7 +315,7 @@ def _names(people: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, map(str.strip, people.split(",")))))
 
 
-def _seconds_between(since: datetime | None, until: datetime | None) -> float | None:
+def seconds_between(since: datetime | None, until: datetime | None) -> float | None:
     """Return the time between two moments; none below zero, since the clocks of two machines differ."""
     return None if since is None or until is None else max(0.0, (until - since).total_seconds())
 

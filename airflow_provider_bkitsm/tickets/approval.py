@@ -227,3 +227,15 @@ def ticket_tab_path(*, dag_id: str, run_id: str, task_id: str, map_index: int) -
     mapped = ("mapped", str(map_index)) if map_index >= 0 else ()
     parts = ("dags", dag_id, "runs", run_id, "tasks", task_id, *mapped, "plugin", "bkitsm-ticket")
     return "/".join(quote(part, safe="") for part in parts)
+
+
+def runs_digest(task: Mapping[str, Any], *, waits: object, at_start: object) -> str:
+    """Return the digest of what a task's last try would run, as it was rendered last; empty where nobody knows.
+
+    :param task: the task instance, by ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param waits: how waits for the ticket ended, as a record's verdict lists them.
+    :param at_start: the digest when the try began: it counts while no end of its wait says another.
+    """
+    ended = (one for one in waits if isinstance(one, Mapping)) if isinstance(waits, list | tuple) else ()
+    at_end = (str(one["runs"]) for one in ended if one.get("runs") and task.items() <= one.items())
+    return next(at_end, "") or str(at_start or "")

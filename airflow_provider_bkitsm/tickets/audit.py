@@ -28,7 +28,7 @@ from airflow_provider_bkitsm.itsm.dialect import stored_dialect
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import web_address
-from airflow_provider_bkitsm.tickets.approval import ITEM_DIGEST, RUN_BY, RUNS
+from airflow_provider_bkitsm.tickets.approval import ITEM_DIGEST, RUN_BY, RUNS, runs_digest
 
 _AT_A_TIME = 200
 
@@ -72,6 +72,8 @@ COLUMNS = (
     "waits",
 )
 """The columns of a row, in order. ``decisions``, ``evidence`` and ``waits`` are lists of objects."""
+
+_TASK = ("dag_id", "run_id", "task_id", "map_index")
 
 OPEN, NOT_OPENED, UNSURE = "open", "not_opened", "answer_lost"
 """Results of rounds without an end: the ticket is open as far as Airflow has seen, none was opened, or the answer
@@ -156,7 +158,7 @@ def _round(own: Mapping[str, Any], ticket: Mapping[str, Any]) -> dict[str, Any]:
         "installation": own["installation"],
         "connection": own["bkitsm_conn_id"],
         "dialect": stored_dialect(sent),
-        **{name: own[name] for name in ("dag_id", "run_id", "task_id", "map_index")},
+        **{name: own[name] for name in _TASK},
         "try_number": (own["attempt"] or {}).get("try_number"),
         "subject": own["approval_key"] or "",
         "round": own["round_number"],
@@ -175,7 +177,9 @@ def _round(own: Mapping[str, Any], ticket: Mapping[str, Any]) -> dict[str, Any]:
     }
     row = asked | _end(end, opened_at=ticket["opened_at"], ended_at=own["ended_at"] or ticket["ended_at"])
     row["result"] = row["result"] or _without_end(ticket)
-    row["runs_digest"] = _runs_digest(own, mine, row["waits"])
+    task = {name: own[name] for name in _TASK}
+    at_start = mine.get(RUNS) or (own["asked_digest"] if own["task_id"] else "")
+    row["runs_digest"] = runs_digest(task, waits=row["waits"], at_start=at_start)
     return _in_order(row)
 
 
@@ -188,14 +192,6 @@ def _without_end(ticket: Mapping[str, Any]) -> str:
     if ticket["sn"]:
         return OPEN
     return UNSURE if ticket["create_started_at"] else NOT_OPENED
-
-
-def _runs_digest(own: Mapping[str, Any], mine: Mapping[str, Any], waits: list[Any]) -> str:
-    """Return the digest of what the task's last try would run: as its wait's end says, else as the try began."""
-    key = {name: own[name] for name in ("dag_id", "run_id", "task_id", "map_index")}
-    ended = (one.get("runs") for one in waits if key.items() <= one.items())
-    at_start = mine.get(RUNS) or (own["asked_digest"] if own["task_id"] else "")
-    return next(filter(None, ended), None) or at_start or ""
 
 
 def _end(end: Mapping[str, Any], *, opened_at: datetime | None, ended_at: datetime | None) -> dict[str, Any]:
@@ -293,8 +289,7 @@ def _application(changes: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _of_owner(owner: Owner | None) -> dict[str, Any]:
-    names = ("dag_id", "run_id", "task_id", "map_index")
-    return {name: getattr(owner, name, None) for name in names}
+    return {name: getattr(owner, name, None) for name in _TASK}
 
 
 def _without_verdict(entries: list[AuditEntry], *, is_opened: bool) -> str:
