@@ -216,9 +216,11 @@ class Withdrawal:
         loop = asyncio.get_running_loop()
         self._sn = sn
         self._until = loop.time() + self.hold_seconds
-        self._task = loop.create_task(self._run(work))
+        self._work = work
+        self._task = loop.create_task(self._run())
         self.under_way.add(self._task)
-        self._task.add_done_callback(_forget)
+        # Not in the task itself: a task that is cancelled before its first step runs none of its code.
+        self._task.add_done_callback(self._report)
 
     @property
     def is_over(self) -> bool:
@@ -241,25 +243,20 @@ class Withdrawal:
         if self._task.done() and not self._task.cancelled():
             self._task.result()
 
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            async with asyncio.timeout(self.longest_seconds):
-                await work
-        except asyncio.CancelledError:
-            self._warn("the triggerer stopped before the ticket was ended")
-            raise
-        except Exception as error:
-            self._warn(f"{type(error).__name__}: {error}")
-            raise
+    async def _run(self) -> None:
+        async with asyncio.timeout(self.longest_seconds):
+            await self._work
 
-    def _warn(self, why: str) -> None:
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """Log what kept the ticket from being ended; asyncio need not log it again."""
+        self.under_way.discard(task)
+        self._work.close()
+        if task.cancelled():
+            why = "the triggerer stopped before the ticket was ended"
+        elif (error := task.exception()) is not None:
+            why = f"{type(error).__name__}: {error}"
+        else:
+            return
         log.warning(
             "ITSM ticket %s MAY STILL BE OPEN, its withdrawal is not finished: %s. %s", self._sn, why, _NEXT_TRY
         )
-
-
-def _forget(task: asyncio.Task[None]) -> None:
-    Withdrawal.under_way.discard(task)
-    if not task.cancelled():
-        # The error is in the log already; asyncio need not log it again.
-        task.exception()

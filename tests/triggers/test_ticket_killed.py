@@ -232,12 +232,15 @@ async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wai
     assert not Withdrawal.under_way
 
 
-async def test_p5_a_triggerer_that_stops_says_what_it_did_not_finish(sn, sandbox, states, caplog):
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_p5_a_triggerer_that_stops_says_what_it_did_not_finish(sn, sandbox, states, caplog, has_begun):
     states("failed")
     slow(sandbox, 50 * SECOND)
     killed = asyncio.create_task(run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND))
     while not Withdrawal.under_way:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+    if has_begun:
+        await asyncio.sleep(SECOND)
     for one in tuple(Withdrawal.under_way):
         one.cancel()
     await killed
