@@ -1,77 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP connections of an event loop, kept open between calls, over asyncio's own streams.
 
-``httpcore`` opens them, speaks HTTP and knows proxies. Its own pool looks at every connection twice in each call,
-and its own streams give way to the event loop at every step: with twenty connections, four fifths of a call's CPU.
+``h11`` speaks HTTP with the server itself. Through a proxy ``httpcore`` does: it knows proxies, and takes several
+times the CPU. Its own pool looks at every connection twice in each call, and its own streams give way to the event
+loop at every step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from socket import SOCK_STREAM
-from typing import Any
+from typing import Any, Protocol
 
+import h11
 import httpcore
 
 from airflow_provider_bkitsm.hooks.limits import Body
 
 _MOST_OPEN, _MOST_IDLE, _IDLE_SECONDS = 100, 20, 5.0
+_LONGEST_HEAD, _PIECE = 100 * 1024, 64 * 1024
+_PORTS = {b"http": 80, b"https": 443}
+
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """A request that is ready to be sent.
+
+    :param timeouts: seconds of each step, as :func:`~airflow_provider_bkitsm.hooks.limits.step_timeouts` has them.
+    :param begun: returns the headers of its answer, and the answer's body that is still to come.
+    """
+
+    method: str
+    url: httpcore.URL
+    headers: Headers = field(repr=False)
+    content: bytes | None = field(repr=False)
+    timeouts: dict[str, float]
+    begun: Callable[[Headers], tuple[dict[str, str], Body]]
+
+
+class _Connection(Protocol):
+    async def exchange(self, sending: Sending) -> Answer: ...
+
+    def can_be_used_again(self) -> bool: ...
+
+    async def aclose(self) -> None: ...
 
 
 class LoopConnections:
     """Connections to one server, for one event loop.
 
-    :param options: what ``httpcore`` opens connections with: TLS context and proxy.
+    :param ssl_context: for TLS with the server; None without TLS.
+    :param proxy: None connects directly.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self._opener = httpcore.AsyncConnectionPool(
-            network_backend=LoopBackend(), keepalive_expiry=_IDLE_SECONDS, **options
-        )
+    def __init__(self, *, ssl_context: ssl.SSLContext | None, proxy: httpcore.Proxy | None) -> None:
+        self._tls = ssl_context
+        self._opener = None if proxy is None else _opener(ssl_context, proxy)
         self._turns = asyncio.Semaphore(_MOST_OPEN)
         # The last used one is at the end, and is used next. So the first one is idle for the longest time.
-        self._idle: deque[httpcore.AsyncConnectionInterface] = deque()
+        self._idle: deque[_Connection] = deque()
         self._is_closed = False
 
-    async def exchange(
-        self, request: httpcore.Request, begun: Callable[[httpcore.Response], tuple[dict[str, str], Body]]
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Send a request; return the status, the headers and the body of its answer.
-
-        :param begun: returns the headers of an answer, and its body that is still to come.
-        """
+    async def exchange(self, sending: Sending) -> Answer:
+        """Send a request; return its answer."""
         async with self._turns:
-            connection = await self._idle_connection() or self._opener.create_connection(request.url.origin)
+            connection = await self._idle_connection() or self._new(sending.url)
             try:
-                answer = await connection.handle_async_request(request)
-                try:
-                    headers, body = begun(answer)
-                    async for piece in answer.aiter_stream():
-                        body.add(piece)
-                    return answer.status, headers, body.whole()
-                finally:
-                    await answer.aclose()
+                return await connection.exchange(sending)
             finally:
                 await self._leave(connection)
 
-    async def _idle_connection(self) -> httpcore.AsyncConnectionInterface | None:
+    def _new(self, url: httpcore.URL) -> _Connection:
+        if self._opener is None:
+            return DirectConnection(self._tls)
+        return ProxiedConnection(self._opener.create_connection(url.origin))
+
+    async def _idle_connection(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired():
+            if connection.can_be_used_again():
                 return connection
             await connection.aclose()
         return None
 
-    async def _leave(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        if connection.is_idle() and len(self._idle) < _MOST_IDLE and not self._is_closed:
+    async def _leave(self, connection: _Connection) -> None:
+        if connection.can_be_used_again() and len(self._idle) < _MOST_IDLE and not self._is_closed:
             self._idle.append(connection)
         else:
             await connection.aclose()
-        while self._idle and self._idle[0].has_expired():
+        while self._idle and not self._idle[0].can_be_used_again():
             await self._idle.popleft().aclose()
 
     async def close(self) -> None:
@@ -79,7 +106,120 @@ class LoopConnections:
         self._is_closed = True
         while self._idle:
             await self._idle.pop().aclose()
-        await self._opener.aclose()
+        if self._opener is not None:
+            await self._opener.aclose()
+
+
+class ProxiedConnection:
+    """A connection through a proxy."""
+
+    def __init__(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        self._connection = connection
+
+    async def exchange(self, sending: Sending) -> Answer:
+        """Send a request; return its answer."""
+        request = httpcore.Request(
+            sending.method,
+            sending.url,
+            headers=sending.headers,
+            content=sending.content,
+            extensions={"timeout": sending.timeouts},
+        )
+        answer = await self._connection.handle_async_request(request)
+        try:
+            headers, body = sending.begun(answer.headers)
+            async for piece in answer.aiter_stream():
+                body.add(piece)
+            return answer.status, headers, body.whole()
+        finally:
+            await answer.aclose()
+
+    def can_be_used_again(self) -> bool:
+        """Whether the next request may be sent on it."""
+        return self._connection.is_idle() and not self._connection.has_expired()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._connection.aclose()
+
+
+class DirectConnection:
+    """A connection to the server itself, opened by its first request.
+
+    :param tls: None without TLS.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self._stream: httpcore.AsyncNetworkStream | None = None
+        self._http = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._used_at: float | None = None
+
+    async def exchange(self, sending: Sending) -> Answer:
+        """Send a request; return its answer. After an error the connection cannot be used again."""
+        self._used_at = None
+        if self._stream is None:
+            self._stream = await self._opened(sending)
+        try:
+            answer = await self._exchange(self._stream, sending)
+            nothing_left = self._http.trailing_data == (b"", False)
+            if self._http.our_state is self._http.their_state is h11.DONE and nothing_left:
+                self._http.start_next_cycle()
+                self._used_at = time.monotonic()
+        except h11.LocalProtocolError as error:
+            raise httpcore.LocalProtocolError(str(error)) from error
+        except h11.RemoteProtocolError as error:
+            raise httpcore.RemoteProtocolError(str(error)) from error
+        return answer
+
+    async def _opened(self, sending: Sending) -> httpcore.AsyncNetworkStream:
+        url, timeout = sending.url, sending.timeouts["connect"]
+        host, port = url.host.decode("ascii"), url.port or _PORTS[url.scheme]
+        stream = await LoopBackend().connect_tcp(host, port, timeout)
+        if self._tls is None:
+            return stream
+        self._tls.set_alpn_protocols(["http/1.1"])
+        return await stream.start_tls(self._tls, server_hostname=host, timeout=timeout)
+
+    async def _exchange(self, stream: httpcore.AsyncNetworkStream, sending: Sending) -> Answer:
+        request = h11.Request(method=sending.method, target=sending.url.target, headers=sending.headers)
+        events = (request, h11.Data(data=sending.content or b""), h11.EndOfMessage())
+        # A server may answer, and end the connection, before it has read everything.
+        with suppress(httpcore.WriteError):
+            await stream.write(b"".join(self._http.send(one) or b"" for one in events), sending.timeouts["write"])
+        answer = await self._next_event(stream, sending)
+        while not isinstance(answer, h11.Response):
+            answer = await self._next_event(stream, sending)
+        headers, body = sending.begun(answer.headers.raw_items())
+        while isinstance(piece := await self._next_event(stream, sending), h11.Data):
+            body.add(bytes(piece.data))
+        return answer.status_code, headers, body.whole()
+
+    async def _next_event(self, stream: httpcore.AsyncNetworkStream, sending: Sending) -> Any:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            came = await stream.read(_PIECE, sending.timeouts["read"])
+            if not came and self._http.their_state is h11.SEND_RESPONSE:
+                raise httpcore.RemoteProtocolError("the server has ended the connection without an answer")
+            self._http.receive_data(came)
+        return event
+
+    def can_be_used_again(self) -> bool:
+        """Whether the next request may be sent on it: nothing that nobody has asked for has come, nor its end."""
+        if self._stream is None or self._used_at is None or time.monotonic() - self._used_at > _IDLE_SECONDS:
+            return False
+        return not self._stream.get_extra_info("is_readable")
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self._used_at = None
+        if self._stream is not None:
+            await self._stream.aclose()
+
+
+def _opener(ssl_context: ssl.SSLContext | None, proxy: httpcore.Proxy) -> httpcore.AsyncConnectionPool:
+    return httpcore.AsyncConnectionPool(
+        ssl_context=ssl_context, proxy=proxy, network_backend=LoopBackend(), keepalive_expiry=_IDLE_SECONDS
+    )
 
 
 class LoopBackend(httpcore.AsyncNetworkBackend):

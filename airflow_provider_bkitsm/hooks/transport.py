@@ -14,7 +14,7 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -228,8 +228,10 @@ class SyncTransport:
 
     def _once(self, request: Request) -> Reply:
         try:
-            with self._pool(request).stream(**_exchange(self.gateway, request)) as answer:
-                headers, body = _begun(answer)
+            sent = _exchange(self.gateway, request)
+            sent["extensions"] = {"timeout": sent.pop("timeouts")}
+            with self._pool(request).stream(**sent) as answer:
+                headers, body = _begun(answer.headers)
                 for piece in answer.iter_stream():
                     body.add(piece)
                 content = body.whole()
@@ -262,7 +264,7 @@ class AsyncTransport:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self._routes: dict[tuple[str, str], Route] = {}
-        self._pools: dict[tuple[Route, Stamp], LoopConnections] = {}
+        self._pools: dict[tuple[str, str, Stamp], LoopConnections] = {}
 
     async def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -278,12 +280,12 @@ class AsyncTransport:
         return await self._once(request)
 
     async def _once(self, request: Request) -> Reply:
-        import httpcore
+        from airflow_provider_bkitsm.hooks.loop_connections import Sending
 
         try:
             async with asyncio.timeout(sum(self.gateway.timeouts)):
-                to_send = httpcore.Request(**_exchange(self.gateway, request))
-                status, headers, content = await self._pool(request).exchange(to_send, _begun)
+                to_send = Sending(**_exchange(self.gateway, request), begun=_begun)
+                status, headers, content = await self._pool(request).exchange(to_send)
         except _failures() as error:
             raise _no_answer(self.gateway, error) from None
         return build_reply(status, headers, content, gateway=self.gateway)
@@ -295,7 +297,7 @@ class AsyncTransport:
         route = self._routes.get(server)
         if route is None:
             route = self._routes[server] = find_route(self.gateway, request.url, os.environ)
-        key = route, files_stamp(route, self.gateway.client_cert)
+        key = *server, files_stamp(route, self.gateway.client_cert)
         if key not in self._pools:
             self._pools[key] = LoopConnections(**_pool_options(self.gateway, route))
         return self._pools[key]
@@ -308,7 +310,7 @@ class AsyncTransport:
 
 
 def _exchange(gateway: Gateway, request: Request) -> dict[str, Any]:
-    """Return a request as ``httpcore`` takes it. Its time begins now."""
+    """Return what is sent for a request, and the timeouts of its steps. Its time begins now."""
     from airflow_provider_bkitsm.hooks.limits import OFFERED, step_timeouts
 
     url, host = _address(request)
@@ -321,7 +323,7 @@ def _exchange(gateway: Gateway, request: Request) -> dict[str, Any]:
         "url": url,
         "headers": [(name.encode("ascii"), text.encode("ascii")) for name, text in named.values()],
         "content": request.body,
-        "extensions": {"timeout": step_timeouts(*gateway.timeouts)},
+        "timeouts": step_timeouts(*gateway.timeouts),
     }
 
 
@@ -345,12 +347,12 @@ def _server(address: str) -> tuple[dict[str, Any], str, str]:
     return parts, path, f"{bracketed}:{url.port}" if url.port else bracketed
 
 
-def _begun(answer: httpcore.Response) -> tuple[dict[str, str], Body]:
+def _begun(given: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], Body]:
     """Return the headers of an answer, and its body that is still to come."""
     from airflow_provider_bkitsm.hooks.limits import Body
 
     headers: dict[str, str] = {}
-    for name, text in answer.headers:
+    for name, text in given:
         key, value = name.decode("latin-1").lower(), text.decode("latin-1")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return headers, Body(headers)

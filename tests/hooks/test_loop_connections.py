@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply
+from airflow_provider_bkitsm.itsm.protocol import Front
 from airflow_provider_bkitsm.itsm.v2 import calls
 from tests.hooks.network import ANSWER, gateway_at
 
@@ -49,10 +51,14 @@ class Server:
             writer.write(self.behind)
 
 
+def address_of(listening: asyncio.Server) -> str:
+    return f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
 @asynccontextmanager
-async def serving(server: Server) -> AsyncIterator[AsyncTransport]:
+async def serving(server: Server, **extra: str) -> AsyncIterator[AsyncTransport]:
     async with await asyncio.start_server(server.talk, "127.0.0.1", 0) as listening:
-        transport = AsyncTransport(gateway_at(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
+        transport = AsyncTransport(gateway_at(address_of(listening), **extra))
         try:
             yield transport
         finally:
@@ -141,3 +147,46 @@ async def test_closing_lets_a_call_end_and_keeps_nothing_open():
         await transport.close()
         assert (await under_way).body == ANSWER
         await until(lambda: server.open == 0)
+
+
+async def test_a_call_for_the_esb_does_not_go_to_the_gateway_on_an_open_connection():
+    gateway, esb = Server(), Server(WHOLE.replace(ANSWER, ANSWER[::-1]))
+    async with await asyncio.start_server(esb.talk, "127.0.0.1", 0) as at_esb:
+        async with serving(gateway, esb_url=f"{address_of(at_esb)}/api/c/compapi/v2/itsm") as transport:
+            for _ in range(2):
+                assert (await transport.send(READ)).body == ANSWER
+                assert (await transport.send(replace(READ, door=Front.ESB))).body == ANSWER[::-1]
+        await until(lambda: not esb.open)
+    assert (gateway.opened, esb.opened) == (1, 1)
+
+
+async def test_p3_what_came_with_an_answer_and_was_not_asked_for_is_no_answer_to_the_next_request():
+    server = Server(WHOLE + WHOLE.replace(ANSWER, ANSWER[::-1]))
+    async with serving(server) as transport:
+        for _ in range(3):
+            assert (await transport.send(READ)).body == ANSWER
+    assert server.opened == 3
+
+
+async def test_what_a_server_says_before_its_answer_is_not_the_answer():
+    server = Server(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + WHOLE)
+    async with serving(server) as transport:
+        for _ in range(3):
+            assert (await transport.send(READ)).body == ANSWER
+    assert server.opened == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no HTTP\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        WHOLE[:-1],
+        b"HTTP/1.1 200 OK\r\nA: " + b"a" * 200_000,
+    ],
+)
+async def test_an_answer_that_is_none_is_not_believed(answer):
+    server = Server(answer, behind=None)
+    async with serving(server) as transport:
+        with pytest.raises(NoAnswerError):
+            await transport.send(READ)
