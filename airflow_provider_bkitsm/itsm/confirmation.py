@@ -218,8 +218,13 @@ def differing_fields(
         raise ItsmInvalidRequestError(f"the form that was sent is not known: {error.message}") from error
     if _TITLE not in sent:
         raise ItsmInvalidRequestError("the title that was sent is not known")
-    pairs = ((key, (sent[key], form[key])) for key in sent)
+    pairs = ((key, _spellings(sent[key], form[key])) for key in sent)
     return tuple(one for key, spellings in pairs for one in _field_differences(key, spellings, info, dialect))
+
+
+def _spellings(sent: Any, given: Any) -> tuple[Any, ...]:
+    """Return a value as it was sent first, then as it was given, if that is another one."""
+    return (sent,) if isinstance(given, str) and sent == given else (sent, given)
 
 
 def _creator_differences(request: Mapping[str, Any], info: TicketInfo) -> Iterator[str]:
@@ -256,6 +261,8 @@ def _field_differences(
 
 def _as_json(value: Any) -> Any:
     """Return a value as it arrives at ITSM: tuples are lists there, and keys are texts."""
+    if isinstance(value, str):
+        return value
     try:
         return json.loads(json.dumps(value))
     except (TypeError, ValueError):
