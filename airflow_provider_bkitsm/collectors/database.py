@@ -132,9 +132,10 @@ class Transactions:
 
         :raises StoreUnavailable: the database cannot be used.
         """
-        with self._translated(_UNSURE):
+        with self._translated(UNTOUCHED):
             self._prepare()
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            single = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            with single as connection, self._translated(_UNSURE):
                 yield connection
 
     def _prepare(self) -> None:

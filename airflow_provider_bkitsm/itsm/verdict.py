@@ -100,8 +100,8 @@ class Decision:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; ``automatic`` only where it is true, which an older version cannot read."""
-        values = asdict(self)
-        return values if self.automatic else {name: values[name] for name in values if name != "automatic"}
+        values = vars(self)
+        return {name: values[name] for name in values if self.automatic or name != "automatic"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Decision:
@@ -189,11 +189,11 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without what only a verdict that was just read has."""
-        values = asdict(self) | {
+        values = vars(self) | {
             "outcome": str(self.outcome),
             "reason_code": str(self.reason_code),
             "approvers": [one.as_dict() for one in self.approvers],
-            "evidence": [asdict(one) for one in self.evidence],
+            "evidence": [dict(vars(one)) for one in self.evidence],
         }
         return {name: value for name, value in values.items() if name not in _JUST_READ}
 

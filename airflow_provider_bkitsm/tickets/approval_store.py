@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import ColumnElement, Engine, Select, Update, bindparam, select
 from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Transactions
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 _ATTEMPT = tuple(field.name for field in fields(Attempt))
 _SUBJECT = tuple(field.name for field in fields(Subject))
 _JSON = ("request", "verdict")
+# The columns of what is changed in a record, where they are not of that name; and what each change changes.
+_COLUMNS_OF = {"request": ("request", "dialect"), "subject": (*_SUBJECT, "subject_key")}
+_WITH_EACH_CHANGE = ("updated_at", "version")
 # Columns that repeat a part of the others: for an index, and for who looks into the table.
 _DERIVED = frozenset({"subject_key", "dialect"})
 _ONE_MACHINE = ("LocalExecutor", "airflow.executors.local_executor.LocalExecutor")
@@ -64,21 +67,18 @@ class ApprovalStore:
 
     def latest(self, subject: Subject) -> ApprovalRecord | None:
         """Return the last round of a subject, or None."""
-        columns = approval_table.c
-        query = select(approval_table).where(columns.subject_key == subject.key)
-        return self._first(query.order_by(columns.round_number.desc()).limit(1))
+        return next(iter(self._all(_latest_query(), subject_key=subject.key)), None)
 
     def get(self, nonce: str) -> ApprovalRecord | None:
         """Return one record, or None."""
-        return self._first(select(approval_table).where(approval_table.c.nonce == nonce))
+        return next(iter(self._all(select(approval_table).where(approval_table.c.nonce == nonce))), None)
 
     def by_ticket(self, bkitsm_conn_id: str, sn: str) -> ApprovalRecord | None:
-        """Return the record that opened a ticket; of a number that ITSM gave twice, the later one."""
-        columns = approval_table.c
-        query = select(approval_table).where(
-            columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id, columns.ticket_of.is_(None)
-        )
-        found = self._all(query.order_by(columns.created_at.desc()))
+        """Return the record that opened a ticket; of a number that ITSM gave twice, the later one.
+
+        Two installations may share a store and not an ITSM: this one's record comes first.
+        """
+        found = self._all(_opener_query(), of_sn=sn, conn_id=bkitsm_conn_id, here=installation())
         exact = (one for one in found if (one.sn, one.subject.bkitsm_conn_id) == (sn, bkitsm_conn_id))
         return next(exact, None)
 
@@ -130,7 +130,7 @@ class ApprovalStore:
         """
         with self._transactions.begin() as connection:
             now = self.now()
-            stored = _as_stored(record.with_changes(now, created_at=now))
+            stored = _as_stored(record.with_changes(now, created_at=now), _JSON)
             try:
                 connection.execute(approval_table.insert().values(**_columns(stored)))
             except sql.IntegrityError:
@@ -138,26 +138,50 @@ class ApprovalStore:
         return stored
 
     def change(self, record: ApprovalRecord, **changes: Any) -> ApprovalRecord:
-        """Change a record, unless another was faster.
+        """Change a record, unless another was faster: one statement, which no transaction has to hold together.
 
         :raises StoreRaceLost: the record is not the stored one any more. Nothing was changed.
         """
-        stored = _as_stored(record.with_changes(self.now(), **changes))
-        columns = approval_table.c
-        unchanged = (columns.nonce == record.nonce, columns.version == record.version)
-        statement = approval_table.update().where(*unchanged).values(**_columns(stored))
-        with self._transactions.begin() as connection:
-            if connection.execute(statement).rowcount != 1:
+        stored = _as_stored(record.with_changes(self.now(), **changes), changes)
+        names = [one for name in (*changes, *_WITH_EACH_CHANGE) for one in _COLUMNS_OF.get(name, (name,))]
+        columns = _columns(stored)
+        values = {name: columns[name] for name in names} | {"of_nonce": record.nonce, "of_version": record.version}
+        with self._transactions.statements() as connection:
+            if connection.execute(_change_statement(), values).rowcount != 1:
                 raise _lost(record, "changed")
         return stored
 
-    def _first(self, query: Select[Any]) -> ApprovalRecord | None:
-        return next(iter(self._all(query)), None)
-
-    def _all(self, query: Select[Any]) -> list[ApprovalRecord]:
+    def _all(self, query: Select[Any], **values: Any) -> list[ApprovalRecord]:
         """Return what a query finds; where it compares texts, MySQL has overlooked spaces at their ends."""
         with self._transactions.read() as connection:
-            return [_record(row._asdict()) for row in connection.execute(query)]
+            return [_record(row._asdict()) for row in connection.execute(query, values)]
+
+
+# Statements are built once: building one takes as long as the database takes to answer it.
+@cache
+def _latest_query() -> Select[Any]:
+    """Select the last round of the subject ``subject_key``."""
+    columns = approval_table.c
+    query = select(approval_table).where(columns.subject_key == bindparam("subject_key"))
+    return query.order_by(columns.round_number.desc()).limit(1)
+
+
+@cache
+def _opener_query() -> Select[Any]:
+    """Select the records that opened the ticket ``of_sn`` on the connection ``conn_id``."""
+    columns = approval_table.c
+    is_here: ColumnElement[bool] = columns.installation == bindparam("here")
+    wanted = (columns.sn == bindparam("of_sn"), columns.bkitsm_conn_id == bindparam("conn_id"))
+    query = select(approval_table).where(*wanted, columns.ticket_of.is_(None))
+    return query.order_by(is_here.desc(), columns.created_at.desc())
+
+
+@cache
+def _change_statement() -> Update:
+    """Change the record ``of_nonce``, if it still has the version ``of_version``; what, its values say."""
+    columns = approval_table.c
+    unchanged = (columns.nonce == bindparam("of_nonce"), columns.version == bindparam("of_version"))
+    return approval_table.update().where(*unchanged)
 
 
 def open_approval_store(store_conn_id: str | None = None) -> ApprovalStore:
@@ -201,10 +225,14 @@ def executors_elsewhere() -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _as_stored(record: ApprovalRecord) -> ApprovalRecord:
-    """Return a record as it is read back: JSON makes lists of tuples and texts of a mapping's keys."""
+def _as_stored(record: ApprovalRecord, changed: Collection[str]) -> ApprovalRecord:
+    """Return a record as it is read back: JSON makes lists of tuples and texts of a mapping's keys.
+
+    :param changed: what of it was not read from the store.
+    """
+    names = [name for name in _JSON if name in changed]
     try:
-        plain = {name: json.loads(json.dumps(getattr(record, name), allow_nan=False)) for name in _JSON}
+        plain = {name: json.loads(json.dumps(getattr(record, name), allow_nan=False)) for name in names}
     except (TypeError, ValueError, RecursionError) as error:
         raise ItsmInvalidRequestError(
             f"what {record.subject} asks cannot be written as JSON: {error}. {UNTOUCHED}, and a retry is refused"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select
 
@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.hooks.connection import DIALECTS
 from airflow_provider_bkitsm.itsm.dialect import FIRST, another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.duties import JOINED_BY, REQUESTER
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
-from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere
+from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere, open_approval_store
 from airflow_provider_bkitsm.tickets.ownership import (
     AwaitedTicket,
     Ownership,
@@ -31,16 +31,56 @@ from airflow_provider_bkitsm.tickets.ownership import (
     ownership_of,
 )
 
+if TYPE_CHECKING:
+    from airflow_provider_bkitsm.tickets.approval import ApprovalRecord
+
 _APPROVAL, _COLLECTOR = approval_table.c, collector_table.c
 
 
-def read_ownership(ticket: AwaitedTicket) -> Ownership:
+@dataclass(frozen=True, kw_only=True)
+class TicketOpening:
+    """What the store says of a ticket's opening.
+
+    :param owner: who opened it; None where no record says.
+    :param request: what was sent to open it; None where no record says.
+    :param record: of the approval round that opened it.
+    """
+
+    owner: TicketOwner | None = None
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
+    record: ApprovalRecord | None = field(default=None, repr=False)
+
+
+def read_opening(sn: str, bkitsm_conn_id: str) -> TicketOpening:
+    """Read what the store says of a ticket's opening. Blocks.
+
+    :raises ItsmError: as ``read_ownership``.
+    """
+    with _translated(sn):
+        record = open_approval_store().by_ticket(bkitsm_conn_id, sn)
+    if record is None:
+        with _reading(sn) as connection:
+            owner, request = _first(connection, _openers(), {"sn": sn, "conn_id": bkitsm_conn_id})
+        return TicketOpening(owner=owner, request=request)
+    asked = record.subject
+    owner = TicketOwner(
+        dag_id=asked.dag_id,
+        run_id=asked.run_id,
+        task_id=asked.task_id,
+        elsewhere=_is_elsewhere(asked.installation),
+    )
+    return TicketOpening(owner=owner, request=record.request or None, record=record)
+
+
+def read_ownership(ticket: AwaitedTicket, opening: TicketOpening | None = None) -> Ownership:
     """Read from the store whose an awaited ticket is. Blocks.
 
+    :param opening: of that ticket, where it was read a moment ago: whoever opened it stays the one.
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
     with _reading(ticket.sn) as connection:
-        return likeliest([ownership_of(one, _records(connection, one)) for one in ticket.of_each_opener])
+        each = [ownership_of(one, _records(connection, one, opening)) for one in ticket.of_each_opener]
+        return likeliest(each)
 
 
 def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
@@ -228,9 +268,14 @@ def _reading(sn: str) -> Iterator[Connection]:
     """Open the store for reading; whatever goes wrong in it is an error of ours."""
     from airflow_provider_bkitsm.hooks.store import store_engine
 
+    with _translated(sn), Transactions(store_engine()).read() as connection:
+        yield connection
+
+
+@contextmanager
+def _translated(sn: str) -> Iterator[None]:
     try:
-        with Transactions(store_engine()).read() as connection:
-            yield connection
+        yield
     except ItsmError:
         raise
     except Exception as error:
@@ -241,9 +286,12 @@ def _reading(sn: str) -> Iterator[Connection]:
         ) from None
 
 
-def _records(connection: Connection, ticket: AwaitedTicket) -> TicketRecords:
+def _records(connection: Connection, ticket: AwaitedTicket, opening: TicketOpening | None = None) -> TicketRecords:
     rounds, elsewhere, joined_by = _rounds(connection, ticket) if ticket.opened_by else ({}, False, ())
-    owner, request = _owner(connection, ticket)
+    if opening is not None and opening.owner is not None:
+        owner, request = opening.owner, opening.request
+    else:
+        owner, request = _owner(connection, ticket)
     if request is not None and joined_by:
         request = {**request, JOINED_BY: joined_by}
     since = None if rounds else reached_at(connection, APPROVALS_VERSION)

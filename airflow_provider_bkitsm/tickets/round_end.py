@@ -58,19 +58,24 @@ def ticket_tab(task: WaitingTask | Subject) -> str:
     return f"{base}/{ticket_tab_path(**names)}"
 
 
-def record_end(conn_id: str, verdict: Verdict, task: WaitingTask) -> Verdict:
+def record_end(
+    conn_id: str, verdict: Verdict, task: WaitingTask, *, opener: ApprovalRecord | None = None
+) -> Verdict:
     """Store how a task's wait for a ticket ended; return the verdict with the address of who asked. Blocks.
 
     A ticket without a record here, such as another system's, gets none.
 
+    :param opener: the record that opened the ticket, where it was read a moment ago. One that was changed since
+        is read anew.
     :raises ItsmError: the store cannot be used. A retry is safe, and stores the same.
     """
     if verdict.reason_code in _NOT_ABOUT_THE_TICKET or not verdict.sn:
         return replace(verdict, airflow_url=ticket_tab(task))
     for left in range(_RACES, -1, -1):
         try:
-            return _record_once(open_approval_store(), conn_id, verdict, task)
+            return _record_once(open_approval_store(), conn_id, verdict, task, opener)
         except StoreRaceLost:
+            opener = None
             if left == 0:
                 raise
         except ItsmError:
@@ -112,8 +117,10 @@ def record_withdrawal(conn_id: str, sn: str, *, why: str, status: TicketStatus) 
         log.warning("That ticket %s was ended could not be stored for the audit: %s", sn, _without_address(error))
 
 
-def _record_once(store: ApprovalStore, conn_id: str, verdict: Verdict, task: WaitingTask) -> Verdict:
-    source = store.by_ticket(conn_id, verdict.sn) or _opened_in_run(store, verdict.sn, task)
+def _record_once(
+    store: ApprovalStore, conn_id: str, verdict: Verdict, task: WaitingTask, opener: ApprovalRecord | None
+) -> Verdict:
+    source = opener or store.by_ticket(conn_id, verdict.sn) or _opened_in_run(store, verdict.sn, task)
     if source is None:
         return replace(verdict, airflow_url=ticket_tab(task))
     asked = source.subject if source.subject.task_id else task

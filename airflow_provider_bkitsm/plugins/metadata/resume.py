@@ -16,7 +16,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Row, Select, and_, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
@@ -57,7 +56,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
-from airflow_provider_bkitsm.tickets.ownership_records import read_ownership, read_request
+from airflow_provider_bkitsm.tickets.ownership_records import TicketOpening, read_opening, read_ownership
 from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
 from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
@@ -81,7 +80,7 @@ class AirflowMetadata:
     def __init__(self) -> None:
         # What was read of waiting tasks until they are resumed. Resuming checks under a lock that nothing has
         # changed: a task instance that still waits on the same trigger is still the same.
-        self._rows: OrderedDict[str, Row[Any]] = OrderedDict()
+        self._rows: OrderedDict[str, tuple[Row[Any], TicketOpening]] = OrderedDict()
 
     def gateway(self, conn_id: str) -> Gateway | None:
         """Return a connection of type ``bkitsm``; None when there is none."""
@@ -103,18 +102,17 @@ class AirflowMetadata:
         A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments. A
         clean-up may have deleted the registration: then the store's record of the wait finds the task.
         """
-        with create_session(scoped=False) as session:
-            rows = _reading(session).execute(_registered_query(), {"key": wait_key(sn)}).all()
+        rows = _rows(_registered_query(), key=wait_key(sn))
         registered = (Waiter.from_value(row.value) for row in rows)
         is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
         waiting = _waiting(((row, row.value) for row in rows), sn, conn_id) or _recorded(sn, conn_id)
         waits = {waiter.ti_id: waiter for waiter in waiting}
-        self._rows.update({ti_id: row for row in rows if (ti_id := str(row.id)) in waits})
+        opening = read_opening(sn, conn_id) if waits else TicketOpening()
+        self._rows.update({ti_id: (row, opening) for row in rows if (ti_id := str(row.id)) in waits})
         while len(self._rows) > _ROWS_KEPT:
             self._rows.popitem(last=False)
-        request = read_request(sn, conn_id) if waits else None
         return Registrations(
-            waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=request
+            waiters=tuple(waits.values()), ever_registered=is_registered or bool(waits), request=opening.request
         )
 
     def token_digests(self, tag: str, conn_id: str) -> tuple[str, ...]:
@@ -145,24 +143,25 @@ class AirflowMetadata:
         ticket to the task. Without either the worker is only woken, and reads its own ticket. ITSM calls
         back only once, so a transaction that the database aborted is repeated.
         """
-        found = self._rows.pop(waiter.ti_id, None) or run_with_db_retries()(_read, waiter)
-        message = None if found is None else _message(found, waiter, verdict)
+        found, opening = self._rows.pop(waiter.ti_id, None) or (run_with_db_retries()(_read, waiter), None)
+        message = None if found is None else _message(found, waiter, verdict, opening)
         if found is None or message is None:
             return False
-        message = _with_stored_end(found, message)
+        message = _with_stored_end(found, message, opening)
         resumed: bool = run_with_db_retries()(_resume, found, message)
         if resumed and message.verdict is not None:
             telemetry.decided(message.verdict, conn_id=waiter.conn_id, way="callback")
         return resumed
 
 
-def _with_stored_end(found: Row[Any], message: Message) -> Message:
+def _with_stored_end(found: Row[Any], message: Message, opening: TicketOpening | None) -> Message:
     """Store an approval that ends its task here, before it does; a worker ends the task where that fails."""
     if message.verdict is None or not wait_can_finish_without_worker(message.waiter, message.verdict):
         return message
     task = WaitingTask(**{name: getattr(found, name) for name in _KEY})
+    opener = None if opening is None else opening.record
     try:
-        return replace(message, read=record_end(message.waiter.conn_id, message.verdict, task))
+        return replace(message, read=record_end(message.waiter.conn_id, message.verdict, task, opener=opener))
     except ItsmError as error:
         log.warning("%s: %s goes back to a worker", error, task)
         return replace(message, waiter=replace(message.waiter, ends_task=False))
@@ -181,10 +180,17 @@ def _lost_application(tag: str, conn_id: str) -> LostTicket | None:
     return LostTicket(request=row.request, found=found)
 
 
-def _reading(session: Session) -> DatabaseConnection:
-    """Return a session's connection for one query. On PostgreSQL a transaction would be two more round trips."""
-    is_postgres = session.get_bind().dialect.name == "postgresql"
-    return session.connection(execution_options={"isolation_level": "AUTOCOMMIT"} if is_postgres else None)
+def _rows(query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+    """Read rows without a session, whose own work takes longer than the database's.
+
+    On PostgreSQL a transaction would be two more round trips.
+    """
+    with create_session(scoped=False) as session:
+        engine = session.get_bind()
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+        return connection.execute(query, values).all()
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")
@@ -271,8 +277,7 @@ def _recorded(sn: str, conn_id: str) -> list[Waiter]:
         .join(Trigger, TaskInstance.trigger_id == Trigger.id)
         .where(TaskInstance.id.in_([kind(one) for one in tries]), Trigger.classpath == TRIGGER)
     )
-    with create_session(scoped=False) as session:
-        rows: Sequence[Any] = session.execute(query).all()
+    rows = _rows(query)
     # Whether others are mapped over a task, which would need a worker to end it, the record does not say.
     registered = ((row, Waiter(ti_id=str(row.id), conn_id=conn_id).as_dict()) for row in rows)
     return _waiting(registered, sn, conn_id)
@@ -294,7 +299,7 @@ def _waits_for(row: Row[Any], value: object, sn: str, conn_id: str) -> Waiter | 
     return waiter
 
 
-def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | None:
+def _message(found: Row[Any], waiter: Waiter, verdict: Verdict, opening: TicketOpening | None) -> Message | None:
     """Return the message to a task about a ticket; None where the task waits for another ticket."""
     arguments = arguments_of(found.encrypted_kwargs)
     if arguments is None:
@@ -303,7 +308,7 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
     theirs = arguments.waiter(waiter)
     if not arguments.may_be_about(verdict.sn, waiter.conn_id):
         return None
-    ownership = _ownership(found, arguments, waiter, verdict)
+    ownership = _ownership(found, arguments, waiter, verdict, opening)
     if not arguments.names_ticket and ownership is not None and ownership.kind is OwnershipKind.FOREIGN:
         return None
     # With a different policy, the verdict was read for an earlier wait of this task.
@@ -321,7 +326,9 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict) -> Message | Non
 _COUNTING = {True: frozenset(OwnershipKind) - {OwnershipKind.UNRECORDED}, False: frozenset({OwnershipKind.OWN})}
 
 
-def _ownership(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict: Verdict) -> Ownership | None:
+def _ownership(
+    found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdict: Verdict, opening: TicketOpening | None
+) -> Ownership | None:
     """Return which task the ticket belongs to; None where the store cannot be read: a worker tries again."""
     if arguments.names_ticket and verdict.outcome is not Outcome.APPROVED:
         return Ownership(kind=OwnershipKind.UNCLAIMED)
@@ -333,7 +340,7 @@ def _ownership(found: Row[Any], arguments: WaitArguments, waiter: Waiter, verdic
         opened_by=arguments.opened_by,
     )
     try:
-        return read_ownership(ticket)
+        return read_ownership(ticket, opening)
     except ItsmError as error:
         log.warning("%s", error)
         return None
@@ -363,8 +370,7 @@ def _read(waiter: Waiter) -> Row[Any] | None:
     """Read a waiting task instance and its trigger; None where it does not wait on our trigger."""
     # Airflow 3.1 stores these ids as text, later versions as UUID.
     ti_id = TaskInstance.id.type.python_type(waiter.ti_id)
-    with create_session(scoped=False) as session:
-        return session.execute(_waiting_query(), {"ti_id": ti_id}).one_or_none()
+    return next(iter(_rows(_waiting_query(), ti_id=ti_id)), None)
 
 
 # Statements are built once: building one takes as long as the database takes to answer it.
@@ -452,7 +458,7 @@ def _delete_xcoms_statement() -> Any:
 def _lock(session: Session, found: Row[Any]) -> bool:
     """Lock a task instance that is still deferred on the trigger that was read."""
     values = {"ti_id": found.id, "trigger": found.trigger_id, "now": datetime.now(UTC)}
-    return bool(session.execute(_lock_statement(), values).rowcount)  # type: ignore[attr-defined]
+    return bool(session.connection().execute(_lock_statement(), values).rowcount)
 
 
 def _end(session: Session, waits: Row[Any], verdict: Verdict) -> bool:
@@ -473,7 +479,7 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> bool:
         "new_end_date": now,
         "new_duration": (now - start).total_seconds(),
     }
-    if not session.execute(_end_statement(), values).rowcount:  # type: ignore[attr-defined]
+    if not session.connection().execute(_end_statement(), values).rowcount:
         return False
     _write_xcoms(session, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
@@ -484,15 +490,14 @@ def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> No
     """Replace XComs without loading the earlier values."""
     _delete_xcoms(session, waits, xcoms)
     task = _task_columns(waits)
-    session.execute(
-        _insert_xcoms_statement(), [{"key": key, "value": value, **task} for key, value in xcoms.items()]
-    )
+    rows = [{"key": key, "value": value, **task} for key, value in xcoms.items()]
+    session.connection().execute(_insert_xcoms_statement(), rows)
 
 
 def _delete_xcoms(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
     """Delete XComs; return how many existed."""
-    found = session.execute(_delete_xcoms_statement(), {"keys": list(keys), **_task_columns(waits)})
-    return int(found.rowcount)  # type: ignore[attr-defined]
+    values = {"keys": list(keys), **_task_columns(waits)}
+    return session.connection().execute(_delete_xcoms_statement(), values).rowcount
 
 
 def _task_columns(waits: Row[Any]) -> dict[str, Any]:
