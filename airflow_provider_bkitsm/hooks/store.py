@@ -31,9 +31,10 @@ T = TypeVar("T")
 _FILE_NAME = "bkitsm.db"
 # The longest a call from an event loop may take: the store may wait for its file.
 CALL_SECONDS = 30.0
-# A few connections. One that the database or a proxy has closed is noticed before it is used, unless it was used
-# within a moment: then a call fails, and its retry opens a new one.
-_POOL = {"pool_size": 2, "pool_recycle": 300}
+# As many connections as an API server has threads for callbacks and pages: one more would be opened for a single
+# query. One that the database or a proxy has closed is noticed before it is used, unless it was used within a
+# moment: then a call fails, and its retry opens a new one.
+_POOL = {"pool_size": 6, "pool_recycle": 300}
 _TRUSTED_SECONDS = 1.0
 _keepers: set[int] = set()
 # The addresses of stores, and when they were read, in processes that keep connections open.

@@ -29,7 +29,7 @@ _BODY_SECONDS = 5.0
 # How long a server that stops waits for the check of a callback that it has answered.
 _CHECK_SECONDS = 30.0
 # Threads and database connections belong to Airflow's API server: a flood of callbacks gets no more than these.
-_THREADS = 4
+THREADS = 4
 
 
 def create_app(metadata: MetadataPort, **timing: Any) -> FastAPI:
@@ -82,7 +82,7 @@ async def _body(request: Request) -> bytes:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="bkitsm-callback")
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="bkitsm-callback")
 
 
 async def _in_thread(blocking: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_THREADS = 2
+THREADS = 2
 
 
 async def in_thread(blocking: Callable[..., T], *arguments: Any) -> T:
@@ -25,7 +25,7 @@ async def in_thread(blocking: Callable[..., T], *arguments: Any) -> T:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="bkitsm-pages")
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="bkitsm-pages")
 
 
 _MOST_ENTRIES = 100

@@ -125,7 +125,10 @@ def _record_once(
         return replace(verdict, airflow_url=ticket_tab(task))
     asked = source.subject if source.subject.task_id else task
     verdict = replace(verdict, airflow_url=ticket_tab(asked))
-    own = store.joined_by(source.nonce, _subject(source.subject, task))
+    mine = _subject(source.subject, task)
+    # A task joins a shared approval's ticket, or goes on with that of its own earlier round; no other task's.
+    may_join = source.subject.approval_key is not None or source.subject == mine
+    own = store.joined_by(source.nonce, mine) if may_join else None
     for record in (source,) if own is None else (own, source):
         # A task that has joined is listed in its own record alone: thousands may share one ticket.
         is_its_own = own is None or record is own

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
@@ -19,6 +20,8 @@ from airflow_provider_bkitsm.hooks.store import (
     store_path,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmUnavailableError
+from airflow_provider_bkitsm.plugins.callback_route import THREADS as CALLBACK_THREADS
+from airflow_provider_bkitsm.plugins.concurrency import THREADS as PAGE_THREADS
 
 
 def test_without_a_connection_a_file_below_airflow_home(monkeypatch, tmp_path):
@@ -96,6 +99,21 @@ def test_connections_are_kept_open_in_the_process_that_says_so_alone(connect, mo
     assert type(store_engine("db").pool) is QueuePool
     monkeypatch.setattr("os.getpid", lambda: 1)
     assert type(store_engine("db").pool) is NullPool
+
+
+def test_threads_that_take_turns_open_no_connection_anew(connect, own_postgres_url):
+    url = make_url(own_postgres_url)
+    fields = {"host": url.host, "port": url.port, "login": url.username, "password": url.password or ""}
+    connect("db_of_its_own", conn_type="postgres", schema=url.database, **fields)
+    keep_connections_open()
+    engine, opened = store_engine("db_of_its_own"), []
+    event.listen(engine, "connect", lambda *_: opened.append(1))
+    for _ in range(3):
+        with ExitStack() as stack:
+            for _thread in range(CALLBACK_THREADS + PAGE_THREADS):
+                stack.enter_context(engine.connect())
+    assert len(opened) == CALLBACK_THREADS + PAGE_THREADS
+    engine.dispose()
 
 
 def test_p1_a_connection_that_the_database_has_closed_is_noticed_before_its_next_use(connect, own_postgres_url):

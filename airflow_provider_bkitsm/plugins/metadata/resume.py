@@ -273,7 +273,7 @@ def _recorded(sn: str, conn_id: str) -> list[Waiter]:
         return []
     kind = TaskInstance.id.type.python_type
     query = (
-        select(TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs)
+        select(TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs.label("encrypted_kwargs"))
         .join(Trigger, TaskInstance.trigger_id == Trigger.id)
         .where(TaskInstance.id.in_([kind(one) for one in tries]), Trigger.classpath == TRIGGER)
     )
