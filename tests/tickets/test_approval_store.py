@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.collectors.tables import approval_table, schema_tab
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.tickets import approval_store
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
-from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore, open_approval_store
+from airflow_provider_bkitsm.tickets.approval_store import ApprovalStore, installation, open_approval_store
 from tests.collectors import version1
 from tests.collectors.test_store import Clock
 
@@ -188,6 +188,21 @@ def test_of_a_number_given_twice_the_later_ticket_counts(store: ApprovalStore) -
     store.change(store.begin(record()), sn="SN1")
     later = store.change(store.begin(record(round_number=2)), sn="SN1")
     assert store.by_ticket("bkitsm", "SN1") == later
+
+
+def test_of_a_number_that_two_installations_have_this_ones_ticket_counts(store: ApprovalStore) -> None:
+    """They may share a store and not an ITSM."""
+    mine = replace(SUBJECT, installation=installation())
+    here = store.change(store.begin(record(subject=mine)), sn="SN1")
+    store.change(store.begin(record(subject=replace(mine, installation="https://elsewhere"))), sn="SN1")
+    assert store.by_ticket("bkitsm", "SN1") == here
+
+
+def test_a_change_leaves_what_it_does_not_name_as_it_is_stored(store: ApprovalStore) -> None:
+    row = store.change(store.begin(record()), sn="SN1", request={"dialect": "v4", "fields": {}})
+    changed = store.change(row, verdict={"outcome": "approved"})
+    assert store.get(row.nonce) == changed
+    assert (changed.sn, changed.request, changed.dialect) == ("SN1", row.request, "v4")
 
 
 def test_a_ticket_belongs_to_the_record_that_opened_it(store: ApprovalStore) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, OwnershipKi
 from airflow_provider_bkitsm.tickets.ownership_records import (
     SentTicket,
     read_opened_ticket,
+    read_opening,
     read_ownership,
     read_request,
     read_sent_tickets,
@@ -172,6 +173,25 @@ def test_p3_what_was_sent_is_known_of_a_collectors_ticket_as_of_any_other():
     record_round("REQ2", task_id="other", request=sent)
     assert [read_ownership(replace(TICKET, sn=sn)).request for sn in ("REQ1", "REQ2")] == [sent, sent]
     assert [read_request(sn, CONN) for sn in ("REQ1", "REQ2", "REQ3")] == [sent, sent, None]
+
+
+@pytest.mark.parametrize("sn", ["REQ1", "REQ2", "REQ3", "REQ4"])
+def test_p3_whose_a_ticket_is_does_not_depend_on_when_its_opening_was_read(sn):
+    apply("REQ1", request={"service_id": 1})
+    record_round("REQ2", task_id="ask", request={"service_id": 2})
+    record_round("REQ3", run_id="run_2", request={"service_id": 3})
+    opening = read_opening(sn, CONN)
+    assert opening.request == read_request(sn, CONN)
+    for opened_by in ("ask", "apply", None):
+        ticket = replace(TICKET, sn=sn, opened_by=opened_by)
+        assert read_ownership(ticket, opening) == read_ownership(ticket)
+
+
+def test_p3_a_round_that_began_after_the_opening_was_read_counts():
+    record_round("REQ1")
+    opening = read_opening("REQ1", CONN)
+    record_round("REQ2", round_number=2)
+    assert read_ownership(TICKET, opening).kind is OwnershipKind.FOREIGN
 
 
 @pytest.mark.parametrize("conn_id", [CONN, None])

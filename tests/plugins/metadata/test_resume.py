@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, event, select
+from sqlalchemy import Engine, delete, event, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
@@ -130,6 +130,37 @@ def test_p1_a_wait_whose_xcoms_a_clean_up_deleted_is_found_by_its_record(airflow
     record_round(one.sn, dag_id=DAG, run_id=one.run_id)
     assert airflow.resume(found, replace(one.verdict, outcome=Outcome(outcome)))
     assert (one.row().state, one.row().trigger_id) == ("scheduled", None)
+
+
+def test_behind_a_callback_each_thing_is_read_once(airflow, wait):
+    """What the database and its driver take for each statement is most of what a callback takes."""
+    for _ in range(2):  # the first makes the store's tables
+        one, asked = wait(arguments={"opened_by": "ask"}), []
+        record_round(one.sn, dag_id=DAG, run_id=one.run_id, conn_id="itsm", task_id="ask")
+        with listening(lambda statement, asked=asked: asked.append(" ".join(statement.split()))):
+            (found,) = airflow.waiting(one.sn, "itsm").waiters
+            assert airflow.resume(found, one.verdict)
+    kinds = [(text.split()[0], next(name for name in TABLES if name in text)) for text in asked]
+    read = [("SELECT", "xcom"), ("SELECT", "bkitsm_approval"), ("SELECT", "bkitsm_approval")]
+    written = [("UPDATE", "bkitsm_approval"), ("UPDATE", "task_instance"), ("DELETE", "xcom"), ("INSERT", "xcom")]
+    assert kinds == read + written
+
+
+TABLES = ("bkitsm_approval", "xcom", "task_instance")
+
+
+@contextmanager
+def listening(heard: Callable[[str], object]) -> Iterator[None]:
+    """Hear every statement that any database is asked."""
+
+    def asked(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        heard(statement)
+
+    event.listen(Engine, "before_cursor_execute", asked)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", asked)
 
 
 def test_p1_so_is_one_whose_trigger_holds_a_template(airflow, wait):
