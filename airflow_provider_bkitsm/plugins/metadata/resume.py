@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Row, Select, and_, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from airflow_provider_bkitsm import telemetry
@@ -180,13 +180,13 @@ def _lost_application(tag: str, conn_id: str) -> LostTicket | None:
     return LostTicket(request=row.request, found=found)
 
 
-def _rows(query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+def _rows(query: Executable, **values: Any) -> Sequence[Row[Any]]:
     """Read rows without a session, whose own work takes longer than the database's.
 
     On PostgreSQL a transaction would be two more round trips.
     """
     with create_session(scoped=False) as session:
-        engine = session.get_bind()
+        engine = session.get_bind().engine
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="AUTOCOMMIT")
