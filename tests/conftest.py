@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from tests.collectors import servers
+from tests.mail import MailServer, mail_server
 from tests.once import run_folder
 
 # Airflow's example plugins listen to every task, which then needs a worker at its end.
@@ -114,6 +115,14 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
     return define
+
+
+@pytest.fixture
+def mail(connect: Connect) -> Iterator[MailServer]:
+    """Serve a mail server, with Airflow's connection to it."""
+    with mail_server() as server:
+        connect("smtp_default", conn_type="smtp", host="127.0.0.1", port=server.port, extra=server.extra)
+        yield server
 
 
 @pytest.fixture
