@@ -168,6 +168,7 @@ $(CHAOS): $(STAMP)
 chaos: $(CHAOS)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.processes
+	$(BIN)/python -m tests.chaos.reminders
 
 $(MUTATION): $(STAMP)
 	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,mutation]'
