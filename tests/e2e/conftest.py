@@ -224,7 +224,7 @@ def airflow(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,single:user,nobody:",
     }
     if request.param == POSTGRES:
-        env |= naming.environment(itsm.control, home)
+        env |= naming.environment(itsm.control, home) | {"AIRFLOW__BKITSM__WAITING_NOTE": "zh"}
     with ExitStack() as stack:
         url = stack.enter_context(postgres()) if request.param == POSTGRES else None
         running = CopiedAirflow(home=home / request.param, dags=dags, database_url=url, env=env)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from functools import partial
 
@@ -77,6 +78,30 @@ def test_the_menu_leads_to_the_page(page, airflow):
     page.click("a[href*='bkitsm-approvals']", text="Approvals")
     page.into_frame("bkitsm/approvals")
     page.one("h1", text="Approvals")
+
+
+@pytest.mark.parametrize(("language", "heading"), [("en", "Minutes to decide"), ("zh-CN", "审批用时")])
+def test_the_list_is_saved_out_of_airflows_frame(page, airflow, evil, tmp_path, language, heading):
+    one = evil.waits()
+    page.prefer(language=language)
+    page.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    page.open(f"{airflow.url}/plugin/bkitsm-approvals")
+    page.into_frame("bkitsm/approvals")
+    page.one("#search").send_keys(one.sn)
+    page.wait(lambda: len(page.all("tbody tr[data-sn]")) == 1, "not filtered")
+    page.click("#csv")
+    (file,) = page.wait(lambda: [*tmp_path.glob("approvals-*.csv")], "nothing is saved")
+    lines = [*csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines())]
+    assert one.sn in [*lines[0].values()]
+    assert len(lines) == 1
+    assert any(heading in name for name in lines[0])
+    # Neither the page nor Airflow's around it has gone anywhere.
+    row(page, one.sn, "waiting")
+    page.out_of_frame()
+    assert page.driver.current_url == f"{airflow.url}/plugin/bkitsm-approvals"
+    assert page.complaints() == []
 
 
 def test_the_tab_tells_the_story_and_links_leave_the_frame(page, airflow, evil):
