@@ -119,7 +119,6 @@ class MailServer:
 
 class _Threads(socketserver.ThreadingTCPServer):
     daemon_threads = True
-    request_queue_size = 64
 
 
 class _Conversation(socketserver.StreamRequestHandler):

@@ -85,6 +85,22 @@ def test_the_tasks_page_shows_it_and_leads_to_the_ticket(page, airflow, first, l
 
 
 @needs_a_browser
+@pytest.mark.since_airflow("3.3", "which of the two is shown is stored otherwise before")
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize(
+    ("view", "task"), [("grid", "a[href$='/runs/{0}/tasks/wait']"), ("graph", "[data-testid=rf__node-wait] a")]
+)
+def test_grid_and_graph_lead_to_the_ticket(page, airflow, first, language, view, task):
+    page.prefer(language=language)
+    page.script(f"localStorage.setItem('default_dag_view', JSON.stringify('{view}'))")
+    page.open(f"{airflow.url}/dags/noted/runs/{first.run}")
+    page.click(task.format(first.run))
+    page.click("a[title=Ticket][href$='plugin/bkitsm-ticket']")
+    page.into_frame("bkitsm/ticket")
+    page.one("body", text=first.sn)
+
+
+@needs_a_browser
 def test_nothing_in_it_becomes_a_link(page, airflow, control):
     one = ask(airflow, control, approver="www.evil.example.com")
     notes(one, "waits for `www.evil.example.com`")
@@ -94,8 +110,10 @@ def test_nothing_in_it_becomes_a_link(page, airflow, control):
 
 
 @needs_a_browser
-def test_the_dags_tab_shows_what_waits_in_the_dag(page, airflow, first, evil):
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_dags_tab_shows_what_waits_in_the_dag(page, airflow, first, evil, language):
     evil.waits()
+    page.prefer(language=language)
     page.open(f"{airflow.url}/dags/noted/plugin/bkitsm-dag-approvals")
     page.into_frame("bkitsm/approvals")
     row(page, first.sn, "waiting")

@@ -104,6 +104,26 @@ def test_the_list_is_saved_out_of_airflows_frame(page, airflow, evil, tmp_path, 
     assert page.complaints() == []
 
 
+@pytest.mark.parametrize("where", ["plugin/bkitsm-approvals", "dags/{0}/runs/{1}/plugin/bkitsm-run-approvals"])
+def test_the_address_that_people_copy_leads_to_the_same_list(page, airflow, evil, where):
+    one = evil.waits()
+    page.open(f"{airflow.url}/{where.format(one.dag, one.run)}")
+    page.into_frame("bkitsm/approvals")
+    page.click("[data-view=decided]")
+    page.one("[data-view=decided][aria-pressed=true]")
+    page.one("#search").send_keys("no such thing")
+    page.one(".empty", text="Nothing found")
+    page.out_of_frame()
+    page.wait(lambda: "search=no" in page.driver.current_url, "not in the address")
+    address = page.driver.current_url
+    page.open("about:blank")
+    page.open(address)
+    page.into_frame("bkitsm/approvals")
+    page.one("[data-view=decided][aria-pressed=true]")
+    assert page.one("#search").get_property("value") == "no such thing"
+    assert page.complaints() == []
+
+
 def test_the_tab_tells_the_story_and_links_leave_the_frame(page, airflow, evil):
     one = evil.waits()
     page.open(f"{airflow.url}/plugin/bkitsm-approvals")
@@ -170,8 +190,10 @@ def test_p8_no_answer_holds_a_signature(airflow, control, evil):
         assert "/bkitsm/callback/" not in text
 
 
-def test_a_run_lists_its_own_tickets(page, airflow, evil):
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_run_lists_its_own_tickets(page, airflow, evil, language):
     one = evil.waits()
+    page.prefer(language=language)
     page.open(f"{airflow.url}/dags/{one.dag}/runs/{one.run}/plugin/bkitsm-run-approvals")
     page.into_frame("bkitsm/approvals")
     row(page, one.sn, "waiting")
