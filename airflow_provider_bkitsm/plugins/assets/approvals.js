@@ -40,7 +40,7 @@ const STEP = {
   name: "step",
   cell: (row, now) => {
     const old = row.step && row.step_stale ? note(asOf(row.step_at, now)) : null;
-    return cellOf("step", "more", row.step, old);
+    return cellOf("step", "step more", row.step, old);
   },
 };
 const PERSON = {
