@@ -68,8 +68,8 @@ test("in a frame the address around it has what is chosen, and leads there again
 });
 
 test("a tab is that of its run, whatever is around it", () => {
-  framed("approvals?view=all&dag_id=a&run_id=r", "/dags/a/x?view=decided&dag_id=b&person=alice");
-  assert.deepEqual(addressed(), { view: "decided", dag_id: "a", run_id: "r", person: "alice" });
+  framed("approvals?view=all&dag_id=a&run_id=r", "/dags/a/x?view=decided&dag_id=b&search=a+b%2B");
+  assert.deepEqual(addressed(), { view: "decided", dag_id: "a", run_id: "r", search: "a b+" });
 });
 
 test("a link inside a frame leads where it says", () => {

@@ -47,10 +47,16 @@ function around() {
   }
 }
 
+/** Airflow's router writes its query anew at times, as a form's: a blank is a plus sign there. */
+function fromAround() {
+  const search = window.name === OPENED ? "" : around()?.location.search;
+  return Object.fromEntries(new URLSearchParams(search ?? ""));
+}
+
 /** What the address asks for; that around a frame counts when Airflow opens the frame. */
 export function addressed() {
   const own = parameters(location.search);
-  const outer = window.name === OPENED ? {} : parameters(around()?.location.search ?? "");
+  const outer = fromAround();
   if (around()) window.name = OPENED;
   if (!Object.keys(outer).length) return own;
   const place = PLACE.filter((name) => name in own).map((name) => [name, own[name]]);
