@@ -42,10 +42,7 @@ class Mail:
 
 
 class MailServer:
-    """Takes mails, and can be told to greet nobody any more: who wants to send one then waits before it is out.
-
-    :param port: where it listens on 127.0.0.1.
-    """
+    """Takes mails, and can be told to greet nobody any more: who wants to send one then waits before it is out."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -56,6 +53,7 @@ class MailServer:
         self._greeted: set[int] = set()
         handler = type("Handler", (_Conversation,), {"server_of_mails": self})
         self._server = _Threads(("127.0.0.1", 0), handler)
+        # On 127.0.0.1.
         self.port: int = self._server.server_address[1]
 
     @property
