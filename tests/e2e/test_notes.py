@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from demo.airflow_api import wait_until
+from demo.browser import Browser
 from tests.e2e.browsing import needs_a_browser, row
 from tests.e2e.gates import Gate
 
@@ -29,6 +30,14 @@ def notes(one: Gate, text: str) -> str:
 
 def has_none(one: Gate) -> None:
     wait_until(lambda: not note(one), SECONDS, lambda: note(one))
+
+
+def leads_to_its_ticket(page: Browser, one: Gate) -> None:
+    """Follow the link of the note on a task's page."""
+    tab = page.one("a[href*='runs'][href*='plugin/bkitsm-ticket']", text=one.sn).get_attribute("href")
+    page.open(str(tab))
+    page.into_frame("bkitsm/ticket")
+    page.one("body", text=one.sn)
 
 
 def write(one: Gate, text: str) -> None:
@@ -78,10 +87,7 @@ def test_the_tasks_page_shows_it_and_leads_to_the_ticket(page, airflow, first, l
     page.prefer(language=language)
     page.open(f"{airflow.url}/dags/noted/runs/{first.run}/tasks/wait")
     page.wait(lambda: "waits for alice at 一级审批" in page.text(), "no note on the task's page")
-    tab = page.one("a[href*='runs'][href*='plugin/bkitsm-ticket']", text=first.sn).get_attribute("href")
-    page.open(tab)
-    page.into_frame("bkitsm/ticket")
-    page.one("body", text=first.sn)
+    leads_to_its_ticket(page, first)
 
 
 @needs_a_browser

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tests.e2e.browsing import needs_a_browser
 from tests.e2e.conftest import POSTGRES
-from tests.e2e.test_notes import ask, has_none, notes
+from tests.e2e.test_notes import ask, has_none, leads_to_its_ticket, notes
 
 DATABASES = (POSTGRES,)
 
@@ -19,10 +19,7 @@ def test_the_note_is_chinese_follows_the_ticket_and_leads_to_it(page, airflow, c
     page.prefer(language="zh-CN")
     page.open(f"{airflow.url}/dags/noted/runs/{one.run}/tasks/wait")
     page.wait(lambda: "等待处理：admin，步骤 二级审批" in page.text(), "no note on the task's page")
-    tab = page.one("a[href*='runs'][href*='plugin/bkitsm-ticket']", text=one.sn).get_attribute("href")
-    page.open(tab)
-    page.into_frame("bkitsm/ticket")
-    page.one("body", text=one.sn)
+    leads_to_its_ticket(page, one)
     control.approve(one.sn, operator="admin")
     assert one.end() == "success"
     has_none(one)
