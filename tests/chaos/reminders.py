@@ -103,8 +103,13 @@ class Reminding:
 
     def until_held(self) -> str:
         """Wait until triggerers wait for the mail server to greet them, and all else is over; name one of them."""
-        found = wait_until(lambda: self.holder if self.is_still else None, _SECONDS, self._state)
-        return str(found)
+
+        def held() -> str | None:
+            # Once somebody is not greeted nobody is any more: what is still then stays so.
+            name = self.holder
+            return name if name and self.is_still else None
+
+        return wait_until(held, _SECONDS, self._state)
 
     def until_over(self) -> None:
         """Wait until every reminder is stored as sent: after that none is sent any more."""
@@ -117,7 +122,8 @@ class Reminding:
         ports = self.mail.waiting
         with suppress(psutil.Error):
             for one in psutil.net_connections("tcp4"):
-                if one.laddr and one.laddr.port in ports and one.pid is not None:
+                is_ours = one.raddr and one.raddr.port == self.mail.port and one.laddr.port in ports
+                if is_ours and one.pid is not None:
                     return psutil.Process(one.pid).environ()["LOGNAME"]
         return None
 
