@@ -69,8 +69,8 @@ demo: $(STAMP)
 
 # A file stays together: it shares servers.
 UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
-# Three Airflows at a time: mostly they wait.
-E2E := tests/e2e --numprocesses=3
+# Four Airflows at a time: mostly they wait.
+E2E := tests/e2e --numprocesses=4
 
 test: $(STAMP)
 ifdef ARGS

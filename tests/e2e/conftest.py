@@ -79,10 +79,11 @@ _LOGS_ARE_NAMED = (
 )
 UPGRADE = "test_upgrade.py"
 # What takes long is for whichever worker is free first: the first two have an Airflow of their own in any case,
-# the others may share the one of their database.
+# the others may share the one of their database. Half of what runs on SQLite has one too.
 APART = (
     (UPGRADE,),
     ("test_xcom_backend.py",),
+    ("test_ui", "test_notes.py", "test_dialect"),
     ("test_kills.py",),
     ("test_abandoned.py", "test_clean_ups.py", "test_processes.py"),
 )
