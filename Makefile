@@ -70,7 +70,7 @@ demo: $(STAMP)
 # A file stays together: it shares servers.
 UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 # Four Airflows at a time: mostly they wait.
-E2E := tests/e2e --numprocesses=4
+E2E := tests/e2e --numprocesses=4 --no-loadscope-reorder
 
 test: $(STAMP)
 ifdef ARGS
