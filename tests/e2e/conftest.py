@@ -79,14 +79,15 @@ _LOGS_ARE_NAMED = (
 )
 UPGRADE = "test_upgrade.py"
 # What stays together, on one worker, shares an Airflow with all else there that uses the same database; the last
-# two have one of their own. What takes longest comes first: the next is for whichever worker is free.
+# three have their own. What takes longest comes first: the next is for whichever worker is free.
 APART = (
     ("test_ui", "test_notes.py", "test_dialect"),
     (SQLITE,),
     (POSTGRES,),
     ("test_kills.py",),
-    ("test_abandoned.py", "test_clean_ups.py", "test_processes.py"),
+    ("test_abandoned.py", "test_clean_ups.py", "e2e/test_processes.py"),
     (UPGRADE,),
+    ("chaos/test_processes.py",),
     ("test_xcom_backend.py",),
 )
 # An archive or a shallow clone cannot build the version before, and the header of the test run says so.
@@ -168,10 +169,10 @@ def _errors(running: LocalAirflow, since: float) -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ours = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in ours:
-        item.add_marker(pytest.mark.e2e)
-    items.sort(key=lambda item: 1 + _apart(item.nodeid) if item in ours else 0)
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: 1 + _apart(item.nodeid) if item.get_closest_marker("e2e") else 0)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
