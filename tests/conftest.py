@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sqlite3
@@ -33,6 +34,9 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 # What commands and pages say is asserted in English, whatever the language of the machine. Programs inherit it.
 os.environ["LC_ALL"] = "C.UTF-8"
+
+# To look for garbage among all the modules of Airflow takes a quarter of the tests' time.
+gc.set_threshold(100_000)
 
 # How long examples take says nothing about their results.
 settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -70,6 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             since, why = mark.args
             if tuple(map(int, since.split("."))) > AIRFLOW:
                 item.add_marker(pytest.mark.skip(reason=f"since Airflow {since}: {why}"))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make alone."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
