@@ -38,7 +38,8 @@ def shows_note(page: Browser, airflow, one: Gate, text: str) -> None:
     page.open(f"{airflow.url}/dags/{one.dag}/runs/{one.run}/tasks/wait")
     if airflow_version.startswith("3.1."):
         page.wait(lambda: _open_note(page), "no button with the note")
-    page.wait(lambda: text in page.text(), "no note on the task's page")
+    # There each name has a line of its own.
+    page.wait(lambda: "".join(text.split()) in "".join(page.text().split()), "no note on the task's page")
 
 
 def _open_note(page: Browser) -> bool:
