@@ -104,9 +104,9 @@ def test_connections_are_kept_open_in_the_process_that_says_so_alone(connect, mo
 def test_threads_that_take_turns_open_no_connection_anew(connect, own_postgres_url):
     url = make_url(own_postgres_url)
     fields = {"host": url.host, "port": url.port, "login": url.username, "password": url.password or ""}
-    connect("db_of_its_own", conn_type="postgres", schema=url.database, **fields)
+    connect("db_of_threads", conn_type="postgres", schema=url.database, **fields)
     keep_connections_open()
-    engine, opened = store_engine("db_of_its_own"), []
+    engine, opened = store_engine("db_of_threads"), []
     event.listen(engine, "connect", lambda *_: opened.append(1))
     for _ in range(3):
         with ExitStack() as stack:
