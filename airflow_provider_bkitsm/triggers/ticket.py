@@ -186,12 +186,11 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         step: Done | Failed | None = None
         try:
             looks = await self._begin()
-            # The look is awaited here and nowhere deeper: thousands wait so, and each coroutine in between would
-            # lengthen every full garbage collection of the triggerer.
+            # The look is awaited here and nowhere deeper, and nothing is kept of what it brings: thousands wait so, and
+            # each coroutine in between, and each state, would lengthen every full garbage collection.
             while step is None:
                 try:
-                    news = await looks.look(within=_seconds_to(self._wait.deadline))
-                    step = await self._take_in(looks, news)
+                    step = await self._take_in(looks, await looks.look(within=_seconds_to(self._wait.deadline)))
                 except Exception as error:
                     step = _end(self._missed(error))
                 if step is None:
