@@ -186,7 +186,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         step: Done | Failed | None = None
         try:
             looks = await self._begin()
-            # The look is awaited here and nowhere deeper, and nothing is kept of what it brings: thousands wait so, and
+            # The look is awaited here and nowhere deeper, and what it brings is not kept: thousands wait so, and
             # each coroutine in between, and each state, would lengthen every full garbage collection.
             while step is None:
                 try:
