@@ -27,6 +27,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.responses import unanswered, understand
 from airflow_provider_bkitsm.hooks.transport import NoAnswerError, Reply
 from airflow_provider_bkitsm.itsm.errors import ItsmError
+from airflow_provider_bkitsm.itsm.models import TicketState
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls
 from airflow_provider_bkitsm.tickets import poller
@@ -185,9 +186,11 @@ async def _wait_for_all(itsm: SimulatedItsm, seen: dict[str, float]) -> None:
         async with poller.TicketWait(CONN, sn=sn, interval=INTERVAL) as one:
             while sn not in seen:
                 try:
-                    one.known = (await one.look()).current_status
+                    state = await one.look()
                 except ItsmError:
                     continue
+                assert isinstance(state, TicketState)
+                one.known = state.current_status
                 if one.known == "FINISHED":
                     seen[sn] = loop.time()
 

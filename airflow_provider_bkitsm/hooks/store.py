@@ -7,9 +7,11 @@ The store is the database of an Airflow connection, or a file below ``AIRFLOW_HO
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +42,16 @@ _keepers: set[int] = set()
 # The addresses of stores, and when they were read, in processes that keep connections open.
 _uris: dict[str, tuple[str, float]] = {}
 _REMEMBERED_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """When the store last answered a call of this process, by the monotonic clock."""
+
+    answered_at: float = -math.inf
+
+
+_progress = _Progress()
 
 
 def open_store(store_conn_id: str | None = None, *, actor: str | None = None) -> CollectorStore:
@@ -77,15 +89,33 @@ def store_engine(store_conn_id: str | None = None) -> Engine:
 async def call_store(blocking: Callable[[], T]) -> T:
     """Run a blocking function of the store for an event loop, in a thread of its own, and return its result.
 
+    After a restart thousands of waits call at once, and few threads serve them: how long a call queues does not
+    count while the store answers others.
+
     Not ``asyncio.to_thread``: on Airflow 3.1 only asgiref's threads can ask the triggerer for a connection.
 
-    :raises ItsmUnavailableError: the function took too long. It goes on, and its result is dropped.
+    :raises ItsmUnavailableError: the function took too long, or the store answered nobody while the call queued.
+        It goes on, and its result is dropped.
     """
-    running = asyncio.ensure_future(sync_to_async(blocking, thread_sensitive=False)())
-    # Not cancelled: on Airflow 3.1 a cancelled question to the supervisor spoils the answer to the next one.
-    done, _ = await asyncio.wait({running}, timeout=CALL_SECONDS)
-    if done:
-        return running.result()
+    called_at, begun_at = time.monotonic(), None
+
+    def timed() -> T:
+        nonlocal begun_at
+        begun_at = time.monotonic()
+        result = blocking()
+        _progress.answered_at = time.monotonic()
+        return result
+
+    running = asyncio.ensure_future(sync_to_async(timed, thread_sensitive=False)())
+    while True:
+        since = begun_at if begun_at is not None else max(called_at, _progress.answered_at)
+        left = since + CALL_SECONDS - time.monotonic()
+        if left <= 0:
+            break
+        # Not cancelled: on Airflow 3.1 a cancelled question to the supervisor spoils the answer to the next one.
+        done, _ = await asyncio.wait({running}, timeout=left)
+        if done:
+            return running.result()
     running.add_done_callback(lambda late: late.cancelled() or late.exception())
     raise ItsmUnavailableError(
         f"The store did not answer in {CALL_SECONDS:g} s. The ticket is untouched; a retry is safe"

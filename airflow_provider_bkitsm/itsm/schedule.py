@@ -53,6 +53,7 @@ class _Ticket:
 class _Round:
     """The ``size`` tickets of one interval, and when they are due next."""
 
+    interval: float
     next_at: float
     size: int = 0
 
@@ -112,9 +113,10 @@ class Schedule:
         interval, ticket = _rounded(interval), self._tickets.get(sn)
         if ticket is None or interval < ticket.interval:
             self._leave_round(ticket)
-            one = self._rounds.setdefault(interval, _Round(next_at=now + interval))
+            one = self._rounds.setdefault(interval, _Round(interval=interval, next_at=now + interval))
             one.size += 1
-            ticket = self._tickets[sn] = _Ticket(interval=interval, due=one.next_at)
+            # One number for all of the round: garbage collections look at each that is there once more.
+            ticket = self._tickets[sn] = _Ticket(interval=one.interval, due=one.next_at)
             self._enter(sn, one.next_at)
         if sn not in self._asking and not ticket.failures:
             self._fresh[sn] = None

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from heapq import heappop, heappush
 
 from airflow_provider_bkitsm.itsm.errors import printable
-from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo
+from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketInfo, TicketStatus
 
 START_SECONDS = 60.0
 """A ticket that has asked nobody for so long is stalled."""
@@ -45,6 +46,14 @@ _NOBODY = (
     " back and waits until somebody hands it in again in ITSM. If it cannot go on, have ITSM's administrator"
     " delete it, then clear this task"
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepsRead:
+    """The status of a ticket, whose steps were read, and whether it is stalled."""
+
+    status: TicketStatus
+    stalled: bool
 
 
 def is_stalled(progress: Progress, steps: Sequence[Step]) -> bool:

@@ -8,10 +8,9 @@ import logging
 import math
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from airflow_provider_bkitsm import telemetry
@@ -20,6 +19,7 @@ from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTimeoutError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
+from airflow_provider_bkitsm.itsm.stall import StepsRead
 from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket
 from airflow_provider_bkitsm.tickets.step_watch import StepWatch
 
@@ -30,9 +30,14 @@ _NEVER = -math.inf
 # Rounds come a little early: a rest of an interval ends before the next one.
 _EARLY = 0.9
 
-Note = Callable[[], Coroutine[Any, Any, None]]
-OnSteps = Callable[[TicketStatus, bool], None]
 Beside = Callable[[str], AbstractAsyncContextManager[None]]
+
+
+class PollNotes(Protocol):
+    """What notes that ITSM answers the poll."""
+
+    async def polled(self, conn_id: str) -> None:
+        """Note that ITSM has answered on a connection; raises nothing."""
 
 
 class TicketWait:
@@ -43,11 +48,11 @@ class TicketWait:
     wait: ``look`` does not return while ITSM reports this status. It holds for one look.
 
     :param interval: seconds between two looks.
-    :param dated: ``created_at`` is wanted, which the first look brings.
+    :param created_at: when the ticket was opened, where that is known.
+    :param dated: ``created_at`` is wanted, which the first look brings if it is not known.
     :param dialect: the one that the ticket was opened in: in another one it is not asked about. None: any.
-    :param note: called now and then after an answer of ITSM, of one who waits; raises nothing.
-    :param on_steps: called in the context of whoever waits when the ticket's steps were read, with the ticket's
-        status and whether it is stalled.
+    :param notes: of one who waits, these note now and then that ITSM answers.
+    :param steps: a look also returns when the ticket's steps were read, with them.
     :param beside: entered with the connection's id when somebody begins to wait on this connection, and left after
         the last one has left: once for all.
     """
@@ -55,18 +60,18 @@ class TicketWait:
     __slots__ = (
         "_began",
         "_conn_id",
-        "_context",
         "_dated",
         "_due",
         "_next",
         "_rested_at",
+        "_steps",
+        "_wants_steps",
         "beside",
         "created_at",
         "dialect",
         "interval",
         "known",
-        "note",
-        "on_steps",
+        "notes",
         "poller",
         "sn",
         "stalled",
@@ -80,29 +85,30 @@ class TicketWait:
         *,
         sn: str,
         interval: float,
+        created_at: datetime | None = None,
         dated: bool = False,
         dialect: str | None = None,
-        note: Note | None = None,
-        on_steps: OnSteps | None = None,
+        notes: PollNotes | None = None,
+        steps: bool = False,
         beside: Beside | None = None,
     ) -> None:
         self.sn = sn
         self.beside = beside
-        self.note = note
-        self.on_steps = on_steps
+        self.notes = notes
         self.stalled = False
         self.interval = interval
-        self.created_at: datetime | None = None
+        self.created_at = created_at
         self.dialect = dialect
         self.known: str | None = None
-        self._began = datetime.now(UTC)
+        self._began = created_at or datetime.now(UTC)
         self._conn_id = conn_id
-        # A triggerer's logs know by the context which task a line belongs to.
-        self._context: Context = copy_context()
         self._dated = dated
         self._due = math.inf
         self._rested_at = _NEVER
-        self._next: asyncio.Future[TicketState] | None = None
+        self._next: asyncio.Future[TicketState | StepsRead] | None = None
+        self._wants_steps = steps
+        # Those that nobody has taken yet.
+        self._steps: StepsRead | None = None
 
     async def __aenter__(self) -> TicketWait:
         self.begin()
@@ -123,8 +129,8 @@ class TicketWait:
             del _POLLERS[asyncio.get_running_loop()][self._conn_id]
         await self.poller.remove(self)
 
-    def look(self, within: float | None = None) -> asyncio.Future[TicketState]:
-        """Return the ticket's next state whose status is not the ``known`` one.
+    def look(self, within: float | None = None) -> asyncio.Future[TicketState | StepsRead]:
+        """Return the ticket's next state whose status is not the ``known`` one, or its steps.
 
         :param within: after so many seconds ITSM is asked about the ticket once, before the ticket's turn. From
             then on every state is returned, news or not. A moment of the past asks nothing: the next round does.
@@ -133,7 +139,9 @@ class TicketWait:
         self._next = asyncio.get_running_loop().create_future()
         if within is not None:
             self._be_told_by(loop_time() + within)
-        return self._next
+        next_news = self._next
+        self._tell_steps()
+        return next_news
 
     def rest(self, seconds: float) -> None:
         """Take no look for so long; what asks ITSM about all goes on."""
@@ -172,10 +180,16 @@ class TicketWait:
         self.known = None
 
     def see_steps(self, status: TicketStatus, *, stalled: bool) -> None:
-        """Take in the ticket's steps."""
+        """Take in the ticket's steps. They wait for whoever is busy with what was seen before."""
         self.stalled = stalled
-        if self.on_steps is not None:
-            self._context.run(self.on_steps, status, stalled)
+        if self._wants_steps:
+            self._steps = StepsRead(status=status, stalled=stalled)
+            self._tell_steps()
+
+    def _tell_steps(self) -> None:
+        if self._steps is not None and self._next is not None and not self._next.done():
+            self._next.set_result(self._steps)
+            self._next = self._steps = None
 
     def is_overdue(self, now: float) -> bool:
         """Whether the time by which it was to be told has passed."""
@@ -417,10 +431,10 @@ class Poller:
             return
         here = (wait for sn in batch for wait in self._waits.of(sn))
         if self._noter is None or self._noter not in self._waits.of(self._noter.sn):
-            self._noter = next((wait for wait in here if wait.note), None)
-        if self._noter is not None and self._noter.note is not None:
+            self._noter = next((wait for wait in here if wait.notes), None)
+        if self._noter is not None and self._noter.notes is not None:
             self._noted_at = loop_time()
-            self._spawn(self._noter.note())
+            self._spawn(self._noter.notes.polled(self.hook.bkitsm_conn_id))
 
     async def _try_to_learn_creation(self, batch: Batch) -> None:
         """Whatever fails here, the states that were read are told all the same; the next look tries again."""

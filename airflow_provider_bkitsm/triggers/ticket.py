@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.itsm.confirmation import confirm, lacks_requester
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.stall import StepsRead
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from jinja2 import Environment
 
-    from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
+    from airflow_provider_bkitsm.itsm.models import TicketState
     from airflow_provider_bkitsm.tickets.poller import TicketWait
     from airflow_provider_bkitsm.tickets.reminder_sending import TicketReminders
 
@@ -92,6 +93,17 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     :param escalate_to: names of the further approvers, in any spelling of several people.
     """
 
+    # Where thousands wait, each value that a trigger keeps of its own lengthens every full garbage collection of
+    # the triggerer: what most never have is a value of the class.
+    _unrendered: Exception | None = None
+    _fired = False
+    _withdrawal: Withdrawal | None = None
+    _wait: Wait
+    _wait_log: WaitLog | None = None
+    _notes = TaskInstanceXComs(None)
+    _title = ""
+    _reminded: TicketReminders | None = None
+
     def __init__(
         self,
         *,
@@ -133,17 +145,6 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.escalate_to = escalate_to
         # Rendered, a number no longer says that an XCom, which others can write, has brought it.
         self._number_is_stored = isinstance(ticket_sn, str) and not is_template(ticket_sn)
-        self._unrendered: Exception | None = None
-        self._fired = False
-        self._withdrawal: Withdrawal | None = None
-        self._wait = Wait(interval=poll_interval)
-        self._wait_log: WaitLog | None = None
-        self._time: timedelta | None = None
-        self._notes = TaskInstanceXComs(None)
-        self._title = ""
-        self._dialect: str | None = None
-        self._opened: datetime | None = None
-        self._reminded: TicketReminders | None = None
 
     @property
     def log(self) -> Any:
@@ -185,8 +186,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         step: Done | Failed | None = None
         try:
             looks = await self._begin()
-            # The look is awaited here and nowhere deeper: thousands wait so, and each coroutine in between would
-            # lengthen every full garbage collection of the triggerer.
+            # The look is awaited here and nowhere deeper, and what it brings is not kept: thousands wait so, and
+            # each coroutine in between, and each state, would lengthen every full garbage collection.
             while step is None:
                 try:
                     step = await self._take_in(looks, await looks.look(within=_seconds_to(self._wait.deadline)))
@@ -306,9 +307,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
-        sn, self._time = await self._number(), approval_time(self.approval_timeout)
-        opened, self._dialect = await self._opening(sn)
-        self._opened = opened
+        sn = await self._number()
+        approval_time(self.approval_timeout)
+        opened, dialect = await self._opening(sn)
         self._wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
         await self._register(sn)
         await self._remember_wait(sn)
@@ -320,17 +321,15 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.bkitsm_conn_id,
             sn=sn,
             interval=self.poll_interval,
-            dated=self._needs_opening and opened is None,
-            dialect=self._dialect,
-            note=self._note_poll,
-            on_steps=self._see_steps,
+            created_at=opened,
+            dated=self._needs_opening,
+            dialect=dialect,
+            notes=self._notes,
+            steps=True,
             beside=watching_abandoned_waits,
         )
         looks.begin()
         return looks
-
-    async def _note_poll(self) -> None:
-        await self._notes.polled(self.bkitsm_conn_id)
 
     async def _number(self) -> str:
         """Return the ticket's number; a record has it where a clean-up has deleted the XCom."""
@@ -374,10 +373,11 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self.log.warning("%s: the deadline goes by ITSM's clock", error)
             return None, None
 
-    def _see_steps(self, status: TicketStatus, stalled: bool) -> None:
+    def _see_steps(self, steps: StepsRead) -> None:
         """Say in the log whom the ticket asks, and note it for the approvals pages."""
+        status = steps.status
         if self._wait_log is not None:
-            self._wait_log.steps(status, stalled)
+            self._wait_log.steps(status, steps.stalled)
         snapshot = TicketSnapshot(
             progress=status.progress,
             read_at=datetime.now(UTC),
@@ -385,7 +385,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             ticket_url=status.ticket_url,
             step=status.step_names,
             approvers=status.waits_for,
-            stalled=stalled,
+            stalled=steps.stalled,
             deadline=self._wait.deadline,
         )
         self._notes.see(ticket_number(self.ticket_sn), self.bkitsm_conn_id, snapshot)
@@ -409,12 +409,18 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             conn_id=self.bkitsm_conn_id,
             ends_task=self.ends_task,
             after_worker=self.after_worker,
-            approval_seconds=None if self._time is None else self._time.total_seconds(),
+            approval_seconds=None if (time := self._time) is None else time.total_seconds(),
             **self.verdict_settings,
         )
 
-    async def _take_in(self, looks: TicketWait, row: TicketState) -> Done | Failed | None:
-        """Take in the ticket's state; return what ends the wait, if anything does."""
+    async def _take_in(self, looks: TicketWait, news: TicketState | StepsRead) -> Done | Failed | None:
+        """Take in the ticket's state or its steps; return what ends the wait, if anything does."""
+        if isinstance(news, StepsRead):
+            self._see_steps(news)
+            return None
+        return await self._take_in_state(looks, news)
+
+    async def _take_in_state(self, looks: TicketWait, row: TicketState) -> Done | Failed | None:
         try:
             self._title = row.title
             if not self.after_worker:
@@ -424,7 +430,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             if looks.created_at is not None:
                 self._wait.deadline = self._after(looks.created_at)
             looks.known = row.current_status
-            self._remind_of(looks.sn, self._opened or looks.created_at)
+            self._remind_of(looks)
         except Exception as error:
             step = self._missed(error)
             # The poll paces itself. Whatever else is read for one ticket has this pause.
@@ -437,12 +443,17 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         return _end(step)
 
     @property
+    def _time(self) -> timedelta | None:
+        return approval_time(self.approval_timeout)
+
+    @property
     def _needs_opening(self) -> bool:
         """Whether it counts when the ticket was opened."""
         return self._time is not None or self.reminders is not None
 
-    def _remind_of(self, sn: str, opened: datetime | None) -> None:
+    def _remind_of(self, looks: TicketWait) -> None:
         """Have the people who decide be reminded, from when it is known on when the ticket was opened."""
+        opened = looks.created_at
         if self.reminders is None or self._reminded is not None or opened is None:
             return
         from airflow_provider_bkitsm.tickets.reminder_sending import ticket_reminders
@@ -452,17 +463,17 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self._reminded = ticket_reminders(
                 self.reminders,
                 escalate_to=self.escalate_to,
-                awaited=self._awaited(sn),
+                awaited=self._awaited(looks.sn),
                 policy_settings=self.verdict_settings,
                 opened=opened,
                 deadline=self._after(opened),
                 title=lambda: self._title,
-                dialect=self._dialect,
+                dialect=looks.dialect,
                 task_id=str(getattr(self.task_instance, "task_id", "")),
                 map_index=map_index(self.task_instance),
             )
         except Exception as error:
-            self.log.warning("Nobody will be reminded of ITSM ticket %s: %s", sn, printable(str(error)))
+            self.log.warning("Nobody will be reminded of ITSM ticket %s: %s", looks.sn, printable(str(error)))
             self.reminders = None
             return
         reminder_watch().add(self._reminded)
@@ -568,7 +579,8 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
-        return None if self._time is None else start + self._time
+        time = self._time
+        return None if time is None else start + time
 
 
 def _end(step: Step) -> Done | Failed | None:

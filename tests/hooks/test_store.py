@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import create_engine, event, make_url, text
@@ -151,6 +155,30 @@ async def test_an_event_loop_waits_for_no_store_for_ever(monkeypatch):
     monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.CALL_SECONDS", 0.05)
     with pytest.raises(ItsmUnavailableError, match=r"did not answer in 0\.05 s.*a retry is safe"):
         await call_store(lambda: time.sleep(0.3))
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_p5_a_call_that_queues_is_not_given_up_while_the_store_answers_others(monkeypatch, goes_on):
+    """After a restart thousands of waits call at once, and each has to be stored."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.CALL_SECONDS", 0.01)
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.time", SimpleNamespace(monotonic=lambda: clock.now))
+    free = threading.Event()
+    with ThreadPoolExecutor(1) as one_thread:
+        asyncio.get_running_loop().set_default_executor(one_thread)
+        await call_store(lambda: setattr(clock, "now", 100.0))
+        one_thread.submit(free.wait)
+        clock.now = 99.0
+        queued = asyncio.ensure_future(call_store(lambda: "answered"))
+        await asyncio.sleep(0)
+        # Beyond its time since it was called, within its time since another was answered, or beyond both.
+        clock.now = 100.005 if goes_on else 100.02
+        outcome = asyncio.gather(queued, return_exceptions=True)
+        if not goes_on:
+            assert isinstance((await outcome)[0], ItsmUnavailableError)
+        await asyncio.sleep(0.05)
+        free.set()
+        assert not goes_on or await outcome == ["answered"]
 
 
 def _refuse() -> None:

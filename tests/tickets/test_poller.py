@@ -164,54 +164,49 @@ async def test_p1_a_poll_that_stumbles_goes_on(sandbox, connections, monkeypatch
         assert (await asyncio.wait_for(wait.look(), 10)).sn == sn
 
 
+class Notes:
+    """Keeps on which connections ITSM was noted to answer."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    async def polled(self, conn_id: str) -> None:
+        self.noted.append(conn_id)
+
+
 async def test_one_of_many_notes_once_a_minute_that_itsm_answers(sandbox, connections, monkeypatch):
-    noted = []
-
-    async def note() -> None:
-        noted.append(1)
-
+    notes = Notes()
     numbers = opened(5)
-    await asyncio.gather(*(look(sn, times=3, note=note) for sn in numbers))
-    assert noted == [1]
+    await asyncio.gather(*(look(sn, times=3, notes=notes) for sn in numbers))
+    assert notes.noted == [CONN]
     monkeypatch.setattr(poller.Poller, "note_seconds", 0.0)
-    await look(numbers[0], times=3, note=note)
-    assert len(noted) > 2
+    await look(numbers[0], times=3, notes=notes)
+    assert len(notes.noted) > 2
 
 
 async def test_when_the_one_who_notes_has_left_another_does(sandbox, connections, monkeypatch):
     monkeypatch.setattr(poller.Poller, "note_seconds", 0.0)
-    noted: list[str] = []
-
-    def noting(sn: str):
-        async def note() -> None:
-            noted.append(sn)
-
-        return note
-
+    of_first, of_second = Notes(), Notes()
     first, second = opened(2)
-    async with TicketWait(CONN, sn=second, interval=0.05, note=noting(second)) as stays:
-        async with TicketWait(CONN, sn=first, interval=0.05, note=noting(first)) as leaves:
+    async with TicketWait(CONN, sn=second, interval=0.05, notes=of_second) as stays:
+        async with TicketWait(CONN, sn=first, interval=0.05, notes=of_first) as leaves:
             await asyncio.gather(*(one.look() for one in (leaves, stays)))
-            stayed = set(noted)
-        noted.clear()
+            assert bool(of_first.noted) != bool(of_second.noted)
+        of_first.noted.clear()
+        of_second.noted.clear()
         await stays.look()
-    assert len(stayed) == 1
-    assert set(noted) <= {second}
-    assert noted
+    assert not of_first.noted
+    assert of_second.noted
 
 
 async def test_an_itsm_that_does_not_answer_is_not_noted(sandbox, connections):
-    noted = []
-
-    async def note() -> None:
-        noted.append(1)
-
+    notes = Notes()
     (sn,) = opened(1)
     sandbox.fault("ticket_approval_result", "html")
-    async with TicketWait(CONN, sn=sn, interval=60, note=note) as wait:
+    async with TicketWait(CONN, sn=sn, interval=60, notes=notes) as wait:
         with pytest.raises(errors.ItsmUnavailableError):
             await wait.look()
-    assert noted == []
+    assert notes.noted == []
 
 
 # What one wait is told, and when, against a running sandbox.

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.itsm.models import TicketStatus
+from airflow_provider_bkitsm.itsm.models import Progress, TicketState, TicketStatus
+from airflow_provider_bkitsm.itsm.stall import StepsRead
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import TWO_APPROVALS
 from airflow_provider_bkitsm.tickets.poller import TicketWait
 from airflow_provider_bkitsm.tickets.step_watch import StepWatch
@@ -51,23 +51,26 @@ def opened(sandbox, count: int) -> list[str]:
     return numbers
 
 
-async def test_everybody_who_waits_for_a_stalled_ticket_is_told_in_a_context_of_their_own(stalled):
-    calls: list[tuple[str, str]] = []
-    name: ContextVar[str] = ContextVar("name")
+async def test_everybody_who_waits_for_a_stalled_ticket_is_told(stalled):
+    async def wait() -> StepsRead:
+        async with TicketWait(CONN, sn=stalled, interval=0.05, steps=True) as waiting:
+            while not isinstance(news := await waiting.look(), StepsRead) or not news.stalled:
+                pass
+            return news
 
-    async def wait(one: str) -> None:
-        name.set(one)
+    assert [one.status.current_status for one in await asyncio.gather(wait(), wait())] == ["RUNNING"] * 2
 
-        def on_steps(status: TicketStatus, stalled: bool) -> None:
-            if stalled:
-                calls.append((name.get(), status.current_status))
 
-        async with TicketWait(CONN, sn=stalled, interval=0.05, on_steps=on_steps) as waiting:
-            while not waiting.stalled:
-                await waiting.look()
-
-    await asyncio.gather(wait("first"), wait("second"))
-    assert sorted(calls) == [("first", "RUNNING"), ("second", "RUNNING")]
+async def test_steps_wait_for_whoever_is_busy_with_a_state(two_steps):
+    async with TicketWait(CONN, sn=two_steps, interval=0.05, steps=True) as waiting:
+        while not isinstance(await waiting.look(), TicketState):
+            pass
+        waiting.known = "RUNNING"
+        status = TicketStatus(
+            current_status="RUNNING", progress=Progress.RUNNING, current_steps=(), ticket_url="u"
+        )
+        waiting.see_steps(status, stalled=True)
+        assert await waiting.look() == StepsRead(status=status, stalled=True)
 
 
 async def test_each_ticket_costs_one_request_and_the_poll_stays_batched(sandbox, connections):
@@ -75,14 +78,13 @@ async def test_each_ticket_costs_one_request_and_the_poll_stays_batched(sandbox,
     calls: list[tuple[str, tuple[str, ...], bool]] = []
 
     async def wait(sn: str) -> None:
-        def on_steps(status: TicketStatus, stalled: bool) -> None:
-            calls.append((sn, status.waits_for, stalled))
-
-        async with TicketWait(CONN, sn=sn, interval=0.1, on_steps=on_steps) as one:
-            while len(calls) < len(numbers):
-                await one.look()
-            for _ in range(5):
-                await one.look()
+        async with TicketWait(CONN, sn=sn, interval=0.1, steps=True) as one:
+            looks = 0
+            while looks < 5:
+                news = await one.look()
+                if isinstance(news, StepsRead):
+                    calls.append((sn, news.status.waits_for, news.stalled))
+                looks += len(calls) == len(numbers)
 
     await asyncio.gather(*map(wait, numbers))
     requests = [one["query"].removeprefix("sn=") for one in sandbox.requests("get_ticket_status")]
@@ -94,16 +96,19 @@ async def test_each_ticket_costs_one_request_and_the_poll_stays_batched(sandbox,
 async def test_the_next_step_is_read_once_somebody_has_acted(two_steps, sandbox):
     people: list[tuple[str, ...]] = []
 
-    async with TicketWait(
-        CONN, sn=two_steps, interval=0.05, on_steps=lambda status, _: people.append(status.waits_for)
-    ) as waiting:
+    async with TicketWait(CONN, sn=two_steps, interval=0.05, steps=True) as waiting:
+
+        async def look() -> None:
+            if isinstance(news := await waiting.look(), StepsRead):
+                people.append(news.status.waits_for)
+
         while not people:
-            await waiting.look()
+            await look()
         for _ in range(5):
-            await waiting.look()
+            await look()
         sandbox.approve(two_steps, operator="alice")
         while len(people) < 2:
-            await waiting.look()
+            await look()
     assert people == [("alice",), ("admin",)]
 
 

@@ -186,6 +186,23 @@ async def test_p1_a_wait_looks_after_its_registration_between_two_looks_at_its_t
     assert renewed[0] == (sn, WAITING.id)
 
 
+async def test_p1_a_wait_looks_after_its_registration_while_its_ticket_stays_as_it_is(
+    sn, sandbox, pushes, monkeypatch
+):
+    """Each reading of the ticket's steps is an occasion, a few times a day."""
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    renewed = []
+
+    async def renew(_notes, number, _waiter):
+        renewed.append(number)
+        if len(renewed) == 2:
+            sandbox.approve(sn)
+
+    monkeypatch.setattr(TaskInstanceXComs, "renew", renew)
+    assert await fired(on_task(trigger(sn)))
+    assert renewed == [sn, sn]
+
+
 async def test_p1_a_wait_that_cannot_register_polls(sn, sandbox, monkeypatch, caplog):
     sandbox.approve(sn)
     assert len(await registered(trigger(sn), monkeypatch, fails="bkitsm_wait")) == 2

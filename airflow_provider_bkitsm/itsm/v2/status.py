@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 from airflow_provider_bkitsm.itsm import models as inner
@@ -34,7 +35,8 @@ def read_state(row: models.ApprovalResult) -> inner.TicketState:
     """Return a row of ``ticket_approval_result``."""
     return inner.TicketState(
         sn=row.sn,
-        current_status=row.current_status,
+        # Kept for each ticket that is waited for: one text for all.
+        current_status=intern(row.current_status),
         progress=progress_of(row.current_status),
         approve_result=row.approve_result,
         title=row.title,

@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.actions import operate, read_status
 from airflow_provider_bkitsm.itsm.idempotency import is_marked
-from airflow_provider_bkitsm.itsm.models import TicketStatus
+from airflow_provider_bkitsm.itsm.stall import StepsRead
 from airflow_provider_bkitsm.itsm.v4 import calls
 from airflow_provider_bkitsm.operators.ticket import (
     ItsmApprovalOperator,
@@ -370,13 +370,11 @@ async def test_whom_the_tickets_ask_is_read_from_the_polls_answers(itsm, task, m
     people: dict[str, tuple[str, ...]] = {}
 
     async def wait(one: str) -> None:
-        def on_steps(status: TicketStatus, stalled: bool) -> None:
-            assert not stalled
-            people[one] = status.waits_for
-
-        async with TicketWait("bkitsm_default", sn=one, interval=0.05, on_steps=on_steps) as waiting:
+        async with TicketWait("bkitsm_default", sn=one, interval=0.05, steps=True) as waiting:
             while len(people) < len(numbers):
-                await waiting.look()
+                if isinstance(news := await waiting.look(), StepsRead):
+                    assert not news.stalled
+                    people[one] = news.status.waits_for
 
     await asyncio.gather(*map(wait, numbers))
     assert set(people.values()) == {("bob", "carol")}
@@ -387,15 +385,12 @@ async def people_seen(sn: str, *, then: Callable[[], object] | None = None) -> l
     """Wait until it is seen whom a ticket asks; with something to do then, until it asks others."""
     people: list[tuple[str, ...]] = []
 
-    async with TicketWait(
-        "bkitsm_default", sn=sn, interval=0.05, on_steps=lambda status, _: people.append(status.waits_for)
-    ) as waiting:
-        while not people:
-            await waiting.look()
-        if then is not None:
-            then()
-        while then is not None and len(people) < 2:
-            await waiting.look()
+    async with TicketWait("bkitsm_default", sn=sn, interval=0.05, steps=True) as waiting:
+        while len(people) < (2 if then else 1):
+            if isinstance(news := await waiting.look(), StepsRead):
+                people.append(news.status.waits_for)
+                if then is not None and len(people) == 1:
+                    then()
     return people
 
 
