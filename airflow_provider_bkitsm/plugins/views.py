@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -304,8 +304,8 @@ class ApprovalViews:
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
         answered = await self._refresh(listing, page.rows)
         by_task = {wait.task: wait for wait in listing.waits}
-        rows = [self._row(by_task[row.task], listing.context).as_dict() for row in page.rows]
-        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+        fresh = replace(page, rows=tuple(self._row(by_task[row.task], listing.context) for row in page.rows))
+        return {**fresh.as_dict(), "itsm_answered": answered, "now": datetime.now(UTC)}
 
     async def listed_tickets(
         self, request: Request, user: Any, wanted: Wanted, *, waits_for_itsm: bool = True
@@ -319,12 +319,15 @@ class ApprovalViews:
         leads = [ticket.lead for ticket in page.rows]
         answered = await self._refresh(listing, leads, waits=waits_for_itsm)
         by_task = {wait.task: wait for wait in listing.waits}
-        fresh = [
-            ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
-            for ticket in page.rows
-        ]
-        rows = await self._rights.add(request, user, fresh)
-        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+        fresh = replace(
+            page,
+            rows=tuple(
+                ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks)
+                for ticket in page.rows
+            ),
+        ).as_dict()
+        rows = await self._rights.add(request, user, fresh["rows"])
+        return {**fresh, "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
 
     async def exported(self, user: Any, wanted: Wanted, language: Language) -> str:
         """Return all tickets that the filters leave as CSV, as they were last read: ITSM is not asked for it."""
@@ -438,8 +441,9 @@ class ApprovalViews:
         return make(rows, wanted, listing.viewer)
 
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
-        live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
-        collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
+        ticket = wait.ticket
+        live, polled_at = self.live.snapshot(ticket), context.polls.get(wait.conn_id)
+        collector, sent = context.names.get(wait.sn, ""), self.sent.get(ticket)
         person = str(context.people.get(wait.triggered_by, ""))
         # Building a row takes longer than seeing that nothing of it has changed.
         key = (wait, live, collector, polled_at, sent, person)
