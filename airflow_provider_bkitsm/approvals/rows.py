@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, moment, text
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, text
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import Progress, web_address
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason, reason_code
-from airflow_provider_bkitsm.itsm.verdict import SeenBy
+from airflow_provider_bkitsm.itsm.verdict import SeenBy, moment
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
