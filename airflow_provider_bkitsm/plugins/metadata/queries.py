@@ -12,7 +12,7 @@ ticket of its trigger, is left out. No content of an XCom raises.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
@@ -23,9 +23,10 @@ from sqlalchemy import Row, Select, Text, and_, cast, column, null, or_, select,
 from sqlalchemy.orm import aliased
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
-from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, moment, text
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, text
 from airflow_provider_bkitsm.callback.messages import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, TRIGGER, WAIT_PREFIX, Waiter
+from airflow_provider_bkitsm.itsm.verdict import moment
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     DagRun,
@@ -85,7 +86,7 @@ class AirflowTickets:
         """Return a run's tasks that have a ticket: they wait or waited for it, or opened it."""
         # A task with neither XCom has no ticket, and the value that it returned may be large.
         has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "button")))
-        query = _columns(*_xcoms()).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
+        query = _columns("trigger", *_xcoms()).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
         return self._read(query.limit(_MOST_WAITING))
 
     def polls(self, *, since: datetime) -> dict[str, datetime]:
@@ -116,31 +117,30 @@ class AirflowTickets:
         return last[1]
 
 
-# What of the XComs counts while the task has its trigger, and after that.
-_OF_OPEN, _OF_ENDED = ("wait", "button", "seen"), ("wait", "button", "result", "verdict", "note")
+# What counts while a task has its trigger, and after that.
+_OF_OPEN, _OF_ENDED = ("trigger", "wait", "button", "seen"), ("wait", "button", "result", "verdict", "note")
 _VALUES = ("wait", "url", "result", "verdict", "note", "seen")
 
 
 def _columns(*names: str, has: str = "") -> Select[Any]:
-    """Select task instances with XComs about a ticket, whose values are JSON texts.
+    """Select task instances with their triggers and XComs about a ticket; the values are JSON texts.
 
-    :param names: the XComs to read; the columns of the others are null.
-    :param has: the XCom that a task instance must have. The other XComs may be missing.
+    :param names: what is read, ``trigger`` and names of XComs. The columns of all else are null.
+    :param has: the XCom that a task instance must have. The other ones, and the trigger, may be missing.
     """
-    xcoms = {name: _xcoms()[name] for name in names}
-    wait, button = xcoms["wait"], xcoms["button"]
+    read = {name: _xcoms()[name] for name in names if name != "trigger"}
     query = select(
         cast(TaskInstance.id, Text).label("id"),
         *(getattr(TaskInstance, name) for name in _TASK),
         DagRun.triggering_user_name.label("triggered_by"),
-        *(wait.key, cast(wait.value, Text).label("wait"), wait.timestamp.label("wait_time")),
-        *(cast(button.value, Text).label("url"), button.timestamp.label("url_time")),
-        *(_value_of(name, xcoms.get(name)) for name in ("result", "verdict", "note", "seen")),
-        *(_time_of(name, xcoms.get(name)) for name in ("result", "verdict", "note")),
-        *(Trigger.classpath, Trigger.encrypted_kwargs),
+        read["wait"].key,
+        *(_value_of(label, read.get(name)) for name, label in zip(_xcoms(), _VALUES, strict=True)),
+        *(_time_of(name, read.get(name)) for name in ("wait", "button", "result", "verdict", "note")),
+        *(column if "trigger" in names else null().label(column.key) for column in _trigger_columns()),
     ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
-    query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
-    for name, xcom in xcoms.items():
+    if "trigger" in names:
+        query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
+    for name, xcom in read.items():
         same = (xcom.dag_run_id == DagRun.id, xcom.task_id == TaskInstance.task_id)
         key = xcom.key.startswith(WAIT_PREFIX, autoescape=True) if name == "wait" else xcom.key == _KEYS[name]
         on = and_(*same, xcom.map_index == TaskInstance.map_index, key)
@@ -148,8 +148,12 @@ def _columns(*names: str, has: str = "") -> Select[Any]:
     return query
 
 
-def _value_of(name: str, xcom: Any) -> Any:
-    return (null() if xcom is None else cast(xcom.value, Text)).label(name)
+def _trigger_columns() -> tuple[Any, ...]:
+    return Trigger.classpath, Trigger.encrypted_kwargs
+
+
+def _value_of(label: str, xcom: Any) -> Any:
+    return (null() if xcom is None else cast(xcom.value, Text)).label(label)
 
 
 def _time_of(name: str, xcom: Any) -> Any:
@@ -182,7 +186,7 @@ def _wait_record(row: Any) -> ApprovalWait:
         sn=sn,
         conn_id=waiter.conn_id if waiter else "",
         ticket_url=text(row.url),
-        registered_at=row.wait_time or row.url_time,
+        registered_at=row.wait_time or row.button_time,
         started_at=row.start_date,
         ended_at=row.end_date,
         triggered_by=row.triggered_by or "",
