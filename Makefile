@@ -67,10 +67,12 @@ scripts:
 demo: $(STAMP)
 	@exec $(BIN)/python -m demo $(if $(DECIDE),--decide $(DECIDE)) $(if $(DIALECT),--dialect $(DIALECT)) $(if $(KEEP),--keep)
 
+# It starts an Airflow too.
+KILLED := tests/chaos/test_processes.py
 # A file stays together: it shares servers.
-UNIT := --ignore=tests/e2e --numprocesses=3 --dist=loadfile --no-loadscope-reorder
-# Three Airflows at a time: mostly they wait.
-E2E := tests/e2e --numprocesses=3
+UNIT := --ignore=tests/e2e --ignore=$(KILLED) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# Four Airflows at a time: mostly they wait.
+E2E := tests/e2e $(KILLED) --numprocesses=4 --no-loadscope-reorder
 
 test: $(STAMP)
 ifdef ARGS
@@ -168,6 +170,7 @@ $(CHAOS): $(STAMP)
 chaos: $(CHAOS)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.processes
+	$(BIN)/python -m tests.chaos.reminders
 
 $(MUTATION): $(STAMP)
 	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,mutation]'

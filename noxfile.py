@@ -26,7 +26,7 @@ PARALLEL = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
 ONCE = ("tests/test_docs_site.py", "tests/chaos/test_processes.py")
 UNIT = ("tests", "--ignore=tests/e2e", *(f"--ignore={one}" for one in ONCE), *PARALLEL)
 # Three Airflows at a time: mostly they wait.
-E2E = ("tests/e2e", "--numprocesses=3")
+E2E = ("tests/e2e", "--numprocesses=3", "--no-loadscope-reorder")
 # The rooms that touch Airflow; the others are the same on each.
 QUICK = (
     *("tests/cli", "tests/hooks", "tests/links", "tests/operators", "tests/plugins"),

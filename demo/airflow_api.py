@@ -140,7 +140,7 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self.call("PATCH", path, json={"new_state": state})
 
-    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 120) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 180) -> str:
         """Wait until a run has ended and return its state."""
         return wait_until(
             lambda: state if (state := self.run_state(dag_id, run_id)) in ENDED else None,
@@ -148,7 +148,7 @@ class AirflowApi:
             lambda: f"run {run_id} has not ended: {self.task_states(dag_id, run_id)}",
         )
 
-    def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 60) -> str:
+    def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 180) -> str:
         """Wait until a task is in one of these states."""
         return wait_until(
             lambda: state if (state := self.task_states(dag_id, run_id).get(task_id) or "") in states else None,

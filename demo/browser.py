@@ -28,7 +28,7 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-_SECONDS = 60.0
+_SECONDS = 180.0
 
 
 def missing() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 
@@ -33,7 +33,7 @@ _MORE = {
 }
 # As the health page names them; the API server answers for the database.
 _HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
-_START_SECONDS = 120.0
+_START_SECONDS = 240.0
 _USER = "admin"
 # SQLite lets one process write at a time; on a slow disk the others have to wait longer than its default of 5 s.
 # Not much longer: Airflow's API server notes on its event loop who triggers a run, and while that waits for a lock
@@ -70,7 +70,10 @@ class LocalAirflow:
     :param components: what to start: of ``COMPONENTS``, and a second triggerer (``triggerer-2``) or a worker of
         the CeleryExecutor (``celery-worker``).
     :param supervised: start a component again that has ended by itself, as a service manager does.
+    :cvar command: starts Airflow's command line.
     """
+
+    command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "airflow")
 
     def __init__(
         self,
@@ -204,13 +207,15 @@ class LocalAirflow:
         stop_all([*self._processes.values()], home=self.home)
 
     def _process(self, component: str, env: Mapping[str, str], log: str | None = None) -> Process:
-        command = [*_airflow(), *{**COMPONENTS, **_MORE}[component]]
+        command = [*self.command, *{**COMPONENTS, **_MORE}[component]]
         name = log or component
         # Airflow's list of jobs shows this as the user, and with it which component a job is.
         return Process(name=name, command=command, env={**env, "LOGNAME": name}, logs=self.process_logs)
 
     def _command(self, *arguments: str) -> None:
-        done = subprocess.run([*_airflow(), *arguments], env=self.env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*self.command, *arguments], env=self.env, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"airflow {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
 
@@ -262,7 +267,3 @@ def _answers(url: str) -> bool:
         return requests.get(f"{url}/api/v2/version", timeout=10).ok
     except requests.RequestException:
         return False
-
-
-def _airflow() -> list[str]:
-    return [sys.executable, "-m", "airflow"]

@@ -20,6 +20,8 @@ from demo.sandbox_process import SandboxProcess
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 DAG_ID, COLLEAGUE, WIDE, HIGH = "bkitsm_collector_onboarding", "carol", 1360, 820
+# All cards of a ticket but the last.
+HIGHER = 1240
 PHONE = 390, 844
 REASONS = {
     1001: "Runtime logs of the shop, for the on-call team",
@@ -84,11 +86,13 @@ def take(window: Browser, stage: Stage) -> None:
         window.one("tr[data-status=approved]")
         window.one("[data-view=all][aria-pressed=true]")
         save(window, name)
+    window.driver.set_window_size(WIDE, HIGHER)
     for theme, language, name in (("light", "en", "ticket"), ("dark", "zh-CN", "ticket-dark-zh")):
         window.prefer(theme=theme, language=language)
         framed(window, stage.tab(1001, "wait", "bkitsm-ticket"), "bkitsm/ticket")
         window.one("section[data-card=story] li.approved")
         save(window, name)
+    window.driver.set_window_size(WIDE, HIGH)
     window.prefer()
     framed(window, stage.tab(1003, "wait", "bkitsm-ticket"), "bkitsm/ticket")
     window.one("section[data-card=form]").location_once_scrolled_into_view  # noqa: B018

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sqlite3
@@ -25,6 +26,7 @@ from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
 from tests.collectors import servers
+from tests.mail import MailServer, mail_server
 from tests.once import run_folder
 
 # Airflow's example plugins listen to every task, which then needs a worker at its end.
@@ -32,6 +34,9 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 # What commands and pages say is asserted in English, whatever the language of the machine. Programs inherit it.
 os.environ["LC_ALL"] = "C.UTF-8"
+
+# To look for garbage among all the modules of Airflow takes a quarter of the tests' time.
+gc.set_threshold(100_000)
 
 # How long examples take says nothing about their results.
 settings.register_profile("provider", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,6 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             since, why = mark.args
             if tuple(map(int, since.split("."))) > AIRFLOW:
                 item.add_marker(pytest.mark.skip(reason=f"since Airflow {since}: {why}"))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make alone."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +124,14 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
     return define
+
+
+@pytest.fixture
+def mail(connect: Connect) -> Iterator[MailServer]:
+    """Serve a mail server, with Airflow's connection to it."""
+    with mail_server() as server:
+        connect("smtp_default", conn_type="smtp", host="127.0.0.1", port=server.port, extra=server.extra)
+        yield server
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.sandbox.settings import BKLOG_ROOT, DEFAULT_PORT, ITSM_ROOT, Settings
-from tests.docs_examples import hooks, remind, stored_texts
+from airflow_provider_bkitsm.tickets.reminder import Reminder
+from airflow_provider_bkitsm.tickets.senders import load_sender, sender_specs
+from tests.docs_examples import hooks, remind, reminders, stored_texts
 from tests.serialising import serialised
 
 FOLDER = Path(__file__).parent / "docs_examples"
@@ -78,6 +81,29 @@ def test_the_reminder_says_who_asks_whom_about_what(monkeypatch):
     ((address, what),) = sent
     assert address == "http://chat.example.com/room"
     assert what["json"] == {"text": "c asks a, b to look at T (REQ1), open since 2026-11-24 09:30 UTC: u"}
+
+
+def test_the_reminders_notifiers_send_a_mail_and_open_a_ticket(connections, sandbox, mail):
+    message = Reminder(
+        sn="REQ1",
+        title="<b>Open</b> the gate",
+        recipients=("alice", "bob"),
+        approvers=("alice", "bob"),
+        waiting_since=datetime(2026, 11, 24, 9, 30, tzinfo=UTC),
+        ticket_url="https://itsm.example.com/#/ticket/detail?id=1",
+        reminder_id="abc",
+    )
+    by_mail, by_ticket, by_chat, by_function = sender_specs(reminders.senders)
+    for one in (by_mail, by_ticket):
+        load_sender(one)(message)
+    (sent,) = mail.mails
+    assert sent.to == ("alice@example.com", "bob@example.com")
+    assert (sent.subject, sent.message["X-Reminder"]) == ("Please decide: <b>Open</b> the gate (REQ1)", "abc")
+    assert "&lt;b&gt;Open&lt;/b&gt; the gate" in sent.html
+    assert '<a href="https://itsm.example.com/#/ticket/detail?id=1">' in sent.html
+    (ticket,) = sandbox.tickets()
+    assert unmarked_title(ticket["title"], is_ours=True) == sent.subject
+    assert (by_chat.path.rpartition(".")[2], by_function.path) == ("SlackWebhookNotifier", "company.chat.remind")
 
 
 def test_the_quick_starts_settings_lead_to_the_sandbox_as_it_starts_by_itself():

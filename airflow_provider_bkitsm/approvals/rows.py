@@ -225,7 +225,7 @@ def row_of(
         decided_by=deciders(verdict),
         reason="" if waits else text(verdict.get("reason")),
         since=since,
-        deadline=_deadline(since, wait.approval_seconds) if waits else None,
+        deadline=_deadline(since, wait) if waits else None,
         decided_at=decided_at,
         registered_at=wait.registered_at,
         read_at=live.read_at if live else None,
@@ -244,7 +244,7 @@ def row_of(
         step_at=step.step_at if step else None,
         step_stale=step is not None and step.step_stale,
         order_since=fixed,
-        order_deadline=_deadline(fixed, wait.approval_seconds) if waits else None,
+        order_deadline=_deadline(fixed, wait) if waits else None,
     )
 
 
@@ -329,8 +329,12 @@ def _is_after(polled_at: datetime | None, registered_at: datetime | None) -> boo
     return polled_at is not None and registered_at is not None and polled_at >= registered_at
 
 
-def _deadline(since: datetime | None, seconds: float | None) -> datetime | None:
+def _deadline(since: datetime | None, wait: ApprovalWait) -> datetime | None:
+    """Return until when a task waits; where it was given a template, what the triggerer has noted."""
+    seconds = wait.approval_seconds
+    if seconds is None:
+        return wait.noted.deadline if wait.noted else None
     try:
-        return None if since is None or seconds is None else since + timedelta(seconds=seconds)
+        return None if since is None else since + timedelta(seconds=seconds)
     except OverflowError:
         return None

@@ -8,7 +8,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.models import web_address
 from airflow_provider_bkitsm.itsm.people import read_people
 from airflow_provider_bkitsm.notifications.ticket import ItsmNotifier
 from airflow_provider_bkitsm.tickets.reminder import Language, Reminder
@@ -98,16 +97,7 @@ def _reminder_in(context: Mapping[str, Any] | Context) -> Reminder | None:
 
 
 def _html(text: str | None, reminder: Reminder | None, language: Language) -> str:
-    """Return a mail's content. What comes from elsewhere is text in it, and only http(s) addresses are links."""
+    """Return a mail's content. What comes from elsewhere is text in it."""
     if text is not None or reminder is None:
         return "<br>\n".join(escape(line) for line in str(text).splitlines())
-    rows = "\n".join(
-        f"<tr><th align='left'>{escape(label)}</th><td>{_linked(value)}</td></tr>"
-        for label, value in reminder.lines(language)
-    )
-    return f"<p>{escape(reminder.subject(language))}</p>\n<table>\n{rows}\n</table>"
-
-
-def _linked(value: str) -> str:
-    address = web_address(value)
-    return f'<a href="{escape(address)}">{escape(address)}</a>' if address else escape(value)
+    return reminder.html(language)

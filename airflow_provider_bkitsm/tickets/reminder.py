@@ -2,7 +2,7 @@
 """A reminder of an open ticket, and its text in English and Chinese. Pure.
 
 What comes from elsewhere, such as a title or a step's name, is put into a text as it is: it is never a template, a
-format or markup. Who shows a text as HTML escapes it.
+format or markup. In HTML it is escaped.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from html import escape
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -77,6 +78,14 @@ class Reminder:
         facts = [f"{label}{colon}{value}" for label, value in self.lines(language)]
         return "\n".join([self.subject(language), *facts])
 
+    def html(self, language: Language = "en") -> str:
+        """Return the whole message as a mail's content; only http(s) addresses are links in it."""
+        rows = "\n".join(
+            f"<tr><th align='left'>{escape(label)}</th><td>{_linked(value)}</td></tr>"
+            for label, value in self.lines(language)
+        )
+        return f"<p>{escape(self.subject(language))}</p>\n<table>\n{rows}\n</table>"
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for the context of a notifier and its templates."""
         return {
@@ -97,6 +106,8 @@ class Reminder:
             "subject_zh": self.subject("zh"),
             "text_en": self.text("en"),
             "text_zh": self.text("zh"),
+            "html_en": self.html("en"),
+            "html_zh": self.html("zh"),
         }
 
 
@@ -149,6 +160,11 @@ _WORDS: dict[Language, _English | _Chinese] = {"en": _English(), "zh": _Chinese(
 
 def _filled(*lines: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((label, value) for label, value in lines if value)
+
+
+def _linked(value: str) -> str:
+    address = web_address(value)
+    return f'<a href="{escape(address)}">{escape(address)}</a>' if address else escape(value)
 
 
 def _time(moment: datetime | None, zone: str) -> str:

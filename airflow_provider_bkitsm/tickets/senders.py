@@ -121,7 +121,10 @@ def _path_of(kind: type[Any]) -> str:
 
 
 def _arguments_of(notifier: Any, name: str) -> dict[str, Any]:
-    """Return the arguments that make a notifier again, which keeps each under its own name, as notifiers do.
+    """Return the arguments that make a notifier again: it keeps each under its own name, as notifiers do.
+
+    One that is not kept does no harm where the notifier is the same without it: what ``template`` of Airflow's
+    ``SmtpNotifier`` names was read into ``html_content``.
 
     :raises ItsmConfigurationError: it keeps some otherwise, or is no notifier.
     """
@@ -133,16 +136,34 @@ def _arguments_of(notifier: Any, name: str) -> dict[str, Any]:
             f"{name} takes notifiers, Airflow's callbacks or import paths, not {kind.__name__}"
         )
     parameters = dict(_parameters(kind))
-    kept = {key: getattr(notifier, key, _NOTHING) for key in parameters}
-    lost = sorted(key for key, value in kept.items() if value is _NOTHING)
-    again = None if lost else kind(**kept)
-    changed = sorted(key for key in kept if again is not None and getattr(again, key, _NOTHING) != kept[key])
+    kept = {key: getattr(notifier, key) for key in parameters if hasattr(notifier, key)}
+    lost = sorted(parameters.keys() - kept.keys())
+    again = _made(kind, kept)
+    if again is not None and lost and _same_state(again, notifier):
+        lost = []
+    changed = sorted(key for key in kept if getattr(again, key, _NOTHING) != kept[key])
     if lost or changed:
         raise ItsmConfigurationError(
             f"{name}: {kind.__name__} does not keep {', '.join(lost or changed)} as it was given. Write"
             f" SyncCallback({kind.__name__}, kwargs={{...}}) of airflow.sdk in its place"
         )
     return {key: value for key, value in kept.items() if value != parameters[key]}
+
+
+def _made(kind: type[Any], arguments: Mapping[str, Any]) -> Any:
+    """Return a notifier with these arguments; None where it cannot be made with them."""
+    try:
+        return kind(**arguments)
+    except Exception:
+        return None
+
+
+def _same_state(one: Any, other: Any) -> bool:
+    """Whether two objects hold the same, so far as their values can be compared."""
+    try:
+        return bool(vars(one) == vars(other))
+    except Exception:
+        return False
 
 
 _NOTHING: Any = object()

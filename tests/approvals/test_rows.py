@@ -133,6 +133,16 @@ def test_no_deadline_where_there_is_none(seconds):
     assert row_of(found(approval_seconds=seconds), live()).deadline is None
 
 
+def test_a_deadline_that_was_a_template_is_what_the_triggerer_has_noted():
+    """The list and its order have it, as the task's note has."""
+    until = NOW + 2 * AN_HOUR
+    wait = found(approval_seconds=None, noted=live(deadline=until))
+    row = row_of(wait, None)
+    assert (row.deadline, row.order_deadline) == (until, until)
+    assert row_of(found(noted=live(deadline=until)), None).deadline == NOW + AN_HOUR
+    assert row_of(found("failed", approval_seconds=None, noted=live(deadline=until)), None).deadline is None
+
+
 def test_a_row_names_who_asked_and_who_started_the_run():
     row = row_of(found(triggered_by="Alice Doe"), live(creator="alice"))
     assert (row.triggered_by, row.creator) == ("Alice Doe", "alice")

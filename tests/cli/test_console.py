@@ -144,6 +144,7 @@ def test_every_kind_of_error_has_a_cure_in_both_languages(kind):
 
 _EACH_LOCALE = """
 import os, sys
+import airflow_provider_bkitsm.cli.services
 from airflow_provider_bkitsm.cli.__main__ import main
 for name in ("LANG", "LC_MESSAGES", "LC_ALL"):
     if os.fork():

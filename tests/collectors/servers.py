@@ -55,7 +55,9 @@ def postgres_server(**settings: str) -> Iterator[Server]:
         _run([initdb, "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync"], home, user)
         (port,) = free_ports(1)
         options = ["-p", str(port), "-k", str(home)]
-        for name, value in {"listen_addresses": "127.0.0.1", "fsync": "off", **settings}.items():
+        # Nothing here is worth compiling a query for.
+        quick = {"fsync": "off", "jit": "off"}
+        for name, value in {"listen_addresses": "127.0.0.1", **quick, **settings}.items():
             options += ["-c", f"{name}={value}"]
         url = f"postgresql+psycopg2://tester@127.0.0.1:{port}/postgres"
         # "Fast": PostgreSQL's end on SIGTERM waits for a pool that a process keeps open.

@@ -26,20 +26,34 @@ with DAG("reminded", schedule=None) as dag:
 # --8<-- [end:dag]
 
 # --8<-- [start:anything]
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import SyncCallback
 
 from airflow_provider_bkitsm.notifications.ticket import ItsmTicketNotifier
 
 senders = [
-    # A notifier, as it is.
+    # A notifier, as it is: a mail to those whom the ticket asks, by the connection smtp_default.
+    SmtpNotifier(
+        to="{{ reminder.recipients | join('@example.com,') }}@example.com",
+        subject="{{ reminder.subject_en }}",
+        html_content="{{ reminder.html_en }}",
+        custom_headers={"X-Reminder": "{{ reminder.id }}"},
+    ),
+    # A further ticket, in the queue of somebody who looks after such things.
     ItsmTicketNotifier(
         title="{{ reminder.subject_en }}",
         fields={"APPROVER": "carol", "APPROVAL_CONTENT": "{{ reminder.text_en }}"},
         fast_approval=True,
         failure_key="{{ reminder.id }}",
     ),
-    # One that is not to be made while the DAG is parsed.
-    SyncCallback(BkCmsiNotifier, kwargs={"language": "en"}),
+    # One that is not to be imported or made while the DAG is parsed.
+    SyncCallback(
+        "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier",
+        kwargs={
+            "text": "An approval waits",
+            "blocks": [{"type": "section", "text": {"type": "plain_text", "text": "{{ reminder.text_en }}"}}],
+        },
+    ),
     # A function of yours, or a notifier that needs no arguments.
     "company.chat.remind",
 ]

@@ -114,7 +114,7 @@ class Gate:
 
     def retried(self, task: str) -> None:
         """Wait until a task that a person cleared runs again."""
-        wait_until(lambda: self.tries()[task] > 1, 60, lambda: f"{self.tries()}")
+        wait_until(lambda: self.tries()[task] > 1, 180, lambda: f"{self.tries()}")
 
     def release(self) -> None:
         """Let its held task end."""
@@ -124,7 +124,7 @@ class Gate:
     def heard(self, *results: str, log: str = "api-server") -> None:
         """Wait until its callbacks have had all these results."""
         seen = partial(self.callbacks, log)
-        wait_until(lambda: set(results) <= set(seen()), 60, lambda: f"{self.sn}: {seen()}")
+        wait_until(lambda: set(results) <= set(seen()), 180, lambda: f"{self.sn}: {seen()}")
 
     def callback(self) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Return the callback ITSM would send now: address, headers, body."""

@@ -47,7 +47,7 @@ class Run:
             found = [one["sn"] for one in self.control.tickets() if shown in json.dumps(one, ensure_ascii=False)]
             return found[0] if found else None
 
-        sn: str = wait_until(waits, 120, lambda: f"{shown}: {self.states()}")
+        sn: str = wait_until(waits, 180, lambda: f"{shown}: {self.states()}")
         return sn
 
     def states(self) -> list[str | None]:
@@ -133,7 +133,7 @@ def test_a_taskflow_dag_goes_on_with_the_verdict_on_what_its_function_asked(runs
 def test_p2_many_collectors_go_live_with_one_ticket_that_lists_them_all(runs, control):
     run, name = runs["many"], f"collector-{MANY_FIRST}"
     sn = run.asks(name)
-    wait_until(lambda: run.states().count("deferred") == 2, 120, lambda: f"{run.states()}")
+    wait_until(lambda: run.states().count("deferred") == 2, 180, lambda: f"{run.states()}")
     asked = [one for one in control.tickets() if one["title"].startswith("2 collectors go live")]
     assert [one["sn"] for one in asked if one["status"] == "RUNNING"] == [sn]
     assert f"collector-{MANY_SECOND}" in control.ticket(sn)["fields"]["APPROVAL_CONTENT"]

@@ -43,7 +43,7 @@ class Run:
 
     def waits(self) -> Run:
         """Wait until it has opened its ticket and waits in the triggerer."""
-        self.api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=120)
+        self.api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=180)
         self.sn = self.api.xcom(DAG_ID, self.id, "apply")
         return self
 
@@ -67,7 +67,7 @@ def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(i
         return list(run.api.links(DAG_ID, run.id, "wait").values()) == address
 
     # The triggerer makes the button appear with its first look.
-    wait_until(button, 30, lambda: "there is no button")
+    wait_until(button, 180, lambda: "there is no button")
 
 
 def test_approved_the_etl_is_provisioned_and_the_collector_complete(itsm, store, decided):
@@ -122,7 +122,7 @@ def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(itsm, control,
 def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflow, itsm, control, store, runs):
     run = runs["second_run"]
     second = airflow.api.trigger(DAG_ID, {"collector_config_id": run.collector})
-    assert airflow.api.wait_for_run(DAG_ID, second, seconds=120) == "failed"
+    assert airflow.api.wait_for_run(DAG_ID, second, seconds=180) == "failed"
     assert run.sn in airflow.api.log(DAG_ID, second, "apply")
     assert tickets_of(control, run.collector) == [run.sn]
     assert store.get("bklog_default", run.collector).state == "applying"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from functools import partial
 
@@ -51,7 +52,7 @@ def test_a_wait_says_when_it_was_polled_and_what_a_poll_found(page, airflow, con
     one = Gate.open(airflow, control, "by_poll", callback_url=NOWHERE).waits()
     listed(page, airflow.url)
     # One note a minute is made for all waits of a connection.
-    page.one(f"tr[data-sn='{one.sn}']", text="polled", seconds=120)
+    page.one(f"tr[data-sn='{one.sn}']", text="polled", seconds=180)
     one.decide("approve")
     assert one.end() == "success"
     page.open(ticket_tab(airflow.url, one))
@@ -77,6 +78,50 @@ def test_the_menu_leads_to_the_page(page, airflow):
     page.click("a[href*='bkitsm-approvals']", text="Approvals")
     page.into_frame("bkitsm/approvals")
     page.one("h1", text="Approvals")
+
+
+@pytest.mark.parametrize(("language", "heading"), [("en", "Minutes to decide"), ("zh-CN", "审批用时")])
+def test_the_list_is_saved_out_of_airflows_frame(page, airflow, evil, tmp_path, language, heading):
+    one = evil.waits()
+    page.prefer(language=language)
+    page.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    page.open(f"{airflow.url}/plugin/bkitsm-approvals")
+    page.into_frame("bkitsm/approvals")
+    page.one("#search").send_keys(one.sn)
+    page.wait(lambda: len(page.all("tbody tr[data-sn]")) == 1, "not filtered")
+    page.click("#csv")
+    (file,) = page.wait(lambda: [*tmp_path.glob("approvals-*.csv")], "nothing is saved")
+    lines = [*csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines())]
+    assert one.sn in [*lines[0].values()]
+    assert len(lines) == 1
+    assert any(heading in name for name in lines[0])
+    # Neither the page nor Airflow's around it has gone anywhere.
+    row(page, one.sn, "waiting")
+    page.out_of_frame()
+    assert page.driver.current_url.startswith(f"{airflow.url}/plugin/bkitsm-approvals")
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize("where", ["plugin/bkitsm-approvals", "dags/{0}/runs/{1}/plugin/bkitsm-run-approvals"])
+def test_the_address_that_people_copy_leads_to_the_same_list(page, airflow, evil, where):
+    one = evil.waits()
+    page.open(f"{airflow.url}/{where.format(one.dag, one.run)}")
+    page.into_frame("bkitsm/approvals")
+    page.click("[data-view=decided]")
+    page.one("[data-view=decided][aria-pressed=true]")
+    page.one("#search").send_keys("no such thing")
+    page.one(".empty", text="Nothing found")
+    page.out_of_frame()
+    page.wait(lambda: "search=no" in page.driver.current_url, "not in the address")
+    address = page.driver.current_url
+    page.open("about:blank")
+    page.open(address)
+    page.into_frame("bkitsm/approvals")
+    page.one("[data-view=decided][aria-pressed=true]")
+    assert page.one("#search").get_property("value") == "no such thing"
+    assert page.complaints() == []
 
 
 def test_the_tab_tells_the_story_and_links_leave_the_frame(page, airflow, evil):
@@ -145,8 +190,10 @@ def test_p8_no_answer_holds_a_signature(airflow, control, evil):
         assert "/bkitsm/callback/" not in text
 
 
-def test_a_run_lists_its_own_tickets(page, airflow, evil):
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_run_lists_its_own_tickets(page, airflow, evil, language):
     one = evil.waits()
+    page.prefer(language=language)
     page.open(f"{airflow.url}/dags/{one.dag}/runs/{one.run}/plugin/bkitsm-run-approvals")
     page.into_frame("bkitsm/approvals")
     row(page, one.sn, "waiting")

@@ -5,7 +5,9 @@ import { afterEach, test } from "node:test";
 import { define, speak } from "./browser.js";
 import {
   Refused,
+  addressed,
   ask,
+  keepAddress,
   parameters,
   post,
   query,
@@ -24,6 +26,75 @@ test("what is no query, or broken, is read as far as it goes", () => {
   assert.deepEqual(parameters(""), {});
   assert.deepEqual(parameters("?&=1&a"), { a: "" });
   assert.deepEqual(parameters("?title=100%&note=a=b"), { title: "100%", note: "a=b" });
+});
+
+/** A window whose address can be changed; `parent` is that of Airflow's page around it. */
+function opened(href, parent = null) {
+  const place = { location: new URL(href), name: "", parent };
+  place.history = {
+    state: "router's",
+    replaceState(state, _, url) {
+      place.history.state = state;
+      place.location = new URL(url, place.location);
+      if (place === globalThis.window) define("location", place.location);
+    },
+  };
+  return place;
+}
+
+/** Open a page in Airflow's frame; give the frame and what is around it. */
+function framed(inner, outer) {
+  const around = opened(`https://airflow.example.com${outer}`);
+  around.parent = around;
+  const frame = opened(`https://airflow.example.com/bkitsm/${inner}`, around);
+  define("window", frame);
+  define("history", frame.history);
+  define("location", frame.location);
+  return { frame, around };
+}
+
+const LIST = "/plugin/bkitsm-approvals";
+
+test("in a frame the address around it has what is chosen, and leads there again", () => {
+  const { around } = framed("approvals", LIST);
+  assert.deepEqual(addressed(), {});
+  keepAddress("view=all&search=a%20b");
+  assert.equal(location.search, "?view=all&search=a%20b");
+  assert.equal(around.location.href, `https://airflow.example.com${LIST}?view=all&search=a%20b`);
+  assert.equal(around.history.state, "router's");
+  framed("approvals", around.location.pathname + around.location.search);
+  assert.deepEqual(addressed(), { view: "all", search: "a b" });
+  assert.equal(location.search, "?view=all&search=a%20b");
+});
+
+test("a tab is that of its run, whatever is around it", () => {
+  framed("approvals?view=all&dag_id=a&run_id=r", "/dags/a/x?view=decided&dag_id=b&search=a+b%2B");
+  assert.deepEqual(addressed(), { view: "decided", dag_id: "a", run_id: "r", search: "a b+" });
+});
+
+test("a link inside a frame leads where it says", () => {
+  const { frame } = framed("approvals", `${LIST}?search=x`);
+  addressed();
+  frame.history.replaceState(null, "", "ticket?task_id=t&list=search%3Dx");
+  assert.deepEqual(addressed(), { task_id: "t", list: "search=x" });
+});
+
+test("without a frame, or in one of somebody else, the page's own address counts", () => {
+  const page = opened("https://airflow.example.com/bkitsm/approvals?view=all");
+  const theirs = {
+    get location() {
+      throw new Error("SecurityError");
+    },
+  };
+  for (const parent of [page, theirs, null]) {
+    page.parent = parent;
+    define("window", page);
+    define("history", page.history);
+    define("location", page.location);
+    assert.deepEqual(addressed(), { view: "all" });
+    keepAddress("view=all");
+    assert.equal(location.search, "?view=all");
+  }
 });
 
 test("a placeholder that Airflow did not fill in is left out", () => {

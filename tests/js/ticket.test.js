@@ -46,7 +46,7 @@ test("a step that waits names all it waits for, whatever it is called", () => {
   const waiting = { kind: "pending", people: ["bob", "eve"], message: "bob's step" };
   assert.equal(line(waiting), "bob's step waits for bob, eve");
   speak("zh-CN");
-  assert.equal(line(waiting), "bob's step 等待处理： bob, eve");
+  assert.equal(line(waiting), "bob's step 等待 bob, eve 处理");
 });
 
 test("a remark stands with its answer, and a time with its age", () => {

@@ -185,13 +185,16 @@ def test_reminders_are_sent_one_by_one(site, waits, monkeypatch, tmp_path, langu
     assert sorted(sent) == sorted(one.sn for one in chosen)
 
 
-def test_who_may_change_nothing_is_told_so_and_has_nothing_to_confirm(site, waits):
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "may change the runs of its DAG"), ("zh-CN", "需要有修改该 DAG 运行的权限")]
+)
+def test_who_may_change_nothing_is_told_so_and_has_nothing_to_confirm(site, waits, language, says):
     waits("Release")
     site.sign_in(Person(name="viewer", reads=DAGS))
-    page = site.open()
+    page = site.open(language=language)
     page.click("#pick-all")
     page.click("#withdraw_many")
-    assert "may change the runs of its DAG" in page.one("dialog").text
+    page.one("dialog", text=says)
     assert page.all("#confirm") == []
 
 

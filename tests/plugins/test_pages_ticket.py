@@ -125,6 +125,39 @@ def test_a_decision_has_who_when_how_long_and_on_what_it_rests(site, recorded, l
     assert card.count("审批 ·") == 1
 
 
+@pytest.mark.parametrize(
+    ("language", "reason", "says"),
+    [
+        ("en", Reason.SELF_APPROVED, "nobody but who asked has said yes"),
+        ("zh-CN", Reason.SELF_APPROVED, "除申请人本人外没有其他人同意"),
+        ("en", Reason.TOO_FEW_APPROVERS, "too few people have said yes"),
+        ("zh-CN", Reason.TOO_FEW_APPROVERS, "同意的人数不足"),
+    ],
+)
+def test_p3_a_yes_that_the_separation_of_duties_does_not_take_is_told_as_none(
+    site, recorded, language, reason, says
+):
+    wait = recorded(state="failed")
+    at = len(site.tickets.founds) - 1
+    yes = Decision(operator="carol", approved=True, remark="Mine", decided_at="2026-11-29T09:30:00+00:00")
+    taken = verdict(wait, Outcome.REJECTED, reason=reason.text, reason_code=reason, approvers=(yes,))
+    site.tickets.founds[at] = type(wait)(**{**vars(wait), "verdict": taken})
+    page = opened(site, wait, language=language)
+    card = page.one("[data-card=decision]", text=says)
+    assert card.find_elements("css selector", ".badge.rejected")
+    assert page.all(".badge.approved") == []
+    page.one("[data-card=runs]", text="carol")
+
+
+@both_languages
+def test_a_task_of_a_shared_approval_shows_its_own_item_and_its_digest(site, recorded, language):
+    item = {"item": "Grow disk 7", "item_digest": "sha256:7"}
+    page = opened(site, recorded(request=item), language=language)
+    asked = page.one("[data-card=runs]", text="Grow disk 7").text
+    assert {"en": "Item", "zh-CN": "条目"}[language] in asked
+    assert "sha256:7" in asked
+
+
 def test_in_english_itsms_sentences_are_told_with_the_original_on_hover(site, recorded):
     page = opened(site, recorded(), language="en")
     told = page.one("[data-card=story] .told", text="The flow began")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,8 @@ from airflow_provider_bkitsm.tickets.approval import Attempt
 DAG_ID, GATE, OTHER, BUNDLE = "rounds", "gate", "other", "rounds_bundle"
 RETRIES = 2
 _numbers = count()
+# By the number of its retries.
+_read: dict[int, Any] = {}
 
 
 class Gate:
@@ -39,7 +42,7 @@ class Gate:
         from airflow.models.taskinstance import TaskInstance
 
         def fail(session: Any, ti: Any, run: Any) -> None:
-            ti.task = _dag(session).get_task(GATE)
+            ti.task = self._dag(session).get_task(GATE)
             failed = TaskInstance.fetch_handle_failure_context(ti=ti, error=None, session=session)
             failed = failed["ti"] if isinstance(failed, dict) else failed
             session.merge(failed)
@@ -162,7 +165,7 @@ class Gate:
         def schedule(session: Any, ti: Any, run: Any) -> None:
             if run.start_date is None:
                 run.state, run.start_date = DagRunState.RUNNING, datetime.now(UTC)
-            ti.task = _dag(session).get_task(GATE)
+            ti.task = self._dag(session).get_task(GATE)
             run.schedule_tis([ti], session=session)
 
         self._change(schedule)
@@ -195,7 +198,7 @@ class Gate:
 
         now = datetime.now(UTC)
         with create_session(scoped=False) as session:
-            _dag(session).create_dagrun(
+            self._dag(session).create_dagrun(
                 run_id=self.run_id,
                 logical_date=None,
                 run_after=now,
@@ -218,6 +221,14 @@ class Gate:
         self._retries = retries
         write_dag(retries)
 
+    def _dag(self, session: Any) -> Any:
+        """Return the DAG as Airflow reads it: what was written with as many retries reads the same."""
+        from airflow.models.dagbag import DBDagBag
+
+        if self._retries not in _read:
+            _read[self._retries] = DBDagBag().get_latest_version_of_dag(DAG_ID, session=session)
+        return _read[self._retries]
+
     def _set(self, state: str) -> None:
         def change(session: Any, ti: Any, run: Any) -> None:
             ti.state = state
@@ -236,7 +247,7 @@ class Gate:
 
         with create_session(scoped=False) as session:
             run = session.scalars(select(DagRun).where(DagRun.run_id == self.run_id)).one()
-            run.dag = _dag(session)
+            run.dag = self._dag(session)
             ti = next(one for one in run.get_task_instances(session=session) if one.task_id == GATE)
             change(session, ti, run)
 
@@ -266,13 +277,8 @@ def write_dag(retries: int) -> None:
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.sdk import DAG, BaseOperator
-    from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from airflow.utils.session import create_session
 
-    with DAG(DAG_ID, schedule=None) as dag:
-        for task_id in (GATE, OTHER):
-            BaseOperator(task_id=task_id, retries=retries)
     with create_session(scoped=False) as session:
         if session.get(DagBundleModel, BUNDLE) is None:
             session.add(DagBundleModel(name=BUNDLE))
@@ -280,10 +286,15 @@ def write_dag(retries: int) -> None:
             place = {"fileloc": "/dags/rounds.py", "relative_fileloc": "rounds.py"}
             session.add(DagModel(dag_id=DAG_ID, bundle_name=BUNDLE, max_active_tasks=1, **place))
             session.flush()
-        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name=BUNDLE, session=session)
+        SerializedDagModel.write_dag(_serialised(retries), bundle_name=BUNDLE, session=session)
 
 
-def _dag(session: Any) -> Any:
-    from airflow.models.dagbag import DBDagBag
+@cache
+def _serialised(retries: int) -> Any:
+    from airflow.sdk import DAG, BaseOperator
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
-    return DBDagBag().get_latest_version_of_dag(DAG_ID, session=session)
+    with DAG(DAG_ID, schedule=None) as dag:
+        for task_id in (GATE, OTHER):
+            BaseOperator(task_id=task_id, retries=retries)
+    return LazyDeserializedDAG.from_dag(dag)

@@ -28,14 +28,16 @@ def _afresh() -> None:
 
 
 class CountedStore:
-    """Opens the store, and counts how often."""
+    """Opens the store, and counts how often and from when on."""
 
     def __init__(self, failures: int = 0) -> None:
         self.opened = 0
+        self.first: datetime | None = None
         self.failures = failures
 
     def __call__(self) -> ReminderStore:
         self.opened += 1
+        self.first = self.first or datetime.now(UTC)
         if self.opened <= self.failures:
             raise StoreUnavailable("the database is down")
         return open_reminder_store()
@@ -57,12 +59,13 @@ async def test_a_reminder_is_sent_when_it_is_due_and_nothing_is_asked_before(con
     sn, store = opened(sandbox), CountedStore()
     before = len(sandbox.requests("get_ticket_status"))
     watch, later = ReminderWatch(store=store), at_once(sn, after=0.3)
+    due = datetime.now(UTC) + timedelta(seconds=0.2)
     watch.add(later)
-    await asyncio.sleep(0.1)
-    assert (store.opened, len(sandbox.requests("get_ticket_status")) - before) == (0, 0)
     await until(lambda: bool(SENT))
     await watch.settle()
-    assert (store.opened, len(SENT)) == (1, 1)
+    assert (store.opened, len(SENT), len(sandbox.requests("get_ticket_status")) - before) == (1, 1, 1)
+    assert store.first is not None
+    assert store.first > due
     watch.discard(later)
 
 

@@ -102,6 +102,34 @@ class Changes(BaseNotifier):
         self.room = room + "!"
 
 
+class Reads(BaseNotifier):
+    """One that keeps what it was given in another form, which is an argument too."""
+
+    template_fields = ("text",)
+
+    def __init__(self, *, text: str = "", loud: str | None = None) -> None:
+        super().__init__()
+        self.text = text if loud is None else loud.upper()
+
+
+class Hides(Reads):
+    """One that keeps a part of what it was given elsewhere."""
+
+    def __init__(self, *, token: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hidden = token
+
+
+class Demands(Reads):
+    """One that takes nothing but what is in its way."""
+
+    def __init__(self, *, text: str = "") -> None:
+        super().__init__(text=text)
+        if self.text.islower():
+            raise ValueError(self.text)
+        self.text = self.text.lower()
+
+
 def function(*, sn: str, title: str, ticket_url: str, approvers: Any, waiting_since: Any, by: str) -> None:
     SENT.append((sn, title, ticket_url, approvers, waiting_since, by))
 
@@ -139,6 +167,12 @@ def test_a_notifier_is_kept_with_what_it_hands_on_to_its_base() -> None:
     assert spec.kwargs == {"text": "t", "room": "ops", "loud": True}
 
 
+def test_an_argument_that_is_not_kept_is_left_out_where_the_notifier_is_the_same_without_it() -> None:
+    (spec,) = sender_specs(Reads(loud="now: {{ reminder.sn }}"))
+    assert spec.kwargs == {"text": "NOW: {{ REMINDER.SN }}"}
+    assert sender_specs(Hides(text="t"))[0].kwargs == {"text": "t"}
+
+
 def test_the_same_sender_twice_is_one() -> None:
     assert len(sender_specs([Chat(text="t"), Chat(text="t", room="all"), Chat(text="other")])) == 2
     assert sender_specs(None) == sender_specs([]) == ()
@@ -155,6 +189,8 @@ def test_the_same_sender_twice_is_one() -> None:
         ("alone", "import path"),
         (Forgets(token="t"), "token"),
         (Changes(room="r"), "room"),
+        (Hides(text="t", token="t"), "token"),
+        (Demands(text="T"), "text"),
         (Chat(text=object()), "JSON"),  # type: ignore[arg-type]
         (SyncCallback(Chat, kwargs={"text": float("nan")}), "JSON"),
     ],

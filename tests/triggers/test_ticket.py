@@ -467,8 +467,14 @@ async def test_a_ticket_that_asks_nobody_is_in_the_tasks_log(connections, sandbo
     connections("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra={"four_byte": "send"}, **LOGIN)
     form = FORM | {"APPROVAL_CONTENT": "\U0001f680"}
     sn = ItsmHook().create_ticket(creator="robot", fields=form, fast_approval=True).sn
-    await fire(trigger(sn, approval_timeout=4.0))
-    (warning,) = (one for one in capsys.readouterr().out.splitlines() if "lists no step" in one)
+    waiting, output = asyncio.create_task(fire(trigger(sn, approval_timeout=3600.0))), ""
+    while "lists no step" not in output:
+        await asyncio.sleep(0.05)
+        output += capsys.readouterr().out
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    output += capsys.readouterr().out
+    (warning,) = (one for one in output.splitlines() if "lists no step" in one)
     assert f"ITSM ticket {sn} " in warning
 
 
@@ -500,7 +506,11 @@ async def test_step_and_approvers_are_noted_for_the_pages_once_they_were_read(sn
         written[key] = value
 
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
-    await fire(on_task(trigger(sn, approval_timeout=2.0)))
+    waiting = asyncio.create_task(fire(on_task(trigger(sn, approval_timeout=3600.0))))
+    while SEEN_KEY not in written:
+        await asyncio.sleep(0.02)
+    sandbox.approve(sn)
+    await waiting
     noted = from_note(written[SEEN_KEY], sn, "bkitsm_default")
     assert (noted.title, noted.approvers, noted.stalled) == (FORM["title"], ("alice",), False)
     assert noted.step

@@ -167,12 +167,14 @@ async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states):
 SECOND = 0.1
 
 
-async def run_in_triggerer(one: ItsmTicketTrigger, *, is_killed_after: float) -> None:
+async def run_in_triggerer(one: ItsmTicketTrigger, sandbox) -> None:
     """Run a trigger as Airflow's own triggerer does, which cancels a trigger that is gone at each sync."""
     runner = TriggerRunner()
     task = asyncio.create_task(runner.run_trigger(1, one))
     runner.triggers[1] = {"task": task, "is_watcher": False, "name": "wait", "events": 0}
-    await asyncio.sleep(is_killed_after)
+    while not sandbox.requests("ticket_approval_result"):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(SECOND)
     while not task.done():
         runner.to_cancel.append(1)
         await runner.cancel_triggers()
@@ -202,7 +204,7 @@ async def test_p5_a_kill_ends_the_ticket_however_often_the_triggerer_cancels(
     states("failed")
     slow(sandbox, seconds * SECOND)
     one = waiting_for(sn)
-    await run_in_triggerer(one, is_killed_after=5 * SECOND)
+    await run_in_triggerer(one, sandbox)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
     assert len(sandbox.requests("operate_ticket")) == 1
     assert open_wait_store().waiting(installation()) == []
@@ -214,7 +216,7 @@ async def test_p5_a_withdrawal_goes_on_when_its_trigger_has_waited_long_enough(
     monkeypatch.setattr(Withdrawal, "hold_seconds", SECOND)
     states("failed")
     slow(sandbox, 3 * SECOND)
-    await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
+    await run_in_triggerer(waiting_for(sn), sandbox)
     assert f"ITSM ticket {sn} is not ended yet; the triggerer goes on with it" in caplog.text
     await asyncio.wait(Withdrawal.under_way)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
@@ -226,7 +228,7 @@ async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wai
     monkeypatch.setattr(Withdrawal, "longest_seconds", SECOND)
     states("failed")
     slow(sandbox, 5 * SECOND)
-    await run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND)
+    await run_in_triggerer(waiting_for(sn), sandbox)
     assert f"ITSM ticket {sn} MAY STILL BE OPEN" in caplog.text
     assert [one.sn for one in open_wait_store().waiting(installation())] == [sn]
     assert not Withdrawal.under_way
@@ -236,7 +238,7 @@ async def test_p5_a_withdrawal_that_cannot_be_finished_is_in_the_log_and_its_wai
 async def test_p5_a_triggerer_that_stops_says_what_it_did_not_finish(sn, sandbox, states, caplog, has_begun):
     states("failed")
     slow(sandbox, 50 * SECOND)
-    killed = asyncio.create_task(run_in_triggerer(waiting_for(sn), is_killed_after=5 * SECOND))
+    killed = asyncio.create_task(run_in_triggerer(waiting_for(sn), sandbox))
     while not Withdrawal.under_way:
         await asyncio.sleep(0)
     if has_begun:

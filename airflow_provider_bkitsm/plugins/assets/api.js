@@ -32,6 +32,47 @@ export function query(values) {
     .join("&");
 }
 
+/* The address that people see: in Airflow's frame it is the one of Airflow's page around it. */
+
+// What Airflow fills into a tab's address, and what no address around it changes.
+const PLACE = ["dag_id", "run_id", "task_id", "map_index"];
+// A frame keeps its name while links lead from page to page in it.
+const OPENED = "bkitsm";
+
+function around() {
+  try {
+    return window.parent !== window && window.parent.location.href ? window.parent : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Airflow's router writes its query anew at times, as a form's: a blank is a plus sign there. */
+function fromAround() {
+  const search = window.name === OPENED ? "" : around()?.location.search;
+  return Object.fromEntries(new URLSearchParams(search ?? ""));
+}
+
+/** What the address asks for; that around a frame counts when Airflow opens the frame. */
+export function addressed() {
+  const own = parameters(location.search);
+  const outer = fromAround();
+  if (around()) window.name = OPENED;
+  if (!Object.keys(outer).length) return own;
+  const place = PLACE.filter((name) => name in own).map((name) => [name, own[name]]);
+  const asked = { ...outer, ...Object.fromEntries(place) };
+  // Once the frame is there, Airflow 3.3 writes its address into that around it.
+  history.replaceState(null, "", `?${query(asked)}`);
+  return asked;
+}
+
+/** Put into the address what leads here again. */
+export function keepAddress(search) {
+  history.replaceState(null, "", `?${search}`);
+  const outer = around();
+  outer?.history.replaceState(outer.history.state, "", `${outer.location.pathname}?${search}`);
+}
+
 /** Airflow does not let this person see the page; asking again changes nothing. */
 export class Refused extends Error {}
 

@@ -1,6 +1,6 @@
 /* The list of approvals: a row for each ticket, its tasks below its title. */
 
-import { ask, query } from "./api.js";
+import { ask, keepAddress, query } from "./api.js";
 import {
   airflowUrl,
   badge,
@@ -40,7 +40,7 @@ const STEP = {
   name: "step",
   cell: (row, now) => {
     const old = row.step && row.step_stale ? note(asOf(row.step_at, now)) : null;
-    return cellOf("step", "more", row.step, old);
+    return cellOf("step", "step more", row.step, old);
   },
 };
 const PERSON = {
@@ -213,7 +213,7 @@ export class Page {
   change(values) {
     this.filters = changed(this.filters, values);
     this.isSoon = true;
-    history.replaceState(null, "", `?${addressOf(this.filters)}`);
+    keepAddress(addressOf(this.filters));
     refresh();
   }
 

@@ -1,6 +1,6 @@
 /* Collectors: their states, the way one of them has gone, its history. */
 
-import { ask, query } from "./api.js";
+import { ask, keepAddress, query } from "./api.js";
 import {
   airflowUrl,
   badge,
@@ -156,7 +156,7 @@ export class Page {
 
   choose(key) {
     this.chosen = key;
-    history.replaceState(null, "", `?${query(key)}`);
+    keepAddress(query(key));
     refresh();
   }
 

@@ -36,7 +36,7 @@ function storyItem(entry, now) {
 }
 
 function pendingLine({ message, people }) {
-  return [el("strong", {}, message), ` ${say("pending")} `, people.join(", ")];
+  return [el("strong", {}, message), ` ${say("pending", people.join(", "))}`];
 }
 
 function pastLine(entry) {

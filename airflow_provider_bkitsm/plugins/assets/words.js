@@ -107,7 +107,7 @@ export const WORDS = {
   m: ["{0} min", "{0} 分钟"],
   sec: ["{0} s", "{0} 秒"],
   loading: ["Loading …", "加载中……"],
-  updated: ["Updated {0}", "{0}更新"],
+  updated: ["Updated {0}", "更新于 {0}"],
   // Where there is nothing to show
   empty_waiting: ["Nothing waits", "没有待审批的单据"],
   empty_waiting_more: [
@@ -265,7 +265,7 @@ export const WORDS = {
   evidence_waived: ["not asked for by this task", "该任务不要求依据"],
   system: ["the system", "系统"],
   // The ticket: its story
-  pending: ["waits for", "等待处理："],
+  pending: ["waits for {0}", "等待 {0} 处理"],
   k_approved: ["approved", "通过"],
   k_refused: ["refused", "拒绝"],
   k_answered: ["answered", "已处理"],

@@ -284,7 +284,7 @@ def test_a_callback_that_is_not_accepted_is_noted_and_not_repeated(wire, receive
     receiver.status, receiver.text = status, text
     number = wire.asking(more={"callback_url": receiver.url, "callback_token": "ours"})
     wire.server.approve(number)
-    wait_until(lambda: wire.detail(number)["callback_result"] != {}, 5, "no callback")
+    wait_until(lambda: wire.detail(number)["callback_result"] != {}, 60, "no callback")
     assert wire.detail(number)["callback_result"]["result"] is False
     time.sleep(0.1)
     assert len(receiver.received) == 1
@@ -295,7 +295,7 @@ def test_result_true_is_enough_of_an_answer(wire, receiver):
     receiver.text = '{"result": true, "message": "thanks"}'
     number = wire.asking(more={"callback_url": receiver.url, "callback_token": "ours"})
     wire.server.approve(number)
-    wait_until(lambda: wire.detail(number)["callback_result"] != {}, 5, "no callback")
+    wait_until(lambda: wire.detail(number)["callback_result"] != {}, 60, "no callback")
     assert wire.detail(number)["callback_result"] == {"result": True, "message": "thanks"}
 
 

@@ -148,7 +148,7 @@ class Player:
 
     def settle(self, sn: str) -> dict[str, Any]:
         """Wait until a ticket does not move any more."""
-        wait_until(lambda: self._rests(sn), 5, f"{sn} does not rest")
+        wait_until(lambda: self._rests(sn), 60, f"{sn} does not rest")
         return self.server.ticket(sn)
 
     def _rests(self, sn: str) -> bool:
@@ -169,7 +169,7 @@ class Player:
             if who:
                 self._answer_plainly(sn, who, yes=yes)
             self.server.start_worker()
-        wait_until(lambda: not self.server.ticket(sn)["queued"], 5, "an answer has no effect")
+        wait_until(lambda: not self.server.ticket(sn)["queued"], 60, "an answer has no effect")
         yield ""
 
     def _administer(self, ticket: Recorded, done: int) -> None:

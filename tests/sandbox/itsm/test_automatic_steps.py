@@ -96,7 +96,7 @@ def test_a_flow_of_automatic_steps_only_is_approved_by_nobody(client, server, ki
 def test_a_step_that_fails_stays_and_leaves_no_entry(client, server, kind):
     server.fault("", "task_failed")
     sn = opened(client, kind)
-    wait_until(lambda: client.status(sn)["current_steps"], 5, "it shows no step")
+    wait_until(lambda: client.status(sn)["current_steps"], 60, "it shows no step")
     (step,) = client.status(sn)["current_steps"]
     assert (step["name"], step["processors"]) == ("调接口", "")
     assert client.verdict(sn) == ("RUNNING", False)
