@@ -25,6 +25,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.people import read_people
 from airflow_provider_bkitsm.itsm.reminders import ReminderPlan, Times, WorkingHours, read_plan
 from airflow_provider_bkitsm.itsm.wait import approval_time
+from airflow_provider_bkitsm.links.ticket import push_for_pages
 from airflow_provider_bkitsm.mixins import (
     VERDICT_KEY,
     ItsmHookMixin,
@@ -35,7 +36,6 @@ from airflow_provider_bkitsm.mixins import (
     VerdictPolicyMixin,
     is_mapped_over,
     map_index,
-    push_for_pages,
     task_can_finish_without_worker,
 )
 from airflow_provider_bkitsm.tickets.senders import SenderSpec, sender_specs, without_templates, write_senders

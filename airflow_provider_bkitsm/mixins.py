@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.version_compat import has_xcom_backend
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -26,7 +24,6 @@ else:
 TICKET_URL_KEY = "bkitsm_ticket_url"
 # XCom of a task that a worker has ended, beside an XCom backend: the verdict, as the approvals pages read it.
 VERDICT_KEY = "bkitsm_verdict"
-_TASK_IDS = ("dag_id", "run_id", "task_id")
 
 
 def task_can_finish_without_worker(task: BaseOperator) -> bool:
@@ -66,36 +63,6 @@ def json_value(given: Any) -> Any:
         return json.loads(given)
     except ValueError:
         return given
-
-
-def push_for_pages(ti: Any, key: str, value: Any) -> None:
-    """Write an XCom that the API server reads: into Airflow's own table, past an XCom backend if there is one.
-
-    What a backend leaves in that table may be no more than a reference.
-    """
-    if not has_xcom_backend():
-        ti.xcom_push(key=key, value=value)
-        return
-    from airflow.sdk.execution_time import task_runner
-    from airflow.sdk.execution_time.comms import SetXCom
-
-    task_runner.SUPERVISOR_COMMS.send(SetXCom(key=key, value=value, **_xcom_ids(ti)))
-
-
-def pull_for_pages(ti_key: Any, key: str) -> Any:
-    """Return what ``push_for_pages``, or a trigger, has written; None where there is nothing."""
-    from airflow.sdk.execution_time import task_runner
-    from airflow.sdk.execution_time.comms import GetXCom
-    from airflow.sdk.execution_time.xcom import XCom
-
-    if not has_xcom_backend():
-        return XCom.get_value(ti_key=ti_key, key=key)
-    return getattr(task_runner.SUPERVISOR_COMMS.send(GetXCom(key=key, **_xcom_ids(ti_key))), "value", None)
-
-
-def _xcom_ids(ti: Any) -> dict[str, Any]:
-    ids = {name: path_segment(getattr(ti, name), in_process=False) for name in _TASK_IDS}
-    return {**ids, "map_index": ti.map_index}
 
 
 # What anything but an approval does to a task: see ``deferral.act_on_refusal``.

@@ -13,14 +13,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.approvals.rows import seconds_between
-from airflow_provider_bkitsm.approvals.snapshot import moment
 from airflow_provider_bkitsm.approvals.ticket_detail import FormRow, form_row
 from airflow_provider_bkitsm.collectors.form import digests_in
 from airflow_provider_bkitsm.itsm.confirmation import FieldDifference
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import FormField
-from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, moment
 from airflow_provider_bkitsm.tickets.approval import ITEM, ITEM_DIGEST, RUN_BY, RUNS, runs_digest
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -179,17 +179,14 @@ def stands_as(one: Listed, wanted: Wanted) -> bool:
 def is_about(row: Row, wanted: Wanted, viewer: Viewer | None = None) -> bool:
     """Whether a row is about the DAG, run, connection, collector, people and text that are wanted."""
     task = row.task
-    exact = (
-        (wanted.dag_id, task.dag_id),
-        (wanted.run_id, task.run_id),
-        (wanted.collector, row.collector),
-        (wanted.conn_id, row.conn_id),
-    )
     return (
-        all(not value or value == has for value, has in exact)
+        wanted.dag_id in ("", task.dag_id)
+        and wanted.run_id in ("", task.run_id)
+        and wanted.collector in ("", row.collector)
+        and wanted.conn_id in ("", row.conn_id)
         and (not wanted.mine or (viewer is not None and viewer.is_concerned(row)))
         and (not wanted.person or _names(row, wanted.person))
-        and _is_found(row, wanted.search)
+        and (not wanted.search or _is_found(row, wanted.search))
     )
 
 
@@ -211,7 +208,7 @@ def _is_found(row: Row, search: str) -> bool:
 
 def _sorted(rows: list[Row], wanted: Wanted) -> list[Row]:
     """Sort rows. Rows without the value come last in both directions; equal rows keep a fixed order."""
-    fixed = sorted(rows, key=lambda row: (row.sn, *astuple(row.task)))
+    fixed = sorted(rows, key=lambda row: (row.sn, row.task))
     value = _sort_value(wanted.sort)
     has = [row for row in fixed if value(row) not in ("", _BEGINNING)]
     lacks = [row for row in fixed if value(row) in ("", _BEGINNING)]

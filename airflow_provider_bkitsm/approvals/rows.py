@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, moment, text
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, latest, text
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import Progress, web_address
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason, reason_code
-from airflow_provider_bkitsm.itsm.verdict import SeenBy
+from airflow_provider_bkitsm.itsm.verdict import SeenBy, moment
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
@@ -84,7 +84,7 @@ class Status(StrEnum):
 OPEN = frozenset({Status.WAITING, Status.SUSPENDED, Status.RESUMING})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class TaskKey:
     """A task instance; ``map_index`` is -1 for a task that is not mapped."""
 
@@ -177,11 +177,10 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times in ISO 8601."""
-        values = asdict(self)
-        task = values.pop("task")
-        del values["order_since"], values["order_deadline"]
+        values = {**vars(self.task), **vars(self), "remarks": [asdict(remark) for remark in self.remarks]}
+        del values["task"], values["order_since"], values["order_deadline"]
         times = {key: value.isoformat() for key, value in values.items() if isinstance(value, datetime)}
-        return {**task, **values, **times, "status": str(self.status), "open": self.is_open}
+        return {**values, **times, "status": str(self.status), "open": self.is_open}
 
 
 def row_of(

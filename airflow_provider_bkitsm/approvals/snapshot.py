@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.models import Progress
+from airflow_provider_bkitsm.itsm.verdict import moment
 
 SEEN_KEY = "bkitsm_seen"
 """XCom of a waiting task: its ticket as the triggerer last read it."""
@@ -97,15 +98,6 @@ def latest(live: TicketSnapshot | None, noted: TicketSnapshot | None) -> TicketS
         return live
     step = {name: getattr(noted, name) for name in ("step", "approvers", "stalled", "step_at", "step_stale")}
     return replace(live, title=live.title or noted.title, **step)
-
-
-def moment(value: object) -> datetime | None:
-    """Read an aware time in ISO 8601; None for anything else."""
-    try:
-        read = datetime.fromisoformat(text(value))
-    except ValueError:
-        return None
-    return read if read.tzinfo else None
 
 
 def text(value: object) -> str:

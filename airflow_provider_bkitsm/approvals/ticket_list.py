@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -44,20 +44,35 @@ _RANK: Mapping[str, int] = {status: rank for rank, status in enumerate(_ORDER)}
 class TicketRow:
     """One ticket, with the rows of its tasks: those of the DAGs that the reader may read.
 
-    :param lead: the task whose row says how the ticket stands.
-    :param tasks: the rows of all its tasks, the lead first.
-    :param since: when it was opened.
-    :param deadline: when the first of the waiting tasks gives up.
-    :param order_since: as ``since``, by Airflow's own times: what an answer of ITSM adds does not move a row.
-    :param order_deadline: as ``deadline``, likewise.
+    :param tasks: the rows of all its tasks; the first says how the ticket stands.
     """
 
-    lead: Row
     tasks: tuple[Row, ...]
-    since: datetime | None
-    deadline: datetime | None
-    order_since: datetime | None
-    order_deadline: datetime | None
+
+    @property
+    def lead(self) -> Row:
+        """The task whose row says how the ticket stands."""
+        return self.tasks[0]
+
+    @property
+    def since(self) -> datetime | None:
+        """When it was opened."""
+        return _first([row.since for row in self.tasks])
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the first of the waiting tasks gives up."""
+        return _first([row.deadline for row in self.tasks])
+
+    @property
+    def order_since(self) -> datetime | None:
+        """As ``since``, by Airflow's own times: what an answer of ITSM adds does not move a row."""
+        return _first([row.order_since for row in self.tasks])
+
+    @property
+    def order_deadline(self) -> datetime | None:
+        """As ``deadline``, likewise."""
+        return _first([row.order_deadline for row in self.tasks])
 
     @property
     def sn(self) -> str:
@@ -72,12 +87,12 @@ class TicketRow:
     @property
     def is_open(self) -> bool:
         """Whether a run does not have the decision yet."""
-        return self.lead.status in OPEN
+        return self.tasks[0].status in OPEN
 
     @property
     def decided_at(self) -> datetime | None:
         """When it was decided, or its task ended; None while it is open."""
-        return self.lead.decided_at
+        return self.tasks[0].decided_at
 
     @property
     def title(self) -> str:
@@ -108,7 +123,7 @@ class TicketRow:
         """Return plain JSON values; times in ISO 8601."""
         values = self.lead.as_dict()
         tasks = [task_of(row) for row in self.tasks[:MOST_TASKS]]
-        for name in (*asdict(self.lead.task), "triggered_by", "registered_at"):
+        for name in (*vars(self.lead.task), "triggered_by", "registered_at"):
             del values[name]
         return {
             **values,
@@ -126,7 +141,7 @@ class TicketRow:
 def task_of(row: Row) -> dict[str, Any]:
     """Return what stands below a ticket of one of its tasks."""
     return {
-        **asdict(row.task),
+        **vars(row.task),
         "status": str(row.status),
         "open": row.is_open,
         "deadline": _text(row.deadline),
@@ -161,15 +176,8 @@ def ticket_of(rows: Iterable[Row]) -> TicketRow:
     """Join the rows of one ticket's tasks."""
     tasks = list(rows)
     if len(tasks) > 1:
-        tasks.sort(key=lambda row: (_RANK[row.status], *astuple(row.task)))
-    return TicketRow(
-        lead=tasks[0],
-        tasks=tuple(tasks),
-        since=_first(row.since for row in tasks),
-        deadline=_first(row.deadline for row in tasks),
-        order_since=_first(row.order_since for row in tasks),
-        order_deadline=_first(row.order_deadline for row in tasks),
-    )
+        tasks.sort(key=lambda row: (_RANK[row.status], row.task))
+    return TicketRow(tasks=tuple(tasks))
 
 
 def listed_tickets(rows: Sequence[Row], wanted: Wanted, viewer: Viewer | None = None) -> list[TicketRow]:
@@ -228,7 +236,7 @@ def _sorted(tickets: Iterable[TicketRow], wanted: Wanted) -> list[TicketRow]:
     value = _SORTED_BY[wanted.sort]
     has: list[TicketRow] = []
     lacks: list[TicketRow] = []
-    for ticket in sorted(tickets, key=lambda ticket: (ticket.sn, *astuple(ticket.lead.task))):
+    for ticket in sorted(tickets, key=lambda ticket: (ticket.sn, ticket.lead.task)):
         (lacks if value(ticket) in (None, "") else has).append(ticket)
     has.sort(key=value, reverse=wanted.descending)
     lacks.sort(
@@ -238,7 +246,7 @@ def _sorted(tickets: Iterable[TicketRow], wanted: Wanted) -> list[TicketRow]:
 
 
 def _first(moments: Iterable[datetime | None]) -> datetime | None:
-    return min((moment for moment in moments if moment), default=None)
+    return min(filter(None, moments), default=None)
 
 
 def _each_once(groups: Iterable[Iterable[Any]]) -> tuple[Any, ...]:

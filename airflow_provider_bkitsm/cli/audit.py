@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``audit``: every approval round since a day, as a file that an auditor can keep.
+"""``audit``: every approval round since a day, as a file that an auditor can keep; ``history``: one collector's.
 
 CSV and JSON are written row by row, and end with their SHA-256 on the standard error. The sum shows whether a file
 was changed since somebody noted it. It does not show that the store was not changed before.
@@ -28,10 +28,12 @@ from airflow_provider_bkitsm.cli.console import (
     print_line,
     print_rows,
 )
-from airflow_provider_bkitsm.hooks.store import store_engine, store_path
+from airflow_provider_bkitsm.collectors.history import SHORT
+from airflow_provider_bkitsm.collectors.history import audit_rows as history_rows
+from airflow_provider_bkitsm.hooks.store import open_store, store_engine, store_path
 from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.itsm.verdict import answer_text
-from airflow_provider_bkitsm.translation import Text
+from airflow_provider_bkitsm.translation import Text, reader_language
 
 _TABLE = {
     "asked_at": Text("asked at"),
@@ -44,6 +46,16 @@ _TABLE = {
     "result": Text("result"),
     "decisions": Text("decisions"),
     "decided_at": Text("decided at"),
+}
+_HISTORY = {
+    "when": Text("when"),
+    "event": Text("event"),
+    "from": Text("from"),
+    "to": Text("to"),
+    "ticket": Text("ticket"),
+    "owner": Text("owner"),
+    "actor": Text("actor"),
+    "details": Text("details"),
 }
 
 
@@ -221,3 +233,12 @@ def _table_row(row: Mapping[str, Any]) -> dict[Text, Any]:
         heading: task if name == "task" else _words("" if row[name] is None else row[name], name)
         for name, heading in _TABLE.items()
     }
+
+
+@command
+def history(args: Namespace) -> None:
+    """Print everything that happened to a collector's applications, oldest first."""
+    entries = open_store(args.store_conn_id).history(args.bklog_conn_id, args.collector_config_id)
+    limit = SHORT if args.output == "table" else None
+    rows = history_rows(entries, limit=limit, language="en" if args.output in STRUCTURED else reader_language())
+    print_rows([{_HISTORY[name]: text for name, text in row.items()} for row in rows], output=args.output)

@@ -167,7 +167,7 @@ CHECK_ALL: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 
 GROUP_HELP = Text("BlueKing ITSM: approvals and log collectors")
 COMMANDS: dict[str, tuple[str, Text, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]]] = {
-    "history": ("history.history", HISTORY_HELP, HISTORY),
+    "history": ("audit.history", HISTORY_HELP, HISTORY),
     "services": ("services.services", SERVICES_HELP, SERVICES),
     "import-service": ("services.import_service", IMPORT_HELP, IMPORT_SERVICE),
     "check": ("check.check", CHECK_ALL_HELP, CHECK_ALL),

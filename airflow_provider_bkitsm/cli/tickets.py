@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, Status, row_of
 from airflow_provider_bkitsm.approvals.ticket_detail import Kind, TicketDetail, ticket_detail
 from airflow_provider_bkitsm.cli.console import (
@@ -27,7 +26,7 @@ from airflow_provider_bkitsm.cli.console import (
 )
 from airflow_provider_bkitsm.cli.trial_ticket import is_trial_ticket, open_trial_ticket
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from airflow_provider_bkitsm.hooks.store import store_path
+from airflow_provider_bkitsm.hooks.store import has_store
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
@@ -144,16 +143,12 @@ def _sent(of: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
     """Return what the records say of tickets; nothing while the store is down, and the store is never made."""
     from airflow_provider_bkitsm.tickets.ownership_records import read_sent_tickets
 
-    if not _has_store():
+    if not has_store():
         return {}
     try:
         return read_sent_tickets(of)
     except ItsmError:
         return {}
-
-
-def _has_store() -> bool:
-    return bool(settings.store_conn_id()) or store_path().exists()
 
 
 def _live(waits: Iterable[ApprovalWait]) -> Mapping[Ticket, TicketSnapshot]:
@@ -324,7 +319,7 @@ def _refuse_foreign(hook: ItsmHook, sn: str, *, is_awaited: bool = False) -> Non
     from airflow_provider_bkitsm.tickets.ownership_records import read_request
     from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
 
-    has_record = _has_store() and read_request(sn, hook.bkitsm_conn_id) is not None
+    has_record = has_store() and read_request(sn, hook.bkitsm_conn_id) is not None
     if has_record:
         refuse_another_dialect(hook, sn)
     if has_record or is_awaited or _is_trial(hook, sn):

@@ -138,6 +138,11 @@ def store_path() -> Path:
     return Path(os.path.expandvars(home)).expanduser() / _FILE_NAME
 
 
+def has_store() -> bool:
+    """Whether there is a store, for those who only read: opening the file makes it."""
+    return bool(settings.store_conn_id()) or store_path().exists()
+
+
 @lru_cache(maxsize=8)
 def _file_engine(file: Path) -> Engine:
     from airflow_provider_bkitsm.collectors.database import sqlite_engine

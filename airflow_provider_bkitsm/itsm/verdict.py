@@ -289,6 +289,15 @@ def _known(kind: type[E], value: object) -> E | None:
         return None
 
 
+def moment(value: object) -> datetime | None:
+    """Read a time as verdicts and notes store it, in ISO 8601 with its offset; None for anything else."""
+    try:
+        read = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return read if read.tzinfo else None
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 

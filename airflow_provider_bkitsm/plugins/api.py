@@ -5,32 +5,35 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
-from pydantic import AwareDatetime
 
-from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Period, Sort, View, Wanted, cut
-from airflow_provider_bkitsm.approvals.rows import TaskKey
-from airflow_provider_bkitsm.collectors.row import CollectorState
+from airflow_provider_bkitsm.approvals.list_page import cut
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.plugins.api_actions import action_routes
 from airflow_provider_bkitsm.plugins.api_errors import answer_in_one_shape, refusals
 from airflow_provider_bkitsm.plugins.api_models import (
     ApprovalList,
-    ApprovalStatus,
     CollectorDetail,
     CollectorList,
     Ticket,
     TicketList,
 )
+from airflow_provider_bkitsm.plugins.api_parameters import (
+    ApprovalsPage,
+    CollectorsPage,
+    ExportedTickets,
+    RequestedTask,
+    TicketsPage,
+)
 from airflow_provider_bkitsm.plugins.concurrency import in_thread
 from airflow_provider_bkitsm.plugins.security import SignedIn, check_storable, readable_dags, signed_in
-from airflow_provider_bkitsm.plugins.views import MOST_COLLECTORS, ApprovalViews, collector_row
+from airflow_provider_bkitsm.plugins.store_reader import collector_row
+from airflow_provider_bkitsm.plugins.views import ApprovalViews
 
 T = TypeVar("T")
 
@@ -118,7 +121,7 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
         response_model=ApprovalList,
         responses=refusals(403, 404, 422, 500),
     )
-    async def list_approvals(user: SignedIn, wanted: Annotated[Wanted, Depends(_wanted)]) -> dict[str, Any]:
+    async def list_approvals(user: SignedIn, wanted: ApprovalsPage) -> dict[str, Any]:
         """Return one page of the approvals that are open, and of those decided in the last 30 days.
 
         Of the open ones there are at most 5,000, of the others 2,000. ITSM is asked about the rows of this page
@@ -136,7 +139,7 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
     async def list_tickets(
         request: Request,
         user: SignedIn,
-        wanted: Annotated[Wanted, Depends(_wanted_tickets)],
+        wanted: TicketsPage,
         wait: Annotated[
             bool, Query(description="With `false` ITSM is asked behind the answer, which has what is known.")
         ] = True,
@@ -156,7 +159,7 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
     )
     async def export_tickets(
         user: SignedIn,
-        wanted: Annotated[Wanted, Depends(_exported)],
+        wanted: ExportedTickets,
         language: Annotated[Literal["en", "zh"], Query(description="Of headings and statuses.")] = "en",
     ) -> Response:
         """Return all tickets that the filters leave as CSV for a spreadsheet: UTF-8 with a byte order mark.
@@ -175,9 +178,7 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
         response_model=Ticket,
         responses=refusals(403, 404, 422, 500),
     )
-    async def get_ticket(
-        request: Request, user: SignedIn, task: Annotated[TaskKey, Depends(_task)]
-    ) -> dict[str, Any]:
+    async def get_ticket(request: Request, user: SignedIn, task: RequestedTask) -> dict[str, Any]:
         """Return the ticket that a task instance waits for, waited for or opened, with its story in ITSM."""
         return await views.ticket(request, user, task)
 
@@ -188,9 +189,7 @@ def _read_routes(views: ApprovalViews) -> APIRouter:
         response_model=CollectorList,
         responses=refusals(403, 404, 422, 500, 503),
     )
-    async def list_collectors(
-        user: SignedIn, wanted: Annotated[_WantedCollectors, Depends(_wanted_collectors)]
-    ) -> dict[str, Any]:
+    async def list_collectors(user: SignedIn, wanted: CollectorsPage) -> dict[str, Any]:
         """Return one page of the log collectors that DAGs have applied for, the latest change first.
 
         Only the 2,000 collectors that were changed last are looked at.
@@ -236,128 +235,6 @@ async def _or_unavailable(read: Awaitable[T]) -> T:
         raise HTTPException(503, str(error)) from None
 
 
-_Text = Annotated[str, Query(description="Exactly this one; empty for any.")]
-_PageNumber = Annotated[int, Query(ge=1, description="From 1. Beyond the end, the last page is returned.")]
-
-
 _CSV_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "A line for each ticket.", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
-
-
-def _filters(
-    *,
-    view: Annotated[View, Query(description="Open ones, the others, or all.")] = View.WAITING,
-    search: Annotated[
-        str,
-        Query(
-            max_length=200,
-            description="A text in number, title, DAG, run, task, step, collector or a name, in any case.",
-        ),
-    ] = "",
-    dag_id: _Text = "",
-    run_id: _Text = "",
-    conn_id: _Text = "",
-    collector: _Text = "",
-    mine: Annotated[
-        bool, Query(description="Only what waits for the caller, or was opened, decided or started by them.")
-    ] = False,
-    person: Annotated[
-        str,
-        Query(
-            max_length=200,
-            description="The name of somebody it waits for, or who answered it, asked for it or opened it.",
-        ),
-    ] = "",
-    status: Annotated[
-        list[ApprovalStatus],
-        Query(default_factory=list, description="Any of these, of the rows that `view` leaves."),
-    ],
-    since_gte: Annotated[AwareDatetime | None, Query(description="`since` is this time or later.")] = None,
-    since_lt: Annotated[AwareDatetime | None, Query(description="`since` is earlier.")] = None,
-    decided_at_gte: Annotated[
-        AwareDatetime | None, Query(description="`decided_at` is this time or later.")
-    ] = None,
-    decided_at_lt: Annotated[AwareDatetime | None, Query(description="`decided_at` is earlier.")] = None,
-) -> Wanted:
-    return Wanted(
-        view=view,
-        search=search,
-        dag_id=dag_id,
-        run_id=run_id,
-        conn_id=conn_id,
-        collector=collector,
-        mine=mine,
-        person=person,
-        statuses=frozenset(status),
-        since=Period(start=since_gte, end=since_lt),
-        decided=Period(start=decided_at_gte, end=decided_at_lt),
-    )
-
-
-_Filters = Annotated[Wanted, Depends(_filters)]
-_SortBy = Annotated[Sort, Query(description="Rows without this value come last.")]
-_Descending = Annotated[bool, Query(description="The latest, or the end of the alphabet, first.")]
-_Size = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many rows a page has.")]
-
-
-def _wanted(
-    *,
-    filters: _Filters,
-    sort: _SortBy = Sort.SINCE,
-    descending: _Descending = True,
-    page: _PageNumber = 1,
-    size: _Size = PAGE_SIZE,
-) -> Wanted:
-    return replace(filters, sort=sort, descending=descending, page=page, size=size)
-
-
-def _wanted_tickets(
-    *,
-    filters: _Filters,
-    sort: _SortBy = Sort.DEADLINE,
-    descending: _Descending = False,
-    page: _PageNumber = 1,
-    size: _Size = PAGE_SIZE,
-) -> Wanted:
-    return replace(filters, sort=sort, descending=descending, page=page, size=size)
-
-
-def _exported(*, filters: _Filters, sort: _SortBy = Sort.DEADLINE, descending: _Descending = False) -> Wanted:
-    return replace(filters, sort=sort, descending=descending)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _WantedCollectors:
-    """The filters of the list of collectors; an empty filter filters nothing."""
-
-    exact: dict[str, str]
-    states: frozenset[CollectorState]
-    page: int
-    size: int
-
-    def matches(self, row: dict[str, Any]) -> bool:
-        """Whether a collector is wanted."""
-        is_exact = all(not value or row[name] == value for name, value in self.exact.items())
-        return is_exact and (not self.states or row["state"] in self.states)
-
-
-def _wanted_collectors(
-    *,
-    dag_id: _Text = "",
-    bklog_conn_id: _Text = "",
-    state: Annotated[list[CollectorState], Query(default_factory=list, description="Any of these.")],
-    page: _PageNumber = 1,
-    size: Annotated[int, Query(ge=1, le=MOST_COLLECTORS, description="How many rows a page has.")] = 100,
-) -> _WantedCollectors:
-    exact = {"dag_id": dag_id, "bklog_conn_id": bklog_conn_id}
-    return _WantedCollectors(exact=exact, states=frozenset(state), page=page, size=size)
-
-
-def _task(
-    dag_id: Annotated[str, Query(description="The DAG of the task instance.")],
-    run_id: Annotated[str, Query(description="Its run.")],
-    task_id: Annotated[str, Query(description="Its task.")],
-    map_index: Annotated[int, Query(description="-1 for a task that is not mapped.")] = -1,
-) -> TaskKey:
-    return TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)

@@ -21,7 +21,7 @@ from fastapi import HTTPException
 
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.rows import TaskKey
-from airflow_provider_bkitsm.hooks.store import store_path
+from airflow_provider_bkitsm.hooks.store import has_store
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.tickets.reminder import Reminder
 from airflow_provider_bkitsm.tickets.senders import SenderSpec, ThreadPerCall, load_sender, read_senders
@@ -81,7 +81,7 @@ def reminded_by_page(tasks: Collection[TaskKey]) -> Collection[TaskKey]:
 
 def _own_senders(tasks: Collection[TaskKey]) -> dict[TaskKey, tuple[SenderSpec, ...]]:
     """Return what waiting tasks name, by the records of their waits; a page never creates the store."""
-    if not settings.store_conn_id() and not store_path().exists():
+    if not has_store():
         return {}
     keys = {wait_key(**asdict(task)): task for task in tasks}
     try:

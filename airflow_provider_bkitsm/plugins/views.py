@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,19 +15,17 @@ from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, aske
 from airflow_provider_bkitsm.approvals.csv_export import csv_of
 from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
-from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.approvals.ticket_list import listed_tickets, ticket_of, ticket_page_of
-from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
+from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.hooks.store import open_store, store_path
 from airflow_provider_bkitsm.itsm.actions import read_status
 from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
-from airflow_provider_bkitsm.plugins.concurrency import Background, SharedCache, in_thread
-from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS, ItsmReader, PersonTickets, TicketCache
+from airflow_provider_bkitsm.plugins.concurrency import SharedCache, in_thread
+from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, PersonTickets, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import frame_origin
 from airflow_provider_bkitsm.plugins.reminders import page_senders
@@ -39,14 +37,12 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
+from airflow_provider_bkitsm.plugins.store_reader import Collectors, SentTickets, collector_row, read_rounds
 from airflow_provider_bkitsm.plugins.ticket_rights import TicketRights
 from airflow_provider_bkitsm.translation import Language
 
 if TYPE_CHECKING:
     from fastapi import Request
-
-    from airflow_provider_bkitsm.collectors.store import AuditEntry, CollectorStore
-    from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
 
 T = TypeVar("T")
 
@@ -79,166 +75,6 @@ async def read_story(
     except ItsmError:
         differences = None
     return {**ticket_detail(*answers).as_dict(), "differences": differences}, ""
-
-
-MOST_COLLECTORS = 2000
-"""How many collectors are looked at: those that were changed last."""
-
-
-class Collectors:
-    """The collectors of the store, which is opened at the first read; every method blocks.
-
-    :raises ItsmError: the store's database cannot be used, or ``[bkitsm] store_conn_id`` names none that could.
-    """
-
-    def listed(self, dag_ids: Collection[str]) -> list[CollectorRow]:
-        """Return the collectors that these DAGs applied for, latest change first."""
-        store = _store()
-        rows = store.latest(MOST_COLLECTORS) if store else []
-        return [row for row in rows if _applied_for_by(row, dag_ids)]
-
-    def detail(
-        self, bklog_conn_id: str, collector_config_id: int, dag_ids: Collection[str]
-    ) -> dict[str, Any] | None:
-        """Return a collector with diagram and history; None unless one of these DAGs applied for it."""
-        store = _store()
-        row = store.get(bklog_conn_id, collector_config_id) if store else None
-        if store is None or row is None or not _applied_for_by(row, dag_ids):
-            return None
-        history = store.history(bklog_conn_id, collector_config_id)
-        steps = ((entry.from_state, entry.to_state) for entry in history if entry.application == row.application)
-        return {
-            **collector_row(row),
-            "payload": row.etl_payload,
-            "error": row.last_error or "",
-            "picture": state_diagram(row.state, steps).as_dict(),
-            "history": [
-                _entry(entry) for entry in history if entry.owner is None or entry.owner.dag_id in dag_ids
-            ],
-        }
-
-
-def collector_row(row: CollectorRow) -> dict[str, Any]:
-    """Return a collector's row as the page reads it."""
-    owner = row.owner
-    return {
-        "bklog_conn_id": row.bklog_conn_id,
-        "collector_config_id": row.collector_config_id,
-        "state": row.state.value,
-        "zh": state_label(row.state, language="zh"),
-        "en": state_label(row.state, language="en"),
-        "sn": row.ticket_sn or "",
-        "outcome": row.outcome.value if row.outcome else "",
-        "digest": row.etl_digest or "",
-        "application": row.application,
-        "updated_at": row.updated_at.isoformat(),
-        "dag_id": owner.dag_id if owner else "",
-        "run_id": owner.run_id if owner else "",
-        "task_id": owner.task_id if owner else "",
-        "map_index": owner.map_index if owner else -1,
-    }
-
-
-def _entry(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "version": entry.version,
-        "application": entry.application,
-        "event": entry.event,
-        "from_state": entry.from_state.value,
-        "to_state": entry.to_state.value,
-        "sn": entry.ticket_sn or "",
-        "run_id": entry.owner.run_id if entry.owner else "",
-        "reason": str(entry.detail.get("reason") or entry.detail.get("outcome") or ""),
-        "at": entry.at.isoformat(),
-    }
-
-
-def _applied_for_by(row: CollectorRow, dag_ids: Collection[str]) -> bool:
-    return row.owner is not None and row.owner.dag_id in dag_ids
-
-
-def _store() -> CollectorStore | None:
-    """Open the store; None where its file does not exist yet. A page never creates it."""
-    return open_store() if _has_store() else None
-
-
-def _has_store() -> bool:
-    return bool(settings.store_conn_id()) or store_path().exists()
-
-
-_MOST_SENT = 10_000
-# How long a ticket without a record is taken to have none.
-_UNRECORDED = 60.0
-
-
-class SentTickets:
-    """What the records of their opening say of tickets: read once for each ticket. For one event loop."""
-
-    def __init__(self) -> None:
-        self._background = Background()
-        self._sent: dict[Ticket, SentTicket] = {}
-        self._unrecorded: dict[Ticket, float] = {}
-
-    def get(self, ticket: Ticket) -> SentTicket | None:
-        """Return what was read of a ticket."""
-        return self._sent.get(ticket)
-
-    async def refresh(self, tickets: Iterable[Ticket]) -> None:
-        """Read what is missing, and wait a moment for it."""
-        now = asyncio.get_running_loop().time()
-        read_after = now - _UNRECORDED
-        missing = {
-            ticket
-            for ticket in tickets
-            if all(ticket) and ticket not in self._sent and self._unrecorded.get(ticket, -1.0) < read_after
-        }
-        if missing and not self._background.running(""):
-            self._background.start("", self._read(missing, now))
-        await self._background.settle([""], seconds=PAGE_SECONDS)
-
-    async def _read(self, tickets: Collection[Ticket], now: float) -> None:
-        if len(self._sent) + len(self._unrecorded) > _MOST_SENT:
-            self._sent.clear()
-            self._unrecorded.clear()
-        self._unrecorded.update(dict.fromkeys(tickets, now))
-        self._sent.update(await in_thread(_read_sent, tickets))
-
-
-def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
-    from airflow_provider_bkitsm.tickets.ownership_records import read_sent_tickets
-
-    return read_sent_tickets(tickets) if _has_store() else {}
-
-
-def _read_rounds(wait: ApprovalWait) -> RoundRecords | None:
-    """Read the records of a wait's round; None where there are none, or the store cannot be read. Blocks."""
-    from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
-
-    if not all(wait.ticket) or not _has_store():
-        return None
-    task, here = wait.task, installation()
-    key = (task.task_id, task.map_index, here)
-    try:
-        store = open_approval_store()
-        source = store.by_ticket(wait.conn_id, wait.sn)
-        rounds = store.of_run(task.dag_id, task.run_id) if source else []
-    except ItsmError:
-        return None
-    if source is None:
-        return None
-    of_task = [
-        one for one in rounds if (one.subject.task_id, one.subject.map_index, one.subject.installation) == key
-    ]
-    last = of_task[-1] if of_task else None
-    is_its_own = last is not None and source.nonce in (last.nonce, last.ticket_of)
-    return RoundRecords(own=last if is_its_own else None, source=source)
-
-
-def _end_of(wait: ApprovalWait, rounds: RoundRecords | None) -> Mapping[str, Any] | None:
-    """Return the verdict that the task ended with; of one that has none, or not any more, its record's."""
-    if wait.verdict is not None or rounds is None or wait.state == "deferred":
-        return wait.verdict
-    return (rounds.own or rounds.source).verdict
 
 
 _MOST_ROWS = 20_000
@@ -304,8 +140,8 @@ class ApprovalViews:
         # The page was chosen by what the cache holds. Its open tickets are read now, and its rows built anew.
         answered = await self._refresh(listing, page.rows)
         by_task = {wait.task: wait for wait in listing.waits}
-        rows = [self._row(by_task[row.task], listing.context).as_dict() for row in page.rows]
-        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+        fresh = replace(page, rows=tuple(self._row(by_task[row.task], listing.context) for row in page.rows))
+        return {**fresh.as_dict(), "itsm_answered": answered, "now": datetime.now(UTC)}
 
     async def listed_tickets(
         self, request: Request, user: Any, wanted: Wanted, *, waits_for_itsm: bool = True
@@ -319,12 +155,15 @@ class ApprovalViews:
         leads = [ticket.lead for ticket in page.rows]
         answered = await self._refresh(listing, leads, waits=waits_for_itsm)
         by_task = {wait.task: wait for wait in listing.waits}
-        fresh = [
-            ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks).as_dict()
-            for ticket in page.rows
-        ]
-        rows = await self._rights.add(request, user, fresh)
-        return {**page.as_dict(), "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
+        fresh = replace(
+            page,
+            rows=tuple(
+                ticket_of(self._row(by_task[row.task], listing.context) for row in ticket.tasks)
+                for ticket in page.rows
+            ),
+        ).as_dict()
+        rows = await self._rights.add(request, user, fresh["rows"])
+        return {**fresh, "rows": rows, "itsm_answered": answered, "now": datetime.now(UTC)}
 
     async def exported(self, user: Any, wanted: Wanted, language: Language) -> str:
         """Return all tickets that the filters leave as CSV, as they were last read: ITSM is not asked for it."""
@@ -345,7 +184,7 @@ class ApprovalViews:
         await self.sent.refresh([wait.ticket])
         await self.live.refresh(await self._in_their_itsm([wait.ticket]))
         row = self._row(wait, PageContext(polls=await self._last_polls(), people=_user_mapping()))
-        rounds = await in_thread(_read_rounds, wait)
+        rounds = await in_thread(read_rounds, wait)
         sent = rounds.source.request if rounds else applied.request if applied else None
         story, problem = await self._story(wait, sent)
         differences = (story or {}).get("differences")
@@ -416,9 +255,10 @@ class ApprovalViews:
         """Read what a list is made of. People who may read the same DAGs share it for a few seconds."""
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
-        waits = await self._waits.get(dags, lambda: in_thread(read))
-        polls = await self._last_polls()
-        context = PageContext(names=await self._collector_names(dags), polls=polls, people=_user_mapping())
+        waits, polls, names = await asyncio.gather(
+            self._waits.get(dags, lambda: in_thread(read)), self._last_polls(), self._collector_names(dags)
+        )
+        context = PageContext(names=names, polls=polls, people=_user_mapping())
         await self.sent.refresh(wait.ticket for wait in waits)
         viewer, answered = await self._viewer(user, waits) if wanted.mine else (None, True)
         return Listing(waits=waits, context=context, viewer=viewer, answered=answered)
@@ -438,8 +278,9 @@ class ApprovalViews:
         return make(rows, wanted, listing.viewer)
 
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
-        live, polled_at = self.live.snapshot(wait.ticket), context.polls.get(wait.conn_id)
-        collector, sent = context.names.get(wait.sn, ""), self.sent.get(wait.ticket)
+        ticket = wait.ticket
+        live, polled_at = self.live.snapshot(ticket), context.polls.get(wait.conn_id)
+        collector, sent = context.names.get(wait.sn, ""), self.sent.get(ticket)
         person = str(context.people.get(wait.triggered_by, ""))
         # Building a row takes longer than seeing that nothing of it has changed.
         key = (wait, live, collector, polled_at, sent, person)
@@ -484,6 +325,13 @@ class ApprovalViews:
             return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
         except ItsmError:
             return []
+
+
+def _end_of(wait: ApprovalWait, rounds: RoundRecords | None) -> Mapping[str, Any] | None:
+    """Return the verdict that the task ended with; of one that has none, or not any more, its record's."""
+    if wait.verdict is not None or rounds is None or wait.state == "deferred":
+        return wait.verdict
+    return (rounds.own or rounds.source).verdict
 
 
 def _user_mapping() -> Mapping[str, Any]:

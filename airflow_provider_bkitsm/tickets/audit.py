@@ -7,13 +7,13 @@ only what went well. Rows are read one by one, however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Select, and_, exists, select
 
 from airflow_provider_bkitsm.collectors.database import Transactions
 from airflow_provider_bkitsm.collectors.row import Owner
@@ -28,6 +28,7 @@ from airflow_provider_bkitsm.itsm.dialect import stored_dialect
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import web_address
+from airflow_provider_bkitsm.itsm.verdict import moment
 from airflow_provider_bkitsm.tickets.approval import ITEM_DIGEST, RUN_BY, RUNS, runs_digest
 
 _AT_A_TIME = 200
@@ -88,10 +89,6 @@ class AuditPeriod:
     until: datetime | None = None
     dag_id: str | None = None
     conn_id: str | None = None
-
-    def holds(self, at: datetime | None) -> bool:
-        """Whether a time is in the period."""
-        return at is not None and at >= self.since and (self.until is None or at < self.until)
 
 
 def audit_rows(engine: Engine, period: AuditPeriod) -> Iterator[dict[str, Any]]:
@@ -196,7 +193,7 @@ def _without_end(ticket: Mapping[str, Any]) -> str:
 
 def _end(end: Mapping[str, Any], *, opened_at: datetime | None, ended_at: datetime | None) -> dict[str, Any]:
     """Return how a round ended; what is not known is empty."""
-    decided_at = _moment(end.get("decided_at"))
+    decided_at = moment(end.get("decided_at"))
     seconds = None if decided_at is None or opened_at is None else (decided_at - opened_at).total_seconds()
     return {
         "decided_at": decided_at,
@@ -208,7 +205,7 @@ def _end(end: Mapping[str, Any], *, opened_at: datetime | None, ended_at: dateti
         "evidence": _objects(end.get("evidence")),
         "evidence_required": end.get("evidence_required"),
         "seen_by": str(end.get("seen_by") or ""),
-        "seen_at": _moment(end.get("seen_at")),
+        "seen_at": moment(end.get("seen_at")),
         "ended_at": ended_at,
         "waits": _objects(end.get("waits")),
     }
@@ -218,14 +215,6 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [dict(one) for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
 
 
-def _moment(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _in_order(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in COLUMNS}
 
@@ -233,20 +222,35 @@ def _in_order(row: Mapping[str, Any]) -> dict[str, Any]:
 # -- collectors' applications --------------------------------------------------------------------------------
 
 
+_COLLECTOR = ("bklog_conn_id", "collector_config_id")
+_APPLICATION = (*_COLLECTOR, "application")
+
+
 def _applications(connection: Connection, period: AuditPeriod) -> Iterator[dict[str, Any]]:
     """Return a row for each application, from the audit of its collector's changes."""
-    key = (audit_table.c.bklog_conn_id, audit_table.c.collector_config_id)
-    same = [audit_table.c[name] == collector_table.c[name] for name in ("bklog_conn_id", "collector_config_id")]
-    of_now = (collector_table.c.application, collector_table.c.request, collector_table.c.bkitsm_conn_id)
-    query = select(audit_table, *(one.label(f"now_{one.name}") for one in of_now))
-    query = query.join(collector_table, same[0] & same[1], isouter=True).order_by(*key, audit_table.c.version)
-    changes = (row._asdict() for row in connection.execute(query))
-    names = ("bklog_conn_id", "collector_config_id", "application")
-    for _, group in groupby(changes, key=lambda one: tuple(one[name] for name in names)):
+    changes = (row._asdict() for row in connection.execute(_applications_query(period)))
+    for _, group in groupby(changes, key=lambda one: tuple(one[name] for name in _APPLICATION)):
         row = _application(list(group))
         wanted = ((period.dag_id, row["dag_id"]), (period.conn_id, row["connection"]))
-        if period.holds(row["asked_at"]) and all(given in (None, stored) for given, stored in wanted):
+        if all(given in (None, stored) for given, stored in wanted):
             yield row
+
+
+def _applications_query(period: AuditPeriod) -> Select[Any]:
+    """Select all changes of the applications whose first change is in the period, in their order."""
+    first, earlier = audit_table.alias("first"), audit_table.alias("earlier")
+    is_first = ~exists().where(_same(earlier, first, _APPLICATION), earlier.c.version < first.c.version)
+    now = [collector_table.c[name].label(f"now_{name}") for name in ("application", "request", "bkitsm_conn_id")]
+    query = select(audit_table, *now).join(first, _same(audit_table, first, _APPLICATION))
+    query = query.join(collector_table, _same(audit_table, collector_table, _COLLECTOR), isouter=True)
+    query = query.where(is_first, first.c.at >= period.since)
+    if period.until is not None:
+        query = query.where(first.c.at < period.until)
+    return query.order_by(*(audit_table.c[name] for name in (*_COLLECTOR, "version")))
+
+
+def _same(one: FromClause, other: FromClause, names: Iterable[str]) -> ColumnElement[bool]:
+    return and_(*(one.c[name] == other.c[name] for name in names))
 
 
 def _application(changes: list[dict[str, Any]]) -> dict[str, Any]:

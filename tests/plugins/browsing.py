@@ -20,6 +20,7 @@ from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
 from airflow_provider_bkitsm.plugins import api, views
 from airflow_provider_bkitsm.plugins import pages as plugin_pages
 from airflow_provider_bkitsm.plugins.security import Secured
+from airflow_provider_bkitsm.plugins.store_reader import collector_row
 from demo.browser import Browser, browser, missing
 from tests.plugins.people import AuthManager, Person, auth_manager
 from tests.plugins.test_views import Store, Tickets
@@ -40,7 +41,7 @@ class FilledStore(Store):
     def detail(self, *key: Any) -> dict[str, Any]:  # type: ignore[override]
         row = next(one for one in self.rows if one.collector_config_id == key[1])
         picture = state_diagram(row.state, ()).as_dict()
-        return {**views.collector_row(row), "payload": {"etl": 1}, "error": "", "picture": picture, "history": []}
+        return {**collector_row(row), "payload": {"etl": 1}, "error": "", "picture": picture, "history": []}
 
 
 @dataclass

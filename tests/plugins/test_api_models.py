@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.plugins.api_models import (
     TicketTask,
     Time,
 )
-from airflow_provider_bkitsm.plugins.views import collector_row
+from airflow_provider_bkitsm.plugins.store_reader import collector_row
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 TASK = TaskKey(dag_id="dag", run_id="run", task_id="wait")

@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
-from airflow_provider_bkitsm.approvals.snapshot import moment
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.verdict import moment
 from airflow_provider_bkitsm.plugins import api, views
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store

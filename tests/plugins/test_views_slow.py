@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot, moment
+from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.itsm.models import Progress
+from airflow_provider_bkitsm.itsm.verdict import moment
 from airflow_provider_bkitsm.plugins import itsm_reader
 from tests.plugins.test_views import NOW, Pages, pages, wait  # noqa: F401
 from tests.tickets.records import record_round

@@ -225,3 +225,16 @@ def test_each_application_for_a_collector_is_a_row(rounds, collectors):
     assert first["digest"] != second["digest"]
     assert len(rounds.rows(dag_id="onboard")) == 3
     assert rounds.rows(dag_id="dag") == []
+
+
+def test_an_application_is_of_the_time_of_its_first_change_whatever_clock_made_the_others(rounds, engine):
+    times = {"SN1": (-1, 5), "SN2": (0, -9), "SN3": (9, 9), "SN4": (10, 10)}
+    for number, (sn, (applied, opened)) in enumerate(times.items()):
+        rounds.at = START + timedelta(minutes=applied)
+        store = CollectorStore(engine, actor="tester", now=lambda: rounds.at)
+        store.apply("bklog", number, payload={"a": 1}, tag=sn, owner=OWNER, request=REQUEST)
+        rounds.at = START + timedelta(minutes=opened)
+        store.ticket_opened("bklog", number, tag=sn, sn=sn, url="https://itsm/1")
+    found = rounds.rows(until=START + timedelta(minutes=10))
+    assert [(row["ticket"], row["result"]) for row in found] == [("SN2", "open"), ("SN3", "open")]
+    assert [row["opened_at"] for row in found] == [START - timedelta(minutes=9), START + timedelta(minutes=9)]

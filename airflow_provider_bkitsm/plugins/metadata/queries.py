@@ -11,19 +11,22 @@ ticket of its trigger, is left out. No content of an XCom raises.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, column, or_, select, table, true
+from sqlalchemy import Row, Select, Text, and_, cast, column, null, or_, select, table, true
 from sqlalchemy.orm import aliased
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
-from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, moment, text
+from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, from_note, text
 from airflow_provider_bkitsm.callback.messages import is_number
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, TRIGGER, WAIT_PREFIX, Waiter
+from airflow_provider_bkitsm.itsm.verdict import moment
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     DagRun,
@@ -35,10 +38,10 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
 from airflow_provider_bkitsm.plugins.metadata.resume import arguments_of, waiter_of
 
 _DEFERRED = "deferred"
-_MOST_WAITING, _MOST_PAST, _MOST_NOTES = 5000, 2000, 500
+_MOST_WAITING, _MOST_PAST, _MOST_NOTES, _MOST_RECORDS = 5000, 2000, 500, 20_000
 # The clocks of two machines differ by less than this.
 _SKEW = timedelta(minutes=1)
-_TASK = ("id", "dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
+_TASK = ("dag_id", "run_id", "task_id", "map_index", "state", "start_date", "end_date")
 _KEYS = {
     "button": TICKET_URL_KEY,
     "result": "return_value",
@@ -58,20 +61,33 @@ _RESOURCE = table("ab_view_menu", column("id"), column("name"))
 class AirflowTickets:
     """Waits of the DAGs that a person may read. Every method makes one or two queries."""
 
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str | None], tuple[tuple[Any, ...], ApprovalWait]] = {}
+
     def waits(self, dag_ids: Collection[str] | None, *, since: datetime) -> list[ApprovalWait]:
         """Return all open waits, and the latest ended waits whose button appeared after ``since``.
 
         :param dag_ids: the DAGs that may be read; None: every DAG, for an administrator.
         """
-        past = [wait for wait in _read(dag_ids, since=since) if wait.sn or wait.verdict]
-        return _read(dag_ids, waiting=True) + past
+        ours = true() if dag_ids is None else TaskInstance.dag_id.in_(dag_ids)
+        waiting = _columns(*_OF_OPEN).where(ours, Trigger.classpath == TRIGGER).limit(_MOST_WAITING)
+        button = _xcoms()["button"]
+        ended = _columns(*_OF_ENDED, has="button").where(
+            ours, TaskInstance.trigger_id.is_(None), button.timestamp >= since
+        )
+        open_waits = self._read(waiting)
+        past = self._read(ended.order_by(button.timestamp.desc()).limit(_MOST_PAST))
+        # A wait that has ended between the two queries is in both.
+        found = {wait.task: wait for wait in open_waits}
+        found |= {wait.task: wait for wait in past if wait.sn or wait.verdict}
+        return list(found.values())
 
     def of_run(self, dag_id: str, run_id: str) -> list[ApprovalWait]:
         """Return a run's tasks that have a ticket: they wait or waited for it, or opened it."""
         # A task with neither XCom has no ticket, and the value that it returned may be large.
         has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "button")))
-        query = _columns().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
-        return _wait_records(_run(query.limit(_MOST_WAITING)))
+        query = _columns("trigger", *_xcoms()).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
+        return self._read(query.limit(_MOST_WAITING))
 
     def polls(self, *, since: datetime) -> dict[str, datetime]:
         """Return when ITSM last answered a poll after ``since``, by connection.
@@ -83,42 +99,73 @@ class AirflowTickets:
         polls = [_poll(row.value) for row in _run(query)]
         return dict(sorted(filter(None, polls), key=lambda poll: poll[1]))
 
+    def _read(self, query: Select[Any]) -> list[ApprovalWait]:
+        """Return one record for each task instance with a ticket; its latest registration counts."""
+        if len(self._records) > _MOST_RECORDS:
+            self._records.clear()
+        earliest_first = sorted(_run(query), key=lambda row: _seconds(row.wait_time))
+        waits = ((row.id, self._record(row)) for row in earliest_first)
+        return list({key: wait for key, wait in waits if wait.sn or wait.ticket_url or wait.verdict}.values())
 
-def _read(
-    dag_ids: Collection[str] | None, *, waiting: bool = False, since: datetime | None = None
-) -> list[ApprovalWait]:
-    ours = true() if dag_ids is None else TaskInstance.dag_id.in_(dag_ids)
-    if waiting:
-        query = _columns().where(ours, Trigger.classpath == TRIGGER)
-        return _wait_records(_run(query.limit(_MOST_WAITING)))
-    button = _xcoms()["button"]
-    query = _columns(has="button").where(ours, TaskInstance.trigger_id.is_(None), button.timestamp >= since)
-    return _wait_records(_run(query.order_by(button.timestamp.desc()).limit(_MOST_PAST)))
+    def _record(self, row: Row[Any]) -> ApprovalWait:
+        """Return a row's record, the same one while nothing of the row has changed: that is quicker to see."""
+        key, content = (row.id, row.key), tuple(row)
+        last = self._records.get(key)
+        if last is None or last[0] != content:
+            values = {name: _value(getattr(row, name)) for name in _VALUES}
+            last = self._records[key] = content, _wait_record(SimpleNamespace(**{**row._mapping, **values}))
+        return last[1]
 
 
-def _columns(has: str = "") -> Select[Any]:
-    """Select task instances with the XComs about a ticket.
+# What counts while a task has its trigger, and after that.
+_OF_OPEN, _OF_ENDED = ("trigger", "wait", "button", "seen"), ("wait", "button", "result", "verdict", "note")
+_VALUES = ("wait", "url", "result", "verdict", "note", "seen")
 
-    :param has: the XCom that a task instance must have. The other XComs may be missing.
+
+def _columns(*names: str, has: str = "") -> Select[Any]:
+    """Select task instances with their triggers and XComs about a ticket; the values are JSON texts.
+
+    :param names: what is read, ``trigger`` and names of XComs. The columns of all else are null.
+    :param has: the XCom that a task instance must have. The other ones, and the trigger, may be missing.
     """
-    wait, button, result, verdict, note, seen = _xcoms().values()
+    read = {name: _xcoms()[name] for name in names if name != "trigger"}
     query = select(
+        cast(TaskInstance.id, Text).label("id"),
         *(getattr(TaskInstance, name) for name in _TASK),
         DagRun.triggering_user_name.label("triggered_by"),
-        *(wait.key, wait.value.label("wait"), wait.timestamp.label("wait_time")),
-        *(button.value.label("url"), button.timestamp.label("url_time")),
-        *(result.value.label("result"), result.timestamp.label("result_time")),
-        *(verdict.value.label("verdict"), verdict.timestamp.label("verdict_time")),
-        *(note.value.label("note"), note.timestamp.label("note_time")),
-        *(seen.value.label("seen"), Trigger.classpath, Trigger.encrypted_kwargs),
+        read["wait"].key,
+        *(_value_of(label, read.get(name)) for name, label in zip(_xcoms(), _VALUES, strict=True)),
+        *(_time_of(name, read.get(name)) for name in ("wait", "button", "result", "verdict", "note")),
+        *(column if "trigger" in names else null().label(column.key) for column in _trigger_columns()),
     ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
-    query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
-    for name, xcom in _xcoms().items():
+    if "trigger" in names:
+        query = query.join(Trigger, TaskInstance.trigger_id == Trigger.id, isouter=True)
+    for name, xcom in read.items():
         same = (xcom.dag_run_id == DagRun.id, xcom.task_id == TaskInstance.task_id)
         key = xcom.key.startswith(WAIT_PREFIX, autoescape=True) if name == "wait" else xcom.key == _KEYS[name]
         on = and_(*same, xcom.map_index == TaskInstance.map_index, key)
         query = query.join(xcom, on, isouter=name != has)
     return query
+
+
+def _trigger_columns() -> tuple[Any, ...]:
+    return Trigger.classpath, Trigger.encrypted_kwargs
+
+
+def _value_of(label: str, xcom: Any) -> Any:
+    return (null() if xcom is None else cast(xcom.value, Text)).label(label)
+
+
+def _time_of(name: str, xcom: Any) -> Any:
+    return (null() if xcom is None else xcom.timestamp).label(f"{name}_time")
+
+
+def _value(stored: str | None) -> Any:
+    """Return the value of an XCom; None for what is no JSON."""
+    try:
+        return None if stored is None else json.loads(stored)
+    except (ValueError, RecursionError):
+        return None
 
 
 @cache
@@ -131,14 +178,7 @@ def _run(query: Select[Any]) -> list[Row[Any]]:
         return list(session.execute(query))
 
 
-def _wait_records(rows: Iterable[Row[Any]]) -> list[ApprovalWait]:
-    """Return one record for each task instance with a ticket; its latest registration counts."""
-    earliest_first = sorted(rows, key=lambda row: _seconds(row.wait_time))
-    waits = ((str(row.id), _wait_record(row)) for row in earliest_first)
-    return list({key: wait for key, wait in waits if wait.sn or wait.ticket_url or wait.verdict}.values())
-
-
-def _wait_record(row: Row[Any]) -> ApprovalWait:
+def _wait_record(row: Any) -> ApprovalWait:
     sn, waiter, state = *registered_ticket(row), _state(row)
     return ApprovalWait(
         task=TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index),
@@ -146,7 +186,7 @@ def _wait_record(row: Row[Any]) -> ApprovalWait:
         sn=sn,
         conn_id=waiter.conn_id if waiter else "",
         ticket_url=text(row.url),
-        registered_at=row.wait_time or row.url_time,
+        registered_at=row.wait_time or row.button_time,
         started_at=row.start_date,
         ended_at=row.end_date,
         triggered_by=row.triggered_by or "",
@@ -156,11 +196,11 @@ def _wait_record(row: Row[Any]) -> ApprovalWait:
     )
 
 
-def _state(row: Row[Any]) -> str | None:
+def _state(row: Any) -> str | None:
     return None if row.state is None else str(getattr(row.state, "value", row.state))
 
 
-def registered_ticket(row: Row[Any]) -> tuple[str, Waiter | None]:
+def registered_ticket(row: Any) -> tuple[str, Waiter | None]:
     """Return the ticket that this try waits or waited for, and its waiter; empty without a valid registration.
 
     While the task waits, the arguments of its trigger count. After that only its registration is left.
@@ -175,7 +215,7 @@ def registered_ticket(row: Row[Any]) -> tuple[str, Waiter | None]:
     return (sn, waiter) if waiter is not None and is_number(sn) else ("", None)
 
 
-def _last_verdict(row: Row[Any], sn: str) -> Mapping[str, Any] | None:
+def _last_verdict(row: Any, sn: str) -> Mapping[str, Any] | None:
     """Return the verdict of this round: it is about this ticket, and not older than this wait.
 
     Beside an XCom backend the results are references, and the worker's note is the verdict.

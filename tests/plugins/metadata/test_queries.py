@@ -170,6 +170,54 @@ def test_beside_an_xcom_backend_the_workers_note_is_the_verdict(wait, reference)
     assert found.verdict["outcome"] == "rejected"
 
 
+def test_p3_each_read_shows_what_has_changed_since_the_one_before(wait):
+    """Rows that are as they were are not read apart again; whatever changes in one is seen at once."""
+    one, tickets = wait(), AirflowTickets()
+
+    def now() -> ApprovalWait:
+        (listed,) = [each for each in tickets.waits({DAG}, since=LONG_AGO) if each.task.run_id == one.run_id]
+        (of_run,) = tickets.of_run(DAG, one.run_id)
+        assert listed == of_run
+        return listed
+
+    before = now()
+    assert (before.state, before.ticket_url, before.noted, before.verdict) == ("deferred", "", None, None)
+    for title in ("first", "second"):
+        forget(one, SEEN_KEY)
+        snapshot = TicketSnapshot(progress=Progress.RUNNING, read_at=datetime.now(UTC), title=title)
+        put(one, SEEN_KEY, snapshot.as_note(one.sn, "itsm"))
+        noted = now().noted
+        assert noted is not None
+        assert noted.title == title
+    put(one, TICKET_URL_KEY, URL)
+    assert now().ticket_url == URL
+    change(one, trigger_id=None, state="queued")
+    assert (now().state, now().noted, now().verdict) == ("queued", None, None)
+    put(one, "return_value", verdict_of(one).as_dict())
+    assert now().verdict == verdict_of(one).as_dict()
+    forget(one, "return_value")
+    assert now().verdict is None
+    change(one, id=uuid4())
+    assert [(each.sn, each.conn_id) for each in tickets.of_run(DAG, one.run_id)] == [("", "")]
+
+
+def test_p1_a_wait_that_ends_while_the_list_is_read_is_on_it_once_with_its_end(wait):
+    from airflow import settings
+
+    one, tickets, ended = wait(), AirflowTickets(), []
+
+    def end_before_the_second_query(*given: Any) -> None:
+        if "xcom_button.timestamp >=" in given[2].replace('"', "").replace("`", "") and not ended:
+            ended.append(True)
+            assert AirflowMetadata().resume(one.waiter, verdict_of(one)) is True
+
+    event.listen(settings.engine, "before_cursor_execute", end_before_the_second_query)
+    found = tickets.waits({DAG}, since=LONG_AGO)
+    event.remove(settings.engine, "before_cursor_execute", end_before_the_second_query)
+    assert ended
+    assert [each.state for each in found if each.task.run_id == one.run_id] == ["success"]
+
+
 def test_what_ended_long_ago_is_not_read(wait):
     one = wait()
     AirflowMetadata().resume(one.waiter, verdict_of(one))
@@ -312,13 +360,14 @@ def test_p1_no_xcom_of_one_task_breaks_the_pages_of_the_others(victim, wait, key
     assert tickets.polls(since=LONG_AGO) is not None
 
 
-def forget(one: Registered) -> None:
-    """Delete what a wait has registered."""
+def forget(one: Registered, key: str | None = None) -> None:
+    """Delete an XCom of a wait's, or all of them."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
     with create_session(scoped=False) as session:
-        session.execute(delete(XComModel).where(XComModel.run_id == one.run_id))
+        of_run = delete(XComModel).where(XComModel.run_id == one.run_id)
+        session.execute(of_run if key is None else of_run.where(XComModel.key == key))
 
 
 def test_a_run_is_read_alone(wait):

@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.hooks.store import open_store
 from airflow_provider_bkitsm.plugins.api_models import CollectorDetail
-from airflow_provider_bkitsm.plugins.views import Collectors, collector_row
+from airflow_provider_bkitsm.plugins.store_reader import Collectors, collector_row
 
 BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}
 MINE, YOURS = frozenset({"mine"}), frozenset({"yours"})
