@@ -184,9 +184,13 @@ def _seconds(given: object) -> float | None:
     """Return how long approvers may take; None for no limit, for a template and for anything else."""
     if isinstance(given, timedelta):
         return given.total_seconds()
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
-    return float(given) if isfinite(given) else None
+    try:
+        seconds = float(given)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if isfinite(seconds) else None
 
 
 def _plain(value: object) -> str | None:

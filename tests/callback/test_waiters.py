@@ -86,6 +86,19 @@ def test_a_triggers_arguments_are_read():
     assert waiter.approval_seconds == 60
 
 
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        *[("60", 60.0), (" 1.5 ", 1.5), (60, 60.0), (None, None), ("{{ params.time }}", None)],
+        *[("nan", None), (True, None), ("1e999", None), (10**400, None), ("soon", None)],
+    ],
+)
+def test_a_time_may_be_a_number_or_its_text(given, seconds):
+    read = WaitArguments.from_stored(STORED | {"approval_timeout": given})
+    assert read is not None
+    assert read.approval_seconds == seconds
+
+
 @pytest.mark.parametrize("missing", ["ticket_sn", "bkitsm_conn_id"])
 @pytest.mark.parametrize("value", [None, "", " ", 7, [], "{{ ti.xcom_pull('a') }}", "{% if x %}y{% endif %}"])
 def test_p3_what_is_no_plain_number_names_no_ticket(missing, value):

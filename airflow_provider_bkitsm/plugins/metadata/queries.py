@@ -62,7 +62,7 @@ class AirflowTickets:
     """Waits of the DAGs that a person may read. Every method makes one or two queries."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str | None], tuple[tuple[Any, ...], ApprovalWait]] = {}
+        self._records: dict[tuple[str, str | None], tuple[int, ApprovalWait]] = {}
 
     def waits(self, dag_ids: Collection[str] | None, *, since: datetime) -> list[ApprovalWait]:
         """Return all open waits, and the latest ended waits whose button appeared after ``since``.
@@ -109,7 +109,8 @@ class AirflowTickets:
 
     def _record(self, row: Row[Any]) -> ApprovalWait:
         """Return a row's record, the same one while nothing of the row has changed: that is quicker to see."""
-        key, content = (row.id, row.key), tuple(row)
+        # The hash, since what a task has returned may be large.
+        key, content = (row.id, row.key), hash(tuple(row))
         last = self._records.get(key)
         if last is None or last[0] != content:
             values = {name: _value(getattr(row, name)) for name in _VALUES}
