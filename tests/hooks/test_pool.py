@@ -11,24 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
-import httpcore
 import pytest
 
-from airflow_provider_bkitsm.hooks import pool
+from airflow_provider_bkitsm.hooks import loop_connections, pool
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
+from airflow_provider_bkitsm.hooks.loop_connections import LoopConnections
 from airflow_provider_bkitsm.itsm import errors
 
 LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
 
 
-class Client(httpcore.AsyncConnectionPool):
+class Client(LoopConnections):
     """An HTTP client that knows whether it was closed."""
 
     is_closed = False
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         self.is_closed = True
-        await super().aclose()
+        await super().close()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def clients(monkeypatch) -> list[Client]:
         opened.append(Client(**options))
         return opened[-1]
 
-    monkeypatch.setattr(httpcore, "AsyncConnectionPool", open_client)
+    monkeypatch.setattr(loop_connections, "LoopConnections", open_client)
     return opened
 
 
