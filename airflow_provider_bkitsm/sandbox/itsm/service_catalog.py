@@ -118,15 +118,12 @@ SERVICES: dict[int, Service] = {
 
 def services(log_services: LogServices) -> dict[int, Service]:
     """Return the services of a new sandbox; ``log_services`` are those with the log platform's display role."""
-    approval, built_in = SERVICES[LOG_COLLECTOR], SERVICES[LOG_BUILT_IN]
-    return SERVICES | {
-        LOG_COLLECTOR: _for_log_platform(approval, log_services in {"approval", "both"}),
-        LOG_BUILT_IN: _for_log_platform(built_in, log_services in {"built-in", "both"}),
-    }
-
-
-def _for_log_platform(service: Service, installed: bool) -> Service:
-    return replace(service, display_role=LOG_SEARCH if installed else "", live=LiveWorkflow())
+    # Live workflows change: each sandbox has its own.
+    found = {number: replace(service, live=LiveWorkflow()) for number, service in SERVICES.items()}
+    for number, name in ((LOG_COLLECTOR, "approval"), (LOG_BUILT_IN, "built-in")):
+        role = LOG_SEARCH if log_services in {name, "both"} else ""
+        found[number] = replace(found[number], display_role=role)
+    return found
 
 
 class ServiceBook(Mapping[int, Service]):

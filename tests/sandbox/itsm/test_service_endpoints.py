@@ -131,3 +131,11 @@ def test_the_catalogue_is_a_tree():
         service_catalog.COMMON_CATALOG,
         service_catalog.APPROVE_CATALOG,
     ]
+
+
+def test_a_node_that_one_sandbox_deletes_is_there_in_the_next():
+    first, second = service_catalog.services("approval"), service_catalog.services("approval")
+    number = service_catalog.TWO_APPROVALS
+    first[number].live.delete_node(1302, signal=True)
+    assert second[number].live.counts(1302)
+    assert not first[number].live.counts(1302)
