@@ -172,6 +172,8 @@ def test_beside_an_xcom_backend_the_workers_note_is_the_verdict(wait, reference)
 
 def test_p3_each_read_shows_what_has_changed_since_the_one_before(wait):
     """Rows that are as they were are not read apart again; whatever changes in one is seen at once."""
+    from airflow.models.taskinstance import TaskInstance
+
     one, tickets = wait(), AirflowTickets()
 
     def now() -> ApprovalWait:
@@ -197,7 +199,7 @@ def test_p3_each_read_shows_what_has_changed_since_the_one_before(wait):
     assert now().verdict == verdict_of(one).as_dict()
     forget(one, "return_value")
     assert now().verdict is None
-    change(one, id=uuid4())
+    change(one, id=TaskInstance.id.type.python_type(str(uuid4())))
     assert [(each.sn, each.conn_id) for each in tickets.of_run(DAG, one.run_id)] == [("", "")]
 
 
