@@ -288,8 +288,10 @@ def _translated(sn: str) -> Iterator[None]:
 
 def _records(connection: Connection, ticket: AwaitedTicket, opening: TicketOpening | None = None) -> TicketRecords:
     rounds, elsewhere, joined_by = _rounds(connection, ticket) if ticket.opened_by else ({}, False, ())
-    is_read = opening is not None and opening.owner is not None
-    owner, request = (opening.owner, opening.request) if opening and is_read else _owner(connection, ticket)
+    if opening is None or opening.owner is None:
+        owner, request = _owner(connection, ticket)
+    else:
+        owner, request = opening.owner, opening.request
     if request is not None and joined_by:
         request = {**request, JOINED_BY: joined_by}
     since = None if rounds else reached_at(connection, APPROVALS_VERSION)
