@@ -12,14 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any
 from uuid import UUID
 
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import LATER_SETTINGS, TICKET_URL_KEY, VerdictPolicyMixin
 
 WAIT_PREFIX = "bkitsm_wait:"
@@ -180,17 +181,13 @@ def _settings(stored: Mapping[Any, Any]) -> Mapping[str, Any] | None:
     return given if typed and complete and not any(map(is_template, texts)) else None
 
 
-def _seconds(given: object) -> float | None:
+def _seconds(given: Any) -> float | None:
     """Return how long approvers may take; None for no limit, for a template and for anything else."""
-    if isinstance(given, timedelta):
-        return given.total_seconds()
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
-        return None
     try:
-        seconds = float(given)
-    except (ValueError, OverflowError):
+        time = approval_time(given)
+    except ItsmConfigurationError:
         return None
-    return seconds if isfinite(seconds) else None
+    return None if time is None else time.total_seconds()
 
 
 def _plain(value: object) -> str | None:

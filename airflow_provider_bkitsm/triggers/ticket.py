@@ -308,6 +308,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         from airflow_provider_bkitsm.tickets.poller import TicketWait
 
         sn = await self._number()
+        # For its error: where the opening is read, an error only costs the deadline its exact start.
         approval_time(self.approval_timeout)
         opened, dialect = await self._opening(sn)
         self._wait = Wait(interval=self.poll_interval, deadline=self._after(opened or datetime.now(UTC)))
