@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -71,6 +72,11 @@ def test_a_refused_collector_tells_its_way(store):
     assert answer["history"][0].keys() == one["history"][0].keys()
 
 
+def drawn(one: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the ways of a collector's picture that it has gone."""
+    return [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]]
+
+
 def test_the_history_of_another_dag_is_not_told(store):
     apply(store, 1, "yours", tag="t1", sn="REQ1")
     store.fail(BKLOG, 1, sn="REQ1", reason="yours")
@@ -79,8 +85,7 @@ def test_the_history_of_another_dag_is_not_told(store):
     assert one is not None
     assert {entry["sn"] for entry in one["history"]} <= {"", "REQ2"}
     assert "REQ1" not in json.dumps(one)
-    drawn = [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]]
-    assert ("applying", "fail_apply") not in drawn
+    assert ("applying", "fail_apply") not in drawn(one)
 
 
 def test_the_picture_is_of_the_current_application(store):
@@ -89,8 +94,7 @@ def test_the_picture_is_of_the_current_application(store):
     apply(store, 1, "mine", tag="t2", sn="REQ2")
     one = Collectors().detail(BKLOG, 1, MINE)
     assert one is not None
-    drawn = [(way["start"], way["end"]) for way in one["picture"]["ways"] if way["times"]]
-    assert drawn == [("fail_apply", "applying")]
+    assert drawn(one) == [("fail_apply", "applying")]
 
 
 def test_looking_makes_no_file(store, tmp_path):
