@@ -93,13 +93,16 @@ def test_filters_are_in_the_address_and_a_link_leads_to_the_same_list(site, wait
     assert page.one("#person").get_property("value") == ""
 
 
-def test_a_period_limits_the_list_to_its_days(site):
+@both_languages
+def test_a_period_limits_the_list_to_its_days(site, language):
     site.tickets.founds += [
         decided("Old", Outcome.APPROVED, "", ago=5 * 24 * 60),
         decided("New", Outcome.APPROVED, "", ago=0),
     ]
-    page = site.open("approvals?view=decided")
+    page = site.open("approvals?view=decided", language=language)
     page.wait(lambda: titles(page) == ["New", "Old"], "not both")
+    labels = {one.get_property("id"): one.get_property("labels")[0].text for one in page.all("input[type=date]")}
+    assert labels["from"] == {"en": "Decided from", "zh-CN": "处理日期 从"}[language]
     yesterday = page.script(
         "const day = new Date(Date.now() - 864e5), two = (n) => String(n).padStart(2, '0');"
         "return `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())}`"
@@ -245,10 +248,11 @@ def test_on_a_phone_a_ticket_is_a_page_of_its_own_and_leads_back(site, waits, la
     assert "search=release" in page.driver.current_url
 
 
-def test_all_of_it_works_with_the_keyboard_alone(site, waits):
+@pytest.mark.parametrize(("language", "ticket"), [("en", "Ticket"), ("zh-CN", "单据")])
+def test_all_of_it_works_with_the_keyboard_alone(site, waits, language, ticket):
     waits("First")
     waits("Second")
-    page = site.open()
+    page = site.open(language=language)
     page.wait(lambda: len(titles(page)) == 2, "not all there")
     press(page, Keys.TAB, until="pick-all")
     press(page, Keys.SPACE)
@@ -266,7 +270,7 @@ def test_all_of_it_works_with_the_keyboard_alone(site, waits):
     assert page.script("return document.activeElement.id") == "pick-all"
     press(page, Keys.TAB, until="sort-title", by="dataset.key")
     press(page, Keys.ENTER)
-    page.one("th[aria-sort=ascending] button", text="Ticket")
+    page.one("th[aria-sort=ascending] button", text=ticket)
     assert page.script("return document.activeElement.dataset.key") == "sort-title"
 
 

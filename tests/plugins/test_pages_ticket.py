@@ -4,6 +4,7 @@
 # ruff: noqa: F811 - the fixtures of the other file
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,6 +16,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict
 from demo.browser import Browser
 from tests.callback.conftest import FORM
+from tests.e2e.reminding import FILE
 from tests.plugins.browsing import PHONE, Site, needs_a_browser, site, violations, waits, window  # noqa: F401
 from tests.tickets.records import record_round
 
@@ -171,6 +173,38 @@ def test_in_chinese_they_stay_as_itsm_wrote_them(site, recorded):
     page = opened(site, recorded(), language="zh-CN")
     page.one("[data-card=story]", text="流程开始.")
     assert page.all(".told") == []
+
+
+@pytest.mark.parametrize(
+    ("language", "was_sent", "too_soon"),
+    [
+        ("en", "The reminder was sent", "less than a minute ago"),
+        ("zh-CN", "提醒已发送", "一分钟内已经催办过"),
+    ],
+)
+def test_a_reminder_is_sent_once_a_minute(site, recorded, monkeypatch, tmp_path, language, was_sent, too_soon):
+    monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", "tests.e2e.reminding.note")
+    wait = recorded()
+    page = opened(site, wait, language=language)
+    for says in (was_sent, too_soon):
+        page.click("#remind")
+        page.click("#send")
+        page.one("dialog .notice", text=says)
+        page.click("dialog .button", text={"en": "Close", "zh-CN": "关闭"}[language])
+    (sent,) = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    assert (sent["sn"], sent["by"]) == (wait.sn, "robot")
+
+
+@pytest.mark.parametrize(("language", "withdraw"), [("en", "Withdraw"), ("zh-CN", "撤单")])
+def test_a_ticket_is_withdrawn_with_a_reason(site, recorded, sandbox, language, withdraw):
+    wait = recorded()
+    page = opened(site, wait, language=language)
+    page.click("#withdraw", text=withdraw)
+    assert not page.one("#confirm", text=withdraw).is_enabled()
+    page.one("#reason").send_keys("by mistake")
+    page.click("#confirm")
+    page.wait(lambda: page.all("dialog") == [], "the dialog stays")
+    assert sandbox.ticket(wait.sn)["status"] == "REVOKED"
 
 
 @both_languages
