@@ -19,8 +19,10 @@ import random
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
@@ -42,6 +44,7 @@ _BEFORE, _AFTER = 900.0, 1200.0
 _GATEWAY = Gateway(conn_id=CONN, root="https://itsm.example", app_code="drill", app_secret="-")
 
 _STEP = {"state_id": 1, "name": "s", "processors_type": "PERSON", "processors": "alice"}
+_OF_ITSM = ZoneInfo("Asia/Shanghai")
 _STATUS = {"ticket_url": "", "operations": [], "current_status": "RUNNING", "current_steps": [_STEP]}
 
 
@@ -101,9 +104,13 @@ class SimulatedItsm(ItsmAsyncHook):
         super().__init__(CONN)
 
     async def send(self, call: Call[T]) -> T:
-        """Answer as a server does, and read it as the hook does: states of tickets, or that somebody is asked."""
-        sns = (call.body or {}).get("sn")
-        if sns is None:
+        """Answer as a server does, and read it as the hook does: states of tickets, their opening, or a step."""
+        body = call.body or {}
+        if call.path == "get_tickets/":
+            sns = body["sns"]
+            page = {"page": 1, "total_page": 1, "count": len(sns), "items": [_opened(sn) for sn in sns]}
+            return understand(call, await self._reply(len(sns), lambda _: page))
+        if (sns := body.get("sn")) is None:
             return understand(call, await self._reply(1, lambda _: _STATUS))
         return understand(call, await self._reply(len(sns), lambda now: [self._row(sn, now) for sn in sns]))
 
@@ -134,6 +141,10 @@ class SimulatedItsm(ItsmAsyncHook):
         self.under_way -= 1
         body = {"result": True, "code": 0, "message": "", "data": data(loop.time())}
         return Reply(status_code=200, content_type="application/json", body=json.dumps(body).encode())
+
+
+def _opened(sn: str) -> dict[str, Any]:
+    return {"id": 1, "sn": sn, "title": "drill", "create_at": f"{datetime.now(_OF_ITSM):%Y-%m-%d %H:%M:%S}"}
 
 
 @dataclass(frozen=True, kw_only=True)
