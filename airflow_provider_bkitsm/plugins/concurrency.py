@@ -44,11 +44,15 @@ class SharedCache(Generic[T]):
         self._entries: dict[Hashable, tuple[float, T]] = {}
         self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def get(self, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
-        """Return the cached value, or read it; an error is raised and not cached."""
+    async def get(self, key: Hashable, read: Callable[[], Awaitable[T]], *, seconds: float | None = None) -> T:
+        """Return the cached value, or read it; an error is raised and not cached.
+
+        :param seconds: how long a value is fresh to this caller, where another time suits it.
+        """
+        fresh = self._seconds if seconds is None else seconds
         async with self._locks[key]:
             entry = self._entries.get(key)
-            if entry is None or self._clock() - entry[0] >= self._seconds:
+            if entry is None or self._clock() - entry[0] >= fresh:
                 entry = (self._clock(), await read())
                 self._keep(key, entry)
             return entry[1]

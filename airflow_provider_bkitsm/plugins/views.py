@@ -82,6 +82,8 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
 # Seconds for which people who may read the same DAGs share one read of the database.
 _SHARED = 3.0
+# After a click what is known comes at once, and the next request reads anew.
+_KNOWN = 15.0
 # A poller notes at most once a minute that ITSM answered one of its polls.
 _POLLED = timedelta(hours=1)
 
@@ -150,7 +152,7 @@ class ApprovalViews:
 
         :param waits_for_itsm: False returns what is known, and ITSM is asked behind the answer.
         """
-        listing = await self._listing(user, wanted)
+        listing = await self._listing(user, wanted, seconds=_SHARED if waits_for_itsm else _KNOWN)
         page = await in_thread(self._with_rows, ticket_page_of, listing, wanted)
         leads = [ticket.lead for ticket in page.rows]
         answered = await self._refresh(listing, leads, waits=waits_for_itsm)
@@ -251,12 +253,14 @@ class ApprovalViews:
         elsewhere = {ticket for ticket, one in sent.items() if spoken.get(ticket[0], one.dialect) != one.dialect}
         return [ticket for ticket in named if ticket not in elsewhere]
 
-    async def _listing(self, user: Any, wanted: Wanted) -> Listing:
-        """Read what a list is made of. People who may read the same DAGs share it for a few seconds."""
+    async def _listing(self, user: Any, wanted: Wanted, *, seconds: float = _SHARED) -> Listing:
+        """Read what a list is made of. People who may read the same DAGs share it for some seconds."""
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
         waits, polls, names = await asyncio.gather(
-            self._waits.get(dags, lambda: in_thread(read)), self._last_polls(), self._collector_names(dags)
+            self._waits.get(dags, lambda: in_thread(read), seconds=seconds),
+            self._last_polls(),
+            self._collector_names(dags),
         )
         context = PageContext(names=names, polls=polls, people=_user_mapping())
         await self.sent.refresh(wait.ticket for wait in waits)

@@ -60,6 +60,14 @@ async def test_an_answer_is_good_for_a_moment():
     assert await reads.ask() == 2
 
 
+async def test_for_who_wants_it_at_once_an_answer_is_good_for_longer():
+    reads = Reads()
+    await reads.ask()
+    reads.now = 10
+    assert await reads.remembering.get("k", reads.read, seconds=15) == 1
+    assert await reads.ask() == 2
+
+
 async def test_nobody_gets_the_answer_to_another_question():
     reads = Reads()
     assert [await reads.ask("a"), await reads.ask("b"), await reads.ask("a")] == [1, 2, 1]
