@@ -47,15 +47,18 @@ class SharedCache(Generic[T]):
     async def get(self, key: Hashable, read: Callable[[], Awaitable[T]], *, seconds: float | None = None) -> T:
         """Return the cached value, or read it; an error is raised and not cached.
 
-        :param seconds: how long a value is fresh to this caller, where another time suits it.
+        :param seconds: how long a value is fresh to this caller, where another time suits it. Who has a fresh one
+            does not wait for a read that is under way.
         """
         fresh = self._seconds if seconds is None else seconds
-        async with self._locks[key]:
-            entry = self._entries.get(key)
-            if entry is None or self._clock() - entry[0] >= fresh:
-                entry = (self._clock(), await read())
-                self._keep(key, entry)
-            return entry[1]
+        entry = self._entry(key, fresh)
+        if entry is None:
+            async with self._locks[key]:
+                entry = self._entry(key, fresh)
+                if entry is None:
+                    entry = (self._clock(), await read())
+                    self._keep(key, entry)
+        return entry[1]
 
     def forget(self, key: Hashable) -> None:
         """Have the next caller read a value anew."""
@@ -65,6 +68,11 @@ class SharedCache(Generic[T]):
         """Return the value that was read last, however long ago; None without one."""
         entry = self._entries.get(key)
         return entry[1] if entry else None
+
+    def _entry(self, key: Hashable, seconds: float) -> tuple[float, T] | None:
+        """Return the entry whose value was read less than ``seconds`` ago."""
+        entry = self._entries.get(key)
+        return entry if entry is not None and self._clock() - entry[0] < seconds else None
 
     def _keep(self, key: Hashable, entry: tuple[float, T]) -> None:
         """Keep the value as the latest one; the oldest goes, never one that somebody is about to look at."""

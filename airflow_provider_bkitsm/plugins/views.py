@@ -80,10 +80,10 @@ async def read_story(
 _MOST_ROWS = 20_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=30)
-# Seconds for which people who may read the same DAGs share one read of the database.
-_SHARED = 3.0
-# After a click what is known comes at once, and the next request reads anew.
-_KNOWN = 15.0
+SHARED_SECONDS = 3.0
+"""For how long people who may read the same DAGs share one read of the database."""
+KNOWN_SECONDS = 15.0
+"""For how long after a click: what is known comes at once, and the next request reads anew."""
 # A poller notes at most once a minute that ITSM answered one of its polls.
 _POLLED = timedelta(hours=1)
 
@@ -126,11 +126,11 @@ class ApprovalViews:
         self.live, self.mine, self.sent = TicketCache(itsm), PersonTickets(itsm), SentTickets()
         self._rights = TicketRights(self._gateway)
         self._rows: dict[TaskKey, tuple[tuple[Any, ...], Row]] = {}
-        self._waits: SharedCache[list[ApprovalWait]] = SharedCache(_SHARED)
-        self._polls: SharedCache[dict[str, datetime]] = SharedCache(_SHARED)
-        self._gateways: SharedCache[Gateway | None] = SharedCache(_SHARED)
-        self._collectors: SharedCache[list[CollectorRow]] = SharedCache(_SHARED)
-        self._stories: SharedCache[tuple[dict[str, Any] | None, str]] = SharedCache(_SHARED)
+        self._waits: SharedCache[list[ApprovalWait]] = SharedCache(SHARED_SECONDS)
+        self._polls: SharedCache[dict[str, datetime]] = SharedCache(SHARED_SECONDS)
+        self._gateways: SharedCache[Gateway | None] = SharedCache(SHARED_SECONDS)
+        self._collectors: SharedCache[list[CollectorRow]] = SharedCache(SHARED_SECONDS)
+        self._stories: SharedCache[tuple[dict[str, Any] | None, str]] = SharedCache(SHARED_SECONDS)
 
     async def listed(self, user: Any, wanted: Wanted) -> dict[str, Any]:
         """Return one page of the list by task. Only the open tickets of this page are read anew from ITSM.
@@ -152,7 +152,7 @@ class ApprovalViews:
 
         :param waits_for_itsm: False returns what is known, and ITSM is asked behind the answer.
         """
-        listing = await self._listing(user, wanted, seconds=_SHARED if waits_for_itsm else _KNOWN)
+        listing = await self._listing(user, wanted, seconds=None if waits_for_itsm else KNOWN_SECONDS)
         page = await in_thread(self._with_rows, ticket_page_of, listing, wanted)
         leads = [ticket.lead for ticket in page.rows]
         answered = await self._refresh(listing, leads, waits=waits_for_itsm)
@@ -253,7 +253,7 @@ class ApprovalViews:
         elsewhere = {ticket for ticket, one in sent.items() if spoken.get(ticket[0], one.dialect) != one.dialect}
         return [ticket for ticket in named if ticket not in elsewhere]
 
-    async def _listing(self, user: Any, wanted: Wanted, *, seconds: float = _SHARED) -> Listing:
+    async def _listing(self, user: Any, wanted: Wanted, *, seconds: float | None = None) -> Listing:
         """Read what a list is made of. People who may read the same DAGs share it for some seconds."""
         dags = await in_thread(readable_dags, user)
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)

@@ -68,6 +68,22 @@ async def test_for_who_wants_it_at_once_an_answer_is_good_for_longer():
     assert await reads.ask() == 2
 
 
+async def test_who_has_an_answer_that_is_good_waits_for_no_read_under_way():
+    reads, reading = Reads(), asyncio.Event()
+
+    async def endless() -> int:
+        reading.set()
+        await asyncio.Event().wait()
+        return 0
+
+    await reads.ask()
+    reads.now = 10
+    under_way = asyncio.create_task(reads.remembering.get("k", endless))
+    await reading.wait()
+    assert await asyncio.wait_for(reads.remembering.get("k", reads.read, seconds=15), 10) == 1
+    under_way.cancel()
+
+
 async def test_nobody_gets_the_answer_to_another_question():
     reads = Reads()
     assert [await reads.ask("a"), await reads.ask("b"), await reads.ask("a")] == [1, 2, 1]

@@ -15,6 +15,7 @@ import pytest
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
+from airflow_provider_bkitsm.plugins import views
 from tests.plugins.people import Person
 from tests.plugins.test_views import CONN, DOCUMENT, NOW, READER, Pages, pages, wait  # noqa: F401
 
@@ -129,6 +130,25 @@ def test_what_is_known_comes_without_waiting_for_itsm_which_is_asked_all_the_sam
     assert (at_once["sn"], at_once["stale"]) == (one.sn, True)
     (later,) = pages.get("tickets")["rows"]
     assert (later["title"] != "", later["stale"]) == (True, False)
+
+
+@pytest.fixture
+def unshared(monkeypatch) -> None:
+    monkeypatch.setattr(views, "SHARED_SECONDS", 0.0)
+    monkeypatch.setattr(views, "KNOWN_SECONDS", 3600.0)
+
+
+def test_a_change_of_filters_waits_for_no_read_of_the_database(unshared, pages, wait, monkeypatch):
+    """What an open page has just read is shown; the request that follows has what is new."""
+    one = wait()
+    assert pages.get("tickets")["total"] == 1
+    shared(pages, replace(one, sn="REQ2026000000000001"), task("dag", "second"))
+    assert pages.get("tickets", wait=False)["total"] == 1
+    assert pages.get("tickets")["total"] == 2
+    # Of a page that was hidden meanwhile, what is known is too old.
+    monkeypatch.setattr(views, "KNOWN_SECONDS", 0.0)
+    shared(pages, replace(one, sn="REQ2026000000000002"), task("dag", "third"))
+    assert pages.get("tickets", wait=False)["total"] == 3
 
 
 def ended(run_id: str, minutes: int, outcome: Outcome = Outcome.REJECTED, **changes: Any) -> ApprovalWait:
