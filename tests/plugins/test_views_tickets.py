@@ -138,7 +138,8 @@ def unshared(monkeypatch) -> None:
     monkeypatch.setattr(views, "KNOWN_SECONDS", 3600.0)
 
 
-def test_a_change_of_filters_waits_for_no_read_of_the_database(unshared, pages, wait, monkeypatch):
+@pytest.mark.usefixtures("unshared")
+def test_a_change_of_filters_waits_for_no_read_of_the_database(pages, wait, monkeypatch):
     """What an open page has just read is shown; the request that follows has what is new."""
     one = wait()
     assert pages.get("tickets")["total"] == 1
