@@ -128,16 +128,18 @@ def test_a_decision_has_who_when_how_long_and_on_what_it_rests(site, recorded, l
 
 
 @pytest.mark.parametrize(
-    ("language", "reason", "says"),
+    ("language", "reason", "says", "asked_by"),
     [
-        ("en", Reason.SELF_APPROVED, "nobody but who asked has said yes"),
-        ("zh-CN", Reason.SELF_APPROVED, "除申请人本人外没有其他人同意"),
-        ("en", Reason.TOO_FEW_APPROVERS, "too few people have said yes"),
-        ("zh-CN", Reason.TOO_FEW_APPROVERS, "同意的人数不足"),
+        ("en", Reason.SELF_APPROVED, "nobody but who asked has said yes", "Asked by"),
+        ("zh-CN", Reason.SELF_APPROVED, "除申请人本人外没有其他人同意", "申请人"),
+        ("en", Reason.TOO_FEW_APPROVERS, "too few people have said yes", "Asked by"),
+        ("zh-CN", Reason.TOO_FEW_APPROVERS, "同意的人数不足", "申请人"),
+        ("en", Reason.REQUESTER_UNKNOWN, "who asked is not known", "Asked by"),
+        ("zh-CN", Reason.REQUESTER_UNKNOWN, "不知道是谁申请的", "申请人"),
     ],
 )
 def test_p3_a_yes_that_the_separation_of_duties_does_not_take_is_told_as_none(
-    site, recorded, language, reason, says
+    site, recorded, language, reason, says, asked_by
 ):
     wait = recorded(state="failed")
     at = len(site.tickets.founds) - 1
@@ -149,6 +151,9 @@ def test_p3_a_yes_that_the_separation_of_duties_does_not_take_is_told_as_none(
     assert card.find_elements("css selector", ".badge.rejected")
     assert page.all(".badge.approved") == []
     page.one("[data-card=runs]", text="carol")
+    page = site.open("approvals?view=decided", language=language)
+    row = page.one(f"tr[data-sn='{wait.sn}'][data-status=rejected]", text=says)
+    assert "carol" in row.find_element("css selector", f"[data-label='{asked_by}']").text
 
 
 @both_languages
