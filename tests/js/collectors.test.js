@@ -68,7 +68,7 @@ test("a collector is named by its connection and its number, as an address has t
 test("the history says what changed and what did not", () => {
   const entry = {
     at: "2026-03-01T11:00:00+00:00",
-    event: "approved",
+    event: "ticket_opened",
     application: 2,
     from_state: "waiting",
     to_state: "success_apply",
@@ -78,12 +78,28 @@ test("the history says what changed and what did not", () => {
   const line = (values) => HISTORY_COLUMNS.map(({ cell }) => texts(cell(values, NOW)).join(" "));
   assert.deepEqual(line(entry), [
     "1 h 0 min ago",
-    "approved Application 2",
+    "Ticket opened ticket_opened · Application 2",
     "waiting → success_apply",
     "REQ1",
   ]);
   const noted = line({ ...entry, to_state: "waiting", reason: "again" });
   assert.deepEqual(noted.slice(2), ["waiting", "REQ1 · again"]);
+  const decided = { ...entry, event: "decided", reason: "approved" };
+  assert.equal(line(decided)[3], "REQ1 · Approved");
+  speak("zh-CN");
+  assert.deepEqual(
+    [1, 3].map((place) => line(decided)[place]),
+    ["已有审批结果 decided · 第 2 次申请", "REQ1 · 已通过"],
+  );
+  assert.equal(line({ ...entry, event: "unheard_of" })[1], "unheard_of · 第 2 次申请");
+});
+
+test("a collector without a digest yet has no line for it", () => {
+  const picture = { width: 1, height: 1, boxes: [], ways: [] };
+  const details = (digest) =>
+    new Page({}).details({ picture, error: "", history: [], digest, payload: {} }, NOW);
+  assert.equal(all(details("sha256:1"), "dt").length, 1);
+  assert.equal(all(details(""), "dt").length, 0);
 });
 
 test("the picture shows the state, the way it has gone, and names in the reader's language", () => {

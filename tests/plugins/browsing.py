@@ -36,12 +36,15 @@ WIDE = (1400, 900)
 
 
 class FilledStore(Store):
-    """The collectors' store, whose collectors have no history yet."""
+    """The collectors' store, whose collectors have just been applied for."""
 
     def detail(self, *key: Any) -> dict[str, Any]:  # type: ignore[override]
         row = next(one for one in self.rows if one.collector_config_id == key[1])
         picture = state_diagram(row.state, ()).as_dict()
-        return {**collector_row(row), "payload": {"etl": 1}, "error": "", "picture": picture, "history": []}
+        entry = {"event": "ticket_opened", "from_state": row.state, "to_state": row.state, "reason": ""}
+        entry |= {"version": 1, "application": 1, "sn": "REQ1", "run_id": "run", "at": row.updated_at.isoformat()}
+        known = {"payload": {"etl": 1}, "error": "", "picture": picture, "history": [entry]}
+        return {**collector_row(row), **known}
 
 
 @dataclass

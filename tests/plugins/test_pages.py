@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_bkitsm.approvals.rows import Status
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.plugins import api_actions, pages, reminders
+from tests.test_docs_collectors import EVENTS
 
 ASSETS = Path(pages.__file__).with_name("assets")
 EVERYTHING = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.iterdir()}
@@ -39,8 +40,9 @@ def test_what_is_empty_and_every_dialog_has_a_second_sentence(name):
     assert {f"{one}_more" for one in spoken} - KEYS == set()
 
 
-def test_every_status_and_reason_has_its_words():
+def test_every_status_event_and_reason_has_its_words():
     assert {f"s_{one}" for one in (*Status, *Outcome)} <= KEYS
+    assert {f"e_{event}" for event in EVENTS} <= KEYS
     assert {"by_callback", "by_poll"} <= KEYS
     spoken = {str(one) for one in Reason} - {Reason.OPEN.value, Reason.APPROVED.value}
     spoken |= {*reminders.REFUSALS, api_actions.NOT_OPEN, api_actions.NOBODY}

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from airflow_provider_bkitsm.approvals.rows import TaskKey
+from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from demo.browser import Browser
 from tests.e2e.reminding import FILE
@@ -224,6 +226,15 @@ def test_the_list_is_saved_as_a_file_with_its_filters(site, waits, tmp_path, lan
     assert "Other" not in text
     assert {"en": "Minutes to decide", "zh-CN": "审批用时"}[language] in text
     assert titles(page) == ["日志"]
+
+
+@pytest.mark.parametrize(("language", "event"), [("en", "Ticket opened"), ("zh-CN", "已提单")])
+def test_a_collectors_history_is_told_in_words_with_the_events_name(site, language, event):
+    owner, now = Owner(dag_id="dag", run_id="run", task_id="wait"), datetime.now(UTC)
+    times = {"created_at": now, "updated_at": now}
+    site.store.rows.append(CollectorRow(bklog_conn_id="bklog", collector_config_id=7, owner=owner, **times))
+    history = site.open("collectors", language=language).one("section[data-card=history]", text=event)
+    assert "ticket_opened" in history.text
 
 
 @pytest.mark.parametrize(("language", "back"), [("en", "Approvals"), ("zh-CN", "审批")])

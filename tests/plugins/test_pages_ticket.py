@@ -181,18 +181,21 @@ def test_in_chinese_they_stay_as_itsm_wrote_them(site, recorded):
 
 
 @pytest.mark.parametrize(
-    ("language", "was_sent", "too_soon"),
+    ("language", "reminds", "was_sent", "too_soon"),
     [
-        ("en", "The reminder was sent", "less than a minute ago"),
-        ("zh-CN", "提醒已发送", "一分钟内已经催办过"),
+        ("en", "Airflow reminds the approvers", "The reminder was sent", "less than a minute ago"),
+        ("zh-CN", "将按 Airflow 中配置的方式提醒审批人", "提醒已发送", "一分钟内已经催办过"),
     ],
 )
-def test_a_reminder_is_sent_once_a_minute(site, recorded, monkeypatch, tmp_path, language, was_sent, too_soon):
+def test_a_reminder_is_sent_once_a_minute(
+    site, recorded, monkeypatch, tmp_path, language, reminds, was_sent, too_soon
+):
     monkeypatch.setenv("AIRFLOW__BKITSM__REMIND", "tests.e2e.reminding.note")
     wait = recorded()
     page = opened(site, wait, language=language)
     for says in (was_sent, too_soon):
         page.click("#remind")
+        page.one("dialog", text=reminds)
         page.click("#send")
         page.one("dialog .notice", text=says)
         page.click("dialog .button", text={"en": "Close", "zh-CN": "关闭"}[language])

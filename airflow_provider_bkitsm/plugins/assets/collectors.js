@@ -19,7 +19,7 @@ import {
 } from "./dom.js";
 import { frame, isNew, pulse, refresh } from "./page.js";
 import { ago } from "./times.js";
-import { language, say } from "./words.js";
+import { WORDS, language, say } from "./words.js";
 
 /** What names a collector in an address and in requests; null where nothing does. */
 export function keyOf({ bklog_conn_id, collector_config_id }) {
@@ -46,16 +46,17 @@ export const HISTORY_COLUMNS = [
   {
     name: "event",
     cell: (entry) => {
+      const name = el("span", { class: "mono" }, entry.event);
       const application = say("application", entry.application);
-      const event = el("span", { class: "mono" }, entry.event);
-      return el("td", {}, event, el("div", { class: "small soft" }, application));
+      const below = el("div", { class: "small soft" }, name, ` · ${application}`);
+      return el("td", {}, eventWord(entry.event), below);
     },
   },
   { name: "change", cell: (entry) => el("td", { class: "small" }, changeText(entry)) },
   {
     name: "note",
-    cell: ({ sn, reason }) =>
-      el("td", { class: "small" }, [sn, reason].filter(Boolean).join(" · ")),
+    cell: (entry) =>
+      el("td", { class: "small" }, [entry.sn, noteText(entry)].filter(Boolean).join(" · ")),
   },
 ];
 
@@ -82,6 +83,16 @@ function timeCell(iso, now) {
 
 function changeText({ from_state, to_state }) {
   return from_state === to_state ? to_state : `${from_state} → ${to_state}`;
+}
+
+/** Events of another version have no word, but their name below it. */
+function eventWord(event) {
+  return `e_${event}` in WORDS ? say(`e_${event}`) : "";
+}
+
+/** Of a decision the note is its outcome. */
+function noteText({ event, reason }) {
+  return event === "decided" && `s_${reason}` in WORDS ? say(`s_${reason}`) : reason;
 }
 
 /* The picture of the states */
@@ -197,7 +208,7 @@ export class Page {
   details({ picture, error, history: entries, digest, payload }, now) {
     const problem = el("div", { class: "notice error" }, `${say("last_error")}: ${error}`);
     const latestFirst = [...entries].reverse();
-    const checksum = el("span", { class: "mono" }, digest);
+    const checksum = digest && el("span", { class: "mono" }, digest);
     return el(
       "div",
       {},

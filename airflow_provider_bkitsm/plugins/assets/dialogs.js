@@ -43,9 +43,12 @@ export function reminder(row, { story, may_remind }) {
   const attributes = { id: "reminder", readonly: true, rows: 5 };
   const text = el("textarea", { ...attributes, "aria-label": say("remind") });
   text.value = reminderText(row, story);
-  const copy = button("copy", { class: "button main", id: "copy" });
-  const send = may_remind ? button("send", { class: "button", id: "send" }) : null;
-  const { show } = opened("remind", "close", text, send, copy);
+  // What reminds them is the main thing where Airflow can do it.
+  const copy = button("copy", { class: may_remind ? "button" : "button main", id: "copy" });
+  const send = may_remind ? button("send", { class: "button main", id: "send" }) : null;
+  const { show } = may_remind
+    ? opened("remind_here", "close", text, copy, send)
+    : opened("remind", "close", text, copy);
   copy.addEventListener("click", async () => {
     if (await isCopied(text)) show(say("copied"), "done");
     else show(say("copy_by_hand"), "");
@@ -60,7 +63,7 @@ export function reminder(row, { story, may_remind }) {
       send.disabled = false;
     }
   });
-  copy.focus();
+  (send ?? copy).focus();
 }
 
 export function reminderText(row, story) {

@@ -210,6 +210,12 @@ export const WORDS = {
   close: ["Close", "关闭"],
   copy: ["Copy", "复制"],
   send: ["Send", "发送"],
+  remind_here: ["Remind", "催办"],
+  remind_here_more: [
+    "Airflow reminds the approvers in the way that is set up there. The text below can be " +
+      "copied as well.",
+    "将按 Airflow 中配置的方式提醒审批人，也可复制以下内容自行发送。",
+  ],
   remind_more: [
     "ITSM has no reminder for an open ticket. Send this text where the approvers will read " +
       "it.",
@@ -298,6 +304,17 @@ export const WORDS = {
   choose: ["Choose a collector", "请选择采集项"],
   choose_more: ["Its states and history appear here.", "其状态和变更历史会显示在这里。"],
   last_error: ["Last error", "最近错误"],
+  e_apply: ["Applied", "提出申请"],
+  e_bypassed: ["Applied, no approval needed", "提出申请，无需审批"],
+  e_recreate: ["Ticket is opened once more", "重新提单"],
+  e_ticket_opened: ["Ticket opened", "已提单"],
+  e_create_refused: ["ITSM opened no ticket", "ITSM 未接受提单"],
+  e_decided: ["Decided", "已有审批结果"],
+  e_resume: ["ETL is tried again", "重试写入 ETL 配置"],
+  e_provisioned: ["ETL written", "已写入 ETL 配置"],
+  e_etl_failed: ["ETL not written", "未能写入 ETL 配置"],
+  e_complete: ["Completed", "接入完成"],
+  e_fail: ["Failed", "接入失败"],
   application: ["Application {0}", "第 {0} 次申请"],
 };
 
