@@ -83,7 +83,7 @@ _RECENT = timedelta(days=30)
 SHARED_SECONDS = 3.0
 """For how long people who may read the same DAGs share one read of the database."""
 KNOWN_SECONDS = 15.0
-"""For how long after a click: what is known comes at once, and the next request reads anew."""
+"""How old the data behind a click's answer may be; the request that follows the click reads anew."""
 # A poller notes at most once a minute that ITSM answered one of its polls.
 _POLLED = timedelta(hours=1)
 
@@ -259,8 +259,8 @@ class ApprovalViews:
         read = partial(self.tickets.waits, dags, since=datetime.now(UTC) - _RECENT)
         waits, polls, names = await asyncio.gather(
             self._waits.get(dags, lambda: in_thread(read), seconds=seconds),
-            self._last_polls(),
-            self._collector_names(dags),
+            self._last_polls(seconds),
+            self._collector_names(dags, seconds),
         )
         context = PageContext(names=names, polls=polls, people=_user_mapping())
         await self.sent.refresh(wait.ticket for wait in waits)
@@ -309,24 +309,26 @@ class ApprovalViews:
         )
         return Viewer(airflow_name=airflow_name(user), itsm_name=name, tickets=tickets), all_answered
 
-    async def _last_polls(self) -> dict[str, datetime]:
+    async def _last_polls(self, seconds: float | None = None) -> dict[str, datetime]:
         """Return when ITSM last answered a poll, by connection."""
         read = partial(self.tickets.polls, since=datetime.now(UTC) - _POLLED)
-        return await self._polls.get("", lambda: in_thread(read))
+        return await self._polls.get("", lambda: in_thread(read), seconds=seconds)
 
-    async def _collector_names(self, dags: frozenset[str]) -> dict[str, str]:
+    async def _collector_names(self, dags: frozenset[str], seconds: float | None) -> dict[str, str]:
         """Return the collectors' names by ticket."""
-        return {row.ticket_sn: _collector_name(row) for row in await self._collector_rows(dags) if row.ticket_sn}
+        rows = await self._collector_rows(dags, seconds)
+        return {row.ticket_sn: _collector_name(row) for row in rows if row.ticket_sn}
 
     async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> CollectorRow | None:
         """Return the collector that this ticket is about."""
         rows = await self._collector_rows(dags) if wait.sn else []
         return next((row for row in rows if row.ticket_sn == wait.sn), None)
 
-    async def _collector_rows(self, dags: frozenset[str]) -> list[CollectorRow]:
+    async def _collector_rows(self, dags: frozenset[str], seconds: float | None = None) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store cannot be used."""
         try:
-            return await self._collectors.get(dags, lambda: in_thread(self.collectors.listed, dags))
+            read = partial(in_thread, self.collectors.listed, dags)
+            return await self._collectors.get(dags, read, seconds=seconds)
         except ItsmError:
             return []
 
