@@ -19,10 +19,9 @@ import random
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
@@ -32,6 +31,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.models import TicketState
 from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.v2 import calls
+from airflow_provider_bkitsm.itsm.v2.parsing import to_shanghai
 from airflow_provider_bkitsm.tickets import poller
 from benchmarks.report import machine, publish
 
@@ -44,7 +44,6 @@ _BEFORE, _AFTER = 900.0, 1200.0
 _GATEWAY = Gateway(conn_id=CONN, root="https://itsm.example", app_code="drill", app_secret="-")
 
 _STEP = {"state_id": 1, "name": "s", "processors_type": "PERSON", "processors": "alice"}
-_OF_ITSM = ZoneInfo("Asia/Shanghai")
 _STATUS = {"ticket_url": "", "operations": [], "current_status": "RUNNING", "current_steps": [_STEP]}
 
 
@@ -144,7 +143,7 @@ class SimulatedItsm(ItsmAsyncHook):
 
 
 def _opened(sn: str) -> dict[str, Any]:
-    return {"id": 1, "sn": sn, "title": "drill", "create_at": f"{datetime.now(_OF_ITSM):%Y-%m-%d %H:%M:%S}"}
+    return {"id": 1, "sn": sn, "title": "drill", "create_at": to_shanghai(datetime.now(UTC))}
 
 
 @dataclass(frozen=True, kw_only=True)
