@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from xdist.scheduler import LoadScopeScheduling
@@ -26,8 +25,8 @@ from demo.sandbox_process import SandboxProcess
 from tests.collectors.servers import postgres
 from tests.e2e import naming
 from tests.e2e.browsing import evil, page, signed_in, viewer, window, window_of_viewer  # noqa: F401
+from tests.e2e.copied_airflow import CopiedAirflow
 from tests.e2e.second_server import second, stored  # noqa: F401
-from tests.plugins.database import make_tables
 from tests.upgrade.wheels import BEFORE_THE_MOVE, has_history
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,11 +72,6 @@ CALM = {
 }
 # As components and tasks log it. Addresses and loggers hold the word too.
 _ERROR = re.compile(r"\[(?:error|critical) |\"level\":\"(?:error|critical)\"|Traceback")
-# As `airflow db migrate` does where the template is another one than before.
-_LOGS_ARE_NAMED = (
-    "INSERT INTO log_template (filename, elasticsearch_id, created_at)"
-    " SELECT :template, elasticsearch_id, created_at FROM log_template ORDER BY id DESC LIMIT 1"
-)
 UPGRADE = "test_upgrade.py"
 # What stays together, on one worker, shares an Airflow with all else there that uses the same database; the last
 # three have their own. What takes longest comes first: the next is for whichever worker is free.
@@ -107,31 +101,6 @@ class ByDatabase(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return str(_apart(nodeid))
-
-
-# As `python -m airflow`, but for the quarter of each start that goes into looking for garbage among the modules.
-_AIRFLOW = """
-import gc, runpy
-gc.set_threshold(100_000)
-runpy.run_module("airflow", run_name="__main__", alter_sys=True)
-"""
-
-
-class CopiedAirflow(LocalAirflow):
-    """An Airflow whose tables are a copy: to make them costs what the start of another component does."""
-
-    command = (sys.executable, "-c", _AIRFLOW)
-
-    def migrate(self) -> None:
-        """Make its tables where there are none, and write in them how its logs are named."""
-        engine = create_engine(self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
-        if inspect(engine).has_table("log_template"):
-            return
-        make_tables(engine.url.render_as_string(hide_password=False))
-        template = self.env.get("AIRFLOW__LOGGING__LOG_FILENAME_TEMPLATE")
-        if template is not None:
-            with engine.begin() as connection:
-                connection.execute(text(_LOGS_ARE_NAMED), {"template": template})
 
 
 def clean(airflow: LocalAirflow, *tables: str, before: datetime) -> None:

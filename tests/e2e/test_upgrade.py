@@ -15,7 +15,8 @@ from airflow_provider_bkitsm.collectors.migrations import MIGRATIONS
 from airflow_provider_bkitsm.collectors.store import CollectorStore
 from benchmarks.versions import importing
 from tests.collectors.servers import postgres
-from tests.e2e.conftest import CALM, DAG_ID, ROOT, CopiedAirflow
+from tests.e2e.conftest import CALM, DAG_ID, ROOT
+from tests.e2e.copied_airflow import CopiedAirflow
 from tests.e2e.gates import DECISIONS
 from tests.e2e.outlasting import BY_CALLBACK, BY_POLL, Outlasting, wait_for_all
 from tests.upgrade.wheels import BEFORE_THE_MOVE, install_wheel

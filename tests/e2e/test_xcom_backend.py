@@ -10,7 +10,8 @@ import pytest
 
 from demo.airflow_api import wait_until
 from demo.local_airflow import LocalAirflow
-from tests.e2e.conftest import CALM, CopiedAirflow
+from tests.e2e.conftest import CALM
+from tests.e2e.copied_airflow import CopiedAirflow
 from tests.e2e.named_dags.named import NAMES, ONE_TASK
 from tests.e2e.naming import LOGS_BY_NUMBER, NamedRun
 
