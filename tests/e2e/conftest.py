@@ -67,6 +67,10 @@ CALM = {
     # A test that changes a DAG's file says so: to parse them all every ten seconds would take a core.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3600",
+    # Four Airflows share two processors: what they do while nothing happens is most of what they could do.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "5",
     # A worker whose first request is not answered within five seconds fails its task: too soon on a busy machine.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
 }
