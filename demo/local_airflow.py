@@ -33,7 +33,7 @@ _MORE = {
 }
 # As the health page names them; the API server answers for the database.
 _HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
-_START_SECONDS = 240.0
+_START_SECONDS = 480.0
 _USER = "admin"
 # SQLite lets one process write at a time; on a slow disk the others have to wait longer than its default of 5 s.
 # Not much longer: Airflow's API server notes on its event loop who triggers a run, and while that waits for a lock
