@@ -202,7 +202,12 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 def files_stamp(route: Route, client_cert: tuple[str, str] | None) -> Stamp:
-    """Return what changes when one of the named files does: certificates are renewed while a triggerer runs."""
+    """Return what changes when one of the named files does: certificates are renewed while a triggerer runs.
+
+    Without TLS none of them is read.
+    """
+    if not (route.tls or route.proxy):
+        return ()
     named = ((route.ca,) if route.ca and route.verify else ()) + (client_cert or ())
     return tuple(_file_stamp(path) for path in named)
 

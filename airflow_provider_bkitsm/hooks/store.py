@@ -172,11 +172,11 @@ def _engine_at(conn_id: str, _uri: str, keeps_open: bool) -> Engine:
     hook = connection.get_hook(hook_params={"connection": connection})
     engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=pool)
     if keeps_open:
-        _try_after_pauses(engine)
+        try_after_pauses(engine)
     return engine
 
 
-def _try_after_pauses(engine: Engine) -> None:
+def try_after_pauses(engine: Engine) -> None:
     """Have a connection tried before its use after a pause; the pool's own pre-ping tries it before each use."""
     from sqlalchemy import event
     from sqlalchemy.exc import DisconnectionError

@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Executable, Row, Select, and_, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
@@ -53,6 +54,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     handle_event_submit,
     run_with_db_retries,
 )
+from airflow_provider_bkitsm.plugins.metadata.connections import callback_engine
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
@@ -185,8 +187,7 @@ def _rows(query: Executable, **values: Any) -> Sequence[Row[Any]]:
 
     On PostgreSQL a transaction would be two more round trips.
     """
-    with create_session(scoped=False) as session:
-        engine = session.get_bind().engine
+    engine = callback_engine()
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -347,13 +348,14 @@ def _ownership(
 
 
 def _resume(found: Row[Any], message: Message) -> bool:
+    if (
+        message.verdict is not None
+        and wait_can_finish_without_worker(message.waiter, message.verdict)
+        and airflow_can_finish_without_worker()
+    ):
+        with callback_engine().begin() as connection:
+            return _end(connection, found, message.verdict)
     with create_session(scoped=False) as session:
-        if (
-            message.verdict is not None
-            and wait_can_finish_without_worker(message.waiter, message.verdict)
-            and airflow_can_finish_without_worker()
-        ):
-            return _end(session, found, message.verdict)
         if not _lock(session, found):
             return False
         if message.waiter.after_worker and _is_young(found):
@@ -461,7 +463,7 @@ def _lock(session: Session, found: Row[Any]) -> bool:
     return bool(session.connection().execute(_lock_statement(), values).rowcount)
 
 
-def _end(session: Session, waits: Row[Any], verdict: Verdict) -> bool:
+def _end(connection: SqlConnection, waits: Row[Any], verdict: Verdict) -> bool:
     """End the task as Airflow does it for a trigger's ``TaskSuccessEvent``, XComs included, in one transaction.
 
     Airflow writes those XComs in separate transactions after the task has ended, and parses the DAG file to run a
@@ -479,25 +481,25 @@ def _end(session: Session, waits: Row[Any], verdict: Verdict) -> bool:
         "new_end_date": now,
         "new_duration": (now - start).total_seconds(),
     }
-    if not session.connection().execute(_end_statement(), values).rowcount:
+    if not connection.execute(_end_statement(), values).rowcount:
         return False
-    _write_xcoms(session, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
+    _write_xcoms(connection, waits, xcoms_of(verdict) | resumption(waits.trigger_id, verdict))
     log.info("%s: %s %s goes on", verdict.describe(), waits.dag_id, waits.task_id)
     return True
 
 
-def _write_xcoms(session: Session, waits: Row[Any], xcoms: dict[str, Any]) -> None:
+def _write_xcoms(connection: SqlConnection, waits: Row[Any], xcoms: dict[str, Any]) -> None:
     """Replace XComs without loading the earlier values."""
-    _delete_xcoms(session, waits, xcoms)
+    _delete_xcoms(connection, waits, xcoms)
     task = _task_columns(waits)
     rows = [{"key": key, "value": value, **task} for key, value in xcoms.items()]
-    session.connection().execute(_insert_xcoms_statement(), rows)
+    connection.execute(_insert_xcoms_statement(), rows)
 
 
-def _delete_xcoms(session: Session, waits: Row[Any], keys: Iterable[str]) -> int:
+def _delete_xcoms(connection: SqlConnection, waits: Row[Any], keys: Iterable[str]) -> int:
     """Delete XComs; return how many existed."""
     values = {"keys": list(keys), **_task_columns(waits)}
-    return session.connection().execute(_delete_xcoms_statement(), values).rowcount
+    return connection.execute(_delete_xcoms_statement(), values).rowcount
 
 
 def _task_columns(waits: Row[Any]) -> dict[str, Any]:
@@ -510,9 +512,10 @@ def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> No
     Airflow clears XComs only for tries that begin on a worker. So an earlier round's result is deleted here, and
     this round's state takes its place.
     """
-    has_result = _delete_xcoms(session, waits, (*RESULT_KEYS, VERDICT_KEY)) > 0
+    connection = session.connection()
+    has_result = _delete_xcoms(connection, waits, (*RESULT_KEYS, VERDICT_KEY)) > 0
     result = {"return_value": message.result.as_dict()} if has_result else {}
-    _write_xcoms(session, waits, result | resumption(waits.trigger_id, message.verdict))
+    _write_xcoms(connection, waits, result | resumption(waits.trigger_id, message.verdict))
     eager = [joinedload(relation) for relation in (TaskInstance.dag_model, TaskInstance.dag_run)]
     task_instance = session.get_one(TaskInstance, waits.id, options=eager)
     event = TriggerEvent(message.event)  # type: ignore[no-untyped-call]

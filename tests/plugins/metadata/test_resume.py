@@ -341,8 +341,6 @@ def test_p1_nothing_is_left_half_done_when_airflow_cannot_end_the_task(airflow, 
 @contextmanager
 def before_the_lock(act: Callable[[], None]) -> Iterator[None]:
     """Do something once, right before a task instance is locked."""
-    from airflow import settings
-
     acts = iter([act])
 
     def locks(_connection, _cursor, statement, *_more):
@@ -350,11 +348,11 @@ def before_the_lock(act: Callable[[], None]) -> Iterator[None]:
             for one in acts:
                 one()
 
-    event.listen(settings.engine, "before_cursor_execute", locks)
+    event.listen(Engine, "before_cursor_execute", locks)
     try:
         yield
     finally:
-        event.remove(settings.engine, "before_cursor_execute", locks)
+        event.remove(Engine, "before_cursor_execute", locks)
     assert next(acts, None) is None, "nothing was locked"
 
 
