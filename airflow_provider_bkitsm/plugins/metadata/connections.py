@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.hooks.store import try_after_pauses
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import create_session
 
 # As many as there are threads for callbacks.
-_POOL = {"pool_size": 4, "pool_recycle": 300}
+_POOL = {"pool_size": 4, "max_overflow": 0, "pool_recycle": 300}
 
 
 def callback_engine() -> Engine:
