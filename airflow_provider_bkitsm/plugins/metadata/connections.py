@@ -6,14 +6,18 @@ Airflow tries each connection before each use, which is a third of a callback's 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.hooks.store import try_after_pauses
-from airflow_provider_bkitsm.plugins.metadata.airflow_models import create_session
+from airflow_provider_bkitsm.plugins.metadata.airflow_models import create_session, run_with_db_retries
 
+P = ParamSpec("P")
+T = TypeVar("T")
 # As many as there are threads for callbacks.
 _POOL = {"pool_size": 4, "max_overflow": 0, "pool_recycle": 300}
 
@@ -40,3 +44,15 @@ def _engine_beside(airflow: Engine) -> Engine:
     engine = create_engine(airflow.url, creator=opened, hide_parameters=True, **_POOL)
     try_after_pauses(engine)
     return engine
+
+
+def with_db_retries(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do something in a transaction of its own; repeat it as Airflow does where the database fails.
+
+    What Airflow has for that costs each call, so it is asked after a failure alone.
+    """
+    try:
+        return do(*args, **kwargs)
+    except DBAPIError:
+        repeated: T = run_with_db_retries()(do, *args, **kwargs)
+        return repeated

@@ -52,9 +52,8 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     XComModel,
     create_session,
     handle_event_submit,
-    run_with_db_retries,
 )
-from airflow_provider_bkitsm.plugins.metadata.connections import callback_engine
+from airflow_provider_bkitsm.plugins.metadata.connections import callback_engine, with_db_retries
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
@@ -145,12 +144,12 @@ class AirflowMetadata:
         ticket to the task. Without either the worker is only woken, and reads its own ticket. ITSM calls
         back only once, so a transaction that the database aborted is repeated.
         """
-        found, opening = self._rows.pop(waiter.ti_id, None) or (run_with_db_retries()(_read, waiter), None)
+        found, opening = self._rows.pop(waiter.ti_id, None) or (_read(waiter), None)
         message = None if found is None else _message(found, waiter, verdict, opening)
         if found is None or message is None:
             return False
         message = _with_stored_end(found, message, opening)
-        resumed: bool = run_with_db_retries()(_resume, found, message)
+        resumed = with_db_retries(_resume, found, message)
         if resumed and message.verdict is not None:
             telemetry.decided(message.verdict, conn_id=waiter.conn_id, way="callback")
         return resumed
@@ -187,11 +186,15 @@ def _rows(query: Executable, **values: Any) -> Sequence[Row[Any]]:
 
     On PostgreSQL a transaction would be two more round trips.
     """
-    engine = callback_engine()
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-        return connection.execute(query, values).all()
+
+    def read() -> Sequence[Row[Any]]:
+        engine = callback_engine()
+        with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            return connection.execute(query, values).all()
+
+    return with_db_retries(read)
 
 
 _KEY = ("dag_id", "run_id", "task_id", "map_index")

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, delete, event, select
+from sqlalchemy import Engine, delete, event, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
@@ -363,6 +363,32 @@ def test_p1_a_transaction_that_the_database_gave_up_is_made_again(airflow, wait)
     one = wait()
     with before_the_lock(give_up):
         assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "success"
+
+
+def end_other_connections(database: str) -> None:
+    """Have PostgreSQL close every connection but the one that asks, as a restart of it does; a file has none."""
+    from airflow import settings
+
+    if database == "sqlite":
+        return
+    with settings.engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+def test_p1_connections_that_the_database_has_closed_lose_no_callback(airflow, wait, database):
+    """Connections are trusted while callbacks come; who ends them does not tell."""
+    first, one = wait(), wait()
+    assert airflow.waiting(first.sn, "itsm").waiters == (first.waiter,)
+    end_other_connections(database)
+    assert airflow.waiting(one.sn, "itsm").waiters == (one.waiter,)
+    end_other_connections(database)
+    assert airflow.resume(one.waiter, one.verdict) is True
     assert one.row().state == "success"
 
 
