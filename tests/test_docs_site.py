@@ -270,7 +270,7 @@ def test_a_page_that_shows_another_keeps_its_own_title():
         ("airflow_provider_bkitsm.itsm.outcome.Outcome", ".. autoclass:: {}\n```"),
         ("airflow_provider_bkitsm.itsm.outcome.Outcome with x y", ".. autoclass:: {}\n   :members: x, y\n```"),
         ("airflow_provider_bkitsm.exceptions with all", ".. automodule:: {}\n   :members: \n```"),
-        ("airflow_provider_bkitsm.itsm.outcome.judge", ".. autofunction:: {}\n```"),
+        ("airflow_provider_bkitsm.itsm.approval_rule.judge", ".. autofunction:: {}\n```"),
     ],
 )
 def test_a_first_sentence_of_the_api_becomes_the_whole_docstring(mark, directive):

@@ -8,6 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_bkitsm.itsm.approval_rule import (
+    Answer,
+    Judgement,
+    approve_result_answer,
+    field_answer,
+    judge,
+)
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
 from airflow_provider_bkitsm.itsm.duties import unmet_duty
 from airflow_provider_bkitsm.itsm.errors import (
@@ -19,15 +26,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_field
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
-from airflow_provider_bkitsm.itsm.outcome import (
-    Answer,
-    Judgement,
-    Outcome,
-    Reason,
-    approve_result_answer,
-    field_answer,
-    judge,
-)
+from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict, VerdictPolicy, answer_text
 
 VERDICT_FIELD = "approval_result"
