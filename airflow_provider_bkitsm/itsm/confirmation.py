@@ -26,7 +26,7 @@ from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.itsm.outcome import DUTIES, Outcome, Reason
-from airflow_provider_bkitsm.itsm.people import is_shown_as
+from airflow_provider_bkitsm.itsm.people import is_shown_as, joined_names
 from airflow_provider_bkitsm.itsm.protocol import read_json
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import about_ticket, read_verdict
@@ -162,7 +162,8 @@ def lacks_requester(
     """
     policy = verdict.policy
     forbids = policy is not None and policy.forbid_self_approval
-    return forbids and request is None and not (settings or {}).get(REQUESTER) and shows_marker(verdict.title)
+    is_named = joined_names((settings or {}).get(REQUESTER)) is not None
+    return forbids and request is None and not is_named and shows_marker(verdict.title)
 
 
 def _of_unknown_requester(verdict: Verdict) -> Verdict:

@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FlowStep
 from airflow_provider_bkitsm.itsm.outcome import Reason
-from airflow_provider_bkitsm.itsm.people import person_key, read_people, read_person
+from airflow_provider_bkitsm.itsm.people import joined_names, person_key, read_people, read_person
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
 THE_REQUESTER = "requester"
@@ -44,12 +44,6 @@ def requester_of_run(person: object, mapping: Mapping[str, Any]) -> str:
     if not isinstance(person, str) or not person.strip():
         return ""
     return read_person("requester", str(mapping.get(person, person)))
-
-
-def joined_names(*given: str | None) -> str | None:
-    """Return everybody who is named, each once and in one order, with commas between them; None for nobody."""
-    people = {person_key(name): name for text in given for name in (text or "").split(",") if name}
-    return ",".join(people[key] for key in sorted(people)) or None
 
 
 def unmet_duty(policy: VerdictPolicy, agreed: Iterable[str]) -> Reason | None:

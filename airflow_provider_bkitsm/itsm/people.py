@@ -59,6 +59,16 @@ def person_key(name: str) -> str:
     return re.split(r"[(（]", name, maxsplit=1)[0].strip().casefold()
 
 
+def joined_names(*given: str | None) -> str | None:
+    """Return everybody who is named, each once and in one order, with commas between them; None for nobody.
+
+    What cannot be a name is kept, and is nobody's; what a template makes of nothing names nobody.
+    """
+    names = [name for text in given if text for name in _listed(str(text))]
+    people = {key: name for name in names if (key := person_key(name)) and name not in _NOTHING}
+    return ",".join(people[key] for key in sorted(people)) or None
+
+
 def is_shown_as(shown: str, name: str) -> bool:
     """Whether ITSM shows a person so: some versions show ``name(name)``."""
     return shown == name or shown.startswith(f"{name}(")
@@ -88,7 +98,14 @@ def _names_of_text(field: str, text: str) -> Iterator[str]:
     yield from (name for part in _SEPARATORS.split(text) if (name := part.strip()))
 
 
-def _literal(text: str) -> object:
+def _listed(text: str) -> Iterator[str]:
+    """Yield what stands between the separators of a text, or in the list that it spells."""
+    listed = _literal(text)
+    members = _SEPARATORS.split(text) if listed is None else (listed,) if isinstance(listed, str) else listed
+    yield from (str(member).strip() for member in members)
+
+
+def _literal(text: str) -> str | Iterable[object] | None:
     """Return the list or text that a rendered text spells; None where it spells none."""
     if not _LITERAL.match(text):
         return None

@@ -18,6 +18,7 @@ from airflow_provider_bkitsm.itsm.outcome import (
     Reason,
     reason_code,
 )
+from airflow_provider_bkitsm.itsm.people import joined_names
 
 SeenBy = Literal["callback", "poll"]
 E = TypeVar("E", bound=StrEnum)
@@ -61,6 +62,10 @@ class VerdictPolicy:
     forbid_self_approval: bool = False
     min_approvers: int = 0
     requester: str | None = None
+
+    def __post_init__(self) -> None:
+        """Read who asked in any spelling of several people: a name that is nobody's would forbid nothing."""
+        object.__setattr__(self, "requester", joined_names(self.requester))
 
     @property
     def needs_people(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_bkitsm import settings, telemetry
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, CollectItsmHasApply, StoreUnavailable
-from airflow_provider_bkitsm.itsm.duties import REQUESTER, THE_REQUESTER, Approvers, check_can_be_met, joined_names
+from airflow_provider_bkitsm.itsm.duties import REQUESTER, THE_REQUESTER, Approvers, check_can_be_met
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
     ItsmInvalidRequestError,
@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.itsm.errors import (
 )
 from airflow_provider_bkitsm.itsm.form import check_form_text
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.people import read_people, read_person
+from airflow_provider_bkitsm.itsm.people import joined_names, read_people, read_person
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
 from airflow_provider_bkitsm.operators.collector_base import (

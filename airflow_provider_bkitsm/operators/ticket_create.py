@@ -16,9 +16,9 @@ from airflow_provider_bkitsm.itsm.duties import (
     approvers_of_one_step,
     check_can_be_met,
     check_min_approvers,
-    joined_names,
 )
 from airflow_provider_bkitsm.itsm.form import check_form_text
+from airflow_provider_bkitsm.itsm.people import joined_names, read_person
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
@@ -248,8 +248,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     @property
     def _asked_by(self) -> str | None:
         """Names of those who ask, with commas: the requester, and in whose name the ticket is; None: nobody's."""
-        from airflow_provider_bkitsm.itsm.people import read_person
-
         creator = "" if self.creator == THE_REQUESTER else read_person("creator", self.creator)
         return joined_names(self._requester.name, creator)
 
@@ -272,8 +270,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         )
 
     def _creator(self) -> str:
-        from airflow_provider_bkitsm.itsm.people import read_person
-
         return self._requester.name if self.creator == THE_REQUESTER else read_person("creator", self.creator)
 
     def _items(self) -> Sequence[Any]:

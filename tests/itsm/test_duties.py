@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_bkitsm.itsm.confirmation import as_asked
+from airflow_provider_bkitsm.itsm.confirmation import as_asked, lacks_requester
 from airflow_provider_bkitsm.itsm.duties import (
     Approvers,
     approvers_of,
@@ -20,15 +20,16 @@ from airflow_provider_bkitsm.itsm.duties import (
     check_can_be_met,
     check_min_approvers,
     counted_people,
-    joined_names,
     requester_of_run,
     tightened,
     unmet_duty,
 )
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.evidence import Finding, prove, prove_field
+from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.models import FlowStep, FormField, LogEntry, StepAnswer
 from airflow_provider_bkitsm.itsm.outcome import DUTIES, NOBODYS_ANSWER, Outcome, Reason
+from airflow_provider_bkitsm.itsm.people import joined_names
 from airflow_provider_bkitsm.itsm.v2.models import Workflow
 from airflow_provider_bkitsm.itsm.v2.services import steps_of
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
@@ -72,6 +73,30 @@ def test_p3_no_spelling_of_the_requester_is_another_person(shown, asked):
     assert unmet_duty(forbids, [shown]) is Reason.SELF_APPROVED
     assert unmet_duty(policy(min_approvers=2), [shown, "alice"]) is Reason.TOO_FEW_APPROVERS
     assert counted_people(forbids, [shown, "carol"]) == ("carol",)
+
+
+@pytest.mark.parametrize(
+    "asked", ["bob;alice", "bob，alice", "bob\nalice", "['bob', 'alice']", '("alice", "bob")']
+)
+def test_p3_in_no_spelling_of_several_requesters_is_one_of_them_lost(asked):
+    forbids = policy(forbid_self_approval=True, requester=asked)
+    assert [unmet_duty(forbids, [name]) for name in ("alice", "bob")] == [Reason.SELF_APPROVED] * 2
+
+
+@pytest.mark.parametrize("nobody", ["None", "null", " ", ";", "[]", "['']", "(Alice)"])
+def test_p3_what_a_template_makes_of_nothing_is_no_requester(nobody):
+    forbids = policy(forbid_self_approval=True, requester=nobody)
+    assert unmet_duty(forbids, ["alice"]) is Reason.REQUESTER_UNKNOWN
+    assert tightened(forbids, policy(), asked="alice").requester == "alice"
+    verdict = Verdict(
+        sn="REQ1",
+        outcome=Outcome.APPROVED,
+        reason=Reason.APPROVED,
+        current_status="FINISHED",
+        title=marked_title("t", "0" * 16),
+        policy=forbids,
+    )
+    assert lacks_requester(verdict, None, {"requester": nobody})
 
 
 def test_p3_what_the_duties_refuse_is_no_approvers_decision_and_frees_nothing():
