@@ -43,7 +43,10 @@ def requester_of_run(person: object, mapping: Mapping[str, Any]) -> str:
     """
     if not isinstance(person, str) or not person.strip():
         return ""
-    return read_person("requester", str(mapping.get(person, person)))
+    name = read_person("requester", str(mapping.get(person, person)))
+    if not name:
+        raise ItsmInvalidRequestError(f"requester: {person!r} has an empty name in ITSM; nothing was sent to ITSM")
+    return name
 
 
 def unmet_duty(policy: VerdictPolicy, agreed: Iterable[str]) -> Reason | None:

@@ -341,7 +341,9 @@ def test_the_requester_is_the_runs_person_by_the_mapping(person, name):
     assert requester_of_run(person, {"alice@example.com": "alice", "Bob Smith": "bob"}) == name
 
 
-@pytest.mark.parametrize("mapping", [{}, {"Bob Smith": "bob, alice"}, {"Bob Smith": "Bob Smith"}])
+@pytest.mark.parametrize(
+    "mapping", [{}, *({"Bob Smith": name} for name in ("bob, alice", "Bob Smith", "", [], None))]
+)
 def test_a_person_without_a_name_in_itsm_is_an_error_and_nobody_else(mapping):
     with pytest.raises(ItsmInvalidRequestError, match="requester"):
         requester_of_run("Bob Smith", mapping)
