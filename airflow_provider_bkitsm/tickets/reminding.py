@@ -112,14 +112,15 @@ class ReminderWatch:
             del self._at[number]
             item = self._items[number]
             if not item.due(now):
-                self._schedule_next(item, None)
+                self._schedule_next(item, now, None)
                 continue
             task = asyncio.get_running_loop().create_task(self._look_after(item), context=item.context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _schedule_next(self, item: TicketReminders, again: datetime | None) -> None:
-        moments = (again, item.plan.next_at(item.opened, self._now()))
+    def _schedule_next(self, item: TicketReminders, looked_at: datetime, again: datetime | None) -> None:
+        """Look again when something is due that was not at ``looked_at``: it may be by now."""
+        moments = (again, item.plan.next_at(item.opened, looked_at))
         at = min((one for one in moments if one is not None), default=None)
         if at is not None:
             self._schedule(item, at)
@@ -136,7 +137,7 @@ class ReminderWatch:
             except Exception as error:
                 log.warning("Nobody was reminded of ITSM ticket %s now: %s", sn, printable(str(error)))
                 again = now + _AFTER_FAILURE
-        self._schedule_next(item, again)
+        self._schedule_next(item, now, again)
 
 
 _WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, ReminderWatch] = WeakKeyDictionary()

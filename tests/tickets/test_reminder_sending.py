@@ -28,7 +28,7 @@ CONN = "bkitsm_default"
 HOUR = 3600.0
 SENT: list[dict[str, Any]] = []
 FAILURES: list[Exception] = []
-HANGS = threading.Event()
+HANGS, HANGING = threading.Event(), threading.Event()
 SECRET = "hook-token-7"
 
 
@@ -43,6 +43,7 @@ def sends_too(*, reminder: dict[str, Any], **_: Any) -> None:
 
 
 def hangs(**_: Any) -> None:
+    HANGING.set()
     HANGS.wait(10)
 
 
@@ -66,6 +67,7 @@ def _afresh() -> Iterator[None]:
     SENT.clear()
     FAILURES.clear()
     HANGS.clear()
+    HANGING.clear()
     yield
     HANGS.set()
 

@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.itsm.reminders import read_plan
 from airflow_provider_bkitsm.tickets.reminder_sending import TicketReminders
 from airflow_provider_bkitsm.tickets.reminder_store import ReminderStore, open_reminder_store
 from airflow_provider_bkitsm.tickets.reminding import ReminderWatch, reminder_watch
+from airflow_provider_bkitsm.tickets.senders import SenderSpec
 from tests.tickets import test_reminder_sending as sending
 from tests.tickets.test_reminder_sending import SENT, item, opened
 
@@ -134,4 +135,20 @@ async def test_a_clock_that_was_set_back_delays_a_reminder_and_loses_none(connec
     watch.add(one)
     skew[0] = timedelta(seconds=-0.3)
     await until(lambda: bool(SENT))
+    watch.discard(one)
+
+
+async def test_what_becomes_due_while_a_slow_sender_sends_is_sent_after_it(connections, sandbox):
+    clock = sending.Clock()
+    more = {"senders": (SenderSpec(path=f"{sending.__name__}.hangs"), sending.HERE)}
+    plan = read_plan(remind_after=[HOUR, HOUR + 30])
+    one = item(opened(sandbox), clock, plan=plan, **more)
+    sending.HANGS.clear()
+    sending.HANGING.clear()
+    watch = ReminderWatch(now=clock)
+    watch.add(one)
+    await until(sending.HANGING.is_set)
+    clock.pass_by(40)
+    sending.HANGS.set()
+    await until(lambda: len(SENT) == 2)
     watch.discard(one)
