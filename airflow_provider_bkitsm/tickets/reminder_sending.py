@@ -178,6 +178,7 @@ class Sending:
         self._store = store
         self._now = now
         self._threads = threads
+        self._has_sent = False
 
     async def do(self, due: Due) -> Again:
         """Escalate, or else remind; return when to look again, None where all of it is over."""
@@ -196,9 +197,10 @@ class Sending:
     async def _do(self, due: Due, senders: tuple[SenderSpec, ...], ownership: Ownership) -> Again:
         if due.escalation is not None:
             again = await self._escalate(due.escalation, senders, ownership)
-            if again is None:
+            if self._has_sent and again is None:
                 await self._merge(due, senders)
-            return again
+            if self._has_sent or again is not None:
+                return again
         if due.reminder is None:
             return None
         if not senders:
@@ -281,11 +283,12 @@ class Sending:
             await call_store(lambda: self._store.put_off(claim, until))
             return until
         try:
-            again = await self._in_thread(lambda: _send_and_note(self._store, spec, claim, message))
+            is_sent, again = await self._in_thread(lambda: _send_and_note(self._store, spec, claim, message))
         except TimeoutError:
             log.warning("The reminder of ITSM ticket %s may not be sent: %s does not answer", sn, spec.path)
             return self._now() + timedelta(seconds=SENDER_SECONDS)
-        if again is None:
+        if is_sent:
+            self._has_sent = True
             log.info("A message about ITSM ticket %s (%s) to %s: %s", sn, message.kind, to, spec.path)
         return again
 
@@ -366,8 +369,8 @@ def _why_no_hand_over(policy: VerdictPolicy, people: tuple[str, ...], ownership:
     return ""
 
 
-def _send_and_note(store: ReminderStore, spec: SenderSpec, claim: Claim, message: Reminder) -> Again:
-    """Send a message, and store at once that it was sent; return when to try again. Blocks."""
+def _send_and_note(store: ReminderStore, spec: SenderSpec, claim: Claim, message: Reminder) -> tuple[bool, Again]:
+    """Send a message, and store at once that it was sent; return whether it was, and when to try again. Blocks."""
     is_sent = False
     try:
         send = load_sender(spec)
@@ -378,13 +381,13 @@ def _send_and_note(store: ReminderStore, spec: SenderSpec, claim: Claim, message
     except Exception as error:
         if is_sent:
             _note_late(store, claim, message)
-            return None
+            return True, None
         # The text of a foreign error may hold a secret: only its class is named.
         again = store.failed(claim)
         kind, tried = type(error).__name__, f"attempt {claim.attempts}" if again else "the last attempt"
         log.warning("%s has not sent the reminder of %s: %s, %s", spec.path, message.sn, kind, tried)
-        return again
-    return None
+        return False, again
+    return True, None
 
 
 def _note_late(store: ReminderStore, claim: Claim, message: Reminder) -> None:

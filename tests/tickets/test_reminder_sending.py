@@ -368,6 +368,34 @@ async def test_what_is_due_together_with_an_escalation_counts_with_it(deliverabl
     assert [one["kind"] for one in SENT] == ["escalate"]
 
 
+async def test_a_reminder_due_after_an_escalation_is_sent_by_a_process_that_did_not_escalate(deliverable, clock):
+    plan = read_plan(remind_after=[HOUR / 2, 2 * HOUR], escalate_after=HOUR)
+    about = ESCALATES | {"plan": plan, "opened": clock.now - timedelta(hours=1)}
+    await do(item(deliverable, clock, **about), clock)
+    clock.pass_by(HOUR)
+    await do(item(deliverable, clock, **about), clock)
+    assert [(one["kind"], one["recipients"]) for one in SENT] == [("escalate", ["boss"]), ("remind", ["boss"])]
+
+
+async def test_a_reminder_due_with_an_escalation_that_may_go_to_nobody_is_sent(connections, sandbox, clock):
+    sn = opened(sandbox, DELIVERABLE)
+    record_round(sn, request={"dialect": "v2", "requester": "boss"})
+    plan = read_plan(remind_after=HOUR, escalate_after=HOUR)
+    more = ESCALATES | {"plan": plan, "policy_settings": {"forbid_self_approval": True}}
+    assert await do(item(sn, clock, **more), clock) is None
+    assert [(one["kind"], one["recipients"]) for one in SENT] == [("remind", ["admin"])]
+
+
+async def test_the_log_names_no_message_as_sent_that_was_given_up(sn, clock, caplog):
+    caplog.set_level("INFO")
+    one = item(sn, clock)
+    FAILURES.extend(RuntimeError() for _ in range(3))
+    while (again := await do(one, clock)) is not None:
+        clock.now = again
+    assert "the last attempt" in caplog.text
+    assert f"A message about ITSM ticket {sn}" not in caplog.text
+
+
 def test_what_travels_with_a_trigger_is_read_back():
     text = '{"plan": {"remind_after": [60], "escalate_after": 90}, "remind_by": [{"path": "a.b", "kwargs": {}}]}'
     awaited = AwaitedTicket(sn="REQ1", bkitsm_conn_id=CONN, dag_id="d", run_id="r")
