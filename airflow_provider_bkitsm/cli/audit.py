@@ -111,10 +111,12 @@ def moment_of(text: str, option: str, *, is_end: bool = False) -> datetime:
         pass
     else:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return start + timedelta(days=1) if is_end else start
+        # The calendar's last day, which stands for no end, has no day after it.
+        return start + timedelta(days=1) if is_end and day < date.max else start
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(
             Text(
                 "{option} {text}: give a day or a time, such as 2026-11-01 or 2026-11-01T08:00:00+08:00",
@@ -122,7 +124,6 @@ def moment_of(text: str, option: str, *, is_end: bool = False) -> datetime:
                 text=repr(text),
             )
         ) from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 # -- files ---------------------------------------------------------------------------------------------------

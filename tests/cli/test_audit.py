@@ -132,7 +132,7 @@ def test_a_file_beside_workers_on_other_machines_is_said_not_to_be_all(ask, monk
     assert "tasks may run on several (CeleryExecutor)" in ask("-o", "csv")[1]
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "12h"])
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "12h", "0001-01-01T00:00+08:00"])
 def test_a_time_that_is_none_is_an_error(capfd, text):
     with pytest.raises(SystemExit) as caught:
         main(["audit", "--since", text])
@@ -145,6 +145,7 @@ def test_a_time_that_is_none_is_an_error(capfd, text):
     [
         ("2026-11-01", False, datetime(2026, 11, 1, tzinfo=UTC)),
         ("2026-11-01", True, datetime(2026, 11, 2, tzinfo=UTC)),
+        ("9999-12-31", True, datetime(9999, 12, 31, tzinfo=UTC)),
         ("2026-11-01T08:00:00", True, datetime(2026, 11, 1, 8, tzinfo=UTC)),
         ("2026-11-01T08:00:00+08:00", False, datetime(2026, 11, 1, tzinfo=UTC)),
         ("2026-11-01T08:00:00Z", False, datetime(2026, 11, 1, 8, tzinfo=UTC)),
