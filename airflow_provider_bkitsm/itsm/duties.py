@@ -64,9 +64,14 @@ def unmet_duty(policy: VerdictPolicy, agreed: Iterable[str]) -> Reason | None:
 
 def counted_people(policy: VerdictPolicy, people: Iterable[str]) -> tuple[str, ...]:
     """Return those whose yes counts: each once, without who asked where they may not approve it themselves."""
-    asked = {person_key(name) for name in (policy.requester or "").split(",") if policy.forbid_self_approval}
     found = {person_key(name): name for name in people}
-    return tuple(name for key, name in found.items() if key not in asked)
+    return tuple(name for name in found.values() if not may_not_approve(policy, name))
+
+
+def may_not_approve(policy: VerdictPolicy, name: str) -> bool:
+    """Whether a person asked, where nobody may approve their own request."""
+    asked = (policy.requester or "").split(",") if policy.forbid_self_approval else ()
+    return person_key(name) in map(person_key, asked)
 
 
 def tightened(policy: VerdictPolicy, own: VerdictPolicy, *, asked: str | None) -> VerdictPolicy:

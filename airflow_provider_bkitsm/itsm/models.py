@@ -201,6 +201,7 @@ class StepAnswer:
     :param automatic: ITSM answered by itself, in somebody's name or in its own.
     :param key: what the answer is of, the same for a step in every round; empty where it cannot be told.
     :param step: the step's name, as far as the log shows it.
+    :param agent: who else the log names with the answer, such as whoever answered in the operator's place.
     """
 
     operator: str
@@ -210,6 +211,7 @@ class StepAnswer:
     step: str
     remark: str
     answered_at: datetime | None
+    agent: str = ""
 
 
 class LogAction(StrEnum):

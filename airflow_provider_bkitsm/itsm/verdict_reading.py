@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.itsm.approval_rule import (
     judge,
 )
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
-from airflow_provider_bkitsm.itsm.duties import unmet_duty
+from airflow_provider_bkitsm.itsm.duties import may_not_approve, unmet_duty
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAmbiguousError,
     ItsmError,
@@ -178,8 +178,16 @@ def _is_submission(entry: LogEntry) -> bool:
 
 def _proof(entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Proof:
     if policy.verdict_field is None:
-        return prove(entries, accept_automatic=policy.accept_automatic)
+        counted = [_without_agents(entry, policy) for entry in entries]
+        return prove(counted, accept_automatic=policy.accept_automatic)
     return prove_field(entries, key=policy.verdict_field, yes=policy.verdict_value)
+
+
+def _without_agents(entry: LogEntry, policy: VerdictPolicy) -> LogEntry:
+    """Return an entry in which an answer by who asked, in an approver's place, is no person's."""
+    if entry.answer is None or not entry.answer.agent or not may_not_approve(policy, entry.answer.agent):
+        return entry
+    return replace(entry, answer=replace(entry.answer, automatic=True))
 
 
 def _evidence(proof: Proof, policy: VerdictPolicy) -> Reason:

@@ -113,6 +113,7 @@ def _answer_of_line(line: LogLine, creators: Collection[str], zone: ZoneInfo) ->
         step=line.activity_name,
         remark=line.remark,
         answered_at=moment(line.operate_at, zone),
+        agent=line.agent,
     )
 
 

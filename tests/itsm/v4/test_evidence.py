@@ -14,8 +14,8 @@ APPROVED = (line("submit"), line("approve"))
 OF_CAROL = {"activity_key": "step_2", "operator": "carol"}
 
 
-def reason(**given) -> str:
-    return str(ended(**given).drive(read_verdict(ID, VerdictPolicy())).reason_code)
+def reason(policy=VerdictPolicy(), **given) -> str:  # noqa: B008
+    return str(ended(**given).drive(read_verdict(ID, policy)).reason_code)
 
 
 @pytest.mark.parametrize("kind", ["APPROVE_TASK", "SIGN_TASK", "NORMAL", None])
@@ -118,6 +118,14 @@ def test_p6_the_tasks_of_another_ticket_prove_nothing(where):
 )
 def test_p3_whoever_asks_approves_nothing_in_whatever_spelling_or_place(approved):
     assert reason(logs=(line("submit"), line("approve", **approved))) == "automatic_only"
+
+
+@pytest.mark.parametrize(("agent", "why"), [("Dave", "automatic_only"), ("erin", "approved"), ("", "approved")])
+def test_p3_who_asked_in_airflow_approves_nothing_in_an_approvers_place(agent, why):
+    policy = VerdictPolicy(forbid_self_approval=True, requester="dave")
+    logs = (line("submit"), line("approve", agent=agent))
+    assert reason(policy, logs=logs, tasks=(task(),)) == why
+    assert reason(logs=logs, tasks=(task(),)) == "approved"
 
 
 @pytest.mark.parametrize("text", ["系统自动流转", "无处理人, 自动完成", "Approved automatically"])
