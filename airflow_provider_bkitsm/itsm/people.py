@@ -55,8 +55,11 @@ def read_person(field: str, given: object) -> str:
 
 
 def person_key(name: str) -> str:
-    """Return what tells one person from another: ``Alice``, ``alice`` and ``alice(Alice Smith)`` are one."""
-    return re.split(r"[(（]", name, maxsplit=1)[0].strip().casefold()
+    """Return what tells one person from another: ``Alice``, ``alice`` and ``alice(Alice Smith)`` are one.
+
+    So are two forms in which Unicode writes one name, such as its full-width letters.
+    """
+    return unicodedata.normalize("NFKC", name).partition("(")[0].strip().casefold()
 
 
 def joined_names(*given: str | None) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.people import NAME_LIMIT, join_people, read_people, read_person
+from airflow_provider_bkitsm.itsm.people import NAME_LIMIT, join_people, person_key, read_people, read_person
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,8 @@ def test_what_is_read_from_any_text_is_read_again_from_its_own_spelling(text: st
         return
     assert read_people("APPROVER", ",".join(names)) == names
     assert not any(set(name) & set(" ,;\"'<>") for name in names)
+
+
+@pytest.mark.parametrize("other", ["Jose\u0301", "ＪＯＳÉ", "josé（José）", "josé"])
+def test_p3_one_name_is_one_person_in_whatever_unicode_form(other: str) -> None:
+    assert person_key(other) == person_key("José")

@@ -14,6 +14,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm.models import LogEntry, StepAnswer
+from airflow_provider_bkitsm.itsm.people import person_key
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Task, moment
 
 _APPROVES = "approve"
@@ -43,7 +44,7 @@ def entries_of(
         ITSM's own (fact ``own-approval``).
     """
     lines = _oldest_first([*lines], zone)
-    creators = {_account(one) for one in (creator, *_submitters(lines))} - {""}
+    creators = {person_key(one) for one in (creator, *_submitters(lines))} - {""}
     left = [answer for task in tasks if (answer := _answer_of_task(task, creators, zone)) is not None]
     entries = []
     for line in lines:
@@ -86,11 +87,6 @@ def _oldest_first(lines: Sequence[LogLine], zone: ZoneInfo) -> Sequence[LogLine]
 
 def _submitters(lines: Iterable[LogLine]) -> Iterable[str]:
     return (line.operator for line in lines if _is_submission(line))
-
-
-def _account(name: str) -> str:
-    """Return a name in one spelling: some answers show ``alice(Alice)``."""
-    return name.partition("(")[0].strip().casefold()
 
 
 def _is_submission(line: LogLine) -> bool:
@@ -136,7 +132,7 @@ def _answer_of_task(task: Task, creators: Collection[str], zone: ZoneInfo) -> St
 
 def _is_automatic(operator: str, operator_type: str, creators: Collection[str], *texts: str) -> bool:
     """Whether ITSM approved by itself, or may have done so in its creator's name, whoever that is."""
-    account = _account(operator)
+    account = person_key(operator)
     if account in _NOBODY or operator_type not in _PERSON or not creators or account in creators:
         return True
     return any(_AUTOMATIC.search(text) for text in texts)
@@ -145,7 +141,7 @@ def _is_automatic(operator: str, operator_type: str, creators: Collection[str], 
 def _is_automatic_line(line: LogLine, creators: Collection[str]) -> bool:
     """As ``_is_automatic``; whoever asks may not answer in an approver's place either."""
     texts = (line.message, line.remark, line.action_display)
-    return _account(line.agent) in creators or _is_automatic(line.operator, line.operator_type, creators, *texts)
+    return person_key(line.agent) in creators or _is_automatic(line.operator, line.operator_type, creators, *texts)
 
 
 def _are_one(line: StepAnswer, task: StepAnswer) -> bool:

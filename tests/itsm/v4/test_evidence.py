@@ -114,7 +114,14 @@ def test_p6_the_tasks_of_another_ticket_prove_nothing(where):
 
 
 @pytest.mark.parametrize(
-    "approved", [{"operator": "alice(Alice)"}, {"operator": "ALICE"}, {"agent": "alice"}, {"operator": "system"}]
+    "approved",
+    [
+        {"operator": "alice(Alice)"},
+        {"operator": "ALICE"},
+        {"operator": "alice（爱丽丝）"},
+        {"agent": "alice"},
+        {"operator": "system"},
+    ],
 )
 def test_p3_whoever_asks_approves_nothing_in_whatever_spelling_or_place(approved):
     assert reason(logs=(line("submit"), line("approve", **approved))) == "automatic_only"
