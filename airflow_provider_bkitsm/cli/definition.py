@@ -32,7 +32,7 @@ HISTORY: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--store-conn-id",),
-        {"help": Text("Connection of the database of collector states (default: [bkitsm] store_conn_id)")},
+        {"help": Text("Connection of the database of collector states (default: bkitsm.store_conn_id)")},
     ),
     _OUTPUT,
     _VERBOSE,
@@ -127,7 +127,7 @@ AUDIT: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--bkitsm-conn-id", "--conn-id"), {"help": Text("Rounds on this connection (default: all)")}),
     (
         ("--store-conn-id",),
-        {"help": Text("Connection of the database of approval records (default: [bkitsm] store_conn_id)")},
+        {"help": Text("Connection of the database of approval records (default: bkitsm.store_conn_id)")},
     ),
     (
         ("-o", "--output"),
