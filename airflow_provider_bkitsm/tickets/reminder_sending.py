@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.actions import HandOver, hand_over, read_status
 from airflow_provider_bkitsm.itsm.duties import asked_by, counted_people, tightened
-from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError, printable
 from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus
 from airflow_provider_bkitsm.itsm.people import person_key, read_people
@@ -186,7 +186,9 @@ class Sending:
             return None
         senders, ownership = await call_store(self._prepare)
         if ownership.refusal is not None:
-            log.warning("Nobody is reminded of ITSM ticket %s: %s", self._item.awaited.sn, ownership.text)
+            # dag.test() runs a trigger without its task, which then owns no ticket.
+            why = ownership.text if self._item.awaited.dag_id else "only a triggerer reminds, not dag.test()"
+            log.warning("Nobody is reminded of ITSM ticket %s: %s", self._item.awaited.sn, why)
             self._item.over(due)
             return None
         again = await self._do(due, senders, ownership)
@@ -383,9 +385,10 @@ def _send_and_note(store: ReminderStore, spec: SenderSpec, claim: Claim, message
             _note_late(store, claim, message)
             return True, None
         # The text of a foreign error may hold a secret: only its class is named.
+        why = printable(str(error)) if isinstance(error, ItsmConfigurationError) else type(error).__name__
         again = store.failed(claim)
-        kind, tried = type(error).__name__, f"attempt {claim.attempts}" if again else "the last attempt"
-        log.warning("%s has not sent the reminder of %s: %s, %s", spec.path, message.sn, kind, tried)
+        tried = f"attempt {claim.attempts}" if again else "the last attempt"
+        log.warning("%s has not sent the reminder of %s: %s, %s", spec.path, message.sn, why, tried)
         return False, again
     return True, None
 

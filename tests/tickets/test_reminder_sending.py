@@ -97,10 +97,9 @@ def item(sn: str, clock: Clock, **more: Any) -> TicketReminders:
         "opened": clock.now - timedelta(hours=1),
         "title": lambda: "Open the gate",
         "task_id": "wait",
+        "awaited": AwaitedTicket(sn=sn, bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1"),
     }
-    return TicketReminders(
-        awaited=AwaitedTicket(sn=sn, bkitsm_conn_id=CONN, dag_id="dag", run_id="run_1"), **(about | more)
-    )
+    return TicketReminders(**(about | more))
 
 
 ESCALATES = {"plan": read_plan(escalate_after=HOUR), "escalate_to": ("boss",)}
@@ -154,6 +153,11 @@ async def test_p8_a_failing_sender_is_logged_without_its_words_and_given_up(sn, 
     assert "RuntimeError" in caplog.text
     assert SECRET not in caplog.text
     assert states(sn) == [("remind", HOUR, "given_up")]
+
+
+async def test_the_log_says_that_a_sender_cannot_be_imported(sn, clock, caplog):
+    await do(item(sn, clock, senders=(SenderSpec(path="company.nowhere.Notifier"),)), clock)
+    assert "company.nowhere.Notifier cannot be imported (ModuleNotFoundError), attempt 1" in caplog.text
 
 
 async def test_a_sender_that_hangs_is_waited_for_so_long_only_and_counts_when_it_returns(sn, clock, monkeypatch):
@@ -228,6 +232,15 @@ async def test_p6_another_tasks_ticket_is_neither_reminded_of_nor_claimed(sn, cl
     record_round(sn, dag_id="other", request={"dialect": "v2"})
     assert await do(item(sn, clock), clock) is None
     assert (SENT, states(sn)) == ([], [])
+
+
+async def test_where_a_wait_does_not_know_its_task_the_log_says_who_reminds(sn, clock, caplog):
+    """As in dag.test(), and so in bkitsm_run."""
+    record_round(sn, dag_id="dag", request={"dialect": "v2"})
+    unknown = AwaitedTicket(sn=sn, bkitsm_conn_id=CONN, dag_id="", run_id="")
+    assert await do(item(sn, clock, awaited=unknown), clock) is None
+    assert (SENT, states(sn)) == ([], [])
+    assert "only a triggerer reminds, not dag.test()" in caplog.text
 
 
 async def test_the_option_is_the_default_sender(sn, clock, monkeypatch):
