@@ -312,6 +312,10 @@ class Poller:
         self._schedule.ask_at(sn, at)
         self._changed.set()
 
+    def read_steps(self, sn: str) -> None:
+        """Read a ticket's steps soon: the poll's answers do not show every change of theirs."""
+        self._steps.changed(sn)
+
     def is_last(self, wait: TicketWait) -> bool:
         """Whether nobody else waits."""
         return len(self._waits) == 1 and self._waits.of(wait.sn) == (wait,)

@@ -67,6 +67,7 @@ class TicketReminders:
     :param opened: when the ticket was opened (aware).
     :param title: returns the ticket's title as it was last seen.
     :param dialect: the one that the ticket was opened in; None: it is not known.
+    :param handed_over: called when the ticket was handed over, and asks others.
     """
 
     awaited: AwaitedTicket
@@ -78,6 +79,7 @@ class TicketReminders:
     deadline: datetime | None = None
     title: Callable[[], str] = str
     dialect: str | None = None
+    handed_over: Callable[[], None] | None = None
     task_id: str = ""
     map_index: int = -1
     context: Context = field(default_factory=copy_context, repr=False)
@@ -342,6 +344,8 @@ class Sending:
             return again
         if result.done:
             log.info("ITSM ticket %s asks %s now: %s", sn, ", ".join(people), ", ".join(result.done))
+            if self._item.handed_over is not None:
+                self._item.handed_over()
         for reason in result.refusals:
             log.warning("ITSM ticket %s is not handed over to %s: %s", sn, ", ".join(people), printable(reason))
         await self._end(claim, ReminderState.SENT if result.done else ReminderState.REFUSED, people)

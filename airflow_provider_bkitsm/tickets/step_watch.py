@@ -52,6 +52,10 @@ class StepWatch:
         self._marks.setdefault(sn, "")
         self._checks.add(sn, _loop_time())
 
+    def changed(self, sn: str) -> None:
+        """Read a watched ticket's steps soon: they are others now."""
+        self._checks.changed(sn, _loop_time())
+
     def discard(self, sn: str) -> None:
         """Watch a ticket no longer."""
         self._checks.discard(sn)

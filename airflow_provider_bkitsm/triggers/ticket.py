@@ -470,6 +470,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 deadline=self._after(opened),
                 title=lambda: self._title,
                 dialect=looks.dialect,
+                handed_over=partial(looks.poller.read_steps, looks.sn),
                 task_id=str(getattr(self.task_instance, "task_id", "")),
                 map_index=map_index(self.task_instance),
             )

@@ -122,6 +122,29 @@ async def test_p3_after_an_escalation_the_new_approvers_yes_counts_with_evidence
     assert (verdict["outcome"], verdict["approvers"][0]["operator"]) == ("approved", "boss")
 
 
+async def test_after_an_escalation_in_the_creators_name_the_log_says_whom_the_ticket_asks(
+    connections, sandbox, task, on_task, monkeypatch, capsys
+):
+    """Nobody new has acted then, so the poll's answers do not show it."""
+    monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
+    fields = {"approver": "admin", "content": "c"}
+    opener = ItsmCreateTicketOperator(
+        task_id="ask", title="t", service_id=DELIVERABLE, fields=fields, creator="admin"
+    )
+    opened = str(opener.execute(task("ask", person="carol").context))
+    sandbox.wait_for_step(opened)
+    plan = text(after=99999, escalate_after=2.0)
+    one = on_task(trigger(opened, reminders=plan, escalate_to="boss", opened_by="ask"))
+    waiting = asyncio.create_task(fire(one))
+    output = ""
+    while "waits for boss" not in output and not waiting.done():
+        await asyncio.sleep(0.01)
+        output += capsys.readouterr().out
+    assert not waiting.done()
+    sandbox.approve(opened, operator="boss")
+    assert (await waiting)["verdict"]["outcome"] == "approved"
+
+
 def test_a_trigger_takes_reminders_only_where_they_are_set():
     assert not {"reminders", "escalate_to"} & trigger("REQ1").serialize()[1].keys()
     path, arguments = trigger("REQ1", reminders=text(), escalate_to="boss").serialize()
