@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.sandbox.itsm.service_catalog import SERVICES
 from tests.plugins.database import migrated_sqlite
 
 DOCS = Path(__file__).parents[2] / "docs" / "testing-your-dags.md"
@@ -71,6 +72,12 @@ def test_loading_it_is_cheap():
     assert done.stdout.split() == []
 
 
+def test_the_documentation_lists_the_sandboxs_services():
+    text = DOCS.read_text(encoding="utf-8")
+    listed = sorted(number for number, service in SERVICES.items() if service.listed)
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == listed
+
+
 def test_the_documentations_commands_run_in_an_empty_directory(tmp_path):
     """Nothing is set. This Python's folder is on the path, in place of what the page installs."""
     text = DOCS.read_text(encoding="utf-8")
@@ -104,6 +111,7 @@ def test_it_is_run_as_it_is(bkitsm_run):
         run = bkitsm_run(dag(value), run_conf={"a": "b"})
         (ti,) = run.get_task_instances()
         assert (run.state, run.conf) == ("success", {"a": "b"})
+        assert run.triggering_user_name == "dag_test"
         assert (ti.task_id, ti.xcom_pull(task_ids=ti.task_id)) == (f"return_{value}", value)
 """
 
