@@ -92,7 +92,7 @@ class Outlasting:
 
     def end(self) -> str:
         """Wait for the run's end, and return its state."""
-        return self.airflow.api.wait_for_run(self.dag, self.run, seconds=180)
+        return self.airflow.api.wait_for_run(self.dag, self.run, seconds=480)
 
 
 def wait_for_all(runs: Collection[Outlasting], *, since: datetime) -> None:

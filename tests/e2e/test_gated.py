@@ -36,7 +36,7 @@ def runs(airflow, control) -> dict[str, list[str]]:
         tasks = [one for dag, runs in started.items() for run in runs for one in api.tasks(dag, run)]
         return sum(one["state"] == "deferred" for one in tasks)
 
-    wait_until(lambda: waiting() == 1 + 2 * 3, 180, lambda: f"only {waiting()} wait")
+    wait_until(lambda: waiting() == 1 + 2 * 3, 480, lambda: f"only {waiting()} wait")
     settle()
     return started
 
@@ -44,11 +44,11 @@ def runs(airflow, control) -> dict[str, list[str]]:
 def test_p3_a_rejection_takes_its_own_branch(airflow, control, runs):
     api, [run] = airflow.api, runs["branching"]
     control.reject(only_ticket(control, "Which way"))
-    assert api.wait_for_run("branching", run, seconds=180) == "success"
+    assert api.wait_for_run("branching", run, seconds=480) == "success"
     assert api.task_states("branching", run) == {"ask": "success", "go": "skipped", "stop": "success"}
 
 
 def test_p2_mapped_tasks_of_two_runs_share_one_approval(airflow, control, runs):
     control.approve(only_ticket(control, "a, b and c"))
-    ends = [airflow.api.wait_for_run(SHARED, run, seconds=180) for run in runs[SHARED]]
+    ends = [airflow.api.wait_for_run(SHARED, run, seconds=480) for run in runs[SHARED]]
     assert ends == ["success", "success"]

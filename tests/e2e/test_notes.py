@@ -17,7 +17,7 @@ from tests.e2e.gates import Gate
 EVIL = "www.evil.example.com"
 MINE = "I called alice, she looks at it on Monday"
 # A note is looked at every 20 s on average, on a busy machine less often.
-SECONDS = 180.0
+SECONDS = 480.0
 
 
 def note(one: Gate) -> str:
