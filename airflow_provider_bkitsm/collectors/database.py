@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sqlite3
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from urllib.parse import quote, quote_plus
 from weakref import WeakKeyDictionary
 
@@ -23,6 +25,8 @@ from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavai
 from airflow_provider_bkitsm.collectors.migrations import migrate
 
 _BUSY_SECONDS = 30.0
+# Until a new file is closed, no other thread may have SQLite open it.
+_making = Lock()
 _URL = re.compile(r"\w[\w+.-]*://\S+")
 
 
@@ -58,9 +62,7 @@ def reason(error: SQLAlchemyError, engine: Engine) -> str:
 
 def _open(file: Path) -> sqlite3.Connection:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite would follow the umask; its side files copy the mode of a file that is there.
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(file)
     except OSError as error:
         raise sqlite3.OperationalError(f"{file} cannot be opened: {error.strerror}") from error
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
@@ -68,6 +70,24 @@ def _open(file: Path) -> sqlite3.Connection:
     with contextlib.suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA journal_mode=WAL")
     return connection
+
+
+def _make(file: Path) -> None:
+    """Make the file where there is none.
+
+    SQLite would follow the umask; its side files copy the mode of a file that is there. A file that is there is
+    not opened here: where SQLite has it open in the same process, the ``close`` would drop SQLite's own locks, and
+    another process that takes itself for the last user would delete the write-ahead log under it.
+
+    :raises OSError: it cannot be made, read or written.
+    """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _making, contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    if not file.is_file():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(file, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 UNTOUCHED = "Nothing was changed and the ticket is untouched"

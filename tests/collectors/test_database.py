@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,25 @@ def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with sqlite_engine(tmp_path / "bkitsm.db").connect():
         assert _mode(tmp_path) == 0o755
+
+
+def test_p2_a_thread_that_comes_or_goes_takes_no_lock_from_another(tmp_path: Path) -> None:
+    """Without them another process takes itself for the last user, and deletes the write-ahead log under us."""
+    path = tmp_path / "bkitsm.db"
+    engine, log = sqlite_engine(path), path.with_name("bkitsm.db-wal")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (x INTEGER)"))
+    write = (
+        f"import sqlite3; sqlite3.connect({str(path)!r}, isolation_level=None).execute('INSERT INTO t VALUES (1)')"
+    )
+    with engine.connect() as stays:
+        assert stays.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
+        with engine.connect() as goes:
+            goes.execute(text("SELECT count(*) FROM t"))
+        subprocess.run([sys.executable, "-c", write], check=True)
+        assert log.exists()
+    with engine.connect() as later:
+        assert later.execute(text("SELECT count(*) FROM t")).scalar_one() == 1
 
 
 def test_engines_keep_no_connection_because_workers_fork(tmp_path: Path) -> None:
