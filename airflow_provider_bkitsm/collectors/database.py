@@ -81,9 +81,10 @@ def _make(file: Path) -> None:
 
     :raises OSError: it cannot be made, read or written.
     """
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _making, contextlib.suppress(FileExistsError):
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with _making:
+        if not file.exists():
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if not file.is_file():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not os.access(file, os.R_OK | os.W_OK):

@@ -48,6 +48,13 @@ def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
         assert _mode(tmp_path) == 0o755
 
 
+def test_a_link_to_a_file_that_is_not_there_yet_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "bkitsm.db"
+    path.symlink_to(tmp_path / "elsewhere.db")
+    with sqlite_engine(path).connect():
+        assert _mode(tmp_path / "elsewhere.db") == 0o600
+
+
 def test_p2_a_thread_that_comes_or_goes_takes_no_lock_from_another(tmp_path: Path) -> None:
     """Without them another process takes itself for the last user, and deletes the write-ahead log under us."""
     path = tmp_path / "bkitsm.db"
