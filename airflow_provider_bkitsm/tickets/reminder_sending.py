@@ -201,10 +201,11 @@ class Sending:
     async def _do(self, due: Due, senders: tuple[SenderSpec, ...], ownership: Ownership) -> Again:
         if due.escalation is not None:
             again = await self._escalate(due.escalation, senders, ownership)
-            if self._has_sent and again is None:
-                await self._merge(due, senders)
-            if self._has_sent or again is not None:
+            if again is not None:
                 return again
+            if self._has_sent:
+                await self._merge(due, senders)
+                return None
         if due.reminder is None:
             return None
         if not senders:
