@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Airflow whose start costs a quarter: its tables are a copy, and its components share what they import."""
+"""An Airflow that starts with less CPU: its tables are a copy, and its components share what they import."""
 
 from __future__ import annotations
 
