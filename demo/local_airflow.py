@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -153,6 +153,10 @@ class LocalAirflow:
         """
         process = self._processes.pop(name)
         (process.kill_alone if alone else process.kill_tree)()
+
+    def stands_still(self, name: str) -> AbstractContextManager[None]:
+        """Let a component do nothing meanwhile; what it started goes on."""
+        return self._processes[name].stands_still()
 
     def kill(self) -> None:
         """End all components at once; a triggerer takes ten seconds to end orderly."""

@@ -153,6 +153,15 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
+    @contextmanager
+    def stands_still(self) -> Iterator[None]:
+        """Let this process do nothing meanwhile; what it started goes on."""
+        os.kill(self._popen.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._popen.pid, signal.SIGCONT)
+
     @property
     def has_ended(self) -> bool:
         """Whether it runs no more."""

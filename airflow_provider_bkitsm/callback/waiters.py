@@ -32,9 +32,6 @@ RESUMED_KEY = "bkitsm_resumed"
 RESULT_KEYS = ("return_value", "verdict")
 TRIGGER = "airflow_provider_bkitsm.triggers.ticket.ItsmTicketTrigger"
 """The class path of the trigger that waits."""
-FIRST_PAUSE_SECONDS = 5.0
-"""For so long after its deferral a task does not go back to a worker: the executor's late report about the worker
-that deferred the task could fail it. That worker has looked just before, so nothing is lost."""
 
 # A connection's id is free text, of any script. What no database can store must not reach a look-up.
 CONN_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,250}")

@@ -8,13 +8,15 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
-from airflow_provider_bkitsm.callback.waiters import FIRST_PAUSE_SECONDS, Waiter, is_template
+from airflow_provider_bkitsm.callback.handover import FIRST_PAUSE_SECONDS, HANDOVER_SECONDS
+from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.confirmation import confirm, lacks_requester
@@ -182,6 +184,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
             return
         self._notes = TaskInstanceXComs(self.task_instance)
+        began = monotonic()
         looks: TicketWait | None = None
         step: Done | Failed | None = None
         try:
@@ -204,10 +207,24 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             self._remind_no_longer()
             if looks is not None:
                 await looks.end()
-        event = await self._event(step)
+        event = await self._event_in_time(step, began)
         self._fired = True
         await self._forget_wait()
         yield event
+
+    async def _event_in_time(self, step: Done | Failed, began: float) -> TriggerEvent:
+        """Return what ends the wait, no earlier than the task may go back to a worker, where it does.
+
+        A callback that comes meanwhile may see that it may, and end the wait.
+        """
+        pause = began + HANDOVER_SECONDS if self.after_worker else 0.0
+        ends_here = self.ends_task and isinstance(step, Done) and step.verdict.outcome is Outcome.APPROVED
+        if not ends_here:
+            await asyncio.sleep(max(0.0, pause - monotonic()))
+        event = await self._event(step)
+        if not isinstance(event, TaskSuccessEvent):
+            await asyncio.sleep(max(0.0, pause - monotonic()))
+        return event
 
     async def on_kill(self) -> None:
         """End the ticket if the task was ended from outside while it waited (P5); Airflow calls this since 3.3.

@@ -23,7 +23,7 @@ DECISIONS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn
 
 
 def settle() -> None:
-    """Let a wait settle: on a busy machine Airflow's scheduler sees late that the worker before it has ended."""
+    """Let a wait settle: only a callback, or the next poll, can tell it of a decision then."""
     time.sleep(SETTLED.total_seconds())
 
 

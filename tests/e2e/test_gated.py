@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from demo.airflow_api import wait_until
 from tests.e2e.conftest import POSTGRES
-from tests.e2e.gates import settle
+from tests.e2e.gates import settle, waits_for
 
 DATABASES = (POSTGRES,)
 SHARED = "shared_approval"
@@ -52,3 +54,18 @@ def test_p2_mapped_tasks_of_two_runs_share_one_approval(airflow, control, runs):
     control.approve(only_ticket(control, "a, b and c"))
     ends = [airflow.api.wait_for_run(SHARED, run, seconds=480) for run in runs[SHARED]]
     assert ends == ["success", "success"]
+
+
+def test_p1_an_approval_outlasts_a_scheduler_that_hears_late_of_the_worker_before(airflow, control):
+    """With the task queued again, the scheduler would take that worker's end for the task's own, and fail it."""
+    api, dag = airflow.api, "gated_by_callback"
+    run = api.trigger(dag)
+    api.wait_for_task(dag, run, "gate", "running", "deferred", seconds=480)
+    with airflow.stands_still("scheduler"):
+        sn = waits_for(api, dag, run)
+        settle()
+        control.approve(sn)
+        # So long its callback, which is tried again and again, finds that the scheduler stands still.
+        time.sleep(5)
+    assert api.wait_for_run(dag, run, seconds=480) == "success"
+    assert api.xcom(dag, run, "gate")["seen_by"] == "callback"

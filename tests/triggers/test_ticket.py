@@ -32,8 +32,9 @@ FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
 
 @pytest.fixture(autouse=True)
-def _without_first_pause(monkeypatch):
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
+def _without_pauses(monkeypatch):
+    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
+        monkeypatch.setattr(module, pause, 0.0)
 
 
 @pytest.fixture
@@ -471,6 +472,20 @@ async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn,
     await asyncio.sleep(0.1)
     sandbox.reject(sn)
     assert (await asyncio.wait_for(waiting, 30))["verdict"]["outcome"] == "rejected"
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+async def test_p1_a_task_goes_back_to_a_worker_only_when_its_scheduler_has_heard_of_the_one_before(
+    sn, sandbox, monkeypatch, decision
+):
+    """Else the late report of that worker's end fails it."""
+    monkeypatch.setattr(module, "HANDOVER_SECONDS", 3600)
+    getattr(sandbox, decision)(sn)
+    waiting = asyncio.create_task(fire(trigger(sn, after_worker=True)))
+    assert not (await asyncio.wait([waiting], timeout=1))[0]
+    waiting.cancel()
+    # Without a worker before, there is nothing to be heard of.
+    assert "verdict" in await asyncio.wait_for(fire(trigger(sn)), 60)
 
 
 async def test_p1_the_first_look_comes_soon_however_long_the_interval(sn, sandbox):

@@ -17,7 +17,8 @@ from tests.triggers.test_ticket import fired, trigger
 
 @pytest.fixture(autouse=True)
 def _no_first_pause(monkeypatch):
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.ticket.FIRST_PAUSE_SECONDS", 0.0)
+    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_bkitsm.triggers.ticket.{pause}", 0.0)
 
 
 @pytest.fixture

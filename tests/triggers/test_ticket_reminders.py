@@ -40,7 +40,8 @@ HERE = f"{__name__}.sends"
 @pytest.fixture(autouse=True)
 def _afresh(monkeypatch) -> None:
     SENT.clear()
-    monkeypatch.setattr("airflow_provider_bkitsm.triggers.ticket.FIRST_PAUSE_SECONDS", 0.0)
+    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
+        monkeypatch.setattr(f"airflow_provider_bkitsm.triggers.ticket.{pause}", 0.0)
 
 
 @pytest.fixture

@@ -46,7 +46,8 @@ def _at_once(monkeypatch):
     async def push(_task_instance, _key, _value):
         pass
 
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
+    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
+        monkeypatch.setattr(module, pause, 0.0)
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
 
 

@@ -6,6 +6,7 @@ server, which has all of this loaded, and by nothing that is loaded while DAGs a
 """
 
 from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined,unused-ignore]
+from airflow.jobs.job import Job
 from airflow.models.connection import Connection
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance, TaskInstanceNote
@@ -20,6 +21,7 @@ __all__ = [
     "AirflowNotFoundException",
     "Connection",
     "DagRun",
+    "Job",
     "TaskInstance",
     "TaskInstanceNote",
     "TaskInstanceState",

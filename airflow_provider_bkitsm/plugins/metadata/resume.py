@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,9 +21,9 @@ from sqlalchemy import Executable, Row, Select, and_, bindparam, delete, insert,
 from sqlalchemy.orm import Session, joinedload
 
 from airflow_provider_bkitsm import telemetry
+from airflow_provider_bkitsm.callback.handover import is_settled, is_too_early
 from airflow_provider_bkitsm.callback.receiver import LostTicket, Registrations
 from airflow_provider_bkitsm.callback.waiters import (
-    FIRST_PAUSE_SECONDS,
     RESULT_KEYS,
     TRIGGER,
     WaitArguments,
@@ -45,6 +45,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     AirflowNotFoundException,
     Connection,
     DagRun,
+    Job,
     TaskInstance,
     TaskInstanceState,
     Trigger,
@@ -68,10 +69,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONN_TYPE = "bkitsm"
-# The trigger's first look comes right after this.
-_TOO_EARLY = timedelta(seconds=FIRST_PAUSE_SECONDS)
-
-
 _ROWS_KEPT = 1_000
 
 
@@ -361,14 +358,19 @@ def _resume(found: Row[Any], message: Message) -> bool:
     with create_session(scoped=False) as session:
         if not _lock(session, found):
             return False
-        if message.waiter.after_worker and _is_young(found):
+        if message.waiter.after_worker and _is_too_early(session, found):
             return False
         _resume_on_worker(session, found, message)
         return True
 
 
-def _is_young(waits: Row[Any]) -> bool:
-    return bool(datetime.now(UTC) - waits.created_date < _TOO_EARLY)
+def _is_too_early(session: Session, waits: Row[Any]) -> bool:
+    """Whether the report about the worker that deferred the task could fail it; the callback is tried again."""
+    now = datetime.now(UTC)
+    if is_settled(now, deferred_at=waits.created_date):
+        return False
+    heartbeat = session.scalar(_heartbeat_query(), {"ti_id": waits.id})
+    return is_too_early(now, deferred_at=waits.created_date, heartbeat=heartbeat)
 
 
 def _read(waiter: Waiter) -> Row[Any] | None:
@@ -405,6 +407,16 @@ def _waiting_query() -> Select[Any]:
             TaskInstance.state == TaskInstanceState.DEFERRED,
             Trigger.classpath == TRIGGER,
         )
+    )
+
+
+@cache
+def _heartbeat_query() -> Select[Any]:
+    """Select the last heartbeat of the scheduler that has queued a task instance."""
+    return (
+        select(Job.latest_heartbeat)
+        .join(TaskInstance, TaskInstance.queued_by_job_id == Job.id)
+        .where(TaskInstance.id == bindparam("ti_id"))
     )
 
 

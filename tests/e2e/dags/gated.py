@@ -19,6 +19,9 @@ with DAG("gated", schedule=None, max_active_runs=40):
 
     then(gate.output)
 
+with DAG("gated_by_callback", schedule=None):
+    ItsmApprovalOperator(task_id="gate", title="Called back", **{**FAST, "poke_interval": 3600})
+
 with DAG("gated_briefly", schedule=None):
     ItsmApprovalOperator(task_id="gate", title="Brief", approval_timeout=8, **FAST)
 

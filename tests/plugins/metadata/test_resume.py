@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -252,6 +252,44 @@ def test_what_goes_back_to_a_worker_does_not_go_in_the_first_moments(airflow, wa
     one = wait(deferred_for=timedelta(seconds=1), ends_task=False, after_worker=True)
     assert airflow.resume(one.waiter, one.verdict) is False
     assert one.row().state == "deferred"
+
+
+@pytest.fixture
+def queued_by(airflow):
+    """Make a scheduler whose last heartbeat was so many seconds ago, and let it have queued a wait's task."""
+    from airflow.jobs.job import Job
+    from airflow.utils.session import create_session
+
+    def queue(one: Wait, seconds: float) -> None:
+        with create_session(scoped=False) as session:
+            job = Job(job_type="SchedulerJob")
+            job.latest_heartbeat = datetime.now(UTC) - timedelta(seconds=seconds)
+            session.add(job)
+            session.flush()
+            number = job.id
+        one.set(queued_by_job_id=number)
+
+    return queue
+
+
+@pytest.mark.parametrize(
+    ("deferred_for", "heartbeat", "goes"), [(20, 17, False), (20, 1, True), (61, 58, True), (4, 0, False)]
+)
+def test_p1_what_goes_back_to_a_worker_goes_once_its_scheduler_has_heard_of_the_one_before(
+    airflow, wait, queued_by, deferred_for, heartbeat, goes
+):
+    """It would take that worker's end, read later, for the end of what it has queued since, and fail the task."""
+    one = wait(deferred_for=timedelta(seconds=deferred_for), ends_task=False, after_worker=True)
+    queued_by(one, heartbeat)
+    assert airflow.resume(one.waiter, one.verdict) is goes
+    assert one.row().state == ("scheduled" if goes else "deferred")
+
+
+def test_what_ends_here_needs_no_scheduler(airflow, wait, queued_by):
+    one = wait(deferred_for=timedelta(seconds=1), ends_task=True, after_worker=False)
+    queued_by(one, 17)
+    assert airflow.resume(one.waiter, one.verdict) is True
+    assert one.row().state == "success"
 
 
 def test_a_wait_that_no_worker_began_goes_at_once(airflow, wait):
