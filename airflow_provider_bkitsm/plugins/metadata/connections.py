@@ -14,12 +14,12 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_bkitsm.hooks.store import try_after_pauses
+from airflow_provider_bkitsm.plugins.callback_route import THREADS
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import create_session, run_with_db_retries
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# As many as there are threads for callbacks.
-_POOL = {"pool_size": 4, "max_overflow": 0, "pool_recycle": 300}
+_POOL = {"pool_size": THREADS, "max_overflow": 0, "pool_recycle": 300}
 
 
 def callback_engine() -> Engine:
