@@ -52,7 +52,9 @@ class Gates:
         run = self._api.trigger(dag)
         self._api.wait_for_task(dag, run, "wait", "deferred", seconds=_SECONDS)
         looks = before[_LOOK]
-        wait_until(lambda: self._calls()[_LOOK] > looks, _SECONDS, lambda: f"{dag} does not look at its ticket")
+        wait_until(
+            lambda: self._calls()[_LOOK] > looks, lambda: f"{dag} does not look at its ticket", seconds=_SECONDS
+        )
         (ticket,) = self._itsm.control.tickets()[tickets:]
         self._itsm.decide(ticket["sn"], "approve", "")
         self._api.wait_for_run(dag, run, seconds=_SECONDS)

@@ -104,7 +104,7 @@ def _wait_for_the_end(airflow: LocalAirflow, run_id: str) -> None:
         airflow.check()
         return airflow.api.run_state(DAG_ID, run_id) in {"success", "failed"}
 
-    wait_until(ended, float("inf"), str)
+    wait_until(ended, str, seconds=float("inf"))
 
 
 def _row() -> CollectorRow:

@@ -21,6 +21,8 @@ _REFUSED = "Database error"
 _TRIES = 4
 _MOST = 2000
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
+# An Airflow that shares two processors with other tests may be late.
+PATIENCE_SECONDS = 480.0
 
 
 class AirflowApi:
@@ -140,24 +142,28 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self.call("PATCH", path, json={"new_state": state})
 
-    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 180) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = PATIENCE_SECONDS) -> str:
         """Wait until a run has ended and return its state."""
         return wait_until(
             lambda: state if (state := self.run_state(dag_id, run_id)) in ENDED else None,
-            seconds,
             lambda: f"run {run_id} has not ended: {self.task_states(dag_id, run_id)}",
+            seconds=seconds,
         )
 
-    def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 180) -> str:
+    def wait_for_task(
+        self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = PATIENCE_SECONDS
+    ) -> str:
         """Wait until a task is in one of these states."""
         return wait_until(
             lambda: state if (state := self.task_states(dag_id, run_id).get(task_id) or "") in states else None,
-            seconds,
             lambda: f"{task_id} is not {states}: {self.task_states(dag_id, run_id)}",
+            seconds=seconds,
         )
 
 
-def wait_until(look: Callable[[], T | None], seconds: float, otherwise: Callable[[], object]) -> T:
+def wait_until(
+    look: Callable[[], T | None], otherwise: Callable[[], object], *, seconds: float = PATIENCE_SECONDS
+) -> T:
     """Look until there is something to see, and the less often the longer it takes: looking costs Airflow too.
 
     :raises TimeoutError: with what ``otherwise`` says.

@@ -15,7 +15,7 @@ from selenium.common.exceptions import StaleElementReferenceException, WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from demo.airflow_api import wait_until
+from demo.airflow_api import PATIENCE_SECONDS, wait_until
 
 _FLAGS = (
     "--headless",
@@ -28,7 +28,6 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-_SECONDS = 180.0
 
 
 def missing() -> str:
@@ -68,7 +67,7 @@ class Browser:
         self.one("input[name=username]").send_keys(username)
         self.one("input[name=password]").send_keys(password)
         self.one("button[type=submit]").click()
-        wait_until(lambda: "/auth/login" not in self.driver.current_url, _SECONDS, lambda: "not signed in")
+        wait_until(lambda: "/auth/login" not in self.driver.current_url, lambda: "not signed in")
 
     def prefer(self, *, theme: str = "light", language: str = "en") -> None:
         """Choose theme and language, as Airflow's own menu does; pages opened from now on show them."""
@@ -84,7 +83,7 @@ class Browser:
         """Go back to Airflow's own page."""
         self.driver.switch_to.default_content()
 
-    def one(self, css: str, *, text: str = "", seconds: float = _SECONDS) -> WebElement:
+    def one(self, css: str, *, text: str = "", seconds: float = PATIENCE_SECONDS) -> WebElement:
         """Wait for an element that is shown, and holds this text."""
 
         def look() -> WebElement | None:
@@ -94,7 +93,7 @@ class Browser:
             except WebDriverException:
                 return None  # it was drawn anew meanwhile
 
-        return wait_until(look, seconds, lambda: f"no {css} {text!r} in: {self.text()[:2000]}")
+        return wait_until(look, lambda: f"no {css} {text!r} in: {self.text()[:2000]}", seconds=seconds)
 
     def click(self, css: str, *, text: str = "") -> None:
         """Wait for an element as ``one`` does, and click it, anew if it is drawn anew meanwhile."""
@@ -105,7 +104,7 @@ class Browser:
                 return True
             return False
 
-        wait_until(clicked, _SECONDS, lambda: f"{css} {text!r} is drawn anew all the time")
+        wait_until(clicked, lambda: f"{css} {text!r} is drawn anew all the time")
 
     def all(self, css: str) -> list[WebElement]:
         """Return the elements there are."""
@@ -119,7 +118,7 @@ class Browser:
         """Run a script in the page and return what it returns."""
         return self.driver.execute_script(code)
 
-    def wait(self, look: Any, what: str, *, seconds: float = _SECONDS) -> Any:
+    def wait(self, look: Any, what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
         """Wait until there is something to see; what is drawn anew meanwhile is looked at again."""
 
         def seen() -> Any:
@@ -127,7 +126,7 @@ class Browser:
                 return look()
             return None
 
-        return wait_until(seen, seconds, lambda: f"{what}; there is: {self.text()[:2000]}")
+        return wait_until(seen, lambda: f"{what}; there is: {self.text()[:2000]}", seconds=seconds)
 
     def picture(self, path: Path) -> None:
         """Save what is shown."""

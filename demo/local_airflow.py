@@ -33,7 +33,6 @@ _MORE = {
 }
 # As the health page names them; the API server answers for the database.
 _HEALTH = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
-_START_SECONDS = 480.0
 _USER = "admin"
 # SQLite lets one process write at a time; on a slow disk the others have to wait longer than its default of 5 s.
 # Not much longer: Airflow's API server notes on its event loop who triggers a run, and while that waits for a lock
@@ -178,7 +177,7 @@ class LocalAirflow:
         whole = {**self.env, "AIRFLOW__API__PORT": str(port), **below, **(env or {})}
         process = self._process("api-server", whole, log="api-server-2")
         try:
-            wait_until(lambda: _answers(url), _START_SECONDS, lambda: f"no second API server:\n{process.tail()}")
+            wait_until(lambda: _answers(url), lambda: f"no second API server:\n{process.tail()}")
             yield url
         finally:
             end(process)
@@ -188,8 +187,8 @@ class LocalAirflow:
 
         :raises RuntimeError: a component has ended, or a DAG cannot be imported.
         """
-        wait_until(self._healthy, _START_SECONDS, lambda: f"Airflow is not healthy: {self._health()}")
-        wait_until(lambda: self._has(dag_ids), _START_SECONDS, lambda: f"DAGs are missing: {dag_ids}")
+        wait_until(self._healthy, lambda: f"Airflow is not healthy: {self._health()}")
+        wait_until(lambda: self._has(dag_ids), lambda: f"DAGs are missing: {dag_ids}")
 
     def clean(self, *tables: str, before: datetime) -> None:
         """Delete what is older from tables, as administrators do (``airflow db clean``)."""

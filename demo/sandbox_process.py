@@ -48,7 +48,7 @@ class SandboxProcess:
         command = [sys.executable, "-m", "airflow_provider_bkitsm.sandbox", *options]
         env = environment(self.home)
         self._processes = [Process(name="sandbox", command=command, env=env, logs=self.home)]
-        wait_until(self._answers, 30, lambda: f"the sandbox does not answer:\n{self._processes[0].tail()}")
+        wait_until(self._answers, lambda: f"the sandbox does not answer:\n{self._processes[0].tail()}", seconds=30)
 
     def kill(self) -> None:
         """End it at once, as ``kill -9`` does; ``start`` brings it back."""

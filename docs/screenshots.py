@@ -200,7 +200,9 @@ def waits(airflow: LocalAirflow, run: str) -> str:
     airflow.api.wait_for_task(DAG_ID, run, "wait", "deferred", seconds=120)
     sn: str = airflow.api.xcom(DAG_ID, run, "apply")
     registered = f"bkitsm_wait:{sn}"
-    wait_until(lambda: airflow.api.xcom(DAG_ID, run, "wait", registered), 60, lambda: f"{sn} is not waited for")
+    wait_until(
+        lambda: airflow.api.xcom(DAG_ID, run, "wait", registered), lambda: f"{sn} is not waited for", seconds=60
+    )
     return sn
 
 

@@ -20,7 +20,7 @@ def serving(app: ASGIApp) -> Iterator[str]:
     server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
-    wait_until(lambda: server.started, 60, lambda: "not started")
+    wait_until(lambda: server.started, lambda: "not started", seconds=60)
     yield f"http://127.0.0.1:{socket.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)

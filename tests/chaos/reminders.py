@@ -99,7 +99,7 @@ class Reminding:
 
     def until_sent(self, mails: int) -> None:
         """Wait until so many mails are there."""
-        wait_until(lambda: len(self.mail.mails) >= mails, _SECONDS, self._state)
+        wait_until(lambda: len(self.mail.mails) >= mails, self._state, seconds=_SECONDS)
 
     def until_held(self) -> str:
         """Wait until triggerers wait for the mail server to greet them, and all else is over; name one of them."""
@@ -109,12 +109,12 @@ class Reminding:
             name = self.holder
             return name if name and self.is_still else None
 
-        return wait_until(held, _SECONDS, self._state)
+        return wait_until(held, self._state, seconds=_SECONDS)
 
     def until_over(self) -> None:
         """Wait until every reminder is stored as sent: after that none is sent any more."""
         sent = ReminderState.SENT
-        wait_until(lambda: self.states()[sent] >= len(self.numbers), _SECONDS, self._state)
+        wait_until(lambda: self.states()[sent] >= len(self.numbers), self._state, seconds=_SECONDS)
 
     @property
     def holder(self) -> str | None:

@@ -143,7 +143,7 @@ class Stage:
             except (requests.RequestException, RuntimeError):
                 return None
 
-        return wait_until(patiently, seconds, otherwise)
+        return wait_until(patiently, otherwise, seconds=seconds)
 
 
 def missing(executor: str) -> str | None:

@@ -38,7 +38,7 @@ def start(home: Path, program: str) -> Process:
 
 def test_what_moved_to_a_session_of_its_own_is_found_and_ended(tmp_path):
     process = start(tmp_path, STUBBORN)
-    wait_until(lambda: len(list(marked_with(tmp_path))) == 2, 20, lambda: "not seen")
+    wait_until(lambda: len(list(marked_with(tmp_path))) == 2, lambda: "not seen", seconds=20)
     stop_all([process], home=tmp_path)
     assert list(marked_with(tmp_path)) == []
 
@@ -57,7 +57,7 @@ def test_other_homes_are_left_alone(tmp_path):
     for home in (mine, other):
         home.mkdir()
     kept = start(other, "import time; time.sleep(600)")
-    wait_until(lambda: list(marked_with(other)), 20, lambda: "not seen")
+    wait_until(lambda: list(marked_with(other)), lambda: "not seen", seconds=20)
     stop_all([], home=mine)
     kept.check()
     stop_all([kept], home=other)
@@ -103,7 +103,7 @@ def test_a_home_is_for_one_demo_at_a_time(tmp_path):
 
 def test_killed_it_leaves_no_descendant_whatever_session_that_moved_to(tmp_path):
     process = start(tmp_path, STUBBORN)
-    wait_until(lambda: len(list(marked_with(tmp_path))) == 2, 20, lambda: "not seen")
+    wait_until(lambda: len(list(marked_with(tmp_path))) == 2, lambda: "not seen", seconds=20)
     process.kill_tree()
     assert process.has_ended
     assert list(marked_with(tmp_path)) == []

@@ -35,7 +35,7 @@ def waits_for(api: AirflowApi, dag: str, run: str, task: str = "gate") -> str:
         keys = [one["key"] for one in api.call("GET", path)["xcom_entries"]]
         return next((key.removeprefix(mark) for key in keys if key.startswith(mark)), None)
 
-    return wait_until(number, 480, lambda: f"no wait is registered: {api.task_states(dag, run)}")
+    return wait_until(number, lambda: f"no wait is registered: {api.task_states(dag, run)}")
 
 
 @dataclass(kw_only=True)
@@ -64,14 +64,14 @@ class Gate:
 
     def asks(self) -> Gate:
         """Wait for its ticket."""
-        self.sn = wait_until(self._ticket, 480, lambda: f"{self.states()}")
+        self.sn = wait_until(self._ticket, lambda: f"{self.states()}")
         return self
 
     def waits(self) -> Gate:
         """Wait until only a callback, or the next poll, can tell it of a decision."""
         self.asks()
         for task in self.tasks:
-            wait_until(lambda one=task: self._settled(one), 480, lambda: f"{self.states()}")
+            wait_until(lambda one=task: self._settled(one), lambda: f"{self.states()}")
         return self
 
     def decide(self, decision: str, remark: str = "") -> None:
@@ -86,7 +86,7 @@ class Gate:
 
     def end(self) -> str:
         """Wait for the run's end and return its state."""
-        return self.api.wait_for_run(self.dag, self.run, seconds=480)
+        return self.api.wait_for_run(self.dag, self.run)
 
     def states(self) -> dict[str, str | None]:
         return self.api.task_states(self.dag, self.run)
@@ -114,7 +114,7 @@ class Gate:
 
     def retried(self, task: str) -> None:
         """Wait until a task that a person cleared runs again."""
-        wait_until(lambda: self.tries()[task] > 1, 480, lambda: f"{self.tries()}")
+        wait_until(lambda: self.tries()[task] > 1, lambda: f"{self.tries()}")
 
     def release(self) -> None:
         """Let its held task end."""
@@ -124,7 +124,7 @@ class Gate:
     def heard(self, *results: str, log: str = "api-server") -> None:
         """Wait until its callbacks have had all these results."""
         seen = partial(self.callbacks, log)
-        wait_until(lambda: set(results) <= set(seen()), 480, lambda: f"{self.sn}: {seen()}")
+        wait_until(lambda: set(results) <= set(seen()), lambda: f"{self.sn}: {seen()}")
 
     def callback(self) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Return the callback ITSM would send now: address, headers, body."""

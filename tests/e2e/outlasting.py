@@ -92,7 +92,7 @@ class Outlasting:
 
     def end(self) -> str:
         """Wait for the run's end, and return its state."""
-        return self.airflow.api.wait_for_run(self.dag, self.run, seconds=480)
+        return self.airflow.api.wait_for_run(self.dag, self.run)
 
 
 def wait_for_all(runs: Collection[Outlasting], *, since: datetime) -> None:
@@ -103,4 +103,4 @@ def wait_for_all(runs: Collection[Outlasting], *, since: datetime) -> None:
         left[:] = [run for run in left if not run.is_waiting(since=since)]
         return not left
 
-    wait_until(all_wait, 480, lambda: [(run.dag, run.airflow.api.task_states(run.dag, run.run)) for run in left])
+    wait_until(all_wait, lambda: [(run.dag, run.airflow.api.task_states(run.dag, run.run)) for run in left])

@@ -27,7 +27,7 @@ def waits(airflow) -> dict[str, tuple[str, str]]:
 
 
 def ends_as(control, sn: str, status: str) -> None:
-    wait_until(lambda: control.ticket(sn)["status"] == status, 480, lambda: f"{control.ticket(sn)['status']}")
+    wait_until(lambda: control.ticket(sn)["status"] == status, lambda: f"{control.ticket(sn)['status']}")
 
 
 def test_p5_a_person_who_calls_the_wait_a_success_ends_the_ticket(airflow, control, waits):
@@ -42,7 +42,9 @@ def test_p5_a_task_that_is_killed_while_no_triggerer_runs_leaves_no_open_ticket(
     airflow.stop_one("triggerer")
     airflow.api.set_task_state("gated", run, "gate", "failed")
     airflow.start_one("triggerer")
-    wait_until(lambda: control.ticket(sn)["status"] == "REVOKED", 150, lambda: f"{control.ticket(sn)['status']}")
+    wait_until(
+        lambda: control.ticket(sn)["status"] == "REVOKED", lambda: f"{control.ticket(sn)['status']}", seconds=150
+    )
     assert control.ticket(waits["beside_it"][1])["status"] == "RUNNING"
 
 
@@ -60,7 +62,6 @@ def test_p2_p5_clearing_and_restarting_withdraw_nothing(airflow, control, waits)
             airflow.api.task("gated", run, "gate")["try_number"] > 1
             and airflow.api.task("gated", run, "gate")["state"] == "deferred"
         ),
-        480,
         lambda: f"{airflow.api.task('gated', run, 'gate')}",
     )
     for component in ("triggerer", "scheduler"):
@@ -69,13 +70,13 @@ def test_p2_p5_clearing_and_restarting_withdraw_nothing(airflow, control, waits)
     airflow.wait_ready()
     assert control.ticket(sn)["status"] == "RUNNING"
     control.approve(sn)
-    assert airflow.api.wait_for_run("gated", run, seconds=480) == "success"
+    assert airflow.api.wait_for_run("gated", run) == "success"
     assert airflow.api.xcom("gated", run, "then") == f"{sn} approved"
 
 
 def test_p5_a_ticket_out_of_time_is_withdrawn(airflow, control, waits):
     run, sn = waits["out_of_time"]
-    assert airflow.api.wait_for_run("gated_briefly", run, seconds=480) == "failed"
+    assert airflow.api.wait_for_run("gated_briefly", run) == "failed"
     assert control.ticket(sn)["status"] == "REVOKED"
 
 
@@ -83,7 +84,7 @@ def test_p3_an_approval_of_something_else_is_refused(airflow, control, waits):
     run, sn = waits["of_another_mind"]
     airflow.api.call("POST", "variables", json={"key": "mind", "value": "restart all"})
     control.approve(sn)
-    assert airflow.api.wait_for_run("changes_its_mind", run, seconds=480) == "failed"
+    assert airflow.api.wait_for_run("changes_its_mind", run) == "failed"
     # A worker's last lines may be written after the task has its state.
     text = lambda: airflow.api.log("changes_its_mind", run, "gate")  # noqa: E731
-    wait_until(lambda: "not those it was asked for" in text(), 480, text)
+    wait_until(lambda: "not those it was asked for" in text(), text)

@@ -92,7 +92,7 @@ def test_p2_a_clear_asks_nobody_anew_while_the_tickets_are_open(restarted, airfl
     run, asked = restarted["cleared"], numbers(control)
     cleared = datetime.now(UTC)
     airflow.api.clear(run.dag, run.run, ["ask", "gate"])
-    wait_until(lambda: run.is_waiting(since=cleared), 480, lambda: airflow.api.task_states(run.dag, run.run))
+    wait_until(lambda: run.is_waiting(since=cleared), lambda: airflow.api.task_states(run.dag, run.run))
     assert numbers(control) == asked
     assert {control.ticket(sn)["status"] for sn in run.numbers} == {"RUNNING"}
     run.decide("approve")

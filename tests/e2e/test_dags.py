@@ -47,7 +47,7 @@ class Run:
             found = [one["sn"] for one in self.control.tickets() if shown in json.dumps(one, ensure_ascii=False)]
             return found[0] if found else None
 
-        sn: str = wait_until(waits, 480, lambda: f"{shown}: {self.states()}")
+        sn: str = wait_until(waits, lambda: f"{shown}: {self.states()}")
         return sn
 
     def states(self) -> list[str | None]:
@@ -57,7 +57,7 @@ class Run:
 
     def end(self) -> tuple[str, dict[str, str | None]]:
         """Wait for the end; return the run's state and its tasks' states."""
-        state = self.api.wait_for_run(self.dag, self.id, seconds=480)
+        state = self.api.wait_for_run(self.dag, self.id)
         return state, self.api.task_states(self.dag, self.id)
 
     def xcom(self, task: str) -> Any:
@@ -133,7 +133,7 @@ def test_a_taskflow_dag_goes_on_with_the_verdict_on_what_its_function_asked(runs
 def test_p2_many_collectors_go_live_with_one_ticket_that_lists_them_all(runs, control):
     run, name = runs["many"], f"collector-{MANY_FIRST}"
     sn = run.asks(name)
-    wait_until(lambda: run.states().count("deferred") == 2, 480, lambda: f"{run.states()}")
+    wait_until(lambda: run.states().count("deferred") == 2, lambda: f"{run.states()}")
     asked = [one for one in control.tickets() if one["title"].startswith("2 collectors go live")]
     assert [one["sn"] for one in asked if one["status"] == "RUNNING"] == [sn]
     assert f"collector-{MANY_SECOND}" in control.ticket(sn)["fields"]["APPROVAL_CONTENT"]
@@ -152,7 +152,7 @@ def test_reconciling_ends_what_was_refused_when_its_run_was_gone(airflow, contro
     api.call("PATCH", f"dags/{RECONCILE}", json={"is_paused": False})
     try:
         run = api.trigger(RECONCILE)
-        assert api.wait_for_run(RECONCILE, run, seconds=480) == "success"
+        assert api.wait_for_run(RECONCILE, run) == "success"
     finally:
         api.call("PATCH", f"dags/{RECONCILE}", json={"is_paused": True})
     row = store.get("bklog_default", LEFT_BEHIND)

@@ -124,7 +124,7 @@ def test_p5_a_person_who_ends_the_wait_ends_the_ticket(site):
     gate = site.gates["killed"]
     gate.api.set_task_state(gate.dag, gate.run, "wait", "failed")
     status = lambda: site.control.ticket(gate.sn)["status"]  # noqa: E731
-    wait_until(lambda: status() == site.spelling.withdrawn, 480, status)
+    wait_until(lambda: status() == site.spelling.withdrawn, status)
     assert gate.end() == "failed"
 
 
@@ -167,7 +167,7 @@ def test_p7_a_collector_goes_live_after_its_approval(site, store):
     run = Gate.open(
         site.airflow, site.control, COLLECTOR, conn_id=site.collectors, collector_config_id=site.collector
     )
-    run.api.wait_for_task(run.dag, run.run, "wait", "deferred", seconds=480)
+    run.api.wait_for_task(run.dag, run.run, "wait", "deferred")
     assert site.control.collector(site.collector)["table_id"] is None
     run.sn = run.xcom("apply")
     run.decide("approve")
@@ -183,7 +183,7 @@ def test_p1_a_decision_during_an_outage_is_seen_after_it(site):
     site.control.fault(site.spelling.root, "status", status=502, times=10_000)
     gate.decide("approve")
     before = site.requests()
-    wait_until(lambda: site.requests() > before + 2, 480, lambda: "nobody asks")
+    wait_until(lambda: site.requests() > before + 2, lambda: "nobody asks")
     assert gate.states()["wait"] == "deferred"
     site.control.clear_faults()
     assert gate.end() == "success"

@@ -25,7 +25,7 @@ def waiting(gate: Gate) -> Gate:
         keys = (one["key"] for one in gate.api.call("GET", where)["xcom_entries"])
         return next((key.removeprefix(WAIT_PREFIX) for key in keys if key.startswith(WAIT_PREFIX)), None)
 
-    gate.sn = wait_until(number, 480, lambda: f"{gate.states()}")
+    gate.sn = wait_until(number, lambda: f"{gate.states()}")
     settle()
     return gate
 
@@ -54,7 +54,7 @@ def test_a_run_that_no_person_started_is_the_connections_users(airflow, itsm):
     """The schedule asks, and of the two approvers the connection's user has no say."""
     api, dag = airflow.api, "not_alone_by_schedule"
     api.call("PATCH", f"dags/{dag}", json={"is_paused": False})
-    runs = wait_until(lambda: api.call("GET", f"dags/{dag}/dagRuns")["dag_runs"], 480, lambda: "no run")
+    runs = wait_until(lambda: api.call("GET", f"dags/{dag}/dagRuns")["dag_runs"], lambda: "no run")
     gate = waiting(Gate(airflow=airflow, itsm=itsm.control, dag=dag, run=runs[0]["dag_run_id"], tasks=("gate",)))
     gate.itsm.approve(gate.sn, operator="admin")
     assert gate.end() == "failed"

@@ -38,7 +38,7 @@ def runs(airflow, control) -> dict[str, list[str]]:
         tasks = [one for dag, runs in started.items() for run in runs for one in api.tasks(dag, run)]
         return sum(one["state"] == "deferred" for one in tasks)
 
-    wait_until(lambda: waiting() == 1 + 2 * 3, 480, lambda: f"only {waiting()} wait")
+    wait_until(lambda: waiting() == 1 + 2 * 3, lambda: f"only {waiting()} wait")
     settle()
     return started
 
@@ -46,13 +46,13 @@ def runs(airflow, control) -> dict[str, list[str]]:
 def test_p3_a_rejection_takes_its_own_branch(airflow, control, runs):
     api, [run] = airflow.api, runs["branching"]
     control.reject(only_ticket(control, "Which way"))
-    assert api.wait_for_run("branching", run, seconds=480) == "success"
+    assert api.wait_for_run("branching", run) == "success"
     assert api.task_states("branching", run) == {"ask": "success", "go": "skipped", "stop": "success"}
 
 
 def test_p2_mapped_tasks_of_two_runs_share_one_approval(airflow, control, runs):
     control.approve(only_ticket(control, "a, b and c"))
-    ends = [airflow.api.wait_for_run(SHARED, run, seconds=480) for run in runs[SHARED]]
+    ends = [airflow.api.wait_for_run(SHARED, run) for run in runs[SHARED]]
     assert ends == ["success", "success"]
 
 
@@ -60,12 +60,12 @@ def test_p1_an_approval_outlasts_a_scheduler_that_hears_late_of_the_worker_befor
     """With the task queued again, the scheduler would take that worker's end for the task's own, and fail it."""
     api, dag = airflow.api, "gated_by_callback"
     run = api.trigger(dag)
-    api.wait_for_task(dag, run, "gate", "running", "deferred", seconds=480)
+    api.wait_for_task(dag, run, "gate", "running", "deferred")
     with airflow.stands_still("scheduler"):
         sn = waits_for(api, dag, run)
         settle()
         control.approve(sn)
         # So long its callback, which is tried again and again, finds that the scheduler stands still.
         time.sleep(5)
-    assert api.wait_for_run(dag, run, seconds=480) == "success"
+    assert api.wait_for_run(dag, run) == "success"
     assert api.xcom(dag, run, "gate")["seen_by"] == "callback"

@@ -66,7 +66,7 @@ def test_p5_every_kill_ends_its_ticket_however_slow_itsm_is(airflow, control, be
     for run in runs:
         airflow.api.set_task_state("gated", run, "gate", "failed")
     open_ones = lambda: [sn for sn in runs.values() if control.ticket(sn)["status"] != "REVOKED"]  # noqa: E731
-    wait_until(lambda: not open_ones(), 240, lambda: f"open: {open_ones()}")
+    wait_until(lambda: not open_ones(), lambda: f"open: {open_ones()}", seconds=240)
     ended = time.monotonic() - began
     log.warning(
         "ITSM answers after %s s: %s kills, all tickets ended %.0f s after the first", seconds, KILLS, ended
@@ -90,7 +90,7 @@ def test_p5_a_clean_up_withdraws_nothing_and_what_it_left_is_named(airflow, cont
     time.sleep(15)
     assert control.ticket(sn)["status"] == "RUNNING"
     again = airflow.api.trigger(RECONCILE)
-    assert airflow.api.wait_for_run(RECONCILE, again, seconds=480) == "success"
+    assert airflow.api.wait_for_run(RECONCILE, again) == "success"
     states = airflow.api.task_states("gated", run) if table != "dag_run" else {}
     named = (airflow.api.xcom(RECONCILE, again, "reconcile") or {}).get("left_open", [])
     assert sn in named or states.get("gate") == "deferred", (states, named)
@@ -110,14 +110,14 @@ def test_p1_p5_a_task_that_is_missing_from_its_file_for_a_while_waits_on(airflow
     try:
         file.write_text(WITHOUT_GATE)
         read_again(airflow.api, "gated")
-        wait_until(lambda: state() != "deferred" or None, 480, lambda: f"the task is {state()}")
+        wait_until(lambda: state() != "deferred" or None, lambda: f"the task is {state()}")
     finally:
         file.write_text(text)
         read_again(airflow.api, "gated")
     time.sleep(5)
     assert control.ticket(sn)["status"] == "RUNNING"
-    wait_until(lambda: state() == "deferred" or None, 480, lambda: f"the task is {state()}")
+    wait_until(lambda: state() == "deferred" or None, lambda: f"the task is {state()}")
     settle()
     control.approve(sn)
-    assert airflow.api.wait_for_run("gated", run, seconds=480) == "success"
+    assert airflow.api.wait_for_run("gated", run) == "success"
     assert airflow.api.xcom("gated", run, "then") == f"{sn} approved"

@@ -77,13 +77,13 @@ def test_p1_every_decision_arrives_by_callback(named, runs, itsm):
                 del pending[key]
         return not pending
 
-    wait_until(all_decided, 480, lambda: "\n".join(map(str, pending.values())))
+    wait_until(all_decided, lambda: "\n".join(map(str, pending.values())))
 
     def left() -> list[NamedRun]:
         rows, ended = newest_rows(named), newest_ended(named, "success")
         return [run for run in runs if run.key not in ended or rows.get(run.key, {}).get("open", True)]
 
-    wait_until(lambda: not left(), 480, lambda: "\n".join(map(str, left())))
+    wait_until(lambda: not left(), lambda: "\n".join(map(str, left())))
     ends = Counter((row["status"], row["seen_by"], *row["decided_by"]) for row in (run.row() for run in runs))
     assert ends == {("approved", "callback", "admin"): 24}
 
@@ -101,8 +101,8 @@ def test_the_pages_and_the_button_show_each_ticket(runs):
 def test_p5_a_kill_ends_the_ticket_of_a_chinese_task(named, itsm):
     dag, *tasks = CHINESE
     run = NamedRun(airflow=named, dag=dag, tasks=tuple(tasks), run="第二次 1+1", conn_id=IN_DATABASE[0]).start()
-    sn = wait_until(run.ticket, 480, lambda: str(run))
+    sn = wait_until(run.ticket, lambda: str(run))
     path = f"{run.path}/taskInstances/{quote(tasks[-1], safe='')}"
     named.api.call("PATCH", path, json={"new_state": "failed"})
     status = lambda: itsm.control.ticket(sn)["status"]  # noqa: E731
-    wait_until(lambda: status() == "REVOKED", 480, status)
+    wait_until(lambda: status() == "REVOKED", status)

@@ -17,7 +17,6 @@ from tests.e2e.gates import Gate
 EVIL = "www.evil.example.com"
 MINE = "I called alice, she looks at it on Monday"
 # A note is looked at every 20 s on average, on a busy machine less often.
-SECONDS = 480.0
 
 
 def note(one: Gate) -> str:
@@ -26,11 +25,11 @@ def note(one: Gate) -> str:
 
 def notes(one: Gate, text: str) -> str:
     """Wait until a waiting task's note holds a text."""
-    return wait_until(lambda: found if text in (found := note(one)) else None, SECONDS, lambda: note(one))
+    return wait_until(lambda: found if text in (found := note(one)) else None, lambda: note(one))
 
 
 def has_none(one: Gate) -> None:
-    wait_until(lambda: not note(one), SECONDS, lambda: note(one))
+    wait_until(lambda: not note(one), lambda: note(one))
 
 
 def shows_note(page: Browser, airflow, one: Gate, text: str) -> None:

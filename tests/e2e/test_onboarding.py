@@ -43,13 +43,13 @@ class Run:
 
     def waits(self) -> Run:
         """Wait until it has opened its ticket and waits in the triggerer."""
-        self.api.wait_for_task(DAG_ID, self.id, "wait", "deferred", seconds=480)
+        self.api.wait_for_task(DAG_ID, self.id, "wait", "deferred")
         self.sn = self.api.xcom(DAG_ID, self.id, "apply")
         return self
 
     def end(self) -> tuple[str, tuple[str | None, ...]]:
         """Wait for the end; return the run's state and its tasks' states in order."""
-        state = self.api.wait_for_run(DAG_ID, self.id, seconds=480)
+        state = self.api.wait_for_run(DAG_ID, self.id)
         states = self.api.task_states(DAG_ID, self.id)
         return state, tuple(states[task] for task in TASKS)
 
@@ -67,7 +67,7 @@ def test_p7_until_the_decision_the_collector_is_applying_and_the_etl_untouched(i
         return list(run.api.links(DAG_ID, run.id, "wait").values()) == address
 
     # The triggerer makes the button appear with its first look.
-    wait_until(button, 480, lambda: "there is no button")
+    wait_until(button, lambda: "there is no button")
 
 
 def test_approved_the_etl_is_provisioned_and_the_collector_complete(itsm, store, decided):
@@ -122,7 +122,7 @@ def test_p7_an_etl_that_failed_is_resumed_without_a_second_ticket(itsm, control,
 def test_p2_a_second_run_for_a_collector_that_is_applying_opens_no_ticket(airflow, itsm, control, store, runs):
     run = runs["second_run"]
     second = airflow.api.trigger(DAG_ID, {"collector_config_id": run.collector})
-    assert airflow.api.wait_for_run(DAG_ID, second, seconds=480) == "failed"
+    assert airflow.api.wait_for_run(DAG_ID, second) == "failed"
     assert run.sn in airflow.api.log(DAG_ID, second, "apply")
     assert tickets_of(control, run.collector) == [run.sn]
     assert store.get("bklog_default", run.collector).state == "applying"

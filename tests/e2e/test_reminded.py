@@ -26,13 +26,13 @@ def sent(gate: Gate, kind: str) -> list[dict[str, Any]]:
 def test_p3_an_approver_is_reminded_and_the_one_it_is_escalated_to_approves(airflow, itsm, dialect):
     control = SandboxControl(itsm.url, dialect=dialect)
     gate = Gate.open(airflow, control, f"reminded_{dialect}").asks()
-    wait_until(lambda: sent(gate, "remind"), 480, lambda: gate.log("wait"))
+    wait_until(lambda: sent(gate, "remind"), lambda: gate.log("wait"))
     (reminder,) = sent(gate, "remind")
     assert reminder["title"].startswith("Reminded ")
     run = quote(gate.run, safe="")
     tab = f"{airflow.url}/dags/{gate.dag}/runs/{run}/tasks/wait/plugin/bkitsm-ticket"
     assert reminder["airflow_url"] == tab
-    wait_until(lambda: sent(gate, "escalate"), 480, lambda: gate.log("wait"))
+    wait_until(lambda: sent(gate, "escalate"), lambda: gate.log("wait"))
     (escalation,) = sent(gate, "escalate")
     assert (escalation["recipients"], escalation["handed_over"]) == (["boss"], True)
     assert gate.states()["wait"] == "deferred"

@@ -33,11 +33,11 @@ def test_of_collectors_mapped_in_a_group_only_those_that_need_it_wait(airflow, i
     def state(number: int) -> str:
         return store.get("bklog_default", number).state
 
-    wait_until(lambda: state(free) == "success_apply" and tickets_of(control, asked), 480, lambda: state(free))
+    wait_until(lambda: state(free) == "success_apply" and tickets_of(control, asked), lambda: state(free))
     assert state(asked) == "applying"
     (sn,) = tickets_of(control, asked)
     itsm.decide(sn, "approve", "")
-    assert airflow.api.wait_for_run(dag_id, run, seconds=480) == "success"
+    assert airflow.api.wait_for_run(dag_id, run) == "success"
     listed = airflow.api.call("GET", f"dags/{dag_id}/dagRuns/{run}/taskInstances")["task_instances"]
     waits = {one["map_index"]: one["state"] for one in listed if one["task_id"] == "onboard.wait"}
     assert waits == {0: "skipped", 1: "success"}

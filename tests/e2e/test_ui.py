@@ -52,7 +52,7 @@ def test_a_wait_says_when_it_was_polled_and_what_a_poll_found(page, airflow, con
     one = Gate.open(airflow, control, "by_poll", callback_url=NOWHERE).waits()
     listed(page, airflow.url)
     # One note a minute is made for all waits of a connection.
-    page.one(f"tr[data-sn='{one.sn}']", text="polled", seconds=480)
+    page.one(f"tr[data-sn='{one.sn}']", text="polled")
     one.decide("approve")
     assert one.end() == "success"
     page.open(ticket_tab(airflow.url, one))

@@ -22,7 +22,7 @@ def asked(api) -> tuple[str, str]:
 
 def waited_for(api, run: str) -> str:
     """Return the number of the ticket a run waits for, once it does."""
-    api.wait_for_task(DAG, run, "wait", "deferred", seconds=480)
+    api.wait_for_task(DAG, run, "wait", "deferred")
     return str(api.xcom(DAG, run, "ask"))
 
 
@@ -30,7 +30,7 @@ def approved(api, itsm, remark: str) -> tuple[str, str]:
     """Start a run whose ticket is approved; return the run's id and the ticket's number once it has ended."""
     run, sn = asked(api)
     itsm.decide(sn, "approve", remark)
-    assert api.wait_for_run(DAG, run, seconds=480) == "success"
+    assert api.wait_for_run(DAG, run) == "success"
     return run, sn
 
 
@@ -64,7 +64,7 @@ def test_p3_a_rejected_one_ends_on_a_worker_that_says_why(airflow, itsm):
     api = airflow.api
     run, sn = asked(api)
     itsm.decide(sn, "reject", "not today")
-    assert api.wait_for_run(DAG, run, seconds=480) == "failed"
+    assert api.wait_for_run(DAG, run) == "failed"
     assert ran_on_a_worker(api, run, "wait")
     assert "not today" in api.log(DAG, run, "wait")
 
@@ -72,7 +72,7 @@ def test_p3_a_rejected_one_ends_on_a_worker_that_says_why(airflow, itsm):
 def test_p3_an_empty_number_is_an_error_in_the_tasks_log(airflow):
     api = airflow.api
     run = api.trigger("nothing_to_wait_for")
-    assert api.wait_for_run("nothing_to_wait_for", run, seconds=480) == "failed"
+    assert api.wait_for_run("nothing_to_wait_for", run) == "failed"
     assert "ticket_sn is empty" in api.log("nothing_to_wait_for", run, "wait")
 
 
@@ -84,7 +84,7 @@ def test_p3_a_cleared_round_that_is_refused_leaves_no_earlier_approval_behind(ai
     second = waited_for(api, run)
     assert second != first
     itsm.decide(second, "reject", "not this time")
-    assert api.wait_for_run(DAG, run, seconds=480) == "failed"
+    assert api.wait_for_run(DAG, run) == "failed"
     result = api.xcom(DAG, run, "wait")
     assert (result["sn"], result["outcome"]) == (second, "rejected")
 
@@ -96,10 +96,10 @@ def test_p3_a_wait_takes_its_own_tickets_approval_only(airflow, itsm):
     run, own = asked(api)
     overwrite_number(airflow, run, foreign)
     api.clear(DAG, run, ["wait"])
-    api.wait_for_task(DAG, run, "wait", "failed", seconds=480)
+    api.wait_for_task(DAG, run, "wait", "failed")
     log = api.log(DAG, run, "wait")
     assert "not approved" in log.lower()
     assert own in log
     assert foreign in log
     itsm.decide(own, "reject", "never mind")
-    assert api.wait_for_run(DAG, run, seconds=480) == "failed"
+    assert api.wait_for_run(DAG, run) == "failed"

@@ -41,12 +41,12 @@ def test_a_decided_wait_is_shown_with_its_verdict_and_its_deciders(referring, it
         for decision in ("approve", "reject")
     }
     for (_, decision), run in runs.items():
-        itsm.decide(wait_until(run.ticket, 480, lambda one=run: str(one)), decision, "go")
+        itsm.decide(wait_until(run.ticket, lambda one=run: str(one)), decision, "go")
     open_ones = lambda: [run for run in runs.values() if run.is_open()]  # noqa: E731
-    wait_until(lambda: not open_ones(), 480, lambda: "\n".join(map(str, open_ones())))
+    wait_until(lambda: not open_ones(), lambda: "\n".join(map(str, open_ones())))
     shown = {key: (run.row()["status"], run.row()["decided_by"]) for key, run in runs.items()}
     words = {"approve": "approved", "reject": "rejected"}
     assert shown == {key: (words[key[1]], ["admin"]) for key in runs}
     wanted = {("approve", "success"), ("reject", "failed")}
     states = lambda: {(decision, run.state()) for (_, decision), run in runs.items()}  # noqa: E731
-    wait_until(lambda: states() == wanted, 480, states)
+    wait_until(lambda: states() == wanted, states)

@@ -181,6 +181,6 @@ def test_p1_our_own_withdraw_does_not_deadlock_with_a_single_worker_on_both_side
         sandbox.wait_for_step(sn)
         connect("slow_itsm", conn_type="bkitsm", host=root, login=sandbox.app_code, password=sandbox.app_secret)
         ItsmHook("slow_itsm").operate_ticket(sn=sn, action_type=action, operator="alice", action_message="m")
-        wait_until(lambda: metadata.resumed, 20, lambda: "the callback was not followed")
+        wait_until(lambda: metadata.resumed, lambda: "the callback was not followed", seconds=20)
         assert [verdict.outcome for _, verdict in metadata.resumed] == [outcome]
         assert ItsmHook().callback_failed_ticket() == ()
