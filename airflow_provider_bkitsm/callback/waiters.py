@@ -4,7 +4,8 @@
 The registration is an XCom on the waiting task instance. Its key holds the ticket's number, because XCom keys are
 indexed in Airflow's database. Others can write XComs, so a registration only finds a task. Number, connection,
 verdict source and what may end the task come from the trigger's own arguments, which are encrypted. The arguments
-of a task that starts from its trigger hold templates; see :mod:`airflow_provider_bkitsm.plugins.metadata.resume`.
+of a task that starts from its trigger hold templates; see
+:mod:`airflow_provider_bkitsm.plugins.metadata.waiting_tasks`.
 """
 
 from __future__ import annotations

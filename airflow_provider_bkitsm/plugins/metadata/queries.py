@@ -35,7 +35,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     XComModel,
     create_session,
 )
-from airflow_provider_bkitsm.plugins.metadata.resume import arguments_of, waiter_of
+from airflow_provider_bkitsm.plugins.metadata.waiting_tasks import arguments_of, waiter_of
 
 _DEFERRED = "deferred"
 _MOST_WAITING, _MOST_PAST, _MOST_NOTES, _MOST_RECORDS = 5000, 2000, 500, 20_000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the tasks that wait for a ticket in Airflow's metadata database, and resumes them.
+"""Resumes the tasks that wait for a ticket, in Airflow's metadata database.
 
 Written against Airflow 3.1 to 3.3. Airflow's own human-in-the-loop endpoint resumes tasks in the same way.
 """
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from sqlalchemy import Connection as SqlConnection
-from sqlalchemy import Executable, Row, Select, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from airflow_provider_bkitsm import telemetry
@@ -25,12 +24,10 @@ from airflow_provider_bkitsm.callback.handover import is_settled, is_too_early
 from airflow_provider_bkitsm.callback.receiver import LostTicket, Registrations
 from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
-    TRIGGER,
     WaitArguments,
     Waiter,
     resumption,
     wait_can_finish_without_worker,
-    wait_key,
     xcoms_of,
 )
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreRaceLost
@@ -44,23 +41,28 @@ from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     AirflowNotFoundException,
     Connection,
-    DagRun,
     Job,
     TaskInstance,
     TaskInstanceState,
-    Trigger,
     TriggerEvent,
     XComModel,
     create_session,
     handle_event_submit,
 )
 from airflow_provider_bkitsm.plugins.metadata.connections import callback_engine, with_db_retries
+from airflow_provider_bkitsm.plugins.metadata.waiting_tasks import (
+    KEY,
+    arguments_of,
+    read_waiting_task,
+    recorded_waiters,
+    registered_waiters,
+    registrations,
+)
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.tickets.callback_tokens import open_callback_tokens
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
 from airflow_provider_bkitsm.tickets.ownership_records import TicketOpening, read_opening, read_ownership
 from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
-from airflow_provider_bkitsm.tickets.waits import open_wait_store
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
 if TYPE_CHECKING:
@@ -95,15 +97,14 @@ class AirflowMetadata:
             return None
 
     def waiting(self, sn: str, conn_id: str) -> Registrations:
-        """Return who waits for a ticket on a connection; one indexed query.
+        """Return who waits for a ticket on a connection.
 
-        A registration only finds a task. Its ticket and its verdict policy come from its trigger's arguments. A
-        clean-up may have deleted the registration: then the store's record of the wait finds the task.
+        A clean-up may have deleted the registration: then the store's record of the wait finds the task.
         """
-        rows = _rows(_registered_query(), key=wait_key(sn))
+        rows = registrations(sn)
         registered = (Waiter.from_value(row.value) for row in rows)
         is_registered = any(waiter is not None and waiter.conn_id == conn_id for waiter in registered)
-        waiting = _waiting(((row, row.value) for row in rows), sn, conn_id) or _recorded(sn, conn_id)
+        waiting = registered_waiters(rows, sn, conn_id) or recorded_waiters(sn, conn_id)
         waits = {waiter.ti_id: waiter for waiter in waiting}
         opening = read_opening(sn, conn_id) if waits else TicketOpening()
         self._rows.update({ti_id: (row, opening) for row in rows if (ti_id := str(row.id)) in waits})
@@ -141,7 +142,7 @@ class AirflowMetadata:
         ticket to the task. Without either the worker is only woken, and reads its own ticket. ITSM calls
         back only once, so a transaction that the database aborted is repeated.
         """
-        found, opening = self._rows.pop(waiter.ti_id, None) or (_read(waiter), None)
+        found, opening = self._rows.pop(waiter.ti_id, None) or (read_waiting_task(waiter), None)
         message = None if found is None else _message(found, waiter, verdict, opening)
         if found is None or message is None:
             return False
@@ -156,7 +157,7 @@ def _with_stored_end(found: Row[Any], message: Message, opening: TicketOpening |
     """Store an approval that ends its task here, before it does; a worker ends the task where that fails."""
     if message.verdict is None or not wait_can_finish_without_worker(message.waiter, message.verdict):
         return message
-    task = WaitingTask(**{name: getattr(found, name) for name in _KEY})
+    task = WaitingTask(**{name: getattr(found, name) for name in KEY})
     opener = None if opening is None else opening.record
     try:
         return replace(message, read=record_end(message.waiter.conn_id, message.verdict, task, opener=opener))
@@ -176,25 +177,6 @@ def _lost_application(tag: str, conn_id: str) -> LostTicket | None:
             store.ticket_opened(row.bklog_conn_id, row.collector_config_id, tag=tag, sn=sn, url=ticket_url)
 
     return LostTicket(request=row.request, found=found)
-
-
-def _rows(query: Executable, **values: Any) -> Sequence[Row[Any]]:
-    """Read rows without a session, whose own work takes longer than the database's.
-
-    On PostgreSQL a transaction would be two more round trips.
-    """
-
-    def read() -> Sequence[Row[Any]]:
-        engine = callback_engine()
-        with engine.connect() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-            return connection.execute(query, values).all()
-
-    return with_db_retries(read)
-
-
-_KEY = ("dag_id", "run_id", "task_id", "map_index")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,73 +213,6 @@ class Message:
             return {"verdict": self.verdict.as_event()}
         refusal = {"error": "a callback came, and this worker cannot look again", "kind": "ItsmError"}
         return {"look": True, "sn": self.sn, **refusal}
-
-
-@lru_cache(maxsize=10_000)
-def arguments_of(encrypted: str | None) -> WaitArguments | None:
-    """Return the arguments of a stored trigger; None where they cannot be read.
-
-    The row of a trigger never changes, so decrypted arguments are cached.
-    """
-    if encrypted is None:
-        return None
-    try:
-        return WaitArguments.from_stored(Trigger._decrypt_kwargs(encrypted))
-    except Exception as error:
-        log.warning("The arguments of a trigger cannot be read: %s", type(error).__name__)
-        return None
-
-
-def waiter_of(row: Row[Any], value: object) -> Waiter | None:
-    """Return the waiter of a task on our trigger; None where this try has registered nothing.
-
-    :param value: the registration, which anybody may have written. An earlier try's registration does not count:
-        it waited for another ticket or another round.
-    """
-    registered = Waiter.from_value(value)
-    if registered is None or UUID(registered.ti_id) != UUID(str(row.id)):
-        return None
-    arguments = arguments_of(row.encrypted_kwargs)
-    if arguments is None:
-        return Waiter(ti_id=registered.ti_id, conn_id=registered.conn_id, after_worker=True)
-    return arguments.waiter(registered)
-
-
-def _recorded(sn: str, conn_id: str) -> list[Waiter]:
-    """Return who waits for a ticket by the store's records of waits."""
-    try:
-        tries = open_wait_store().tries_for(sn, bkitsm_conn_id=conn_id)
-    except ItsmError as error:
-        log.warning("%s", error)
-        return []
-    if not tries:
-        return []
-    kind = TaskInstance.id.type.python_type
-    query = (
-        select(TaskInstance.id, TaskInstance.state, Trigger.encrypted_kwargs.label("encrypted_kwargs"))
-        .join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        .where(TaskInstance.id.in_([kind(one) for one in tries]), Trigger.classpath == TRIGGER)
-    )
-    rows = _rows(query)
-    # Whether others are mapped over a task, which would need a worker to end it, the record does not say.
-    registered = ((row, Waiter(ti_id=str(row.id), conn_id=conn_id).as_dict()) for row in rows)
-    return _waiting(registered, sn, conn_id)
-
-
-def _waiting(registered: Iterable[tuple[Row[Any], object]], sn: str, conn_id: str) -> list[Waiter]:
-    """Return the waiters of rows of task instances, each with its registration."""
-    found = (_waits_for(row, value, sn, conn_id) for row, value in registered)
-    return [waiter for waiter in found if waiter is not None]
-
-
-def _waits_for(row: Row[Any], value: object, sn: str, conn_id: str) -> Waiter | None:
-    """Return the waiter of a row; None where its task does not wait, or waits for another ticket."""
-    if row.state != TaskInstanceState.DEFERRED or row.encrypted_kwargs is None:
-        return None
-    waiter, arguments = waiter_of(row, value), arguments_of(row.encrypted_kwargs)
-    if waiter is None or waiter.conn_id != conn_id or (arguments and not arguments.may_be_about(sn, conn_id)):
-        return None
-    return waiter
 
 
 def _message(found: Row[Any], waiter: Waiter, verdict: Verdict, opening: TicketOpening | None) -> Message | None:
@@ -373,43 +288,6 @@ def _is_too_early(session: Session, waits: Row[Any]) -> bool:
     return is_too_early(now, deferred_at=waits.created_date, heartbeat=heartbeat)
 
 
-def _read(waiter: Waiter) -> Row[Any] | None:
-    """Read a waiting task instance and its trigger; None where it does not wait on our trigger."""
-    # Airflow 3.1 stores these ids as text, later versions as UUID.
-    ti_id = TaskInstance.id.type.python_type(waiter.ti_id)
-    return next(iter(_rows(_waiting_query(), ti_id=ti_id)), None)
-
-
-# Statements are built once: building one takes as long as the database takes to answer it.
-@cache
-def _registered_query() -> Select[Any]:
-    """Select the registrations with an XCom's ``key``, with their tasks and triggers."""
-    same = [getattr(XComModel, name) == getattr(TaskInstance, name) for name in _KEY]
-    columns = (XComModel.value, XComModel.dag_run_id, *_waiting_columns(), TaskInstance.state)
-    return (
-        select(*columns)
-        .join(TaskInstance, and_(*same))
-        .join(Trigger, and_(TaskInstance.trigger_id == Trigger.id, Trigger.classpath == TRIGGER), isouter=True)
-        .where(XComModel.key == bindparam("key"))
-    )
-
-
-@cache
-def _waiting_query() -> Select[Any]:
-    """Select the task instance ``ti_id`` and its trigger, if it waits on our trigger."""
-    run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
-    return (
-        select(*_waiting_columns(), DagRun.id.label("dag_run_id"))
-        .join(DagRun, run)
-        .join(Trigger, TaskInstance.trigger_id == Trigger.id)
-        .where(
-            TaskInstance.id == bindparam("ti_id"),
-            TaskInstance.state == TaskInstanceState.DEFERRED,
-            Trigger.classpath == TRIGGER,
-        )
-    )
-
-
 @cache
 def _heartbeat_query() -> Select[Any]:
     """Select the last heartbeat of the scheduler that has queued a task instance."""
@@ -418,16 +296,6 @@ def _heartbeat_query() -> Select[Any]:
         .join(TaskInstance, TaskInstance.queued_by_job_id == Job.id)
         .where(TaskInstance.id == bindparam("ti_id"))
     )
-
-
-def _waiting_columns() -> tuple[Any, ...]:
-    """Return the columns of a waiting task and its trigger.
-
-    Only a few: loading task instance, run and DAG takes longer than all the rest of a callback.
-    """
-    key = (getattr(TaskInstance, name) for name in _KEY)
-    task = (TaskInstance.id, TaskInstance.start_date, TaskInstance.trigger_id, *key)
-    return *task, Trigger.created_date, Trigger.encrypted_kwargs.label("encrypted_kwargs")
 
 
 def _still_waiting() -> Any:
@@ -468,7 +336,7 @@ def _insert_xcoms_statement() -> Any:
 def _delete_xcoms_statement() -> Any:
     """Delete the XComs ``keys`` of a task of a run."""
     table: Any = XComModel.__table__
-    of_task = [table.c[name] == bindparam(name) for name in (*_KEY, "dag_run_id")]
+    of_task = [table.c[name] == bindparam(name) for name in (*KEY, "dag_run_id")]
     return delete(table).where(*of_task, table.c.key.in_(bindparam("keys", expanding=True)))
 
 
@@ -518,7 +386,7 @@ def _delete_xcoms(connection: SqlConnection, waits: Row[Any], keys: Iterable[str
 
 
 def _task_columns(waits: Row[Any]) -> dict[str, Any]:
-    return {name: getattr(waits, name) for name in (*_KEY, "dag_run_id")}
+    return {name: getattr(waits, name) for name in (*KEY, "dag_run_id")}
 
 
 def _resume_on_worker(session: Session, waits: Row[Any], message: Message) -> None:

@@ -43,7 +43,7 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     create_session,
 )
 from airflow_provider_bkitsm.plugins.metadata.queries import registered_ticket
-from airflow_provider_bkitsm.plugins.metadata.resume import arguments_of
+from airflow_provider_bkitsm.plugins.metadata.waiting_tasks import arguments_of
 
 log = logging.getLogger(__name__)
 
