@@ -32,6 +32,8 @@ MOST_ATTEMPTS = 3
 """So often one message is tried to be sent."""
 LEASE_SECONDS = 180.0
 """So long a claim holds. Sending takes less, or is given up."""
+MOST_SHOWN = 100
+"""So many rows of a ticket are shown."""
 
 # A ticket opened so much later or earlier is another one: a counter that began anew gives a number twice.
 _ANOTHER_TICKET = timedelta(hours=1)
@@ -91,6 +93,21 @@ class NotNow:
     """Somebody else has a claim, or the last attempt has failed; ``until`` nobody else tries (aware)."""
 
     until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReminder:
+    """A row as people are shown it: a message about a ticket, or the hand-over of an escalation.
+
+    :param at: when it was ended; of one that is claimed, when it was claimed last (aware).
+    """
+
+    kind: str
+    after_seconds: int
+    is_hand_over: bool
+    state: ReminderState
+    at: datetime
+    recipients: tuple[str, ...]
 
 
 SETTLED = "settled"
@@ -188,6 +205,24 @@ class ReminderStore:
             rows = connection.execute(query.order_by(columns.after_seconds, columns.kind, columns.sender))
             return [tuple(row) for row in rows]
 
+    def of_ticket(self, bkitsm_conn_id: str, sn: str, *, opened_at: datetime) -> list[StoredReminder]:
+        """Return what was stored of a ticket, at most the ``MOST_SHOWN`` rows that were claimed last.
+
+        :param opened_at: when the ticket was opened (aware): rows of an earlier one of this number are left out.
+        """
+        columns = reminder_table.c
+        names = ("kind", "after_seconds", "sender", "state", "claimed_at", "ended_at", "recipients")
+        first, last = opened_at - _ANOTHER_TICKET, opened_at + _ANOTHER_TICKET
+        query = select(*(columns[name] for name in names)).where(
+            *(columns.sn == sn, columns.bkitsm_conn_id == bkitsm_conn_id),
+            columns.opened_at.between(first, last),
+            # A later version may have written others.
+            columns.state.in_([state.value for state in ReminderState]),
+        )
+        with self._transactions.read() as connection:
+            rows = connection.execute(query.order_by(columns.claimed_at.desc()).limit(MOST_SHOWN))
+            return [_stored(row._asdict()) for row in rows]
+
     def _row(self, key: ReminderKey) -> Mapping[str, Any] | None:
         query = select(reminder_table).where(reminder_table.c.reminder_key == key.digest)
         with self._transactions.read() as connection:
@@ -262,6 +297,17 @@ def _values(key: ReminderKey, token: str, now: datetime, *, attempts: int) -> di
         "ended_at": None,
         "recipients": None,
     }
+
+
+def _stored(row: Mapping[str, Any]) -> StoredReminder:
+    return StoredReminder(
+        kind=row["kind"],
+        after_seconds=row["after_seconds"],
+        is_hand_over=not row["sender"],
+        state=ReminderState(row["state"]),
+        at=row["ended_at"] or row["claimed_at"],
+        recipients=tuple(row["recipients"].split(",")) if row["recipients"] else (),
+    )
 
 
 def _is_of_another_ticket(row: Mapping[str, Any], key: ReminderKey) -> bool:

@@ -3,13 +3,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject, new_nonce
 from airflow_provider_bkitsm.tickets.approval_store import installation as here
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
+from airflow_provider_bkitsm.tickets.reminder_store import Claim, ReminderKey, ReminderState, open_reminder_store
 
 CONN = "bkitsm_default"
+
+
+def record_reminder(
+    sn: str,
+    *,
+    opened_at: datetime,
+    kind: str = "remind",
+    hours: float = 1,
+    sender: str = "0123456789abcdef",
+    state: ReminderState = ReminderState.SENT,
+    recipients: Iterable[str] = (),
+) -> None:
+    """Store a message about a ticket, as a triggerer does; ``sender`` is empty for a hand-over."""
+    key = ReminderKey(
+        bkitsm_conn_id=CONN, sn=sn, kind=kind, after_seconds=hours * 3600, sender=sender, opened_at=opened_at
+    )
+    store = open_reminder_store()
+    if state is ReminderState.MERGED:
+        store.merge(key)
+        return
+    claim = store.claim(key)
+    assert isinstance(claim, Claim)
+    if state is not ReminderState.CLAIMED:
+        store.end(claim, state, recipients=recipients)
 
 
 def record_round(

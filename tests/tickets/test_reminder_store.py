@@ -16,12 +16,14 @@ from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
 from airflow_provider_bkitsm.tickets.reminder_store import (
     LEASE_SECONDS,
     MOST_ATTEMPTS,
+    MOST_SHOWN,
     SETTLED,
     Claim,
     NotNow,
     ReminderKey,
     ReminderState,
     ReminderStore,
+    StoredReminder,
 )
 
 NOON = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -193,3 +195,31 @@ def test_who_has_lost_the_claim_sends_nothing(store: ReminderStore, clock: Clock
     claimed(store)
     with pytest.raises(ItsmConflictError, match="run out"), store.sending(slow, recipients=[]):
         pytest.fail("nothing may be sent")
+
+
+def test_people_are_shown_what_was_sent_and_what_was_handed_over(store: ReminderStore, clock: Clock) -> None:
+    escalated = replace(KEY, kind="escalate", after_seconds=7200.0, sender="")
+    assert store.of_ticket("bkitsm_default", "REQ1", opened_at=KEY.opened_at) == []
+    store.end(claimed(store), ReminderState.SENT, recipients=("alice", "bob"))
+    clock.pass_by(60)
+    claimed(store, escalated)
+    found = store.of_ticket("bkitsm_default", "REQ1", opened_at=KEY.opened_at)
+    known = {"kind": "remind", "after_seconds": 3600, "is_hand_over": False, "at": NOON}
+    sent = StoredReminder(**known, state=ReminderState.SENT, recipients=("alice", "bob"))
+    due = {"kind": "escalate", "after_seconds": 7200, "is_hand_over": True, "at": clock.now}
+    assert found == [StoredReminder(**due, state=ReminderState.CLAIMED, recipients=()), sent]
+
+
+def test_what_is_shown_is_of_this_ticket_only(store: ReminderStore) -> None:
+    """Another connection's ticket has this number too, and a counter that began anew gave it an earlier one."""
+    for other in ({"sn": "REQ2"}, {"bkitsm_conn_id": "other"}, {"opened_at": KEY.opened_at - timedelta(days=30)}):
+        store.end(claimed(store, replace(KEY, **other)), ReminderState.SENT, recipients=("mallory",))
+    assert store.of_ticket("bkitsm_default", "REQ1", opened_at=KEY.opened_at) == []
+
+
+def test_the_rows_that_are_shown_are_limited_to_the_last_ones(store: ReminderStore, clock: Clock) -> None:
+    for number in range(MOST_SHOWN + 3):
+        clock.pass_by(1)
+        store.merge(replace(KEY, after_seconds=float(number)))
+    found = store.of_ticket("bkitsm_default", "REQ1", opened_at=KEY.opened_at)
+    assert [one.after_seconds for one in found] == list(range(MOST_SHOWN + 2, 2, -1))
