@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
@@ -106,6 +106,7 @@ class ApprovalWait:
     :param approval_seconds: from the ticket's creation to the deadline; None: no deadline, or none is stored.
     :param verdict: the verdict that the task returned or failed with; None before that, or for another value.
     :param noted: the ticket as the triggerer last read it; None after the wait, and before it was read.
+    :param reminders: what the waiting task says of reminders, as its trigger has it; empty: nothing.
     """
 
     task: TaskKey
@@ -120,6 +121,7 @@ class ApprovalWait:
     approval_seconds: float | None = None
     verdict: Mapping[str, Any] | None = None
     noted: TicketSnapshot | None = None
+    reminders: str = field(default="", repr=False)
 
     @property
     def ticket(self) -> Ticket:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any
@@ -111,6 +111,7 @@ class WaitArguments:
     :param conn_id: connection; None for a template.
     :param verdict_settings: parameters of the hooks' ``verdict_policy``; None where a value is not plain.
     :param opened_by: as :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket` has it.
+    :param reminders: what the task says of reminders, as ``deferral.ReminderSettings`` writes it; empty: nothing.
     """
 
     sn: str | None
@@ -120,6 +121,7 @@ class WaitArguments:
     ends_task: bool
     after_worker: bool
     opened_by: str | None
+    reminders: str = field(default="", repr=False)
 
     @classmethod
     def from_stored(cls, stored: object) -> WaitArguments | None:
@@ -137,6 +139,7 @@ class WaitArguments:
             verdict_settings=_settings(stored),
             approval_seconds=_seconds(stored.get("approval_timeout")),
             opened_by=opened_by,
+            reminders=_plain(stored.get("reminders")) or "",
             **flags,
         )
 

@@ -99,6 +99,15 @@ def test_a_time_may_be_a_number_or_its_text(given, seconds):
     assert read.approval_seconds == seconds
 
 
+@pytest.mark.parametrize(
+    ("given", "text"), [('{"plan": {}}', '{"plan": {}}'), (None, ""), ({"plan": {}}, ""), ("{{ params.x }}", "")]
+)
+def test_what_a_trigger_says_of_reminders_is_a_text_or_nothing(given, text):
+    read = WaitArguments.from_stored(STORED | {"reminders": given})
+    assert read is not None
+    assert read.reminders == text
+
+
 @pytest.mark.parametrize("missing", ["ticket_sn", "bkitsm_conn_id"])
 @pytest.mark.parametrize("value", [None, "", " ", 7, [], "{{ ti.xcom_pull('a') }}", "{% if x %}y{% endif %}"])
 def test_p3_what_is_no_plain_number_names_no_ticket(missing, value):

@@ -194,7 +194,14 @@ def _wait_record(row: Any) -> ApprovalWait:
         approval_seconds=waiter.approval_seconds if waiter else None,
         verdict=None if state == _DEFERRED else _last_verdict(row, sn),
         noted=from_note(row.seen, sn, waiter.conn_id) if waiter and state == _DEFERRED else None,
+        reminders=_reminders(row) if waiter and state == _DEFERRED else "",
     )
+
+
+def _reminders(row: Any) -> str:
+    """Return what a task says of reminders: its trigger has that, which only Airflow writes."""
+    arguments = arguments_of(row.encrypted_kwargs) if row.classpath == TRIGGER else None
+    return arguments.reminders if arguments else ""
 
 
 def _state(row: Any) -> str | None:

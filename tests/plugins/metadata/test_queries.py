@@ -98,6 +98,18 @@ def test_an_open_wait_is_found_with_its_ticket_as_last_seen(wait):
     assert read(another)[0].noted is None
 
 
+def test_an_open_wait_is_found_with_what_its_trigger_says_of_reminders(wait):
+    said = '{"plan": {"remind_after": [3600.0]}}'
+    one = wait(arguments={"reminders": said})
+    assert [read(one)[0].reminders, *(found.reminders for found in AirflowTickets().of_run(DAG, one.run_id))] == [
+        said,
+        said,
+    ]
+    assert read(wait())[0].reminders == ""
+    change(one, state="success", trigger_id=None)
+    assert [found.reminders for found in AirflowTickets().of_run(DAG, one.run_id)] == [""]
+
+
 def test_a_wait_names_who_started_its_run(wait):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
