@@ -17,10 +17,12 @@ from airflow_provider_bkitsm.approvals.asked import Match
 from airflow_provider_bkitsm.approvals.rows import Status, TaskKey
 from airflow_provider_bkitsm.approvals.state_diagram import StateDiagram
 from airflow_provider_bkitsm.approvals.ticket_detail import Kind
+from airflow_provider_bkitsm.approvals.ticket_reminders import ReminderAct
 from airflow_provider_bkitsm.collectors.row import CollectorState
 from airflow_provider_bkitsm.itsm.models import LogAction
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
 from airflow_provider_bkitsm.itsm.verdict import SeenBy
+from airflow_provider_bkitsm.tickets.reminder_store import ReminderState
 
 
 def _in_utc(time: datetime | str) -> datetime:
@@ -326,6 +328,34 @@ class Decision(_Answer):
     )
 
 
+class SentReminder(_Answer):
+    """A reminder or an escalation that Airflow made by itself, and what became of it.
+
+    `sent` is a message that was sent, or a ticket that was handed over. `claimed` is due, and is not known to be
+    done. `merged` was left out, since the escalation was due at the same time. `refused` is a hand-over that was
+    not made. `given_up` has failed as often as it is tried.
+    """
+
+    kind: ReminderAct = Field(
+        description=(
+            "A `reminder` to whom the ticket asked, an `escalation` message to the further approvers, or the"
+            " `hand_over` of the ticket to them in ITSM."
+        )
+    )
+    state: ReminderState
+    at: Time = Field(description="When that was; of `claimed`, when it was tried last.")
+    recipients: list[str] = Field(
+        description="Their names in ITSM, at most 50; empty where nothing was done.", examples=[["alice"]]
+    )
+
+
+class NextReminder(_Answer):
+    """What the task has planned next, by its own `remind_after`, `escalate_after` and `working_hours`."""
+
+    kind: ReminderAct
+    at: Time
+
+
 class Story(_Answer):
     """A ticket as ITSM shows it."""
 
@@ -401,6 +431,17 @@ class Ticket(_Answer):
     problem: str = Field(default="", description="Why there is no story; empty with one.", examples=[""])
     asked: Asked | None = Field(default=None, description="Null if no record of this Airflow has it.")
     decision: Decision | None = Field(default=None, description="Null before the task has one.")
+    reminders: list[SentReminder] = Field(
+        default=[],
+        description=(
+            "Reminders and escalations, oldest first, at most the last 100. Empty while the store cannot be read,"
+            " or it is not known when the ticket was opened."
+        ),
+    )
+    next_reminder: NextReminder | None = Field(
+        default=None,
+        description="What is due next if nobody decides before; null if nothing is, or it is not known.",
+    )
     collector: CollectorPayload | None = Field(default=None, description="The log collector it is about.")
     may_change: bool = Field(default=False, description="Whether the caller may change the DAG's runs.")
     may_withdraw: bool = _may_withdraw(default=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads of the approvals' store for the pages: collectors, and what the records of their opening say of tickets.
+"""Reads of the approvals' store for the pages: collectors, the records of tickets' opening, and reminders.
 
 Where the store's file does not exist yet, there is nothing to read: a page never creates it.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.asked import RoundRecords
-from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Ticket
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, Status, Ticket
 from airflow_provider_bkitsm.approvals.state_diagram import state_diagram
+from airflow_provider_bkitsm.approvals.ticket_reminders import next_reminder, sent_reminders
 from airflow_provider_bkitsm.collectors.row import CollectorRow, state_label
 from airflow_provider_bkitsm.hooks.store import has_store, open_store
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -170,3 +173,34 @@ def read_rounds(wait: ApprovalWait) -> RoundRecords | None:
     last = of_task[-1] if of_task else None
     is_its_own = last is not None and source.nonce in (last.nonce, last.ticket_of)
     return RoundRecords(own=last if is_its_own else None, source=source)
+
+
+def read_reminders(wait: ApprovalWait, row: Row, opened_at: datetime | None, now: datetime) -> dict[str, Any]:
+    """Read which reminders of a ticket went out, and tell what is due next. Blocks.
+
+    Nothing is known where the store cannot be read. Without ``opened_at`` nothing is known either, since ITSM may
+    give a number twice.
+    """
+    from airflow_provider_bkitsm.tickets.reminder_store import open_reminder_store
+
+    unknown: dict[str, Any] = {"reminders": [], "next_reminder": None}
+    if opened_at is None or not all(wait.ticket):
+        return unknown
+    try:
+        stored = open_reminder_store().of_ticket(*wait.ticket, opened_at=opened_at) if has_store() else []
+    except ItsmError:
+        return unknown
+    planned = next_reminder(
+        wait.reminders,
+        stored,
+        opened_at=opened_at,
+        now=now,
+        deadline=row.deadline,
+        has_sender=bool(settings.remind()),
+    )
+    # While a ticket is suspended nobody is reminded, and of one that has ended nobody is reminded any more.
+    following = planned if row.status is Status.WAITING else None
+    return {
+        "reminders": [one.as_dict() for one in sent_reminders(stored)],
+        "next_reminder": following and following.as_dict(),
+    }

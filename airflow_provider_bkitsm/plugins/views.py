@@ -37,7 +37,13 @@ from airflow_provider_bkitsm.plugins.security import (
     may_change,
     readable_dags,
 )
-from airflow_provider_bkitsm.plugins.store_reader import Collectors, SentTickets, collector_row, read_rounds
+from airflow_provider_bkitsm.plugins.store_reader import (
+    Collectors,
+    SentTickets,
+    collector_row,
+    read_reminders,
+    read_rounds,
+)
 from airflow_provider_bkitsm.plugins.ticket_rights import TicketRights
 from airflow_provider_bkitsm.translation import Language
 
@@ -200,6 +206,7 @@ class ApprovalViews:
             "problem": problem,
             "asked": asked and asked.as_dict(),
             "decision": decision_of(_end_of(wait, rounds), opened_at=row.since),
+            **await in_thread(read_reminders, wait, row, self._opened_at(wait.ticket), now),
             "collector": applied and collector_row(applied) | {"payload": applied.etl_payload},
             "may_change": changes,
             "may_withdraw": changes and row.is_open and bool(wait.sn) and withdraws,
@@ -237,6 +244,11 @@ class ApprovalViews:
             name = f"ITSM ticket {wait.sn}"
             return None, str(another_dialect(name, wait.conn_id, stored=sent.dialect, spoken=spoken))
         return await read_story(gateway, wait.sn, request=request)
+
+    def _opened_at(self, ticket: Ticket) -> datetime | None:
+        """Return when a ticket was opened, where its record or ITSM has said it."""
+        sent, live = self.sent.get(ticket), self.live.snapshot(ticket)
+        return (sent.opened_at if sent else None) or (live.created_at if live else None)
 
     async def _gateway(self, conn_id: str) -> Gateway | None:
         return await self._gateways.get(conn_id, lambda: in_thread(self.metadata.gateway, conn_id))

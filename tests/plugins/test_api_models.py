@@ -12,12 +12,14 @@ from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, row_of
 from airflow_provider_bkitsm.approvals.ticket_detail import Entry, FormRow, Kind, TicketDetail
 from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of
+from airflow_provider_bkitsm.approvals.ticket_reminders import NextReminder, ReminderAct, sent_reminders
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.plugins import api_models
 from airflow_provider_bkitsm.plugins.api_models import (
     Approval,
     ApprovalList,
     Collector,
+    SentReminder,
     Story,
     TicketList,
     TicketOfList,
@@ -25,6 +27,7 @@ from airflow_provider_bkitsm.plugins.api_models import (
     Time,
 )
 from airflow_provider_bkitsm.plugins.store_reader import collector_row
+from airflow_provider_bkitsm.tickets.reminder_store import ReminderState, StoredReminder
 
 NOW = datetime(2026, 11, 29, 8, tzinfo=UTC)
 TASK = TaskKey(dag_id="dag", run_id="run", task_id="wait")
@@ -58,6 +61,22 @@ def test_nothing_of_a_ticket_is_lost_but_the_address_that_is_framed():
     assert story.keys() - answer.model_dump().keys() == {"iframe_ticket_url"}
     assert answer.form[0].model_dump().keys() == form[0].as_dict().keys()
     assert answer.entries[0].model_dump().keys() == entry.as_dict().keys()
+
+
+def test_nothing_of_a_reminder_is_lost():
+    row = StoredReminder(
+        kind="escalate",
+        after_seconds=60,
+        is_hand_over=True,
+        state=ReminderState.REFUSED,
+        at=NOW,
+        recipients=("bob",),
+    )
+    (sent,) = sent_reminders([row])
+    following = NextReminder(kind=ReminderAct.ESCALATION, at=NOW)
+    for shown, model in ((sent, SentReminder), (following, api_models.NextReminder)):
+        assert shown.as_dict().keys() == model.model_fields.keys()
+        assert model.model_validate(shown.as_dict()).at == NOW
 
 
 def test_nothing_of_a_collector_is_lost():

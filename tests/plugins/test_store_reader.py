@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
 
+from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, row_of
 from airflow_provider_bkitsm.collectors.row import Owner
 from airflow_provider_bkitsm.collectors.store import CollectorStore, sqlite_engine
 from airflow_provider_bkitsm.hooks.store import open_store
+from airflow_provider_bkitsm.itsm.reminders import read_plan
 from airflow_provider_bkitsm.plugins.api_models import CollectorDetail
-from airflow_provider_bkitsm.plugins.store_reader import Collectors, collector_row
+from airflow_provider_bkitsm.plugins.store_reader import Collectors, collector_row, read_reminders
+from tests.tickets.records import record_reminder
 
 BKLOG, PAYLOAD = "bklog_default", {"etl_config": "bk_log_json"}
+OPENED = datetime(2026, 11, 29, 8, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 MINE, YOURS = frozenset({"mine"}), frozenset({"yours"})
 
 
@@ -128,3 +133,59 @@ def test_a_store_named_by_a_connection_is_read(tmp_path, monkeypatch, own_postgr
     assert one is not None
     assert [entry["event"] for entry in one["history"]] == ["apply", "ticket_opened"]
     assert list(tmp_path.glob("bkitsm.db")) == []
+
+
+def reminders(opened_at: datetime | None = OPENED, **changes: Any) -> dict[str, Any]:
+    """Return what is shown an hour and a half after the opening of a ticket whose task reminds twice."""
+    text = json.dumps({"plan": read_plan(remind_after=[HOUR, 2 * HOUR]).as_dict(), "remind_by": [{"path": "x.y"}]})
+    task = TaskKey(dag_id="dag", run_id="run", task_id="wait")
+    known = {"state": "deferred", "sn": "REQ1", "conn_id": "bkitsm_default", "reminders": text}
+    wait = ApprovalWait(task=task, **{**known, **changes})
+    return read_reminders(wait, row_of(wait, None), opened_at, OPENED + 1.5 * HOUR)
+
+
+@pytest.fixture
+def reminded(store) -> None:
+    record_reminder("REQ1", opened_at=OPENED, recipients=("alice", "bob"))
+
+
+SENT = [("reminder", "sent", ("alice", "bob"))]
+NEXT = {"kind": "reminder", "at": (OPENED + 2 * HOUR).isoformat()}
+
+
+def shown(answer: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [(one["kind"], one["state"], one["recipients"]) for one in answer["reminders"]]
+
+
+@pytest.mark.usefixtures("reminded")
+def test_a_ticket_tells_its_reminders_and_the_next():
+    assert (shown(reminders()), reminders()["next_reminder"]) == (SENT, NEXT)
+
+
+@pytest.mark.usefixtures("reminded")
+def test_reminders_of_an_earlier_ticket_of_this_number_are_not_told():
+    assert shown(reminders(OPENED + timedelta(days=30))) == []
+
+
+@pytest.mark.usefixtures("reminded")
+def test_where_it_is_not_known_when_a_ticket_was_opened_nothing_is_told():
+    assert reminders(None) == {"reminders": [], "next_reminder": None}
+    assert reminders(sn="", conn_id="") == {"reminders": [], "next_reminder": None}
+
+
+@pytest.mark.usefixtures("reminded")
+@pytest.mark.parametrize("state", ["success", "failed", "queued"])
+def test_once_nothing_waits_what_was_sent_stays_and_nothing_is_due(state):
+    assert (shown(reminders(state=state)), reminders(state=state)["next_reminder"]) == (SENT, None)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_store_that_cannot_be_read_tells_nothing(tmp_path):
+    (tmp_path / "bkitsm.db").write_bytes(b"no database at all" * 100)
+    assert reminders() == {"reminders": [], "next_reminder": None}
+
+
+@pytest.mark.usefixtures("store")
+def test_looking_for_reminders_makes_no_file(tmp_path):
+    assert (reminders()["reminders"], reminders()["next_reminder"]) == ([], NEXT)
+    assert list(tmp_path.iterdir()) == []

@@ -20,13 +20,14 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, Owner
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.reminders import read_plan
 from airflow_provider_bkitsm.itsm.verdict import moment
 from airflow_provider_bkitsm.plugins import api, views
 from airflow_provider_bkitsm.tickets.approval import ApprovalRecord, Attempt, Subject
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from tests.callback.conftest import FORM
 from tests.plugins.people import AuthManager, Person, auth_manager
-from tests.tickets.records import record_round
+from tests.tickets.records import record_reminder, record_round
 from tools import openapi
 
 CONN, NOW = "bkitsm_default", datetime.now(UTC)
@@ -195,6 +196,39 @@ def test_a_decision_is_shown_from_the_record_once_airflow_has_lost_it(pages, wai
         ("bob", False, "no")
     ]
     assert pages.ticket("run")["ticket"]["status"] == "ended"
+
+
+@pytest.mark.usefixtures("store")
+def test_the_ticket_tab_tells_its_reminders_and_the_next(pages, wait):
+    plan = read_plan(remind_after=timedelta(hours=2), escalate_after=timedelta(hours=3))
+    said = {"plan": plan.as_dict(), "remind_by": [{"path": "company.chat", "kwargs": {"token": "secret"}}]}
+    found = wait(reminders=json.dumps(said))
+    since = moment(pages.ticket("run")["ticket"]["since"])
+    assert since is not None
+    record_reminder(found.sn, opened_at=since, recipients=("alice", "bob"))
+    record_reminder(found.sn, opened_at=since - timedelta(days=1), hours=5, recipients=("mallory",))
+    told = pages.ticket("run")
+    ((sent,), following) = told["reminders"], told["next_reminder"]
+    assert (sent["kind"], sent["state"], sent["recipients"]) == ("reminder", "sent", ["alice", "bob"])
+    assert (following["kind"], moment(following["at"])) == ("reminder", since + timedelta(hours=2))
+
+
+@pytest.mark.usefixtures("store")
+def test_reminders_are_told_while_itsm_is_silent_of_a_ticket_that_is_recorded(pages, wait):
+    found = wait()
+    recorded(found, opened_at=NOW)
+    record_reminder(found.sn, opened_at=NOW, recipients=("alice",))
+    pages.seen.metadata.gateways.clear()
+    assert [one["recipients"] for one in pages.ticket("run")["reminders"]] == [["alice"]]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_store_that_cannot_be_read_leaves_the_rest_of_the_ticket(pages, wait, tmp_path):
+    found = wait(reminders=json.dumps({"plan": read_plan(remind_after=3600.0).as_dict()}))
+    (tmp_path / "bkitsm.db").write_bytes(b"no database at all" * 100)
+    told = pages.ticket("run")
+    assert (told["reminders"], told["next_reminder"]) == ([], None)
+    assert (told["ticket"]["sn"], told["story"]["title"]) == (found.sn, "t")
 
 
 def test_a_ticket_that_waits_has_no_decision(pages, wait):
