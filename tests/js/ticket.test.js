@@ -10,6 +10,7 @@ import {
   askedContent,
   decisionContent,
   facts,
+  reminderList,
   storyList,
 } from "../../airflow_provider_bkitsm/plugins/assets/ticket.js";
 
@@ -239,4 +240,64 @@ test("where ITSM shows no form, what was sent stands in for it", () => {
   assert.match(askedText({ fields }), /contentdrop it/);
   const shown = askedContent({ asked: { ...ASKED, fields }, story: { form: fields } });
   assert.ok(!shown.some((one) => one?.textContent.includes("drop it")));
+});
+
+/* Its reminders */
+
+const AT = "2026-03-01T11:00:00+00:00";
+
+function remindersText(reminders, next_reminder = null) {
+  const list = reminderList({ reminders, next_reminder, now: NOW });
+  return all(list, "li").map((item) => item.textContent);
+}
+
+const act = (kind, state, ...recipients) => ({ kind, state, recipients, at: AT });
+
+test("what went out is told with who got it and when", () => {
+  const [reminder, escalation, handOver] = remindersText([
+    act("reminder", "sent", "alice", "<b>bob</b>"),
+    act("escalation", "sent", "carol"),
+    act("hand_over", "sent", "carol"),
+  ]);
+  assert.match(reminder, /^Reminder sent to alice, <b>bob<\/b>.*2026.* · 1 h 0 min ago$/);
+  assert.match(escalation, /^Escalation sent to carol/);
+  assert.match(handOver, /^Handed over to carol/);
+});
+
+test("what did not go out is never told as sent", () => {
+  const texts = remindersText([
+    act("reminder", "merged"),
+    act("reminder", "given_up"),
+    act("reminder", "claimed"),
+    act("hand_over", "refused", "carol"),
+    act("hand_over", "refused"),
+  ]);
+  const expected = [
+    /^Reminder left out: the escalation was due as well/,
+    /^Reminder could not be sent, given up/,
+    /^Reminder due, not known to be sent/,
+    /^Not handed over to carol/,
+    /^Not handed over to anybody/,
+  ];
+  texts.forEach((text, index) => assert.match(text, expected[index]));
+});
+
+test("what is due next is told last, and nothing where there is neither", () => {
+  const next = { kind: "reminder", at: "2026-03-01T14:30:00+00:00" };
+  const [sent, following] = remindersText([act("reminder", "sent", "alice")], next);
+  assert.match(sent, /^Reminder sent/);
+  assert.match(following, /^Next reminder due.*2026.* · in 2 h 30 min$/);
+  assert.match(remindersText([], { ...next, kind: "escalation" })[0], /^Escalation due/);
+  assert.equal(reminderList({ reminders: [], next_reminder: null, now: NOW }), null);
+});
+
+test("every state of every message has its words", () => {
+  const states = ["sent", "claimed", "given_up"];
+  const those = ["reminder", "escalation", "hand_over"].flatMap((kind) =>
+    states.map((state) => act(kind, state, "alice")),
+  );
+  for (const language of ["en", "zh-CN"]) {
+    speak(language);
+    for (const text of remindersText(those)) assert.doesNotMatch(text, /rem_/);
+  }
 });

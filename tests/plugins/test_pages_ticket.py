@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,12 +15,14 @@ import pytest
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
+from airflow_provider_bkitsm.itsm.reminders import read_plan
 from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict
+from airflow_provider_bkitsm.tickets.reminder_store import ReminderState
 from demo.browser import Browser
 from tests.callback.conftest import FORM
 from tests.e2e.reminding import FILE
 from tests.plugins.browsing import PHONE, Site, needs_a_browser, site, violations, waits, window  # noqa: F401
-from tests.tickets.records import record_round
+from tests.tickets.records import record_reminder, record_round
 
 pytestmark = needs_a_browser
 SAME = {"en": "What runs matches what people read", "zh-CN": "将执行的内容与审批人看到的一致"}
@@ -34,12 +38,14 @@ def store(monkeypatch, tmp_path) -> None:
 def recorded(waits) -> Callable[..., ApprovalWait]:
     """Return a maker of waits whose ticket has a record of what was asked."""
 
-    def make(title: str = "Release 9", *, request: Any = None, **wait: Any) -> ApprovalWait:
+    def make(
+        title: str = "Release 9", *, request: Any = None, opened_at: datetime | None = None, **wait: Any
+    ) -> ApprovalWait:
         made = waits(f"{title} [#4k7pqz]", **wait)
         fields = FORM | {"title": f"{title} [#4k7pqz]"}
         known = {"dialect": "v2", "creator": "robot", "requester": "carol", "run_by": "carol.w", "fields": fields}
         task = {"run_id": made.task.run_id, "task_id": made.task.task_id}
-        record_round(made.sn, request=known | (request or {}), **task)
+        record_round(made.sn, request=known | (request or {}), opened_at=opened_at, **task)
         return made
 
     return make
@@ -203,6 +209,64 @@ def test_a_reminder_is_sent_once_a_minute(
     assert (sent["sn"], sent["by"]) == (wait.sn, "robot")
 
 
+@pytest.fixture
+def reminded(recorded) -> ApprovalWait:
+    """Return a wait whose ticket was reminded of and escalated, with one of each that was not sent."""
+    opened_at = datetime.now(UTC) - timedelta(hours=8, minutes=30)
+    plan = read_plan(remind_after=timedelta(hours=12), escalate_after=timedelta(days=2))
+    said = json.dumps({"plan": plan.as_dict(), "remind_by": [{"path": "company.chat.remind"}]})
+    wait: ApprovalWait = recorded(opened_at=opened_at, reminders=said)
+    record = partial(record_reminder, wait.sn, opened_at=opened_at)
+    record(hours=2, recipients=("alice", "<b>bob</b>"))
+    record(hours=4, state=ReminderState.MERGED)
+    record(kind="escalate", hours=4, sender="", recipients=("carol",))
+    record(kind="escalate", hours=4, recipients=("carol",))
+    record(hours=6, state=ReminderState.GIVEN_UP)
+    record(hours=7, state=ReminderState.CLAIMED)
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        (
+            "en",
+            (
+                *("Reminder sent to alice, <b>bob</b>", "Reminder left out: the escalation was due as well"),
+                *("Handed over to carol", "Escalation sent to carol", "Reminder could not be sent, given up"),
+                *("Reminder due, not known to be sent", "Next reminder due"),
+            ),
+        ),
+        (
+            "zh-CN",
+            (
+                *(
+                    "已催办 alice, <b>bob</b>",
+                    "与升级同时到点，未单独催办",
+                    "已转单给 carol",
+                    "升级通知已发给 carol",
+                ),
+                *("催办未能发出，已放弃", "催办已到点，尚未确认发出", "下次催办"),
+            ),
+        ),
+    ],
+)
+def test_a_ticket_tells_which_reminders_went_out_and_when_the_next_is_due(site, reminded, language, lines):
+    page = opened(site, reminded, language=language)
+    page.one("[data-card=reminders] [data-state=next]")
+    items = page.all("[data-card=reminders] li")
+    assert [item.text.split("\n")[0] for item in items] == list(lines)
+    assert {"en": "in 3 h ", "zh-CN": "3 小时 "}[language] in items[-1].text
+    assert page.complaints() == []
+
+
+@both_languages
+def test_a_ticket_without_reminders_has_no_card_of_them(site, recorded, language):
+    page = opened(site, recorded(), language=language)
+    page.one("[data-card=runs]")
+    assert page.all("[data-card=reminders]") == []
+
+
 @pytest.mark.parametrize(("language", "withdraw"), [("en", "Withdraw"), ("zh-CN", "撤单")])
 def test_a_ticket_is_withdrawn_with_a_reason(site, recorded, sandbox, language, withdraw):
     wait = recorded()
@@ -218,12 +282,14 @@ def test_a_ticket_is_withdrawn_with_a_reason(site, recorded, sandbox, language, 
 @both_languages
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_serious_is_in_the_way_of_a_screen_reader(site, recorded, sandbox, language, theme):
-    wait = recorded(state="success")
+    wait = recorded(state="success", opened_at=datetime.now(UTC))
+    record_reminder(wait.sn, opened_at=datetime.now(UTC), recipients=("alice",))
     sandbox.edit(wait.sn, APPROVAL_CONTENT="something else")
     at = len(site.tickets.founds) - 1
     site.tickets.founds[at] = type(wait)(**{**vars(wait), "verdict": verdict(wait, Outcome.APPROVED)})
     page = opened(site, wait, language=language, theme=theme)
     page.one(".differences")
+    page.one("[data-card=reminders]")
     assert violations(page) == []
 
 

@@ -4,7 +4,7 @@ import { ask, query } from "./api.js";
 import { reminder, whyNot, withdrawal } from "./dialogs.js";
 import { badge, card, el, empty, itsmLink, json, loading, pairs, whereabouts } from "./dom.js";
 import { frame, isNew, pulse } from "./page.js";
-import { agoText, deadline, exact, heard, lasted, timed, unconfirmed } from "./times.js";
+import { agoText, deadline, exact, heard, lasted, span, timed, unconfirmed } from "./times.js";
 import { because, language, say } from "./words.js";
 
 /** The task whose ticket is shown. */
@@ -66,6 +66,39 @@ function toldLine({ message, automatic, sentence }) {
 
 function momentOf(iso, now) {
   return timed(iso, `${exact(iso)} · ${agoText(iso, now)}`);
+}
+
+/* Its reminders */
+
+const REMINDER_KINDS = { merged: "answered", refused: "refused", given_up: "refused" };
+
+/** Which reminders went out and what is due next; null where there is neither. */
+export function reminderList({ reminders, next_reminder: next, now }) {
+  if (!reminders.length && !next) return null;
+  return el("ol", { class: "story" }, [
+    ...reminders.map((one) => sentReminder(one, now)),
+    next ? nextReminder(next, now) : null,
+  ]);
+}
+
+function sentReminder({ kind, state, at, recipients }, now) {
+  return el(
+    "li",
+    { class: REMINDER_KINDS[state] ?? null, "data-state": state },
+    say(`rem_${kind}_${state}`, recipients.join(", ") || say("rem_nobody")),
+    el("div", { class: "small soft" }, momentOf(at, now)),
+  );
+}
+
+function nextReminder({ kind, at }, now) {
+  const left = new Date(at) - new Date(now);
+  const when = `${exact(at)} · ${say("in", span(left))}`;
+  return el(
+    "li",
+    { class: "pending", "data-state": "next" },
+    say(`rem_${kind}_next`),
+    el("div", { class: "small soft" }, timed(at, when)),
+  );
 }
 
 /* Its form, its facts, its collector */
@@ -287,6 +320,7 @@ function notices(row, { problem }) {
 
 function cards(row, answer) {
   const { story, collector, now } = answer;
+  const reminders = reminderList(answer);
   return el(
     "div",
     { class: "columns" },
@@ -295,6 +329,7 @@ function cards(row, answer) {
       {},
       answer.decision ? card("decision", ...decisionContent(answer)) : null,
       story ? card("story", storyList(story.entries, now)) : null,
+      reminders ? card("reminders", reminders) : null,
       card("facts", facts(row, answer)),
     ),
     el(

@@ -293,6 +293,31 @@ export const WORDS = {
   log_withdrawn: ["withdrew the ticket", "撤销单据"],
   log_terminated: ["ended the ticket", "关闭单据"],
   log_ran: ["The automatic step {0} succeeded", "自动节点【{0}】执行成功"],
+  // The ticket: reminders and escalations. {0} is who got it.
+  reminders: ["Reminders and escalation", "催办与升级"],
+  rem_nobody: ["anybody", "任何人"],
+  rem_reminder_sent: ["Reminder sent to {0}", "已催办 {0}"],
+  rem_reminder_claimed: ["Reminder due, not known to be sent", "催办已到点，尚未确认发出"],
+  rem_reminder_merged: [
+    "Reminder left out: the escalation was due as well",
+    "与升级同时到点，未单独催办",
+  ],
+  rem_reminder_given_up: ["Reminder could not be sent, given up", "催办未能发出，已放弃"],
+  rem_reminder_next: ["Next reminder due", "下次催办"],
+  rem_escalation_sent: ["Escalation sent to {0}", "升级通知已发给 {0}"],
+  rem_escalation_claimed: [
+    "Escalation message due, not known to be sent",
+    "升级通知已到点，尚未确认发出",
+  ],
+  rem_escalation_given_up: [
+    "Escalation message could not be sent, given up",
+    "升级通知未能发出，已放弃",
+  ],
+  rem_escalation_next: ["Escalation due", "将升级"],
+  rem_hand_over_sent: ["Handed over to {0}", "已转单给 {0}"],
+  rem_hand_over_claimed: ["Hand-over due, not known to be done", "转单已到点，尚未确认完成"],
+  rem_hand_over_refused: ["Not handed over to {0}", "未转单给 {0}"],
+  rem_hand_over_given_up: ["Hand-over failed, given up", "转单失败，已放弃"],
   no_story: ["ITSM gives no details of this ticket now: {0}", "暂时无法从 ITSM 读取该单据：{0}"],
   // The collectors
   states: ["States", "状态"],
