@@ -42,8 +42,11 @@ def _pointers() -> list[tuple[str, str]]:
 
 
 def _defined(file: Path) -> set[str]:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".js":
+        return set(re.findall(r"^(?:export )?(?:const|function|class) (\w+)", text, re.MULTILINE))
     names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):

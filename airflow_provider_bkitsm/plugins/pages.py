@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.version_compat import airflow_conf
 
 log = logging.getLogger(__name__)
 
-IMPORTED = {"approvals": "filters", "ticket": "dialogs"}
+IMPORTED = {"approvals": ("approvals_columns", "filters"), "ticket": ("dialogs",)}
 """What a page's own script imports alone: the browser asks for it before it has read that script."""
 
 _ASSETS = Path(__file__).with_name("assets")
@@ -71,8 +71,13 @@ def _origin(setting: str, own: str) -> str:
 
 
 def _page(name: str, headers: dict[str, str] | None = None) -> HTMLResponse:
-    shell = _read("shell.html").replace("{{ imported }}", IMPORTED.get(name, name))
-    return HTMLResponse(shell.replace("{{ page }}", escape(name)), headers=headers)
+    return HTMLResponse(shell(name), headers=headers)
+
+
+def shell(page: str) -> str:
+    """Return the HTML of a page, which names the scripts that draw it."""
+    preloads = [f'<link rel="modulepreload" href="assets/{one}.js">' for one in IMPORTED.get(page, ())]
+    return _read("shell.html").replace("{{ imported }}", "\n".join(preloads)).replace("{{ page }}", escape(page))
 
 
 @cache
