@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_bkitsm.approvals.list_page import (
+from airflow_provider_bkitsm.approvals.list_query import (
     Page,
     Sort,
     Wanted,

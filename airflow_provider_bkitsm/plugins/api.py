@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from airflow_provider_bkitsm.approvals.list_page import cut
+from airflow_provider_bkitsm.approvals.list_query import cut
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.plugins.api_actions import action_routes
 from airflow_provider_bkitsm.plugins.api_errors import answer_in_one_shape, refusals

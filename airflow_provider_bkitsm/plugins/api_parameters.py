@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 from pydantic import AwareDatetime
 
-from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, PAGE_SIZE, Period, Sort, View, Wanted
+from airflow_provider_bkitsm.approvals.list_query import LARGEST_PAGE, PAGE_SIZE, Period, Sort, View, Wanted
 from airflow_provider_bkitsm.approvals.rows import TaskKey
 from airflow_provider_bkitsm.collectors.row import CollectorState
 from airflow_provider_bkitsm.plugins.api_models import ApprovalStatus

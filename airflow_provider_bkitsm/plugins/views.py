@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.approvals.asked import RoundRecords, asked_of, asked_of_application, decision_of
 from airflow_provider_bkitsm.approvals.csv_export import csv_of
-from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
+from airflow_provider_bkitsm.approvals.list_query import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, Ticket, Viewer, row_of, wait_of
 from airflow_provider_bkitsm.approvals.ticket_detail import ticket_detail
 from airflow_provider_bkitsm.approvals.ticket_list import listed_tickets, ticket_of, ticket_page_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.list_page import Period, Sort, View, Wanted
+from airflow_provider_bkitsm.approvals.list_query import Period, Sort, View, Wanted
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Remark, Row, Status, TaskKey, Viewer, row_of
 from airflow_provider_bkitsm.approvals.ticket_list import (
     MOST_TASKS,

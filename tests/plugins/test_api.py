@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_bkitsm.approvals.csv_export import csv_of
-from airflow_provider_bkitsm.approvals.list_page import Period, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.list_query import Period, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner
 from airflow_provider_bkitsm.plugins import api

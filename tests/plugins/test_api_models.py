@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_bkitsm.approvals.list_page import Wanted, page_of
+from airflow_provider_bkitsm.approvals.list_query import Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, TaskKey, row_of
 from airflow_provider_bkitsm.approvals.ticket_detail import Entry, FormRow, Kind, TicketDetail
 from airflow_provider_bkitsm.approvals.ticket_list import ticket_page_of

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, event, select, update
 from sqlalchemy.exc import DBAPIError
 
-from airflow_provider_bkitsm.approvals.list_page import View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.list_query import View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, row_of
 from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
 from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages of the list."""
+"""What the approvals list is asked for: filters, order and pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_bkitsm.approvals.list_page import LARGEST_PAGE, Period, Sort, View, Wanted, page_of
+from airflow_provider_bkitsm.approvals.list_query import LARGEST_PAGE, Period, Sort, View, Wanted, page_of
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait, Row, TaskKey, TicketSnapshot, Viewer, row_of
 from airflow_provider_bkitsm.itsm.models import Progress
 

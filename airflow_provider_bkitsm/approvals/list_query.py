@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One page of the approvals list: its rows filtered, searched, sorted and counted."""
+"""What the approvals list is asked for: rows filtered, searched, sorted, counted and cut into pages.
+
+Its columns are in ``plugins/assets/approvals_columns.js``.
+"""
 
 from __future__ import annotations
 
