@@ -34,15 +34,13 @@ from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
 from airflow_provider_bkitsm.tickets.waits import (
     NOT_MADE_UP_FOR,
     NUMBER_KEPT,
-    TaskFate,
     WaitRecord,
     open_wait_store,
-    task_name,
     wait_key,
 )
-from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
-from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
+from airflow_provider_bkitsm.triggers.on_kill import KilledWait
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.wait_log import WaitLog
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
 
@@ -99,7 +97,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     # the triggerer: what most never have is a value of the class.
     _unrendered: Exception | None = None
     _fired = False
-    _withdrawal: Withdrawal | None = None
+    _killed: KilledWait | None = None
     _wait: Wait
     _wait_log: WaitLog | None = None
     _notes = TaskInstanceXComs(None)
@@ -229,18 +227,13 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     async def on_kill(self) -> None:
         """End the ticket if the task was ended from outside while it waited (P5); Airflow calls this since 3.3.
 
-        It is called as well when the API server has resumed the task, or when the task was cleared. And it is
-        cancelled at each sync of the triggerer: the withdrawal goes on all the same.
+        :mod:`airflow_provider_bkitsm.triggers.on_kill` does that, and knows which ticket stays as it is.
         """
         if self._fired or self.task_instance is None:
             return
-        if not self.withdraw_when_killed:
-            await self._log_callback()
-            return
-        if self._withdrawal is None or self._withdrawal.is_over:
-            self._withdrawal = Withdrawal(self._withdraw(), sn=self.ticket_sn)
-        await self._withdrawal.outlast_cancels()
-        self._withdrawal.raise_error()
+        if self._killed is None:
+            self._killed = self._killed_wait()
+        await self._killed.end_ticket()
 
     async def cleanup(self) -> None:
         """Wait on for the withdrawal, which may have lost ``on_kill`` to the second cancel.
@@ -250,30 +243,20 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         if not AIRFLOW_V_3_3_PLUS:
             if self.withdraw_when_killed:
                 await self.on_kill()
-        elif self._withdrawal is not None:
-            await self._withdrawal.outlast_cancels()
+        elif self._killed is not None:
+            await self._killed.outlast_cancels()
 
-    async def _withdraw(self) -> None:
-        """End the ticket, but never another task's, whatever number an XCom has brought (P6)."""
-        await self._log_callback()
-        ownership = await self._ownership(self.ticket_sn)
-        if not ownership.may_be_ended:
-            self.log.warning("ITSM ticket %s stays as it is: %s", self.ticket_sn, ownership.text)
-            return
-        fate = await withdraw_on_kill(
-            self.bkitsm_conn_id,
-            sn=ticket_number(self.ticket_sn),
-            task=task_name(**self._task_key()),
-            read_states=partial(task_states, self.task_instance),
+    def _killed_wait(self) -> KilledWait:
+        return KilledWait(
+            ticket=self._awaited(self.ticket_sn),
+            withdraws=self.withdraw_when_killed,
+            task_instance=self.task_instance,
+            trigger_id=self.trigger_id,
+            notes=self._notes,
+            wait_log=self._wait_log,
+            log=self.log,
+            forget=self._forget_wait,
         )
-        if fate is TaskFate.ENDED:
-            await self._forget_wait()
-
-    async def _log_callback(self) -> None:
-        """Log that a callback has ended the wait, if one has: Airflow takes its end for a person's."""
-        how = await self._notes.end_by_callback(self.ticket_sn, self.trigger_id)
-        if how is not None and self._wait_log is not None:
-            self._wait_log.ended_by_callback(how)
 
     async def _remember_wait(self, sn: str) -> None:
         """Store that this task waits; one that a worker has deferred is stored already, as a rule."""

@@ -11,11 +11,9 @@ import pytest
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
-from airflow_provider_bkitsm.tickets import withdrawal
 from airflow_provider_bkitsm.tickets.withdrawal import (
     withdraw,
     withdraw_if_open,
-    withdraw_on_kill,
     withdraw_on_timeout,
 )
 from tests.tickets.records import record_round
@@ -81,19 +79,3 @@ def test_p6_a_ticket_of_another_itsm_is_neither_read_nor_ended(hook, sn, sandbox
     with pytest.raises(errors.ItsmAnotherDialectError):
         end(hook, sn=sn, why="over")
     assert len(sandbox.requests()) == requests
-
-
-async def test_worker_and_triggerer_make_equally_many_attempts(hook, sn, sandbox, monkeypatch):
-    monkeypatch.setattr(withdrawal, "ATTEMPTS", 3)
-    sandbox.fault("operate_ticket", "refuse", times=99)
-
-    async def read_states() -> list[str | None]:
-        return ["failed"]
-
-    with pytest.raises(errors.ItsmConflictError):
-        withdraw(hook, sn=sn, why="over")
-    on_worker = len(sandbox.requests("operate_ticket"))
-    with pytest.raises(errors.ItsmConflictError):
-        await withdraw_on_kill("bkitsm_default", sn=sn, task="d.t, run r", read_states=read_states)
-    # Each attempt tries to withdraw and to terminate.
-    assert (on_worker, len(sandbox.requests("operate_ticket")) - on_worker) == (6, 6)

@@ -354,37 +354,6 @@ async def test_p3_nor_does_one_that_does_not_answer(sn, sandbox, pushes, monkeyp
     assert "did not answer in 0.1 s" in event["error"]
 
 
-@pytest.mark.parametrize("opened_by", ["ask", None])
-async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
-    ended = []
-
-    async def withdraw(conn_id, *, sn, **_task):
-        ended.append((sn, conn_id))
-
-    monkeypatch.setattr(module, "withdraw_on_kill", withdraw)
-    killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
-    record_round("REQ_own")
-    record_round(sn, dag_id="chairs")
-    await killed.on_kill()
-    assert ended == []
-    record_round(sn, round_number=2)
-    await killed.on_kill()
-    assert ended == [(sn, "bkitsm_default")]
-
-
-async def test_p6_a_killed_wait_ends_no_ticket_that_nothing_shows_to_be_its_own(sn, sandbox, monkeypatch, capsys):
-    """An XCom holds whatever somebody has written into it, such as the number of another application's ticket."""
-    ended = []
-
-    async def withdraw(conn_id, *, sn, **_task):
-        ended.append(sn)
-
-    monkeypatch.setattr(module, "withdraw_on_kill", withdraw)
-    await on_task(trigger(sn, withdraw_when_killed=True, opened_by="ask")).on_kill()
-    assert ended == []
-    assert f"{sn} stays as it is: there is no record that task ask opened" in capsys.readouterr().out
-
-
 async def test_p3_an_earlier_rounds_result_goes_before_a_callback_can_find_the_wait(sn, sandbox, monkeypatch):
     order = []
 

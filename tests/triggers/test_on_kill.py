@@ -15,11 +15,16 @@ from airflow.sdk.execution_time.comms import XComResult
 from airflow_provider_bkitsm.callback.waiters import RESUMED_KEY
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
+from airflow_provider_bkitsm.tickets import withdrawal
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import open_wait_store
-from airflow_provider_bkitsm.tickets.withdrawal import Withdrawal
+from airflow_provider_bkitsm.tickets.withdrawal import withdraw
+from airflow_provider_bkitsm.triggers import on_kill
 from airflow_provider_bkitsm.triggers import ticket as trigger_module
+from airflow_provider_bkitsm.triggers.on_kill import Withdrawal, withdraw_on_kill
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
+from tests.tickets.records import record_round
+from tests.triggers.test_ticket import on_task, trigger
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 TASK = SimpleNamespace(id="0", dag_id="d", run_id="r", task_id="t", map_index=-1)
@@ -40,7 +45,7 @@ def states(monkeypatch):
         async def ask(_task_instance):
             return list(found)
 
-        monkeypatch.setattr(trigger_module, "task_states", ask)
+        monkeypatch.setattr(on_kill, "task_states", ask)
 
     return say
 
@@ -102,11 +107,42 @@ async def test_p6_a_ticket_that_is_to_be_kept_is_kept(sn, sandbox, states):
     assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
+@pytest.mark.parametrize("opened_by", ["ask", None])
+async def test_p6_a_killed_wait_ends_no_ticket_of_another_task(sn, sandbox, monkeypatch, opened_by):
+    ended = []
+
+    async def remember(conn_id, *, sn, **_task):
+        ended.append((sn, conn_id))
+
+    monkeypatch.setattr(on_kill, "withdraw_on_kill", remember)
+    killed = on_task(trigger(sn, withdraw_when_killed=True, opened_by=opened_by))
+    record_round("REQ_own")
+    record_round(sn, dag_id="chairs")
+    await killed.on_kill()
+    assert ended == []
+    record_round(sn, round_number=2)
+    await killed.on_kill()
+    assert ended == [(sn, "bkitsm_default")]
+
+
+async def test_p6_a_killed_wait_ends_no_ticket_that_nothing_shows_to_be_its_own(sn, sandbox, monkeypatch, capsys):
+    """An XCom holds whatever somebody has written into it, such as the number of another application's ticket."""
+    ended = []
+
+    async def remember(conn_id, *, sn, **_task):
+        ended.append(sn)
+
+    monkeypatch.setattr(on_kill, "withdraw_on_kill", remember)
+    await on_task(trigger(sn, withdraw_when_killed=True, opened_by="ask")).on_kill()
+    assert ended == []
+    assert f"{sn} stays as it is: there is no record that task ask opened" in capsys.readouterr().out
+
+
 async def test_nothing_is_withdrawn_when_airflow_does_not_tell_the_state(sn, sandbox, monkeypatch):
     async def ask(_task_instance):
         raise RuntimeError("no answer")
 
-    monkeypatch.setattr(trigger_module, "task_states", ask)
+    monkeypatch.setattr(on_kill, "task_states", ask)
     with pytest.raises(RuntimeError):
         await kill(sn)
     assert sandbox.ticket(sn)["status"] == "RUNNING"
@@ -150,7 +186,7 @@ async def test_p2_a_task_that_is_cleared_meanwhile_keeps_its_ticket(sn, sandbox,
     async def ask(_task_instance):
         return next(said)
 
-    monkeypatch.setattr(trigger_module, "task_states", ask)
+    monkeypatch.setattr(on_kill, "task_states", ask)
     sandbox.fault("operate_ticket", "refuse", times=2)
     await kill(sn)
     assert sandbox.ticket(sn)["status"] == "RUNNING"
@@ -161,6 +197,22 @@ async def test_p5_a_short_outage_is_waited_out(sn, sandbox, states):
     states("failed")
     await kill(sn)
     assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+async def test_worker_and_triggerer_make_equally_many_attempts(sn, sandbox, monkeypatch):
+    monkeypatch.setattr(withdrawal, "ATTEMPTS", 3)
+    sandbox.fault("operate_ticket", "refuse", times=99)
+
+    async def read_states() -> list[str | None]:
+        return ["failed"]
+
+    with pytest.raises(ItsmConflictError):
+        withdraw(ItsmHook(), sn=sn, why="over")
+    on_worker = len(sandbox.requests("operate_ticket"))
+    with pytest.raises(ItsmConflictError):
+        await withdraw_on_kill("bkitsm_default", sn=sn, task="d.t, run r", read_states=read_states)
+    # Each attempt tries to withdraw and to terminate.
+    assert (on_worker, len(sandbox.requests("operate_ticket")) - on_worker) == (6, 6)
 
 
 # A triggerer cancels once a second; here ten times as fast, and ITSM is as much faster.
@@ -254,7 +306,7 @@ async def test_a_percent_sign_in_an_error_is_text(sn, monkeypatch, caplog):
     async def fails(_task_instance):
         raise RuntimeError("storage cluster is 95% full, %s %d")
 
-    monkeypatch.setattr(trigger_module, "task_states", fails)
+    monkeypatch.setattr(on_kill, "task_states", fails)
     with pytest.raises(RuntimeError):
         await kill(sn)
     assert "storage cluster is 95% full, %s %d" in caplog.text
