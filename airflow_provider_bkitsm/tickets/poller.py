@@ -62,6 +62,7 @@ class TicketWait:
         "_conn_id",
         "_dated",
         "_due",
+        "_is_told",
         "_next",
         "_rested_at",
         "_steps",
@@ -106,6 +107,8 @@ class TicketWait:
         self._due = math.inf
         self._rested_at = _NEVER
         self._next: asyncio.Future[TicketState | StepsRead] | None = None
+        # The first state comes before any steps: it has the title, and begins the wait's log.
+        self._is_told = False
         self._wants_steps = steps
         # Those that nobody has taken yet.
         self._steps: StepsRead | None = None
@@ -170,6 +173,7 @@ class TicketWait:
             self._next.set_exception(look)
         elif look.current_status != self.known or now >= self._due:
             self._next.set_result(look)
+            self._is_told = True
         else:
             return
         self._next = self.known = None
@@ -180,14 +184,16 @@ class TicketWait:
         self.known = None
 
     def see_steps(self, status: TicketStatus, *, stalled: bool) -> None:
-        """Take in the ticket's steps. They wait for whoever is busy with what was seen before."""
+        """Take in the ticket's steps. They wait for the first state, and for whoever is busy with another."""
         self.stalled = stalled
         if self._wants_steps:
             self._steps = StepsRead(status=status, stalled=stalled)
             self._tell_steps()
 
     def _tell_steps(self) -> None:
-        if self._steps is not None and self._next is not None and not self._next.done():
+        if not self._is_told or self._steps is None:
+            return
+        if self._next is not None and not self._next.done():
             self._next.set_result(self._steps)
             self._next = self._steps = None
 

@@ -73,6 +73,17 @@ async def test_steps_wait_for_whoever_is_busy_with_a_state(two_steps):
         assert await waiting.look() == StepsRead(status=status, stalled=True)
 
 
+async def test_steps_wait_for_the_first_state_which_has_the_title(two_steps, sandbox):
+    """A slow ITSM may answer the question about one ticket before the one about many."""
+    sandbox.fault("ticket_approval_result", "delay", seconds=1, times=1)
+    status = TicketStatus(current_status="RUNNING", progress=Progress.RUNNING, current_steps=(), ticket_url="u")
+    async with TicketWait(CONN, sn=two_steps, interval=0.05, steps=True) as waiting:
+        first = waiting.look()
+        waiting.see_steps(status, stalled=False)
+        assert isinstance(await first, TicketState)
+        assert isinstance(await waiting.look(), StepsRead)
+
+
 async def test_each_ticket_costs_one_request_and_the_poll_stays_batched(sandbox, connections):
     numbers = opened(sandbox, 30)
     calls: list[tuple[str, tuple[str, ...], bool]] = []

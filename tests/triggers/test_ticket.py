@@ -485,11 +485,13 @@ async def test_the_tasks_log_says_who_is_asked_where_and_until_when_and_only_onc
     monkeypatch.setattr("airflow_provider_bkitsm.itsm.stall.FIRST_SECONDS", 0.05)
     sandbox.wait_for_step(sn)
     waiting = asyncio.create_task(fire(trigger(sn, approval_timeout=3600.0)))
-    while not sandbox.requests("get_ticket_status") or len(sandbox.requests("ticket_approval_result")) < 6:
+    output = ""
+    while "waits for alice" not in output or len(sandbox.requests("ticket_approval_result")) < 6:
         await asyncio.sleep(0.05)
+        output += capsys.readouterr().out
     sandbox.approve(sn, remark="go\n2026-01-01 forged")
     await asyncio.wait_for(waiting, 30)
-    lines = [one for one in capsys.readouterr().out.splitlines() if sn in one]
+    lines = [one for one in (output + capsys.readouterr().out).splitlines() if sn in one]
     assert [f"Waiting for ITSM ticket {sn}, until 20" in one for one in lines] == [True, False, False]
     assert "waits for alice at step 内置审批节点, until 20" in lines[1]
     assert "/#/ticket/detail?id=" in lines[1]
