@@ -211,6 +211,8 @@ class TicketWait:
 
 # Of each event loop, the poller of each connection that somebody waits on.
 _POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+# An event loop refers to its tasks only weakly.
+_CLOSING: set[asyncio.Task[None]] = set()
 
 
 log = logging.getLogger(__name__)
@@ -311,7 +313,11 @@ class Poller:
         self._schedule.discard(wait.sn)
         self._steps.discard(wait.sn)
         if not self._waits:
-            await self._close()
+            # Whoever is cancelled again meanwhile is told Airflow's reason, and the client is closed all the same.
+            closing = asyncio.create_task(self._close())
+            _CLOSING.add(closing)
+            closing.add_done_callback(_CLOSING.discard)
+            await asyncio.shield(closing)
 
     def ask_at(self, sn: str, at: float) -> None:
         """Ask about a ticket at a certain time of the loop's clock."""

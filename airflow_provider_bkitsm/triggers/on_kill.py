@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,6 +44,16 @@ _NEXT_TRY = (
 
 TaskStates = list[str | None]
 """Airflow's states of one task instance; empty where Airflow does not have it."""
+
+
+def was_killed() -> bool:
+    """Whether the trigger whose clean-up this is ends because of what somebody did to its task.
+
+    Airflow cancels it with a message then, and without one when the triggerer stops. A second cancel may
+    interrupt the log's line about the first one: then ``on_kill`` was never called (seen in Airflow 3.3.2).
+    """
+    error = sys.exc_info()[1]
+    return isinstance(error, asyncio.CancelledError) and bool(error.args)
 
 
 @dataclass(kw_only=True)

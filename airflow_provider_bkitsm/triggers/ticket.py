@@ -39,7 +39,7 @@ from airflow_provider_bkitsm.tickets.waits import (
     wait_key,
 )
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
-from airflow_provider_bkitsm.triggers.on_kill import KilledWait
+from airflow_provider_bkitsm.triggers.on_kill import KilledWait, was_killed
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.wait_log import WaitLog
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
@@ -236,15 +236,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         await self._killed.end_ticket()
 
     async def cleanup(self) -> None:
-        """Wait on for the withdrawal, which may have lost ``on_kill`` to the second cancel.
+        """Wait on for the withdrawal, or begin it: a second cancel may have come before ``on_kill``, or during it.
 
         An older Airflow comes only here, after every end of a trigger, restarts included.
         """
-        if not AIRFLOW_V_3_3_PLUS:
-            if self.withdraw_when_killed:
-                await self.on_kill()
-        elif self._killed is not None:
+        if self._killed is not None and AIRFLOW_V_3_3_PLUS:
             await self._killed.outlast_cancels()
+        elif was_killed() if AIRFLOW_V_3_3_PLUS else self.withdraw_when_killed:
+            await self.on_kill()
 
     def _killed_wait(self) -> KilledWait:
         return KilledWait(

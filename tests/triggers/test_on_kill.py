@@ -219,16 +219,25 @@ async def test_worker_and_triggerer_make_equally_many_attempts(sn, sandbox, monk
 SECOND = 0.1
 
 
-async def run_in_triggerer(one: ItsmTicketTrigger, sandbox) -> None:
-    """Run a trigger as Airflow's own triggerer does, which cancels a trigger that is gone at each sync."""
+async def begun(one: ItsmTicketTrigger, sandbox) -> tuple[asyncio.Task[None], TriggerRunner]:
+    """Run a trigger as Airflow's own triggerer does; return it once it waits."""
     runner = TriggerRunner()
     task = asyncio.create_task(runner.run_trigger(1, one))
     runner.triggers[1] = {"task": task, "is_watcher": False, "name": "wait", "events": 0}
     while not sandbox.requests("ticket_approval_result"):
         await asyncio.sleep(0.02)
     await asyncio.sleep(SECOND)
+    return task, runner
+
+
+async def run_in_triggerer(one: ItsmTicketTrigger, sandbox, *, at_once: int = 1) -> None:
+    """Run a trigger in a triggerer, which cancels a trigger that is gone at each sync.
+
+    :param at_once: so often with no time between.
+    """
+    task, runner = await begun(one, sandbox)
     while not task.done():
-        runner.to_cancel.append(1)
+        runner.to_cancel.extend([1] * at_once)
         await runner.cancel_triggers()
         await asyncio.wait({task}, timeout=SECOND)
     with contextlib.suppress(asyncio.CancelledError):
@@ -260,6 +269,32 @@ async def test_p5_a_kill_ends_the_ticket_however_often_the_triggerer_cancels(
     assert sandbox.ticket(sn)["status"] == "REVOKED"
     assert len(sandbox.requests("operate_ticket")) == 1
     assert open_wait_store().waiting(installation()) == []
+
+
+@pytest.mark.parametrize("cancels", [1, 2, 3])
+async def test_p5_a_kill_is_not_lost_where_airflow_cancels_again_before_it_has_asked_the_trigger(
+    sn, sandbox, states, cancels
+):
+    """Airflow logs the first cancel before it calls ``on_kill``; a triggerer that is busy then cancels again."""
+    states("failed")
+    await run_in_triggerer(waiting_for(sn), sandbox, at_once=cancels)
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+    assert open_wait_store().waiting(installation()) == []
+
+
+async def test_p5_a_triggerer_that_stops_asks_about_no_task(sn, sandbox, states, monkeypatch):
+    asked = []
+
+    async def read(task_instance):
+        asked.append(task_instance)
+        return ["failed"]
+
+    monkeypatch.setattr("airflow_provider_bkitsm.triggers.on_kill.task_states", read)
+    task, _runner = await begun(waiting_for(sn), sandbox)
+    task.cancel()
+    await asyncio.wait({task})
+    assert asked == []
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
 async def test_p5_a_withdrawal_goes_on_when_its_trigger_has_waited_long_enough(
