@@ -25,6 +25,7 @@ from sqlalchemy import Engine, event
 from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.sandbox.server import SandboxServer
 from airflow_provider_bkitsm.sandbox.settings import Settings
+from tests import store_tables
 from tests.collectors import servers
 from tests.mail import MailServer, mail_server
 from tests.once import run_folder
@@ -135,7 +136,7 @@ def mail(connect: Connect) -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path: Path) -> Connect:
+def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path: Path) -> Iterator[Connect]:
     """Define the default connections to the sandbox, and a store of this test's own."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     # The sandbox's flows start in a fraction of the time a real ITSM's take.
@@ -145,7 +146,8 @@ def connections(sandbox: SandboxServer, connect: Connect, monkeypatch, tmp_path:
     itsm = {"settle_seconds": 0.2, "read_retries": 0}
     connect("bkitsm_default", conn_type="bkitsm", host=sandbox.itsm_url, extra=itsm, **caller)
     connect("bklog_default", conn_type="bklog", host=sandbox.bklog_url, **caller)
-    return connect
+    with store_tables.written_into(tmp_path / "bkitsm.db"):
+        yield connect
 
 
 @pytest.fixture
