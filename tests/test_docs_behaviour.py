@@ -8,6 +8,7 @@ finds every place that rests on the fact.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,6 @@ from tests.test_docs import anchors
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("airflow_provider_bkitsm", "benchmarks", "dags", "demo", "docs", "tests", "tools")
 KINDS = {".css", ".html", ".js", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
-FILES = sorted(
-    path
-    for found in (ROOT.glob("*"), *((ROOT / folder).rglob("*") for folder in FOLDERS))
-    for path in found
-    if (path.suffix in KINDS or path.name == "Makefile") and path != Path(__file__).resolve()
-)
 # The pages of facts, and the level of heading a fact has there.
 FACTS = {"itsm-behaviour.md": "####", "log-platform-behaviour.md": "###"}
 MARKS = ("*(measured)*", "*(source)*", "*(documented)*", "*(assumed)*")
@@ -33,6 +28,17 @@ LOST = re.compile(
     rf"\b(?i:reference|trap|issue)s?{_BLANK}#?\d|(?<![\w.])W\d{{1,2}}\b"
     r"|\.\./shared|\b(?:bklog|bkitsm)-observed|\b(?:bkitsm-(?:api|v4)|bklog-collector|evidence|design|redesign)\.md"
 )
+
+
+@cache
+def _files() -> list[Path]:
+    every = (ROOT.glob("*"), *((ROOT / folder).rglob("*") for folder in FOLDERS))
+    return sorted(
+        path
+        for found in every
+        for path in found
+        if (path.suffix in KINDS or path.name == "Makefile") and path != Path(__file__).resolve()
+    )
 
 
 def _text(path: Path) -> str:
@@ -54,7 +60,7 @@ def _facts(page: str) -> dict[str, str]:
 
 
 def test_every_pointer_leads_to_a_heading():
-    pointers = [(path, *found) for path in FILES for found in POINTER.findall(_text(path))]
+    pointers = [(path, *found) for path in _files() for found in POINTER.findall(_text(path))]
     lost = [
         f"{path.relative_to(ROOT)}: docs/{page}#{anchor}: {problem}"
         for path, page, anchor in pointers
@@ -65,7 +71,7 @@ def test_every_pointer_leads_to_a_heading():
 
 
 def test_nothing_points_to_what_a_clone_does_not_have():
-    lost = [f"{path.relative_to(ROOT)}: {found[0]}" for path in FILES for found in LOST.finditer(_text(path))]
+    lost = [f"{path.relative_to(ROOT)}: {found[0]}" for path in _files() for found in LOST.finditer(_text(path))]
     assert not lost
 
 

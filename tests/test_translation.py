@@ -59,22 +59,27 @@ def page_calls(path: Path) -> Iterator[nodes.Call]:
 
 
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if makes_texts(path)]
-KEYS = sorted(
-    {
-        first.value
-        for path in MODULES
-        for call in text_calls(path)
-        if isinstance(first := call.args[0], ast.Constant) and isinstance(first.value, str)
-    }
-    | {
-        first.value
-        for path in TEMPLATES
-        for call in page_calls(path)
-        if isinstance(first := call.args[0], nodes.Const) and isinstance(first.value, str)
-    }
-    # Those of the module that makes texts.
-    | {"{message}", "{first}, {rest}"}
-)
+
+
+@cache
+def keys() -> list[str]:
+    """Return the English of every text of the package."""
+    return sorted(
+        {
+            first.value
+            for path in MODULES
+            for call in text_calls(path)
+            if isinstance(first := call.args[0], ast.Constant) and isinstance(first.value, str)
+        }
+        | {
+            first.value
+            for path in TEMPLATES
+            for call in page_calls(path)
+            if isinstance(first := call.args[0], nodes.Const) and isinstance(first.value, str)
+        }
+        # Those of the module that makes texts.
+        | {"{message}", "{first}, {rest}"}
+    )
 
 
 def values(template: str) -> list[str]:
@@ -98,15 +103,14 @@ def test_the_key_of_a_text_on_a_page_is_a_literal(path):
     assert [call.lineno for call in page_calls(path) if not isinstance(call.args[0], nodes.Const)] == []
 
 
-@table("key", KEYS)
-def test_every_text_has_a_translation(key):
-    if re.search(r"[A-Za-z]", words(key)):
-        assert key in catalogue()
-        assert HAN.search(catalogue()[key]) or key in NAMES
+def test_every_text_has_a_translation():
+    worded = [key for key in keys() if re.search(r"[A-Za-z]", words(key))]
+    assert [key for key in worded if key not in catalogue()] == []
+    assert [key for key in worded if not (HAN.search(catalogue()[key]) or key in NAMES)] == []
 
 
 def test_every_translation_is_of_a_text():
-    assert sorted(catalogue().keys() - set(KEYS)) == []
+    assert sorted(catalogue().keys() - set(keys())) == []
 
 
 def test_a_translation_is_there_once():

@@ -66,6 +66,23 @@ def visit(doors) -> Iterator[Any]:
         yield as_person
 
 
+ROUTES = [
+    ("GET", "/api/v1/approvals"),
+    ("GET", "/api/v1/collector"),
+    ("GET", "/api/v1/collectors"),
+    ("GET", "/api/v1/openapi.json"),
+    ("GET", "/api/v1/ticket"),
+    ("GET", "/api/v1/tickets"),
+    ("GET", "/api/v1/tickets.csv"),
+    ("GET", "/approvals"),
+    ("GET", "/assets/{name}"),
+    ("GET", "/collectors"),
+    ("GET", "/ticket"),
+    ("POST", "/api/v1/ticket/remind"),
+    ("POST", "/api/v1/ticket/withdraw"),
+]
+
+
 def routes() -> list[tuple[str, str]]:
     made, rooms, answers = parts()
     found = [("", one) for room in (made, rooms) for one in room.routes]
@@ -83,7 +100,7 @@ def task(wait: Registered, **more: Any) -> dict[str, Any]:
     return {"dag_id": DAG, "run_id": wait.run_id, "task_id": "wait", **more}
 
 
-@pytest.mark.parametrize(("method", "path"), routes())
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_nobody_gets_in_without_signing_in(visit, method, path):
     client = visit(None)
     bare = client.request(method, path)
@@ -95,21 +112,7 @@ def test_nobody_gets_in_without_signing_in(visit, method, path):
 
 
 def test_there_is_no_further_way_in():
-    assert sorted(routes()) == [
-        ("GET", "/api/v1/approvals"),
-        ("GET", "/api/v1/collector"),
-        ("GET", "/api/v1/collectors"),
-        ("GET", "/api/v1/openapi.json"),
-        ("GET", "/api/v1/ticket"),
-        ("GET", "/api/v1/tickets"),
-        ("GET", "/api/v1/tickets.csv"),
-        ("GET", "/approvals"),
-        ("GET", "/assets/{name}"),
-        ("GET", "/collectors"),
-        ("GET", "/ticket"),
-        ("POST", "/api/v1/ticket/remind"),
-        ("POST", "/api/v1/ticket/withdraw"),
-    ]
+    assert sorted(routes()) == ROUTES
 
 
 def test_a_reader_sees_the_waits_of_the_dags_they_may_read(visit, wait):
@@ -161,7 +164,7 @@ def test_a_stranger_sees_nothing_of_it(visit, wait):
     assert client.get("/api/v1/ticket", params=task(wait)).status_code == 403
 
 
-@pytest.mark.parametrize(("method", "path"), routes())
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_who_may_read_no_dag_gets_403_everywhere(visit, method, path):
     assert visit(NOBODY).request(method, path, headers=ACTION).status_code == 403
 
@@ -225,7 +228,7 @@ def test_a_withdrawal_needs_a_reason(visit, wait, reason):
     assert visit(OWNER).post("/api/v1/ticket/withdraw", json=body, headers=ACTION).status_code == 422
 
 
-@pytest.mark.parametrize(("method", "path"), routes())
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("person", [None, NOBODY, READER])
 def test_every_answer_says_what_it_may_load(visit, method, path, person):
     headers = visit(person).request(method, path, headers=ACTION).headers
