@@ -16,6 +16,8 @@ RETRIES = 2
 _numbers = count()
 # By the number of its retries.
 _read: dict[int, Any] = {}
+# The number of retries in the DAG's newest version.
+_written: list[int] = []
 
 
 class Gate:
@@ -28,7 +30,9 @@ class Gate:
         self.run_id = f"run_{next(_numbers)}"
         self.round = 1
         self.tries: list[tuple[int, Attempt]] = []
-        self._write_dag(RETRIES)
+        self._retries = RETRIES
+        if _written != [RETRIES]:
+            self._write_dag(RETRIES)
         self._make_run()
 
     # -- what nobody did to begin a round anew ---------------------------------------------------------------
@@ -41,14 +45,16 @@ class Gate:
         """The worker's try fails, or is lost with its worker, and Airflow tries again if it may."""
         from airflow.models.taskinstance import TaskInstance
 
+        states: list[str] = []
+
         def fail(session: Any, ti: Any, run: Any) -> None:
             ti.task = self._dag(session).get_task(GATE)
             failed = TaskInstance.fetch_handle_failure_context(ti=ti, error=None, session=session)
             failed = failed["ti"] if isinstance(failed, dict) else failed
-            session.merge(failed)
+            states.append(str(session.merge(failed).state))
 
         self._change(fail)
-        if self._state() != "failed":
+        if states != ["failed"]:
             self._runs()
 
     def loses_its_scheduler(self) -> None:
@@ -172,14 +178,14 @@ class Gate:
         self._starts()
 
     def _starts(self) -> None:
-        self._set("running")
         self._change(self._note)
 
     def _note(self, _session: Any, ti: Any, run: Any) -> None:
-        """Note what a worker is shown: as the API server sends it, and as the Task SDK reads it."""
+        """Note what a worker is shown as it starts: as the API server sends it, and as the Task SDK reads it."""
         from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun as Sent
         from airflow.sdk.api.datamodels._generated import DagRun as Read
 
+        ti.state = "running"
         shown = Read.model_validate_json(Sent.model_validate(run, from_attributes=True).model_dump_json())
         attempt = Attempt(
             ti_id=str(ti.id),
@@ -220,6 +226,7 @@ class Gate:
     def _write_dag(self, retries: int) -> None:
         self._retries = retries
         write_dag(retries)
+        _written[:] = [retries]
 
     def _dag(self, session: Any) -> Any:
         """Return the DAG as Airflow reads it: what was written with as many retries reads the same."""
@@ -234,11 +241,6 @@ class Gate:
             ti.state = state
 
         self._change(change)
-
-    def _state(self) -> str:
-        states: list[str] = []
-        self._change(lambda session, ti, run: states.append(str(ti.state)))
-        return states[0]
 
     def _change(self, change: Callable[[Any, Any, Any], None]) -> None:
         from airflow.models.dagrun import DagRun
