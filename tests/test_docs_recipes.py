@@ -129,7 +129,7 @@ def answering_by_person(sandbox: BkItsmSandbox, answers: Mapping[str, str]) -> I
     ended = Event()
 
     def answer() -> None:
-        while not ended.wait(0.02):
+        while not ended.wait(0.1):
             for ticket in sandbox.tickets():
                 if ticket["status"] == "RUNNING" and ticket["waits_for"]:
                     (person,) = ticket["waits_for"]

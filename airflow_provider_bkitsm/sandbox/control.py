@@ -22,6 +22,8 @@ from airflow_provider_bkitsm.sandbox.settings import (
 )
 
 _STEP_SECONDS = 10.0
+# Who asks all the time keeps a sandbox in the same process from its work.
+_LONGEST_PAUSE_SECONDS = 0.1
 # The system and the workflow that a sandbox begins with, as a connection's extra names them.
 _V4_EXTRA = {
     "dialect": "v4",
@@ -304,8 +306,9 @@ def wait_until(done: Callable[[], bool], seconds: float, otherwise: str) -> None
 
     :raises TimeoutError: it does not become so.
     """
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.01
     while not done():
         if time.monotonic() > end:
             raise TimeoutError(otherwise)
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

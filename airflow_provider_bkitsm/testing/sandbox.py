@@ -14,7 +14,8 @@ from airflow_provider_bkitsm.sandbox.server import SandboxServer
 
 Answer = Literal["approve", "reject", "withdraw"]
 
-_LOOK_SECONDS = 0.02
+# A deferred wait takes five seconds to begin: looked for much more often, tickets cost more than the test.
+_LOOK_SECONDS = 0.1
 _RUNNING = frozenset({RUNNING, RUNNING_V4})
 # Short waits, so that a test of an outage or of a lost answer is quick.
 _PATIENCE = {"read_retries": 0, "settle_seconds": 0.2}
