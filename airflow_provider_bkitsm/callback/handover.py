@@ -14,8 +14,12 @@ from datetime import datetime, timedelta
 
 FIRST_PAUSE_SECONDS = 5.0
 """So long after its deferral a task is left alone. The worker that deferred it has looked just before."""
-HANDOVER_SECONDS = 15.0
-"""A trigger cannot see what the scheduler has read. It hands over no earlier than this after its start."""
+HANDOVER_SECONDS = 30.0
+"""A trigger cannot see what the scheduler has read. It hands over no earlier than this after its start. Airflow
+calls a scheduler unhealthy that is silent for so long."""
+# By then a worker has ended and is reported, the upload of its log included, which comes between. The clocks of
+# schedulers and API servers may differ by some seconds of that.
+_REPORTED_SECONDS = 10.0
 # A scheduler that has said nothing for so long is taken for dead, and another one knows nothing of its reports.
 _SILENCE_SECONDS = 60.0
 
@@ -24,12 +28,11 @@ def is_too_early(now: datetime, *, deferred_at: datetime, heartbeat: datetime | 
     """Whether the report about the worker that deferred a task may still be unread.
 
     :param heartbeat: the last one of the scheduler that queued the task for that worker; None where its job is
-        gone. A heartbeat ends a loop, so what was reported some seconds before has been read.
+        gone. A heartbeat ends a loop, in which the reports were read.
     """
-    left_alone = deferred_at + timedelta(seconds=FIRST_PAUSE_SECONDS)
-    if now < left_alone:
+    if now < deferred_at + timedelta(seconds=FIRST_PAUSE_SECONDS):
         return True
-    is_silent = heartbeat is not None and heartbeat < left_alone
+    is_silent = heartbeat is not None and heartbeat < deferred_at + timedelta(seconds=_REPORTED_SECONDS)
     return is_silent and now < deferred_at + timedelta(seconds=_SILENCE_SECONDS)
 
 

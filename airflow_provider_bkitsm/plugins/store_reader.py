@@ -188,16 +188,17 @@ def read_reminders(wait: ApprovalWait, row: Row, opened_at: datetime | None, now
         return unknown
     try:
         stored = open_reminder_store().of_ticket(*wait.ticket, opened_at=opened_at) if has_store() else []
-    except ItsmError:
+        planned = next_reminder(
+            wait.reminders,
+            stored,
+            opened_at=opened_at,
+            now=now,
+            deadline=row.deadline,
+            has_sender=bool(settings.remind()),
+        )
+    except (ItsmError, OverflowError):
+        # ITSM may say anything of when a ticket was opened: the calendar's first day, for one.
         return unknown
-    planned = next_reminder(
-        wait.reminders,
-        stored,
-        opened_at=opened_at,
-        now=now,
-        deadline=row.deadline,
-        has_sender=bool(settings.remind()),
-    )
     # While a ticket is suspended nobody is reminded, and of one that has ended nobody is reminded any more.
     following = planned if row.status is Status.WAITING else None
     return {

@@ -42,6 +42,10 @@ _NEXT_TRY = (
     " with a wait on this connection, and CollectorReconcileOperator"
 )
 
+# The message of Airflow's cancel (``_USER_ACTION_CANCEL_MSG`` of its triggerer). Another one, of a later Airflow,
+# would leave such a kill to the look at abandoned waits.
+_KILLED = "__airflow_user_action__"
+
 TaskStates = list[str | None]
 """Airflow's states of one task instance; empty where Airflow does not have it."""
 
@@ -49,11 +53,11 @@ TaskStates = list[str | None]
 def was_killed() -> bool:
     """Whether the trigger whose clean-up this is ends because of what somebody did to its task.
 
-    Airflow cancels it with a message then, and without one when the triggerer stops. A second cancel may
-    interrupt the log's line about the first one: then ``on_kill`` was never called (seen in Airflow 3.3.2).
+    A second cancel may interrupt the log's line about the first one: then ``on_kill`` was never called (seen in
+    Airflow 3.3.2). A triggerer that stops cancels without a message, or with another one.
     """
     error = sys.exc_info()[1]
-    return isinstance(error, asyncio.CancelledError) and bool(error.args)
+    return isinstance(error, asyncio.CancelledError) and error.args == (_KILLED,)
 
 
 @dataclass(kw_only=True)

@@ -23,9 +23,10 @@ def after(seconds: float | None) -> datetime | None:
         (0, None, True),
         (4.9, 4.8, True),
         # The scheduler has ended a loop since that worker's end; what was before says nothing.
-        (5, 5, False),
-        (7, 5.5, False),
-        (7, 4.9, True),
+        (10, 10, False),
+        (12, 10.5, False),
+        (12, 9.9, True),
+        (7, 5.5, True),
         (7, -3, True),
         (59, -3, True),
         # A scheduler that is gone, or silent for a minute, reads no report any more.

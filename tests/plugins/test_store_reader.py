@@ -163,6 +163,13 @@ def test_a_ticket_tells_its_reminders_and_the_next():
 
 
 @pytest.mark.usefixtures("reminded")
+@pytest.mark.parametrize("opened_at", [datetime.min, datetime.max])
+def test_a_time_at_the_calendars_end_fails_no_page(opened_at):
+    answer = reminders(opened_at=opened_at.replace(tzinfo=UTC))
+    assert answer == {"reminders": [], "next_reminder": None}
+
+
+@pytest.mark.usefixtures("reminded")
 def test_reminders_of_an_earlier_ticket_of_this_number_are_not_told():
     assert shown(reminders(OPENED + timedelta(days=30))) == []
 

@@ -282,7 +282,8 @@ async def test_p5_a_kill_is_not_lost_where_airflow_cancels_again_before_it_has_a
     assert open_wait_store().waiting(installation()) == []
 
 
-async def test_p5_a_triggerer_that_stops_asks_about_no_task(sn, sandbox, states, monkeypatch):
+@pytest.mark.parametrize("message", [None, "EOF - shutting down"])
+async def test_p5_a_triggerer_that_stops_asks_about_no_task(sn, sandbox, states, monkeypatch, message):
     asked = []
 
     async def read(task_instance):
@@ -291,7 +292,7 @@ async def test_p5_a_triggerer_that_stops_asks_about_no_task(sn, sandbox, states,
 
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.on_kill.task_states", read)
     task, _runner = await begun(waiting_for(sn), sandbox)
-    task.cancel()
+    task.cancel(message)
     await asyncio.wait({task})
     assert asked == []
     assert sandbox.ticket(sn)["status"] == "RUNNING"

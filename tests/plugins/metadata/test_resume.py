@@ -273,7 +273,7 @@ def queued_by(airflow):
 
 
 @pytest.mark.parametrize(
-    ("deferred_for", "heartbeat", "goes"), [(20, 17, False), (20, 1, True), (61, 58, True), (4, 0, False)]
+    ("deferred_for", "heartbeat", "goes"), [(30, 25, False), (30, 1, True), (61, 58, True), (4, 0, False)]
 )
 def test_p1_what_goes_back_to_a_worker_goes_once_its_scheduler_has_heard_of_the_one_before(
     airflow, wait, queued_by, deferred_for, heartbeat, goes
