@@ -14,14 +14,12 @@ from datetime import datetime, timedelta
 
 FIRST_PAUSE_SECONDS = 5.0
 """So long after its deferral a task is left alone. The worker that deferred it has looked just before."""
-HANDOVER_SECONDS = 30.0
-"""A trigger cannot see what the scheduler has read. It hands over no earlier than this after its start. Airflow
-calls a scheduler unhealthy that is silent for so long."""
+HANDOVER_SECONDS = 60.0
+"""After this time a task goes back whatever is known: a scheduler that has said nothing for so long is taken for
+dead, and another one knows nothing of its reports. A trigger cannot see heartbeats, and always takes this time."""
 # By then a worker has ended and is reported, the upload of its log included, which comes between. The clocks of
 # schedulers and API servers may differ by some seconds of that.
 _REPORTED_SECONDS = 10.0
-# A scheduler that has said nothing for so long is taken for dead, and another one knows nothing of its reports.
-_SILENCE_SECONDS = 60.0
 
 
 def is_too_early(now: datetime, *, deferred_at: datetime, heartbeat: datetime | None) -> bool:
@@ -33,9 +31,9 @@ def is_too_early(now: datetime, *, deferred_at: datetime, heartbeat: datetime | 
     if now < deferred_at + timedelta(seconds=FIRST_PAUSE_SECONDS):
         return True
     is_silent = heartbeat is not None and heartbeat < deferred_at + timedelta(seconds=_REPORTED_SECONDS)
-    return is_silent and now < deferred_at + timedelta(seconds=_SILENCE_SECONDS)
+    return is_silent and now < deferred_at + timedelta(seconds=HANDOVER_SECONDS)
 
 
 def is_settled(now: datetime, *, deferred_at: datetime) -> bool:
     """Whether it is never too early any more, whatever the scheduler's heartbeat is."""
-    return now >= deferred_at + timedelta(seconds=_SILENCE_SECONDS)
+    return now >= deferred_at + timedelta(seconds=HANDOVER_SECONDS)

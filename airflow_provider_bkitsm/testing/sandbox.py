@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.sandbox.server import SandboxServer
 
 Answer = Literal["approve", "reject", "withdraw"]
 
-# A deferred wait takes five seconds to begin: looked for much more often, tickets cost more than the test.
+# Looked for much more often, tickets cost more than the test.
 _LOOK_SECONDS = 0.1
 _RUNNING = frozenset({RUNNING, RUNNING_V4})
 # Short waits, so that a test of an outage or of a lost answer is quick.

@@ -215,7 +215,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
         A callback that comes meanwhile may see that it may, and end the wait.
         """
-        pause = began + HANDOVER_SECONDS if self.after_worker else 0.0
+        pause = began + self._pause(HANDOVER_SECONDS)
         ends_here = self.ends_task and isinstance(step, Done) and step.verdict.outcome is Outcome.APPROVED
         if not ends_here:
             await asyncio.sleep(max(0.0, pause - monotonic()))
@@ -223,6 +223,10 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         if not isinstance(event, TaskSuccessEvent):
             await asyncio.sleep(max(0.0, pause - monotonic()))
         return event
+
+    def _pause(self, seconds: float) -> float:
+        """Return how long to leave a scheduler its time, which there is none of in ``dag.test()``."""
+        return seconds if self.after_worker and self.trigger_id is not None else 0.0
 
     async def on_kill(self) -> None:
         """End the ticket if the task was ended from outside while it waited (P5); Airflow calls this since 3.3.
@@ -315,7 +319,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         await self._remember_wait(sn)
         # The first look comes after both: it sees what was decided before a callback could find us, or found us
         # when it was too early to go back to a worker.
-        await asyncio.sleep(FIRST_PAUSE_SECONDS if self.after_worker else 0)
+        await asyncio.sleep(self._pause(FIRST_PAUSE_SECONDS))
         self._wait_log = WaitLog(self.log, sn=sn, wait=self._wait)
         looks = TicketWait(
             self.bkitsm_conn_id,

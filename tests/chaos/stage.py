@@ -24,6 +24,7 @@ from demo.sandbox_process import SandboxProcess
 from tests.chaos.settings import CELERY, LOCAL, celery, environment, write_policy
 from tests.chaos.turnstile import Turnstile
 from tests.collectors.servers import Server, find_binary, postgres_server, redis_server
+from tests.plugins.database import make_tables
 
 DAG_ID = "bkitsm_collector_onboarding"
 DAG_FILE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
@@ -163,6 +164,8 @@ def stage(home: Path, *, executor: str = LOCAL) -> Iterator[Stage]:
     with ExitStack() as stack:
         servers = {"postgresql": stack.enter_context(postgres_server(**_DATABASE))}
         database = servers["postgresql"].url
+        # On a busy machine Airflow's own command is idle in its transaction for longer than that.
+        make_tables(database)
         sandbox = stack.enter_context(SandboxProcess(home=home / "sandbox"))
         turnstile = stack.enter_context(Turnstile(sandbox.url))
         env = environment(database, turnstile.url)

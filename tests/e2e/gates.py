@@ -18,7 +18,7 @@ from demo.airflow_api import AirflowApi, wait_until
 from demo.local_airflow import LocalAirflow
 
 # So long after a callback can find it a task may go back to a worker, and its trigger has looked once.
-SETTLED = timedelta(seconds=6)
+SETTLED = timedelta(seconds=12)
 DECISIONS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "terminate": "terminated"}
 
 
