@@ -31,12 +31,6 @@ LOGIN = {"login": "sandbox", "password": "sandbox-secret"}
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
 
 
-@pytest.fixture(autouse=True)
-def _without_pauses(monkeypatch):
-    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
-        monkeypatch.setattr(module, pause, 0.0)
-
-
 @pytest.fixture
 def sn(connections) -> str:
     return ItsmHook().create_ticket(creator="robot", fields=FORM, fast_approval=True).sn
@@ -442,6 +436,7 @@ async def test_a_time_that_is_none_is_an_error(sn, sandbox):
 async def test_p1_a_decision_of_the_first_moments_is_seen_when_they_are_over(sn, sandbox, monkeypatch):
     """Its callback found the task too young to go back to a worker."""
     monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(module, "HANDOVER_SECONDS", 0.3)
     waiting = asyncio.create_task(fire(in_triggerer(trigger(sn, poll_interval=3600, after_worker=True))))
     await asyncio.sleep(0.1)
     sandbox.reject(sn)
@@ -453,6 +448,7 @@ async def test_p1_a_task_goes_back_to_a_worker_only_when_its_scheduler_has_heard
     sn, sandbox, monkeypatch, decision
 ):
     """Else the late report of that worker's end fails it."""
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(module, "HANDOVER_SECONDS", 3600)
     getattr(sandbox, decision)(sn)
     waiting = asyncio.create_task(fire(in_triggerer(trigger(sn, after_worker=True))))

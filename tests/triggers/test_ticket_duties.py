@@ -15,12 +15,6 @@ from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.triggers.test_ticket import fired, trigger
 
 
-@pytest.fixture(autouse=True)
-def _no_first_pause(monkeypatch):
-    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
-        monkeypatch.setattr(f"airflow_provider_bkitsm.triggers.ticket.{pause}", 0.0)
-
-
 @pytest.fixture
 def sn(connections, task) -> str:
     """Open a ticket for alice, by a task that forbids self-approval."""

@@ -38,10 +38,8 @@ HERE = f"{__name__}.sends"
 
 
 @pytest.fixture(autouse=True)
-def _afresh(monkeypatch) -> None:
+def _afresh() -> None:
     SENT.clear()
-    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
-        monkeypatch.setattr(f"airflow_provider_bkitsm.triggers.ticket.{pause}", 0.0)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def fired(waits: Any, task: Task) -> Any:
     (writer,) = (one for one in loaded if hasattr(one, "push_xcom"))
     writer.push_xcom = push
     # Of that version and of later ones.
-    for pause in {"_FIRST_PAUSE", "FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"} & vars(ticket).keys():
+    for pause in {"_FIRST_PAUSE", "FIRST_PAUSE_SECONDS"} & vars(ticket).keys():
         setattr(ticket, pause, 0.0)
     return asyncio.run(run())
 

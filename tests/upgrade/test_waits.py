@@ -25,7 +25,6 @@ from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmC
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, resume
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
-from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.callback.conftest import receiver_of, settled
 from tests.plugins.database import airflow_database
@@ -46,8 +45,6 @@ def _at_once(monkeypatch):
     async def push(_task_instance, _key, _value):
         pass
 
-    for pause in ("FIRST_PAUSE_SECONDS", "HANDOVER_SECONDS"):
-        monkeypatch.setattr(module, pause, 0.0)
     monkeypatch.setattr("airflow_provider_bkitsm.triggers.task_instance.push_xcom", push)
 
 
