@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import Engine, delete, event, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from airflow_provider_bkitsm.callback.waiters import Waiter
+from airflow_provider_bkitsm.callback.waiters import TRIGGER, Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
@@ -687,7 +687,7 @@ def test_our_trigger_is_known_by_the_path_it_gives_itself():
     path, _ = ItsmTicketTrigger(
         ticket_sn="REQ1", bkitsm_conn_id="itsm", poll_interval=1, approval_timeout=None
     ).serialize()
-    assert path == OURS == module.TRIGGER
+    assert path == OURS == TRIGGER
 
 
 def test_the_database_under_test_is_the_one_meant(database):
