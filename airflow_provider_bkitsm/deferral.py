@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wait of sensor and approval operator: how it begins, what an event means, what a refusal does."""
+"""The wait of sensor and approval operator: how it goes to the triggerer, what an event means, what a refusal does."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
-from airflow.sdk.definitions.xcom_arg import PlainXComArg
-from jinja2 import StrictUndefined
-
-from airflow_provider_bkitsm.callback.waiters import TRIGGER, is_template
+from airflow_provider_bkitsm.callback.waiters import is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherDialectError,
@@ -40,110 +37,18 @@ from airflow_provider_bkitsm.mixins import (
 )
 from airflow_provider_bkitsm.tickets.senders import SenderSpec, sender_specs, without_templates, write_senders
 from airflow_provider_bkitsm.version_compat import (
-    AIRFLOW_V_3_3_PLUS,
     AirflowFailException,
     AirflowSkipException,
     has_xcom_backend,
 )
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG, BaseSensorOperator, Context
-    from airflow.triggers.base import StartTriggerArgs
+    from airflow.sdk import Context
 
     from airflow_provider_bkitsm.itsm.verdict import Verdict
     from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership
 
 log = logging.getLogger(__name__)
-
-
-def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTriggerArgs | None:
-    """Return what a task's trigger is started with; None when it has to be started by a worker.
-
-    :param values: arguments of the trigger, templates not yet rendered.
-    """
-    if not AIRFLOW_V_3_3_PLUS or not _needs_no_worker(task):
-        return None
-    if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
-        return None
-    ready = {name: _as_template(value) for name, value in values.items()}
-    if any(value is _ON_A_WORKER for value in ready.values()) or not _reads_xcoms_in_triggerer(task, ready):
-        return None
-    from airflow.triggers.base import StartTriggerArgs
-
-    return StartTriggerArgs(trigger_cls=TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
-
-
-def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any]) -> bool:
-    """Whether Airflow can render a task's templates in a triggerer.
-
-    There it cannot ask for anything of which a name is not ASCII; see
-    :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
-    """
-    templates = [value for value in values.values() if is_template(value)]
-    return not templates or all(text.isascii() for text in (task.dag_id, *templates))
-
-
-_ON_A_WORKER = object()
-_DEFAULT_POOL = "default_pool"
-
-
-def _needs_no_worker(task: BaseSensorOperator) -> bool:
-    """Whether nothing is wanted that only a worker does when a task begins.
-
-    In a mapped group a value that comes from the group has the index of its task, which a template in the
-    triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not. The
-    scheduler holds a task to its limits only on its way to a worker.
-    """
-    if task.execution_timeout is not None or task.pool != _DEFAULT_POOL:
-        return False
-    limits = (task.max_active_tis_per_dag, task.max_active_tis_per_dagrun)
-    begins = (task._pre_execute_hook, task.on_execute_callback)
-    return not any(begins + limits) and task.get_closest_mapped_task_group() is None
-
-
-def _has_jinja_of_its_own(task: BaseSensorOperator, templates: Collection[str]) -> bool:
-    """Whether templates mean something else on a worker: a triggerer has none of what a DAG adds to Jinja.
-
-    :param templates: names of the arguments that are templates.
-    """
-    dag = task.get_dag()
-    if dag is None:
-        # Whatever DAG it is put into later.
-        return bool(templates)
-    if dag.jinja_environment_kwargs:
-        # With signs of its own a template does not even look like one.
-        return True
-    is_lenient = dag.template_undefined is not StrictUndefined
-    if templates and (dag.user_defined_macros or dag.user_defined_filters or is_lenient):
-        return True
-    # All others are texts, whether Jinja is native or not.
-    return "approval_timeout" in templates and _is_native(task, dag)
-
-
-def _is_native(task: BaseSensorOperator, dag: DAG) -> bool:
-    native = getattr(task, "render_template_as_native_obj", None)
-    return bool(dag.render_template_as_native_obj if native is None else native)
-
-
-def _as_template(value: Any) -> Any:
-    """Return a value as a trigger takes it.
-
-    A triggerer can only pull an XCom that says which map index is meant; any other pull waits for ever.
-    """
-    if isinstance(value, PlainXComArg):
-        return _pulled(value)
-    if hasattr(value, "iter_references"):
-        return _ON_A_WORKER
-    if isinstance(value, str) and "xcom_pull" in value and "map_indexes" not in value:
-        return _ON_A_WORKER
-    return value
-
-
-def _pulled(value: PlainXComArg) -> Any:
-    task = value.operator
-    if task.is_mapped or task.get_closest_mapped_task_group() is not None:
-        return _ON_A_WORKER
-    return f"{{{{ ti.xcom_pull(task_ids={task.task_id!r}, key={value.key!r}, map_indexes=-1) }}}}"
 
 
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)

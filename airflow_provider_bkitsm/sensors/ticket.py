@@ -18,7 +18,6 @@ from airflow_provider_bkitsm.deferral import (
     check_approval_timeout,
     check_poke_interval,
     read_reminders,
-    start_args,
 )
 from airflow_provider_bkitsm.itsm.duties import check_min_approvers
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
@@ -32,6 +31,7 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
 )
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
+from airflow_provider_bkitsm.sensors.start_from_trigger import start_args
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
