@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wait of sensor and approval operator: how it goes to the triggerer, what an event means, what a refusal does."""
+"""The wait of sensor and approval operator: how it is deferred, what an event means, what a refusal does."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 from airflow.sdk import DAG, Asset, BaseOperator, BaseSensorOperator
 from jinja2 import Undefined
 
-from airflow_provider_bkitsm import deferral
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
+from airflow_provider_bkitsm.sensors import start_from_trigger
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "waiting.md").read_text("utf-8")
@@ -52,7 +52,7 @@ SAMPLES = {**SAMPLES, "pre_execute": print, "post_execute": print}
 
 @pytest.fixture(autouse=True)
 def _airflow_renders_in_the_triggerer(monkeypatch):
-    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", True)
+    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", True)
 
 
 def arguments(*classes: type) -> set[str]:

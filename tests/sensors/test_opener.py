@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG, task, task_group
 
-from airflow_provider_bkitsm import deferral
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.operators.collector import CollectorApplyOperator
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
+from airflow_provider_bkitsm.sensors import start_from_trigger
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
@@ -58,7 +58,7 @@ def test_p3_a_template_that_pulls_from_a_task_says_which_too(dag, template):
 
 
 def test_p3_where_the_opener_comes_later_in_the_file_a_worker_ends_the_task(dag, monkeypatch):
-    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", True)
+    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", True)
     template = "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"
     wait = sensor(template)
     assert wait.start_trigger_args.trigger_kwargs["ends_task"] is False

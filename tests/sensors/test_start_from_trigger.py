@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from airflow.sdk import DAG, task, task_group
 
-from airflow_provider_bkitsm import deferral
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.sensors import start_from_trigger
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 
 FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
@@ -15,7 +15,7 @@ FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROV
 
 @pytest.fixture(autouse=True)
 def _airflow_renders_in_the_triggerer(monkeypatch):
-    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", True)
+    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", True)
 
 
 def sensor(**parameters) -> ItsmTicketSensor:
@@ -74,7 +74,7 @@ def test_so_does_a_sensor_of_ones_own():
 
 
 def test_so_does_every_wait_where_airflow_renders_no_triggers(monkeypatch):
-    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", False)
+    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", False)
     assert sensor().start_from_trigger is False
 
 
