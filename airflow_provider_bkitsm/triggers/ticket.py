@@ -461,7 +461,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         if self.reminders is None or self._reminded is not None or opened is None:
             return
         from airflow_provider_bkitsm.tickets.reminder_sending import ticket_reminders
-        from airflow_provider_bkitsm.tickets.reminding import reminder_watch
+        from airflow_provider_bkitsm.tickets.reminder_watch import reminder_watch
 
         try:
             self._reminded = ticket_reminders(
@@ -485,7 +485,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _remind_no_longer(self) -> None:
         if self._reminded is not None:
-            from airflow_provider_bkitsm.tickets.reminding import reminder_watch
+            from airflow_provider_bkitsm.tickets.reminder_watch import reminder_watch
 
             reminder_watch().discard(self._reminded)
 

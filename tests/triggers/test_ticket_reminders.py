@@ -17,7 +17,7 @@ from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmC
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import DELIVERABLE
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.reminder_store import open_reminder_store
-from airflow_provider_bkitsm.tickets.reminding import reminder_watch
+from airflow_provider_bkitsm.tickets.reminder_watch import reminder_watch
 from airflow_provider_bkitsm.tickets.senders import read_senders
 from airflow_provider_bkitsm.tickets.waits import open_wait_store, wait_key
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger

@@ -14,7 +14,7 @@ from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.itsm.reminders import read_plan
 from airflow_provider_bkitsm.tickets.reminder_sending import TicketReminders
 from airflow_provider_bkitsm.tickets.reminder_store import ReminderStore, open_reminder_store
-from airflow_provider_bkitsm.tickets.reminding import ReminderWatch, reminder_watch
+from airflow_provider_bkitsm.tickets.reminder_watch import ReminderWatch, reminder_watch
 from airflow_provider_bkitsm.tickets.senders import SenderSpec
 from tests.tickets import test_reminder_sending as sending
 from tests.tickets.test_reminder_sending import SENT, item, opened
@@ -106,7 +106,7 @@ async def test_what_is_settled_is_asked_about_no_more(connections, sandbox):
 
 
 async def test_a_store_that_is_down_stops_neither_watch_nor_others(connections, sandbox, monkeypatch, caplog):
-    monkeypatch.setattr("airflow_provider_bkitsm.tickets.reminding._AFTER_FAILURE", timedelta(seconds=0.05))
+    monkeypatch.setattr("airflow_provider_bkitsm.tickets.reminder_watch._AFTER_FAILURE", timedelta(seconds=0.05))
     watch, one = ReminderWatch(store=CountedStore(failures=2)), at_once(opened(sandbox))
     watch.add(one)
     await until(lambda: bool(SENT))
