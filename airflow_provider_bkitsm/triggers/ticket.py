@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -13,24 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
 from airflow_provider_bkitsm.callback.handover import FIRST_PAUSE_SECONDS, HANDOVER_SECONDS
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
-from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
-from airflow_provider_bkitsm.itsm.confirmation import confirm, lacks_requester
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.stall import StepsRead
-from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
-from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket, Ownership, OwnershipKind
-from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
+from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket
+from airflow_provider_bkitsm.tickets.round_end import WaitingTask
 from airflow_provider_bkitsm.tickets.waits import (
     NOT_MADE_UP_FOR,
     NUMBER_KEPT,
@@ -39,10 +35,11 @@ from airflow_provider_bkitsm.tickets.waits import (
     wait_key,
 )
 from airflow_provider_bkitsm.triggers.abandoned_waits import watching_abandoned_waits
+from airflow_provider_bkitsm.triggers.conclusion import Conclusion
 from airflow_provider_bkitsm.triggers.on_kill import KilledWait, was_killed
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.wait_log import WaitLog
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_can_finish_without_worker
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -219,7 +216,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         ends_here = self.ends_task and isinstance(step, Done) and step.verdict.outcome is Outcome.APPROVED
         if not ends_here:
             await asyncio.sleep(max(0.0, pause - monotonic()))
-        event = await self._event(step)
+        event = await self._conclusion().event(step)
         if not isinstance(event, TaskSuccessEvent):
             await asyncio.sleep(max(0.0, pause - monotonic()))
         return event
@@ -499,88 +496,22 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
         return self._notes.registered and shows_marker(title)
 
-    async def _event(self, step: Done | Failed) -> TriggerEvent:
-        """Return what ends the wait: the task itself where nothing is lost by it, else a worker's next step."""
-        if isinstance(step, Failed):
-            payload = {"error": str(step.error), "kind": type(step.error).__name__}
-            return TriggerEvent(payload)  # type: ignore[no-untyped-call]
-        try:
-            counted = await self._as_it_counts(step.verdict)
-        except ItsmError as error:
-            self.log.warning("%s", error)
-            return await self._event(Failed(error=error))
-        self.log.info("%s", counted.describe())
-        self._time_it(counted)
-        verdict = counted.seen("poll", datetime.now(UTC))
-        if await self._finishes_without_worker(verdict):
-            return TaskSuccessEvent()
-        return TriggerEvent({"verdict": verdict.as_event()})  # type: ignore[no-untyped-call]
-
-    async def _as_it_counts(self, verdict: Verdict) -> Verdict:
-        """Return a verdict as it counts for this task: the approval of another task's ticket is none.
-
-        Clears ``ends_task`` where only a worker can decide that. There are two such cases: the ticket has no
-        record, and may be older than the records; or a worker has begun the wait, and no record has the request
-        that opened the ticket.
-
-        :raises ItsmError: the store cannot be read. Nothing is approved.
-        """
-        if verdict.outcome is not Outcome.APPROVED or self.task_instance is None:
-            return verdict
-        ownership = await self._ownership(verdict.sn)
-        # The version before did not store who opens the ticket: then the DAG's code says it, on a worker.
-        is_named = self.opened_by is not None or self._number_is_stored or ownership.kind is OwnershipKind.OWN
-        is_known = ownership.request is not None or not (self.after_worker and shows_marker(verdict.title))
-        is_known = is_known and not lacks_requester(verdict, ownership.request, self.verdict_settings)
-        self.ends_task = self.ends_task and ownership.is_settled and is_named and is_known
-        if not ownership.is_settled:
-            return verdict
-        counted = ownership.applied_to(verdict)
-        # A worker reads the form back itself.
-        return await self._read_back(counted, ownership.request) if self.ends_task else counted
-
-    async def _read_back(self, verdict: Verdict, request: Mapping[str, Any] | None) -> Verdict:
-        """Return a verdict as it counts by what the ticket shows.
-
-        Clears ``ends_task`` where ITSM cannot be read: a worker tries again.
-        """
-        try:
-            async with ItsmAsyncHook(self.bkitsm_conn_id) as hook:
-                return await hook.run(confirm(verdict, request, self.verdict_settings))
-        except ItsmError as error:
-            self.log.warning("ITSM ticket %s could not be read back, a worker does it: %s", verdict.sn, error)
-            self.ends_task = False
-            return verdict
-
-    async def _ownership(self, sn: str) -> Ownership:
-        from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
-
-        ticket = self._awaited(ticket_number(sn))
-        return await call_store(partial(read_ownership, ticket))
+    def _conclusion(self) -> Conclusion:
+        return Conclusion(
+            ticket=self._awaited(),
+            task=WaitingTask(**self._task_key()),
+            task_instance=self.task_instance,
+            settings=self.verdict_settings,
+            ends_task=self.ends_task,
+            after_worker=self.after_worker,
+            number_is_stored=self._number_is_stored,
+            notes=self._notes,
+            log=self.log,
+        )
 
     def _awaited(self, sn: str = "") -> AwaitedTicket:
         where = {name: str(getattr(self.task_instance, name, "")) for name in ("dag_id", "run_id")}
         return AwaitedTicket(sn=sn, bkitsm_conn_id=self.bkitsm_conn_id, opened_by=self.opened_by, **where)
-
-    def _time_it(self, verdict: Verdict) -> None:
-        began = getattr(self.task_instance, "start_date", None)
-        called_back = self._is_called_back(verdict.title)
-        telemetry.decided(verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began, called_back=called_back)
-
-    async def _finishes_without_worker(self, verdict: Verdict) -> bool:
-        """Whether the task is over with this event; all it leaves behind is written by then."""
-        may_end = self.ends_task and self.task_instance is not None and airflow_can_finish_without_worker()
-        if not may_end or verdict.outcome is not Outcome.APPROVED:
-            return False
-        try:
-            recorded = await call_store(partial(record_end, self.bkitsm_conn_id, verdict, self._waiting_task()))
-        except ItsmError as error:
-            self.log.warning("The task ends on a worker, its approval could not be stored here: %s", error)
-            return False
-        return await self._notes.conclude(recorded)
-
-    def _waiting_task(self) -> WaitingTask:
-        return WaitingTask(**self._task_key())
 
     def _after(self, start: datetime) -> datetime | None:
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""

@@ -11,6 +11,7 @@ from airflow.triggers.base import TaskSuccessEvent
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
+from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 from tests.triggers.test_ticket import fired, trigger
 
@@ -28,14 +29,14 @@ def sn(connections, task) -> str:
 @pytest.fixture
 def on_task(monkeypatch):
     """Give a trigger a task instance whose XComs can be written."""
-    from airflow_provider_bkitsm.triggers import ticket as module
+    from airflow_provider_bkitsm.triggers import conclusion
 
     async def written(*_args, **_more):
         return True
 
     for name in ("register", "forget_results", "show", "conclude", "polled", "renew"):
-        monkeypatch.setattr(module.TaskInstanceXComs, name, written)
-    monkeypatch.setattr(module, "airflow_can_finish_without_worker", lambda: True)
+        monkeypatch.setattr(TaskInstanceXComs, name, written)
+    monkeypatch.setattr(conclusion, "airflow_can_finish_without_worker", lambda: True)
 
     def give(one: ItsmTicketTrigger) -> ItsmTicketTrigger:
         one.task_instance = SimpleNamespace(
