@@ -111,15 +111,23 @@ def _agreed(answers: Mapping[int, StepAnswer], form_steps: Sequence[int]) -> tup
     """Return the different people whose yes counts at the end; what ITSM answers by itself is nobody's.
 
     A person's last answer has to be a yes. A yes to an earlier form counts no more once its step has asked again.
+    Of the people whom an answer names together, one has answered for the other: they are one person, as is whoever
+    answers for several.
     """
     last = {person_key(one.operator): one for one in answers.values()}
-    agreed: dict[str, str] = {}
-    for place, answer in answers.items():
-        person = person_key(answer.operator)
-        is_own = answer.approved is True and not answer.automatic and person != ""
-        if is_own and last[person].approved and not _is_asked_again(place, answers, form_steps):
-            agreed.setdefault(person, answer.operator)
-    return tuple(agreed.values())
+    said_yes = [
+        answer
+        for place, answer in answers.items()
+        if answer.approved is True and not answer.automatic and not _is_asked_again(place, answers, form_steps)
+    ]
+    named: set[str] = {""}
+    agreed: list[str] = []
+    for answer in sorted(said_yes, key=lambda one: one.agent != ""):
+        people = {person_key(answer.operator), person_key(answer.agent or answer.operator)}
+        if not people & named and last[person_key(answer.operator)].approved:
+            agreed.append(answer.operator)
+            named |= people
+    return tuple(agreed)
 
 
 def _is_asked_again(place: int, answers: Mapping[int, StepAnswer], form_steps: Sequence[int]) -> bool:

@@ -184,10 +184,18 @@ def _proof(entries: tuple[LogEntry, ...], policy: VerdictPolicy) -> Proof:
 
 
 def _without_agents(entry: LogEntry, policy: VerdictPolicy) -> LogEntry:
-    """Return an entry in which an answer by who asked, in an approver's place, is no person's."""
-    if entry.answer is None or not entry.answer.agent or not may_not_approve(policy, entry.answer.agent):
+    """Return an entry in which an answer by who asked, in an approver's place, is no person's.
+
+    An answer that another has given in the place of who asked is the one of who asked.
+    """
+    answer = entry.answer
+    if answer is None or not answer.agent:
         return entry
-    return replace(entry, answer=replace(entry.answer, automatic=True))
+    if may_not_approve(policy, answer.agent):
+        return replace(entry, answer=replace(answer, automatic=True))
+    if may_not_approve(policy, answer.operator):
+        return replace(entry, answer=replace(answer, agent=""))
+    return entry
 
 
 def _evidence(proof: Proof, policy: VerdictPolicy) -> Reason:

@@ -139,9 +139,11 @@ def _is_automatic(operator: str, operator_type: str, creators: Collection[str], 
 
 
 def _is_automatic_line(line: LogLine, creators: Collection[str]) -> bool:
-    """As ``_is_automatic``; whoever asks may not answer in an approver's place either."""
+    """As ``_is_automatic``; whoever asks may not answer in an approver's place either, nor may ITSM."""
     texts = (line.message, line.remark, line.action_display)
-    return person_key(line.agent) in creators or _is_automatic(line.operator, line.operator_type, creators, *texts)
+    agent = person_key(line.agent)
+    is_of_another = agent in creators or (agent != "" and agent in _NOBODY)
+    return is_of_another or _is_automatic(line.operator, line.operator_type, creators, *texts)
 
 
 def _are_one(line: StepAnswer, task: StepAnswer) -> bool:

@@ -135,6 +135,30 @@ def test_p3_who_asked_in_airflow_approves_nothing_in_an_approvers_place(agent, w
     assert reason(logs=logs, tasks=(task(),)) == "approved"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ({}, {"operator": "carol"}, "approved"),
+        ({}, {"operator": "carol", "agent": "bob"}, "too_few_approvers"),
+        ({"agent": "erin"}, {"operator": "carol", "agent": "Erin(E)"}, "too_few_approvers"),
+        ({"agent": "carol"}, {"operator": "carol"}, "too_few_approvers"),
+        ({}, {"agent": "carol"}, "too_few_approvers"),
+        ({"agent": "bob"}, {"operator": "carol", "agent": "carol"}, "approved"),
+        ({}, {"operator": "carol", "agent": "erin"}, "approved"),
+        ({}, {"operator": "carol", "agent": "system"}, "too_few_approvers"),
+    ],
+)
+def test_p3_who_answers_in_others_places_is_one_person(first, second, why):
+    logs = (line("submit"), line("approve", **first), line("approve", activity_key="step_2", **second))
+    assert reason(VerdictPolicy(min_approvers=2), logs=logs) == why
+
+
+def test_p3_an_answer_in_the_place_of_who_asked_is_that_of_who_asked():
+    policy = VerdictPolicy(forbid_self_approval=True, requester="dave")
+    logs = (line("submit"), line("approve", operator="dave", agent="erin"))
+    assert reason(policy, logs=logs) == "self_approved"
+
+
 @pytest.mark.parametrize("text", ["系统自动流转", "无处理人, 自动完成", "Approved automatically"])
 def test_p3_what_itsm_writes_beside_an_answer_may_say_that_it_is_automatic(text):
     assert reason(logs=(line("submit"), line("approve", action_display=text))) == "automatic_only"
