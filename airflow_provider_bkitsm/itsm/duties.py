@@ -15,7 +15,13 @@ from typing import Any
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.models import FlowStep
 from airflow_provider_bkitsm.itsm.outcome import Reason
-from airflow_provider_bkitsm.itsm.people import joined_names, person_key, read_people, read_person
+from airflow_provider_bkitsm.itsm.people import (
+    joined_names,
+    person_key,
+    read_people,
+    read_person,
+    same_spelling,
+)
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 
 THE_REQUESTER = "requester"
@@ -38,12 +44,20 @@ def requester_of_run(person: object, mapping: Mapping[str, Any]) -> str:
     """Return the name in ITSM of the person who started a run; empty where no person did.
 
     :param person: the name that Airflow shows with the run.
-    :param mapping: names in ITSM by names in Airflow; who is not in it has the same name in both.
-    :raises ItsmInvalidRequestError: the name cannot be one of ITSM's.
+    :param mapping: names in ITSM by names in Airflow; who is not in it, in whatever spelling, has the same name in
+        both.
+    :raises ItsmInvalidRequestError: the name cannot be one of ITSM's, or several may be meant.
     """
     if not isinstance(person, str) or not person.strip():
         return ""
-    name = read_person("requester", str(mapping.get(person, person)))
+    spelling = same_spelling(person)
+    alike = {name: str(mapping[name]) for name in mapping if same_spelling(name) == spelling}
+    names = {alike[person]} if person in alike else set(alike.values()) or {person}
+    if len(names) > 1:
+        raise ItsmInvalidRequestError(
+            f"requester: {person!r} may be any of {', '.join(map(repr, alike))}; nothing was sent to ITSM"
+        )
+    name = read_person("requester", names.pop())
     if not name:
         raise ItsmInvalidRequestError(f"requester: {person!r} has an empty name in ITSM; nothing was sent to ITSM")
     return name

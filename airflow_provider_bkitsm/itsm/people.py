@@ -59,7 +59,13 @@ def person_key(name: str) -> str:
 
     So are two forms in which Unicode writes one name, such as its full-width letters.
     """
-    return unicodedata.normalize("NFKC", name).partition("(")[0].strip().casefold()
+    return same_spelling(name).partition("(")[0].strip()
+
+
+def same_spelling(name: str) -> str:
+    """Return what all spellings of a name share: neither case, nor Unicode's form, nor what nobody can see."""
+    seen = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", "".join(seen).casefold()).strip()
 
 
 def joined_names(*given: str | None) -> str | None:

@@ -342,6 +342,20 @@ def test_the_requester_is_the_runs_person_by_the_mapping(person, name):
 
 
 @pytest.mark.parametrize(
+    "person", ["Alice@Example.com", "ALICE@example.com", " \uff41lice@example.com", "alice@example.com"]
+)
+def test_p3_no_spelling_of_a_mapped_name_is_a_person_of_its_own(person):
+    assert requester_of_run(person, {"Alice@example.com": "asmith", "alice": "other"}) == "asmith"
+
+
+def test_p3_of_two_names_that_differ_in_case_the_exact_one_counts_or_none():
+    mapping = {"Alice": "asmith", "alice": "ajones"}
+    assert requester_of_run("alice", mapping) == "ajones"
+    with pytest.raises(ItsmInvalidRequestError, match="may be any of 'Alice', 'alice'"):
+        requester_of_run("ALICE", mapping)
+
+
+@pytest.mark.parametrize(
     "mapping", [{}, *({"Bob Smith": name} for name in ("bob, alice", "Bob Smith", "", [], None))]
 )
 def test_a_person_without_a_name_in_itsm_is_an_error_and_nobody_else(mapping):

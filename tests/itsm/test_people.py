@@ -132,6 +132,6 @@ def test_what_is_read_from_any_text_is_read_again_from_its_own_spelling(text: st
     assert not any(set(name) & set(" ,;\"'<>") for name in names)
 
 
-@pytest.mark.parametrize("other", ["Jose\u0301", "ＪＯＳÉ", "josé（José）", "josé"])
+@pytest.mark.parametrize("other", ["Jose\u0301", "ＪＯＳÉ", "josé（José）", "josé", "jo\u200bsé", "\u202ejosé"])
 def test_p3_one_name_is_one_person_in_whatever_unicode_form(other: str) -> None:
     assert person_key(other) == person_key("José")
