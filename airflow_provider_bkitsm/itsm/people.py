@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.form import excerpt, read_literal
 
+NOBODY = frozenset({"", "system"})
+"""What platforms of this maker call themselves where they act as a user; see ``person_key``."""
+
 # ITSM stores a ticket's creator in a column of this length.
 NAME_LIMIT = 64
 _SEPARATORS = re.compile(r"[,;，；、\r\n]")  # noqa: RUF001

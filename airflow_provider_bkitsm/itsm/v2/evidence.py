@@ -14,14 +14,14 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm import models as inner
 from airflow_provider_bkitsm.itsm.evidence import is_yes
+from airflow_provider_bkitsm.itsm.people import NOBODY, person_key
 from airflow_provider_bkitsm.itsm.v2.log_sentences import read_sentence
 from airflow_provider_bkitsm.itsm.v2.models import FormField, LogEntry
 
 _APPROVAL, _FORM_STEP, _STATUS_DROPPED = "APPROVAL", "NORMAL", ""
 _VERDICT_CODE = "APPROVE_RESULT"
 _YES = "true"
-_SYSTEM = "SYS"
-_AUTOMATIC = frozenset({_SYSTEM, "AUTOMATIC"})
+_AUTOMATIC = frozenset({"SYS", "AUTOMATIC"})
 _BRACKETS = (("(", ")"), ("（", "）"))
 _STEP_NAME = re.compile(r"【(.+?)】")
 
@@ -37,8 +37,8 @@ def read_entry(entry: LogEntry) -> inner.LogEntry:
         step=_step(entry),
         remark=_remark(entry.form_data),
         is_form_step=_is_form_step(entry),
-        is_of_person=entry.from_state_type == _FORM_STEP and entry.operator != "" and entry.source != _SYSTEM,
-        automatic=entry.source in _AUTOMATIC,
+        is_of_person=entry.from_state_type == _FORM_STEP and not _is_automatic(entry),
+        automatic=_is_automatic(entry),
         sentence=read_sentence(entry.message),
     )
 
@@ -72,12 +72,17 @@ def answer_of(entry: LogEntry) -> inner.StepAnswer | None:
     return inner.StepAnswer(
         operator=entry.operator,
         approved=is_yes([item.value] if item else [], yes=_YES),
-        automatic=entry.source in _AUTOMATIC,
+        automatic=_is_automatic(entry),
         key=item.key if item else "",
         step=_step(entry),
         remark=_remark(entry.form_data),
         answered_at=entry.operate_at,
     )
+
+
+def _is_automatic(entry: LogEntry) -> bool:
+    """Whether ITSM did this by itself; what names no person, no person did, whatever its source."""
+    return entry.source in _AUTOMATIC or person_key(entry.operator) in NOBODY
 
 
 def _is_form_step(entry: LogEntry) -> bool:

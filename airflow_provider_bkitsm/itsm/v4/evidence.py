@@ -14,7 +14,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm.models import LogEntry, StepAnswer
-from airflow_provider_bkitsm.itsm.people import person_key
+from airflow_provider_bkitsm.itsm.people import NOBODY, person_key
 from airflow_provider_bkitsm.itsm.v4.reading import LogLine, Task, moment
 
 _APPROVES = "approve"
@@ -31,8 +31,6 @@ _AUTOMATIC = re.compile(
     re.IGNORECASE,
 )
 _PERSON = frozenset({"", "user"})
-# What platforms of this maker call themselves where they act as a user.
-_NOBODY = frozenset({"", "system"})
 
 
 def entries_of(
@@ -133,7 +131,7 @@ def _answer_of_task(task: Task, creators: Collection[str], zone: ZoneInfo) -> St
 def _is_automatic(operator: str, operator_type: str, creators: Collection[str], *texts: str) -> bool:
     """Whether ITSM approved by itself, or may have done so in its creator's name, whoever that is."""
     account = person_key(operator)
-    if account in _NOBODY or operator_type not in _PERSON or not creators or account in creators:
+    if account in NOBODY or operator_type not in _PERSON or not creators or account in creators:
         return True
     return any(_AUTOMATIC.search(text) for text in texts)
 
@@ -142,7 +140,7 @@ def _is_automatic_line(line: LogLine, creators: Collection[str]) -> bool:
     """As ``_is_automatic``; whoever asks may not answer in an approver's place either, nor may ITSM."""
     texts = (line.message, line.remark, line.action_display)
     agent = person_key(line.agent)
-    is_of_another = agent in creators or (agent != "" and agent in _NOBODY)
+    is_of_another = agent in creators or (agent != "" and agent in NOBODY)
     return is_of_another or _is_automatic(line.operator, line.operator_type, creators, *texts)
 
 

@@ -167,6 +167,9 @@ def test_an_answer_names_its_step_its_remark_and_who_gave_it():
         ([yes("alice"), no("bob", "k2")], Finding.REFUSAL_STANDS),
         ([no("alice"), yes("bob", "k2")], Finding.REFUSAL_STANDS),
         ([yes("system", source="SYS")], Finding.AUTOMATIC),
+        ([yes("system", source="")], Finding.AUTOMATIC),
+        ([yes("", source="WEB")], Finding.AUTOMATIC),
+        ([yes("", source=""), yes("bob", "k2")], Finding.PROVED),
         ([yes("alice", source="SYS"), yes("bob", "k2")], Finding.PROVED),
         ([yes("alice", source="SYS"), no("bob", "k2")], Finding.REFUSAL_STANDS),
         ([entry(radio(""))], Finding.UNCLEAR),
@@ -248,6 +251,7 @@ def field(value: Any, *more: Any, **how: Any) -> LogEntry:
         ([field("ok"), field("")], Finding.UNCLEAR),
         ([field("ok", {"key": "result", "value": "no"})], Finding.UNCLEAR),
         ([field("ok", source="SYS")], Finding.AUTOMATIC),
+        ([field("ok", who="", source="WEB")], Finding.AUTOMATIC),
         # the submit step asks: whoever opened the ticket has filled it in
         ([field("ok", {"key": "title", "type": "STRING", "value": "t"})], Finding.NOTHING),
     ],
