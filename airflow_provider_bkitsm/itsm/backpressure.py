@@ -31,7 +31,7 @@ _SHORT_PROBE = 4.0
 # A new wait does not wait for the next probe; those that come within so many seconds share one.
 _NEW_PROBE = 1.0
 # One of several servers may be down, or one ticket be the cause: after an outage of so few failures, others are
-# expected for so long. They pause nobody but the tickets that failed.
+# expected for so long, and longer while they go on. They pause nobody but the tickets that failed.
 _HICCUP, _SHAKY_SECONDS = 2, 300.0
 # So many expected failures in a row are an outage all the same.
 _FAILURES_IN_A_ROW = 5
@@ -95,7 +95,7 @@ class Backpressure:
         self._batches = _BATCHES
         self._is_proved = False
         self._good = self._in_a_row = 0
-        self._sent_at = self._shaky_until = self._quiet_until = float("-inf")
+        self._sent_at = self._failed_at = self._shaky_until = self._quiet_until = float("-inf")
         self._outage: _Outage | None = None
 
     def limit_to(self, limit: int) -> None:
@@ -149,12 +149,12 @@ class Backpressure:
 
         :param again: the batch was asked when the last failure was not there yet. ITSM may have gone since.
         """
-        if self._outage is not None:
-            if again:
-                return
-            self._outage = None
-            if self._in_a_row <= _HICCUP:
-                self._shaky_until = self._sent_at + _SHAKY_SECONDS
+        if self._outage is not None and again:
+            return
+        is_hiccup = self._outage is not None and self._in_a_row <= _HICCUP
+        if is_hiccup or (self._in_a_row and self.is_shaky(self._failed_at)):
+            self._shaky_until = self._sent_at + _SHAKY_SECONDS
+        self._outage = None
         self._is_proved, self._in_a_row = True, 0
         self._good += 1
         if seconds is not None and seconds > _SLOW_SECONDS:
@@ -179,6 +179,8 @@ class Backpressure:
         :param again: the batch was asked when an earlier failure was not there yet, and counts as one with it.
         :param part: the batch is part of one that failed.
         """
+        if not self._in_a_row:
+            self._failed_at = now
         self._good, self._in_a_row = 0, self._in_a_row + (not again)
         if not self.is_down and self._in_a_row < _FAILURES_IN_A_ROW and self._expects(cause, now, part=part):
             return
@@ -186,7 +188,7 @@ class Backpressure:
         sent_at = self._sent_at if self._sent_at > float("-inf") else now
         in_turn = self._outage is None or self._outage.in_turn
         refused = cause is not Cause.QUESTION and not error.retry_safe
-        gap = backoff(shortest, self._in_a_row) if refused else self._gap(shortest)
+        gap = backoff(shortest, self._in_a_row) if refused else self._gap(shortest, now)
         self._outage = _Outage(probed_at=sent_at, gap=gap, refused=refused, in_turn=in_turn)
         pause = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
         self._quiet_until = max(self._quiet_until, now + (pause or 0.0))
@@ -196,19 +198,27 @@ class Backpressure:
         """Whether everybody would have been refused as the last probe was, if that came in its turn."""
         return self._outage is not None and self._outage.in_turn and self._outage.refused
 
+    def is_shaky(self, now: float) -> bool:
+        """Whether single failures are expected, each of which says nothing of the next question."""
+        return now < self._shaky_until
+
     def _expects(self, cause: Cause, now: float, *, part: bool) -> bool:
         """Whether a failure is no surprise, and so no outage."""
-        is_shaky = now < self._shaky_until
+        is_shaky = self.is_shaky(now)
         return (
             cause is Cause.QUESTION
             or (cause is Cause.EITHER and part)
             or (cause is not Cause.REFUSAL and is_shaky)
         )
 
-    def _gap(self, shortest: float) -> float:
-        """Return the seconds between two probes of an outage: an interval, but for those that are very short."""
+    def _gap(self, shortest: float, now: float) -> float:
+        """Return the seconds between two probes of an outage: an interval, but for those that are very short.
+
+        Where single failures are expected, several in a row may be no outage: the first probes come soon.
+        """
         doubled = shortest * 2.0 ** min(max(self._in_a_row - 1, 0), 10)
-        return min(doubled, max(shortest, _SHORT_PROBE), _LONGEST_PAUSE)
+        gap = min(doubled, max(shortest, _SHORT_PROBE), _LONGEST_PAUSE)
+        return min(gap, 2.0 ** min(self._in_a_row - _FAILURES_IN_A_ROW, 10)) if self.is_shaky(now) else gap
 
 
 def backoff(interval: float, failures: int) -> float:

@@ -204,8 +204,8 @@ class Schedule:
         elif may_be_a_ticket:
             self._suspect(batch, now, at_once=not timed_out)
         else:
-            for sn in self._waiting(batch):
-                self._enter(sn, self._tickets[sn].due)
+            # One of several servers is down: another one may answer at once.
+            self._enter_all(self._waiting(batch), now)
         return self.backpressure.refuses_all
 
     def _put_off(self, batch: Batch, now: float, *, suspect: bool) -> None:
@@ -226,8 +226,9 @@ class Schedule:
             return
         for sn in waiting:
             ticket = self._tickets[sn]
-            ticket.failures += 1
-            self._enter_part([sn], now + backoff(ticket.interval, ticket.failures))
+            # While any question may fail, one that failed says little of its ticket.
+            ticket.failures = 1 if self.backpressure.is_shaky(now) else ticket.failures + 1
+            self._enter_part([sn], now + backoff(ticket.interval, ticket.failures - 1))
 
     def _split(self, waiting: list[str], at: float) -> None:
         middle = (len(waiting) + 1) // 2
