@@ -110,18 +110,25 @@ class Wait:
         left = (self.deadline - now).total_seconds()
         return Pause(seconds=min(self.interval, left)) if left > 0 else Done(verdict=verdict.timed_out())
 
-    def missed(self, error: ItsmError, now: datetime) -> Step:
-        """Take in an error: back off where trying again may help, else stop."""
+    def missed(self, error: ItsmError, now: datetime, *, polled: bool = False) -> Step:
+        """Take in an error: back off where trying again may help, else stop.
+
+        :param polled: the poll for all has failed, which paces itself. Its outage lengthens no pause of this
+            wait after it.
+        """
         if isinstance(error, ItsmTicketNotFoundError):
             self._missing += 1
-            return Failed(error=error) if self._missing >= MISSING_LOOKS else self._pause(error)
+            return Failed(error=error) if self._missing >= MISSING_LOOKS else self._pause(error, polled=polled)
         over = self.deadline is not None and now > self.deadline + _GRACE
         self._refused = 0 if error.retry_safe else self._refused + 1
         if over or isinstance(error, _HOPELESS) or self._refused >= _REFUSED_LOOKS:
             return Failed(error=error)
-        return self._pause(error)
+        return self._pause(error, polled=polled)
 
-    def _pause(self, error: ItsmError) -> Pause:
+    def _pause(self, error: ItsmError, *, polled: bool) -> Pause:
+        if polled:
+            self._failures = 0
+            return Pause(seconds=self.interval)
         self._failures += 1
         asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
         return Pause(seconds=max(backoff(self.interval, self._failures), asked or 0.0))

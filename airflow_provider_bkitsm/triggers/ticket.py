@@ -190,7 +190,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 try:
                     step = await self._take_in(looks, await looks.look(within=_seconds_to(self._wait.deadline)))
                 except Exception as error:
-                    step = _end(self._missed(error))
+                    step = _end(self._missed(error, polled=True))
                 if step is None:
                     await self._renew()
         except ItsmError as error:
@@ -486,11 +486,11 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
             reminder_watch().discard(self._reminded)
 
-    def _missed(self, error: Exception) -> Step:
+    def _missed(self, error: Exception, *, polled: bool = False) -> Step:
         """Take in that the ticket could not be read."""
         self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
         reason = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
-        return self._wait.missed(reason, datetime.now(UTC))
+        return self._wait.missed(reason, datetime.now(UTC), polled=polled)
 
     def _is_called_back(self, title: str) -> bool:
         """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""

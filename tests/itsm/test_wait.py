@@ -97,6 +97,13 @@ def test_errors_that_pass_back_off_and_recover():
     assert Wait(interval=0.1).missed(down, NOW) == Pause(seconds=0.2)
 
 
+def test_p1_an_outage_of_the_poll_lengthens_no_pause_after_it():
+    wait, down = Wait(interval=60), errors.ItsmUnavailableError("down")
+    assert wait.missed(down, NOW) == Pause(seconds=120)
+    assert [wait.missed(down, NOW, polled=True) for _ in range(10)] == [Pause(seconds=60)] * 10
+    assert wait.missed(down, NOW) == Pause(seconds=120)
+
+
 def test_the_gateways_own_pause_is_obeyed():
     assert Wait(interval=1).missed(errors.ItsmRateLimitedError("slow", retry_after=500), NOW) == Pause(seconds=500)
 
