@@ -41,12 +41,14 @@ class _Ticket:
     :param due: when it is asked about next; while it is being asked about, the time after that.
     :param entry: number of its entry among those that are due, or of its part; every other entry is left over.
     :param failures: how often in a row its question failed with no other ticket in it.
+    :param failed_after: how many answers there were when it did last.
     """
 
     interval: float
     due: float
     entry: int = -1
     failures: int = 0
+    failed_after: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,6 +82,7 @@ class Schedule:
         self._batches: dict[int, bool] = {}
         self._numbers = count()
         self._last_batch = self._counted = -1
+        self._answers = 0
         self._is_late = False
 
     def __len__(self) -> int:
@@ -178,6 +181,7 @@ class Schedule:
         if not batch:
             return
         number, _ = self._give_back(batch)
+        self._answers += 1
         for sn in self._waiting(batch):
             self._tickets[sn].failures = 0
             self._enter(sn, self._tickets[sn].due)
@@ -191,7 +195,7 @@ class Schedule:
         if not batch:
             return False
         number, is_part = self._give_back(batch)
-        again = number <= self._counted
+        again = number <= self._counted or self._is_spoilt(batch)
         self._counted = max(self._counted, self._last_batch)
         if timed_out:
             self.backpressure.timed_out()
@@ -227,8 +231,14 @@ class Schedule:
         for sn in waiting:
             ticket = self._tickets[sn]
             # While any question may fail, one that failed says little of its ticket.
+            ticket.failed_after = self._answers
             ticket.failures = 1 if self.backpressure.is_shaky(now) else ticket.failures + 1
             self._enter_part([sn], now + backoff(ticket.interval, ticket.failures - 1))
+
+    def _is_spoilt(self, batch: Batch) -> bool:
+        """Whether a batch is a ticket that failed alone, and others were answered since."""
+        ticket = self._tickets.get(batch[0]) if len(batch) == 1 else None
+        return ticket is not None and ticket.failures > 0 and ticket.failed_after < self._answers
 
     def _split(self, waiting: list[str], at: float) -> None:
         middle = (len(waiting) + 1) // 2
