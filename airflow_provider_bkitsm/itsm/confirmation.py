@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.dialect import Dialect, DialectFlow, ask, spoken_dialect, stored_dialect
-from airflow_provider_bkitsm.itsm.duties import REQUESTER, asked_by, tightened
+from airflow_provider_bkitsm.itsm.duties import JOINED_BY, REQUESTER, asked_by, tightened
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError, ItsmUnexpectedAnswerError
 from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
@@ -164,6 +164,22 @@ def lacks_requester(
     forbids = policy is not None and policy.forbid_self_approval
     is_named = joined_names((settings or {}).get(REQUESTER)) is not None
     return forbids and request is None and not is_named and shows_marker(verdict.title)
+
+
+def was_joined(
+    verdict: Verdict, request: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether others have joined the ticket who may not approve it either, and the verdict was read without them.
+
+    :param request: as for ``confirm``, with those who have joined.
+    :param settings: likewise; the verdict was read with the requester in it.
+    """
+    if request is None or not request.get(JOINED_BY):
+        return False
+    own, stored = settings or {}, VerdictPolicy.from_dict(request.get("policy"))
+    forbids = any(one is not None and one.forbid_self_approval for one in (verdict.policy, stored))
+    known = joined_names(asked_by({**request, JOINED_BY: ()}), own.get(REQUESTER))
+    return (forbids or bool(own.get("forbid_self_approval"))) and joined_names(known, asked_by(request)) != known
 
 
 def _of_unknown_requester(verdict: Verdict) -> Verdict:

@@ -33,7 +33,7 @@ from airflow_provider_bkitsm.callback.waiters import (
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict, StoreRaceLost
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.store import open_store
-from airflow_provider_bkitsm.itsm.confirmation import lacks_requester
+from airflow_provider_bkitsm.itsm.confirmation import lacks_requester, was_joined
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
@@ -232,8 +232,10 @@ def _message(found: Row[Any], waiter: Waiter, verdict: Verdict, opening: TicketO
     if not same_policy or ownership is None or ownership.kind not in _COUNTING[arguments.names_ticket]:
         return Message(waiter=theirs, read=verdict, sn=arguments.sn)
     is_lost = ownership.request is None and theirs.after_worker and shows_marker(verdict.title)
-    if is_lost or lacks_requester(verdict, ownership.request, theirs.verdict_settings):
+    about = verdict, ownership.request, theirs.verdict_settings
+    if is_lost or lacks_requester(*about) or was_joined(*about):
         # Without a record, only the worker that began the wait may have stored what was sent to open the ticket.
+        # The verdict is the same for all who wait; who has joined the ticket, and asks as well, is of one run.
         theirs = replace(theirs, ends_task=False)
     return Message(waiter=theirs, read=ownership.applied_to(verdict), counts=True)
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from airflow_provider_bkitsm.callback.waiters import TRIGGER, Waiter
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.verdict import Verdict
+from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata
 from airflow_provider_bkitsm.plugins.metadata import resume as module
 from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
@@ -536,6 +536,27 @@ def test_p1_a_record_of_the_run_binds_the_ticket_and_the_approval_ends_the_task(
     (found,) = airflow.waiting(one.sn, "itsm").waiters
     assert airflow.resume(found, one.verdict) is True
     assert one.row().state == "success"
+
+
+@pytest.mark.parametrize(
+    ("of_the_opener", "of_the_wait", "state"),
+    [
+        ({"forbid_self_approval": True}, {}, "scheduled"),
+        ({}, {"forbid_self_approval": True}, "scheduled"),
+        ({}, {}, "success"),
+    ],
+)
+def test_p3_where_who_joined_a_ticket_may_not_approve_it_a_worker_judges(
+    airflow, wait, of_the_opener, of_the_wait, state
+):
+    policy = asdict(VerdictPolicy(**of_the_opener))
+    one = wait(arguments=PULLED | {"opened_by": "ask"} | of_the_wait)
+    found = register(one, one.sn, **of_the_wait)
+    asked = {"run_id": "", "task_id": "", "approval_key": "k", "request": {"requester": "alice", "policy": policy}}
+    shared = record_round(one.sn, conn_id="itsm", **asked)
+    record_round(None, run_id=one.run_id, conn_id="itsm", ticket_of=shared.nonce, request={"requester": "bob"})
+    assert airflow.resume(found, one.verdict)
+    assert one.row().state == state
 
 
 @pytest.mark.parametrize(
