@@ -167,8 +167,12 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         :param sn: number of its ticket; None if an older version began the wait.
         :param sent: what was sent to open it, since its record may be lost or in another machine's store.
         """
-        self._digest_at_start, self._sent, self._opened_sn = asked, sent, sn
+        from airflow_provider_bkitsm.itsm.duties import JOINED_BY
+
+        self._digest_at_start, self._opened_sn = asked, sn
         self.take_requester(context)
+        # A shared ticket may have been opened for another run: who asks in this one asks as well.
+        self._sent = sent and {**sent, JOINED_BY: [self.duties["requester"]]}
         return self.take_event(event, context, asked=asked, sn=sn, sent=sent)
 
     def ownership(self, sn: str, context: Context) -> Ownership:

@@ -170,3 +170,20 @@ def test_the_requester_opens_the_ticket_and_it_is_compared(who, sandbox):
     event = as_poll_and_callback_bring_it(wait.trigger.ticket_sn)
     later = gate(creator="requester")
     assert later.execute_complete(who.context, event, **wait.kwargs)["outcome"] == "approved"
+
+
+def test_p3_who_joins_a_gate_asks_as_well_by_what_held_when_its_ticket_was_opened(
+    connections, task, sandbox, monkeypatch
+):
+    first, second = (task("gate", run_id=f"run_{person}", person=person) for person in ("alice", "bob"))
+    shared = {"approval_key": "k"}
+    monkeypatch.setenv("AIRFLOW__BKITSM__FORBID_SELF_APPROVAL", "True")
+    opened = asked(gate(**shared), first)
+    monkeypatch.delenv("AIRFLOW__BKITSM__FORBID_SELF_APPROVAL")
+    joined = asked(gate(**shared), second)
+    assert joined.trigger.ticket_sn == opened.trigger.ticket_sn
+    sandbox.approve(opened.trigger.ticket_sn, operator="bob")
+    event = as_poll_and_callback_bring_it(opened.trigger.ticket_sn)
+    assert gate(**shared).execute_complete(first.context, event, **opened.kwargs)["outcome"] == "approved"
+    with pytest.raises(AirflowFailException, match="bob said yes"):
+        gate(**shared).execute_complete(second.context, event, **joined.kwargs)
