@@ -292,6 +292,8 @@ def _records(connection: Connection, ticket: AwaitedTicket, opening: TicketOpeni
         owner, request = _owner(connection, ticket)
     else:
         owner, request = opening.owner, opening.request
+    if owner is not None and not owner.run_id:
+        joined_by = joined_by or _joined_by(connection, ticket)
     if request is not None and joined_by:
         request = {**request, JOINED_BY: joined_by}
     since = None if rounds else reached_at(connection, APPROVALS_VERSION)
@@ -329,6 +331,22 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
         return *_applications(connection, ticket), ()
     asked = {str((row.request or {}).get(REQUESTER) or "") for row in latest.values() if row.ticket_of}
     return found, elsewhere, sorted(asked - {""})
+
+
+def _joined_by(connection: Connection, ticket: AwaitedTicket) -> Sequence[str]:
+    """Return who asks in the run that waits, of tasks that have joined the ticket, whichever task opened it."""
+    values = {"sn": ticket.sn, "conn_id": ticket.bkitsm_conn_id, "dag_id": ticket.dag_id, "run_id": ticket.run_id}
+    requests = (row.request or {} for row in connection.execute(_joined_in_run(), values))
+    return sorted({str(request.get(REQUESTER) or "") for request in requests} - {""})
+
+
+@cache
+def _joined_in_run() -> Select[Any]:
+    """Select the rounds of a run that have joined a ticket."""
+    ticket = approval_table.alias("ticket").c
+    is_ticket = (ticket.sn == bindparam("sn"), ticket.bkitsm_conn_id == bindparam("conn_id"))
+    joined = (_APPROVAL.dag_id == bindparam("dag_id"), _APPROVAL.run_id == bindparam("run_id"))
+    return select(_APPROVAL.request).where(*joined, _APPROVAL.ticket_of == ticket.nonce, *is_ticket)
 
 
 @cache

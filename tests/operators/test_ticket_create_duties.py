@@ -218,13 +218,16 @@ def test_p3_the_person_counts_to_whom_it_was_handed_over(opening, waiting, sandb
     assert waiting(sn)["reason_code"] == "self_approved"
 
 
-def test_p3_who_joins_a_ticket_asks_as_well(opening, waiting, sandbox, task):
+@pytest.mark.parametrize(
+    "opener", [{}, {"opened_by": None}, {"opened_by": "anyone"}, {"opened_by": "no_task,open"}]
+)
+def test_p3_who_joins_a_ticket_asks_as_well(opening, waiting, sandbox, task, opener):
     shared = {"approval_key": "k", "approvers": "alice,bob", "forbid_self_approval": True}
     sn = opening(task("open", run_id="run_1", person="alice"), **shared)
     assert opening(task("open", run_id="run_2", person="bob"), **shared) == sn
     sandbox.approve(sn, operator="bob")
-    assert waiting(sn, "run_1")["reason_code"] == "approved"
-    assert waiting(sn, "run_2")["reason_code"] == "self_approved"
+    assert waiting(sn, "run_1", **opener)["reason_code"] == "approved"
+    assert waiting(sn, "run_2", **opener)["reason_code"] == "self_approved"
 
 
 def test_p3_the_tickets_creator_asked_where_no_record_says_who(connections, sandbox, waiting):
