@@ -195,9 +195,10 @@ class Schedule:
         if not batch:
             return False
         number, is_part = self._give_back(batch)
-        again = number <= self._counted or self._is_spoilt(batch)
+        is_spoilt = self._is_spoilt(batch)
+        again = number <= self._counted or is_spoilt
         self._counted = max(self._counted, self._last_batch)
-        if timed_out:
+        if timed_out and not is_spoilt:
             self.backpressure.timed_out()
         cause = cause_of(error, timed_out=timed_out)
         shortest = min(self._rounds, default=1.0)

@@ -18,6 +18,7 @@ DOWN = errors.ItsmUnavailableError("down")
 CODED = errors.ItsmUnavailableError("down", code=1650200)
 PAGE = errors.ItsmUnavailableError("expected ITSM's JSON envelope, got HTTP 200 with text/html")
 CODELESS = errors.ItsmUnexpectedAnswerError("expected a list of ApprovalResult from ITSM")
+TIMEOUT = errors.ItsmTimeoutError("no answer")
 CRASH = errors.ItsmCrashError("crash", code="SERVER_500_ERROR")
 
 
@@ -368,6 +369,21 @@ def test_p1_tickets_that_are_known_to_fail_are_no_outage_however_many(error):
     late = [later - earlier for moments in seen.values() for earlier, later in pairwise(moments) if earlier > 900]
     assert set(seen) == set(names(1000)) - spoilt
     assert max(late) <= 60
+
+
+def test_a_ticket_that_is_known_to_hang_makes_no_batch_smaller():
+    plan, now, hung, chunks = schedule(*names(400), interval=60.0), 0.0, "REQ000007", set()
+    while now < 3600:
+        batch = plan.next_batch(now)
+        if not batch:
+            now = plan.wake_at(now)
+        elif hung in batch:
+            now += 10
+            plan.failed(batch, TIMEOUT, now, timed_out=True)
+        else:
+            plan.answered(batch, seconds=0.3)
+        chunks |= {plan.chunk} if now > 1800 else set()
+    assert chunks == {50}
 
 
 @pytest.mark.parametrize("error", [DOWN, CODED, PAGE], ids=["refused", "coded", "page"])
