@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
 
-HALF = "half a character (a lone surrogate), which no text can hold"
+UNSTORABLE = "half a character (a lone surrogate) or a NUL, which no database can hold"
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 _WANTED = 'must be a mapping of values by key, or ITSM\'s list of {"key": ..., "value": ...}'
 
@@ -31,16 +31,18 @@ def read_literal(text: str) -> object:
     return None
 
 
-def is_whole(value: object) -> bool:
-    """Whether every text in a value can be written: half of a surrogate pair is a character in Python alone."""
+def is_storable(value: object) -> bool:
+    """Whether every database can hold every text in a value: no NUL, and no half of a surrogate pair."""
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
+        written = json.dumps(value, ensure_ascii=False, default=str)
+        written.encode()
     except UnicodeEncodeError:
         return False
     except (TypeError, ValueError, RecursionError):
         # No JSON, which others refuse.
         return True
-    return True
+    # Behind a backslash that is meant as one, the same letters are a text of six characters.
+    return "\\u0000" not in written.replace("\\\\", "")
 
 
 def read_form(given: object, *, name: str = "fields") -> dict[str, Any]:

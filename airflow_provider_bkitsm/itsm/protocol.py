@@ -171,7 +171,7 @@ def decode(
 def open_envelope(body: bytes, *, successes: frozenset[str] = frozenset({"0"})) -> Envelope | None:
     """Parse a BlueKing envelope; None when the body is anything else (an HTML page, nothing, plain JSON)."""
     try:
-        answer = _without_halves(read_json(body), body)
+        answer = _storable(read_json(body), body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or "result" not in answer:
@@ -216,11 +216,23 @@ def _finite(text: str) -> float:
     return number
 
 
-def _without_halves(answer: Any, body: bytes) -> Any:
-    """Replace halves of surrogate pairs, which JSON can spell but no log, XCom or database can store."""
-    if b"\\ud" not in body.lower():
-        return answer
-    return read_json(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+_UNSTORABLE = (b"\\ud", b"\\u0000")
+
+
+def _storable(answer: Any, body: bytes) -> Any:
+    """Replace what JSON can spell and no log, XCom or database can store: halves of surrogate pairs, and NUL."""
+    spelled = body.lower()
+    return _replaced(answer) if any(one in spelled for one in _UNSTORABLE) else answer
+
+
+def _replaced(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().replace("\0", "?")
+    if isinstance(value, list):
+        return [_replaced(one) for one in value]
+    if isinstance(value, dict):
+        return _unique([(_replaced(key), _replaced(one)) for key, one in value.items()])
+    return value
 
 
 def _without_envelope(

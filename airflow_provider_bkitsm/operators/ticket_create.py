@@ -334,15 +334,16 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         """Return what the ticket is opened with, checked as far as the service allows."""
         from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-        from airflow_provider_bkitsm.itsm.form import HALF, is_whole
+        from airflow_provider_bkitsm.itsm.form import UNSTORABLE, is_storable
 
-        if not is_whole(meta):
-            raise ItsmInvalidRequestError(f"meta holds {HALF}; no ticket was opened")
         policy = self.hook.verdict_policy(**self.policy_settings() | self.duties)
         form, names = self.form(tag, question), {"service_id": question.service_id}
         service_id, form = self.hook.run(
             ask(lambda itsm: itsm.service_for(form, fast_approval=self.fast_approval, **names))
         )
+        for name, given in (("fields", form), ("meta", meta)):
+            if not is_storable(given):
+                raise ItsmInvalidRequestError(f"{name} holds {UNSTORABLE}; no ticket was opened")
         if policy.needs_people:
             check_can_be_met(policy, self._approvers(service_id, form, meta))
         return {

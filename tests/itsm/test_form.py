@@ -8,7 +8,7 @@ import json
 import pytest
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.form import check_form_text, comparable, read_form
+from airflow_provider_bkitsm.itsm.form import check_form_text, comparable, is_storable, read_form
 
 FORM = {"APPROVER": ["alice"], "size": 1}
 PAIRS = [{"key": "APPROVER", "value": ["alice"]}, {"key": "size", "value": 1, "type": "INT"}]
@@ -57,3 +57,13 @@ def test_a_text_that_no_template_changes_is_refused_when_the_dag_is_parsed() -> 
 
 def test_sets_are_compared_in_one_order() -> None:
     assert comparable({"a": {"c", "b"}, "d": ({2, 10},)}) == {"a": ["b", "c"], "d": [[10, 2]]}
+
+
+@pytest.mark.parametrize("text", ["\0", "a\ud800", "\\\0"])
+def test_nul_and_halves_of_characters_are_found_wherever_they_are(text: str) -> None:
+    assert not any(map(is_storable, (text, {text: 1}, [{"a": (1, text)}])))
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", "审批 😀", "\x01"])
+def test_letters_behind_a_backslash_are_no_nul(text: str) -> None:
+    assert is_storable({text: [text]})

@@ -151,6 +151,11 @@ def test_halves_of_characters_do_not_leave_the_parser():
     assert decode(200, JSON, content) == {"title": "a?", "sn": "\u8bf7\U0001f600"}
 
 
+def test_p1_nul_which_no_xcom_holds_does_not_leave_the_parser():
+    content = rb'{"result": true, "code": 0, "data": [{"re\u0000mark": "yes\u0000", "as text": "\\u0000"}, null]}'
+    assert decode(200, JSON, content) == [{"re?mark": "yes?", "as text": "\\u0000"}, None]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -237,6 +242,7 @@ AMBIGUOUS = [
     b'{"result": true, "code": 0, "data": {"a": [{"b": {"c": 1, "c": 1}}]}}',
     b'{"result": true, "code": 0, "data": {"sn": 1, "\\u0073n": 2}}',
     b'{"result": true, "code": 0, "data": {"\\ud800": 1, "\\ud801": 2}}',
+    b'{"result": true, "code": 0, "data": {"a\\u0000": 1, "a?": 2}}',
     b'{"result": true, "code": 0, "data": {"a": NaN}}',
     b'{"result": true, "code": 0, "data": {"a": -Infinity}}',
     b'{"result": true, "code": 0, "data": {"a": 1e999}}',

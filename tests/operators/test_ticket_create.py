@@ -257,9 +257,11 @@ def test_a_form_that_a_template_renders_to_text_is_read(opening):
         {"fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now \ud800"}},
         {"title": "Restart \udfff"},
         {"meta": {"state_processors": {"4": "al\ud800ice"}}},
+        {"fields": {"APPROVER": "alice", "APPROVAL_CONTENT": "now \0"}},
+        {"meta": {"state_processors": {"4": "\0"}}},
     ],
 )
-def test_p2_half_a_character_is_refused_before_anything_is_stored_or_asked(task, connections, sandbox, changes):
+def test_p2_what_no_database_holds_is_refused_before_anything_is_asked(task, connections, sandbox, changes):
     parameters = {"title": "t", "fast_approval": True, "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
     one, who = ItsmCreateTicketOperator(task_id="ask", **parameters | changes), task("ask")
     with pytest.raises(errors.ItsmInvalidRequestError, match="half a character"):

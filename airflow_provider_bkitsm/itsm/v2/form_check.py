@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-from airflow_provider_bkitsm.itsm.form import HALF, excerpt, is_whole
+from airflow_provider_bkitsm.itsm.form import UNSTORABLE, excerpt, is_storable
 from airflow_provider_bkitsm.itsm.people import join_people, read_person
 from airflow_provider_bkitsm.itsm.v2 import four_byte
 from airflow_provider_bkitsm.itsm.v2.html_filter import stored_title, unclosed_element
@@ -53,7 +53,7 @@ def checked_form(fields: Iterable[ServiceField], form: Mapping[str, Any]) -> dic
     for key, field in by_key.items():
         if key not in sent and _needs_empty_value(field, sent):
             sent[key] = None if field.type == "INT" else ""
-    problems += [(key, f"holds {HALF}") for key, value in sent.items() if not is_whole(value)]
+    problems += [(key, f"holds {UNSTORABLE}") for key, value in sent.items() if not is_storable(value)]
     problems += _problems(by_key, sent, skipped=dict(problems))
     if problems:
         raise _refusal(by_key, sent, problems)
