@@ -16,6 +16,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherDialectError,
     ItsmConfigurationError,
     ItsmError,
+    ItsmUnavailableError,
     printable,
 )
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -211,7 +212,19 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         if own is not None and verdict.sn not in ("", own):
             self.log.warning("An event is about ITSM ticket %s; this task waits for %s", verdict.sn, own)
             self.wait_in_triggerer(own, **remembered)
-        return self.conclude(self.settled(verdict, context), context)
+        return self.conclude(self._settled_or_waiting(verdict, context, own, remembered), context)
+
+    def _settled_or_waiting(
+        self, verdict: Verdict, context: Context, own: str | None, remembered: Mapping[str, Any]
+    ) -> Verdict:
+        """Return a verdict as it counts; wait again where ITSM cannot be read: its end is no end of this task."""
+        try:
+            return self.settled(verdict, context)
+        except ItsmUnavailableError as error:
+            if own is None:
+                raise
+            self.log.warning("ITSM ticket %s could not be read back: %s; waiting again", own, error)
+            self.wait_in_triggerer(own, **remembered)
 
     def look_again(self, own: str | None, context: Context, remembered: Mapping[str, Any]) -> dict[str, Any]:
         """Read the task's own ticket; wait again while it is open or cannot be read."""
@@ -231,7 +244,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             self.wait_in_triggerer(own, **remembered)
         if not verdict.outcome.is_final:
             self.wait_in_triggerer(own, **remembered)
-        return self.conclude(self.settled(verdict, context), context)
+        return self.conclude(self._settled_or_waiting(verdict, context, own, remembered), context)
 
     def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
         """Return the number of the ticket this task waits for; None where the version before deferred it."""

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.deferral import (
     read_reminders,
 )
 from airflow_provider_bkitsm.itsm.duties import check_min_approvers
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.reminders import Times, WorkingHours
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
@@ -285,11 +285,13 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         step = wait.saw(verdict, datetime.now(UTC))
         if not isinstance(step, Done):
             return PokeReturnValue(is_done=False)
+        try:
+            settled = self.settled(step.verdict, context)
+        except ItsmUnavailableError as error:
+            return self._could_not_read(error, context)
         began = context["ti"].start_date
         telemetry.decided(step.verdict, conn_id=self.bkitsm_conn_id, way="poll", began=began)
-        return PokeReturnValue(
-            is_done=True, xcom_value=self.conclude(self.settled(step.verdict, context), context)
-        )
+        return PokeReturnValue(is_done=True, xcom_value=self.conclude(settled, context))
 
     def _could_not_read(self, error: ItsmError, context: Context) -> PokeReturnValue:
         is_missing = isinstance(error, ItsmTicketNotFoundError)

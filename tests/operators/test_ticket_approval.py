@@ -120,6 +120,26 @@ def test_p3_an_approval_that_cannot_be_stored_lets_nothing_run(who, sandbox, mon
     assert gate().execute_complete(who.context, event(sn=sn), **kwargs)["outcome"] == "approved"
 
 
+@pytest.mark.parametrize(("kind", "more"), [("html", {}), ("status", {"status": 502})])
+@pytest.mark.parametrize("call", ["get_ticket_info", "get_ticket_logs"])
+def test_p1_an_outage_between_a_decision_and_its_worker_costs_time_and_not_the_task(
+    who, sandbox, call, kind, more
+):
+    with pytest.raises(TaskDeferred) as caught:
+        gate().execute(who.context)
+    sn, kwargs = caught.value.trigger.ticket_sn, caught.value.kwargs
+    sandbox.approve(sn)
+    if call == "get_ticket_logs":
+        # Another policy than the event's verdict was read by: it is read anew.
+        kwargs["sent"]["policy"]["min_approvers"] = 1
+    sandbox.fault(call, kind, times=9, **more)
+    with pytest.raises(TaskDeferred) as again:
+        gate().execute_complete(who.context, event(sn=sn), **kwargs)
+    assert (again.value.trigger.ticket_sn, again.value.kwargs) == (sn, kwargs)
+    sandbox.clear_faults()
+    assert gate().execute_complete(who.context, event(sn=sn), **again.value.kwargs)["outcome"] == "approved"
+
+
 @pytest.mark.parametrize("compares", [True, False])
 @pytest.mark.parametrize("edited", [True, False])
 def test_p3_the_form_is_read_back_although_its_record_is_lost(who, sandbox, tmp_path, compares, edited):

@@ -261,6 +261,18 @@ def test_p1_a_ticket_that_is_open_or_cannot_be_read_is_waited_for_again(sn, sand
     assert deferred.value.trigger.serialize()[1]["ticket_sn"] == sn
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_p1_an_approval_whose_ticket_cannot_be_read_back_yet_is_waited_for(sn, sandbox, who, deferrable):
+    record_round(sn, request={"fields": FORM, "fast_approval": True})
+    sandbox.approve(sn)
+    sandbox.fault("get_ticket_info", "html", times=1)
+    waiting = sensor(sn, opened_by="ask", deferrable=deferrable)
+    if deferrable:
+        with pytest.raises(TaskDeferred):
+            waiting.execute(who.context)
+    assert waiting.execute(who.context)["outcome"] == "approved"
+
+
 def test_a_worker_of_the_version_before_takes_a_wake_up_for_an_error():
     waiter = Waiter(ti_id="01a20d5b-e52e-7d97-8d82-4612038db7fd", conn_id="c")
     message = Message(waiter=waiter, read=Verdict.from_dict(decided("REQ1")["verdict"]))
