@@ -23,7 +23,6 @@ MISSING_LOOKS = 3
 """After so many looks a number that ITSM does not know is an error, not a wait; a replica may lag before."""
 # A rotated secret or a gateway that is being published anew refuses for minutes; a wait of days outlives that.
 _REFUSED_LOOKS = 6
-_HOPELESS = (ItsmConfigurationError, ItsmAmbiguousError)
 # Only a read tells whether a decision came before the deadline: while ITSM is down, ask this much longer.
 _GRACE = timedelta(hours=1)
 
@@ -91,7 +90,7 @@ class Wait:
     :param deadline: when to give up (aware); set it as soon as it is known.
     """
 
-    __slots__ = ("_failures", "_missing", "_refused", "deadline", "interval")
+    __slots__ = ("_failures", "_missing", "_refused", "_was_answered", "deadline", "interval")
 
     def __init__(self, *, interval: float, deadline: datetime | None = None) -> None:
         self.interval = interval
@@ -99,10 +98,12 @@ class Wait:
         self._failures = 0
         self._missing = 0
         self._refused = 0
+        self._was_answered = False
 
     def saw(self, verdict: Verdict, now: datetime) -> Step:
         """Take in an answer. A decision always wins over the deadline."""
         self._failures = self._missing = self._refused = 0
+        self._was_answered = True
         if verdict.outcome.is_final:
             return Done(verdict=verdict)
         if self.deadline is None:
@@ -121,14 +122,16 @@ class Wait:
             return Failed(error=error) if self._missing >= MISSING_LOOKS else self._pause(error, polled=polled)
         over = self.deadline is not None and now > self.deadline + _GRACE
         self._refused = 0 if error.retry_safe else self._refused + 1
-        if over or isinstance(error, _HOPELESS) or self._refused >= _REFUSED_LOOKS:
+        if over or self._is_hopeless(error) or self._refused >= _REFUSED_LOOKS:
             return Failed(error=error)
         return self._pause(error, polled=polled)
 
-    def _pause(self, error: ItsmError, *, polled: bool) -> Pause:
-        if polled:
-            self._failures = 0
-            return Pause(seconds=self.interval)
+    def _is_hopeless(self, error: ItsmError) -> bool:
+        """Whether no further look helps. A connection that has served this wait is edited, or a file renewed."""
+        is_wrong = isinstance(error, ItsmConfigurationError) and not self._was_answered
+        return is_wrong or isinstance(error, ItsmAmbiguousError)
+
+    def _pause(self, error: ItsmError) -> Pause:
         self._failures += 1
         asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
         return Pause(seconds=max(backoff(self.interval, self._failures), asked or 0.0))

@@ -141,6 +141,12 @@ def test_p1_a_refused_read_does_not_end_a_wait_of_days_before_it_has_lasted(kind
     assert sum(step.seconds for step in steps if isinstance(step, Pause)) >= 600
 
 
+def test_p1_a_connection_that_is_wrong_meanwhile_is_a_refusal_like_others():
+    wait, wrong = Wait(interval=10), errors.ItsmConfigurationError("x")
+    wait.saw(WAITING, NOW)
+    assert [type(wait.missed(wrong, NOW)) for _ in range(6)] == [Pause] * 5 + [Failed]
+
+
 def test_a_good_look_and_an_outage_forget_earlier_refusals():
     wait, refused = Wait(interval=1), errors.ItsmPermissionError("x")
     for forget in (wait.saw, wait.missed):

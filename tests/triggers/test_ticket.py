@@ -138,6 +138,27 @@ async def test_p1_a_secret_rotated_while_people_decide_is_read_anew(sn, sandbox,
     assert (await waiting)["verdict"]["outcome"] == "approved"
 
 
+@pytest.mark.parametrize("broken", [{"extra": "no JSON"}, {"extra": {"client_cert": "/gone"}}, {"host": ""}])
+async def test_p1_a_connection_that_is_broken_for_a_while_ends_no_wait_that_it_has_served(
+    sn, sandbox, connections, broken, capsys
+):
+    """Somebody edits the connection, or a file that it names is being renewed."""
+    good = {"conn_type": "bkitsm", "host": sandbox.itsm_url, **LOGIN}
+    connections("edited", **good)
+    waiting = asyncio.create_task(fire(trigger(sn, bkitsm_conn_id="edited", poll_interval=0.1)))
+    while not sandbox.requests("ticket_approval_result"):
+        await asyncio.sleep(0.01)
+    connections("edited", **good | broken)
+    sandbox.fault("ticket_approval_result", "app_refused")
+    seen = ""
+    while "nothing was sent" not in seen:
+        seen += capsys.readouterr().out
+        await asyncio.sleep(0.01)
+    sandbox.approve(sn)
+    connections("edited", **good)
+    assert (await waiting).get("verdict", {}).get("outcome") == "approved"
+
+
 async def test_a_connection_that_is_not_there_reaches_the_task(sn):
     event = await fire(trigger(sn, bkitsm_conn_id="nowhere"))
     assert "nowhere" in event["error"]
