@@ -25,6 +25,8 @@ from airflow_provider_bkitsm.hooks.limits import Body
 
 _MOST_OPEN, _MOST_IDLE, _IDLE_SECONDS = 100, 20, 5.0
 _LONGEST_HEAD, _PIECE = 100 * 1024, 64 * 1024
+# After so many parts of answers a connection gives way to the event loop.
+_GIVES_WAY = 100
 _PORTS = {b"http": 80, b"https": 443}
 
 Headers = list[tuple[bytes, bytes]]
@@ -154,6 +156,7 @@ class DirectConnection:
         self._stream: httpcore.AsyncNetworkStream | None = None
         self._http = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self._used_at: float | None = None
+        self._events = 0
 
     async def exchange(self, sending: Sending) -> Answer:
         """Send a request; return its answer. After an error the connection cannot be used again."""
@@ -196,6 +199,10 @@ class DirectConnection:
         return answer.status_code, headers, body.whole()
 
     async def _next_event(self, stream: httpcore.AsyncNetworkStream, sending: Sending) -> Any:
+        self._events += 1
+        if self._events % _GIVES_WAY == 0:
+            # What has come already may be thousands of chunks of a byte each.
+            await asyncio.sleep(0)
         while (event := self._http.next_event()) is h11.NEED_DATA:
             came = await stream.read(_PIECE, sending.timeouts["read"])
             if not came and self._http.their_state is h11.SEND_RESPONSE:

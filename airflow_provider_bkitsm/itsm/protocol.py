@@ -197,9 +197,12 @@ def _message(answer: Mapping[str, Any]) -> str:
 def read_json(text: bytes) -> Any:
     """Parse JSON that means one thing only (promise P3): no key twice in one object, no number but a finite one.
 
+    JSON is UTF-8 (RFC 8259): in another encoding the same bytes would be another text to whoever looks for it.
+
     :raises ValueError: it is something else.
     """
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    written = text.decode("utf-8-sig", errors="surrogatepass")
+    return json.loads(written, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -216,13 +219,13 @@ def _finite(text: str) -> float:
     return number
 
 
-_UNSTORABLE = (b"\\ud", b"\\u0000")
+# As JSON spells them, and as bytes that Python's decoder lets pass.
+_UNSTORABLE = re.compile(rb"\\ud|\\u0000|\xed[\xa0-\xbf]", re.IGNORECASE)
 
 
 def _storable(answer: Any, body: bytes) -> Any:
     """Replace what JSON can spell and no log, XCom or database can store: halves of surrogate pairs, and NUL."""
-    spelled = body.lower()
-    return _replaced(answer) if any(one in spelled for one in _UNSTORABLE) else answer
+    return _replaced(answer) if _UNSTORABLE.search(body) else answer
 
 
 def _replaced(value: Any) -> Any:

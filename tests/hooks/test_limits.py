@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 import socket
@@ -18,7 +19,7 @@ import pytest
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook, BkLogUnavailableError
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.hooks.limits import LARGEST_ANSWER, Body, UnreadableAnswerError, step_timeouts
-from airflow_provider_bkitsm.hooks.transport import NoAnswerError
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError
 from airflow_provider_bkitsm.itsm.errors import ItsmOutcomeUnknownError, ItsmTimeoutError
 from airflow_provider_bkitsm.itsm.v2 import calls
 from tests.hooks.network import ANSWER, CLIENTS, Send, gateway_at, raw_server
@@ -115,6 +116,45 @@ def test_an_answer_that_is_too_large_is_given_up(send, answer):
             tracemalloc.stop()
     assert caught.value.sent
     assert peak < 6 * LARGEST_ANSWER
+
+
+PARTS = {
+    "rows that cannot be read": b'{"sn":"a"}',
+    "nested lists": b"[[[]]]",
+    "empty objects": b"{}",
+    "numbers": b"1.5",
+    "texts": b'"a"',
+}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_an_answer_whose_parts_would_take_a_hundred_times_its_size_is_given_up(send, part):
+    """Some 30 kB of gzip were 3 GB of rows, and two minutes of an event loop."""
+    many = b",".join([part] * ((LARGEST_ANSWER - 100) // (len(part) + 1)))
+    packed = gzip.compress(b'{"result":true,"code":0,"data":[' + many + b"]}", 1)
+    answer = answering(f"{GZIP}\nContent-Length: {len(packed)}", packed)
+    with raw_server(answer) as url, pytest.raises(NoAnswerError, match="it has too many parts") as caught:
+        send(gateway_at(url), READ)
+    assert caught.value.late
+
+
+async def test_p1_an_answer_of_thousands_of_chunks_leaves_others_their_turns():
+    chunks = answering(f"{PLAIN}\nTransfer-Encoding: chunked", b"1\r\n \r\n" * 20_000, b"0\r\n\r\n")
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    with raw_server(chunks) as url:
+        others = asyncio.create_task(count_turns())
+        transport = AsyncTransport(gateway_at(url))
+        assert (await transport.send(READ)).body == b" " * 20_000
+        await transport.close()
+    others.cancel()
+    assert turns > 100
 
 
 SLOW = {

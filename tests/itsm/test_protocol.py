@@ -151,6 +151,13 @@ def test_halves_of_characters_do_not_leave_the_parser():
     assert decode(200, JSON, content) == {"title": "a?", "sn": "\u8bf7\U0001f600"}
 
 
+def test_nor_do_halves_that_are_not_spelled():
+    assert decode(200, JSON, b'{"result": true, "code": 0, "data": ["a\xed\xa0\x80", "\xed\x9f\xbf"]}') == [
+        "a?",
+        "\ud7ff",
+    ]
+
+
 def test_p1_nul_which_no_xcom_holds_does_not_leave_the_parser():
     content = rb'{"result": true, "code": 0, "data": [{"re\u0000mark": "yes\u0000", "as text": "\\u0000"}, null]}'
     assert decode(200, JSON, content) == [{"re?mark": "yes?", "as text": "\\u0000"}, None]
@@ -165,6 +172,7 @@ def test_p1_nul_which_no_xcom_holds_does_not_leave_the_parser():
         b"{}",
         b'"ok"',
         b"\xff\xfe",
+        body(result=True, code=0, data={"title": "a\0"}).decode().encode("utf-16"),
         b"{" * 100_000,
         body(code=0, data=1),
         body(status="ok"),

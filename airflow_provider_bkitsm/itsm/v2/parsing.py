@@ -26,6 +26,8 @@ from airflow_provider_bkitsm.itsm.errors import ItsmUnexpectedAnswerError, print
 
 _ZERO_DATE = "0000-00-00"  # MySQL's way to say "none"
 _KEYS_SHOWN = 10
+# A list with more rows than these that cannot be read is no list of what was asked for.
+_MOST_UNREADABLE = 1_000
 _TEXTS_OF_A_FIELD = frozenset({"key", "type", "name"})
 
 
@@ -149,15 +151,17 @@ def many(model: type[M]) -> Callable[[object], tuple[M, ...]]:
         if not isinstance(data, list):
             raise ItsmUnexpectedAnswerError(f"expected a list of {model.__name__} from ITSM")
         rows: list[M] = []
-        wrong: list[tuple[object, ItsmUnexpectedAnswerError]] = []
+        wrong: list[tuple[str | None, str]] = []
         for row in data:
             try:
                 rows.append(parse_one(row))
             except ItsmUnexpectedAnswerError as error:
-                wrong.append((row, error))
+                wrong.append((_sn(row), error.message))
+            if len(wrong) > _MOST_UNREADABLE:
+                raise ItsmUnexpectedAnswerError(wrong[0][1])
         if wrong:
-            unreadable = frozenset(filter(None, (_sn(row) for row, _ in wrong)))
-            raise ItsmUnexpectedAnswerError(wrong[0][1].message, rows=tuple(rows), unreadable=unreadable)
+            unreadable = frozenset(sn for sn, _ in wrong if sn)
+            raise ItsmUnexpectedAnswerError(wrong[0][1], rows=tuple(rows), unreadable=unreadable)
         return tuple(rows)
 
     return parse

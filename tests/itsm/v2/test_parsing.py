@@ -143,3 +143,10 @@ def test_what_is_no_list_has_no_rows():
     with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
         parsing.many(models.ApprovalResult)({})
     assert caught.value.rows is None
+
+
+def test_a_list_of_thousands_of_rows_that_cannot_be_read_is_no_list():
+    """Nothing is said of single rows then: those that were not looked at would be missing ones."""
+    with pytest.raises(errors.ItsmUnexpectedAnswerError) as caught:
+        parsing.many(models.ApprovalResult)([{"sn": "REQ1"}] * 5_000)
+    assert caught.value.rows is None
