@@ -211,7 +211,7 @@ class SyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._pools: dict[tuple[Route, Stamp], httpcore.ConnectionPool] = {}
+        self._pools: dict[Route, tuple[Stamp, httpcore.ConnectionPool]] = {}
 
     def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -245,16 +245,20 @@ class SyncTransport:
         from airflow_provider_bkitsm.hooks.limits import TimedBackend
 
         route = find_route(self.gateway, request.url, os.environ)
-        key = route, files_stamp(route, self.gateway.client_cert)
-        if key not in self._pools:
-            options = _pool_options(self.gateway, route) | _SYNC_POOL
-            self._pools[key] = httpcore.ConnectionPool(network_backend=TimedBackend(), **options)
-        return self._pools[key]
+        stamp, before = files_stamp(route, self.gateway.client_cert), self._pools.get(route)
+        if before is not None and before[0] == stamp:
+            return before[1]
+        options = _pool_options(self.gateway, route) | _SYNC_POOL
+        pool = httpcore.ConnectionPool(network_backend=TimedBackend(), **options)
+        self._pools[route] = stamp, pool
+        if before is not None:
+            before[1].close()
+        return pool
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         pools, self._pools = self._pools, {}
-        for pool in pools.values():
+        for _, pool in pools.values():
             pool.close()
 
 
@@ -264,7 +268,7 @@ class AsyncTransport:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self._routes: dict[tuple[str, str], Route] = {}
-        self._pools: dict[tuple[str, str, Stamp], LoopConnections] = {}
+        self._pools: dict[tuple[str, str], tuple[Stamp, LoopConnections]] = {}
 
     async def send(self, call: Call[Any]) -> Reply:
         """Send a call; a read whose connection was cut is sent a second time.
@@ -285,27 +289,32 @@ class AsyncTransport:
         try:
             async with asyncio.timeout(sum(self.gateway.timeouts)):
                 to_send = Sending(**_exchange(self.gateway, request), begun=_begun)
-                status, headers, content = await self._pool(request).exchange(to_send)
+                status, headers, content = await (await self._pool(request)).exchange(to_send)
         except _failures() as error:
             raise _no_answer(self.gateway, error) from None
         return build_reply(status, headers, content, gateway=self.gateway)
 
-    def _pool(self, request: Request) -> LoopConnections:
+    async def _pool(self, request: Request) -> LoopConnections:
+        """Return the connections to a server. Those that its earlier certificates opened are closed."""
         from airflow_provider_bkitsm.hooks.loop_connections import LoopConnections
 
         server = urlsplit(request.url)[:2]
         route = self._routes.get(server)
         if route is None:
             route = self._routes[server] = find_route(self.gateway, request.url, os.environ)
-        key = *server, files_stamp(route, self.gateway.client_cert)
-        if key not in self._pools:
-            self._pools[key] = LoopConnections(**_pool_options(self.gateway, route))
-        return self._pools[key]
+        stamp, before = files_stamp(route, self.gateway.client_cert), self._pools.get(server)
+        if before is not None and before[0] == stamp:
+            return before[1]
+        pool = LoopConnections(**_pool_options(self.gateway, route))
+        self._pools[server] = stamp, pool
+        if before is not None:
+            await before[1].close()
+        return pool
 
     async def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         pools, self._pools = self._pools, {}
-        for pool in pools.values():
+        for _, pool in pools.values():
             await pool.close()
 
 

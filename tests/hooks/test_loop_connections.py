@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply
+from airflow_provider_bkitsm.hooks.transport import AsyncTransport, NoAnswerError, Reply, SyncTransport
 from airflow_provider_bkitsm.itsm.protocol import Front
 from airflow_provider_bkitsm.itsm.v2 import calls
-from tests.hooks.network import ANSWER, gateway_at
+from tests.hooks.network import ANSWER, Authority, gateway_at
 
 READ = calls.ticket_approval_result(["REQ1"])
 WRITE = calls.operate_ticket(sn="REQ1", action_type="WITHDRAW", operator="a", action_message="m")
@@ -147,6 +148,27 @@ async def test_closing_lets_a_call_end_and_keeps_nothing_open():
         await transport.close()
         assert (await under_way).body == ANSWER
         await until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("kind", [SyncTransport, AsyncTransport])
+async def test_certificates_that_are_renewed_for_weeks_leave_no_connections_behind(kind, tmp_path):
+    authority, server = Authority.make(tmp_path, "ca"), Server()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority.server)
+    async with await asyncio.start_server(server.talk, "127.0.0.1", 0, ssl=context) as listening:
+        address = address_of(listening).replace("http:", "https:")
+        transport = kind(gateway_at(address, verify=str(authority.bundle)))
+        for _ in range(5):
+            sent = transport.send(READ) if kind is AsyncTransport else asyncio.to_thread(transport.send, READ)
+            assert (await sent).status_code == 200
+            with authority.bundle.open("ab") as bundle:
+                bundle.write(b"\n")
+        assert server.opened == 5
+        await until(lambda: server.open == 1)
+        closed = transport.close()
+        if closed is not None:
+            await closed
+        await until(lambda: not server.open)
 
 
 async def test_a_call_for_the_esb_does_not_go_to_the_gateway_on_an_open_connection():
