@@ -459,7 +459,7 @@ class TicketTarget(BaseModel):
     dag_id: str = Field(examples=[_DAG])
     run_id: str = Field(examples=[_RUN])
     task_id: str = Field(examples=["approval"])
-    map_index: int = -1
+    map_index: int = Field(default=-1, ge=-1, lt=2**31)
     sn: str = Field(
         description="Its number. If the task has another ticket by now, nothing is done.", examples=[_SN]
     )

@@ -140,7 +140,7 @@ def _task(
     dag_id: Annotated[str, Query(description="The DAG of the task instance.")],
     run_id: Annotated[str, Query(description="Its run.")],
     task_id: Annotated[str, Query(description="Its task.")],
-    map_index: Annotated[int, Query(description="-1 for a task that is not mapped.")] = -1,
+    map_index: Annotated[int, Query(ge=-1, lt=2**31, description="-1 for a task that is not mapped.")] = -1,
 ) -> TaskKey:
     return TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
 

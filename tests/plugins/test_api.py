@@ -209,6 +209,12 @@ def test_nor_is_a_collector_with_a_number_that_no_database_can_hold(client):
         assert client.get("/api/v1/collector", params=params).status_code == 422
 
 
+def test_nor_is_a_task_with_such_an_index(client):
+    for index in (-2, 2**31, 2**63, 10**30):
+        params = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": str(index)}
+        assert client.get("/api/v1/ticket", params=params).status_code == 422
+
+
 def test_who_is_not_signed_in_learns_no_more_from_it(client):
     client.headers.pop("Authorization")
     assert client.get("/api/v1/approvals", params={"run_id": "\x00"}).status_code == 401

@@ -174,6 +174,12 @@ def test_what_no_database_can_hold_is_not_there(act, sandbox, sn, name, text):
     assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
+@pytest.mark.parametrize("index", [-2, 2**31, 10**30])
+def test_nor_is_a_task_with_such_an_index(act, sandbox, sn, index):
+    assert act("withdraw", "alice", reason="r", map_index=index).status_code == 422
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+
+
 @pytest.mark.parametrize("action", ["withdraw", "remind"])
 def test_p6_the_same_number_in_another_itsm_is_neither_read_nor_changed(act, remind, sn, sandbox, action):
     """The connection speaks another dialect than when the ticket was opened."""
