@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 from airflow_provider_bkitsm.callback.waiters import is_template
@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 # What a worker does after the wait; if it is somebody else's, a worker has to do it.
 _AFTER = ("execute_complete", "take_event", "conclude", "pre_execute", "post_execute")
+_OUTAGE = timedelta(hours=1)
 _TOO_LATE = "Nobody decided while the Airflow task could wait"
 _OURS = ("airflow.", "airflow_provider_bkitsm.")
 
@@ -217,11 +218,17 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     def _settled_or_waiting(
         self, verdict: Verdict, context: Context, own: str | None, remembered: Mapping[str, Any]
     ) -> Verdict:
-        """Return a verdict as it counts; wait again where ITSM cannot be read: its end is no end of this task."""
+        """Return a verdict as it counts; wait again where ITSM cannot be read: its outage does not end this task.
+
+        A wait of its own sees the decision again. After an hour it is no outage, but a call that never works here.
+        """
+        from airflow_provider_bkitsm.itsm.verdict import moment
+
         try:
             return self.settled(verdict, context)
         except ItsmUnavailableError as error:
-            if own is None:
+            decided = moment(verdict.decided_at)
+            if own is None or decided is None or datetime.now(UTC) - decided > _OUTAGE:
                 raise
             self.log.warning("ITSM ticket %s could not be read back: %s; waiting again", own, error)
             self.wait_in_triggerer(own, **remembered)

@@ -16,7 +16,7 @@ from airflow.sdk import task as task_decorator
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator
 from airflow_provider_bkitsm.sandbox.itsm.service_catalog import ONE_APPROVAL
@@ -133,8 +133,13 @@ def test_p1_an_outage_between_a_decision_and_its_worker_costs_time_and_not_the_t
         # Another policy than the event's verdict was read by: it is read anew.
         kwargs["sent"]["policy"]["min_approvers"] = 1
     sandbox.fault(call, kind, times=9, **more)
+    now = datetime.now(UTC)
     with pytest.raises(TaskDeferred) as again:
-        gate().execute_complete(who.context, event(sn=sn), **kwargs)
+        gate().execute_complete(who.context, event(sn=sn, decided_at=now.isoformat()), **kwargs)
+    with pytest.raises(ItsmUnavailableError):
+        gate().execute_complete(
+            who.context, event(sn=sn, decided_at=(now - timedelta(hours=2)).isoformat()), **kwargs
+        )
     assert (again.value.trigger.ticket_sn, again.value.kwargs) == (sn, kwargs)
     sandbox.clear_faults()
     assert gate().execute_complete(who.context, event(sn=sn), **again.value.kwargs)["outcome"] == "approved"
