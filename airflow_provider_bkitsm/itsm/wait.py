@@ -25,6 +25,7 @@ MISSING_LOOKS = 3
 _REFUSED_LOOKS = 6
 # Only a read tells whether a decision came before the deadline: while ITSM is down, ask this much longer.
 _GRACE = timedelta(hours=1)
+_LONGEST = timedelta(days=36_525)
 
 
 def ticket_number(given: object) -> str:
@@ -44,7 +45,7 @@ def ticket_number(given: object) -> str:
 def approval_time(given: timedelta | float | str | None) -> timedelta | None:
     """Return how long people may take; None is for ever, and 0 is no time at all.
 
-    :raises ItsmConfigurationError: it is no time, or a negative one.
+    :raises ItsmConfigurationError: it is no time, a negative one, or one that ends in no calendar's year.
     """
     if given is None:
         return None
@@ -52,9 +53,10 @@ def approval_time(given: timedelta | float | str | None) -> timedelta | None:
         time = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
     except (ValueError, OverflowError, TypeError):
         time = timedelta(-1)
-    if isinstance(given, bool) or time < timedelta(0):
+    if isinstance(given, bool) or not timedelta(0) <= time <= _LONGEST:
         raise ItsmConfigurationError(
-            f"approval_timeout must be seconds or a timedelta, not {given!r}; the ticket is as it was"
+            f"approval_timeout must be seconds or a timedelta, at most 100 years, not {given!r}. None waits for"
+            " ever. The ticket is as it was"
         )
     return time
 

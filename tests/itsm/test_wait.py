@@ -47,7 +47,9 @@ def test_people_may_take_seconds_or_a_timedelta_or_for_ever(given, time):
     assert approval_time(given) == time
 
 
-@pytest.mark.parametrize("wrong", ["soon", "", "inf", 1e300, "nan", -1, "-0.5", timedelta(-1), True, [7]])
+@pytest.mark.parametrize(
+    "wrong", ["soon", "", "inf", 1e300, "nan", -1, "-0.5", timedelta(-1), True, [7], timedelta.max, 1e12]
+)
 def test_what_is_no_time_is_shown(wrong):
     with pytest.raises(errors.ItsmConfigurationError) as caught:
         approval_time(wrong)

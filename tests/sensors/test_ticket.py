@@ -193,7 +193,7 @@ def test_only_never_fail_skips_an_error(sn, sandbox, who):
         sensor(sn, never_fail=True).execute(who.context)
 
 
-@pytest.mark.parametrize("wrong", ["tomorrow", -1, timedelta(-1)])
+@pytest.mark.parametrize("wrong", ["tomorrow", -1, timedelta(-1), timedelta.max])
 def test_a_wrong_time_is_told_when_the_dag_is_parsed(wrong):
     with pytest.raises(errors.ItsmConfigurationError, match="approval_timeout"):
         sensor("REQ1", approval_timeout=wrong)
