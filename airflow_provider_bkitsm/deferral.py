@@ -16,7 +16,6 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherDialectError,
     ItsmConfigurationError,
     ItsmError,
-    ItsmUnavailableError,
     printable,
 )
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -218,7 +217,7 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
     def _settled_or_waiting(
         self, verdict: Verdict, context: Context, own: str | None, remembered: Mapping[str, Any]
     ) -> Verdict:
-        """Return a verdict as it counts; wait again where ITSM cannot be read: its outage does not end this task.
+        """Return a verdict as it counts; wait again in an outage of ITSM or the store: it does not end this task.
 
         A wait of its own sees the decision again. After an hour it is no outage, but a call that never works here.
         """
@@ -226,11 +225,11 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
         try:
             return self.settled(verdict, context)
-        except ItsmUnavailableError as error:
+        except ItsmError as error:
             decided = moment(verdict.decided_at)
-            if own is None or decided is None or datetime.now(UTC) - decided > _OUTAGE:
+            if not error.retry_safe or own is None or decided is None or datetime.now(UTC) - decided > _OUTAGE:
                 raise
-            self.log.warning("ITSM ticket %s could not be read back: %s; waiting again", own, error)
+            self.log.warning("How ITSM ticket %s counts could not be read: %s; waiting again", own, error)
             self.wait_in_triggerer(own, **remembered)
 
     def look_again(self, own: str | None, context: Context, remembered: Mapping[str, Any]) -> dict[str, Any]:

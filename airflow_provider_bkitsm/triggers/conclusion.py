@@ -7,6 +7,7 @@ verdict anew.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
+from airflow_provider_bkitsm.itsm.backpressure import backoff
 from airflow_provider_bkitsm.itsm.confirmation import confirm, lacks_requester
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
@@ -31,6 +33,8 @@ from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_wo
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 
+_STORE_LOOKS = 6
+
 
 @dataclass(kw_only=True)
 class Conclusion:
@@ -43,6 +47,7 @@ class Conclusion:
     :param after_worker: whether a worker began the wait.
     :param number_is_stored: whether the ticket's number is in the trigger's stored arguments, which no other task
         can write.
+    :param interval: seconds between two looks.
     :param notes: the task's XComs.
     :param log: the trigger's logger.
     """
@@ -54,6 +59,7 @@ class Conclusion:
     ends_task: bool
     after_worker: bool
     number_is_stored: bool
+    interval: float
     notes: TaskInstanceXComs
     log: Any
 
@@ -63,9 +69,8 @@ class Conclusion:
             payload = {"error": str(step.error), "kind": type(step.error).__name__}
             return TriggerEvent(payload)  # type: ignore[no-untyped-call]
         try:
-            counted = await self._as_it_counts(step.verdict)
+            counted = await self._once_it_counts(step.verdict)
         except ItsmError as error:
-            self.log.warning("%s", error)
             return await self.event(Failed(error=error))
         self.log.info("%s", counted.describe())
         self._time_it(counted)
@@ -73,6 +78,22 @@ class Conclusion:
         if await self._finishes_without_worker(verdict):
             return TaskSuccessEvent()
         return TriggerEvent({"verdict": verdict.as_event()})  # type: ignore[no-untyped-call]
+
+    async def _once_it_counts(self, verdict: Verdict) -> Verdict:
+        """Return a verdict as it counts for this task; an outage of the store is waited out for some looks.
+
+        :raises ItsmError: it lasts, and nothing is approved.
+        """
+        failures = 0
+        while True:
+            try:
+                return await self._as_it_counts(verdict)
+            except ItsmError as error:
+                self.log.warning("%s", error)
+                failures += 1
+                if failures == _STORE_LOOKS or not error.retry_safe:
+                    raise
+            await asyncio.sleep(backoff(self.interval, failures))
 
     async def _as_it_counts(self, verdict: Verdict) -> Verdict:
         """Return a verdict as it counts for this task: the approval of another task's ticket is none.

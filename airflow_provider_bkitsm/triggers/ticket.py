@@ -505,6 +505,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             ends_task=self.ends_task,
             after_worker=self.after_worker,
             number_is_stored=self._number_is_stored,
+            interval=self.poll_interval,
             notes=self._notes,
             log=self.log,
         )

@@ -117,6 +117,9 @@ def test_p3_an_approval_that_cannot_be_stored_lets_nothing_run(who, sandbox, mon
         patch.setattr(ApprovalStore, "change", locked)
         with pytest.raises(StoreUnavailable):
             gate().execute_complete(who.context, event(sn=sn), **kwargs)
+        decided = event(sn=sn, decided_at=datetime.now(UTC).isoformat())
+        with pytest.raises(TaskDeferred):
+            gate().execute_complete(who.context, decided, **kwargs)
     assert gate().execute_complete(who.context, event(sn=sn), **kwargs)["outcome"] == "approved"
 
 

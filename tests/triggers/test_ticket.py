@@ -355,6 +355,22 @@ async def test_p3_a_store_that_cannot_be_read_approves_nothing(sn, sandbox, push
     assert "return_value" not in pushes
 
 
+async def test_p1_an_outage_of_the_store_when_a_decision_is_seen_costs_time_and_not_the_task(
+    sn, sandbox, pushes, monkeypatch, capsys
+):
+    record_round(sn)
+    sandbox.approve(sn)
+    with monkeypatch.context() as locked:
+        locked.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: 1 / 0)
+        waiting = asyncio.create_task(fired(on_task(trigger(sn, opened_by="ask", poll_interval=0.2))))
+        seen = ""
+        # First it reads when the ticket was opened, and then whose it is.
+        while seen.count("Whose ITSM ticket") < 2 and not waiting.done():
+            seen += capsys.readouterr().out
+            await asyncio.sleep(0.01)
+    assert (await waiting).payload["verdict"]["outcome"] == "approved"
+
+
 async def test_p3_a_ticket_of_ours_without_a_record_is_left_to_a_worker(connections, sandbox, pushes):
     """The task itself may have kept what was sent to open it."""
     fields = {"title": marked_title("t", "0" * 32), "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
