@@ -133,7 +133,10 @@ class Wait:
         is_wrong = isinstance(error, ItsmConfigurationError) and not self._was_answered
         return is_wrong or isinstance(error, ItsmAmbiguousError)
 
-    def _pause(self, error: ItsmError) -> Pause:
+    def _pause(self, error: ItsmError, *, polled: bool) -> Pause:
+        if polled:
+            self._failures = 0
+            return Pause(seconds=self.interval)
         self._failures += 1
         asked = error.retry_after if isinstance(error, ItsmRateLimitedError) else None
         return Pause(seconds=max(backoff(self.interval, self._failures), asked or 0.0))
