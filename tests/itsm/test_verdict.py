@@ -233,7 +233,7 @@ def test_a_remark_is_the_first_that_was_written():
         (
             row("FINISHED"),
             [approval("true"), approval("false", "no") | {"operator": ""}],
-            "is rejected: refused by an approver (carol approved: fine; the system refused: no)",
+            "is rejected: refused by an approver (carol approved: fine; the system refused automatically: no)",
         ),
     ],
 )

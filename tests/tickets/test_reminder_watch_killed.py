@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
-from tests.tickets.reminding_process import environment
+from tests.tickets.reminder_watch_process import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 WAITS = 500
@@ -44,7 +44,7 @@ def scene(connections, sandbox, own_postgres_url, tmp_path) -> dict[str, Any]:
 @contextmanager
 def process(scene: dict[str, Any], **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process until the end of the block."""
-    command = [sys.executable, "-m", "tests.tickets.reminding_process"]
+    command = [sys.executable, "-m", "tests.tickets.reminder_watch_process"]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=scene["env"] | more, cwd=ROOT, **silent) as running:
         try:

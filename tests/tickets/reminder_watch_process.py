@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow_provider_bkitsm.hooks.store import keep_connections_open
 from airflow_provider_bkitsm.itsm.reminders import read_plan
-from airflow_provider_bkitsm.tickets import reminder_store, reminding
+from airflow_provider_bkitsm.tickets import reminder_store, reminder_watch
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
 from airflow_provider_bkitsm.tickets.reminder_sending import TicketReminders
 from airflow_provider_bkitsm.tickets.senders import SenderSpec
@@ -41,10 +41,10 @@ async def main() -> None:
     # To connect anew for each query would be most of what the test costs.
     keep_connections_open()
     opened, plan = datetime.fromisoformat(os.environ["OPENED"]), read_plan(remind_after=60)
-    watch = reminding.ReminderWatch()
+    watch = reminder_watch.ReminderWatch()
     for sn in json.loads(os.environ["SNS"]):
         awaited = AwaitedTicket(sn=sn, bkitsm_conn_id="bkitsm_default", dag_id="dag", run_id="run_1")
-        sender = SenderSpec(path="tests.tickets.reminding_process.sends")
+        sender = SenderSpec(path="tests.tickets.reminder_watch_process.sends")
         watch.add(TicketReminders(awaited=awaited, plan=plan, senders=(sender,), opened=opened))
     await asyncio.get_running_loop().create_future()
 
