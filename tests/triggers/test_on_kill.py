@@ -282,6 +282,7 @@ async def test_p5_a_kill_is_not_lost_where_airflow_cancels_again_before_it_has_a
     assert open_wait_store().waiting(installation()) == []
 
 
+@pytest.mark.since_airflow("3.3", "before, each end of a trigger asks")
 @pytest.mark.parametrize("message", [None, "EOF - shutting down"])
 async def test_p5_a_triggerer_that_stops_asks_about_no_task(sn, sandbox, states, monkeypatch, message):
     asked = []

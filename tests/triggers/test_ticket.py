@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -140,7 +141,7 @@ async def test_p1_a_secret_rotated_while_people_decide_is_read_anew(sn, sandbox,
 
 @pytest.mark.parametrize("broken", [{"extra": "no JSON"}, {"extra": {"client_cert": "/gone"}}, {"host": ""}])
 async def test_p1_a_connection_that_is_broken_for_a_while_ends_no_wait_that_it_has_served(
-    sn, sandbox, connections, broken, capsys
+    sn, sandbox, connections, broken, capsys, caplog
 ):
     """Somebody edits the connection, or a file that it names is being renewed."""
     good = {"conn_type": "bkitsm", "host": sandbox.itsm_url, **LOGIN}
@@ -151,8 +152,10 @@ async def test_p1_a_connection_that_is_broken_for_a_while_ends_no_wait_that_it_h
     connections("edited", **good | broken)
     sandbox.fault("ticket_approval_result", "app_refused")
     seen = ""
-    while "nothing was sent" not in seen:
-        seen += capsys.readouterr().out
+    # Where a trigger's lines go, and what Airflow says of an extra that is no JSON, depends on its version.
+    while not re.search("nothing was sent|isn't defined", seen + caplog.text):
+        assert not waiting.done()
+        seen += "".join(capsys.readouterr())
         await asyncio.sleep(0.01)
     sandbox.approve(sn)
     connections("edited", **good)
