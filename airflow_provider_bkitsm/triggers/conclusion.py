@@ -27,6 +27,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, ticket_number
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership, OwnershipKind
+from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 from airflow_provider_bkitsm.tickets.round_end import WaitingTask, record_end
 from airflow_provider_bkitsm.version_compat import airflow_can_finish_without_worker
 
@@ -41,7 +42,8 @@ class Conclusion:
     """Turns what ended a wait into the trigger's event.
 
     :param ticket: the ticket that the task waits for; only an approval of this one counts.
-    :param task: the task; its instance is None where there is none, as in a test of the trigger alone.
+    :param task: the task that waits, by its names.
+    :param task_instance: what Airflow gave the trigger of it; None where it gave nothing.
     :param settings: the task's settings of the verdict policy.
     :param ends_task: whether an approval may end the task without a worker.
     :param after_worker: whether a worker began the wait.
@@ -133,8 +135,6 @@ class Conclusion:
             return verdict
 
     async def _ownership(self, sn: str) -> Ownership:
-        from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
-
         return await call_store(partial(read_ownership, replace(self.ticket, sn=ticket_number(sn))))
 
     def _time_it(self, verdict: Verdict) -> None:
@@ -143,7 +143,7 @@ class Conclusion:
             conn_id=self.ticket.bkitsm_conn_id,
             way="poll",
             began=getattr(self.task_instance, "start_date", None),
-            called_back=self.notes.registered and shows_marker(verdict.title),
+            called_back=self.notes.is_called_back(verdict.title),
         )
 
     async def _finishes_without_worker(self, verdict: Verdict) -> bool:

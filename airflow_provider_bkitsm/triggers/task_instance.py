@@ -22,6 +22,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     xcoms_of,
 )
 from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
+from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import TICKET_URL_KEY, VERDICT_KEY
 from airflow_provider_bkitsm.version_compat import has_xcom_backend
@@ -56,6 +57,10 @@ class TaskInstanceXComs:
         self._renewed_at = clock() + _until_renewal()
         self._shown = False
         self.registered = False
+
+    def is_called_back(self, title: str) -> bool:
+        """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
+        return self.registered and shows_marker(title)
 
     async def register(self, sn: str, waiter: Waiter) -> None:
         """Let ITSM's callback find this task; where that fails, polling will do."""

@@ -18,7 +18,6 @@ from airflow_provider_bkitsm.callback.handover import FIRST_PAUSE_SECONDS, HANDO
 from airflow_provider_bkitsm.callback.waiters import Waiter, is_template
 from airflow_provider_bkitsm.hooks.store import call_store
 from airflow_provider_bkitsm.itsm.errors import ItsmError, printable
-from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.stall import StepsRead
 from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
@@ -440,7 +439,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
             return _end(step)
         step = self._wait.saw(verdict, datetime.now(UTC))
         if isinstance(step, Pause) and self._wait_log is not None:
-            self._wait_log.begun(row.ticket_url, called_back=self._is_called_back(row.title))
+            self._wait_log.begun(row.ticket_url, called_back=self._notes.is_called_back(row.title))
         return _end(step)
 
     @property
@@ -491,10 +490,6 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         self.log.warning("ITSM ticket %s could not be read: %s", self.ticket_sn, printable(str(error)))
         reason = error if isinstance(error, ItsmError) else ItsmError(f"{type(error).__name__}: {error}")
         return self._wait.missed(reason, datetime.now(UTC), polled=polled)
-
-    def _is_called_back(self, title: str) -> bool:
-        """Whether a callback finds this wait: a ticket with our mark was opened with a callback."""
-        return self._notes.registered and shows_marker(title)
 
     def _conclusion(self) -> Conclusion:
         return Conclusion(
