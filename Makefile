@@ -80,7 +80,7 @@ ifdef ARGS
 else
 	@if $(HAS_NODE); then $(MAKE) test-js; fi
 	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; BKITSM_TEST_RUN=$$made \
-	  $(MAKE) --jobs=$(or $(AT_ONCE),2) $(if $(COVERAGE),coverage,test-unit) test-e2e
+	  $(MAKE) --jobs=$(or $(AT_ONCE),2) test-unit test-e2e
 	@$(HAS_NODE) || echo "Not tested, as Node.js 20 or later is missing: the scripts of the pages (make test-js)"
 endif
 
@@ -101,7 +101,7 @@ coverage: $(STAMP) scripts
 test-quick: $(STAMP) scripts
 	$(NOX) --session quick
 
-test-matrix: $(STAMP) scripts
+test-matrix: coverage
 	$(NOX) --session unit lowest installed lineage e2e
 
 audit: $(STAMP)
