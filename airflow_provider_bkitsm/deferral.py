@@ -115,7 +115,9 @@ def read_reminders(
     plan = read_plan(remind_after=remind_after, escalate_after=escalate_after, hours=working_hours)
     if (escalate_after is None) != (escalate_to in (None, "", [], ())):
         raise ItsmConfigurationError("escalate_after and escalate_to go together: when, and to whom")
-    if isinstance(escalate_to, str | list | tuple | set) and not is_template(str(escalate_to)):
+    people = [escalate_to] if isinstance(escalate_to, str) else escalate_to
+    # The text of another task's output is a template.
+    if isinstance(people, list | tuple | set) and not any(is_template(str(one)) for one in people):
         read_people("escalate_to", escalate_to)
     return ReminderSettings(plan=plan, senders=sender_specs(remind_by))
 

@@ -48,13 +48,6 @@ def opener_of(sensor: Any, number: Any, *, index: int = -1) -> str | None:
     return task_id if of_task is None else indexed(task_id, of_task)
 
 
-def names_later_task(sensor: Any, number: Any) -> bool:
-    """Whether a template pulls from tasks of which none is in the DAG so far: it is still being written."""
-    if not isinstance(number, str) or "xcom_pull" not in number:
-        return False
-    return not any(_quoted_tasks(sensor, number))
-
-
 def _index(sensor: Any, number: Any, opener: Any, index: int) -> int | None:
     """Return the index of the mapped task whose ticket a number is; None where the DAG does not say."""
     if isinstance(number, str) and (named := _INDEX.findall(number)):

@@ -6,7 +6,7 @@ It begins on a worker wherever something would be lost. ``docs/waiting.md`` says
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
@@ -23,6 +23,23 @@ _ON_A_WORKER = object()
 _DEFAULT_POOL = "default_pool"
 
 
+class AskedLate:
+    """An attribute of a task that is computed each time Airflow asks for it.
+
+    A site's cluster policy, a subclass, or the DAG's author may change a task after it was made. What the task
+    is when its DAG is written down counts. The class itself, which Airflow asks for mapped tasks, has a value
+    of its own.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any], *, of_class: Any) -> None:
+        self._compute = compute
+        self._of_class = of_class
+
+    def __get__(self, task: Any, owner: type | None = None) -> Any:
+        """Return the task's value; an assignment to the task hides it."""
+        return self._of_class if task is None else self._compute(task)
+
+
 def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTriggerArgs | None:
     """Return what a task's trigger is started with; None when it has to be started by a worker.
 
@@ -30,10 +47,12 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     """
     if not AIRFLOW_V_3_3_PLUS or not _needs_no_worker(task):
         return None
-    if _has_jinja_of_its_own(task, [name for name, value in values.items() if is_template(value)]):
+    if _has_jinja_of_its_own(task, [name for name, value in values.items() if any(_templates(value))]):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
-    if any(value is _ON_A_WORKER for value in ready.values()) or not _reads_xcoms_in_triggerer(task, ready):
+    if any(
+        value is _ON_A_WORKER for given in ready.values() for value in _flat(given)
+    ) or not _reads_xcoms_in_triggerer(task, ready):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
@@ -46,7 +65,7 @@ def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any
     There it cannot ask for anything of which a name is not ASCII; see
     :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
     """
-    templates = [value for value in values.values() if is_template(value)]
+    templates = [text for value in values.values() for text in _templates(value)]
     return not templates or all(text.isascii() for text in (task.dag_id, *templates))
 
 
@@ -95,11 +114,26 @@ def _as_template(value: Any) -> Any:
     """
     if isinstance(value, PlainXComArg):
         return _pulled(value)
+    if isinstance(value, list | tuple | set):
+        return type(value)(_as_template(one) for one in value)
     if hasattr(value, "iter_references"):
         return _ON_A_WORKER
     if isinstance(value, str) and "xcom_pull" in value and "map_indexes" not in value:
         return _ON_A_WORKER
     return value
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """Yield what a list holds, or the value that is none."""
+    if isinstance(value, list | tuple | set):
+        for one in value:
+            yield from _flat(one)
+    else:
+        yield value
+
+
+def _templates(value: Any) -> Iterator[str]:
+    return (text for text in _flat(value) if is_template(text))
 
 
 def _pulled(value: PlainXComArg) -> Any:

@@ -30,13 +30,14 @@ from airflow_provider_bkitsm.mixins import (
     check_on_not_approved,
     map_index,
 )
-from airflow_provider_bkitsm.sensors.opener import check_opened_by, names_later_task, opener_of
-from airflow_provider_bkitsm.sensors.start_from_trigger import start_args
+from airflow_provider_bkitsm.sensors.opener import check_opened_by, opener_of
+from airflow_provider_bkitsm.sensors.start_from_trigger import AskedLate, start_args
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.triggers.base import StartTriggerArgs
 
 
 # Airflow's own sensor timeout only guards against a ticket that can never be read: the deadline comes first.
@@ -127,6 +128,10 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     )
     operator_extra_links = (ItsmTicketLink(),)
     ui_color = "#e6f1f2"
+    # What Airflow asks a task for when it writes down its DAG.
+    start_trigger_args = AskedLate(lambda sensor: sensor._start_args(), of_class=None)
+    start_from_trigger = AskedLate(lambda sensor: sensor._start_args() is not None, of_class=False)
+    _may_start_in_triggerer = False
     _index = -1
     # How many looks in a row have found no ticket of this number.
     _missing = 0
@@ -197,9 +202,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         if self.deferrable:
             check_poke_interval(self.poke_interval)
         self.may_end_in_triggerer = end_from_trigger
-        if self.deferrable and start_from_trigger and self.uses_builtin_steps(*_BEFORE):
-            self.start_trigger_args = start_args(self, {"ticket_sn": ticket_sn, **self.trigger_arguments()})
-            self.start_from_trigger = self.start_trigger_args is not None
+        self._may_start_in_triggerer = start_from_trigger
 
     def execute(self, context: Context) -> Any:
         """Look once; then defer, or poke as any sensor does."""
@@ -255,12 +258,10 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None: none is named."""
         return self.opened_by or opener_of(self, self._number_from, index=self._index)
 
-    def trigger_arguments(self) -> dict[str, Any]:
-        """Return what the trigger takes; where the opener is not in the DAG yet, a worker ends the task."""
-        arguments = super().trigger_arguments()
-        if "opened_by" not in arguments and names_later_task(self, self._number_from):
-            arguments["ends_task"] = False
-        return arguments
+    def _start_args(self) -> StartTriggerArgs | None:
+        """Return what the trigger is started with; None when a worker starts it."""
+        may_start = self._may_start_in_triggerer and self.deferrable and self.uses_builtin_steps(*_BEFORE)
+        return start_args(self, {"ticket_sn": self.ticket_sn, **self.trigger_arguments()}) if may_start else None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""

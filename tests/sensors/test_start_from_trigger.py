@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from airflow.sdk import DAG, task, task_group
+from airflow.sdk import DAG, Asset, task, task_group
 
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors import start_from_trigger
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
+from tests.serialising import serialised
 
 FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
 
@@ -108,3 +111,46 @@ def test_values_that_are_computed_from_xcoms_need_a_worker():
     with DAG("d", schedule=None):
         wait = sensor(ticket_sn=numbers().map(str))
     assert wait.start_from_trigger is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "begins", "ends"),
+    [
+        ("execution_timeout", timedelta(hours=48), False, True),
+        ("pool", "people", False, True),
+        ("on_execute_callback", print, False, True),
+        ("on_success_callback", print, True, False),
+        ("outlets", [Asset("x://out")], True, False),
+        ("start_from_trigger", False, False, True),
+    ],
+)
+def test_p1_a_task_counts_as_it_is_when_its_dag_is_written(name, value, begins, ends):
+    """A cluster policy of the site, a subclass or the author changes it after it was made."""
+    with DAG("d", schedule=None) as dag:
+        wait = sensor(ticket_sn="{{ ds }}")
+    setattr(wait, name, value)
+    written = serialised(dag).get_task("wait")
+    assert written.start_from_trigger is begins
+    assert wait.trigger_arguments()["ends_task"] is ends
+    if begins:
+        assert wait.start_trigger_args.trigger_kwargs["ends_task"] is ends
+
+
+def test_p1_a_template_in_a_list_is_a_template_too():
+    with DAG("上线", schedule=None):
+        of_chinese = sensor(escalate_after=60, escalate_to=["{{ params.lead }}", "bob"])
+    with DAG("macros", schedule=None, user_defined_macros={"lead": str}):
+        of_macro = sensor(escalate_after=60, escalate_to=["{{ lead(ds) }}", "bob"])
+    with DAG("d", schedule=None) as dag:
+        leads = task(lambda: "alice", task_id="leads")()
+        pulls = sensor(escalate_after=60, escalate_to=["{{ ti.xcom_pull('leads') }}"])
+        of_task = sensor(task_id="other", escalate_after=60, escalate_to=[leads, "bob"])
+    assert [one.start_from_trigger for one in (of_chinese, of_macro, pulls, of_task)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    pulled = "{{ ti.xcom_pull(task_ids='leads', key='return_value', map_indexes=-1) }}"
+    assert of_task.start_trigger_args.trigger_kwargs["escalate_to"] == [pulled, "bob"]
+    assert serialised(dag).get_task("other").start_from_trigger
