@@ -162,19 +162,30 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         }
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render the arguments; where that fails, a worker renders them.
+        """Render the arguments; where that fails, a worker renders them. What a worker has rendered stays.
 
         In a triggerer Airflow cannot read the XComs of every run: some run ids break the request.
         """
+        if self.after_worker:
+            return
         try:
             super().render_template_fields(context, jinja_env)
         except Exception as error:
             self._unrendered = error
 
+    def _left_as_template(self) -> str | None:
+        """Return an argument that is a template still, if there is one.
+
+        Airflow renders a trigger where the DAG, as it is by now, lets the task begin in the triggerer. An edited
+        DAG may not, while a wait of the DAG before goes on.
+        """
+        arguments = () if self.after_worker else self.serialize()[1].values()
+        return next((text for value in arguments if (text := str(value)) and is_template(text)), None)
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        if self._unrendered is not None:
-            self.log.info("A worker begins this wait, its arguments cannot be rendered here: %s", self._unrendered)
+        if (why := self._unrendered or self._left_as_template()) is not None:
+            self.log.info("A worker begins this wait, its arguments cannot be rendered here: %s", why)
             yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
             return
         self._notes = TaskInstanceXComs(self.task_instance)

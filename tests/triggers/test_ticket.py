@@ -85,6 +85,31 @@ async def test_p1_what_airflow_cannot_render_in_a_triggerer_begins_on_a_worker()
     assert event["sn"] is None
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sn": "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"},
+        {"sn": "REQ1", "bkitsm_conn_id": "{{ params.itsm }}"},
+        {"sn": "REQ1", "escalate_to": ["bob", "{{ params.lead }}"]},
+    ],
+)
+async def test_p1_so_does_what_it_does_not_render_since_the_dag_was_edited(arguments, sandbox):
+    """Airflow renders a trigger only where the task of the DAG as it is by now begins in the triggerer."""
+    event = await fire(trigger(**arguments))
+    assert (event["look"], event["sn"], sandbox.requests()) == (True, None, [])
+
+
+@pytest.mark.since_airflow("3.3", "no trigger is rendered before")
+async def test_what_a_worker_has_rendered_is_not_rendered_again(sn, sandbox):
+    """What people have given to a run is no template."""
+    one = trigger(sn, after_worker=True, requester="{{ secret }}")
+    one.template_fields = ("ticket_sn", "requester")
+    one.render_template_fields({"secret": "s3cret"}, SandboxedEnvironment())
+    sandbox.approve(sn)
+    assert (await fire(one))["verdict"]["outcome"] == "approved"
+    assert one.requester == "{{ secret }}"
+
+
 @pytest.mark.parametrize(("end", "outcome"), [("approve", "approved"), ("reject", "rejected")])
 async def test_a_decision_fires_once(sn, sandbox, end, outcome):
     getattr(sandbox, end)(sn, remark="r")
