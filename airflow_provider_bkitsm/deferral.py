@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
-from airflow_provider_bkitsm.callback.waiters import is_template
+from airflow_provider_bkitsm.callback.waiters import RESULT_KEYS, is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherDialectError,
@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.people import read_people
 from airflow_provider_bkitsm.itsm.reminders import ReminderPlan, Times, WorkingHours, read_plan
 from airflow_provider_bkitsm.itsm.wait import approval_time
-from airflow_provider_bkitsm.links.ticket import push_for_pages
+from airflow_provider_bkitsm.links.ticket import delete_xcoms, push_for_pages
 from airflow_provider_bkitsm.mixins import (
     VERDICT_KEY,
     ItsmHookMixin,
@@ -202,6 +202,8 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         """
         from airflow_provider_bkitsm.itsm.verdict import Verdict
 
+        if event is None or "verdict" not in event:
+            self._forget_results(context)
         own = self.own_ticket(remembered)
         if event is None:
             self.log.warning("No trigger waits for ITSM ticket %s any more; the ticket is read again", own)
@@ -215,6 +217,13 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
             self.log.warning("An event is about ITSM ticket %s; this task waits for %s", verdict.sn, own)
             self.wait_in_triggerer(own, **remembered)
         return self.conclude(self._settled_or_waiting(verdict, context, own, remembered), context)
+
+    def _forget_results(self, context: Context) -> None:
+        """Delete what an earlier round has left: Airflow clears XComs only for tries that begin on a worker."""
+        try:
+            delete_xcoms(context["ti"], (*RESULT_KEYS, VERDICT_KEY))
+        except Exception as error:
+            self.log.warning("An earlier round's result could not be deleted: %r", error)
 
     def _settled_or_waiting(
         self, verdict: Verdict, context: Context, own: str | None, remembered: Mapping[str, Any]

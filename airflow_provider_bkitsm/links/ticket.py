@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
@@ -54,6 +55,15 @@ def push_for_pages(ti: Any, key: str, value: Any) -> None:
     from airflow.sdk.execution_time.comms import SetXCom
 
     task_runner.SUPERVISOR_COMMS.send(SetXCom(key=key, value=value, **_xcom_ids(ti)))
+
+
+def delete_xcoms(ti: Any, keys: Iterable[str]) -> None:
+    """Delete XComs of a task from Airflow's own table; a reference goes, whatever an XCom backend keeps."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import DeleteXCom
+
+    for key in keys:
+        task_runner.SUPERVISOR_COMMS.send(DeleteXCom(key=key, **_xcom_ids(ti)))
 
 
 def _pull_for_pages(ti_key: Any, key: str) -> Any:

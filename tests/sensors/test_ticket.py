@@ -12,12 +12,13 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk import DAG
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import SetXCom
+from airflow.sdk.execution_time.comms import DeleteXCom, SetXCom
 
 from airflow_provider_bkitsm.callback.waiters import Waiter
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm import errors
+from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.idempotency import creation_tag
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import VERDICT_KEY
@@ -463,6 +464,20 @@ def test_p3_a_round_that_is_refused_leaves_no_earlier_approval_behind(sn, who, h
     with pytest.raises(raised):
         sensor(sn, on_not_approved=how).execute_complete(who.context, decided(sn, "rejected"))
     assert (who.xcom["return_value"]["sn"], who.xcom["return_value"]["outcome"]) == (sn, "rejected")
+
+
+@pytest.mark.parametrize(
+    ("event", "raised"),
+    [({"look": True}, TaskDeferred), (None, TaskDeferred), ({"error": "no", "kind": "ItsmError"}, ItsmError)],
+)
+def test_p3_nor_does_a_round_that_a_worker_begins_or_that_an_error_ends(sn, who, monkeypatch, event, raised):
+    sent = []
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=sent.append), raising=False)
+    with pytest.raises(raised):
+        sensor(sn).execute_complete(who.context, event)
+    deleted = [one for one in sent if isinstance(one, DeleteXCom)]
+    assert {one.key for one in deleted} == {"return_value", "verdict", VERDICT_KEY}
+    assert {one.task_id for one in deleted} == {who.task_id}
 
 
 def test_a_task_that_returns_nothing_leaves_no_result_of_a_refusal_either(sn, who):
