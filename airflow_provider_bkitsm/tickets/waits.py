@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy import exc as sql
@@ -29,8 +30,9 @@ from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
 # Cleared, about to run again, or merely moved to another triggerer: somebody waits, or will.
 _GOES_ON = frozenset({None, "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry"})
 _GOES_ON |= {"up_for_reschedule", "awaiting_input"}
-# Run and task ids are in an address, which has its limit.
+# Run and task ids are in an address. Servers and proxies take 8 KB of it, Airflow's client 64 KB.
 _AT_A_TIME = 50
+_LONGEST_ADDRESS = 6_000
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed"})
 
 
@@ -148,8 +150,22 @@ def state_questions(waits: Iterable[WaitRecord]) -> Iterator[StateQuestion]:
     for wait in waits:
         by_dag[wait.dag_id].append(wait)
     for dag_id, of_dag in by_dag.items():
-        for first in range(0, len(of_dag), _AT_A_TIME):
-            yield StateQuestion(dag_id=dag_id, waits=of_dag[first : first + _AT_A_TIME])
+        yield from (StateQuestion(dag_id=dag_id, waits=some) for some in _in_addresses(of_dag))
+
+
+def _in_addresses(waits: Iterable[WaitRecord]) -> Iterator[list[WaitRecord]]:
+    """Yield waits in parts whose run and task ids fit into an address; a Chinese character takes nine of it."""
+    part: list[WaitRecord] = []
+    length = 0
+    for one in waits:
+        added = len(quote(f"&run_ids={one.run_id}&task_ids={one.task_id}"))
+        if part and (len(part) == _AT_A_TIME or length + added > _LONGEST_ADDRESS):
+            yield part
+            part, length = [], 0
+        part.append(one)
+        length += added
+    if part:
+        yield part
 
 
 def _states_in(answer: Mapping[str, Mapping[str, str | None]], wait: WaitRecord) -> list[str | None]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import Engine
 
@@ -167,3 +168,13 @@ def test_whoever_does_not_seem_to_wait_is_asked_about_by_itself() -> None:
     assert (question.run_ids, question.task_ids) == (["run_1", "run_2"], ["gate"])
     answer = {"run_1": {"gate": "deferred", "gate_0": "failed", "gate_1": None}}
     assert question.not_waiting(answer) == [mapped[0], mapped[2], replace(WAIT, run_id="run_2")]
+
+
+def test_p5_a_question_about_long_chinese_ids_fits_into_an_address() -> None:
+    """Airflow's client refuses a longer one, and no wait of the connection was looked for any more."""
+    waits = [replace(WAIT, run_id=f"上线{number}" + "批" * 200, task_id="审" * 240) for number in range(60)]
+    questions = list(state_questions(waits))
+    assert [one for question in questions for one in question.waits] == waits
+    for one in questions:
+        asked = {"dag_id": one.dag_id, "task_ids": one.task_ids, "run_ids": one.run_ids}
+        assert len(str(httpx.Request("GET", "http://in-process/task-instances/states", params=asked).url)) < 8_000
