@@ -7,13 +7,14 @@ It begins on a worker wherever something would be lost. ``docs/waiting.md`` says
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
-from jinja2 import StrictUndefined
+from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, meta, nodes
 
 from airflow_provider_bkitsm.callback.waiters import TRIGGER, is_template
-from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseSensorOperator
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
 
 _ON_A_WORKER = object()
 _DEFAULT_POOL = "default_pool"
+# What templates may use in a triggerer. All else is not there, is not asked for there, or is not true: a run has
+# nobody who started it, and no assets that did.
+_SERVED = frozenset({"params", "run_id", "logical_date", "data_interval_start", "data_interval_end", "macros"})
+_SERVED |= {"ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "var", "conn"}
+_OF_TASK = frozenset({"xcom_pull", "dag_id", "run_id", "task_id", "map_index", "try_number"})
+_PARTS: Mapping[str, Collection[str]] = {
+    "dag_run": {
+        "conf",
+        "dag_id",
+        "run_id",
+        "logical_date",
+        "data_interval_start",
+        "data_interval_end",
+        "run_after",
+    },
+    "dag": {"dag_id"},
+    "task": {"task_id"},
+    "ti": _OF_TASK,
+    "task_instance": _OF_TASK,
+}
 
 
 class AskedLate:
@@ -50,23 +71,50 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     if _has_jinja_of_its_own(task, [name for name, value in values.items() if any(_templates(value))]):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
-    if any(
-        value is _ON_A_WORKER for given in ready.values() for value in _flat(given)
-    ) or not _reads_xcoms_in_triggerer(task, ready):
+    flat = [value for given in ready.values() for value in _flat(given)]
+    if any(value is _ON_A_WORKER for value in flat) or not _renders_in_triggerer(task, flat):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(trigger_cls=TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
 
 
-def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Mapping[str, Any]) -> bool:
+def _renders_in_triggerer(task: BaseSensorOperator, values: Collection[Any]) -> bool:
     """Whether Airflow can render a task's templates in a triggerer.
 
     There it cannot ask for anything of which a name is not ASCII; see
     :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
     """
-    templates = [text for value in values.values() for text in _templates(value)]
-    return not templates or all(text.isascii() for text in (task.dag_id, *templates))
+    templates = [value for value in values if is_template(value)]
+    is_ascii = not templates or all(text.isascii() for text in (task.dag_id, *templates))
+    return is_ascii and all(_is_served(text) for text in templates)
+
+
+@lru_cache(maxsize=256)
+def _is_served(template: str) -> bool:
+    """Whether a triggerer has all that a template uses, and has it as a worker has it.
+
+    It can pull an XCom only where the index of the task is said: any other pull waits for ever.
+    """
+    try:
+        tree = Environment(autoescape=False).parse(template)  # noqa: S701
+    except TemplateSyntaxError:
+        return False
+    if not meta.find_undeclared_variables(tree) <= _SERVED | _PARTS.keys():
+        return False
+    owners = [name for name in tree.find_all(nodes.Name) if name.name in _PARTS]
+    served = [
+        one for one in tree.find_all(nodes.Getattr) if one.attr in _PARTS.get(getattr(one.node, "name", ""), ())
+    ]
+    calls = [one for one in tree.find_all(nodes.Call) if getattr(one.node, "attr", None) == "xcom_pull"]
+    pulls = [one for one in served if one.attr == "xcom_pull"]
+    return len(owners) == len(served) and len(calls) == len(pulls) and all(map(_names_index, calls))
+
+
+def _names_index(call: nodes.Call) -> bool:
+    given = next((one.value for one in call.kwargs if one.key == "map_indexes"), None)
+    index = given.node if isinstance(given, nodes.Neg) else given
+    return isinstance(index, nodes.Const) and isinstance(index.value, int)
 
 
 def _needs_no_worker(task: BaseSensorOperator) -> bool:
@@ -74,8 +122,10 @@ def _needs_no_worker(task: BaseSensorOperator) -> bool:
 
     In a mapped group a value that comes from the group has the index of its task, which a template in the
     triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not. The
-    scheduler holds a task to its limits only on its way to a worker.
+    scheduler holds a task to its limits only on its way to a worker. Only there a trigger learns its task's queue.
     """
+    if airflow_conf().getboolean("triggerer", "queues_enabled", fallback=False):
+        return False
     if task.execution_timeout is not None or task.pool != _DEFAULT_POOL:
         return False
     limits = (task.max_active_tis_per_dag, task.max_active_tis_per_dagrun)
@@ -108,17 +158,12 @@ def _is_native(task: BaseSensorOperator, dag: DAG) -> bool:
 
 
 def _as_template(value: Any) -> Any:
-    """Return a value as a trigger takes it.
-
-    A triggerer can only pull an XCom that says which map index is meant; any other pull waits for ever.
-    """
+    """Return a value as a trigger takes it."""
     if isinstance(value, PlainXComArg):
         return _pulled(value)
     if isinstance(value, list | tuple | set):
         return type(value)(_as_template(one) for one in value)
     if hasattr(value, "iter_references"):
-        return _ON_A_WORKER
-    if isinstance(value, str) and "xcom_pull" in value and "map_indexes" not in value:
         return _ON_A_WORKER
     return value
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -164,12 +164,13 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """Render the arguments; where that fails, a worker renders them. What a worker has rendered stays.
 
-        In a triggerer Airflow cannot read the XComs of every run: some run ids break the request.
+        In a triggerer Airflow cannot read the XComs of every run: some run ids break the request. By itself it
+        renders there what is not defined as nothing, as no worker does.
         """
         if self.after_worker:
             return
         try:
-            super().render_template_fields(context, jinja_env)
+            super().render_template_fields(context, jinja_env or _strict_jinja())
         except Exception as error:
             self._unrendered = error
 
@@ -524,6 +525,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         """Return the deadline of a ticket opened at ``start``; the wait's own start is its latest guess."""
         time = self._time
         return None if time is None else start + time
+
+
+@cache
+def _strict_jinja() -> Environment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    return SandboxedEnvironment(undefined=StrictUndefined, cache_size=0)
 
 
 def _end(step: Step) -> Done | Failed | None:

@@ -154,3 +154,39 @@ def test_p1_a_template_in_a_list_is_a_template_too():
     pulled = "{{ ti.xcom_pull(task_ids='leads', key='return_value', map_indexes=-1) }}"
     assert of_task.start_trigger_args.trigger_kwargs["escalate_to"] == [pulled, "bob"]
     assert serialised(dag).get_task("other").start_from_trigger
+
+
+@pytest.mark.parametrize(
+    ("template", "begins"),
+    [
+        ("{{ params.sn }}", True),
+        ("{{ dag_run.conf['sn'] }}", True),
+        ("{{ var.value.sn }}-{{ ds_nodash }}-{{ run_id }}-{{ macros.ds_add(ds, 1) }}", True),
+        ("{{ ti.xcom_pull('ask', map_indexes=-1) or task_instance.xcom_pull('other', map_indexes=0) }}", True),
+        ("{{ ti.xcom_pull('ask', map_indexes=-1) or ti.xcom_pull('other') }}", False),
+        ("{{ ti.xcom_pull('ask', map_indexes=None) }}", False),
+        ("{% set one = ti %}{{ one.xcom_pull('ask', map_indexes=-1) }}", False),
+        ("{{ (triggering_asset_events.values() | first | first).extra.sn }}", False),
+        ("{{ prev_data_interval_end_success }}", False),
+        ("{{ dag_run.consumed_asset_events }}", False),
+        ("{{ ti.max_tries }}", False),
+        ("{{ unknown }}", False),
+        ("{{ not a template", False),
+    ],
+)
+def test_p1_a_template_begins_in_the_triggerer_where_it_has_all_that_the_template_uses(template, begins):
+    with DAG("d", schedule=None):
+        assert sensor(ticket_sn=template).start_from_trigger is begins
+
+
+def test_p3_who_started_the_run_is_known_to_workers_alone():
+    """In a triggerer nobody has, and then whoever asks could approve."""
+    with DAG("d", schedule=None):
+        wait = sensor(requester="{{ dag_run.triggering_user_name }}", forbid_self_approval=True)
+    assert wait.start_from_trigger is False
+
+
+def test_p1_where_triggerers_have_queues_a_worker_gives_the_trigger_its_own(monkeypatch):
+    """Airflow gives a trigger none that its scheduler starts, and no triggerer with queues takes it up."""
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__QUEUES_ENABLED", "True")
+    assert sensor().start_from_trigger is False

@@ -100,6 +100,15 @@ async def test_p1_so_does_what_it_does_not_render_since_the_dag_was_edited(argum
 
 
 @pytest.mark.since_airflow("3.3", "no trigger is rendered before")
+async def test_p3_what_is_not_defined_is_no_empty_value_but_for_a_worker_to_refuse(sandbox):
+    one = trigger("REQ1", requester="{{ run.nobody }}")
+    one.template_fields = ("ticket_sn", "requester")
+    one.render_template_fields({"run": {}})
+    assert (await fire(one))["look"] is True
+    assert not sandbox.requests()
+
+
+@pytest.mark.since_airflow("3.3", "no trigger is rendered before")
 async def test_what_a_worker_has_rendered_is_not_rendered_again(sn, sandbox):
     """What people have given to a run is no template."""
     one = trigger(sn, after_worker=True, requester="{{ secret }}")
