@@ -130,7 +130,19 @@ def _needs_no_worker(task: BaseSensorOperator) -> bool:
         return False
     limits = (task.max_active_tis_per_dag, task.max_active_tis_per_dagrun)
     begins = (task._pre_execute_hook, task.on_execute_callback)
-    return not any(begins + limits) and task.get_closest_mapped_task_group() is None
+    if any(begins + limits) or task.get_closest_mapped_task_group() is not None:
+        return False
+    return all(map(_have_defaults, (task, task.get_dag())))
+
+
+def _have_defaults(owner: BaseSensorOperator | DAG | None) -> bool:
+    """Whether each parameter of a task or DAG has a default.
+
+    Without one Airflow cannot make the context of a trigger, whatever the run was given, and the error ends the
+    triggerer with all that wait in it (seen in Airflow 3.3.2), again at each start.
+    """
+    params: Any = getattr(owner, "params", None) or {}
+    return all(params.get_param(name).has_value for name in params)
 
 
 def _has_jinja_of_its_own(task: BaseSensorOperator, templates: Collection[str]) -> bool:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
-from airflow.sdk import DAG, Asset, task, task_group
+from airflow.sdk import DAG, Asset, Param, task, task_group
 
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
 from airflow_provider_bkitsm.sensors import start_from_trigger
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
-from tests.serialising import serialised
+from tests.serialising import DagSerialization, serialised
 
 FAST = {"fast_approval": True, "title": "t", "fields": {"APPROVER": "a", "APPROVAL_CONTENT": "c"}}
 
@@ -190,3 +191,40 @@ def test_p1_where_triggerers_have_queues_a_worker_gives_the_trigger_its_own(monk
     """Airflow gives a trigger none that its scheduler starts, and no triggerer with queues takes it up."""
     monkeypatch.setenv("AIRFLOW__TRIGGERER__QUEUES_ENABLED", "True")
     assert sensor().start_from_trigger is False
+
+
+@pytest.mark.since_airflow("3.3", "no trigger has a context before")
+@pytest.mark.parametrize("of_task", [True, False])
+@pytest.mark.parametrize(
+    ("param", "given", "begins"),
+    [
+        (Param(type="string"), "north", False),
+        (Param(type=["string", "null"]), None, False),
+        (Param("south", type="string"), "north", True),
+        (Param("south", enum=["south", "north"]), "elsewhere", True),
+        (5, 3, True),
+    ],
+)
+def test_p1_a_wait_begins_in_the_triggerer_only_where_airflow_can_make_its_context(param, given, begins, of_task):
+    """What it raises meanwhile ends the triggerer, and with it every wait."""
+    params = {"region": param}
+    with DAG("d", schedule=None, params=None if of_task else params) as dag:
+        wait = sensor(params=params if of_task else None)
+    assert wait.start_from_trigger is begins
+    if begins:
+        assert context_in_triggerer(dag, {"region": given})["params"]["region"] == given
+
+
+def context_in_triggerer(dag: DAG, conf: dict) -> dict:
+    from airflow.executors.workloads import TaskInstance
+    from airflow.jobs.triggerer_job_runner import TriggerRunner
+
+    who = {"dag_id": dag.dag_id, "run_id": "r", "task_id": "wait", "map_index": -1, "try_number": 1}
+    ti = TaskInstance.model_construct(id=uuid4(), dag_version_id=uuid4(), **who)
+    times = dict.fromkeys(
+        ["logical_date", "data_interval_start", "data_interval_end", "end_date", "partition_key"]
+    )
+    began = {"run_after": datetime.now(UTC), "start_date": datetime.now(UTC), "consumed_asset_events": []}
+    run = {"dag_id": dag.dag_id, "run_id": "r", "run_type": "manual", "state": "running", "conf": conf}
+    written = DagSerialization.to_dict(dag)
+    return TriggerRunner.create_runtime_ti(ti, written, run | times | began).get_template_context()
