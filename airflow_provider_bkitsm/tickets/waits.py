@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records of the tasks that wait for a ticket, so that the ticket ends although no triggerer saw its task end.
 
-A wait's record is there from before its task is deferred until the wait has an event, or a worker has the task
+A wait's record is there from before its task is deferred until its ticket has ended, or a worker has the task
 again. So where a record is left and its task is over, something outside ended the task while it waited: a person,
 or a time limit of Airflow's. A task that Airflow does not have any more shows nothing of that kind: DAG files go
 and come back, and clean-ups delete.

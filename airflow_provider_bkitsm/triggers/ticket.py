@@ -215,7 +215,9 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 await looks.end()
         event = await self._event_in_time(step, began)
         self._fired = True
-        await self._forget_wait()
+        # Any other ticket is open still. If the task is ended before a worker has it, the record ends the ticket.
+        if isinstance(step, Done) and step.verdict.outcome.progress is not None:
+            await self._forget_wait()
         yield event
 
     async def _event_in_time(self, step: Done | Failed, began: float) -> TriggerEvent:

@@ -23,6 +23,7 @@ from airflow_provider_bkitsm.itsm.idempotency import marked_title
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.waits import WaitRecord, open_wait_store
+from airflow_provider_bkitsm.triggers import abandoned_waits
 from airflow_provider_bkitsm.triggers import ticket as module
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -501,6 +502,29 @@ async def test_p1_a_wait_is_stored_with_the_try_that_waits(sn, sandbox, pushes):
     sandbox.approve(sn)
     await waiting
     assert find() == []
+
+
+@pytest.mark.parametrize("how", ["its deadline", "errors"])
+async def test_p5_a_task_that_is_ended_between_its_wait_and_a_worker_leaves_no_open_ticket(
+    sn, sandbox, pushes, monkeypatch, how
+):
+    """The workers are busy: a person marks the queued task failed, or its run's time is up."""
+
+    async def failed(*_: object, **_more: object) -> list[str]:
+        return ["failed"]
+
+    async def all_failed(dag_id: str, *, run_ids: list[str], task_ids: list[str]) -> dict:
+        return {run: dict.fromkeys(task_ids, "failed") for run in run_ids}
+
+    if how == "errors":
+        sandbox.fault("ticket_approval_result", "refuse", code="NO_PERMISSION", times=99)
+    one = trigger(sn, withdraw_when_killed=True, approval_timeout=0.0 if how == "its deadline" else None)
+    assert {"error", "verdict"} & (await fire(on_task(one))).keys()
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+    monkeypatch.setattr(abandoned_waits, "ask_states", all_failed)
+    monkeypatch.setattr(abandoned_waits, "task_states", failed)
+    assert await abandoned_waits.withdraw_abandoned("bkitsm_default") == [sn]
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
 
 
 async def test_a_time_that_is_none_is_an_error(sn, sandbox):
