@@ -132,7 +132,8 @@ def act_on_refusal(
 ) -> None:
     """Do to a task what its ``on_not_approved`` says: ``pass`` returns, ``skip`` skips it, ``fail`` is final.
 
-    A failed task is not retried: a retry would ask the approver a second time.
+    A failed task is not retried: a retry would ask the approver a second time. An XCom backend that fails changes
+    nothing about that.
 
     :param message: why the task is not approved.
     :param advice: is added to the message of a task that fails.
@@ -143,7 +144,10 @@ def act_on_refusal(
         log.info("%s", message)
         return
     for key, value in (xcoms or {}).items():
-        context["ti"].xcom_push(key=key, value=value)
+        try:
+            context["ti"].xcom_push(key=key, value=value)
+        except Exception as error:
+            log.warning("%s of this task could not be stored: %r", key, error)
     if policy == "skip":
         raise AirflowSkipException(message)
     if policy == "fail":

@@ -105,6 +105,19 @@ def test_a_refusal_does_what_the_policy_says(who, policy, raised, pushed, caplog
     assert who.xcom == pushed
 
 
+@pytest.mark.parametrize(("policy", "raised"), [("skip", AirflowSkipException), ("fail", AirflowFailException)])
+def test_a_refusal_stands_though_an_xcom_backend_stores_nothing(who, monkeypatch, policy, raised):
+    """Any other error would be retried, hours later, and tell nobody of the refusal until then."""
+
+    def fails(**_: object) -> None:
+        raise OSError("no bucket")
+
+    context = who.context
+    monkeypatch.setattr(context["ti"], "xcom_push", fails)
+    with pytest.raises(raised, match="refused"):
+        act_on_refusal(policy, "refused", context=context, xcoms={"verdict": 1, "return_value": 1})
+
+
 def test_p3_a_policy_that_nobody_has_written_lets_nothing_continue(who):
     with pytest.raises(AssertionError):
         act_on_refusal("ask again", "refused", context=who.context)
