@@ -174,18 +174,20 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
         except Exception as error:
             self._unrendered = error
 
-    def _left_as_template(self) -> str | None:
-        """Return an argument that is a template still, if there is one.
+    def _not_rendered(self) -> Exception | str | None:
+        """Return the error of rendering the arguments, or one of them that is a template still, if there is one.
 
         Airflow renders a trigger where the DAG, as it is by now, lets the task begin in the triggerer. An edited
         DAG may not, while a wait of the DAG before goes on.
         """
-        arguments = () if self.after_worker else self.serialize()[1].values()
-        return next((text for value in arguments if (text := str(value)) and is_template(text)), None)
+        if self._unrendered is not None or self.after_worker:
+            return self._unrendered
+        arguments = map(str, self.serialize()[1].values())
+        return next(filter(is_template, arguments), None)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        if (why := self._unrendered or self._left_as_template()) is not None:
+        if (why := self._not_rendered()) is not None:
             self.log.info("A worker begins this wait, its arguments cannot be rendered here: %s", why)
             yield TriggerEvent(_ON_A_WORKER)  # type: ignore[no-untyped-call]
             return
@@ -215,9 +217,7 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
                 await looks.end()
         event = await self._event_in_time(step, began)
         self._fired = True
-        # Any other ticket is open still. If the task is ended before a worker has it, the record ends the ticket.
-        if isinstance(step, Done) and step.verdict.outcome.progress is not None:
-            await self._forget_wait()
+        await self._forget_if_ended(step)
         yield event
 
     async def _event_in_time(self, step: Done | Failed, began: float) -> TriggerEvent:
@@ -302,6 +302,14 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _ti_id(self) -> str:
         return str(getattr(self.task_instance, "id", ""))
+
+    async def _forget_if_ended(self, step: Done | Failed) -> None:
+        """Delete the wait's record where the ticket has ended.
+
+        Another ticket may be open: if the task is ended before a worker has it, the record ends the ticket.
+        """
+        if isinstance(step, Done) and step.verdict.outcome.progress is not None:
+            await self._forget_wait()
 
     async def _forget_wait(self) -> None:
         """Delete the wait's record before the task goes on: what ends the task later ended no wait."""
