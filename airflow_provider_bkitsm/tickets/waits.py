@@ -203,7 +203,9 @@ class WaitStore:
             row = connection.execute(select(wait_table).where(mine)).first()
             if row is not None and _record(row._asdict()) == record:
                 return
-            connection.execute(wait_table.delete().where(mine))
+            # Nothing is deleted that is not there: on MySQL waits that begin at once would end in a deadlock.
+            if row is not None and connection.execute(wait_table.update().where(mine).values(**values)).rowcount:
+                return
             try:
                 connection.execute(wait_table.insert().values(**values))
             except sql.IntegrityError:

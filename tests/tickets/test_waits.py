@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_a_wait_is_kept_until_it_ends(store: WaitStore) -> None:
     store.end(WAIT.key)
     store.end(WAIT.key)
     assert store.waiting("here") == []
+
+
+def test_p5_waits_that_begin_at_once_are_all_stored(store: WaitStore) -> None:
+    """MySQL locks the gap in which a row that is not there would be: two such transactions end in a deadlock."""
+    waits = [replace(WAIT, run_id=f"run_{number}") for number in range(200)]
+    store.waiting("here")
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(store.begin, waits))
+    assert len(store.waiting("here")) == 200
 
 
 def test_a_task_has_one_wait_its_latest(store: WaitStore) -> None:
