@@ -8,8 +8,10 @@ Airflow's XComs hold the same, and its clean-ups delete them. The record is what
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TASK_KEY = ("dag_id", "run_id", "task_id", "map_index")
-_RACES = 10
+_RACES = 30
+# Seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_RANDOM = SystemRandom()
 # Waits for one ticket that its record lists. Tasks that share an approval have records of their own.
 _MOST_WAITS = 200
 # Ends of a wait that say nothing of the ticket: it is another task's.
@@ -71,13 +76,15 @@ def record_end(
     """
     if verdict.reason_code in _NOT_ABOUT_THE_TICKET or not verdict.sn:
         return replace(verdict, airflow_url=ticket_tab(task))
-    for left in range(_RACES, -1, -1):
+    for lost in range(_RACES + 1):
         try:
             return _record_once(open_approval_store(), conn_id, verdict, task, opener)
         except StoreRaceLost:
             opener = None
-            if left == 0:
+            if lost == _RACES:
                 raise
+            # Many tasks may wait for one ticket, and all of them end at once.
+            time.sleep(_RANDOM.uniform(0, min(_FIRST_PAUSE * 2**lost, _LONGEST_PAUSE)))
         except ItsmError:
             raise
         except Exception as error:

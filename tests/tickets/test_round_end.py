@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,6 +89,16 @@ def test_each_wait_for_a_ticket_is_listed_and_that_something_ran_is_never_hidden
     assert end["outcome"] == "approved"
     listed = [(one["task_id"], one["outcome"]) for one in end["waits"]]
     assert listed == [("wait", "timed_out"), ("strict", "rejected"), ("ask", "approved"), ("late", "rejected")]
+
+
+def test_p1_many_waits_for_one_ticket_that_end_at_once_are_all_listed(engine, monkeypatch):
+    """Each approval is stored before its task goes on: one that is not stored waits once more."""
+    monkeypatch.setattr("airflow_provider_bkitsm.hooks.store.store_engine", lambda _=None: engine)
+    opened = record_round("SN1")
+    waits = [replace(WAIT, map_index=index) for index in range(48)]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(partial(record_end, CONN, verdict()), waits))
+    assert {one["map_index"] for one in stored(opened.nonce).verdict["waits"]} == set(range(48))
 
 
 def test_a_cleared_wait_that_ends_otherwise_takes_its_own_place():
