@@ -60,6 +60,15 @@ def test_an_approved_wait_never_touches_a_worker(airflow, itsm):
     assert "/#/ticket/detail?id=" in api.xcom(DAG, run, "wait", "bkitsm_ticket_url")
 
 
+def test_p1_a_parameter_without_a_default_ends_no_triggerer(airflow, itsm):
+    """Airflow 3.3 cannot make a context of it in a triggerer, and the error would end the triggerer."""
+    api = airflow.api
+    run = api.trigger("released", {"version": "1.2"})
+    api.wait_for_task("released", run, "wait", "deferred")
+    itsm.decide(str(api.xcom("released", run, "ask")), "approve", "go")
+    assert api.wait_for_run("released", run) == "success"
+
+
 def test_p3_a_rejected_one_ends_on_a_worker_that_says_why(airflow, itsm):
     api = airflow.api
     run, sn = asked(api)

@@ -29,3 +29,7 @@ with DAG("nothing_to_wait_for", schedule=None):
         """Return no ticket's number."""
 
     ItsmTicketSensor(task_id="wait", ticket_sn=no_number(), poke_interval=2)
+
+with DAG("released", schedule=None, params={"version": Param(type="string")}):
+    opened = ItsmCreateTicketOperator(task_id="ask", title="Release {{ params.version }}", **FAST)
+    ItsmTicketSensor(task_id="wait", ticket_sn=opened.output, poke_interval=2)
