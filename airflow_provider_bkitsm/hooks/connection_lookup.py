@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Characters that end a path, or stand for others in it.
-_ESCAPES = {ord("%"): "%25", ord("#"): "%23", ord("?"): "%3F"}
+# Characters that end a path or a part of it, or stand for others in it.
+_ESCAPES = {ord("%"): "%25", ord("#"): "%23", ord("?"): "%3F", ord("/"): "%2F"}
+# These parts of a path lead elsewhere.
+_DOTS = {".": "%2E", "..": "%2E%2E"}
 
 
 def path_segment(text: str, *, in_process: bool) -> str:
     """Return an id as a message to Airflow's supervisor has to hold it for the Execution API to read the id.
 
+    No id leads to another address, whoever has chosen it.
+
     :param in_process: the supervisor is a triggerer's.
     """
-    escaped = text.translate(_ESCAPES)
+    escaped = _DOTS.get(text) or text.translate(_ESCAPES)
     if in_process and not text.isascii() and not _wsgi_paths_are_latin_1():
         return escaped.encode().decode("latin-1")
     return escaped
@@ -62,7 +66,7 @@ def find_connection(conn_id: str) -> Connection:
     from airflow.sdk import BaseHook
 
     segment = path_segment(conn_id, in_process=_is_triggerer())
-    if not _asks_supervisor() or (segment == conn_id and "/" not in conn_id):
+    if not _asks_supervisor() or segment == conn_id:
         return BaseHook.get_connection(conn_id)
     from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
     from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded

@@ -160,13 +160,13 @@ class TaskInstanceXComs:
 
         if self._task_instance is None:
             return None
-        answer = await _ask(GetXCom(key=key, **_where(self._task_instance)))
+        answer = await _ask(GetXCom(**_address(self._task_instance, key)))
         return getattr(answer, "value", None)
 
     async def _delete(self, key: str) -> None:
         from airflow.sdk.execution_time.comms import DeleteXCom
 
-        await _ask(DeleteXCom(key=key, **_where(self._task_instance)))
+        await _ask(DeleteXCom(**_address(self._task_instance, key)))
 
     async def _push(self, key: str, value: Any) -> None:
         if self._task_instance is not None:
@@ -180,7 +180,7 @@ async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
     """
     from airflow.sdk.execution_time.comms import SetXCom
 
-    await _ask(SetXCom(key=key, value=value, **_where(task_instance)))
+    await _ask(SetXCom(value=value, **_address(task_instance, key)))
 
 
 async def task_states(task_instance: Any) -> list[str | None]:
@@ -202,9 +202,10 @@ async def ask_states(
     return answer.task_states
 
 
-def _where(task_instance: Any) -> dict[str, Any]:
+def _address(task_instance: Any, key: str) -> dict[str, Any]:
+    """Return what names an XCom. Its key may hold a ticket's number, which anybody may have chosen."""
     ids = {name: getattr(task_instance, name) for name in ("dag_id", "run_id", "task_id")}
-    segments = {name: path_segment(text, in_process=True) for name, text in ids.items()}
+    segments = {name: path_segment(text, in_process=True) for name, text in {**ids, "key": key}.items()}
     return {**segments, "map_index": task_instance.map_index}
 
 

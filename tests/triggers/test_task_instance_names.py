@@ -121,3 +121,22 @@ async def test_p1_a_wait_registers_and_concludes_whatever_its_task_is_called(api
 @pytest.mark.parametrize("names", [("杀", "跑 1+1", "等"), ("k", "50%41#", "t")])
 async def test_p5_the_state_of_a_task_is_found_whatever_it_is_called(api, names):
     assert await task_states(insert(*names)) == ["deferred"]
+
+
+@pytest.mark.usefixtures("_triggerer")
+async def test_p4_a_tickets_number_writes_on_no_other_task():
+    """Whoever starts a run may choose the number, and a triggerer may write the XComs of every DAG."""
+    task, other = insert("mine", "r1", "wait"), insert("other", "r2", "gate")
+    for sn in (
+        "x/../../../../other/r2/gate/return_value",
+        "?/../return_value",
+        "REQ1?map_index=3#",
+        "50%41",
+        "审批",
+    ):
+        notes = TaskInstanceXComs(task)
+        await notes.register(sn, WAITER)
+        assert notes.registered
+        assert stored(task)[wait_key(sn)] == WAITER.as_dict()
+    assert stored(other) == {}
+    assert len(stored(task)) == 5
