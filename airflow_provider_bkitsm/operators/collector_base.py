@@ -151,7 +151,7 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
         return self.bklog.get_collector(self.key[1], bk_biz_id=biz)
 
     def own_row(self, context: Context) -> CollectorRow:
-        """Return the collector's row if its application is this run's; another run's is never touched.
+        """Return the collector's row if a task before this one has applied; another's is never touched.
 
         :raises AirflowFailException: it is not, and a retry would not change that.
         """
@@ -162,15 +162,30 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
                 " the apply task of this run failed before it asked anybody, and its log says why; or workers span"
                 " machines, and they need one store: [bkitsm] store_conn_id"
             )
-        if (row.owner.dag_id, row.owner.run_id) != (ti.dag_id, ti.run_id):
+        in_run = (row.owner.dag_id, row.owner.run_id) == (ti.dag_id, ti.run_id)
+        if not (in_run and self._comes_after(row.owner, map_index(ti))):
             raise AirflowFailException(
                 f"the current application of collector {self.key[1]} is {row.owner}, ticket"
-                f" {row.ticket_sn or 'none'}; this run did not apply, so nothing was"
-                " changed: the log of its apply task says why"
+                f" {row.ticket_sn or 'none'}; no task of this run before this one made it, so nothing was"
+                " changed: the log of its own apply task says why"
             )
         check_is_here(row)
         show_ticket(ti, row.ticket_url)
         return row
+
+    def _comes_after(self, owner: Owner, index: int) -> bool:
+        """Whether a task of this run stands before this one in the DAG, and not in the chain of another one.
+
+        Two chains of a run may be about one collector, also two instances of a mapped one. A task that the DAG
+        does not have any more is taken for one before.
+        """
+        dag = self.get_dag()
+        if dag is None or owner.task_id not in dag.task_dict:
+            return True
+        if owner.task_id not in self.get_flat_relative_ids(upstream=True):
+            return False
+        is_same_chain = owner.map_index == index
+        return is_same_chain or not _are_in_step(dag.task_dict[owner.task_id], dag.task_dict[self.task_id])
 
 
 class ReadsStoredVerdict(ItsmHookMixin, VerdictPolicyMixin):
@@ -262,6 +277,15 @@ class VerdictReadingOperator(ReadsStoredVerdict, CollectorOperator):
         if not verdict.stands:
             return row
         return self.store.decided(*self.key, sn=verdict.sn, outcome=verdict.outcome, detail=verdict.as_dict())
+
+
+def _are_in_step(one: Any, other: Any) -> bool:
+    """Whether two tasks are mapped alike, so that the instances of one index are about one collector."""
+    group = other.get_closest_mapped_task_group()
+    if group is not None:
+        return one.get_closest_mapped_task_group() is group
+    mapped_over = [task.expand_input.value if task.is_mapped else None for task in (one, other)]
+    return mapped_over[0] is not None and mapped_over[0] == mapped_over[1]
 
 
 def check_is_here(row: CollectorRow) -> CollectorRow:
