@@ -74,9 +74,10 @@ class CollectorRow:
     :param verdict_settings: where the service has the ticket's verdict, as arguments of ``verdict_policy`` of a
         hook. None: the connection's settings and the ticket's own log count.
     :param request: what the ticket is opened with: ``service_id``, ``creator``, ``fields``, and
-        ``detail_field``, which of them shows the payload. None: an earlier version opened the ticket.
-    :param bkitsm_conn_id: the ITSM connection that the ticket is opened with; numbers count within it. None: an
-        earlier version opened the ticket.
+        ``detail_field``, which of them shows the payload; and the ``installation`` that asks. Where no approval is
+        needed, only where it was applied for and by whom. None: an earlier version applied.
+    :param bkitsm_conn_id: the ITSM connection that the ticket is, or would be, opened with; numbers count within
+        it. None: an earlier version applied.
     :param provisioned_at: when the ETL payload was last applied.
     :param application: counts applications for this collector; 0 before the first.
     :param create_started_at: when the ticket's opening was about to be sent.
@@ -126,6 +127,15 @@ class CollectorRow:
     def is_bypassed(self) -> bool:
         """Whether the current application needs no approval; it has no ticket and gets none."""
         return self.tag is not None and self.bypassed_tag == self.tag and self.ticket_sn is None
+
+    @property
+    def installation(self) -> str | None:
+        """Address of the Airflow that applied; None: an earlier version did not store it."""
+        return (self.request or {}).get("installation")
+
+    def is_of(self, installation: str) -> bool:
+        """Whether an Airflow made the application, so far as the row tells."""
+        return self.installation in (None, installation)
 
     def is_in(self, bkitsm_conn_id: str) -> bool:
         """Whether the application's ticket is in the ITSM of a connection, so far as the row tells."""

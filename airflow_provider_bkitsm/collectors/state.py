@@ -59,7 +59,15 @@ def apply(
 
 
 def bypass(
-    row: CollectorRow, *, payload: Mapping[str, Any], tag: str, owner: Owner, setting: str, now: datetime
+    row: CollectorRow,
+    *,
+    payload: Mapping[str, Any],
+    tag: str,
+    owner: Owner,
+    setting: str,
+    request: Mapping[str, Any] | None = None,
+    bkitsm_conn_id: str | None = None,
+    now: datetime,
 ) -> CollectorRow:
     """Store the intent of an application that needs no approval, by ``setting``.
 
@@ -73,8 +81,9 @@ def bypass(
         raise ValueError("An application without an approval has to name which setting allows it")
     if row.is_applying:
         return _held(row, owner)
-    why = {"setting": setting}
-    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, bypassed_tag=tag, outcome_detail=why)
+    more: dict[str, Any] = {"outcome_detail": {"setting": setting}, "bkitsm_conn_id": bkitsm_conn_id}
+    more["request"] = None if request is None else dict(request)
+    return _begun(row, payload=payload, tag=tag, owner=owner, now=now, bypassed_tag=tag, **more)
 
 
 def recreate(

@@ -165,9 +165,12 @@ class CollectorStore:
         tag: str,
         owner: Owner,
         setting: str,
+        request: Mapping[str, Any] | None = None,
+        bkitsm_conn_id: str | None = None,
     ) -> CollectorRow:
         """Store the intent to go on without a ticket, and which setting allows it; see ``state.bypass``."""
-        change = partial(state.bypass, payload=payload, tag=tag, owner=owner, setting=setting)
+        kept: dict[str, Any] = {"setting": setting, "request": request, "bkitsm_conn_id": bkitsm_conn_id}
+        change = partial(state.bypass, payload=payload, tag=tag, owner=owner, **kept)
         return self._change((bklog_conn_id, collector_config_id), change, etl_digest=digest(payload))
 
     def recreate(

@@ -179,7 +179,8 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
     def _bypasses(self, gate: Gate, **intent: Any) -> bool:
         """Store that no approval is needed, unless this application began with a ticket."""
-        row = self._begin(self.store.bypass, **intent, setting=gate.setting)
+        kept = {"request": self._own(), "bkitsm_conn_id": self.bkitsm_conn_id}
+        row = self._begin(self.store.bypass, **intent, **kept, setting=gate.setting)
         if row.is_bypassed:
             self.log.warning("%s: %s. No ticket was opened", row.name, row.standing)
         else:
@@ -198,7 +199,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         form = partial(submit_form, question, dialect=dialect, collector=collector, plan=fit.plan, opened=opened)
         request = self._request(fit, form(payload=payload, digest=digest(payload), tag=tag))
         kept = {**self._verdict_source(fit), "request": request, "bkitsm_conn_id": self.bkitsm_conn_id}
-        row = check_is_here(self._apply(gate, **intent, **kept))
+        row = self._apply(gate, **intent, **kept)
         self.check_dialect(row)
         if row.ticket_sn is None:
             if row.request is None:
@@ -215,8 +216,6 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
         :raises ItsmInvalidRequestError: the service would refuse the form, or it is not plain JSON.
         """
-        from airflow_provider_bkitsm.tickets.approval_store import installation
-
         try:
             fields = json.loads(
                 json.dumps(self.hook.gateway.dialect.check_form(fit.service, form), allow_nan=False)
@@ -228,9 +227,15 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         duties = {name: getattr(self, name) for name in ("forbid_self_approval", "min_approvers")}
         policy = self.hook.verdict_policy(**duties, requester=self._asked_by or self.hook.gateway.username)
         self._check_duties(policy, fit)
-        when = {"policy": asdict(policy), "installation": installation()}
-        own |= {REQUESTER: self._asked_by} if self._asked_by else {}
-        return own | {"dialect": self.hook.gateway.dialect.name, "fields": fields} | when
+        how = {"dialect": self.hook.gateway.dialect.name, "fields": fields, "policy": asdict(policy)}
+        return own | how | self._own()
+
+    def _own(self) -> dict[str, Any]:
+        """Return what is stored of an application, with a ticket or without: where it was made, and who asks."""
+        from airflow_provider_bkitsm.tickets.approval_store import installation
+
+        asked = {REQUESTER: self._asked_by} if self._asked_by else {}
+        return {"installation": installation(), **asked}
 
     def _check_duties(self, policy: VerdictPolicy, fit: ServiceFit) -> None:
         """Refuse an application that nobody could approve, as far as the task names the approvers."""
@@ -252,11 +257,11 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
     def _begin(self, step: Callable[..., CollectorRow], **intent: Any) -> CollectorRow:
         try:
-            return step(*self.key, **intent)
+            return check_is_here(step(*self.key, **intent))
         except CollectItsmHasApply:
             if not self._holder_is_over():
                 raise
-        return step(*self.key, **intent)
+        return check_is_here(step(*self.key, **intent))
 
     def _holder_is_over(self) -> bool:
         """End an application whose ticket was refused and whose run ended without storing that.

@@ -295,12 +295,11 @@ def check_is_here(row: CollectorRow) -> CollectorRow:
     """
     from airflow_provider_bkitsm.tickets.approval_store import installation
 
-    elsewhere = (row.request or {}).get("installation")
-    if elsewhere not in (None, installation()):
+    if not row.is_of(installation()):
         raise AirflowFailException(
             f"the current application of {row.name}, ticket {row.ticket_sn or 'none'}, is of another Airflow, its"
-            f" address is {elsewhere or 'not set'}: its approval releases nothing here, nothing was changed. If"
-            " it is this one, give all workers the same [api] base_url"
+            f" address is {row.installation or 'not set'}: its approval releases nothing here, nothing was"
+            " changed. If it is this one, give all workers the same [api] base_url"
         )
     return row
 

@@ -63,7 +63,8 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
     :param overdue_after: how long approvers may take before the application is reported.
     :param bklog_conn_id: only collectors of this log platform connection; None takes all. (templated)
     :param bkitsm_conn_id: connection of type ``bkitsm``; tickets that were opened with another one are left
-        alone, so each ITSM has a task of its own. (templated)
+        alone, so each ITSM has a task of its own. So are those of another Airflow that shares the store.
+        (templated)
     :param store_conn_id: database of the collectors' state; None takes ``[bkitsm] store_conn_id``. (templated)
     :param verdict_field: see :class:`~airflow_provider_bkitsm.sensors.ticket.ItsmTicketSensor`; what an
         application has stored counts before it, and so for the other three. (templated)
@@ -137,8 +138,16 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
         return result
 
     def _own_rows(self) -> list[CollectorRow]:
-        """Return the applications whose tickets are in this task's ITSM, by what their rows say."""
-        applying = self.store.applying(self.bklog_conn_id)
+        """Return this Airflow's applications whose tickets are in this task's ITSM, by what their rows say.
+
+        Another Airflow that shares the store has runs which this one knows nothing of.
+        """
+        from airflow_provider_bkitsm.tickets.approval_store import installation
+
+        found, here = self.store.applying(self.bklog_conn_id), installation()
+        applying = [row for row in found if row.is_of(here)]
+        if elsewhere := sorted({str(row.installation) for row in found if not row.is_of(here)}):
+            log.info("collectors for which another Airflow applies are left to it: %s", ", ".join(elsewhere))
         rows = [row for row in applying if row.is_in(self.bkitsm_conn_id)]
         if others := {str(row.bkitsm_conn_id) for row in applying} - {str(row.bkitsm_conn_id) for row in rows}:
             log.info("tickets of other ITSM connections are left to their tasks: %s", ", ".join(sorted(others)))

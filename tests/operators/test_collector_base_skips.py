@@ -130,6 +130,26 @@ def test_p3_switched_on_again_before_it_was_complete_people_are_asked(bypassed, 
         bypassed.provision()
 
 
+def test_p3_what_another_airflow_needs_no_approval_for_is_not_written_here(flow, switch, sandbox, monkeypatch):
+    """Staging and production share DAGs, run ids and a store: an application that has ended is over in both."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    sandbox.reject(flow.apply())
+    with pytest.raises(AirflowFailException):
+        flow.complete()
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    switch("off")
+    assert flow.apply() is None
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    before = flow.row
+    for gate in ("off", "on"):
+        switch(gate)
+        for step in (flow.apply, flow.provision, flow.complete):
+            with pytest.raises(AirflowFailException, match=r"another Airflow.*https://staging\.example\.com"):
+                step()
+    assert flow.row == before
+    assert sandbox.collector(1001)["table_id"] is None
+
+
 def test_p2_a_retry_changes_nothing(bypassed):
     assert bypassed.apply(clean_config=CLEAN | {"retention": 30}) is None
     assert (_events(bypassed), bypassed.row.etl_payload["retention"]) == (["bypassed"], 7)

@@ -125,6 +125,22 @@ def test_p6_a_ticket_of_another_itsm_is_left_to_that_ones_task(job, sandbox, con
     assert job.run(grace=NOW)["closed"] == [job.row.ticket_sn]
 
 
+@pytest.mark.parametrize("end", ["approve", "reject", None])
+def test_p6_the_applications_of_another_airflow_that_shares_the_store_are_left_to_it(
+    job, sandbox, monkeypatch, end
+):
+    """It has runs that this one knows nothing of, and perhaps another ITSM."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://staging.example.com")
+    sn = job.apply()
+    if end:
+        getattr(sandbox, end)(sn)
+    before = job.row
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://production.example.com")
+    job.runs = {}
+    assert job.run(grace=NOW) == {"applying": 0, "kinds": {}, "differences": [], "closed": []}
+    assert (job.row, _asked(sandbox)) == (before, [])
+
+
 def test_a_decision_that_takes_too_long_is_reported(job):
     job.apply()
     assert job.one(overdue_after=NOW) == ("overdue", "have_a_look")
