@@ -32,6 +32,7 @@ from airflow_provider_bkitsm.collectors.tables import (
     row_from,
     row_values,
 )
+from airflow_provider_bkitsm.itsm.duties import REQUESTER
 
 __all__ = ["AuditEntry", "CollectorStore", "server_engine", "sqlite_engine"]
 
@@ -54,6 +55,10 @@ _AUDIT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "complete": ("complete", ()),
     "fail": ("fail", ("reason",)),
 }
+
+
+# Of what was sent: who asked, in which service, and where. The form is left out but for its title.
+_AUDITED = ("installation", "dialect", "service_id", "creator", REQUESTER)
 
 
 def _utc_now() -> datetime:
@@ -147,7 +152,7 @@ class CollectorStore:
 
         :param service: which service is asked and why its verdict is read so, for the audit.
         """
-        about = {} if service is None else {"service": service}
+        about = _about(request, bkitsm_conn_id) | ({} if service is None else {"service": service})
         kept: dict[str, Any] = {
             "verdict_settings": verdict_settings,
             "request": request,
@@ -171,7 +176,8 @@ class CollectorStore:
         """Store the intent to go on without a ticket, and which setting allows it; see ``state.bypass``."""
         kept: dict[str, Any] = {"setting": setting, "request": request, "bkitsm_conn_id": bkitsm_conn_id}
         change = partial(state.bypass, payload=payload, tag=tag, owner=owner, **kept)
-        return self._change((bklog_conn_id, collector_config_id), change, etl_digest=digest(payload))
+        about = _about(request, bkitsm_conn_id)
+        return self._change((bklog_conn_id, collector_config_id), change, etl_digest=digest(payload), **about)
 
     def recreate(
         self,
@@ -300,6 +306,16 @@ class CollectorStore:
         query = select(collector_table).where(of_collector(collector_table, *key))
         found = connection.execute(query).one_or_none()
         return new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
+
+
+def _about(request: Mapping[str, Any] | None, bkitsm_conn_id: str | None) -> dict[str, Any]:
+    """Return what the audit keeps of a request: the collector's row has it until the next application begins."""
+    if request is None:
+        return {}
+    kept = {name: request[name] for name in _AUDITED if name in request}
+    title = (request.get("fields") or {}).get("title")
+    fields = {} if title is None else {"fields": {"title": title}}
+    return {"request": kept | fields, "bkitsm_conn_id": bkitsm_conn_id}
 
 
 def write(

@@ -262,8 +262,7 @@ def _application(changes: list[dict[str, Any]]) -> dict[str, Any]:
     entries = [audit_from(change) for change in changes]
     first, by_event = entries[0], {entry.event: entry for entry in entries}
     begun, opened, decided = (by_event.get(name) for name in ("apply", "ticket_opened", "decided"))
-    # The collector's row has what was sent for its last application only.
-    request = (now["request"] or {}) if now["application"] == first.application else {}
+    request, connection = _sent_for(begun or first, now)
     verdict = dict(decided.detail.get("detail") or {}) if decided else {}
     end = {"outcome": decided.detail.get("outcome") if decided else None, **verdict}
     owner = (begun or first).owner
@@ -272,7 +271,7 @@ def _application(changes: list[dict[str, Any]]) -> dict[str, Any]:
         "kind": "collector",
         "asked_at": first.at,
         "installation": request.get("installation") or "",
-        "connection": (now["bkitsm_conn_id"] or "") if request else "",
+        "connection": connection,
         "dialect": stored_dialect(request) if request else "",
         **_of_owner(owner),
         "subject": f"{first.collector_config_id} ({first.bklog_conn_id})",
@@ -290,6 +289,18 @@ def _application(changes: list[dict[str, Any]]) -> dict[str, Any]:
     row = asked | _end(end, opened_at=opened.at if opened else None, ended_at=decided.at if decided else None)
     row["result"] = row["result"] or _without_verdict(entries, is_opened=opened is not None)
     return _in_order(row)
+
+
+def _sent_for(begun: AuditEntry, now: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return what was sent for an application, and its ITSM connection.
+
+    Versions up to 0.2 have them in the collector's row alone, which is the last application's.
+    """
+    if "request" in begun.detail:
+        return begun.detail["request"], begun.detail.get("bkitsm_conn_id") or ""
+    if now["application"] != begun.application or not now["request"]:
+        return {}, ""
+    return now["request"], now["bkitsm_conn_id"] or ""
 
 
 def _of_owner(owner: Owner | None) -> dict[str, Any]:

@@ -227,6 +227,27 @@ def test_each_application_for_a_collector_is_a_row(rounds, collectors):
     assert rounds.rows(dag_id="dag") == []
 
 
+def test_each_application_keeps_who_asked_for_it_and_where_also_without_a_ticket(rounds, collectors):
+    """The collector's row has what was sent for its last application alone."""
+    key, sent = ("bklog", 7), {**REQUEST, "installation": "https://a", "service_id": 11}
+    collectors.apply(*key, payload={"a": 1}, tag="tag1", owner=OWNER, request=sent, bkitsm_conn_id="north")
+    collectors.create_refused(*key, tag="tag1", reason="no")
+    bypassed = {"installation": "https://b", "requester": "carol"}
+    about = {"request": bypassed, "bkitsm_conn_id": "south"}
+    collectors.bypass(*key, payload={"a": 2}, tag="tag2", owner=OWNER, setting="off", **about)
+    collectors.fail(*key, tag="tag2", reason="no")
+    collectors.apply(*key, payload={"a": 3}, tag="tag3", owner=OWNER, request=sent, bkitsm_conn_id="north")
+    names = ("result", "requester", "installation", "connection", "title", "service")
+    asked = ("alice", "https://a", "north", "Logs", "11")
+    assert [tuple(row[name] for name in names) for row in rounds.rows()] == [
+        ("not_opened", *asked),
+        ("bypassed", "carol", "https://b", "south", "", ""),
+        ("answer_lost", *asked),
+    ]
+    assert [row["round"] for row in rounds.rows(conn_id="north")] == [1, 3]
+    assert [row["round"] for row in rounds.rows(conn_id="south")] == [2]
+
+
 def test_an_application_is_of_the_time_of_its_first_change_whatever_clock_made_the_others(rounds, engine):
     times = {"SN1": (-1, 5), "SN2": (0, -9), "SN3": (9, 9), "SN4": (10, 10)}
     for number, (sn, (applied, opened)) in enumerate(times.items()):
