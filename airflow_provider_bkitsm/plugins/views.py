@@ -98,12 +98,12 @@ _POLLED = timedelta(hours=1)
 class PageContext:
     """What rows show besides their waits.
 
-    :param names: collectors' names by ticket.
+    :param names: collectors' names by ticket; numbers count within their connection.
     :param polls: last polls by connection.
     :param people: names in ITSM by names in Airflow.
     """
 
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[Ticket, str] = field(default_factory=dict)
     polls: Mapping[str, datetime] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
 
@@ -296,7 +296,8 @@ class ApprovalViews:
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         ticket = wait.ticket
         live, polled_at = self.live.snapshot(ticket), context.polls.get(wait.conn_id)
-        collector, sent = context.names.get(wait.sn, ""), self.sent.get(ticket)
+        collector = context.names.get(ticket) or context.names.get(("", wait.sn), "")
+        sent = self.sent.get(ticket)
         person = str(context.people.get(wait.triggered_by, ""))
         # Building a row takes longer than seeing that nothing of it has changed.
         key = (wait, live, collector, polled_at, sent, person)
@@ -326,15 +327,16 @@ class ApprovalViews:
         read = partial(self.tickets.polls, since=datetime.now(UTC) - _POLLED)
         return await self._polls.get("", lambda: in_thread(read), seconds=seconds)
 
-    async def _collector_names(self, dags: frozenset[str], seconds: float | None) -> dict[str, str]:
-        """Return the collectors' names by ticket."""
+    async def _collector_names(self, dags: frozenset[str], seconds: float | None) -> dict[Ticket, str]:
+        """Return the collectors' names by ticket; without a connection where an earlier version opened it."""
         rows = await self._collector_rows(dags, seconds)
-        return {row.ticket_sn: _collector_name(row) for row in rows if row.ticket_sn}
+        return {_ticket_of(row): _collector_name(row) for row in rows if row.ticket_sn}
 
     async def _collector(self, wait: ApprovalWait, dags: frozenset[str]) -> CollectorRow | None:
         """Return the collector that this ticket is about."""
         rows = await self._collector_rows(dags) if wait.sn else []
-        return next((row for row in rows if row.ticket_sn == wait.sn), None)
+        by_ticket = {_ticket_of(row): row for row in reversed(rows)}
+        return by_ticket.get(wait.ticket) or by_ticket.get(("", wait.sn))
 
     async def _collector_rows(self, dags: frozenset[str], seconds: float | None = None) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store cannot be used."""
@@ -358,6 +360,10 @@ def _user_mapping() -> Mapping[str, Any]:
         return settings.user_mapping()
     except ItsmConfigurationError:
         return {}
+
+
+def _ticket_of(row: CollectorRow) -> Ticket:
+    return row.bkitsm_conn_id or "", row.ticket_sn or ""
 
 
 def _collector_name(row: CollectorRow) -> str:

@@ -383,6 +383,23 @@ def test_a_collectors_payload_is_beside_its_ticket(pages, wait):
     assert (told["total"], told["collectors"]) == (1, ["7 (bklog)"])
 
 
+@pytest.mark.parametrize(
+    ("connections_of_rows", "shown"),
+    [(["other"], None), (["other", CONN], 1), ([CONN, "other"], 0), (["other", None], 1)],
+)
+def test_the_collector_of_another_itsms_ticket_of_the_same_number_is_not_shown(
+    pages, wait, connections_of_rows, shown
+):
+    """Two ITSMs may give one number; an earlier version did not store which of them a ticket is in."""
+    found = applied(wait().sn)
+    for number, conn_id in enumerate(connections_of_rows):
+        pages.store.rows.append(replace(found, collector_config_id=number, bkitsm_conn_id=conn_id))
+    collector = pages.ticket("run")["collector"]
+    assert (collector and collector["collector_config_id"]) == shown
+    (row,) = pages.get("approvals")["rows"]
+    assert row["collector"] == ("" if shown is None else f"{shown} (bklog)")
+
+
 @pytest.mark.parametrize("kind", [StoreUnavailable, ItsmConfigurationError])
 def test_when_the_store_cannot_be_used_only_the_collectors_are_missing(pages, wait, kind):
     """It is down, or ``[bkitsm] store_conn_id`` names a connection that is none to a store."""
