@@ -44,6 +44,11 @@ _ORPHAN = (
     " withdraws nor terminates such a ticket. No second one was opened. A retry looks at it again; if it never"
     " starts, have it deleted in ITSM, then clear the task"
 )
+_MADE = "Ticket {sn} carries this approval's mark all the same, and asks people. A retry looks at it"
+_MADE_PERHAPS = (
+    "Whether ITSM has made the ticket all the same could not be read ({error}). A retry looks for it before it"
+    " opens one"
+)
 
 # How many tickets that exist are searched for, where a search that has found nothing is tried.
 _WITNESSES = 3
@@ -122,8 +127,9 @@ class TicketOpener:
         Where ITSM is to call back, it is asked to, unless ``meta`` names an address of its own.
 
         :param request: what it is opened with; see :meth:`~airflow_provider_bkitsm.itsm.dialect.Dialect.create`.
-        :raises ItsmOutcomeUnknownError: nothing appeared in time; a retry looks again before it opens one.
-        :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same.
+        :raises ItsmOutcomeUnknownError: nothing appeared in time, or ITSM refused and may have made the ticket all
+            the same; a retry looks again before it opens one.
+        :raises ItsmOrphanError: ITSM refused, and left a ticket behind all the same, which asks nobody.
         """
         dialect = self.hook.gateway.dialect
         self.may_have_opened = False
@@ -150,7 +156,7 @@ class TicketOpener:
             log.warning("%s; looking for a ticket marked %s", lost, marks(handle.tag)[0])
             return self._appeared(handle, lost)
         except ItsmInvalidRequestError as refused:
-            self._raise_if_orphan(handle, refused)
+            self._raise_if_made(handle, refused)
             raise
         log.info("opened ticket %s: %s", ticket.sn, printable(ticket.ticket_url))
         return ticket
@@ -277,18 +283,24 @@ class TicketOpener:
                 "ticket %s STAYS OPEN beside %s, though its answer has no effect: %s", ticket.sn, kept, error
             )
 
-    def _raise_if_orphan(self, handle: TicketKey, refused: ItsmInvalidRequestError) -> None:
-        """Raise an error if ITSM refused a ticket and stored it all the same.
+    def _raise_if_made(self, handle: TicketKey, refused: ItsmInvalidRequestError) -> None:
+        """Raise an error if ITSM refused a ticket and made it all the same, or may have while it is down.
 
         See docs/itsm-behaviour.md#late-check-of-dynamic-fields.
         """
         try:
-            left = [one for one in self._listed(handle) if not one.progress.has_ended and not self._starts(one)]
+            left = [one for one in self._listed(handle) if not one.progress.has_ended]
+            started = next((one for one in left if self._starts(one)), None)
         except ItsmError as error:
             log.warning("whether the refused ticket exists all the same could not be read: %s", error)
+            if error.retry_safe and refused.code is not None:
+                self.may_have_opened = True
+                raise ItsmOutcomeUnknownError(f"{refused}. {_MADE_PERHAPS.format(error=error)}") from refused
             return
         if left:
             self.may_have_opened = True
+            if started is not None:
+                raise ItsmOutcomeUnknownError(f"{refused}. {_MADE.format(sn=started.sn)}") from refused
             raise ItsmOrphanError(f"{refused}. {_ORPHAN.format(sn=left[0].sn)}") from refused
 
     def _appeared(self, handle: TicketKey, lost: ItsmOutcomeUnknownError) -> TicketSummary:

@@ -179,6 +179,17 @@ def test_a_ticket_that_itsm_refuses_ends_the_application(flow, sandbox):
     assert flow.row.application == 2
 
 
+def test_p2_a_refusal_that_came_with_an_outage_ends_no_application(flow, sandbox):
+    """The ticket may be there all the same."""
+    sandbox.fault("create_ticket", "refuse")
+    sandbox.fault("get_tickets", "status", times=3)
+    with pytest.raises(errors.ItsmOutcomeUnknownError):
+        flow.apply()
+    assert flow.row.state == "applying"
+    assert flow.apply() == sandbox.tickets()[0]["sn"]
+    assert [entry.event for entry in open_store().history(*KEY)] == ["apply", "recreate", "ticket_opened"]
+
+
 def test_p2_a_number_that_another_collector_has_is_no_conflict(flow, sandbox, task):
     """A sandbox was started anew, or ITSM's counter was: the older ticket's number comes again."""
     others = ("bklog_default", 1002)

@@ -170,11 +170,31 @@ def test_p2_a_ticket_that_itsm_refused_but_made_is_reported(opener, sandbox):
         opener.open(HANDLE, **REQUEST)
 
 
-def test_somebody_elses_healthy_ticket_is_not_taken_for_what_a_refusal_left_behind(opener, sandbox):
-    opener.open(HANDLE, **REQUEST)
+def test_p2_a_ticket_that_asks_people_although_itsm_refused_it_is_left_to_a_retry(opener, sandbox):
+    """It may be that of an earlier try, whose answer was lost: the tag is nobody else's."""
+    made = opener.open(HANDLE, **REQUEST).sn
     sandbox.fault("create_ticket", "refuse")
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match=f"sandbox fault.*{made} carries this"):
+        opener.open(HANDLE, **REQUEST)
+    assert opener.may_have_opened
+    assert opener.look_for(HANDLE, seconds=0).sn == made
+
+
+def test_p2_a_refusal_while_itsm_cannot_be_read_is_not_believed(opener, sandbox):
+    """Its catch-all code is also that of trouble of its own."""
+    sandbox.fault("create_ticket", "refuse")
+    sandbox.fault("get_tickets", "status")
+    with pytest.raises(errors.ItsmOutcomeUnknownError, match=r"sandbox fault.*looks for it before it opens one"):
+        opener.open(HANDLE, **REQUEST)
+    assert opener.may_have_opened
+
+
+def test_a_refusal_is_believed_where_the_application_may_not_search(opener, sandbox):
+    sandbox.fault("create_ticket", "refuse")
+    sandbox.fault("get_tickets", "app_refused")
     with pytest.raises(errors.ItsmRefusedError):
         opener.open(HANDLE, **REQUEST)
+    assert not opener.may_have_opened
 
 
 def test_p2_a_ticket_opened_after_the_kept_one_had_ended_is_not_touched(opener, sandbox):
