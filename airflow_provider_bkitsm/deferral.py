@@ -21,7 +21,8 @@ from airflow_provider_bkitsm.itsm.errors import (
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.people import read_people
 from airflow_provider_bkitsm.itsm.reminders import ReminderPlan, Times, WorkingHours, read_plan
-from airflow_provider_bkitsm.itsm.wait import approval_time
+from airflow_provider_bkitsm.itsm.verdict import Verdict, moment
+from airflow_provider_bkitsm.itsm.wait import approval_time, ticket_number
 from airflow_provider_bkitsm.links.ticket import delete_xcoms, push_for_pages
 from airflow_provider_bkitsm.mixins import (
     VERDICT_KEY,
@@ -45,7 +46,6 @@ from airflow_provider_bkitsm.version_compat import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_bkitsm.itsm.verdict import Verdict
     from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership
 
 log = logging.getLogger(__name__)
@@ -204,8 +204,6 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         :param remembered: what ``wait_in_triggerer`` was given. An event about another ticket than the task's own
             ends nothing: the wait goes on, with the same again.
         """
-        from airflow_provider_bkitsm.itsm.verdict import Verdict
-
         if event is None or "verdict" not in event:
             self._forget_results(context)
         own = self.own_ticket(remembered)
@@ -236,8 +234,6 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
 
         A wait of its own sees the decision again. After an hour it is no outage, but a call that never works here.
         """
-        from airflow_provider_bkitsm.itsm.verdict import moment
-
         try:
             return self.settled(verdict, context)
         except ItsmError as error:
@@ -395,7 +391,6 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
         :param remembered: what ``execute_complete`` is given besides the trigger's event. ``sn`` among it is the
             number of the task's own ticket: an event about another one is refused.
         """
-        from airflow_provider_bkitsm.itsm.wait import ticket_number
         from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
         time, arguments = approval_time(self.approval_timeout), self.trigger_arguments()

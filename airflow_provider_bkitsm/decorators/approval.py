@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.form import read_form
 from airflow_provider_bkitsm.operators.ticket_approval import ItsmApprovalOperator
 from airflow_provider_bkitsm.version_compat import function_arguments
 
@@ -67,8 +68,6 @@ class ItsmApprovalDecoratedOperator(DecoratedOperator, ItsmApprovalOperator):
 
     def _read_form(self, returned: object) -> dict[str, Any]:
         """Read the form that the function returned; a text is not a form."""
-        from airflow_provider_bkitsm.itsm.form import read_form
-
         try:
             if isinstance(returned, str | None):
                 raise ItsmInvalidRequestError(f"not {type(returned).__name__}")

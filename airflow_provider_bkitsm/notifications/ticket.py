@@ -13,7 +13,8 @@ from airflow.sdk.bases.notifier import BaseNotifier
 
 from airflow_provider_bkitsm.itsm.duties import THE_REQUESTER
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
-from airflow_provider_bkitsm.itsm.form import check_form_text
+from airflow_provider_bkitsm.itsm.form import check_form_text, read_form
+from airflow_provider_bkitsm.itsm.people import read_person
 from airflow_provider_bkitsm.mixins import ItsmHookMixin, check_fast_approval, map_index
 from airflow_provider_bkitsm.tickets.requester import Requester, find_requester
 
@@ -189,8 +190,6 @@ class ItsmTicketNotifier(ItsmNotifier):
 
     def _request(self, failure: Failure) -> ApprovalRequest:
         """Return the request for the one ticket of a failure. A later callback about it finds the same record."""
-        from airflow_provider_bkitsm.itsm.form import read_form
-        from airflow_provider_bkitsm.itsm.people import read_person
         from airflow_provider_bkitsm.tickets.approval import Attempt, Subject
         from airflow_provider_bkitsm.tickets.approval_request import ApprovalRequest, Sharing
         from airflow_provider_bkitsm.tickets.approval_store import installation, open_approval_store
@@ -233,7 +232,6 @@ class ItsmTicketNotifier(ItsmNotifier):
         return {"service_id": service_id, "fast_approval": self.fast_approval, "fields": form}
 
     def _form(self, tag: str) -> dict[str, Any]:
-        from airflow_provider_bkitsm.itsm.form import read_form
         from airflow_provider_bkitsm.itsm.idempotency import marked_title
         from airflow_provider_bkitsm.version_compat import redact
 

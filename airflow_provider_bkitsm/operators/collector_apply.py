@@ -19,9 +19,10 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmPermissionError,
     printable,
 )
-from airflow_provider_bkitsm.itsm.form import check_form_text
+from airflow_provider_bkitsm.itsm.form import check_form_text, read_form
+from airflow_provider_bkitsm.itsm.models import Service, TicketSummary
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.people import joined_names, read_people, read_person
+from airflow_provider_bkitsm.itsm.people import join_people, joined_names, read_people, read_person
 from airflow_provider_bkitsm.links.ticket import show_ticket
 from airflow_provider_bkitsm.mixins import json_value, number
 from airflow_provider_bkitsm.operators.collector_base import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.row import CollectorRow
     from airflow_provider_bkitsm.collectors.service_check import ServiceFit
     from airflow_provider_bkitsm.collectors.ticket_form import Question
-    from airflow_provider_bkitsm.itsm.models import Service
     from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
     from airflow_provider_bkitsm.tickets.opener import Opened, TicketKey, TicketOpener
 
@@ -286,7 +286,6 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         self, row: CollectorRow, *, first: bool, request: Mapping[str, Any], meta: Mapping[str, Any] | None
     ) -> CollectorRow:
         """Open the application's ticket, or find the one an earlier try opened."""
-        from airflow_provider_bkitsm.itsm.models import TicketSummary
         from airflow_provider_bkitsm.tickets.opener import TicketKey, TicketOpener
 
         opener, tag = TicketOpener(hook=self.hook), str(row.tag)
@@ -389,8 +388,6 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
     def _question(self) -> Question:
         from airflow_provider_bkitsm.collectors.ticket_form import Question
-        from airflow_provider_bkitsm.itsm.form import read_form
-        from airflow_provider_bkitsm.itsm.people import join_people
 
         return Question(
             bk_biz_id=self.bk_biz_id,

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_bkitsm.itsm.duties import THE_REQUESTER, check_min_approvers
 from airflow_provider_bkitsm.itsm.outcome import Reason
+from airflow_provider_bkitsm.itsm.people import read_person
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
@@ -128,8 +129,6 @@ class CollectorOperator(ItsmHookMixin, CollectorStoreMixin, OpenLineageMixin, Ba
     @property
     def asker(self) -> str:
         """Who asks for the approval."""
-        from airflow_provider_bkitsm.itsm.people import read_person
-
         name = "" if self.creator == THE_REQUESTER else read_person("creator", self.creator)
         return name or self.hook.gateway.username
 

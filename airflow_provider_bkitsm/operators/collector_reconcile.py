@@ -14,6 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.collector_base import CollectorStoreMixin, ReadsStoredVerdict
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
@@ -199,7 +200,6 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
     def _close(self, finding: Finding, readings: Mapping[str, Reading]) -> bool:
         """End an application if, by the store, the ticket is still its own and the verdict is still the first."""
         from airflow_provider_bkitsm.collectors.reconcile import Kind
-        from airflow_provider_bkitsm.itsm.verdict import Verdict
 
         if finding.action != "close" or not self.close_refused:
             return False

@@ -17,9 +17,12 @@ from airflow_provider_bkitsm.deferral import (
     check_poke_interval,
     read_reminders,
 )
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.duties import JOINED_BY
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.form import comparable
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.reminders import Times, WorkingHours
+from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
@@ -145,8 +148,6 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
     def execute(self, context: Context) -> Any:
         """Open the ticket, or find it in the record, and give the worker back."""
-        from airflow_provider_bkitsm.itsm.wait import approval_time
-
         approval_time(self.approval_timeout)
         self._check_branches()
         request = self.approval_request(context)
@@ -167,8 +168,6 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         :param sn: number of its ticket; None if an older version began the wait.
         :param sent: what was sent to open it, since its record may be lost or in another machine's store.
         """
-        from airflow_provider_bkitsm.itsm.duties import JOINED_BY
-
         self._digest_at_start, self._opened_sn = asked, sn
         self.take_requester(context)
         # A shared ticket may have been opened for another run: who asks in this one asks as well.
@@ -222,8 +221,6 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
     def running_digest(self, context: Context) -> str | None:
         """Return the digest of the question as it is rendered now; None where that is no question any more."""
-        from airflow_provider_bkitsm.itsm.errors import ItsmError
-
         try:
             return self.question(self.ticket_meta(context)).asked_digest
         except ItsmError as error:
@@ -232,8 +229,6 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
 
     def legacy_digests(self) -> tuple[str, ...]:
         """Return the digests by which versions without approval records showed this question in a ticket."""
-        from airflow_provider_bkitsm.itsm.form import comparable
-
         parameters = {name: getattr(self, name) for name in _LEGACY_PARAMETERS}
         fields = self.hook.gateway.dialect.question_form(self.fields) if self.fields else None
         return _legacy_digest(parameters | {"fields": comparable(fields)}), _legacy_digest(parameters)

@@ -17,7 +17,8 @@ from airflow_provider_bkitsm.itsm.duties import (
     check_can_be_met,
     check_min_approvers,
 )
-from airflow_provider_bkitsm.itsm.form import check_form_text
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError, ItsmInvalidRequestError
+from airflow_provider_bkitsm.itsm.form import UNSTORABLE, check_form_text, excerpt, is_storable, read_literal
 from airflow_provider_bkitsm.itsm.people import joined_names, read_person
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
@@ -27,7 +28,7 @@ from airflow_provider_bkitsm.mixins import (
     check_on_abandoned,
     map_index,
 )
-from airflow_provider_bkitsm.tickets.requester import Requester
+from airflow_provider_bkitsm.tickets.requester import Requester, find_requester
 from airflow_provider_bkitsm.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
@@ -167,8 +168,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
     def opened(self, request: ApprovalRequest, context: Context) -> ApprovalRecord:
         """Return the record of this round's ticket, opened by this try or another one."""
-        from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError
-
         try:
             record = request.ticket()
         except ItsmAnotherQuestionError as error:
@@ -208,8 +207,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
     def take_requester(self, context: Context) -> None:
         """Learn who asks in this run."""
-        from airflow_provider_bkitsm.tickets.requester import find_requester
-
         self._requester = find_requester(context["dag_run"], named=self.requester)
 
     def _check_requester(self) -> None:
@@ -274,8 +271,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
 
     def _items(self) -> Sequence[Any]:
         """Return the items of all tasks that share the approval, this task's own among them."""
-        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-        from airflow_provider_bkitsm.itsm.form import excerpt, read_literal
         from airflow_provider_bkitsm.tickets.question import item_digest
 
         if self.approval_items is None:
@@ -333,8 +328,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
     def _content(self, tag: str, question: Question, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the ticket is opened with, checked as far as the service allows."""
         from airflow_provider_bkitsm.itsm.dialect import ask
-        from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
-        from airflow_provider_bkitsm.itsm.form import UNSTORABLE, is_storable
 
         policy = self.hook.verdict_policy(**self.policy_settings() | self.duties)
         form, names = self.form(tag, question), {"service_id": question.service_id}

@@ -19,9 +19,11 @@ from airflow_provider_bkitsm.deferral import (
     check_poke_interval,
     read_reminders,
 )
+from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.duties import check_min_approvers
 from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmTicketNotFoundError, ItsmUnavailableError
 from airflow_provider_bkitsm.itsm.reminders import Times, WorkingHours
+from airflow_provider_bkitsm.itsm.wait import MISSING_LOOKS, Done, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     OnAbandoned,
@@ -219,7 +221,6 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def _take_up(self, context: Context) -> None:
         """Learn which task this is, and its ticket's number by the store where a clean-up has deleted the XCom."""
-        from airflow_provider_bkitsm.itsm.wait import ticket_number
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
         from airflow_provider_bkitsm.tickets.waits import NUMBER_KEPT
 
@@ -246,8 +247,6 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def own_ticket(self, remembered: Mapping[str, Any]) -> str | None:
         """Return the number as it is rendered now; None where it is gone since the wait began."""
-        from airflow_provider_bkitsm.itsm.wait import ticket_number
-
         try:
             return super().own_ticket(remembered) or ticket_number(self.ticket_sn)
         except ItsmError as error:
@@ -267,7 +266,6 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         """Ask ITSM once. While it cannot be reached the wait goes on, up to the sensor's ``timeout``."""
         from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
         from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
-        from airflow_provider_bkitsm.itsm.wait import Done, Wait, ticket_number
         from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
 
         sn = ticket_number(self.ticket_sn)
@@ -303,8 +301,6 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def _is_missing_for_good(self, context: Context) -> bool:
         """Whether ITSM has not known the number for so many looks; in reschedule mode, for their time."""
-        from airflow_provider_bkitsm.itsm.wait import MISSING_LOOKS
-
         self._missing += 1
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         if first is None:
@@ -313,9 +309,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
 
     def _look_closer(self, sn: str) -> datetime | None:
         """Return an open ticket's deadline; warn of one that asks nobody."""
-        from airflow_provider_bkitsm.itsm.dialect import ask
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
-        from airflow_provider_bkitsm.itsm.wait import approval_time
         from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
 
         info, timeout = self.hook.run(ask(lambda itsm: itsm.info(sn))), approval_time(self.approval_timeout)

@@ -20,7 +20,7 @@ from airflow_provider_bkitsm.hooks.connection import DIALECTS
 from airflow_provider_bkitsm.itsm.dialect import FIRST, another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.duties import JOINED_BY, REQUESTER
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
-from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere, open_approval_store
+from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere, installation, open_approval_store
 from airflow_provider_bkitsm.tickets.ownership import (
     AwaitedTicket,
     Ownership,
@@ -314,8 +314,6 @@ def _rounds(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[int, st
     address (a worker tells the two apart, since a worker has opened the ticket); and who asks in those rounds that
     have joined another one's ticket.
     """
-    from airflow_provider_bkitsm.tickets.approval_store import installation
-
     found_rows = connection.execute(_rounds_of_task(), _task(ticket))
     # MySQL overlooks spaces at a text's end, and whoever starts a run may choose its id.
     rows = [row for row in found_rows if (row.dag_id, row.run_id, row.task_id) == tuple(_task(ticket).values())]
@@ -387,8 +385,6 @@ def _applications(connection: Connection, ticket: AwaitedTicket) -> tuple[dict[i
 
 def _is_elsewhere(where: str | None) -> bool:
     """Whether something is of another installation; None: the version before did not say."""
-    from airflow_provider_bkitsm.tickets.approval_store import installation
-
     return where not in (None, installation())
 
 
@@ -442,8 +438,6 @@ def _first(
     connection: Connection, queries: Iterable[Select[Any]], values: Mapping[str, str]
 ) -> tuple[TicketOwner | None, Mapping[str, Any] | None]:
     """Return who opened a ticket and with what request, by the first query that finds a record."""
-    from airflow_provider_bkitsm.tickets.approval_store import installation
-
     for query in queries:
         row = connection.execute(query, {**values, "installation": installation()}).first()
         if row is not None and row.dag_id is not None:

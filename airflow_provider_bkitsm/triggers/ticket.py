@@ -25,6 +25,11 @@ from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, a
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket
+from airflow_provider_bkitsm.tickets.ownership_records import (
+    read_opened_at,
+    read_opened_ticket,
+    read_stored_dialect,
+)
 from airflow_provider_bkitsm.tickets.round_end import WaitingTask
 from airflow_provider_bkitsm.tickets.waits import (
     NOT_MADE_UP_FOR,
@@ -368,8 +373,6 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
     def _recorded_number(self) -> str | None:
         """Return the number of the ticket that the opener has opened, or that this try has waited for. Blocks."""
-        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket
-
         reason, found = NUMBER_LOST, read_opened_ticket(self._awaited())
         if found is None:
             key = wait_key(**self._task_key())
@@ -383,7 +386,6 @@ class ItsmTicketTrigger(VerdictPolicyMixin, BaseTrigger):
 
         The time is by our own clock, by which a deadline is counted: ITSM's may differ.
         """
-        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at, read_stored_dialect
 
         def read() -> tuple[datetime | None, str | None]:
             opened = read_opened_at(sn, self.bkitsm_conn_id) if self._needs_opening else None
