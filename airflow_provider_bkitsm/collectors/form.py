@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -93,18 +93,8 @@ def detail_text(
 
 
 def digests_in(value: Any) -> set[str]:
-    """Return every whole digest that a field's value holds, at whatever depth."""
+    """Return every whole digest that a field's value holds, at whatever depth; one alone proves nothing."""
     return {found for text in _texts(value) for found in _DIGEST.findall(text)}
-
-
-def shown_digests(fields: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return every whole digest that any field value of a ticket holds; one of them alone proves nothing."""
-    return {found for field in fields for found in digests_in(field.get("value"))}
-
-
-def shows_digest(fields: Iterable[Mapping[str, Any]], digest: str) -> bool:
-    """Whether any field value of a ticket holds this digest, whole."""
-    return digest in shown_digests(fields)
 
 
 def is_detail_of(value: Any, *, etl_payload: Mapping[str, Any], digest: str) -> bool:

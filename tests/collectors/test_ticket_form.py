@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_bkitsm.collectors.clean_config import digest
 from airflow_provider_bkitsm.collectors.errors import CollectItsmDigestMismatch
-from airflow_provider_bkitsm.collectors.form import shows_digest
+from airflow_provider_bkitsm.collectors.form import digests_in
 from airflow_provider_bkitsm.collectors.service_check import FieldPlan, plan_fields
 from airflow_provider_bkitsm.collectors.ticket_form import Question, check_approved_form, submit_form
 from airflow_provider_bkitsm.itsm.errors import ItsmInvalidRequestError
@@ -60,7 +60,7 @@ def test_every_field_of_the_log_services_form_is_filled() -> None:
         "approvals": "alice,bob",
         "apply_reason": "why",
     }
-    assert shows_digest([{"value": detail}], digest(PAYLOAD))
+    assert digests_in(detail) == {digest(PAYLOAD)}
     assert isinstance(detail, dict), "ITSM escapes a text, which its page then cannot parse"
 
 

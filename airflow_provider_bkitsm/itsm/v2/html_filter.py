@@ -94,14 +94,6 @@ def as_stored(value: Any, field_type: str) -> Any:
     return str(value)
 
 
-def stored_form(fields: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
-    """Return what ITSM stores of a whole form, value by key.
-
-    :param types: field types by key; a key without a type counts as a STRING, as ``title`` is.
-    """
-    return {key: as_stored(value, types.get(key, TITLE_TYPE)) for key, value in fields.items()}
-
-
 def stored_title(title: str) -> str:
     """Return a title as ITSM stores it once the ticket's flow has started.
 

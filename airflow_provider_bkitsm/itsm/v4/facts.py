@@ -7,7 +7,6 @@ confidence is changed here, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -108,14 +107,3 @@ FACTS: dict[str, Fact] = {
     for confidence, facts in _MARKS.items()
     for key, text, sources in facts
 }
-
-
-def facts_of(keys: Iterable[str]) -> tuple[Fact, ...]:
-    """Return the named facts, those that are least sure first.
-
-    :raises KeyError: there is no such fact.
-    """
-    order = list(Confidence)
-    return tuple(
-        sorted((FACTS[key] for key in set(keys)), key=lambda one: (-order.index(one.confidence), one.key))
-    )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_bkitsm.itsm.v4.facts import Confidence, facts_of
-from tests.conformance.v4.cases import CASES
+from airflow_provider_bkitsm.itsm.v4.facts import Confidence
+from tests.conformance.v4.cases import CASES, facts_of
 
 _HERE = Path(__file__).parent
 _FOLDERS = (_HERE, _HERE.parents[1] / "itsm" / "v4")

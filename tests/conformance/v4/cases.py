@@ -7,11 +7,23 @@ are those of ``itsm/v4/facts.py``. A case without a source is assumed: a real se
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
 
-from airflow_provider_bkitsm.itsm.v4.facts import Confidence, Fact, facts_of
+from airflow_provider_bkitsm.itsm.v4.facts import FACTS, Confidence, Fact
+
+
+def facts_of(keys: Iterable[str]) -> tuple[Fact, ...]:
+    """Return the named facts, those that are least sure first.
+
+    :raises KeyError: there is no such fact.
+    """
+    order = list(Confidence)
+    return tuple(
+        sorted((FACTS[key] for key in set(keys)), key=lambda one: (-order.index(one.confidence), one.key))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_bkitsm.itsm.v4.facts import FACTS, Confidence, facts_of
+from airflow_provider_bkitsm.itsm.v4.facts import FACTS, Confidence
 from tests.conformance.v4.__main__ import report
-from tests.conformance.v4.cases import CASES
+from tests.conformance.v4.cases import CASES, facts_of
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2] / "airflow_provider_bkitsm"
