@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 Language = Literal["en", "zh"]
 
-LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+_LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """Variables that name a process' language. The first that is set and not empty counts, as everywhere in POSIX."""
 
 
@@ -101,5 +101,5 @@ def spell_what_output_lacks() -> None:
 
 def language_of(environment: Mapping[str, Any]) -> Language:
     """Return the language of a process by its environment: Chinese for a locale that begins with ``zh``."""
-    named = next((value for name in LOCALE_VARIABLES if (value := environment.get(name))), "")
+    named = next((value for name in _LOCALE_VARIABLES if (value := environment.get(name))), "")
     return "zh" if str(named).lower().startswith("zh") else "en"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _TITLE = "title"
 # Of the digest of what runs, among the differences.
-DIGEST_KEY = "digest"
+_DIGEST_KEY = "digest"
 
 
 class Match(StrEnum):
@@ -150,7 +150,7 @@ def _runs_digest(own: ApprovalRecord) -> str:
 def _other_digest(digest: str, runs: str) -> tuple[FieldDifference, ...]:
     if not runs or runs == digest:
         return ()
-    return (FieldDifference(key=DIGEST_KEY, sent=digest, now=runs),)
+    return (FieldDifference(key=_DIGEST_KEY, sent=digest, now=runs),)
 
 
 def _sent_rows(form: Mapping[str, Any]) -> Iterable[FormRow]:

@@ -254,7 +254,7 @@ def status_of(wait: ApprovalWait, live: TicketSnapshot | None) -> Status | Outco
     """Return the status of an approval. Only the verdict that the task ended with is a decision."""
     if wait.state == _DEFERRED:
         return _status_while_waiting(live)
-    outcome = outcome_of(wait.verdict)
+    outcome = _outcome_of(wait.verdict)
     if outcome is not None and outcome.is_final:
         return outcome
     return Status.RESUMING if wait.state in _AFTER_THE_WAIT else Status.ENDED
@@ -272,7 +272,7 @@ def _status_while_waiting(live: TicketSnapshot | None) -> Status:
     return Status.SUSPENDED if live.progress is Progress.SUSPENDED else Status.WAITING
 
 
-def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
+def _outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
     """Read a verdict's outcome; None when there is none."""
     try:
         return Outcome(text((verdict or {}).get("outcome")))
@@ -282,7 +282,7 @@ def outcome_of(verdict: Mapping[str, Any] | None) -> Outcome | None:
 
 def _reason_code(verdict: Mapping[str, Any]) -> str:
     """Return the code of a verdict's reason. Without a known code the text decides, as in the first version."""
-    outcome = outcome_of(verdict)
+    outcome = _outcome_of(verdict)
     stored = text(verdict.get("reason_code"))
     if stored in set(Reason):
         return stored

@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome
 
 MOST_TASKS = 100
 """How many tasks are listed below one ticket."""
-MOST_PEOPLE = 500
+_MOST_PEOPLE = 500
 """How many names the filter by person offers."""
 
 # The status of a ticket whose tasks differ is the first of these: what is open, then what may be relied on least.
@@ -122,7 +122,7 @@ class TicketRow:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; times in ISO 8601."""
         values = self.lead.as_dict()
-        tasks = [task_of(row) for row in self.tasks[:MOST_TASKS]]
+        tasks = [_task_of(row) for row in self.tasks[:MOST_TASKS]]
         for name in (*vars(self.lead.task), "triggered_by", "registered_at"):
             del values[name]
         return {
@@ -138,7 +138,7 @@ class TicketRow:
         }
 
 
-def task_of(row: Row) -> dict[str, Any]:
+def _task_of(row: Row) -> dict[str, Any]:
     """Return what stands below a ticket of one of its tasks."""
     return {
         **vars(row.task),
@@ -214,7 +214,7 @@ def _matching(rows: Iterable[Row], wanted: Wanted, viewer: Viewer | None) -> lis
 
 def _people(rows: Iterable[Row]) -> tuple[str, ...]:
     names = (name for row in rows for name in (*row.approvers, *row.decided_by, *row.asked_by))
-    return values_of(names)[:MOST_PEOPLE]
+    return values_of(names)[:_MOST_PEOPLE]
 
 
 _SORTED_BY: Mapping[Sort, Callable[[TicketRow], Any]] = {

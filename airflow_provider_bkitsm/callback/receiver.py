@@ -49,9 +49,9 @@ T = TypeVar("T")
 # For one reading of a ticket. ITSM may still be busy with the call that caused the callback.
 ITSM_SECONDS = 60.0
 # A refusal that made Airflow read a connection is answered this long after its arrival, whatever was found.
-LOOKUP_SECONDS = 0.1
+_LOOKUP_SECONDS = 0.1
 # How often the same refusal is logged; each is counted.
-LOG_SECONDS = 1.0
+_LOG_SECONDS = 1.0
 # How many callbacks are received at once. More are answered "not now" before anything is read.
 RECEIVED_LIMIT = 500
 
@@ -222,7 +222,7 @@ class Receiver:
         needs_none = connection.gateway and not connection.gateway.dialect.capabilities.signed_address
         if needs_none and await self._was_chosen(claim.conn_id, claim.tag, notice.token):
             return connection
-        await self._connections.conceal(connection, LOOKUP_SECONDS)
+        await self._connections.conceal(connection, _LOOKUP_SECONDS)
         return None
 
     async def _was_chosen(self, conn_id: str, tag: str, token: str) -> bool:
@@ -235,7 +235,7 @@ class Receiver:
             connection = await read(claim.conn_id)
             if is_signed(connection.keys, claim, signature):
                 return connection
-        await self._connections.conceal(connection, LOOKUP_SECONDS)
+        await self._connections.conceal(connection, _LOOKUP_SECONDS)
         return None
 
     async def _connection(self, conn_id: str, *, sn: str) -> RememberedConnection:
@@ -329,10 +329,10 @@ class Receiver:
         """Count and log the result on which ITSM is answered. Nothing that an unproved callback holds is logged.
 
         So of an error only its type and its lines of code are: its text may quote what the callback holds.
-        A flood of refusals is counted, and logged once in ``LOG_SECONDS``.
+        A flood of refusals is counted, and logged once in ``_LOG_SECONDS``.
         """
         now, why = self._clock(), f" ({type(error).__name__})" if error else ""
-        if check is None and now - self._logged.get(result, 0.0) >= LOG_SECONDS:
+        if check is None and now - self._logged.get(result, 0.0) >= _LOG_SECONDS:
             self._logged[result] = now
             where = "".join(traceback.format_tb(error.__traceback__)).rstrip() if error else ""
             log.log(

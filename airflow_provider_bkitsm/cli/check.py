@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.translation import Text, reader_language, verbatim
 from airflow_provider_bkitsm.version_compat import AirflowNotFoundException
 
-CHECK_SECONDS = 45.0
+_CHECK_SECONDS = 45.0
 """How long one check may take."""
 
 _LOG_PLATFORM = Text("log platform")
@@ -34,7 +34,7 @@ _LOG_PLATFORM = Text("log platform")
 def check(args: Namespace) -> None:
     """Print a line for each finding; exit with 1 if one is wrong."""
     findings = []
-    for one in check_all(
+    for one in _check_all(
         args.bkitsm_conn_id, with_ticket=args.ticket, approver=args.approver, bklog_conn_id=args.bklog_conn_id
     ):
         findings.append(one)
@@ -46,7 +46,7 @@ def check(args: Namespace) -> None:
         sys.exit(NOT_DONE)
 
 
-def check_all(
+def _check_all(
     conn_id: str, *, with_ticket: bool = False, approver: str | None = None, bklog_conn_id: str | None = None
 ) -> Iterator[Finding]:
     """Yield the findings about a connection, about the log platform's and about this Airflow."""
@@ -65,14 +65,14 @@ def _looks(
         yield from itsm.looks()
         if with_ticket and itsm.answers:
             yield Text("test ticket"), partial(try_ticket, itsm.hook, approver)
-    yield _LOG_PLATFORM, partial(check_log_platform, bklog_conn_id)
+    yield _LOG_PLATFORM, partial(_check_log_platform, bklog_conn_id)
     yield Text("store"), check_store
     yield Text("plugin"), partial(check_plugin, connection.gateway)
     yield Text("callback"), partial(check_callback, connection.gateway)
     yield Text("roles"), check_roles
 
 
-def check_log_platform(conn_id: str | None) -> list[Finding]:
+def _check_log_platform(conn_id: str | None) -> list[Finding]:
     """Let the log platform answer a read, as the connection's Test button does.
 
     :param conn_id: None for the default, which a site without log collectors does not have.
@@ -90,7 +90,7 @@ def check_log_platform(conn_id: str | None) -> list[Finding]:
     return [wrong(_LOG_PLATFORM, verbatim(sentence), Text("mend what the message names in that connection"))]
 
 
-def bounded(name: Text, look: Look, seconds: float = CHECK_SECONDS) -> list[Finding]:
+def bounded(name: Text, look: Look, seconds: float = _CHECK_SECONDS) -> list[Finding]:
     """Return what a check finds; one that fails or takes too long is a finding itself.
 
     The thread is not waited for at the end of the process: a driver may hang for as long as it likes.

@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.translation import Text, verbatim
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.itsm.models import FlowStep, ListedService, Service, ServiceField
 
-SHIPPED = "collector_service.json"
+_SHIPPED = "collector_service.json"
 # A stand-in for the application that a plan is made for.
 _ANY_APPLICATION: dict[str, Any] = {
     "payload": {"retention": 7, "allocation_min_days": 0},
@@ -175,7 +175,7 @@ def _service_to_import(args: Namespace) -> dict[str, Any]:
 
 def shipped_service() -> dict[str, Any]:
     """Return the shipped service's export."""
-    file = resources.files("airflow_provider_bkitsm.itsm").joinpath(SHIPPED)
+    file = resources.files("airflow_provider_bkitsm.itsm").joinpath(_SHIPPED)
     return dict(json.loads(file.read_text("utf-8")))
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
-FOR_ALL = "collect_itsm"
-FOR_BUSINESSES = "collect_itsm_businesses"
+_FOR_ALL = "collect_itsm"
+_FOR_BUSINESSES = "collect_itsm_businesses"
 
 _STATES = {"on": True, "off": False}
 _BUSINESS = re.compile(r"\s*(-?[0-9]{1,18})\s*=\s*(\w+)\s*")
@@ -36,11 +36,11 @@ def gate(for_all: str, for_businesses: str, *, bk_biz_id: int) -> Gate:
     :param for_businesses: exceptions such as ``2=off, 5=on``; empty for none.
     :raises ItsmConfigurationError: one of them cannot be read, even if the other alone would decide.
     """
-    default, exceptions = _state(FOR_ALL, for_all), dict(_exceptions(for_businesses))
+    default, exceptions = _state(_FOR_ALL, for_all), dict(_exceptions(for_businesses))
     if bk_biz_id in exceptions:
-        state, name = exceptions[bk_biz_id], f"{FOR_BUSINESSES} has {bk_biz_id}"
+        state, name = exceptions[bk_biz_id], f"{_FOR_BUSINESSES} has {bk_biz_id}"
     else:
-        state, name = default, FOR_ALL
+        state, name = default, _FOR_ALL
     return Gate(is_on=state, setting=f"[bkitsm] {name} = {'on' if state else 'off'}")
 
 
@@ -49,12 +49,12 @@ def _exceptions(text: str) -> Iterator[tuple[int, bool]]:
     for entry in text.split(",") if text.strip() else ():
         found = _BUSINESS.fullmatch(entry)
         if found is None:
-            raise _unreadable(FOR_BUSINESSES, text, f"{entry.strip()!r} is no entry such as 2=off")
+            raise _unreadable(_FOR_BUSINESSES, text, f"{entry.strip()!r} is no entry such as 2=off")
         business = int(found[1])
         if business in seen:
-            raise _unreadable(FOR_BUSINESSES, text, f"business {business} is in it twice")
+            raise _unreadable(_FOR_BUSINESSES, text, f"business {business} is in it twice")
         seen.add(business)
-        yield business, _state(FOR_BUSINESSES, found[2])
+        yield business, _state(_FOR_BUSINESSES, found[2])
 
 
 def _state(name: str, text: str) -> bool:

@@ -35,7 +35,7 @@ from airflow_provider_bkitsm.collectors.rules import (
     read_payload,
 )
 
-FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
+_FIELD_TYPES = ("string", "int", "long", "double", "object", "flattened", "nested")
 EPOCHS = ("epoch_millis", "epoch_second", "epoch_minute", "epoch_micros")
 """The platform's only time formats of numbers: ``epoch_nanos`` is a format of texts."""
 
@@ -251,8 +251,8 @@ def _column(field: Mapping[str, Any], prefix: str, payload: Mapping[str, Any]) -
     if not _is_live(field):
         return
     field_type = field.get("field_type")
-    if isinstance(field_type, str) and field_type and field_type not in FIELD_TYPES:
-        types = ", ".join(FIELD_TYPES)
+    if isinstance(field_type, str) and field_type and field_type not in _FIELD_TYPES:
+        types = ", ".join(_FIELD_TYPES)
         yield f"{prefix}field_type must be one of {types}, not {quoted(field_type)}: that becomes a string"
     yield from _column_name(field, prefix, payload)
 

@@ -15,7 +15,7 @@ from airflow_provider_bkitsm.collectors.current_config import present_clean_conf
 from airflow_provider_bkitsm.collectors.errors import InvalidCleanConfig
 from airflow_provider_bkitsm.collectors.form import capacity_gb
 
-STORAGE_KEYS = ("retention", "allocation_min_days", "storage_replies", "es_shards")
+_STORAGE_KEYS = ("retention", "allocation_min_days", "storage_replies", "es_shards")
 """Days kept, days until data moves to slower nodes, copies besides the first, shards."""
 
 _DEFAULT_REPLIES = 1
@@ -25,15 +25,15 @@ _NO_TICKET = "No ticket was opened"
 def changed_storage(detail: Mapping[str, Any], wanted: Mapping[str, int | None]) -> dict[str, Any]:
     """Return the payload that changes a collector's storage and nothing else.
 
-    :param wanted: new values by key of ``STORAGE_KEYS``; None leaves one as it is.
+    :param wanted: new values by key of ``_STORAGE_KEYS``; None leaves one as it is.
     :raises InvalidCleanConfig: the collector has no ETL yet or is stopped, nothing would change, or the platform
         would refuse the change.
     :raises CollectorStorageUnknown: the platform did not know the storage just then.
     """
-    unknown = sorted(set(wanted) - set(STORAGE_KEYS))
+    unknown = sorted(set(wanted) - set(_STORAGE_KEYS))
     if unknown:
         raise InvalidCleanConfig(
-            f"storage takes {', '.join(STORAGE_KEYS)}, not {', '.join(unknown)}. {_NO_TICKET}",
+            f"storage takes {', '.join(_STORAGE_KEYS)}, not {', '.join(unknown)}. {_NO_TICKET}",
             problems=[f"{key}: is not of the storage" for key in unknown],
         )
     before = present_clean_config(detail)
@@ -79,7 +79,7 @@ def storage_rows(
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return which parts of the clean config differ, those of the storage first."""
-    keys = [*STORAGE_KEYS, *sorted({*before, *after} - set(STORAGE_KEYS))]
+    keys = [*_STORAGE_KEYS, *sorted({*before, *after} - set(_STORAGE_KEYS))]
     return [key for key in keys if key in after and before.get(key) != after[key]]
 
 

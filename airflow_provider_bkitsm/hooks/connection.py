@@ -81,12 +81,12 @@ def read_extra(text: str | None) -> dict[str, Any]:
         extra = None
     if not isinstance(extra, dict):
         raise ValueError("extra must be a JSON object")
-    given = {name: value for name, value in extra.items() if not is_blank(value)}
+    given = {name: value for name, value in extra.items() if not _is_blank(value)}
     prefixed = [name for name in given if name.startswith("extra__")]
     return {name.split("__", 2)[-1]: given.pop(name) for name in prefixed} | given
 
 
-def is_blank(value: object) -> bool:
+def _is_blank(value: object) -> bool:
     """Whether an entry is blank: forms write null, URIs and JSON texts also an empty text."""
     return value is None or (isinstance(value, str) and not value.strip())
 
@@ -100,7 +100,7 @@ def secrets_of(extra: Mapping[str, Any]) -> list[str]:
     proxy = extra.get("proxy")
     if isinstance(proxy, str):
         found += _proxy_secrets(proxy.strip())
-    plain = (secret for secret in found if not is_blank(secret) and not isinstance(secret, dict | list))
+    plain = (secret for secret in found if not _is_blank(secret) and not isinstance(secret, dict | list))
     return [str(secret).strip() for secret in plain]
 
 
@@ -203,7 +203,7 @@ class Gateway:
     def text(self, name: str) -> str | None:
         """Return an entry of the connection's extra as text; None when absent or blank."""
         value = self.extra.get(name)
-        if is_blank(value):
+        if _is_blank(value):
             return None
         if isinstance(value, dict | list):
             raise self.wrong(name, "a text")

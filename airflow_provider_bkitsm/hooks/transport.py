@@ -96,7 +96,7 @@ def reason_of(error: BaseException) -> str:
     from airflow_provider_bkitsm.hooks.limits import UnreadableAnswerError
 
     kind = type(error).__name__
-    for cause in causes(error):
+    for cause in _causes(error):
         if isinstance(cause, UnreadableAnswerError):
             return f"the answer cannot be read: {cause}"
         if isinstance(cause, ssl.SSLError):
@@ -108,7 +108,7 @@ def reason_of(error: BaseException) -> str:
     return kind
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all its causes, the members of groups included."""
     left, seen = [error], set()
     while left:

@@ -111,7 +111,7 @@ class WorkingHours:
         return day.weekday() in self._days and day not in self._holidays
 
 
-def read_hours(given: WorkingHours | Mapping[str, Any] | None) -> WorkingHours | None:
+def _read_hours(given: WorkingHours | Mapping[str, Any] | None) -> WorkingHours | None:
     """Return working hours that are given as such, or as a mapping of their arguments.
 
     :raises ItsmConfigurationError: see :class:`WorkingHours`.
@@ -211,7 +211,7 @@ def read_plan(
     return ReminderPlan(
         remind_after=tuple(sorted(set(each))),
         escalate_after=None if escalate_after is None else _seconds("escalate_after", escalate_after),
-        hours=read_hours(hours),
+        hours=_read_hours(hours),
     )
 
 

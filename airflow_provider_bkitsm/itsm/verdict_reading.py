@@ -85,7 +85,7 @@ def judge_by_log(row: TicketState, entries: tuple[LogEntry, ...], policy: Verdic
     if policy.verdict_field is not None or asks_who:
         info = about_ticket(row.sn, (yield from ask(lambda itsm: itsm.info(row.sn))))
         if policy.verdict_field is not None:
-            answer = field_answer(value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
+            answer = field_answer(_value_of(info.fields, policy.verdict_field), wanted=policy.verdict_value)
         if asks_who:
             policy = replace(policy, requester=info.creator or None)
     proof = _proof(entries, policy)
@@ -129,7 +129,7 @@ def rows_by_ticket(
     return seen
 
 
-def value_of(fields: Iterable[FormField], key: str) -> Any:
+def _value_of(fields: Iterable[FormField], key: str) -> Any:
     """Return the value of a form field; None if there is none, or two that differ."""
     values = [field.value for field in fields if field.key == key]
     return values[0] if values and all(value == values[0] for value in values) else None

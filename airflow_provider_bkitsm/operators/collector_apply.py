@@ -134,7 +134,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
 
         collector = self.collector()
         self._take_requester(context)
-        gate = read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
+        gate = _read_gate(number("bk_biz_id", collector.get("bk_biz_id") or self.bk_biz_id))
         check_eligible(collector)
         payload = self._checked(collector)
         intent = {"payload": payload, "tag": uuid.uuid4().hex, "owner": this_task(context)}
@@ -402,7 +402,7 @@ class CollectorApplyOperator(VerdictReadingOperator, SkipSensorsMixin):
         )
 
 
-def read_gate(bk_biz_id: int) -> Gate:
+def _read_gate(bk_biz_id: int) -> Gate:
     """Read from Airflow's configuration whether a business needs approvals.
 
     :raises ItsmConfigurationError: it cannot be read as on or off.

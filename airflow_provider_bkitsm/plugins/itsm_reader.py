@@ -89,7 +89,7 @@ class ItsmReader:
         answers = self._answers[conn_id]
         try:
             async with asyncio.timeout(ITSM_SECONDS):
-                answer = await self._ask(conn_id, question, gateways or shared_gateways())
+                answer = await self._ask(conn_id, question, gateways or _shared_gateways())
         except (ItsmError, TimeoutError) as error:
             log.warning("ITSM could not be asked on %s: %s", conn_id, str(error) or "no answer in time")
             if self._answers[conn_id] == answers:
@@ -113,7 +113,7 @@ class ItsmReader:
             return await question(hook)
 
 
-def shared_gateways() -> SharedCache[Gateway | None]:
+def _shared_gateways() -> SharedCache[Gateway | None]:
     """Return the connections of one look at a page, each read once."""
     return SharedCache(math.inf)
 
@@ -174,7 +174,7 @@ class TicketCache:
         for conn_id, sn in dict.fromkeys(tickets):
             if conn_id and sn:
                 wanted[conn_id].append(sn)
-        gateways = shared_gateways()
+        gateways = _shared_gateways()
         for conn_id, sns in wanted.items():
             if not self._itsm.is_paused(conn_id):
                 self._start_searches(conn_id, sns, gateways)

@@ -214,7 +214,7 @@ def _notify(kind: type[Any], kwargs: dict[str, Any], reminder: Reminder) -> None
     """Make a notifier and have it send: by ``notify``, or where it has only that by ``async_notify``."""
     from airflow.sdk.bases.notifier import BaseNotifier
 
-    context = context_of(reminder)
+    context = _context_of(reminder)
     notifier = kind(**kwargs)
     if not isinstance(notifier, BaseNotifier) or type(notifier).notify is not BaseNotifier.notify:
         notifier(context)
@@ -251,7 +251,7 @@ def _taken(function: Callable[..., Any], more: Mapping[str, Any]) -> dict[str, A
     return {name: value for name, value in more.items() if name in parameters}
 
 
-def context_of(reminder: Reminder) -> Any:
+def _context_of(reminder: Reminder) -> Any:
     """Return the context that a notifier gets: the reminder, and the task's names where any context has them."""
     names = {name: getattr(reminder, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
     ti = SimpleNamespace(**names, state="deferred", log_url=reminder.airflow_url, try_number=1)

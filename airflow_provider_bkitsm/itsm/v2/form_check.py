@@ -343,11 +343,11 @@ def _refusal(
 ) -> ItsmInvalidRequestError:
     lines = [f"- {key}: {problem}" for key, problem in problems]
     if set(form) ^ set(by_key):
-        lines += ["The service's fields:", *(f"  {described_field(field)}" for field in by_key.values())]
+        lines += ["The service's fields:", *(f"  {_described_field(field)}" for field in by_key.values())]
     return ItsmInvalidRequestError("the ticket's form cannot be sent; no ticket was opened:").with_lines(lines)
 
 
-def described_field(field: ServiceField) -> str:
+def _described_field(field: ServiceField) -> str:
     """Return a field's key with its name, type, whether it is required, and its choices."""
     name = f" ({field.name})" if field.name and field.name != field.key else ""
     facts = [field.type or "of unknown type", "required" if _is_required(field) else "optional"]

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from html import escape, unescape
 from typing import Any
 
-RAW_TYPES = frozenset({"TEXT", "FILE"})
+_RAW_TYPES = frozenset({"TEXT", "FILE"})
 """Field types whose texts ITSM stores as they are."""
 
-OBJECT_TYPES = frozenset({"CUSTOM-FORM", "TABLE"})
+_OBJECT_TYPES = frozenset({"CUSTOM-FORM", "TABLE"})
 """Field types whose objects and lists ITSM stores as they are; of other types it stores Python's text of them."""
 
 TITLE_TYPE = "STRING"
@@ -88,8 +88,8 @@ def as_stored(value: Any, field_type: str) -> Any:
     :param value: as ``create_ticket`` is given it; whether ITSM accepts it is not checked.
     """
     if isinstance(value, str):
-        return value if field_type in RAW_TYPES else filtered(value)
-    if value is None or field_type in OBJECT_TYPES:
+        return value if field_type in _RAW_TYPES else filtered(value)
+    if value is None or field_type in _OBJECT_TYPES:
         return value
     return str(value)
 
@@ -107,7 +107,7 @@ def as_plain(text: str, field_type: str) -> str:
 
     Else tags vanish from it, such as the names of groups in a regular expression, ``(?P<level>...)``.
     """
-    return text if field_type in RAW_TYPES else escape(text, quote=False)
+    return text if field_type in _RAW_TYPES else escape(text, quote=False)
 
 
 def as_shown(text: str) -> str:
@@ -120,7 +120,7 @@ def as_shown(text: str) -> str:
 
 def value_as_shown(value: Any, field_type: str) -> Any:
     """Return what people meant by the stored value of a field of this type; anything but a text as it is."""
-    if field_type in RAW_TYPES or not isinstance(value, str):
+    if field_type in _RAW_TYPES or not isinstance(value, str):
         return value
     return as_shown(value)
 

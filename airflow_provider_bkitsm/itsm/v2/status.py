@@ -51,7 +51,7 @@ def read_status(status: models.TicketStatus) -> inner.TicketStatus:
     return inner.TicketStatus(
         current_status=status.current_status,
         progress=progress_of(status.current_status),
-        current_steps=tuple(map(read_step, status.current_steps)),
+        current_steps=tuple(map(_read_step, status.current_steps)),
         ticket_url=status.ticket_url,
         iframe_ticket_url=status.iframe_ticket_url,
     )
@@ -68,7 +68,7 @@ def read_info(info: models.TicketInfo) -> inner.TicketInfo:
         creator=info.creator,
         service_id=info.service_id,
         ended_at=info.end_at,
-        current_steps=tuple(map(read_step, info.current_steps)),
+        current_steps=tuple(map(_read_step, info.current_steps)),
         fields=tuple(map(read_field, info.fields)),
         ticket_url=info.ticket_url,
         iframe_ticket_url=info.iframe_ticket_url,
@@ -95,7 +95,7 @@ def read_log(logs: models.TicketLogs) -> inner.TicketLog:
     return inner.TicketLog(sn=logs.sn, entries=tuple(map(read_entry, logs.logs)))
 
 
-def read_step(step: models.Step) -> inner.Step:
+def _read_step(step: models.Step) -> inner.Step:
     """Return a current step; the one of the submission is open to all, and names nobody."""
     return inner.Step(
         key=str(step.state_id),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 
-DEFAULT_ZONE = "Asia/Shanghai"
+_DEFAULT_ZONE = "Asia/Shanghai"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class V4Settings:
     content_key: str = "content"
     approvers_key: str = "approvers"
     client_ref_key: str = "client_ref"
-    time_zone: str = DEFAULT_ZONE
+    time_zone: str = _DEFAULT_ZONE
     signs_address: bool = True
 
     @property
@@ -77,7 +77,7 @@ def read_settings(entry: Callable[[str], str | None]) -> V4Settings:
     try:
         _ = settings.zone
     except (ValueError, OSError, LookupError):
-        raise _wrong(f"extra 'time_zone' must be the name of a time zone, such as {DEFAULT_ZONE}") from None
+        raise _wrong(f"extra 'time_zone' must be the name of a time zone, such as {_DEFAULT_ZONE}") from None
     return settings
 
 
