@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider_bkitsm.collectors.errors import CollectItsmConflict
 from airflow_provider_bkitsm.itsm.errors import ItsmError
@@ -246,8 +247,6 @@ class CollectorReconcileOperator(ReadsStoredVerdict, CollectorStoreMixin, BaseOp
 
 def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str | None:
     """Ask Airflow for the state of a run: ``_GONE`` for no such run, None where Airflow gives no answer."""
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
     try:
         state = ti.get_dagrun_state(dag_id, run_id)
     except AirflowRuntimeError as error:
@@ -260,8 +259,6 @@ def _run_state(ti: RuntimeTaskInstanceProtocol, dag_id: str, run_id: str) -> str
 
 def _is_deleted(ti: RuntimeTaskInstanceProtocol, owner: Owner | None) -> bool:
     """Ask Airflow whether the task that applied was deleted; False where Airflow gives no answer."""
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
     if owner is None:
         return False
     task = {"dag_id": owner.dag_id, "run_ids": [owner.run_id], "task_ids": [owner.task_id]}

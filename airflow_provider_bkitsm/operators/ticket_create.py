@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -369,8 +370,6 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
         return self.service_id or self.hook.gateway.service or None
 
     def _subject(self, context: Context, *, shared: bool = False) -> Subject:
-        from dataclasses import replace
-
         from airflow_provider_bkitsm.tickets.approval import Subject
         from airflow_provider_bkitsm.tickets.approval_store import installation
 
