@@ -16,7 +16,7 @@ from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason, reason_code
 from airflow_provider_bkitsm.itsm.verdict import SeenBy, moment
 
 if TYPE_CHECKING:
-    from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
+    from airflow_provider_bkitsm.tickets.opening_records import SentTicket
 
 
 def wait_of(waits: Sequence[ApprovalWait], task: TaskKey) -> ApprovalWait | None:

@@ -40,7 +40,7 @@ from airflow_provider_bkitsm.translation import Text, verbatim
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.approvals.rows import Ticket
     from airflow_provider_bkitsm.approvals.snapshot import TicketSnapshot
-    from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
+    from airflow_provider_bkitsm.tickets.opening_records import SentTicket
 
 _RECENT = timedelta(days=30)
 # Open tickets of which no triggerer has noted who is asked: so many are read from ITSM.
@@ -141,7 +141,7 @@ def _waits() -> list[ApprovalWait]:
 
 def _sent(of: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
     """Return what the records say of tickets; nothing while the store is down, and the store is never made."""
-    from airflow_provider_bkitsm.tickets.ownership_records import read_sent_tickets
+    from airflow_provider_bkitsm.tickets.opening_records import read_sent_tickets
 
     if not has_store():
         return {}

@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.store import AuditEntry, CollectorStore
-    from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
+    from airflow_provider_bkitsm.tickets.opening_records import SentTicket
 
 
 MOST_COLLECTORS = 2000
@@ -146,7 +146,7 @@ class SentTickets:
 
 
 def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
-    from airflow_provider_bkitsm.tickets.ownership_records import read_sent_tickets
+    from airflow_provider_bkitsm.tickets.opening_records import read_sent_tickets
 
     return read_sent_tickets(tickets) if has_store() else {}
 

@@ -310,7 +310,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
     def _look_closer(self, sn: str) -> datetime | None:
         """Return an open ticket's deadline; warn of one that asks nobody."""
         from airflow_provider_bkitsm.itsm.stall import describe, is_stalled, is_told_now
-        from airflow_provider_bkitsm.tickets.ownership_records import read_opened_at
+        from airflow_provider_bkitsm.tickets.opening_records import read_opened_at
 
         info, timeout = self.hook.run(ask(lambda itsm: itsm.info(sn))), approval_time(self.approval_timeout)
         told_now = is_told_now(opened=info.created_at, now=datetime.now(UTC), interval=self.poke_interval)

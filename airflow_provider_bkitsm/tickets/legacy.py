@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import ItsmNotFoundError
 from airflow_provider_bkitsm.itsm.idempotency import asks_for, creation_tag, is_marked_as_before
+from airflow_provider_bkitsm.tickets.opening_records import read_last_opening
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
-from airflow_provider_bkitsm.tickets.ownership_records import read_last_opening
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.hooks.itsm import ItsmHook

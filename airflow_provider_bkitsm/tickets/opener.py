@@ -27,7 +27,7 @@ from airflow_provider_bkitsm.itsm.idempotency import find_opened, is_marked, mar
 from airflow_provider_bkitsm.itsm.models import CreatedTicket, TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.stall import has_started
 from airflow_provider_bkitsm.tickets.callback_tokens import with_kept_callback
-from airflow_provider_bkitsm.tickets.ownership_records import KnownTicket, read_known_tickets
+from airflow_provider_bkitsm.tickets.opening_records import KnownTicket, read_known_tickets
 from airflow_provider_bkitsm.tickets.withdrawal import withdraw
 
 log = logging.getLogger(__name__)

@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select
 
-from airflow_provider_bkitsm.collectors.database import Transactions
-from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table, collector_table
-from airflow_provider_bkitsm.hooks.connection import DIALECTS
-from airflow_provider_bkitsm.itsm.dialect import FIRST, another_dialect, stored_dialect
+from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.duties import JOINED_BY, REQUESTER
-from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError, ItsmError
+from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere, installation, open_approval_store
+from airflow_provider_bkitsm.tickets.opening_records import is_opener, reading, translated
 from airflow_provider_bkitsm.tickets.ownership import (
     AwaitedTicket,
     Ownership,
@@ -56,10 +52,10 @@ def read_opening(sn: str, bkitsm_conn_id: str) -> TicketOpening:
 
     :raises ItsmError: as ``read_ownership``.
     """
-    with _translated(sn):
+    with translated(sn):
         record = open_approval_store().by_ticket(bkitsm_conn_id, sn)
     if record is None:
-        with _reading(sn) as connection:
+        with reading(sn) as connection:
             owner, request = _first(connection, _openers(), {"sn": sn, "conn_id": bkitsm_conn_id})
         return TicketOpening(owner=owner, request=request)
     asked = record.subject
@@ -78,7 +74,7 @@ def read_ownership(ticket: AwaitedTicket, opening: TicketOpening | None = None) 
     :param opening: of that ticket, where it was read a moment ago: whoever opened it stays the one.
     :raises ItsmError: the store cannot be read. The ticket is untouched, and a retry is safe.
     """
-    with _reading(ticket.sn) as connection:
+    with reading(ticket.sn) as connection:
         each = [ownership_of(one, _records(connection, one, opening)) for one in ticket.of_each_opener]
         return likeliest(each)
 
@@ -91,7 +87,7 @@ def read_opened_ticket(ticket: AwaitedTicket) -> str | None:
     :param ticket: as far as it is known; ``sn`` is empty.
     :raises ItsmError: as ``read_ownership``.
     """
-    with _reading("of this run") as connection:
+    with reading("of this run") as connection:
         each = [opened_tickets(one, _records(connection, one)) for one in ticket.of_each_opener]
     found = {sn for numbers in each for sn in numbers}
     return found.pop() if len(found) == 1 else None
@@ -102,7 +98,7 @@ def read_request(sn: str, bkitsm_conn_id: str) -> Mapping[str, Any] | None:
 
     :raises ItsmError: as ``read_ownership``.
     """
-    with _reading(sn) as connection:
+    with reading(sn) as connection:
         return _first(connection, _openers(), {"sn": sn, "conn_id": bkitsm_conn_id})[1]
 
 
@@ -125,165 +121,6 @@ def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAn
     if stored in (None, spoken):
         return None
     return another_dialect(f"ITSM ticket {sn}", bkitsm_conn_id, stored=str(stored), spoken=spoken)
-
-
-def read_opened_at(sn: str, bkitsm_conn_id: str) -> datetime | None:
-    """Return when a ticket was opened, by its worker's clock (aware); None where no record says. Blocks.
-
-    :raises ItsmError: as ``read_ownership``.
-    """
-    query = select(_APPROVAL.create_started_at, _APPROVAL.opened_at)
-    query = query.where(*_is_opener(sn, bkitsm_conn_id)).order_by(_APPROVAL.created_at.desc()).limit(1)
-    with _reading(sn) as connection:
-        row = connection.execute(query).first()
-        return None if row is None else row.opened_at or row.create_started_at
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opening:
-    """A ticket, and when its worker learnt its number, by that worker's clock (aware)."""
-
-    sn: str
-    opened_at: datetime
-
-
-def read_last_opening(bkitsm_conn_id: str) -> Opening | None:
-    """Return the last ticket that a record of a connection opened; None where there is none. Blocks.
-
-    :raises ItsmError: as ``read_ownership``.
-    """
-    same = (_APPROVAL.bkitsm_conn_id == bkitsm_conn_id, _APPROVAL.create_started_at.is_not(None))
-    query = select(_APPROVAL.sn, _APPROVAL.opened_at).where(*same, _APPROVAL.opened_at.is_not(None))
-    with _reading("of an earlier version") as connection:
-        row = connection.execute(query.order_by(_APPROVAL.opened_at.desc()).limit(1)).first()
-        return None if row is None else Opening(**row._asdict())
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownTicket:
-    """A ticket that a connection has opened: its number is known, and so it exists.
-
-    :param creator: in whose name it was asked for.
-    :param since: when its opening was begun, by its worker's clock (aware).
-    """
-
-    sn: str
-    tag: str
-    creator: str
-    since: datetime
-
-
-def read_known_tickets(bkitsm_conn_id: str, *, dialect: str, creator: str) -> list[KnownTicket]:
-    """Return tickets that a connection has opened in somebody's name, the latest of them first. Blocks.
-
-    :param dialect: name of the one that they were opened in.
-    :raises ItsmError: as ``read_ownership``.
-    """
-    began = func.coalesce(_APPROVAL.create_started_at, _APPROVAL.created_at).label("since")
-    opened = (_APPROVAL.sn.is_not(None), _APPROVAL.ticket_of.is_(None), _APPROVAL.dialect == dialect)
-    rounds = select(_APPROVAL.sn, _APPROVAL.tag, _APPROVAL.request, began).where(
-        _APPROVAL.bkitsm_conn_id == bkitsm_conn_id, *opened
-    )
-    began = func.coalesce(_COLLECTOR.create_started_at, _COLLECTOR.created_at).label("since")
-    applied = select(_COLLECTOR.ticket_sn.label("sn"), _COLLECTOR.tag, _COLLECTOR.request, began).where(
-        _COLLECTOR.bkitsm_conn_id == bkitsm_conn_id, _COLLECTOR.ticket_sn.is_not(None)
-    )
-    queries = (rounds.order_by(_APPROVAL.created_at.desc()), applied.order_by(_COLLECTOR.updated_at.desc()))
-    with _reading("that another one is searched by") as connection:
-        rows = [row for query in queries for row in connection.execute(query.limit(_LATEST))]
-    wanted = (dialect, creator)
-    found = [
-        KnownTicket(sn=row.sn, tag=row.tag, creator=creator, since=row.since)
-        for row in rows
-        if row.tag and row.request and (stored_dialect(row.request), row.request.get("creator")) == wanted
-    ]
-    return sorted(found, key=lambda one: one.since, reverse=True)
-
-
-# How many of the latest records are looked through.
-_LATEST = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentTicket:
-    """What the record of a ticket's opening says of it; that never changes.
-
-    :param title: as ITSM shows what was sent.
-    :param opened_at: by its worker's clock (aware).
-    :param dialect: the one that it was opened in.
-    :param requester: who asks, names in ITSM with commas between them; empty where nobody has said.
-    """
-
-    title: str
-    opened_at: datetime | None
-    dialect: str = FIRST
-    requester: str = ""
-
-
-def read_sent_tickets(tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], SentTicket]:
-    """Return what the records say of tickets (connection and number), of those that have a record. Blocks.
-
-    :raises ItsmError: as ``read_ownership``.
-    """
-    asked, found = sorted(set(tickets)), {}
-    with _reading("of a page") as connection:
-        for first in range(0, len(asked), _AT_A_TIME):
-            sns = {sn for _, sn in asked[first : first + _AT_A_TIME]}
-            for query in _sent(sns):
-                for row in connection.execute(query):
-                    found[row.bkitsm_conn_id or "", row.sn] = _sent_ticket(row)
-    return {key: sent for key in asked if (sent := found.get(key) or found.get(("", key[1])))}
-
-
-# Numbers in one query: databases limit its parameters.
-_AT_A_TIME = 500
-
-
-def _sent(sns: Collection[str]) -> list[Select[Any]]:
-    """Return the queries for what opened tickets, the latest of a number last: applications, then rounds."""
-    applied = select(
-        _COLLECTOR.bkitsm_conn_id,
-        _COLLECTOR.ticket_sn.label("sn"),
-        _COLLECTOR.request,
-        _COLLECTOR.create_started_at.label("opened_at"),
-    ).where(_COLLECTOR.ticket_sn.in_(sns))
-    opened_at = func.coalesce(_APPROVAL.opened_at, _APPROVAL.create_started_at).label("opened_at")
-    rounds = select(_APPROVAL.bkitsm_conn_id, _APPROVAL.sn, _APPROVAL.request, opened_at)
-    rounds = rounds.where(_APPROVAL.sn.in_(sns), _APPROVAL.ticket_of.is_(None))
-    return [applied.order_by(_COLLECTOR.created_at), rounds.order_by(_APPROVAL.created_at)]
-
-
-def _sent_ticket(row: Any) -> SentTicket:
-    request = row.request or {}
-    fields, stored = request.get("fields"), stored_dialect(request)
-    dialect = DIALECTS.get(stored)
-    title = fields.get("title") if isinstance(fields, Mapping) else None
-    shown = dialect.title_as_shown(title) if dialect and isinstance(title, str) else ""
-    requester = str(request.get(REQUESTER) or "")
-    return SentTicket(title=shown, opened_at=row.opened_at, dialect=stored, requester=requester)
-
-
-@contextmanager
-def _reading(sn: str) -> Iterator[Connection]:
-    """Open the store for reading; whatever goes wrong in it is an error of ours."""
-    from airflow_provider_bkitsm.hooks.store import store_engine
-
-    with _translated(sn), Transactions(store_engine()).read() as connection:
-        yield connection
-
-
-@contextmanager
-def _translated(sn: str) -> Iterator[None]:
-    try:
-        yield
-    except ItsmError:
-        raise
-    except Exception as error:
-        # Its text is left out: it may hold the database's URL.
-        raise StoreUnavailable(
-            f"Whose ITSM ticket {sn} is cannot be read from the store ({type(error).__name__}). The ticket"
-            " is untouched; a retry is safe."
-        ) from None
 
 
 def _records(connection: Connection, ticket: AwaitedTicket, opening: TicketOpening | None = None) -> TicketRecords:
@@ -405,7 +242,7 @@ def _openers() -> tuple[Select[Any], ...]:
     conn_id: Any = bindparam("conn_id")
     # An earlier version did not store an application's connection.
     here = or_(_COLLECTOR.bkitsm_conn_id == conn_id, _COLLECTOR.bkitsm_conn_id.is_(None))
-    return _round(*_is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)
+    return _round(*is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)
 
 
 @cache
@@ -451,10 +288,6 @@ def _first(
 def _in_run(columns: Any) -> tuple[ColumnElement[bool], ...]:
     run_id: Any = bindparam("run_id")
     return columns.dag_id == bindparam("dag_id"), or_(columns.run_id == "", columns.run_id == run_id)
-
-
-def _is_opener(sn: Any, conn_id: Any) -> tuple[ColumnElement[bool], ...]:
-    return _APPROVAL.sn == sn, _APPROVAL.bkitsm_conn_id == conn_id, _APPROVAL.ticket_of.is_(None)
 
 
 def _owner_columns(columns: Any) -> list[Any]:

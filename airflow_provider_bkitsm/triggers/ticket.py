@@ -24,9 +24,9 @@ from airflow_provider_bkitsm.itsm.verdict_reading import verdict_of
 from airflow_provider_bkitsm.itsm.wait import Done, Failed, Pause, Step, Wait, approval_time, ticket_number
 from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, map_index
 from airflow_provider_bkitsm.tickets.approval_store import installation
+from airflow_provider_bkitsm.tickets.opening_records import read_opened_at
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket
 from airflow_provider_bkitsm.tickets.ownership_records import (
-    read_opened_at,
     read_opened_ticket,
     read_stored_dialect,
 )

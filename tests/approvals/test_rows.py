@@ -24,7 +24,7 @@ from airflow_provider_bkitsm.approvals.rows import (
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Decision, Verdict
-from airflow_provider_bkitsm.tickets.ownership_records import SentTicket
+from airflow_provider_bkitsm.tickets.opening_records import SentTicket
 
 TASK = TaskKey(dag_id="d", run_id="r", task_id="t")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
