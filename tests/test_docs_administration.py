@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from airflow_provider_bkitsm.cli.airflow_findings import judge_roles
 from airflow_provider_bkitsm.cli.definition import COMMANDS
-from airflow_provider_bkitsm.cli.findings import judge_roles
 from airflow_provider_bkitsm.settings import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,16 +10,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_bkitsm.callback.signature import LIFE, callback_base, callback_meta, callbacks_wanted
-from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
-from airflow_provider_bkitsm.cli.findings import (
-    Finding,
-    Level,
+from airflow_provider_bkitsm.cli.airflow_findings import (
     judge_callback,
-    judge_clock,
     judge_plugin,
     judge_roles,
     judge_store,
     unreachable,
+)
+from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
+from airflow_provider_bkitsm.cli.findings import (
+    Finding,
+    Level,
+    judge_clock,
     warning,
     with_scheme,
     wrong,

@@ -15,8 +15,9 @@ from functools import partial
 from airflow_provider_bkitsm.cli.airflow_check import check_callback, check_plugin, check_roles, check_store
 from airflow_provider_bkitsm.cli.console import NOT_DONE, command, print_rows, write_line
 from airflow_provider_bkitsm.cli.cures import NOT_DEFINED, cure_of
-from airflow_provider_bkitsm.cli.findings import Finding, Level, judge_connection, ok, wrong
+from airflow_provider_bkitsm.cli.findings import Finding, Level, ok, wrong
 from airflow_provider_bkitsm.cli.itsm_check import ItsmCheck, Look, try_ticket
+from airflow_provider_bkitsm.cli.itsm_findings import judge_connection
 from airflow_provider_bkitsm.hooks.bklog import BkLogHook
 from airflow_provider_bkitsm.hooks.connection import Gateway, read_gateway
 from airflow_provider_bkitsm.hooks.connection_lookup import find_connection

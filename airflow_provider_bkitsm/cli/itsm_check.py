@@ -14,17 +14,19 @@ from typing import Any
 from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
 from airflow_provider_bkitsm.cli.findings import (
     Finding,
-    Grant,
     judge_clock,
+    ok,
+    warning,
+    with_scheme,
+    wrong,
+)
+from airflow_provider_bkitsm.cli.itsm_findings import (
+    Grant,
     judge_grant,
     judge_itsm_error,
     judge_post_eaten,
     judge_route,
     judge_service,
-    ok,
-    warning,
-    with_scheme,
-    wrong,
 )
 from airflow_provider_bkitsm.cli.trial_ticket import open_trial_ticket
 from airflow_provider_bkitsm.hooks.connection import Gateway
