@@ -203,8 +203,9 @@ def check_own_page(request: Request) -> None:
     """
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise HTTPException(415, "JSON is expected")
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if HEADER not in request.headers or site != "same-origin" or not _is_own(request):
+    if HEADER not in request.headers:
+        raise HTTPException(403, f"The header {HEADER} is missing")
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin" or not _is_own(request):
         raise HTTPException(403, "Sent from another site")
 
 

@@ -84,8 +84,8 @@ class AirflowTickets:
 
     def of_run(self, dag_id: str, run_id: str) -> list[ApprovalWait]:
         """Return a run's tasks that have a ticket: they wait or waited for it, or opened it."""
-        # A task with neither XCom has no ticket, and the value that it returned may be large.
-        has = or_(*(_xcoms()[name].key.is_not(None) for name in ("wait", "button")))
+        # A task with none of these has no ticket, and the value that it returned may be large.
+        has = or_(Trigger.classpath == TRIGGER, *(_xcoms()[name].key.is_not(None) for name in ("wait", "button")))
         query = _columns("trigger", *_xcoms()).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id, has)
         return self._read(query.limit(_MOST_WAITING))
 
@@ -100,12 +100,12 @@ class AirflowTickets:
         return dict(sorted(filter(None, polls), key=lambda poll: poll[1]))
 
     def _read(self, query: Select[Any]) -> list[ApprovalWait]:
-        """Return one record for each task instance with a ticket; its latest registration counts."""
+        """Return one record for each task instance that waits or has a ticket; its latest registration counts."""
         if len(self._records) > _MOST_RECORDS:
             self._records.clear()
         earliest_first = sorted(_run(query), key=lambda row: _seconds(row.wait_time))
         waits = ((row.id, self._record(row)) for row in earliest_first)
-        return list({key: wait for key, wait in waits if wait.sn or wait.ticket_url or wait.verdict}.values())
+        return list({key: wait for key, wait in waits if _is_known(wait)}.values())
 
     def _record(self, row: Row[Any]) -> ApprovalWait:
         """Return a row's record, the same one while nothing of the row has changed: that is quicker to see."""
@@ -198,6 +198,11 @@ def _wait_record(row: Any) -> ApprovalWait:
     )
 
 
+def _is_known(wait: ApprovalWait) -> bool:
+    """Whether a task waits, or has a ticket; a clean-up may have deleted what says which one."""
+    return bool(wait.state == _DEFERRED or wait.sn or wait.ticket_url or wait.verdict)
+
+
 def _reminders(row: Any) -> str:
     """Return what a task says of reminders: its trigger has that, which only Airflow writes."""
     arguments = arguments_of(row.encrypted_kwargs) if row.classpath == TRIGGER else None
@@ -209,14 +214,17 @@ def _state(row: Any) -> str | None:
 
 
 def registered_ticket(row: Any) -> tuple[str, Waiter | None]:
-    """Return the ticket that this try waits or waited for, and its waiter; empty without a valid registration.
+    """Return the ticket that this try waits or waited for, and its waiter; empty where it is not known.
 
-    While the task waits, the arguments of its trigger count. After that only its registration is left.
+    While the task waits, the arguments of its trigger count; its registration is needed only where they hold
+    templates. After that only its registration is left.
     """
     sn = (row.key or "").removeprefix(WAIT_PREFIX)
-    if row.key and row.classpath == TRIGGER:
+    if row.classpath == TRIGGER:
         arguments, waiter = arguments_of(row.encrypted_kwargs), waiter_of(row, row.wait)
         sn = (arguments and arguments.sn) or sn
+        if waiter is None and arguments is not None and arguments.conn_id and arguments.sn:
+            waiter = arguments.waiter(Waiter(ti_id=str(row.id), conn_id=arguments.conn_id))
     else:
         waiter = Waiter.from_value(row.wait)
         waiter = waiter if waiter is not None and UUID(waiter.ti_id) == UUID(str(row.id)) else None

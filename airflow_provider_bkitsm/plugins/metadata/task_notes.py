@@ -43,7 +43,6 @@ from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     create_session,
 )
 from airflow_provider_bkitsm.plugins.metadata.queries import registered_ticket
-from airflow_provider_bkitsm.plugins.metadata.waiting_tasks import arguments_of
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +107,6 @@ def _ended(*, all_of_them: bool) -> Iterator[Change]:
 
 def _ticket(row: Row[Any]) -> tuple[str, str]:
     """Return number and connection of the ticket that a task waits for; empty where they are not known yet."""
-    arguments = arguments_of(row.encrypted_kwargs)
-    if arguments is not None and arguments.sn and arguments.conn_id:
-        return arguments.sn, arguments.conn_id
     sn, waiter = registered_ticket(row)
     return (sn, waiter.conn_id) if waiter else ("", "")
 

@@ -33,6 +33,7 @@ NUMBERS = itertools.count(1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 LATE = "2999-01-01T00:00:00+00:00"
 URL = "https://itsm.example.com/#/ticket/1"
+TEMPLATE = {"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,14 @@ def put(one: Registered, key: str, value: Any) -> None:
         run = session.scalars(select(DagRun).where(DagRun.run_id == one.run_id)).one()
         where = {"dag_run_id": run.id, "dag_id": DAG, "run_id": one.run_id, "task_id": "wait", "map_index": -1}
         session.add(XComModel(key=key, value=value, **where))
+
+
+def forget_xcoms(one: Registered) -> None:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        session.execute(delete(XComModel).where(XComModel.run_id == one.run_id))
 
 
 def change(one: Registered, **values: Any) -> None:
@@ -243,10 +252,20 @@ def test_a_wait_of_another_trigger_is_none_of_ours(wait):
 
 
 def test_an_earlier_trys_registration_says_nothing_about_this_one(wait):
-    one = wait(ti_id=str(uuid4()))
+    one = wait(ti_id=str(uuid4()), arguments=TEMPLATE)
     put(one, TICKET_URL_KEY, URL)
     (found,) = read(one)
     assert (found.sn, found.conn_id, found.ticket_url) == ("", "", URL)
+
+
+@pytest.mark.parametrize(("arguments", "is_named"), [(None, True), ({"ticket_sn": "{{ params.sn }}"}, False)])
+def test_a_wait_whose_xcoms_a_clean_up_has_deleted_is_on_the_list(wait, arguments, is_named):
+    one = wait(approval_seconds=3600.0, arguments=arguments)
+    forget_xcoms(one)
+    for found in (*read(one), *AirflowTickets().of_run(DAG, one.run_id)):
+        assert (found.state, found.sn) == ("deferred", one.sn if is_named else "")
+        assert found.conn_id == ("itsm" if is_named else "")
+    assert len(read(one)) == len(AirflowTickets().of_run(DAG, one.run_id)) == 1
 
 
 def test_a_second_registration_replaces_the_first(wait):
@@ -266,14 +285,11 @@ def test_what_else_a_task_returned_is_no_verdict(wait, value):
 
 
 def test_keys_that_only_look_alike_are_no_registrations(wait):
-    one = wait(ti_id=str(uuid4()))
+    one = wait(ti_id=str(uuid4()), arguments=TEMPLATE)
     put(one, TICKET_URL_KEY, URL)
     put(one, "bkitsmXwait:REQ9", one.waiter.as_dict())
     put(one, "BKITSM_WAIT", one.waiter.as_dict())
     assert [found.sn for found in read(one)] == [""]
-
-
-TEMPLATE = {"ticket_sn": "{{ ti.xcom_pull(task_ids='ask', map_indexes=-1) }}"}
 
 
 @pytest.mark.parametrize("lie", [{}, {"conn_id": "other"}, {"approval_seconds": 1.0}])
