@@ -366,10 +366,13 @@ class ApprovalWaitMixin(ItsmHookMixin, VerdictPolicyMixin, OpenLineageMixin, Tas
                 self.log.warning("Approval of %s was accepted without looking for an approval step", verdict.sn)
             self.log.info("%s", verdict.describe())
             return result
+        message = verdict.describe()
+        if verdict.outcome is Outcome.TIMED_OUT and verdict.current_status:
+            message += f". The ticket is {verdict.current_status} (on_timeout: {self.on_timeout})"
         # The result takes an earlier round's place: Airflow clears XComs only for tries that begin on a worker.
         act_on_refusal(
             self.on_not_approved,
-            verdict.describe(),
+            message,
             context=context,
             advice=". Not approved; this task is not retried",
             xcoms={"verdict": result, **({"return_value": result} if self.do_xcom_push else {})},

@@ -67,7 +67,10 @@ def find_connection(conn_id: str) -> Connection:
 
     segment = path_segment(conn_id, in_process=_is_triggerer())
     if not _asks_supervisor() or segment == conn_id:
-        return BaseHook.get_connection(conn_id)
+        try:
+            return BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise AirflowNotFoundException(f"{error}{_UNTOUCHED}") from None
     from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
     from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
 
@@ -82,7 +85,9 @@ def find_connection(conn_id: str) -> Connection:
         if found:
             connection: Connection = found
             return connection
-    raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined{_SLASH if '/' in conn_id else ''}")
+    raise AirflowNotFoundException(
+        f"The conn_id `{conn_id}` isn't defined{_SLASH if '/' in conn_id else ''}{_UNTOUCHED}"
+    )
 
 
 async def afind_connection(conn_id: str) -> Connection:
@@ -92,9 +97,9 @@ async def afind_connection(conn_id: str) -> Connection:
     """
     try:
         return await _afind_connection(conn_id)
-    except AirflowNotFoundException as error:
+    except AirflowNotFoundException:
         if await _is_hidden_from_triggerers(conn_id):
-            raise ItsmConfigurationError(f"{error}{_TEAM}") from None
+            raise ItsmConfigurationError(f"The conn_id `{conn_id}` isn't defined{_TEAM}") from None
         raise
 
 
@@ -126,6 +131,7 @@ _TEAM = (
 )
 
 
+_UNTOUCHED = ". No ticket was touched; a retry looks for the connection again"
 _SLASH = (
     " where this process reads it. Tasks cannot read a connection with a slash in its id from Airflow's own"
     " database, only from environment variables or a secrets backend that workers and triggerers have themselves"

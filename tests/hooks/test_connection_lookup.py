@@ -104,6 +104,15 @@ def test_where_an_id_with_a_slash_is_not_found_the_reason_says_why():
         ItsmHook("team/itsm").get_conn()
 
 
+@pytest.mark.parametrize("conn_id", ["missing", "没有", "team/missing"])
+@pytest.mark.parametrize("process", ["_worker", None])
+def test_where_no_connection_is_found_the_message_says_what_became_of_the_ticket(conn_id, process, request):
+    if process:
+        request.getfixturevalue(process)
+    with pytest.raises(AirflowNotFoundException, match=r"isn't defined.*No ticket was touched; a retry looks for"):
+        ItsmHook(conn_id).get_conn()
+
+
 @pytest.mark.usefixtures("_triggerer")
 @pytest.mark.since_airflow("3.3", "an earlier Airflow has no teams, or no triggers of them")
 @pytest.mark.parametrize("conn_id", ["of_a_team", "团队的"])

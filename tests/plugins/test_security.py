@@ -204,6 +204,7 @@ def test_another_sites_page_can_change_nothing(visit, wait, headers, status, act
     body = task(wait, sn="REQ1", reason="no")
     answer = visit(OWNER).post(action, json=body, headers=headers)
     assert answer.status_code == status
+    assert (HEADER in answer.json()["detail"]) is (HEADER not in headers)
 
 
 @pytest.mark.parametrize("origin", ["http://testserver", None])
