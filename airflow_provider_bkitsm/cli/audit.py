@@ -230,10 +230,12 @@ def _escaped(text: str) -> str:
 
 def _table_row(row: Mapping[str, Any]) -> dict[Text, Any]:
     task = f"{row['task_id']}{_index(row)}" if row["task_id"] else row["subject"]
-    return {
-        heading: task if name == "task" else _words("" if row[name] is None else row[name], name)
-        for name, heading in _TABLE.items()
-    }
+    cells = {name: "" if value is None else value for name, value in row.items()} | {"task": task}
+    return {heading: _words(_to_the_second(cells[name]), name) for name, heading in _TABLE.items()}
+
+
+def _to_the_second(value: object) -> object:
+    return value.replace(microsecond=0) if isinstance(value, datetime) else value
 
 
 @command

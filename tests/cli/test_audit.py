@@ -101,6 +101,7 @@ def test_people_read_a_table(ask, output):
     out, _ = ask("-o", output, "--dag-id", "dag")
     for text in ("SN1", "SN2", "rejected", "open"):
         assert text in out
+    assert not re.search(r":\d\d\.\d", out), "a time to the second is enough for people"
 
 
 @pytest.mark.usefixtures("rounds")
