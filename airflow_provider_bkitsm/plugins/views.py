@@ -25,9 +25,10 @@ from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
 from airflow_provider_bkitsm.plugins.concurrency import SharedCache, in_thread
-from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, PersonTickets, TicketCache
+from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
 from airflow_provider_bkitsm.plugins.pages import frame_origin
+from airflow_provider_bkitsm.plugins.person_tickets import PersonTickets
 from airflow_provider_bkitsm.plugins.reminders import page_senders
 from airflow_provider_bkitsm.plugins.security import (
     airflow_name,

@@ -9,7 +9,8 @@ import pytest
 
 from airflow_provider_bkitsm.hooks.itsm import ItsmHook
 from airflow_provider_bkitsm.itsm.protocol import Front
-from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, PersonTickets
+from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader
+from airflow_provider_bkitsm.plugins.person_tickets import PersonTickets
 from tests.callback.conftest import FORM, gateway_of
 
 CONN = "bkitsm_default"
