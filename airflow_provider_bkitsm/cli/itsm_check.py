@@ -37,6 +37,7 @@ from airflow_provider_bkitsm.hooks.transport import SyncTransport
 from airflow_provider_bkitsm.itsm.dialect import Dialect, ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAuthenticationError,
+    ItsmConfigurationError,
     ItsmEndpointNotFoundError,
     ItsmError,
     ItsmPermissionError,
@@ -49,6 +50,14 @@ from airflow_provider_bkitsm.translation import Text, verbatim
 _NOT_ALLOWED = (ItsmPermissionError, ItsmAuthenticationError, ItsmEndpointNotFoundError)
 
 Look = Callable[[], Iterable[Finding]]
+
+
+def _verification(itsm: Dialect, sn: str) -> Any:
+    """Ask whether ITSM has made a token, where tokens are its own."""
+    if not itsm.capabilities.verify_token:
+        raise ItsmConfigurationError(f"ITSM {itsm.name} gives back a token of ours and is not asked about it")
+    return itsm.verify_callback(CallbackBody(sn=sn, token="check", dialect=itsm.name))  # noqa: S106
+
 
 _GRANTS: tuple[tuple[Grant, Callable[[Dialect, str], Any]], ...] = (
     (
@@ -89,7 +98,7 @@ _GRANTS: tuple[tuple[Grant, Callable[[Dialect, str], Any]], ...] = (
         Grant(
             purpose=Text("verify a callback's token"), needed=True, lacking=Text("callbacks would resume nothing")
         ),
-        lambda itsm, sn: itsm.verify_callback(CallbackBody(sn=sn, token="check", dialect=itsm.name)),  # noqa: S106
+        _verification,
     ),
     (
         Grant(
