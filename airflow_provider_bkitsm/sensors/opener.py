@@ -74,8 +74,9 @@ def _sources(sensor: Any, number: Any, index: int = -1) -> Iterator[Any]:
 
 def _quoted_tasks(sensor: Any, template: str) -> Iterator[Any]:
     dag = sensor.get_dag()
-    quoted = {single or double for single, double in _QUOTED.findall(template)}
-    return (task for task in dag.tasks if task.task_id in quoted) if dag is not None else iter(())
+    tasks = {} if dag is None else dag.task_dict
+    quoted = sorted({single or double for single, double in _QUOTED.findall(template)})
+    return (tasks[task_id] for task_id in quoted if task_id in tasks)
 
 
 def _mapped_sources(sensor: Any, index: int) -> Iterator[Any]:

@@ -7,11 +7,12 @@ It begins on a worker wherever something would be lost. ``docs/waiting.md`` says
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
-from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, meta, nodes
+from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, nodes
 
 from airflow_provider_bkitsm.callback.waiters import TRIGGER, is_template
 from airflow_provider_bkitsm.version_compat import AIRFLOW_V_3_3_PLUS, airflow_conf
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _ON_A_WORKER = object()
 _DEFAULT_POOL = "default_pool"
+# Only reads templates.
+_JINJA = Environment(autoescape=True)
 # What templates may use in a triggerer. All else is not there, is not asked for there, or is not true: a run has
 # nobody who started it, and no assets that did.
 _SERVED = frozenset({"params", "run_id", "logical_date", "data_interval_start", "data_interval_end", "macros"})
@@ -68,26 +71,26 @@ def start_args(task: BaseSensorOperator, values: Mapping[str, Any]) -> StartTrig
     """
     if not AIRFLOW_V_3_3_PLUS or not _needs_no_worker(task):
         return None
-    if _has_jinja_of_its_own(task, [name for name, value in values.items() if any(_templates(value))]):
+    templates = {name: found for name, value in values.items() if (found := list(_templates(value)))}
+    if _has_jinja_of_its_own(task, templates) or not all(map(_is_served, chain(*templates.values()))):
         return None
     ready = {name: _as_template(value) for name, value in values.items()}
     flat = [value for given in ready.values() for value in _flat(given)]
-    if any(value is _ON_A_WORKER for value in flat) or not _renders_in_triggerer(task, flat):
+    if any(value is _ON_A_WORKER for value in flat) or not _reads_xcoms_in_triggerer(task, flat):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(trigger_cls=TRIGGER, trigger_kwargs=ready, next_method="execute_complete")
 
 
-def _renders_in_triggerer(task: BaseSensorOperator, values: Collection[Any]) -> bool:
+def _reads_xcoms_in_triggerer(task: BaseSensorOperator, values: Collection[Any]) -> bool:
     """Whether Airflow can render a task's templates in a triggerer.
 
     There it cannot ask for anything of which a name is not ASCII; see
     :mod:`airflow_provider_bkitsm.hooks.connection_lookup`. Names of runs are not known before they are there.
     """
     templates = [value for value in values if is_template(value)]
-    is_ascii = not templates or all(text.isascii() for text in (task.dag_id, *templates))
-    return is_ascii and all(_is_served(text) for text in templates)
+    return not templates or all(text.isascii() for text in (task.dag_id, *templates))
 
 
 @lru_cache(maxsize=256)
@@ -97,18 +100,22 @@ def _is_served(template: str) -> bool:
     It can pull an XCom only where the index of the task is said: any other pull waits for ever.
     """
     try:
-        tree = Environment(autoescape=False).parse(template)  # noqa: S701
+        tree = _JINJA.parse(template)
     except TemplateSyntaxError:
         return False
-    if not meta.find_undeclared_variables(tree) <= _SERVED | _PARTS.keys():
+    names = [one.name for one in tree.find_all(nodes.Name)]
+    if not _SERVED.union(_PARTS).issuperset(names):
         return False
-    owners = [name for name in tree.find_all(nodes.Name) if name.name in _PARTS]
     served = [
         one for one in tree.find_all(nodes.Getattr) if one.attr in _PARTS.get(getattr(one.node, "name", ""), ())
     ]
     calls = [one for one in tree.find_all(nodes.Call) if getattr(one.node, "attr", None) == "xcom_pull"]
     pulls = [one for one in served if one.attr == "xcom_pull"]
-    return len(owners) == len(served) and len(calls) == len(pulls) and all(map(_names_index, calls))
+    return (
+        sum(name in _PARTS for name in names) == len(served)
+        and len(calls) == len(pulls)
+        and all(map(_names_index, calls))
+    )
 
 
 def _names_index(call: nodes.Call) -> bool:
@@ -124,7 +131,7 @@ def _needs_no_worker(task: BaseSensorOperator) -> bool:
     triggerer does not follow. An ``execution_timeout`` would end a wait that starts there, decided or not. The
     scheduler holds a task to its limits only on its way to a worker. Only there a trigger learns its task's queue.
     """
-    if airflow_conf().getboolean("triggerer", "queues_enabled", fallback=False):
+    if triggerers_have_queues():
         return False
     if task.execution_timeout is not None or task.pool != _DEFAULT_POOL:
         return False
@@ -133,6 +140,12 @@ def _needs_no_worker(task: BaseSensorOperator) -> bool:
     if any(begins + limits) or task.get_closest_mapped_task_group() is not None:
         return False
     return all(map(_have_defaults, (task, task.get_dag())))
+
+
+@cache
+def triggerers_have_queues() -> bool:
+    """Whether each triggerer may take up the triggers of some queues only."""
+    return bool(airflow_conf().getboolean("triggerer", "queues_enabled", fallback=False))
 
 
 def _have_defaults(owner: BaseSensorOperator | DAG | None) -> bool:

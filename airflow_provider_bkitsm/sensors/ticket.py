@@ -257,6 +257,9 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         """Return the id of the task whose ticket this sensor waits for, or ``anyone``; None: none is named."""
         return self.opened_by or opener_of(self, self._number_from, index=self._index)
 
+    def _validate_start_from_trigger_kwargs(self) -> None:
+        """Leave out what Airflow looks at while a task is made: its DAG may not be complete."""
+
     def _start_args(self) -> StartTriggerArgs | None:
         """Return what the trigger is started with; None when a worker starts it."""
         may_start = self._may_start_in_triggerer and self.deferrable and self.uses_builtin_steps(*_BEFORE)

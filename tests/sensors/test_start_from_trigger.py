@@ -190,7 +190,11 @@ def test_p3_who_started_the_run_is_known_to_workers_alone():
 def test_p1_where_triggerers_have_queues_a_worker_gives_the_trigger_its_own(monkeypatch):
     """Airflow gives a trigger none that its scheduler starts, and no triggerer with queues takes it up."""
     monkeypatch.setenv("AIRFLOW__TRIGGERER__QUEUES_ENABLED", "True")
-    assert sensor().start_from_trigger is False
+    start_from_trigger.triggerers_have_queues.cache_clear()
+    try:
+        assert sensor().start_from_trigger is False
+    finally:
+        start_from_trigger.triggerers_have_queues.cache_clear()
 
 
 @pytest.mark.since_airflow("3.3", "no trigger has a context before")
