@@ -16,8 +16,10 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmPermissionError,
     ItsmRefusedError,
+    ItsmTicketNotFoundError,
 )
-from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketAction, TicketStatus
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity
+from airflow_provider_bkitsm.itsm.models import Progress, Step, TicketAction, TicketInfo, TicketStatus
 from airflow_provider_bkitsm.itsm.people import person_key
 
 _REFUSALS = (ItsmRefusedError, ItsmInvalidRequestError, ItsmConfigurationError, ItsmPermissionError)
@@ -101,16 +103,36 @@ def may_withdraw(can: Capabilities, *, person: str, creator: str) -> bool:
     return bool(person) and person in {creator, creator.partition("(")[0], *can.withdraws_any}
 
 
-def withdraw_or_terminate(*, sn: str, account: str, action_message: str) -> DialectFlow[TicketStatus]:
+def read_own_info(sn: str, identity: TicketIdentity | None) -> DialectFlow[TicketInfo]:
+    """Read a ticket of ours.
+
+    :param identity: what is recorded of its opening; None: nothing is.
+    :raises ItsmTicketNotFoundError: the ticket that has its number now is another one (P6).
+    """
+    info: TicketInfo = yield from ask(lambda itsm: itsm.info(sn))
+    if identity is not None and identity.is_another(info):
+        raise ItsmTicketNotFoundError(
+            f"ticket {sn} as it was opened is not in this ITSM: the one of its number is {info.creator}'s of"
+            f" {info.created_at:%Y-%m-%d %H:%M} UTC ({info.title}), and was left alone. Does the connection lead"
+            " to another ITSM than before?"
+        )
+    return info
+
+
+def withdraw_or_terminate(
+    *, sn: str, account: str, action_message: str, identity: TicketIdentity | None = None
+) -> DialectFlow[TicketStatus]:
     """End a ticket that nobody waits for any more, and return how it stands: a decision that came first stands.
 
     It is withdrawn in its creator's name; one whose flow does not allow that is terminated by ``account``.
 
     :param account: who calls ITSM; terminating takes a current approver or a manager of the service.
+    :param identity: see ``read_own_info``.
     :raises ItsmConflictError: neither is allowed (yet: a flow that has not started allows nothing). It says why
         ITSM refused the one and the other.
+    :raises ItsmTicketNotFoundError: as ``read_own_info``.
     """
-    info = yield from ask(lambda itsm: itsm.info(sn))
+    info = yield from read_own_info(sn, identity)
     try:
         return (
             yield from operate(

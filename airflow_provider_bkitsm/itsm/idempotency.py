@@ -13,10 +13,13 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 from airflow_provider_bkitsm.itsm.dialect import DialectFlow, ask
-from airflow_provider_bkitsm.itsm.models import TicketSummary
+from airflow_provider_bkitsm.itsm.models import TicketInfo, TicketSummary
 from airflow_provider_bkitsm.itsm.people import is_shown_as
 
 TAG_LENGTH = 32
@@ -103,6 +106,49 @@ def asks_for(title: str, digest: str) -> bool:
     """Whether a ticket of an older version asks for what has this digest, so far as its title shows one."""
     shown = _FIRST_MARKED.search(title)
     return shown is None or shown[2] is None or shown[2] == digest.rpartition(":")[2][:_FIRST_DIGEST_LENGTH]
+
+
+# ITSM dates a ticket by its own clock, some moments after its opening was begun.
+_SAME_TICKET = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketIdentity:
+    """What is recorded of a ticket's opening, by which another one that has its number is known.
+
+    A connection may lead to another ITSM than before, and a counter of numbers may begin anew.
+
+    :param begun_at: when its opening was begun last (aware); None: not known.
+    :param creator: in whose name it was asked for; empty: not known.
+    :param service_id: None: not known.
+    """
+
+    tag: str
+    begun_at: datetime | None = None
+    creator: str = ""
+    service_id: int | str | None = None
+
+    @classmethod
+    def of(cls, tag: str | None, begun_at: datetime | None, request: Mapping[str, Any] | None) -> Self | None:
+        """Return the identity of a ticket that was opened with a request; None where that is not known."""
+        if not tag or "fields" not in (request or {}):
+            return None
+        sent = dict(request or {})
+        service_id = None if sent.get("fast_approval") else sent.get("service_id")
+        return cls(tag=tag, begun_at=begun_at, creator=str(sent.get("creator") or ""), service_id=service_id)
+
+    def is_another(self, info: TicketInfo) -> bool:
+        """Whether a ticket of the same number is another one.
+
+        A ticket with the mark is the one. People may edit its title: then creator, service and time tell, which
+        nobody can edit.
+        """
+        if is_marked(info.title, self.tag):
+            return False
+        is_of_its_time = self.begun_at is None or abs(info.created_at - self.begun_at) <= _SAME_TICKET
+        is_its_creators = not self.creator or is_shown_as(info.creator, self.creator)
+        in_its_service = self.service_id is None or str(self.service_id).strip() == str(info.service_id)
+        return not (is_of_its_time and is_its_creators and in_its_service)
 
 
 def find_opened(tag: str, *, creator: str, since: datetime) -> DialectFlow[tuple[TicketSummary, ...]]:

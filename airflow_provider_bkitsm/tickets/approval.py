@@ -18,6 +18,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from airflow_provider_bkitsm.itsm.dialect import stored_dialect
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity
 
 RUN_BY, ITEM, ITEM_DIGEST, RUNS = "run_by", "item", "item_digest", "runs"
 """What a stored request calls the person who started the run (by the name in Airflow), what of a shared approval's
@@ -202,6 +203,11 @@ class ApprovalRecord:
     def is_open(self) -> bool:
         """Whether nobody has seen an end of this round."""
         return self.verdict is None
+
+    @property
+    def identity(self) -> TicketIdentity | None:
+        """By what another ticket of the same number is known; None for one of a version without records."""
+        return TicketIdentity.of(self.tag, self.create_started_at, self.request)
 
     def with_changes(self, now: datetime, **changes: Any) -> ApprovalRecord:
         """Return the next version of the row."""

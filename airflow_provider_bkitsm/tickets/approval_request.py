@@ -19,6 +19,7 @@ from typing import Any
 from airflow_provider_bkitsm import telemetry
 from airflow_provider_bkitsm.callback.signature import signing_keys
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
+from airflow_provider_bkitsm.itsm.actions import read_own_info
 from airflow_provider_bkitsm.itsm.dialect import another_dialect
 from airflow_provider_bkitsm.itsm.duties import REQUESTER
 from airflow_provider_bkitsm.itsm.errors import (
@@ -28,7 +29,7 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmNotFoundError,
     ItsmOutcomeUnknownError,
 )
-from airflow_provider_bkitsm.itsm.idempotency import approval_tag
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity, approval_tag
 from airflow_provider_bkitsm.itsm.models import TicketInfo
 from airflow_provider_bkitsm.tickets.approval import (
     RUN_BY,
@@ -166,7 +167,7 @@ class ApprovalRequest:
 
     def _after_upgrade(self, found: LegacyTicket) -> ApprovalRecord:
         """Go on with the ticket that a version without records has opened for an earlier try."""
-        info, since = self._info(found.sn), self.store.records_since()
+        info, since = self._info(found.sn, None), self.store.records_since()
         is_before = info is not None and since is not None and self._opened_at(info) < since
         if info is None or self.attempt.try_number <= 1 or not is_before:
             log.error("ticket %s was not opened by a version without records. It is not taken for ours", found.sn)
@@ -222,7 +223,7 @@ class ApprovalRequest:
             log.warning("ticket %s STAYS OPEN in ITSM %s, if it is", source.sn or "(none)", source.dialect)
             return None
         source = self._looked_for(source)
-        if source.sn is None or not self._is_open(source.sn):
+        if source.sn is None or not self._is_open(source):
             return None
         if self.keeps_open and (not self.compares or source.asked_digest == self.question.asked_digest):
             log.info("ticket %s of an earlier round is still open and asks the same", source.sn)
@@ -272,7 +273,7 @@ class ApprovalRequest:
 
     def _counts(self, record: ApprovalRecord, *, since: datetime) -> bool:
         """Whether a shared ticket is open, or was decided after a moment of our clock."""
-        info = self._info(str(record.sn))
+        info = self._info(str(record.sn), record.identity)
         if info is None:
             return False
         if not info.progress.has_ended or (record.created_at is not None and record.created_at >= since):
@@ -443,14 +444,14 @@ class ApprovalRequest:
             " is as it was, nobody was asked anything else"
         )
 
-    def _is_open(self, sn: str) -> bool:
-        info = self._info(sn)
+    def _is_open(self, record: ApprovalRecord) -> bool:
+        info = self._info(str(record.sn), record.identity)
         return info is not None and not info.progress.has_ended
 
-    def _info(self, sn: str) -> TicketInfo | None:
+    def _info(self, sn: str, identity: TicketIdentity | None) -> TicketInfo | None:
         """Read a ticket of ours; None where ITSM has it no more."""
         try:
-            return self.opener.read_info(sn)
+            return self.opener.hook.run(read_own_info(sn, identity))
         except ItsmNotFoundError as error:
             log.warning("ticket %s of %s is gone from ITSM: %s", sn, self.subject, error)
             return None

@@ -15,6 +15,7 @@ from airflow_provider_bkitsm.collectors.tables import approval_table, collector_
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, stored_dialect
 from airflow_provider_bkitsm.itsm.duties import JOINED_BY, REQUESTER
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherDialectError
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity
 from airflow_provider_bkitsm.tickets.approval_store import executors_elsewhere, installation, open_approval_store
 from airflow_provider_bkitsm.tickets.opening_records import is_opener, reading, translated
 from airflow_provider_bkitsm.tickets.ownership import (
@@ -121,6 +122,22 @@ def read_another_dialect(sn: str, bkitsm_conn_id: str, *, spoken: str) -> ItsmAn
     if stored in (None, spoken):
         return None
     return another_dialect(f"ITSM ticket {sn}", bkitsm_conn_id, stored=str(stored), spoken=spoken)
+
+
+def read_identity(sn: str, bkitsm_conn_id: str) -> TicketIdentity | None:
+    """Return what is recorded of a ticket's opening, by which another of its number is known. Blocks.
+
+    None where no record says, and of a ticket that a version without records has opened.
+
+    :raises ItsmError: as ``read_ownership``.
+    """
+    values = {"sn": sn, "conn_id": bkitsm_conn_id, "installation": installation()}
+    with reading(sn) as connection:
+        for query in _identities():
+            row = connection.execute(query, values).first()
+            if row is not None:
+                return TicketIdentity.of(row.tag, row.create_started_at, row.request)
+    return None
 
 
 def _records(connection: Connection, ticket: AwaitedTicket, opening: TicketOpening | None = None) -> TicketRecords:
@@ -238,11 +255,27 @@ def _owner(connection: Connection, ticket: AwaitedTicket) -> tuple[TicketOwner |
 @cache
 def _openers() -> tuple[Select[Any], ...]:
     """Return the queries for the record that opened a ticket, an approval round or a collector's application."""
+    rounds, applications = _by_number()
+    return _round(*rounds), _application(*applications)
+
+
+@cache
+def _identities() -> tuple[Select[Any], ...]:
+    """As ``_openers``, for what a ticket is known by."""
+    rounds, applications = _by_number()
+    names = ("tag", "create_started_at", "request")
+    found = select(*(getattr(_APPROVAL, name) for name in names)).where(*rounds)
+    applied = select(*(getattr(_COLLECTOR, name) for name in names)).where(*applications)
+    return _latest_round(found), _latest_application(applied)
+
+
+def _by_number() -> tuple[tuple[ColumnElement[bool], ...], tuple[ColumnElement[bool], ...]]:
+    """Return the conditions that a round, or an application, has opened the ticket ``sn`` on ``conn_id``."""
     sn: Any = bindparam("sn")
     conn_id: Any = bindparam("conn_id")
     # An earlier version did not store an application's connection.
     here = or_(_COLLECTOR.bkitsm_conn_id == conn_id, _COLLECTOR.bkitsm_conn_id.is_(None))
-    return _round(*is_opener(sn, conn_id)), _application(_COLLECTOR.ticket_sn == sn, here)
+    return is_opener(sn, conn_id), (_COLLECTOR.ticket_sn == sn, here)
 
 
 @cache
@@ -258,7 +291,11 @@ def _owners() -> tuple[Select[Any], ...]:
 
 def _round(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Return the query for an approval round; of a number that ITSM gave twice, the later one."""
-    found = select(*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation).where(*conditions)
+    columns = (*_owner_columns(_APPROVAL), _APPROVAL.request, _APPROVAL.installation)
+    return _latest_round(select(*columns).where(*conditions))
+
+
+def _latest_round(found: Select[Any]) -> Select[Any]:
     # Two installations may share a store and not an ITSM.
     is_here = _APPROVAL.installation == bindparam("installation")
     return found.order_by(is_here.desc(), _APPROVAL.created_at.desc()).limit(1)
@@ -266,7 +303,10 @@ def _round(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 def _application(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Return the query for a collector's application, the one that began last."""
-    found = select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(*conditions)
+    return _latest_application(select(*_owner_columns(_COLLECTOR), _COLLECTOR.request).where(*conditions))
+
+
+def _latest_application(found: Select[Any]) -> Select[Any]:
     # A collector's row is the same for each of its applications.
     return found.order_by(func.coalesce(_COLLECTOR.create_started_at, _COLLECTOR.created_at).desc()).limit(1)
 

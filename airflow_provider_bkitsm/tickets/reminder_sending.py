@@ -22,16 +22,16 @@ from asgiref.sync import sync_to_async
 from airflow_provider_bkitsm import settings
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
 from airflow_provider_bkitsm.hooks.store import call_store
-from airflow_provider_bkitsm.itsm.actions import HandOver, hand_over, read_status
+from airflow_provider_bkitsm.itsm.actions import HandOver, hand_over, read_own_info, read_status
 from airflow_provider_bkitsm.itsm.duties import asked_by, counted_people, tightened
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError, printable
-from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity, unmarked_title
 from airflow_provider_bkitsm.itsm.models import Progress, TicketStatus
 from airflow_provider_bkitsm.itsm.people import person_key, read_people
 from airflow_provider_bkitsm.itsm.reminders import Due, ReminderPlan
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket, Ownership
-from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
+from airflow_provider_bkitsm.tickets.ownership_records import read_identity, read_ownership
 from airflow_provider_bkitsm.tickets.reminder import Reminder, ReminderKind
 from airflow_provider_bkitsm.tickets.reminder_store import (
     Claim,
@@ -181,6 +181,7 @@ class Sending:
         self._now = now
         self._threads = threads
         self._has_sent = False
+        self._identity: TicketIdentity | None = None
 
     async def do(self, due: Due) -> Again:
         """Escalate, or else remind; return when to look again, None where all of it is over."""
@@ -218,8 +219,9 @@ class Sending:
 
     def _prepare(self) -> tuple[tuple[SenderSpec, ...], Ownership]:
         path = settings.remind()
-        default = (SenderSpec(path=path),) if path else ()
-        return self._item.senders or default, read_ownership(self._item.awaited)
+        default, awaited = (SenderSpec(path=path),) if path else (), self._item.awaited
+        self._identity = read_identity(awaited.sn, awaited.bkitsm_conn_id)
+        return self._item.senders or default, read_ownership(awaited)
 
     async def _merge(self, due: Due, senders: tuple[SenderSpec, ...]) -> None:
         """Have the reminder that is due together with an escalation count as sent with it."""
@@ -273,10 +275,11 @@ class Sending:
         return None
 
     async def _read(self, hook: ItsmAsyncHook) -> TicketStatus:
-        """Read the ticket in the dialect that it was opened in: another ITSM may have one of this number (P6)."""
+        """Read the ticket that was opened: another ITSM may have one of its number (P6)."""
         spoken, stored = (await hook.aget_conn()).gateway.dialect.name, self._item.dialect
         if stored not in (None, spoken):
             raise ItsmError(f"it was opened in the dialect {stored!r}, and the connection speaks {spoken!r}")
+        await hook.run(read_own_info(self._item.awaited.sn, self._identity))
         return await hook.run(read_status(self._item.awaited.sn))
 
     async def _send(self, spec: SenderSpec, claim: Claim, message: Reminder) -> Again:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ending a ticket that nobody waits for any more (promise P5).
 
-A decision that came first stands. A ticket of another ITSM, which may have the same number, is never touched (P6).
+A decision that came first stands. A ticket of another ITSM, or of another time, which may have the same number, is
+never touched (P6).
 What cannot be ended now is tried again by one retry policy.
 
 What ends a ticket whose task was ended while it waited in a triggerer is in
@@ -36,10 +37,11 @@ from airflow_provider_bkitsm.itsm.errors import (
     ItsmOutcomeUnknownError,
     ItsmUnavailableError,
 )
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity
 from airflow_provider_bkitsm.itsm.models import TicketStatus
 from airflow_provider_bkitsm.itsm.verdict import Verdict, VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
-from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
+from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect, read_identity
 from airflow_provider_bkitsm.tickets.round_end import record_withdrawal
 
 log = logging.getLogger(__name__)
@@ -71,13 +73,14 @@ def withdraw(hook: ItsmHook, *, sn: str, why: str, sleep: Callable[[float], None
     :param why: the reason, which the ticket's log shows.
     :raises ItsmAnotherDialectError: the ticket is of another ITSM; nothing was asked.
     :raises ItsmConflictError: ITSM allows neither to withdraw nor to terminate the ticket.
+    :raises ItsmTicketNotFoundError: the ticket that has its number now is another one.
     :raises ItsmOutcomeUnknownError: ITSM's answers are lost; a retry is safe.
     """
     refuse_another_dialect(hook, sn)
-    account = hook.gateway.username
+    account, identity = hook.gateway.username, read_identity(sn, hook.bkitsm_conn_id)
 
     def withdraw_once() -> TicketStatus:
-        return hook.run(withdraw_or_terminate(sn=sn, account=account, action_message=why))
+        return hook.run(withdraw_or_terminate(sn=sn, account=account, action_message=why, identity=identity))
 
     status = Retrying(**retry_policy(sn), sleep=sleep)(withdraw_once)
     _note_end(hook.bkitsm_conn_id, sn, why, status)
@@ -112,7 +115,8 @@ def withdraw_if_open(hook: ItsmHook, *, sn: str, why: str) -> bool:
     :raises ItsmError: as ``withdraw``.
     """
     refuse_another_dialect(hook, sn)
-    status = hook.run(_withdraw_open(sn=sn, account=hook.gateway.username, why=why))
+    identity = read_identity(sn, hook.bkitsm_conn_id)
+    status = hook.run(_withdraw_open(sn=sn, account=hook.gateway.username, why=why, identity=identity))
     if status is not None:
         _note_end(hook.bkitsm_conn_id, sn, why, status)
         record_withdrawal(hook.bkitsm_conn_id, sn, why=why, status=status)
@@ -125,7 +129,8 @@ async def async_withdraw_if_open(hook: ItsmAsyncHook, *, sn: str, why: str) -> N
     read = partial(read_another_dialect, sn, hook.bkitsm_conn_id, spoken=gateway.dialect.name)
     if another := await call_store(read):
         raise another
-    status = await hook.run(_withdraw_open(sn=sn, account=gateway.username, why=why))
+    identity = await call_store(partial(read_identity, sn, hook.bkitsm_conn_id))
+    status = await hook.run(_withdraw_open(sn=sn, account=gateway.username, why=why, identity=identity))
     if status is not None:
         _note_end(hook.bkitsm_conn_id, sn, why, status)
         await call_store(partial(record_withdrawal, hook.bkitsm_conn_id, sn, why=why, status=status))
@@ -138,11 +143,13 @@ def refuse_another_dialect(hook: ItsmHook, sn: str) -> None:
         raise another
 
 
-def _withdraw_open(*, sn: str, account: str, why: str) -> DialectFlow[TicketStatus | None]:
+def _withdraw_open(
+    *, sn: str, account: str, why: str, identity: TicketIdentity | None
+) -> DialectFlow[TicketStatus | None]:
     """End a ticket; None for a ticket that had ended."""
     if (yield from read_status(sn)).progress.has_ended:
         return None
-    return (yield from withdraw_or_terminate(sn=sn, account=account, action_message=why))
+    return (yield from withdraw_or_terminate(sn=sn, account=account, action_message=why, identity=identity))
 
 
 def _note_end(conn_id: str, sn: str, why: str, status: TicketStatus) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_bkitsm.itsm.idempotency import (
+    TicketIdentity,
     approval_tag,
     asks_for,
     creation_tag,
@@ -24,6 +25,7 @@ from airflow_provider_bkitsm.itsm.idempotency import (
     shows_marker,
     unmarked_title,
 )
+from airflow_provider_bkitsm.itsm.models import Progress, TicketInfo
 from airflow_provider_bkitsm.itsm.protocol import Call
 from tests.itsm.flows import drive
 
@@ -171,3 +173,42 @@ def test_people_read_a_title_without_its_marker(title, is_ours, shown):
 
 def test_a_title_that_shows_none_is_not_held_against_a_ticket():
     assert asks_for(marked_title("Go live - 2026-1", TAG), DIGEST)
+
+
+SENT = {"creator": "alice", "service_id": 7, "fields": {"title": marked_title("t", TAG)}}
+
+
+def _shown(**changes: Any) -> TicketInfo:
+    shown: dict[str, Any] = {"title": "t", "creator": "alice(Alice)", "service_id": 7, "created_at": SINCE}
+    return TicketInfo(sn="REQ1", current_status="RUNNING", progress=Progress.RUNNING, **(shown | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_another"),
+    [
+        ({}, False),
+        ({"title": "edited by a person", "created_at": SINCE + timedelta(minutes=59)}, False),
+        ({"creator": "zoe"}, True),
+        ({"creator": "alicent"}, True),
+        ({"service_id": 8}, True),
+        ({"created_at": SINCE + timedelta(minutes=61)}, True),
+        ({"created_at": SINCE - timedelta(days=1)}, True),
+        ({"title": marked_title("edited", TAG), "creator": "zoe", "created_at": SINCE - timedelta(days=1)}, False),
+        ({"title": marked_title("t", "0" * 32), "creator": "zoe"}, True),
+    ],
+)
+def test_p6_a_ticket_of_the_same_number_is_told_from_ours(changes, is_another):
+    identity = TicketIdentity.of(TAG, SINCE, SENT)
+    assert identity is not None
+    assert identity.is_another(_shown(**changes)) is is_another
+
+
+@pytest.mark.parametrize(("tag", "request_"), [(None, SENT), (TAG, None), (TAG, {"creator": "alice"})])
+def test_a_ticket_that_was_opened_without_a_record_of_what_was_sent_has_no_identity(tag, request_):
+    assert TicketIdentity.of(tag, SINCE, request_) is None
+
+
+def test_what_is_not_recorded_of_a_ticket_tells_none_from_it():
+    identity = TicketIdentity.of(TAG, None, {"fast_approval": True, "service_id": 9, "fields": {}})
+    assert identity is not None
+    assert not identity.is_another(_shown(creator="zoe", created_at=SINCE + timedelta(days=9)))

@@ -236,6 +236,19 @@ def test_p2_two_itsms_may_give_one_number(sandbox, connections, connect, task, e
     assert sandbox.ticket(sn)["status"] == "RUNNING"
 
 
+def test_p6_the_ticket_that_has_its_number_in_another_itsm_is_not_withdrawn(sandbox, connections, connect, task):
+    """The connection leads to another ITSM while people decide; there the number is somebody else's ticket."""
+    caller = {"login": "sandbox", "password": "sandbox-secret"}
+    flow = Flow(sandbox, task)
+    sn = flow.apply()
+    with SandboxServer(Settings(start_delay=0)) as other:
+        connect("bkitsm_default", conn_type="bkitsm", host=other.itsm_url, extra={"read_retries": 0}, **caller)
+        form = {"title": "theirs", "APPROVER": "zoe", "APPROVAL_CONTENT": "c"}
+        assert ItsmHook().create_ticket(creator="zoe", fields=form, fast_approval=True).sn == sn
+        assert flow.complete(on_not_approved="pass")["state"] == "fail_apply"
+        assert other.ticket(sn)["status"] == "RUNNING"
+
+
 def test_p6_a_run_asks_its_own_itsm_about_nobody_elses_ticket(sandbox, connections, connect, task):
     """The holder's number is another, withdrawn ticket in the ITSM of the run that comes second."""
     caller = {"login": "sandbox", "password": "sandbox-secret"}

@@ -175,6 +175,20 @@ def test_p3_a_cleared_task_asks_anew_once_its_ticket_has_ended(ask, sandbox, end
     assert ask(clear_number=2) != sn
 
 
+@pytest.mark.parametrize("on_clear", ["keep", "withdraw"])
+def test_p6_a_cleared_task_leaves_alone_who_has_its_number_in_another_itsm(ask, connect, on_clear):
+    """The connection leads to another ITSM by now."""
+    sn, parameters = ask(), {"on_clear": on_clear}
+    with SandboxServer(Settings(start_delay=0)) as other:
+        caller = {"login": "sandbox", "password": "sandbox-secret"}
+        connect("bkitsm_default", conn_type="bkitsm", host=other.itsm_url, extra={"settle_seconds": 0.2}, **caller)
+        theirs = {"title": "Theirs", "APPROVER": "zoe", "APPROVAL_CONTENT": "c"}
+        assert ItsmHook().create_ticket(creator="zoe", fields=theirs, fast_approval=True).sn == sn
+        again = ask(clear_number=2, parameters=parameters)
+        assert again != sn
+        assert [other.ticket(one)["status"] for one in (sn, again)] == ["RUNNING", "RUNNING"]
+
+
 def test_p3_a_run_that_comes_back_under_its_id_takes_neither_ticket_nor_decision(ask, sandbox):
     sn = ask()
     again = datetime.now(UTC) + timedelta(hours=1)

@@ -228,6 +228,14 @@ async def test_p6_a_ticket_of_another_itsm_under_the_same_number_is_nobodys_to_r
     assert SENT == []
 
 
+@pytest.mark.parametrize("what", [{}, ESCALATES])
+async def test_p6_who_has_its_number_in_another_itsm_is_neither_reminded_nor_asks_others(sn, clock, sandbox, what):
+    """The connection leads to another ITSM of the same version by now."""
+    record_round(sn, request={"dialect": "v2", "creator": "zoe", "fields": {"title": "ours"}})
+    assert await do(item(sn, clock, **what), clock) is not None
+    assert (SENT, sandbox.requests("operate_node")) == ([], [])
+
+
 async def test_p6_another_tasks_ticket_is_neither_reminded_of_nor_claimed(sn, clock):
     record_round(sn, dag_id="other", request={"dialect": "v2"})
     assert await do(item(sn, clock), clock) is None

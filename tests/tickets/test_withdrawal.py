@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
-from airflow_provider_bkitsm.hooks.itsm import ItsmHook
+from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook, ItsmHook
 from airflow_provider_bkitsm.itsm import errors
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.tickets.withdrawal import (
+    async_withdraw_if_open,
     withdraw,
     withdraw_if_open,
     withdraw_on_timeout,
@@ -19,6 +22,7 @@ from airflow_provider_bkitsm.tickets.withdrawal import (
 from tests.tickets.records import record_round
 
 FORM = {"title": "t", "APPROVER": "alice", "APPROVAL_CONTENT": "c"}
+ENDS = [withdraw, partial(withdraw_on_timeout, policy=VerdictPolicy()), withdraw_if_open]
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def test_an_outage_that_lasts_is_left_to_a_retry(hook, sn, sandbox):
         withdraw_on_timeout(hook, sn=sn, why="over", policy=VerdictPolicy())
 
 
-@pytest.mark.parametrize("end", [withdraw, partial(withdraw_on_timeout, policy=VerdictPolicy()), withdraw_if_open])
+@pytest.mark.parametrize("end", ENDS)
 def test_p6_a_ticket_of_another_itsm_is_neither_read_nor_ended(hook, sn, sandbox, end):
     """The connection speaks another dialect than when the ticket was opened."""
     record_round(sn, request={"dialect": "v9"})
@@ -79,3 +83,29 @@ def test_p6_a_ticket_of_another_itsm_is_neither_read_nor_ended(hook, sn, sandbox
     with pytest.raises(errors.ItsmAnotherDialectError):
         end(hook, sn=sn, why="over")
     assert len(sandbox.requests()) == requests
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_p6_the_ticket_that_has_its_number_in_another_itsm_is_not_ended(hook, sn, sandbox, caplog, end):
+    """The connection leads to another ITSM of the same version by now, or its numbers began anew."""
+    record_round(sn, request={"dialect": "v2", "creator": "alice", "fields": {"title": "ours"}})
+    with suppress(errors.ItsmTicketNotFoundError):
+        assert end(hook, sn=sn, why="over").outcome == "timed_out"
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+    assert sandbox.requests("operate_ticket") == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_p5_a_ticket_whose_title_somebody_has_edited_is_ended(hook, sn, sandbox, end):
+    sent = {"dialect": "v2", "creator": "robot", "fast_approval": True, "fields": {"title": "ours"}}
+    record_round(sn, request=sent, create_started_at=datetime.now(UTC))
+    end(hook, sn=sn, why="over")
+    assert sandbox.ticket(sn)["status"] == "REVOKED"
+
+
+async def test_p6_nor_is_it_in_an_event_loop(hook, sn, sandbox):
+    record_round(sn, request={"dialect": "v2", "creator": "alice", "fields": {"title": "ours"}})
+    async with ItsmAsyncHook() as loop_hook:
+        with pytest.raises(errors.ItsmTicketNotFoundError, match="is robot's of"):
+            await async_withdraw_if_open(loop_hook, sn=sn, why="over")
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
