@@ -18,14 +18,7 @@ from airflow_provider_bkitsm.cli.airflow_findings import (
     unreachable,
 )
 from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
-from airflow_provider_bkitsm.cli.findings import (
-    Finding,
-    Level,
-    judge_clock,
-    warning,
-    with_scheme,
-    wrong,
-)
+from airflow_provider_bkitsm.cli.findings import Finding, Level, judge_clock, warning, with_scheme, wrong
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.store import store_engine
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError

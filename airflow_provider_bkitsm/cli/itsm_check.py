@@ -12,14 +12,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_bkitsm.cli.fetch import CONNECT_SECONDS, READ_SECONDS, fetch, other_scheme
-from airflow_provider_bkitsm.cli.findings import (
-    Finding,
-    judge_clock,
-    ok,
-    warning,
-    with_scheme,
-    wrong,
-)
+from airflow_provider_bkitsm.cli.findings import Finding, judge_clock, ok, warning, with_scheme, wrong
 from airflow_provider_bkitsm.cli.itsm_findings import (
     Grant,
     judge_grant,

@@ -26,10 +26,7 @@ from airflow_provider_bkitsm.mixins import VerdictPolicyMixin, is_mapped_over, m
 from airflow_provider_bkitsm.tickets.approval_store import installation
 from airflow_provider_bkitsm.tickets.opening_records import read_opened_at
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST, AwaitedTicket
-from airflow_provider_bkitsm.tickets.ownership_records import (
-    read_opened_ticket,
-    read_stored_dialect,
-)
+from airflow_provider_bkitsm.tickets.ownership_records import read_opened_ticket, read_stored_dialect
 from airflow_provider_bkitsm.tickets.round_end import WaitingTask
 from airflow_provider_bkitsm.tickets.waits import (
     NOT_MADE_UP_FOR,
