@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
 from airflow_provider_bkitsm.translation import Text
 
-# The first of these that is not blank names the certificates; a file or a directory.
+# The first of these that is not blank names the certificates: a file, a directory or several.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PORTS = {"http": 80, "https": 443}
 
@@ -235,7 +235,9 @@ def _places(route: Route) -> _Places | None:
         return None
     if route.ca is None:
         return _machine_store()
-    return (None, route.ca) if Path(route.ca).is_dir() else (route.ca, None)
+    # As OpenSSL itself reads SSL_CERT_DIR, several directories have colons between them.
+    are_directories = all(Path(one).is_dir() for one in route.ca.split(os.pathsep))
+    return (None, route.ca) if are_directories else (route.ca, None)
 
 
 def _machine_store() -> _Places:

@@ -131,6 +131,12 @@ def test_certificates_may_be_in_a_directory(send, network, monkeypatch, tmp_path
         send(gateway_at(network.https.url), READ)
 
 
+def test_certificates_may_be_in_several_directories_as_openssl_takes_them(send, network, monkeypatch, tmp_path):
+    both = (hashed(network.others.bundle, tmp_path / "others"), hashed(network.ours.bundle, tmp_path / "ours"))
+    monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join(map(str, both)))
+    assert send(gateway_at(network.https.url), READ).status_code == 200
+
+
 async def test_p1_a_client_that_waits_for_weeks_takes_up_certificates_that_were_renewed(network, tmp_path):
     bundle = tmp_path / "company.pem"
     shutil.copy(network.others.bundle, bundle)
