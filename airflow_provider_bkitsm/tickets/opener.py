@@ -219,10 +219,10 @@ class TicketOpener:
 
     def never_starts(self, sn: str) -> bool:
         """Whether a ticket is an orphan: its flow has not started, and will not any more."""
-        info = self.read_info(sn)
+        info = self._read_info(sn)
         return not (has_started(info) or _is_young(info.created_at))
 
-    def read_info(self, sn: str) -> TicketInfo:
+    def _read_info(self, sn: str) -> TicketInfo:
         """Read a ticket with its form."""
         return self.hook.run(ask(lambda itsm: itsm.info(sn)))
 
@@ -269,7 +269,7 @@ class TicketOpener:
         See docs/itsm-behaviour.md#flow-starts-late.
         """
         for left in range(_STARTS if _is_young(created_at) else 1, 0, -1):
-            info = self.read_info(sn)
+            info = self._read_info(sn)
             if left == 1 or has_started(info):
                 return info
             self._sleep(START_SECONDS)
