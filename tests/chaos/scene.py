@@ -34,7 +34,7 @@ from airflow_provider_bkitsm.itsm.protocol import Call
 from airflow_provider_bkitsm.itsm.verdict import VerdictPolicy
 from airflow_provider_bkitsm.itsm.verdict_reading import read_verdict
 from airflow_provider_bkitsm.sandbox.itsm.tickets import Ticket
-from airflow_provider_bkitsm.tickets import approval_store
+from airflow_provider_bkitsm.tickets import approval_store, ownership_records
 from airflow_provider_bkitsm.tickets.opener import SETTLE_SECONDS
 from tests.chaos.clock import Clock, virtual_time
 from tests.chaos.inprocess import InProcessSandbox, gateway
@@ -107,7 +107,7 @@ class Scene:
         self.clock.advance(_DAY)
         for module, name, value in (
             (stores, "store_engine", lambda *_: self._site.engine),
-            (approval_store, "installation", lambda: self._site.address),
+            *((one, "installation", lambda: self._site.address) for one in (approval_store, ownership_records)),
             (approval_store, "open_approval_store", lambda *_: self._approvals(self._site)),
         ):
             self._open.enter_context(patch.object(module, name, value))
