@@ -297,7 +297,7 @@ class ApprovalViews:
     def _row(self, wait: ApprovalWait, context: PageContext) -> Row:
         ticket = wait.ticket
         live, polled_at = self.live.snapshot(ticket), context.polls.get(wait.conn_id)
-        collector = context.names.get(ticket) or context.names.get(("", wait.sn), "")
+        collector = _of_ticket(context.names, ticket) or ""
         sent = self.sent.get(ticket)
         person = str(context.people.get(wait.triggered_by, ""))
         # Building a row takes longer than seeing that nothing of it has changed.
@@ -337,7 +337,7 @@ class ApprovalViews:
         """Return the collector that this ticket is about."""
         rows = await self._collector_rows(dags) if wait.sn else []
         by_ticket = {_ticket_of(row): row for row in reversed(rows)}
-        return by_ticket.get(wait.ticket) or by_ticket.get(("", wait.sn))
+        return _of_ticket(by_ticket, wait.ticket)
 
     async def _collector_rows(self, dags: frozenset[str], seconds: float | None = None) -> list[CollectorRow]:
         """Return the collectors that these DAGs applied for; none while the store cannot be used."""
@@ -361,6 +361,11 @@ def _user_mapping() -> Mapping[str, Any]:
         return settings.user_mapping()
     except ItsmConfigurationError:
         return {}
+
+
+def _of_ticket(found: Mapping[Ticket, T], ticket: Ticket) -> T | None:
+    """Return what belongs to a ticket; an earlier version has stored no connection with its number."""
+    return found.get(ticket) or found.get(("", ticket[1]))
 
 
 def _ticket_of(row: CollectorRow) -> Ticket:
