@@ -21,7 +21,7 @@ from airflow_provider_bkitsm.itsm.models import TicketState, TicketStatus
 from airflow_provider_bkitsm.itsm.schedule import Batch, Schedule
 from airflow_provider_bkitsm.itsm.stall import StepsRead
 from airflow_provider_bkitsm.itsm.verdict_reading import rows_by_ticket
-from airflow_provider_bkitsm.tickets.step_watch import StepWatch
+from airflow_provider_bkitsm.tickets.step_watch import StepWatch, loop_time
 
 # A deadline that is computed twice differs by less.
 _SAME_MOMENT = 0.01
@@ -141,14 +141,14 @@ class TicketWait:
         """
         self._next = asyncio.get_running_loop().create_future()
         if within is not None:
-            self._be_told_by(_loop_time() + within)
+            self._be_told_by(loop_time() + within)
         next_news = self._next
         self._tell_steps()
         return next_news
 
     def rest(self, seconds: float) -> None:
         """Take no look for so long; what asks ITSM about all goes on."""
-        self._rested_at = _loop_time() + _EARLY * seconds
+        self._rested_at = loop_time() + _EARLY * seconds
 
     @property
     def hook(self) -> ItsmAsyncHook:
@@ -205,7 +205,7 @@ class TicketWait:
         if abs(due - self._due) < _SAME_MOMENT:
             return
         self._due = due
-        if due > _loop_time():
+        if due > loop_time():
             self.poller.ask_at(self.sn, due)
 
 
@@ -291,7 +291,7 @@ class Poller:
     def add(self, wait: TicketWait) -> None:
         """Let somebody wait; the first one starts the poll."""
         self._waits.add(wait)
-        self._schedule.add(wait.sn, interval=wait.interval, now=_loop_time())
+        self._schedule.add(wait.sn, interval=wait.interval, now=loop_time())
         self._steps.add(wait.sn)
         self._changed.set()
         if not self._tasks:
@@ -361,7 +361,7 @@ class Poller:
             self._changed.clear()
             await self._changed.wait()
             return
-        batch = self._schedule.next_batch(_loop_time())
+        batch = self._schedule.next_batch(loop_time())
         if batch:
             self._spawn(self._ask(batch))
         else:
@@ -380,7 +380,7 @@ class Poller:
         self._changed.clear()
         try:
             # Not wait_for: on Python 3.11 that one can swallow a cancellation.
-            async with asyncio.timeout_at(self._schedule.wake_at(_loop_time())):
+            async with asyncio.timeout_at(self._schedule.wake_at(loop_time())):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -388,7 +388,7 @@ class Poller:
 
     async def _ask(self, batch: Batch) -> None:
         """Ask about a batch and give it back, whatever fails; then tell those who wait."""
-        began = _loop_time()
+        began = loop_time()
         answer: Answer | ItsmError = ItsmError("the poll was stopped")
         is_for_all = False
         try:
@@ -400,11 +400,11 @@ class Poller:
         finally:
             if isinstance(answer, ItsmError):
                 late = isinstance(answer, ItsmTimeoutError)
-                is_for_all = self._schedule.failed(batch, answer, _loop_time(), timed_out=late)
+                is_for_all = self._schedule.failed(batch, answer, loop_time(), timed_out=late)
                 if self._schedule.is_down:
                     self._steps.pause()
             else:
-                self._schedule.answered(batch, seconds=_loop_time() - began)
+                self._schedule.answered(batch, seconds=loop_time() - began)
                 self._steps.go_on()
             self._changed.set()
         if isinstance(answer, ItsmError):
@@ -443,13 +443,13 @@ class Poller:
 
     def _note(self, batch: Batch) -> None:
         """Let one who waits note that ITSM answered: the same one as long as it waits, so that one note stays."""
-        if _loop_time() - self._noted_at < self.note_seconds:
+        if loop_time() - self._noted_at < self.note_seconds:
             return
         here = (wait for sn in batch for wait in self._waits.of(sn))
         if self._noter is None or self._noter not in self._waits.of(self._noter.sn):
             self._noter = next((wait for wait in here if wait.notes), None)
         if self._noter is not None and self._noter.notes is not None:
-            self._noted_at = _loop_time()
+            self._noted_at = loop_time()
             self._spawn(self._noter.notes.polled(self.hook.bkitsm_conn_id))
 
     async def _try_to_learn_creation(self, batch: Batch) -> None:
@@ -476,7 +476,7 @@ class Poller:
             self._tell(sn, error)
         if not (is_for_all or self._schedule.is_down):
             return
-        now, members = _loop_time(), frozenset(batch)
+        now, members = loop_time(), frozenset(batch)
         others = [one for one in self._waits if one.sn not in members]
         for number, wait in enumerate([one for one in others if is_for_all or one.is_overdue(now)], 1):
             wait.tell(error, now)
@@ -492,7 +492,7 @@ class Poller:
                 log.warning("a client of connection %s did not close: %s", hook.bkitsm_conn_id, error)
 
     def _tell(self, sn: str, look: Look) -> None:
-        now = _loop_time()
+        now = loop_time()
         for wait in self._waits.of(sn):
             wait.tell(look, now)
 
@@ -508,8 +508,3 @@ class Poller:
         await asyncio.gather(*tasks, return_exceptions=True)
         telemetry.waiting(self.hook.bkitsm_conn_id, 0, 0.0, 0)
         await self._forget_connection()
-
-
-def _loop_time() -> float:
-    """Return the running event loop's time in seconds, which is no time of day."""
-    return asyncio.get_running_loop().time()

@@ -50,11 +50,11 @@ class StepWatch:
     def add(self, sn: str) -> None:
         """Watch a ticket."""
         self._marks.setdefault(sn, "")
-        self._checks.add(sn, _loop_time())
+        self._checks.add(sn, loop_time())
 
     def changed(self, sn: str) -> None:
         """Read a watched ticket's steps soon: they are others now."""
-        self._checks.changed(sn, _loop_time())
+        self._checks.changed(sn, loop_time())
 
     def discard(self, sn: str) -> None:
         """Watch a ticket no longer."""
@@ -78,7 +78,7 @@ class StepWatch:
             return
         self._marks[state.sn] = mark
         if before and not state.progress.has_ended:
-            self._checks.changed(state.sn, _loop_time())
+            self._checks.changed(state.sn, loop_time())
 
     def pause(self) -> None:
         """Ask nothing until ``go_on``: in an outage the poll asks for all."""
@@ -91,9 +91,9 @@ class StepWatch:
     async def run(self) -> None:
         """Read steps for ever. A failure is of no account to the waits."""
         while True:
-            sn = self._checks.next(_loop_time())
+            sn = self._checks.next(loop_time())
             if sn is None:
-                await asyncio.sleep(self._checks.seconds_to_next(_loop_time()))
+                await asyncio.sleep(self._checks.seconds_to_next(loop_time()))
                 continue
             if polled := self._polled.get(sn):
                 self._take_in(sn, _status_of(polled))
@@ -108,14 +108,14 @@ class StepWatch:
             status = await self._hook.run(read_status(sn))
         except Exception as error:
             log.info("the steps of ITSM ticket %s could not be read: %s", sn, error)
-            self._checks.failed(sn, _loop_time())
+            self._checks.failed(sn, loop_time())
             self.pause()
             return
         self._take_in(sn, status)
 
     def _take_in(self, sn: str, status: TicketStatus) -> None:
         asks_nobody = is_stalled(status.progress, status.current_steps)
-        self._on_steps(sn, status, self._checks.checked(sn, _loop_time(), asks_nobody=asks_nobody))
+        self._on_steps(sn, status, self._checks.checked(sn, loop_time(), asks_nobody=asks_nobody))
 
 
 def _status_of(state: TicketState) -> TicketStatus:
@@ -127,5 +127,6 @@ def _status_of(state: TicketState) -> TicketStatus:
     )
 
 
-def _loop_time() -> float:
+def loop_time() -> float:
+    """Return the running event loop's time in seconds, which is no time of day."""
     return asyncio.get_running_loop().time()
