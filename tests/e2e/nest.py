@@ -31,12 +31,16 @@ _MODULES = (
     "airflow.api_fastapi.execution_api.app",
     "airflow.sdk.definitions.decorators",
     "airflow.providers.standard.operators.python",
+    "airflow.providers.standard.sensors.time_delta",
+    "jinja2.ext",
     "airflow_provider_bkitsm.operators.ticket",
     "airflow_provider_bkitsm.operators.collector",
     "airflow_provider_bkitsm.sensors.ticket",
     "airflow_provider_bkitsm.triggers.ticket",
     "airflow_provider_bkitsm.hooks.itsm",
     "airflow_provider_bkitsm.hooks.bklog",
+    "airflow_provider_bkitsm.hooks.limits",
+    "airflow_provider_bkitsm.tickets.approval_request",
 )
 
 
