@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, tzinfo
 from functools import partial
 from random import SystemRandom
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 ROUND_SECONDS = 20.0
 """Seconds between two looks at the notes, on average; each process draws its own."""
 _LONGEST_PAUSE_SECONDS = 600.0
+# How much longer than a step of a round the rest after it takes: callbacks and pages go first.
+_REST = 3.0
 _RANDOM = SystemRandom()
 
 
@@ -64,8 +67,8 @@ async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
 class Notes(Protocol):
     """The notes on waiting tasks; see :class:`~airflow_provider_bkitsm.plugins.metadata.TaskNotes`."""
 
-    def bring_up_to_date(self) -> int:
-        """Bring them up to date. Blocks."""
+    def steps(self) -> Iterator[int]:
+        """Bring them up to date in steps, each of which blocks; yield how many each has changed."""
         ...
 
 
@@ -118,7 +121,7 @@ async def keep_up_to_date(notes: Notes, *, seconds: float, once: bool = False) -
     while True:
         await asyncio.sleep(min(seconds * 2**failures, _LONGEST_PAUSE_SECONDS) * _RANDOM.uniform(0.5, 1.5))
         try:
-            changed = await asyncio.to_thread(notes.bring_up_to_date)
+            changed = await _bring_up_to_date(notes)
         except Exception as error:
             # Its text is left out: it may hold the address of a database.
             log.log(
@@ -132,3 +135,13 @@ async def keep_up_to_date(notes: Notes, *, seconds: float, once: bool = False) -
         log.debug("%d notes on waiting tasks were changed", changed)
         if once:
             return
+
+
+async def _bring_up_to_date(notes: Notes) -> int:
+    """Take all steps of a round, with a rest after each; return how many notes were changed."""
+    steps, changed, began = notes.steps(), 0, monotonic()
+    while (step := await asyncio.to_thread(next, steps, None)) is not None:
+        changed += step
+        await asyncio.sleep(_REST * (monotonic() - began))
+        began = monotonic()
+    return changed

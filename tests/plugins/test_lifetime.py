@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC
 from threading import Event
 from zoneinfo import ZoneInfo
@@ -33,13 +34,13 @@ class Rounds:
         self.styles.append(style)
         return self
 
-    def bring_up_to_date(self) -> int:
+    def steps(self) -> Iterator[int]:
         result = self.results.pop(0)
         if not self.results:
             self.over.set()
         if isinstance(result, Exception):
             raise result
-        return result
+        yield from (0, result)
 
 
 def in_a_server(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> bool:

@@ -6,7 +6,8 @@ written in between stays. A note of ours is one that no person has written and t
 person has written, over ours or not, is the person's.
 
 A round reads the waits by their triggers, of which there are as many as tasks that wait, and the few notes of ours
-whose tasks wait no longer, by whatever end. It writes only what has changed.
+whose tasks wait no longer, by whatever end. It writes only what has changed. It goes in steps: Python runs one
+thread at a time, and 5,000 waits at once would make every callback and page wait for it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from airflow_provider_bkitsm.plugins.metadata.queries import registered_ticket
 log = logging.getLogger(__name__)
 
 _MOST_WAITING, _MOST_ENDED = 5000, 5000
-_AT_ONCE = 200
+# How many waits a step reads, or ended waits it deletes the notes of.
+_AT_ONCE = 100
 # So many failures are of single notes; more are the database's.
 _MOST_FAILURES = 5
 
@@ -64,36 +66,41 @@ class TaskNotes:
     def __init__(self, style: NoteStyle | None) -> None:
         self._style = style
 
-    def bring_up_to_date(self) -> int:
-        """Write the notes that are missing or out of date, delete those of ended waits; return how many. Blocks.
+    def steps(self) -> Iterator[int]:
+        """Write the notes that are missing or out of date, delete those of ended waits; each step blocks.
 
+        :return: how many notes each step has changed.
         :raises SQLAlchemyError: Airflow's database cannot be used. The next round does what is left.
         """
-        changes = [*self._outdated(), *_ended(all_of_them=self._style is None)]
-        for start in range(0, len(changes), _AT_ONCE):
-            _write(changes[start : start + _AT_ONCE])
-        return len(changes)
-
-    def _outdated(self) -> Iterator[Change]:
-        if self._style is None:
-            return
-        for row, sn, conn_id in _waiting():
-            task = TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index)
-            text = note_text(task, sn, from_note(row.seen, sn, conn_id), self._style)
-            stored = None if row.noted is None else StoredNote(content=row.content, user_id=row.user_id)
-            if not is_outdated(stored, text):
-                continue
-            values = {"of_task": row.id, "text": text, "now": datetime.now(UTC)}
-            if stored is None:
-                yield _insert_statement(), {**values, "trigger": row.trigger_id}
-            else:
-                yield _update_statement(), {**values, "replaced": stored.content}
+        if self._style is not None:
+            waits = [row.id for row in _run(_triggers_query())]
+            for start in range(0, len(waits), _AT_ONCE):
+                yield _write([*_outdated(waits[start : start + _AT_ONCE], self._style)])
+        ended = [*_ended(all_of_them=self._style is None)]
+        for start in range(0, len(ended), _AT_ONCE):
+            yield _write(ended[start : start + _AT_ONCE])
 
 
-def _waiting() -> Iterable[tuple[Row[Any], str, str]]:
+def _outdated(triggers: Sequence[int], style: NoteStyle) -> Iterator[Change]:
+    """Yield what writes the notes that are missing or out of date, of the waits of some triggers."""
+    for row, sn, conn_id in _waiting(triggers):
+        task = TaskKey(dag_id=row.dag_id, run_id=row.run_id, task_id=row.task_id, map_index=row.map_index)
+        text = note_text(task, sn, from_note(row.seen, sn, conn_id), style)
+        stored = None if row.noted is None else StoredNote(content=row.content, user_id=row.user_id)
+        if not is_outdated(stored, text):
+            continue
+        values = {"of_task": row.id, "text": text, "now": datetime.now(UTC)}
+        if stored is None:
+            yield _insert_statement(), {**values, "trigger": row.trigger_id}
+        else:
+            yield _update_statement(), {**values, "replaced": stored.content}
+
+
+def _waiting(triggers: Sequence[int]) -> Iterable[tuple[Row[Any], str, str]]:
     """Return each task instance that waits for a ticket, with the ticket's number and connection."""
     earliest_first = sorted(
-        _run(_waits_query()), key=lambda row: row.wait_time.timestamp() if row.wait_time else 0.0
+        _run(_waits_query(), triggers=triggers),
+        key=lambda row: row.wait_time.timestamp() if row.wait_time else 0.0,
     )
     found = ((row, *_ticket(row)) for row in earliest_first)
     return {row.id: (row, sn, conn_id) for row, sn, conn_id in found if sn}.values()
@@ -111,17 +118,19 @@ def _ticket(row: Row[Any]) -> tuple[str, str]:
     return (sn, waiter.conn_id) if waiter else ("", "")
 
 
-def _run(query: Select[Any]) -> Sequence[Row[Any]]:
+def _run(query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
     with create_session(scoped=False) as session:
-        return session.execute(query).all()
+        return session.execute(query, values).all()
 
 
-def _write(changes: Sequence[Change]) -> None:
-    """Make some changes in one transaction; where one of them fails, each in its own."""
-    try:
-        _execute(changes)
-    except SQLAlchemyError:
-        _write_each(changes)
+def _write(changes: Sequence[Change]) -> int:
+    """Make some changes in one transaction; where one of them fails, each in its own. Return how many."""
+    if changes:
+        try:
+            _execute(changes)
+        except SQLAlchemyError:
+            _write_each(changes)
+    return len(changes)
 
 
 def _write_each(changes: Sequence[Change]) -> None:
@@ -151,8 +160,14 @@ def _note() -> Any:
 
 
 @cache
+def _triggers_query() -> Select[Any]:
+    """Select the triggers that wait for a ticket."""
+    return select(Trigger.id).where(Trigger.classpath == TRIGGER).order_by(Trigger.id).limit(_MOST_WAITING)
+
+
+@cache
 def _waits_query() -> Select[Any]:
-    """Select the task instances that wait for a ticket, what is known of it, and their notes."""
+    """Select the task instances that wait on one of ``triggers``, what is known of its ticket, and their notes."""
     wait, seen = (aliased(XComModel, name=f"xcom_{name}") for name in ("wait", "seen"))
     note = _note()
     query = select(
@@ -171,7 +186,7 @@ def _waits_query() -> Select[Any]:
         task = (xcom.task_id == TaskInstance.task_id, xcom.map_index == TaskInstance.map_index)
         query = query.join(xcom, and_(xcom.dag_run_id == DagRun.id, *task, key), isouter=True)
     query = query.join(note, note.c.ti_id == TaskInstance.id, isouter=True)
-    return query.where(_waits()).order_by(TaskInstance.trigger_id).limit(_MOST_WAITING)
+    return query.where(_waits(), TaskInstance.trigger_id.in_(bindparam("triggers", expanding=True)))
 
 
 def _waits() -> Any:
