@@ -48,13 +48,20 @@ def read_status(sn: str) -> DialectFlow[TicketStatus]:
 
 
 def operate(
-    *, sn: str, action_type: TicketAction | str, operator: str, action_message: str
+    *,
+    sn: str,
+    action_type: TicketAction | str,
+    operator: str,
+    action_message: str,
+    identity: TicketIdentity | None = None,
 ) -> DialectFlow[TicketStatus]:
     """Operate on a ticket and return how it stands afterwards.
 
     A ticket that is already as wanted is a normal answer: WITHDRAW and TERMINATE of one that is over, however
     it ended, and a lost answer whose work was done.
 
+    :param identity: as in ``read_own_info``.
+    :raises ItsmTicketNotFoundError: as ``read_own_info``.
     :raises ItsmConflictError: ITSM refused and the ticket is not as wanted; it was not changed.
     :raises ItsmAmbiguousError: two tickets carry this number; ITSM changes neither.
     :raises ItsmOutcomeUnknownError: the answer was lost, and the ticket is not (yet) as wanted.
@@ -62,6 +69,8 @@ def operate(
     """
     action = TicketAction(action_type)
     _refuse_what_it_lacks((yield from spoken_dialect()), action, sn)
+    if identity is not None:
+        yield from read_own_info(sn, identity)
     refusal: ItsmRefusedError | ItsmOutcomeUnknownError | None = None
     try:
         yield from ask(lambda itsm: itsm.operate(sn=sn, action=action, operator=operator, message=action_message))

@@ -62,6 +62,7 @@ class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
         """Operate on the ticket and return its status."""
         from airflow_provider_bkitsm.itsm.actions import operate
         from airflow_provider_bkitsm.itsm.people import read_person
+        from airflow_provider_bkitsm.tickets.ownership_records import read_identity
         from airflow_provider_bkitsm.tickets.withdrawal import refuse_another_dialect
 
         refuse_another_dialect(self.hook, self.ticket_sn)
@@ -71,6 +72,7 @@ class ItsmOperateTicketOperator(ItsmHookMixin, BaseOperator):
                 action_type=self.action_type,
                 operator=read_person("operator", self.operator) or self.hook.gateway.username,
                 action_message=self.action_message,
+                identity=read_identity(self.ticket_sn, self.bkitsm_conn_id),
             )
         )
         show_ticket(context["ti"], status.ticket_url)

@@ -14,10 +14,9 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 
 from airflow_provider_bkitsm.approvals.rows import ApprovalWait
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.actions import operate, read_status
-from airflow_provider_bkitsm.itsm.dialect import ask
-from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError
-from airflow_provider_bkitsm.itsm.idempotency import unmarked_title
+from airflow_provider_bkitsm.itsm.actions import operate, read_own_info, read_status
+from airflow_provider_bkitsm.itsm.errors import ItsmError, ItsmOutcomeUnknownError, ItsmTicketNotFoundError
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity, unmarked_title
 from airflow_provider_bkitsm.itsm.models import TicketAction
 from airflow_provider_bkitsm.plugins.api_errors import refusals
 from airflow_provider_bkitsm.plugins.api_models import Reminded, TicketTarget, Withdrawal, Withdrawn
@@ -33,7 +32,7 @@ from airflow_provider_bkitsm.plugins.security import (
     signed_in,
 )
 from airflow_provider_bkitsm.plugins.views import ApprovalViews
-from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect
+from airflow_provider_bkitsm.tickets.ownership_records import read_another_dialect, read_identity
 from airflow_provider_bkitsm.tickets.reminder import Reminder
 from airflow_provider_bkitsm.tickets.round_end import WaitingTask, ticket_tab
 
@@ -112,7 +111,7 @@ async def _withdraw(views: ApprovalViews, wait: ApprovalWait, *, operator: str, 
     action = {"action_type": TicketAction.WITHDRAW, "operator": operator, "action_message": reason}
     try:
         async with await _hook(views, wait) as hook:
-            status = await hook.run(operate(sn=wait.sn, **action))
+            status = await hook.run(operate(sn=wait.sn, identity=await _identity(wait), **action))
     except ItsmError as error:
         # A withdrawal may be repeated: that of a withdrawn ticket is answered as the first one.
         may_repeat = error.retry_safe or isinstance(error, ItsmOutcomeUnknownError)
@@ -132,9 +131,10 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait, *, by: str) -> 
     """
     try:
         async with asyncio.timeout(_ITSM_SECONDS), await _hook(views, wait) as hook:
-            status, info = await asyncio.gather(
-                hook.run(read_status(wait.sn)), hook.run(ask(lambda itsm: itsm.info(wait.sn)))
-            )
+            own_info = read_own_info(wait.sn, await _identity(wait))
+            status, info = await asyncio.gather(hook.run(read_status(wait.sn)), hook.run(own_info))
+    except ItsmTicketNotFoundError as error:
+        raise HTTPException(409, str(error)) from None
     except (ItsmError, TimeoutError) as error:
         raise HTTPException(503, str(error) or "ITSM does not answer") from None
     if status.progress.has_ended:
@@ -155,6 +155,10 @@ async def _open_ticket(views: ApprovalViews, wait: ApprovalWait, *, by: str) -> 
         by=by,
         **where,
     )
+
+
+async def _identity(wait: ApprovalWait) -> TicketIdentity | None:
+    return await in_thread(partial(read_identity, wait.sn, wait.conn_id))
 
 
 async def _hook(views: ApprovalViews, wait: ApprovalWait) -> ItsmAsyncHook:

@@ -191,6 +191,17 @@ def test_p6_the_same_number_in_another_itsm_is_neither_read_nor_changed(act, rem
     assert len(sandbox.requests()) == requests
 
 
+@pytest.mark.parametrize("action", ["withdraw", "remind"])
+def test_p6_nor_is_it_where_that_itsm_speaks_the_same_dialect(act, remind, sn, sandbox, action):
+    """The connection leads to another ITSM of the same version by now, or its numbers began anew."""
+    record_round(sn, request={"dialect": "v2", "creator": "alice", "fields": {"title": "ours"}})
+    answer = remind() if action == "remind" else act("withdraw", "robot", reason="r")
+    assert (answer.status_code, SENT) == (409, [])
+    assert "another ITSM" in answer.json()["detail"]
+    assert sandbox.ticket(sn)["status"] == "RUNNING"
+    assert sandbox.requests("operate_ticket") == []
+
+
 # -- what a task itself names
 
 
