@@ -112,11 +112,12 @@ def _each(value: object) -> list[Any]:
 
 
 def _proxy_secrets(proxy: str) -> list[str]:
-    try:
-        password = urlsplit(proxy).password
-    except ValueError:
-        return [proxy]
-    return [proxy, password, unquote(password)] if password else []
+    if "@" not in proxy:
+        return []
+    password = None
+    with suppress(ValueError):
+        password = urlsplit(proxy if "://" in proxy else f"http://{proxy}").password
+    return [proxy, password, unquote(password)] if password else [proxy]
 
 
 _GRANTS = ("access_token", "bk_token", "bk_ticket")

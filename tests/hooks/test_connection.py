@@ -227,6 +227,7 @@ def test_p8_a_gateway_does_not_show_its_secrets():
         {"callback_signing_secret": "another-key,value-to-hide"},
         {"callback_signing_keys": ["another-key", "value-to-hide"]},
         {"proxy": "http://me:value-to-hide@proxy:3128"},
+        {"proxy": "me:value-to-hide@proxy:3128"},
         {"headers": {"Authorization": "value-to-hide"}},
         {"headers": '{"X-Token": "value-to-hide"}'},
         {"headers": {"X-Env": "value-to-hide"}},
@@ -325,6 +326,10 @@ def test_p8_what_is_no_object_is_refused_without_showing_it(text):
         ({"proxy": "http://proxy:3128", "access_token": "a"}, {"a"}),
         ({"proxy": "http://me:p%40ss@proxy"}, {"http://me:p%40ss@proxy", "p%40ss", "p@ss"}),
         ({"proxy": "http://[me:pass@proxy"}, {"http://[me:pass@proxy"}),
+        ({"proxy": "me:pass@proxy:3128"}, {"me:pass@proxy:3128", "pass"}),
+        ({"proxy": "http://me:pa#ss@proxy"}, {"http://me:pa#ss@proxy"}),
+        ({"proxy": "http://me:pa/ss@proxy"}, {"http://me:pa/ss@proxy"}),
+        ({"proxy": "http://me@proxy:3128"}, {"http://me@proxy:3128"}),
     ],
 )
 def test_p8_what_no_log_may_show(extra, secrets):
