@@ -44,23 +44,38 @@ def requester_of_run(person: object, mapping: Mapping[str, Any]) -> str:
     """Return the name in ITSM of the person who started a run; empty where no person did.
 
     :param person: the name that Airflow shows with the run.
-    :param mapping: names in ITSM by names in Airflow; who is not in it, in whatever spelling, has the same name in
-        both.
-    :raises ItsmInvalidRequestError: the name cannot be one of ITSM's, or several may be meant.
+    :raises ItsmInvalidRequestError: the name cannot be one of ITSM's, or as ``name_in_itsm``.
     """
     if not isinstance(person, str) or not person.strip():
         return ""
+    name = read_person("requester", name_in_itsm(person, mapping))
+    if not name:
+        raise _nobody(person)
+    return name
+
+
+def name_in_itsm(person: str, mapping: Mapping[str, Any]) -> str:
+    """Return a person's name in ITSM by their name in Airflow.
+
+    :param mapping: names in ITSM by names in Airflow; who is not in it, in whatever spelling, has the same name in
+        both.
+    :raises ItsmInvalidRequestError: it is empty there, or several may be meant.
+    """
     spelling = same_spelling(person)
     alike = {name: str(mapping[name]) for name in mapping if same_spelling(name) == spelling}
     names = {alike[person]} if person in alike else set(alike.values()) or {person}
     if len(names) > 1:
         raise ItsmInvalidRequestError(
-            f"requester: {person!r} may be any of {', '.join(map(repr, alike))}; nothing was sent to ITSM"
+            f"user_mapping: {person!r} may be any of {', '.join(map(repr, alike))}; nothing was sent to ITSM"
         )
-    name = read_person("requester", names.pop())
-    if not name:
-        raise ItsmInvalidRequestError(f"requester: {person!r} has an empty name in ITSM; nothing was sent to ITSM")
+    name = names.pop()
+    if not name.strip():
+        raise _nobody(person)
     return name
+
+
+def _nobody(person: str) -> ItsmInvalidRequestError:
+    return ItsmInvalidRequestError(f"user_mapping: {person!r} has an empty name in ITSM; nothing was sent to ITSM")
 
 
 def unmet_duty(policy: VerdictPolicy, agreed: Iterable[str]) -> Reason | None:

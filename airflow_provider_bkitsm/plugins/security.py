@@ -17,7 +17,8 @@ from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
 
 from airflow_provider_bkitsm import settings
-from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError
+from airflow_provider_bkitsm.itsm.duties import name_in_itsm
+from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmInvalidRequestError
 from airflow_provider_bkitsm.version_compat import airflow_conf
 
 if TYPE_CHECKING:
@@ -161,13 +162,13 @@ def airflow_name(user: Any) -> str:
 def itsm_name(user: Any) -> str:
     """Return a person's name in ITSM: from ``[bkitsm] user_mapping``, else their name in Airflow.
 
-    :raises HTTPException: the mapping cannot be read, so nobody acts in another person's name.
+    :raises HTTPException: the mapping does not tell it, so nobody acts in another person's name.
     """
     # The FAB auth manager's name is "First Last"; the name in ITSM equals its user name.
     name = getattr(user, "username", None) or airflow_name(user)
     try:
-        return str(settings.user_mapping().get(name, name))
-    except ItsmConfigurationError as error:
+        return name_in_itsm(name, settings.user_mapping())
+    except (ItsmConfigurationError, ItsmInvalidRequestError) as error:
         raise HTTPException(500, str(error)) from None
 
 

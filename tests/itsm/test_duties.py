@@ -359,7 +359,7 @@ def test_p3_of_two_names_that_differ_in_case_the_exact_one_counts_or_none():
     "mapping", [{}, *({"Bob Smith": name} for name in ("bob, alice", "Bob Smith", "", [], None))]
 )
 def test_a_person_without_a_name_in_itsm_is_an_error_and_nobody_else(mapping):
-    with pytest.raises(ItsmInvalidRequestError, match="requester"):
+    with pytest.raises(ItsmInvalidRequestError, match=r"requester|user_mapping"):
         requester_of_run("Bob Smith", mapping)
 
 

@@ -263,6 +263,18 @@ def test_a_person_is_called_as_the_mapping_says(monkeypatch, mapping, name):
     assert security.itsm_name(Person(name="alice")) == name
 
 
+def test_a_person_is_found_in_the_mapping_in_any_spelling(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", '{"alice@example.com": "asmith"}')
+    assert security.itsm_name(Person(name="Alice@Example.com")) == "asmith"
+
+
+@pytest.mark.parametrize("mapping", ['{"alice": ""}', '{"alice": " "}', '{"Alice": "a", "ALICE": "b"}'])
+def test_nobody_acts_in_a_name_that_the_mapping_leaves_open(monkeypatch, mapping):
+    monkeypatch.setenv("AIRFLOW__BKITSM__USER_MAPPING", mapping)
+    with pytest.raises(HTTPException, match="alice"):
+        security.itsm_name(Person(name="alice"))
+
+
 def test_a_login_goes_before_a_display_name(monkeypatch):
     monkeypatch.delenv("AIRFLOW__BKITSM__USER_MAPPING", raising=False)
     assert security.itsm_name(SimpleNamespace(username="alice", get_name=lambda: "Alice Doe")) == "alice"
