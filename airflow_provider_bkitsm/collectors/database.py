@@ -9,8 +9,9 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from urllib.parse import quote, quote_plus
@@ -190,3 +191,20 @@ def is_race(error: sql.SQLAlchemyError) -> bool:
         return False
     number = origin.args[0] if origin.args else None
     return getattr(origin, "pgcode", None) in _POSTGRES_RACES or number in _MYSQL_RACES
+
+
+def utc_now() -> datetime:
+    """Return the time (aware)."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """A table or several of the store's database, and the clock by which their rows are dated.
+
+    :param engine: of the store's database. Tables are created or migrated on first use.
+    :param now: the clock; aware.
+    """
+
+    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = utc_now) -> None:
+        self._transactions = Transactions(engine)
+        self.now = now

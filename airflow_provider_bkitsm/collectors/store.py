@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy import exc as sql
 
 from airflow_provider_bkitsm.collectors import state
 from airflow_provider_bkitsm.collectors.clean_config import digest
-from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Transactions, server_engine, sqlite_engine
+from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Store, server_engine, sqlite_engine, utc_now
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost, StoreUnavailable
 from airflow_provider_bkitsm.collectors.row import CollectorRow, CollectorState, Owner, new_row
 from airflow_provider_bkitsm.collectors.tables import (
@@ -61,11 +61,7 @@ _AUDIT: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _AUDITED = ("installation", "dialect", "service_id", "creator", REQUESTER)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(tz=UTC)
-
-
-class CollectorStore:
+class CollectorStore(Store):
     """Keeps one row per log platform connection and collector. No connection is opened here.
 
     Every method raises ``StoreUnavailable`` where the database cannot be used, and ``StoreTooNew`` where a newer
@@ -76,11 +72,8 @@ class CollectorStore:
     :param actor: who makes the changes, for the audit entries.
     """
 
-    def __init__(
-        self, engine: Engine, *, now: Callable[[], datetime] = _utc_now, actor: str | None = None
-    ) -> None:
-        self._transactions = Transactions(engine)
-        self._now = now
+    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = utc_now, actor: str | None = None) -> None:
+        super().__init__(engine, now=now)
         self._actor = actor
 
     def get(self, bklog_conn_id: str, collector_config_id: int) -> CollectorRow:
@@ -295,7 +288,7 @@ class CollectorStore:
     ) -> CollectorRow:
         with self._transactions.begin() as connection:
             row = self._read(connection, key)
-            changed = change(row, now=self._now())
+            changed = change(row, now=self.now())
             if changed == row:
                 return row
             stored = replace(changed, version=row.version + 1)
@@ -305,7 +298,7 @@ class CollectorStore:
     def _read(self, connection: Connection, key: Key) -> CollectorRow:
         query = select(collector_table).where(of_collector(collector_table, *key))
         found = connection.execute(query).one_or_none()
-        return new_row(*key, now=self._now()) if found is None else row_from(found._asdict())
+        return new_row(*key, now=self.now()) if found is None else row_from(found._asdict())
 
 
 def _about(request: Mapping[str, Any] | None, bkitsm_conn_id: str | None) -> dict[str, Any]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, Update, bindparam, select
+from sqlalchemy import ColumnElement, Select, Update, bindparam, select
 from sqlalchemy import exc as sql
 
-from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Transactions
+from airflow_provider_bkitsm.collectors.database import UNTOUCHED, Store
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.migrations import APPROVALS_VERSION, reached_at
 from airflow_provider_bkitsm.collectors.tables import approval_table
@@ -47,23 +47,12 @@ _CONTAINERS = {
 }
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class ApprovalStore:
+class ApprovalStore(Store):
     """Keeps one row for each approval round. No connection is opened before the first use.
 
     Every method raises ``StoreUnavailable`` where the database cannot be used, and ``StoreTooNew`` where a newer
     provider made its tables.
-
-    :param engine: of the store's database. Tables are created or migrated on first use.
-    :param now: the clock; aware.
     """
-
-    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = _utc_now) -> None:
-        self._transactions = Transactions(engine)
-        self.now = now
 
     def latest(self, subject: Subject) -> ApprovalRecord | None:
         """Return the last round of a subject, or None."""

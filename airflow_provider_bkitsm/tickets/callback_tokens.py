@@ -7,14 +7,13 @@ have opened it all the same: so the digests of earlier attempts are kept, and it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import delete, select
 
 from airflow_provider_bkitsm.callback.signature import digest_of, with_callback
-from airflow_provider_bkitsm.collectors.database import Transactions
+from airflow_provider_bkitsm.collectors.database import Store
 from airflow_provider_bkitsm.collectors.tables import callback_token_table
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.store import store_engine
@@ -24,26 +23,15 @@ KEPT = 8
 _TOKEN = callback_token_table.c
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class CallbackTokens:
+class CallbackTokens(Store):
     """Keeps digests of tokens, in the store's database; no token itself.
 
     Every method raises ``StoreUnavailable`` where the database cannot be used.
-
-    :param engine: of the store's database.
-    :param now: the clock; aware.
     """
-
-    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = _utc_now) -> None:
-        self._transactions = Transactions(engine)
-        self._now = now
 
     def keep(self, *, bkitsm_conn_id: str, tag: str, digest: str) -> None:
         """Store a token's digest; of a tag with many, the oldest is dropped."""
-        values = {"bkitsm_conn_id": bkitsm_conn_id, "tag": tag, "digest": digest, "chosen_at": self._now()}
+        values = {"bkitsm_conn_id": bkitsm_conn_id, "tag": tag, "digest": digest, "chosen_at": self.now()}
         query = select(_TOKEN.digest).where(_TOKEN.tag == tag).order_by(_TOKEN.chosen_at.desc(), _TOKEN.digest)
         with self._transactions.begin() as connection:
             connection.execute(callback_token_table.insert().values(**values))

@@ -16,14 +16,14 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, select
 from sqlalchemy import exc as sql
+from sqlalchemy import select
 
-from airflow_provider_bkitsm.collectors.database import Transactions
+from airflow_provider_bkitsm.collectors.database import Store
 from airflow_provider_bkitsm.collectors.errors import StoreRaceLost
 from airflow_provider_bkitsm.collectors.tables import reminder_table
 from airflow_provider_bkitsm.itsm.errors import ItsmConflictError
@@ -114,26 +114,17 @@ SETTLED = "settled"
 """The message was sent, or is never sent any more."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class ReminderStore:
+class ReminderStore(Store):
     """Keeps the rows. No connection is opened before the first use.
 
     Every method blocks, and raises ``StoreUnavailable`` where the database cannot be used.
 
-    :param engine: of the store's database. Tables are created or migrated on first use.
-    :param now: the clock; aware. The clocks of several machines may differ by less than ``LEASE_SECONDS``.
+    The clocks of several machines may differ by less than ``LEASE_SECONDS``.
     """
-
-    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = _utc_now) -> None:
-        self._transactions = Transactions(engine)
-        self._now = now
 
     def claim(self, key: ReminderKey) -> Claim | NotNow | str:
         """Return the claim to send a message; else who may try when, or ``SETTLED``."""
-        token, now = secrets.token_hex(16), self._now()
+        token, now = secrets.token_hex(16), self.now()
         row = self._row(key)
         if row is None:
             return self._insert(key, token, now) or self._as_others_see(key)
@@ -151,7 +142,7 @@ class ReminderStore:
     def end(self, claim: Claim, state: ReminderState, *, recipients: Iterable[str] = ()) -> bool:
         """Store what became of a message; False where the claim had run out, and another has taken over."""
         names = ",".join(recipients) or None
-        return self._change(claim, state=state.value, ended_at=self._now(), recipients=names)
+        return self._change(claim, state=state.value, ended_at=self.now(), recipients=names)
 
     @contextmanager
     def sending(self, claim: Claim, *, recipients: Iterable[str]) -> Iterator[Callable[[], None]]:
@@ -169,7 +160,7 @@ class ReminderStore:
                 raise ItsmConflictError(f"the claim to send a message about {claim.key.sn} has run out")
 
             def note() -> None:
-                values = {"state": ReminderState.SENT.value, "ended_at": self._now(), "recipients": names}
+                values = {"state": ReminderState.SENT.value, "ended_at": self.now(), "recipients": names}
                 connection.execute(sent.values(**values))
 
             yield note
@@ -182,7 +173,7 @@ class ReminderStore:
         if claim.attempts >= MOST_ATTEMPTS:
             self.end(claim, ReminderState.GIVEN_UP)
             return None
-        until: datetime = self._now() + _PAUSE * 2 ** (claim.attempts - 1)
+        until: datetime = self.now() + _PAUSE * 2 ** (claim.attempts - 1)
         self._change(claim, free_at=until)
         return until
 
@@ -192,7 +183,7 @@ class ReminderStore:
 
     def merge(self, key: ReminderKey) -> None:
         """Have a message count as sent with another one, unless somebody sends it just now."""
-        now = self._now()
+        now = self.now()
         if self._row(key) is None:
             self._insert(key, "", now, state=ReminderState.MERGED.value, ended_at=now)
 
@@ -246,7 +237,7 @@ class ReminderStore:
         """Return how a message stands that another has claimed at the same moment."""
         row = self._row(key)
         if row is None or row["state"] == ReminderState.CLAIMED:
-            return NotNow(until=self._now() + _PAUSE if row is None else row["free_at"])
+            return NotNow(until=self.now() + _PAUSE if row is None else row["free_at"])
         return SETTLED
 
     def _take_over(

@@ -12,10 +12,11 @@ import itertools
 import logging
 from collections.abc import Callable
 from contextvars import Context
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from weakref import WeakKeyDictionary
 
+from airflow_provider_bkitsm.collectors.database import utc_now
 from airflow_provider_bkitsm.itsm.errors import printable
 from airflow_provider_bkitsm.tickets.reminder_sending import Sending, TicketReminders
 from airflow_provider_bkitsm.tickets.reminder_store import (
@@ -34,10 +35,6 @@ _MOST_THREADS = 32
 _AFTER_FAILURE = timedelta(minutes=1)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class ReminderWatch:
     """Looks after the reminders of many tickets, until the last one is discarded.
 
@@ -48,7 +45,7 @@ class ReminderWatch:
     def __init__(
         self,
         *,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         store: Callable[[], ReminderStore] = open_reminder_store,
     ) -> None:
         self._now = now

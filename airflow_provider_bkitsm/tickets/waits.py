@@ -12,17 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 from sqlalchemy import exc as sql
 
-from airflow_provider_bkitsm.collectors.database import Transactions
+from airflow_provider_bkitsm.collectors.database import Store
 from airflow_provider_bkitsm.collectors.tables import wait_table
 from airflow_provider_bkitsm.tickets.ownership import AwaitedTicket
 from airflow_provider_bkitsm.tickets.ownership_records import read_ownership
@@ -178,27 +177,16 @@ _NAMES = tuple(field.name for field in fields(WaitRecord))
 _TICKET = tuple(field.name for field in fields(AwaitedTicket))
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class WaitStore:
+class WaitStore(Store):
     """Keeps the record of each wait. No connection is opened before the first use.
 
     Every method raises ``StoreUnavailable`` where the database cannot be used.
-
-    :param engine: of the store's database. Tables are created or migrated on first use.
-    :param now: the clock; aware.
     """
-
-    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = _utc_now) -> None:
-        self._transactions = Transactions(engine)
-        self._now = now
 
     def begin(self, record: WaitRecord) -> None:
         """Store a wait in place of the task's earlier one; one that is stored already is left as it is."""
         mine = wait_table.c.wait_key == record.key
-        values = asdict(record) | {"wait_key": record.key, "began_at": self._now()}
+        values = asdict(record) | {"wait_key": record.key, "began_at": self.now()}
         with self._transactions.begin() as connection:
             row = connection.execute(select(wait_table).where(mine)).first()
             if row is not None and _record(row._asdict()) == record:
