@@ -23,7 +23,7 @@ from airflow_provider_bkitsm.itsm.idempotency import creation_tag
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.mixins import VERDICT_KEY
 from airflow_provider_bkitsm.operators.ticket import ItsmCreateTicketOperator
-from airflow_provider_bkitsm.plugins.metadata.resume import Message
+from airflow_provider_bkitsm.plugins.metadata.callback_message import Message
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from tests.tickets.records import record_round
