@@ -201,7 +201,7 @@ def is_template(value: object) -> bool:
     return isinstance(value, str) and any(sign in value for sign in _TEMPLATE)
 
 
-def wait_key(sn: str) -> str:
+def registration_key(sn: str) -> str:
     """Return the XCom key under which the tasks that wait for a ticket register themselves."""
     return f"{WAIT_PREFIX}{sn}"
 

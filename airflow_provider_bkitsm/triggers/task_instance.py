@@ -18,7 +18,7 @@ from airflow_provider_bkitsm.callback.waiters import (
     RESULT_KEYS,
     RESUMED_KEY,
     Waiter,
-    wait_key,
+    registration_key,
     xcoms_of,
 )
 from airflow_provider_bkitsm.hooks.connection_lookup import path_segment
@@ -66,7 +66,7 @@ class TaskInstanceXComs:
         """Let ITSM's callback find this task; where that fails, polling will do."""
         try:
             if callbacks_wanted():
-                await self._push(wait_key(sn), waiter.as_dict())
+                await self._push(registration_key(sn), waiter.as_dict())
                 self.registered = True
         except Exception as error:
             log.warning("ITSM's callback will not find this task, polling will: %r", error)
@@ -82,7 +82,7 @@ class TaskInstanceXComs:
             return
         self._renewed_at = now + _until_renewal()
         try:
-            if await self._pull(wait_key(sn)) is None:
+            if await self._pull(registration_key(sn)) is None:
                 self._shown = False
                 await self.register(sn, waiter)
         except Exception as error:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from airflow_provider_bkitsm.callback.waiters import (
     WaitArguments,
     Waiter,
+    registration_key,
     resumption,
     wait_can_finish_without_worker,
-    wait_key,
     xcoms_of,
 )
 from airflow_provider_bkitsm.itsm.outcome import Outcome
@@ -146,7 +146,7 @@ def test_an_approval_without_a_worker_leaves_what_the_worker_would_have_left():
 
 
 def test_the_key_fits_airflows_column_for_any_number():
-    assert len(wait_key("R" * 64)) < 512
+    assert len(registration_key("R" * 64)) < 512
 
 
 @pytest.mark.parametrize("outcome", Outcome)

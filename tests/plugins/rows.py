@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from airflow_provider_bkitsm.callback.waiters import Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import Waiter, registration_key
 from airflow_provider_bkitsm.mixins import LATER_SETTINGS
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
 
@@ -128,7 +128,7 @@ def _task_instance(run_id: str, trigger_id: int, dag_version: Any, since: dateti
 
 def _xcom(sn: str, waiter: Waiter, run: Any) -> dict[str, Any]:
     where = {"dag_run_id": run.id, "dag_id": DAG, "run_id": run.run_id, "task_id": "wait", "map_index": -1}
-    return {"key": wait_key(sn), "value": waiter.as_dict(), **where}
+    return {"key": registration_key(sn), "value": waiter.as_dict(), **where}
 
 
 def _insert(session: Any, task_instances: list[dict[str, Any]], xcoms: list[dict[str, Any]]) -> None:

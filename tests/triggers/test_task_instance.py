@@ -12,7 +12,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom, TaskStatesResult, XComResult
 
 from airflow_provider_bkitsm.approvals.snapshot import SEEN_KEY, TicketSnapshot
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESUMED_KEY, Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, RESUMED_KEY, Waiter, registration_key
 from airflow_provider_bkitsm.itsm.models import Progress
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
@@ -48,7 +48,7 @@ async def test_the_registration_goes_to_airflows_own_table_under_the_tickets_num
     notes = TaskInstanceXComs(WAITING)
     await notes.register("REQ1", WAITER)
     (message,) = sent
-    assert (message.key, message.map_index, message.value) == (wait_key("REQ1"), 3, WAITER.as_dict())
+    assert (message.key, message.map_index, message.value) == (registration_key("REQ1"), 3, WAITER.as_dict())
     assert notes.registered
 
 
@@ -86,13 +86,13 @@ async def test_p1_a_registration_that_a_clean_up_deleted_is_written_again(superv
     clock.now += 86_400
     await notes.renew("REQ1", WAITER)
     await notes.show("https://itsm/1")
-    assert supervisor == {wait_key("REQ1"): WAITER.as_dict(), TICKET_URL_KEY: "https://itsm/1"}
+    assert supervisor == {registration_key("REQ1"): WAITER.as_dict(), TICKET_URL_KEY: "https://itsm/1"}
 
 
 async def test_a_registration_that_is_there_keeps_its_time_and_is_looked_for_seldom(sent, monkeypatch):
     clock = Clock()
     notes = TaskInstanceXComs(WAITING, clock=clock)
-    answers = [XComResult(key=wait_key("REQ1"), value=WAITER.as_dict())]
+    answers = [XComResult(key=registration_key("REQ1"), value=WAITER.as_dict())]
 
     async def asend(message):
         sent.append(message)

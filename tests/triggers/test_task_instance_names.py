@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import POLLED_KEY, Waiter, registration_key
 from airflow_provider_bkitsm.itsm.outcome import Outcome
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.triggers.task_instance import TaskInstanceXComs, task_states
@@ -107,8 +107,8 @@ async def test_p1_a_wait_registers_and_concludes_whatever_its_task_is_called(api
     assert notes.registered
     await notes.polled("审批连接")
     await notes.show("https://itsm/1")
-    assert {wait_key("REQ1"), POLLED_KEY} <= stored(task).keys()
-    assert stored(task)[wait_key("REQ1")] == WAITER.as_dict()
+    assert {registration_key("REQ1"), POLLED_KEY} <= stored(task).keys()
+    assert stored(task)[registration_key("REQ1")] == WAITER.as_dict()
     assert await notes.conclude(APPROVED)
     assert stored(task)["return_value"]["outcome"] == "approved"
     await notes.forget_results("REQ1")
@@ -137,6 +137,6 @@ async def test_p4_a_tickets_number_writes_on_no_other_task():
         notes = TaskInstanceXComs(task)
         await notes.register(sn, WAITER)
         assert notes.registered
-        assert stored(task)[wait_key(sn)] == WAITER.as_dict()
+        assert stored(task)[registration_key(sn)] == WAITER.as_dict()
     assert stored(other) == {}
     assert len(stored(task)) == 5

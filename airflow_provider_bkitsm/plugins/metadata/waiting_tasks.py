@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, Row, Select, and_, bindparam, select
 
-from airflow_provider_bkitsm.callback.waiters import TRIGGER, WaitArguments, Waiter, wait_key
+from airflow_provider_bkitsm.callback.waiters import TRIGGER, WaitArguments, Waiter, registration_key
 from airflow_provider_bkitsm.itsm.errors import ItsmError
 from airflow_provider_bkitsm.plugins.metadata.airflow_models import (
     DagRun,
@@ -31,7 +31,7 @@ KEY = ("dag_id", "run_id", "task_id", "map_index")
 
 def registrations(sn: str) -> Sequence[Row[Any]]:
     """Read who has registered to wait for a ticket, ended waits included; one indexed query."""
-    return _rows(_registered_query(), key=wait_key(sn))
+    return _rows(_registered_query(), key=registration_key(sn))
 
 
 def registered_waiters(rows: Iterable[Row[Any]], sn: str, conn_id: str) -> list[Waiter]:
