@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.models import Progress
-from airflow_provider_bkitsm.itsm.verdict import moment
+from airflow_provider_bkitsm.itsm.verdict import iso, moment
 
 SEEN_KEY = "bkitsm_seen"
 """XCom of a waiting task: its ticket as the triggerer last read it."""
@@ -59,7 +59,7 @@ class TicketSnapshot:
             "step": self.step,
             "approvers": list(self.approvers),
             "stalled": self.stalled,
-            "deadline": self.deadline.isoformat() if self.deadline else None,
+            "deadline": iso(self.deadline),
         }
 
 

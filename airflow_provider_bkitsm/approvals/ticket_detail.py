@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.itsm.models import (
     TicketLog,
     TicketStatus,
 )
+from airflow_provider_bkitsm.itsm.verdict import iso
 
 # ITSM lists these fields with every ticket; they are no part of what is to be approved.
 _ITSMS_OWN = frozenset({"title", "impact", "urgency", "priority", "current_status", "bk_biz_id"})
@@ -120,7 +121,7 @@ class Entry:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {**asdict(self), "kind": str(self.kind), "at": self.at.isoformat() if self.at else None}
+        return {**asdict(self), "kind": str(self.kind), "at": iso(self.at)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,7 @@ class TicketDetail:
         return {
             **asdict(self),
             "created_at": self.created_at.isoformat(),
-            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "ended_at": iso(self.ended_at),
             "form": [row.as_dict() for row in self.form],
             "entries": [entry.as_dict() for entry in self.entries],
         }

@@ -19,6 +19,7 @@ from airflow_provider_bkitsm.approvals.list_query import (
 )
 from airflow_provider_bkitsm.approvals.rows import OPEN, Remark, Row, Status, Viewer
 from airflow_provider_bkitsm.itsm.outcome import Outcome
+from airflow_provider_bkitsm.itsm.verdict import iso
 
 MOST_TASKS = 100
 """How many tasks are listed below one ticket."""
@@ -128,8 +129,8 @@ class TicketRow:
         return {
             **values,
             "title": self.title,
-            "since": _text(self.since),
-            "deadline": _text(self.deadline),
+            "since": iso(self.since),
+            "deadline": iso(self.deadline),
             "decided_by": self.decided_by,
             "asked_by": self.asked_by,
             "remarks": [asdict(remark) for remark in self.remarks],
@@ -144,7 +145,7 @@ def _task_of(row: Row) -> dict[str, Any]:
         **vars(row.task),
         "status": str(row.status),
         "open": row.is_open,
-        "deadline": _text(row.deadline),
+        "deadline": iso(row.deadline),
         "reason_code": row.reason_code,
         "reason": row.reason,
     }
@@ -251,7 +252,3 @@ def _first(moments: Iterable[datetime | None]) -> datetime | None:
 
 def _each_once(groups: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(one for group in groups for one in group))
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -303,6 +303,11 @@ def moment(value: object) -> datetime | None:
     return read if read.tzinfo else None
 
 
+def iso(at: datetime | None) -> str | None:
+    """Return a time as ``moment`` reads it."""
+    return at.isoformat() if at else None
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 

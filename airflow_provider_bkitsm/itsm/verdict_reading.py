@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from airflow_provider_bkitsm.itsm.approval_rule import (
@@ -27,7 +26,7 @@ from airflow_provider_bkitsm.itsm.evidence import Finding, Proof, prove, prove_f
 from airflow_provider_bkitsm.itsm.idempotency import shows_marker
 from airflow_provider_bkitsm.itsm.models import FormField, LogEntry, Progress, StepAnswer, TicketState
 from airflow_provider_bkitsm.itsm.outcome import Outcome, Reason
-from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict, VerdictPolicy, answer_text
+from airflow_provider_bkitsm.itsm.verdict import Decision, Evidence, Verdict, VerdictPolicy, answer_text, iso
 
 VERDICT_FIELD = "approval_result"
 """Key of the form field in which the log platform's services keep their verdict."""
@@ -256,7 +255,7 @@ def _who_agreed(proof: Proof, policy: VerdictPolicy) -> str:
 def _verdict(row: TicketState, judgement: Judgement, proof: Proof, policy: VerdictPolicy) -> Verdict:
     decisions = tuple(_decision(one) for one in proof.answers)
     answered = decisions and judgement.outcome.is_decision
-    last = decisions[-1].decided_at if answered else _iso(row.updated_at)
+    last = decisions[-1].decided_at if answered else iso(row.updated_at)
     return Verdict(
         sn=row.sn,
         outcome=judgement.outcome,
@@ -279,7 +278,7 @@ def _decision(answer: StepAnswer) -> Decision:
         operator=answer.operator,
         approved=answer.approved,
         remark=answer.remark,
-        decided_at=_iso(answer.answered_at),
+        decided_at=iso(answer.answered_at),
         automatic=answer.automatic,
     )
 
@@ -289,7 +288,7 @@ def _line(answer: StepAnswer) -> Evidence:
         step=answer.step,
         operator=answer.operator,
         approved=answer.approved,
-        at=_iso(answer.answered_at),
+        at=iso(answer.answered_at),
         automatic=answer.automatic,
     )
 
@@ -297,7 +296,3 @@ def _line(answer: StepAnswer) -> Evidence:
 def _at_step(answer: StepAnswer) -> str:
     step = f" at {answer.step}" if answer.step else ""
     return f"{answer_text(answer.operator, answer.approved)}{step}"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

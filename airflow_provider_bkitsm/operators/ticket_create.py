@@ -21,6 +21,7 @@ from airflow_provider_bkitsm.itsm.duties import (
 from airflow_provider_bkitsm.itsm.errors import ItsmAnotherQuestionError, ItsmInvalidRequestError
 from airflow_provider_bkitsm.itsm.form import UNSTORABLE, check_form_text, excerpt, is_storable, read_literal
 from airflow_provider_bkitsm.itsm.people import joined_names, read_person
+from airflow_provider_bkitsm.itsm.verdict import iso
 from airflow_provider_bkitsm.links.ticket import ItsmTicketLink, show_ticket
 from airflow_provider_bkitsm.mixins import (
     ItsmHookMixin,
@@ -395,7 +396,7 @@ class ItsmCreateTicketOperator(ItsmHookMixin, BaseOperator):
             max_tries=ti.max_tries,
             retries=self.retries or 0,
             clear_number=None if _is_dated_back(run) else getattr(run, "clear_number", None),
-            run_started=_iso(_run_began(context)),
+            run_started=iso(_run_began(context)),
         )
 
     def legacy_digests(self) -> tuple[str, ...]:
@@ -434,7 +435,3 @@ def _run_began(context: Context) -> datetime | None:
 
 def _is_dated_back(run: Any) -> bool:
     return run.start_date is not None and run.start_date == getattr(run, "logical_date", None)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
