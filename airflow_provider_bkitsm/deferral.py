@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
@@ -14,13 +13,10 @@ from airflow_provider_bkitsm.callback.waiters import RESULT_KEYS, is_template
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.errors import (
     ItsmAnotherDialectError,
-    ItsmConfigurationError,
     ItsmError,
     printable,
 )
 from airflow_provider_bkitsm.itsm.outcome import Outcome
-from airflow_provider_bkitsm.itsm.people import read_people
-from airflow_provider_bkitsm.itsm.reminders import ReminderPlan, Times, WorkingHours, read_plan
 from airflow_provider_bkitsm.itsm.verdict import Verdict, moment
 from airflow_provider_bkitsm.itsm.wait import approval_time, ticket_number
 from airflow_provider_bkitsm.links.ticket import delete_xcoms, push_for_pages
@@ -36,7 +32,8 @@ from airflow_provider_bkitsm.mixins import (
     map_index,
     task_can_finish_without_worker,
 )
-from airflow_provider_bkitsm.tickets.senders import SenderSpec, sender_specs, without_templates, write_senders
+from airflow_provider_bkitsm.tickets.reminder_settings import ReminderSettings
+from airflow_provider_bkitsm.tickets.senders import write_senders
 from airflow_provider_bkitsm.version_compat import (
     AirflowFailException,
     AirflowSkipException,
@@ -78,48 +75,6 @@ def check_poke_interval(given: timedelta | float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"poke_interval must be more than 0 seconds, not {given!r}")
     return seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReminderSettings:
-    """What a task says of reminders and escalation, checked when the DAG is parsed.
-
-    :param senders: as :class:`~airflow_provider_bkitsm.tickets.senders.SenderSpec` has them.
-    """
-
-    plan: ReminderPlan
-    senders: tuple[SenderSpec, ...]
-
-    @property
-    def as_text(self) -> str | None:
-        """The trigger's ``reminders``: JSON that holds no template; None where there is nothing to say."""
-        if not self.plan and not self.senders:
-            return None
-        return without_templates(
-            {"plan": self.plan.as_dict(), "remind_by": [one.as_dict() for one in self.senders]}
-        )
-
-
-def read_reminders(
-    *,
-    remind_after: Times | None,
-    remind_by: Any,
-    working_hours: WorkingHours | Mapping[str, Any] | None,
-    escalate_after: timedelta | float | None,
-    escalate_to: Any,
-) -> ReminderSettings:
-    """Check what a task says of reminders.
-
-    :raises ItsmConfigurationError: when the DAG is parsed: it cannot be read, or half of an escalation is missing.
-    """
-    plan = read_plan(remind_after=remind_after, escalate_after=escalate_after, hours=working_hours)
-    if (escalate_after is None) != (escalate_to in (None, "", [], ())):
-        raise ItsmConfigurationError("escalate_after and escalate_to go together: when, and to whom")
-    people = [escalate_to] if isinstance(escalate_to, str) else escalate_to
-    # The text of another task's output is a template.
-    if isinstance(people, list | tuple | set) and not any(is_template(str(one)) for one in people):
-        read_people("escalate_to", escalate_to)
-    return ReminderSettings(plan=plan, senders=sender_specs(remind_by))
 
 
 def act_on_refusal(

@@ -111,7 +111,7 @@ class WaitArguments:
     :param conn_id: connection; None for a template.
     :param verdict_settings: parameters of the hooks' ``verdict_policy``; None where a value is not plain.
     :param opened_by: as :class:`~airflow_provider_bkitsm.tickets.ownership.AwaitedTicket` has it.
-    :param reminders: what the task says of reminders, as ``deferral.ReminderSettings`` writes it; empty: nothing.
+    :param reminders: as ``tickets.reminder_settings.ReminderSettings`` writes it; empty: the task says nothing.
     """
 
     sn: str | None

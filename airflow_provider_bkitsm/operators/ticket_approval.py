@@ -15,7 +15,6 @@ from airflow_provider_bkitsm.deferral import (
     ApprovalWaitMixin,
     check_approval_timeout,
     check_poke_interval,
-    read_reminders,
 )
 from airflow_provider_bkitsm.itsm.duties import JOINED_BY
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
@@ -26,6 +25,7 @@ from airflow_provider_bkitsm.itsm.wait import approval_time
 from airflow_provider_bkitsm.mixins import OnAbandoned, OnNotApproved, check_on_abandoned, check_on_not_approved
 from airflow_provider_bkitsm.operators.ticket_create import CONTENT, ItsmCreateTicketOperator
 from airflow_provider_bkitsm.tickets.ownership import OwnershipKind
+from airflow_provider_bkitsm.tickets.reminder_settings import reminder_settings
 from airflow_provider_bkitsm.version_compat import AirflowFailException, BranchMixIn
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class ItsmApprovalOperator(ApprovalWaitMixin, ItsmCreateTicketOperator, BranchMi
         self.require_evidence = require_evidence
         self.accept_automatic = accept_automatic
         self.escalate_to = escalate_to
-        self.reminders = read_reminders(
+        self.reminders = reminder_settings(
             remind_after=remind_after,
             remind_by=remind_by,
             working_hours=working_hours,

@@ -17,7 +17,6 @@ from airflow_provider_bkitsm.deferral import (
     ApprovalWaitMixin,
     check_approval_timeout,
     check_poke_interval,
-    read_reminders,
 )
 from airflow_provider_bkitsm.itsm.dialect import ask
 from airflow_provider_bkitsm.itsm.duties import check_min_approvers
@@ -35,6 +34,7 @@ from airflow_provider_bkitsm.mixins import (
 from airflow_provider_bkitsm.sensors.opener import check_opened_by, opener_of
 from airflow_provider_bkitsm.sensors.start_from_trigger import AskedLate, start_args
 from airflow_provider_bkitsm.tickets.ownership import NUMBER_LOST
+from airflow_provider_bkitsm.tickets.reminder_settings import reminder_settings
 from airflow_provider_bkitsm.version_compat import AirflowFailException, AirflowSkipException, airflow_conf
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class ItsmTicketSensor(ApprovalWaitMixin, BaseSensorOperator):
         self.min_approvers = check_min_approvers(min_approvers)
         self.requester = requester
         self.escalate_to = escalate_to
-        self.reminders = read_reminders(
+        self.reminders = reminder_settings(
             remind_after=remind_after,
             remind_by=remind_by,
             working_hours=working_hours,

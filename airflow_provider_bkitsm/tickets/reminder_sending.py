@@ -140,7 +140,7 @@ class TicketReminders:
 def ticket_reminders(stored: str, *, escalate_to: object = None, **about: Any) -> TicketReminders:
     """Return what is sent about a ticket, by what a task was given.
 
-    :param stored: see ``deferral.ReminderSettings``.
+    :param stored: see ``tickets.reminder_settings.ReminderSettings``.
     :param escalate_to: names in ITSM, in any spelling of several people.
     :param about: the further arguments of :class:`TicketReminders`.
     :raises ItsmError: it cannot be read.
