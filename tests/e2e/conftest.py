@@ -80,11 +80,12 @@ UPGRADE = "test_upgrade.py"
 # What stays together, on one worker, shares an Airflow with all else there that uses the same database; the last
 # three have their own. What takes longest comes first: the next is for whichever worker is free.
 APART = (
-    ("test_ui", "test_notes.py", "test_dialect"),
+    ("test_ui", "test_notes.py"),
     (SQLITE,),
     (POSTGRES,),
-    ("test_kills.py",),
     ("test_abandoned.py", "test_clean_ups.py", "e2e/test_processes.py"),
+    ("test_dialect",),
+    ("test_kills.py",),
     (UPGRADE,),
     ("chaos/test_processes.py",),
     ("test_xcom_backend.py",),
