@@ -24,6 +24,7 @@ from airflow_provider_bkitsm.plugins.itsm_reader import PAGE_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_bkitsm.collectors.store import AuditEntry, CollectorStore
+    from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity
     from airflow_provider_bkitsm.tickets.opening_records import SentTicket
 
 
@@ -149,6 +150,17 @@ def _read_sent(tickets: Collection[Ticket]) -> Mapping[Ticket, SentTicket]:
     from airflow_provider_bkitsm.tickets.opening_records import read_sent_tickets
 
     return read_sent_tickets(tickets) if has_store() else {}
+
+
+def stored_identity(ticket: Ticket) -> TicketIdentity | None:
+    """Return what is recorded of a ticket's opening; None without a record or a readable store. Blocks."""
+    from airflow_provider_bkitsm.tickets.ownership_records import read_identity
+
+    conn_id, sn = ticket
+    try:
+        return read_identity(sn, conn_id) if has_store() else None
+    except ItsmError:
+        return None
 
 
 def read_rounds(wait: ApprovalWait) -> RoundRecords | None:

@@ -20,10 +20,11 @@ from airflow_provider_bkitsm.approvals.ticket_list import listed_tickets, ticket
 from airflow_provider_bkitsm.collectors.row import CollectorRow
 from airflow_provider_bkitsm.hooks.connection import Gateway
 from airflow_provider_bkitsm.hooks.itsm import ItsmAsyncHook
-from airflow_provider_bkitsm.itsm.actions import read_status
+from airflow_provider_bkitsm.itsm.actions import read_own_info, read_status
 from airflow_provider_bkitsm.itsm.confirmation import differing_fields
 from airflow_provider_bkitsm.itsm.dialect import another_dialect, ask
 from airflow_provider_bkitsm.itsm.errors import ItsmConfigurationError, ItsmError
+from airflow_provider_bkitsm.itsm.idempotency import TicketIdentity
 from airflow_provider_bkitsm.plugins.concurrency import SharedCache, in_thread
 from airflow_provider_bkitsm.plugins.itsm_reader import ItsmReader, TicketCache
 from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, AirflowTickets
@@ -44,6 +45,7 @@ from airflow_provider_bkitsm.plugins.store_reader import (
     collector_row,
     read_reminders,
     read_rounds,
+    stored_identity,
 )
 from airflow_provider_bkitsm.plugins.ticket_rights import TicketRights
 from airflow_provider_bkitsm.translation import Language
@@ -57,7 +59,12 @@ _SECONDS = 5.0
 
 
 async def read_story(
-    gateway: Gateway, sn: str, *, seconds: float = _SECONDS, request: Mapping[str, Any] | None = None
+    gateway: Gateway,
+    sn: str,
+    *,
+    seconds: float = _SECONDS,
+    request: Mapping[str, Any] | None = None,
+    identity: TicketIdentity | None = None,
 ) -> tuple[dict[str, Any] | None, str]:
     """Return a ticket's story, or why there is none; exactly one of the two is empty.
 
@@ -65,11 +72,12 @@ async def read_story(
 
     :param seconds: how long ITSM may take.
     :param request: what was sent to open the ticket; None: not known.
+    :param identity: what is recorded of its opening: another ITSM's ticket of its number is not shown (P6).
     """
     try:
         async with asyncio.timeout(seconds), ItsmAsyncHook.for_gateway(gateway) as hook:
             answers = await asyncio.gather(
-                hook.run(ask(lambda itsm: itsm.info(sn))),
+                hook.run(read_own_info(sn, identity)),
                 hook.run(ask(lambda itsm: itsm.log(sn))),
                 hook.run(read_status(sn)),
             )
@@ -244,7 +252,8 @@ class ApprovalViews:
         if sent is not None and sent.dialect != spoken:
             name = f"ITSM ticket {wait.sn}"
             return None, str(another_dialect(name, wait.conn_id, stored=sent.dialect, spoken=spoken))
-        return await read_story(gateway, wait.sn, request=request)
+        identity = await in_thread(stored_identity, wait.ticket)
+        return await read_story(gateway, wait.sn, request=request, identity=identity)
 
     def _opened_at(self, ticket: Ticket) -> datetime | None:
         """Return when a ticket was opened, where its record or ITSM has said it."""

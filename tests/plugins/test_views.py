@@ -359,6 +359,15 @@ def test_p6_a_ticket_of_another_version_is_not_asked_about(pages, wait, sandbox,
     assert len(sandbox.requests()) == before
 
 
+def test_p6_nor_is_one_of_another_itsm_of_the_same_version_shown(pages, wait, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    ticket = wait()
+    record_round(ticket.sn, request={"dialect": "v2", "creator": "alice", "fields": {"title": "ours"}})
+    answer = pages.ticket("run")
+    assert answer["story"] is None
+    assert "Does the connection lead to another ITSM than before?" in answer["problem"]
+
+
 def test_a_wait_without_a_number_is_shown_without_a_story(pages, wait):
     wait(sn="", conn_id="")
     told = pages.ticket("run")
