@@ -22,7 +22,7 @@ from airflow_provider_bkitsm.callback.signature import HEADER
 from airflow_provider_bkitsm.collectors.errors import StoreUnavailable
 from airflow_provider_bkitsm.itsm.verdict import Verdict
 from airflow_provider_bkitsm.operators.ticket import ItsmApprovalOperator, ItsmCreateTicketOperator
-from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, resume
+from airflow_provider_bkitsm.plugins.metadata import AirflowMetadata, callback_message, resume
 from airflow_provider_bkitsm.sensors.ticket import ItsmTicketSensor
 from airflow_provider_bkitsm.tickets.approval_store import open_approval_store
 from airflow_provider_bkitsm.triggers.ticket import ItsmTicketTrigger
@@ -151,7 +151,7 @@ class TestGate:
         left = before.begins("gate")
         waits = insert_waits([left["sn"]], dag_version=dag_version, arguments=left["trigger"], conn_id=CONN)
         before.sandbox.approve(left["sn"])
-        monkeypatch.setattr(resume, "read_ownership", Mock(side_effect=StoreUnavailable("down")))
+        monkeypatch.setattr(callback_message, "read_ownership", Mock(side_effect=StoreUnavailable("down")))
         verdict = Verdict.from_dict(left["approve"]["verdict"])
         assert AirflowMetadata().resume(waits[0].waiter, verdict)
         result = gate().execute_complete(task("gate").context, handed_over[0], **left["next_kwargs"])
