@@ -87,8 +87,11 @@ class Outlasting:
         for task, wait in self.waits.items():
             result = wait.xcom(task) or wait.xcom(task, "verdict")
             assert (result["sn"], result["outcome"]) == (wait.sn, DECISIONS[decision])
-            seen = wait.resumed() if callback else wait.callbacks()
-            assert seen["resumed"] == int(callback)
+            if not callback:
+                assert wait.callbacks()["resumed"] == 0
+            elif self.dag == BY_CALLBACK:
+                # The others poll every few seconds besides: on a busy machine a poll may be the first to know.
+                assert wait.resumed()["resumed"] == 1
 
     def end(self) -> str:
         """Wait for the run's end, and return its state."""

@@ -77,16 +77,19 @@ def test_ending_a_wait_from_the_api_server_leaves_no_error_in_any_log(trigger_lo
     assert "on_kill() raised" not in text
 
 
-def test_the_log_of_a_wait_says_who_is_asked_and_that_a_callback_has_ended_it(trigger_logs, gates):
+def test_the_log_of_a_wait_says_who_is_asked_and_that_a_callback_has_ended_it(airflow, trigger_logs, gates):
+    # A busy triggerer may have closed a wait's log before its last line, which its own log has then.
+    triggerers = (airflow.process_logs / "triggerer.log").read_text(errors="replace")
     by_ticket = {gate.sn: [log for log in trigger_logs if gate.sn in log] for gate in gates}
     assert {sn: len(logs) for sn, logs in by_ticket.items()} == {gate.sn: len(TASKS) for gate in gates}
     for sn, logs in by_ticket.items():
         for log in logs:
             assert log.count(f"Waiting for ITSM ticket {sn}, until ") == 1
             assert log.count(f"ITSM ticket {sn}: waits for admin at step ") <= 1
-            says_how = log.index(f"Ended by callback: ITSM ticket {sn} is")
+            ended = f"Ended by callback: ITSM ticket {sn} is"
+            assert ended in log or ended in triggerers
             # Since 3.3 Airflow names a person as the cause.
-            assert not AIRFLOW_V_3_3_PLUS or log.index("Trigger cancelled by user action") < says_how
+            assert not AIRFLOW_V_3_3_PLUS or "Trigger cancelled by user action" in log.partition(ended)[0]
 
 
 def _token(control) -> str:
